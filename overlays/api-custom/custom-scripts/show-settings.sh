@@ -1,0 +1,3 @@
+#!/bin/sh
+# An example: prints the settings that this overlay added.
+env | grep '^CUSTOM_' | sort

@@ -1,0 +1,123 @@
+//! One resolved buildx call, as data.
+//!
+//! Knows the argv of `docker buildx build`; made by a pure function from what was decided
+//! before. Is unaware of processes.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::key::Key;
+use crate::spec::{Secret, Spec, Stage};
+
+/// The host part of private references. BuildKit asks a context's registry before it takes the
+/// engine's own image; on this one it is refused at once, without a name look-up, and no registry
+/// can answer with another image.
+pub const PRIVATE: &str = "localhost:1/xtask/";
+
+/// The private reference of a stage's image: by key, so that nothing but a build of this very
+/// key ever moves it.
+pub fn private_reference(stage: &str, key: Key) -> String {
+    format!("{PRIVATE}{stage}:{}", &key.hex()[..32])
+}
+
+/// What a buildx call needs to know.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// For the roots of secret files.
+    pub spec: &'a Spec,
+    /// The stage.
+    pub stage: &'a Stage,
+    /// The docker context, unless it is the default one.
+    pub docker_context: Option<&'a str>,
+    /// The Dockerfile.
+    pub dockerfile: &'a Utf8Path,
+    /// The folder that is sent.
+    pub context: &'a Utf8Path,
+    /// All build arguments, the volatile ones too.
+    pub args: &'a BTreeMap<String, String>,
+    /// Labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// Named contexts: name and what buildx is told of it.
+    pub contexts: BTreeMap<String, String>,
+    /// The references to put the image under.
+    pub references: Vec<String>,
+    /// Where buildx writes what it made.
+    pub metadata: &'a Utf8Path,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// The stage's name, for people.
+    pub stage: String,
+    /// The program's arguments; the program is `docker`.
+    pub argv: Vec<String>,
+    /// The file that buildx writes its metadata to.
+    pub metadata: Utf8PathBuf,
+}
+
+/// The call for a stage.
+///
+/// `--provenance=false`: a default attestation would give the image another id on every
+/// build, even a fully cached one (ENGINE.md, *What buildx gives*).
+pub fn build(parts: &Parts<'_>) -> Action {
+    let stage = parts.stage;
+    let mut argv: Vec<String> = Vec::new();
+    let mut push = |text: &str| argv.push(text.to_owned());
+    match parts.docker_context {
+        Some(context) => {
+            push(&format!("--context={context}"));
+            push("buildx");
+            push("build");
+        }
+        None => {
+            push("buildx");
+            push("build");
+            // The engine's own builder: only it sees the images of the engine's store.
+            push("--builder=default");
+        }
+    }
+    push("--progress=rawjson");
+    push("--provenance=false");
+    push("--load");
+    push(&format!("--metadata-file={}", parts.metadata));
+    push(&format!("--file={}", parts.dockerfile));
+    if let Some(target) = &stage.target {
+        push(&format!("--target={target}"));
+    }
+    if !stage.platforms.is_empty() {
+        push(&format!("--platform={}", stage.platforms.join(",")));
+    }
+    for (name, value) in parts.args {
+        push(&format!("--build-arg={name}={value}"));
+    }
+    for (name, value) in parts.labels {
+        push(&format!("--label={name}={value}"));
+    }
+    for (name, value) in &parts.contexts {
+        push(&format!("--build-context={name}={value}"));
+    }
+    for (id, secret) in &stage.secrets {
+        match secret {
+            Secret::Env(variable) => push(&format!("--secret=id={id},env={variable}")),
+            Secret::File(file) => push(&format!(
+                "--secret=id={id},src={}",
+                parts.spec.root.join(file)
+            )),
+        }
+    }
+    for id in &stage.ssh {
+        push(&format!("--ssh={id}"));
+    }
+    for reference in &parts.references {
+        push(&format!("--tag={reference}"));
+    }
+    push("--");
+    push(parts.context.as_str());
+    Action {
+        stage: stage.name.clone(),
+        argv,
+        metadata: parts.metadata.to_owned(),
+    }
+}

@@ -1,0 +1,496 @@
+//! From the graph to verdicts.
+//!
+//! `plan`, `explain`, `inputs` and `build` are this walk, stopped at different places: the
+//! stages' material is gathered in parallel while the engine is asked, then keys and verdicts
+//! follow in build order, each as soon as its upstream is known.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use crate::action::private_reference;
+use crate::engine::{Engine, Images};
+use crate::fault::{Fault, Result};
+use crate::graph::Graph;
+use crate::inputs::{Inputs, StatCache};
+use crate::key::{Ingredient, Ingredients, Key};
+use crate::lock::Lock;
+use crate::material::{self, Material};
+use crate::prepare;
+use crate::record::{Records, Store};
+use crate::spec::{Spec, StageId};
+use crate::state::State;
+use crate::verdict::{self, Change, Kind, Reason, Verdict};
+
+/// The graph of one run, and everything that it stands on.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The checked graph file.
+    pub spec: Spec,
+    /// Its DAG.
+    pub graph: Graph,
+    /// Its state folder.
+    pub state: State,
+    /// Its records.
+    pub store: Store,
+    /// Content hashes by file state.
+    pub cache: StatCache,
+    /// The engine that builds.
+    pub engine: Engine,
+    /// The pins of external images.
+    pub lock: Mutex<Lock>,
+    /// What went wrong without being a fault, to be told once.
+    pub warnings: Mutex<Vec<String>>,
+}
+
+/// What is known of a stage before its upstream is.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What the tree says; or that a host command must run first.
+    pub material: Result<Gathered>,
+    /// The stage's records.
+    pub records: Records,
+}
+
+/// The tree's part.
+#[derive(Debug)]
+pub enum Gathered {
+    /// All of it.
+    Material(Box<Material>),
+    /// The stage's host command must run before the context can be read.
+    PrepareFirst(Reason),
+}
+
+/// A stage's upstream image, or what stands for it while that is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// The image.
+    Image(String),
+    /// It must be built first; the key tells one unbuilt parent from another.
+    Unbuilt(String),
+}
+
+/// A stage's answer.
+#[derive(Debug)]
+pub struct Assessment {
+    /// The stage.
+    pub id: StageId,
+    /// Its key; provisional where its upstream is not built.
+    pub key: Key,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What the key was made of.
+    pub made_of: Vec<Ingredient>,
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Their size.
+    pub input_bytes: u64,
+}
+
+impl Assessment {
+    /// What the stages that stand on this one may know of its image.
+    pub fn upstream(&self) -> Upstream {
+        match &self.verdict {
+            Verdict::Fresh(record) => Upstream::Image(record.image.clone()),
+            Verdict::Stale { .. } | Verdict::Unknown(_) => Upstream::Unbuilt(self.key.hex()),
+        }
+    }
+
+    /// The reason, unless the stage is fresh.
+    pub fn reason(&self) -> Option<&Reason> {
+        match &self.verdict {
+            Verdict::Fresh(_) => None,
+            Verdict::Stale { reason, .. } | Verdict::Unknown(reason) => Some(reason),
+        }
+    }
+}
+
+impl Workspace {
+    /// Opens the graph file.
+    pub fn open(graph_file: &camino::Utf8Path, profile: Option<&str>) -> Result<Self> {
+        let spec = crate::spec::load(graph_file, profile)?;
+        let graph = Graph::of(&spec)?;
+        let state = State::of(&spec.file)?;
+        let (cache, warning) = StatCache::load(&state.path("stats"));
+        Ok(Self {
+            graph,
+            store: Store::of(state.clone()),
+            cache,
+            engine: Engine::find(),
+            lock: Mutex::new(Lock::beside(&spec.file)?),
+            warnings: Mutex::new(warning.into_iter().collect()),
+            state,
+            spec,
+        })
+    }
+
+    /// The wanted stages in build order: those named, and everything they stand on.
+    pub fn wanted(&self, names: &[String]) -> Result<Vec<StageId>> {
+        let targets = names
+            .iter()
+            .map(|name| self.spec.find(name))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(self.graph.closure(&targets))
+    }
+
+    /// Remembers a warning.
+    pub fn warn(&self, warning: String) {
+        if let Ok(mut warnings) = self.warnings.lock() {
+            warnings.push(warning);
+        }
+    }
+
+    /// Gathers everything that does not wait for an upstream: the material of all stages on all
+    /// cores, while the engine is asked for all images at once.
+    pub fn prepare(&self, wanted: &[StageId]) -> Result<(HashMap<StageId, Prepared>, Images)> {
+        let mut records: HashMap<StageId, Records> = wanted
+            .par_iter()
+            .map(|id| {
+                let (records, warning) = self.store.records(&self.spec.stage(*id).name);
+                warning.into_iter().for_each(|warning| self.warn(warning));
+                (*id, records)
+            })
+            .collect();
+        let questions = self.questions(wanted, &records);
+        let (images, material) = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| self.engine.images(&questions));
+            let material: Vec<_> = wanted.par_iter().map(|id| self.gather(*id)).collect();
+            let images = asked
+                .join()
+                .unwrap_or_else(|_| Err(Fault::lacks("the question to the engine failed")));
+            (images, material)
+        });
+        // A cache that cannot be written costs time at the next run, nothing else.
+        if let Err(error) = self.cache.save() {
+            self.warn(format!(
+                "cannot write the stat cache in {}: {error}",
+                self.state.path("")
+            ));
+        }
+        let prepared = wanted.iter().zip(material).map(|(id, material)| {
+            (
+                *id,
+                Prepared {
+                    material,
+                    records: records.remove(id).unwrap_or_default(),
+                },
+            )
+        });
+        Ok((prepared.collect(), images?))
+    }
+
+    /// The references whose images decide the verdicts, if nothing changed since the last build.
+    fn questions(&self, wanted: &[StageId], records: &HashMap<StageId, Records>) -> Vec<String> {
+        let mut questions = Vec::new();
+        for id in wanted {
+            if let Some(last) = records.get(id).and_then(Records::last) {
+                questions.push(last.private.clone());
+                questions.extend(self.spec.stage(*id).references());
+            }
+        }
+        questions.sort_unstable();
+        questions.dedup();
+        questions
+    }
+
+    /// The material of one stage, unless its host command must run first.
+    pub fn gather(&self, id: StageId) -> Result<Gathered> {
+        let stage = self.spec.stage(id);
+        if let Some(reason) = prepare::must_run(&self.spec, stage, &self.state, &self.cache)? {
+            return Ok(Gathered::PrepareFirst(reason));
+        }
+        let material = material::gather(&self.spec, id, self.engine.platform(), &self.cache)?;
+        Ok(Gathered::Material(Box::new(material)))
+    }
+
+    /// The verdict of one stage whose upstream is in `upstream`. `images` is added to where more
+    /// must be asked.
+    pub fn assess(
+        &self,
+        id: StageId,
+        prepared: &Prepared,
+        upstream: &BTreeMap<StageId, Upstream>,
+        images: &mut Images,
+        forced: bool,
+    ) -> Result<Assessment> {
+        let material = match &prepared.material {
+            Ok(Gathered::Material(material)) => material,
+            Ok(Gathered::PrepareFirst(reason)) => return Ok(unprepared(id, reason)),
+            Err(fault) => return Err(fault.clone()),
+        };
+        let stage = self.spec.stage(id);
+        let bases = self.base_digests(material, images)?;
+        let ingredients = ingredients(&self.spec, id, material, &bases, upstream);
+        let key = ingredients.key();
+        let (inputs, input_bytes) = material.count();
+        let references = stage.references();
+        let unbuilt = upstream_of(material)
+            .any(|parent| matches!(upstream.get(&parent), Some(Upstream::Unbuilt(_))));
+        let made_of = std::cell::OnceCell::new();
+        let list = || made_of.get_or_init(|| ingredients.list());
+        let compare = |record: &crate::record::Record| {
+            verdict::differences(
+                self.store.made_of(&stage.name, record.key).as_deref(),
+                list(),
+            )
+        };
+        let verdict = if forced {
+            Verdict::Stale {
+                reason: Reason::plain(Kind::Forced),
+                healable: None,
+            }
+        } else if unbuilt {
+            undecided(
+                self,
+                upstream,
+                material,
+                prepared.records.last().map(compare),
+            )
+        } else {
+            if let Some(record) = prepared.records.of(key) {
+                self.ask_for(std::iter::once(&record.private).chain(&references), images)?;
+            }
+            verdict::decide(key, &references, &prepared.records, images, compare)
+        };
+        let made_of = match verdict {
+            Verdict::Fresh(_) => Vec::new(),
+            _ => made_of.into_inner().unwrap_or_else(|| ingredients.list()),
+        };
+        Ok(Assessment {
+            id,
+            key,
+            verdict,
+            made_of,
+            inputs,
+            input_bytes,
+        })
+    }
+
+    /// Asks the engine for those references that were not asked for yet.
+    fn ask_for<'r>(
+        &self,
+        references: impl Iterator<Item = &'r String>,
+        images: &mut Images,
+    ) -> Result<()> {
+        let missing: Vec<String> = references
+            .filter(|reference| !images.contains_key(*reference))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            images.extend(self.engine.images(&missing)?);
+        }
+        Ok(())
+    }
+
+    /// The digest of every external image: its pin, or the image that the engine itself holds.
+    fn base_digests<'m>(
+        &self,
+        material: &'m Material,
+        images: &mut Images,
+    ) -> Result<BTreeMap<&'m str, String>> {
+        let mut digests = BTreeMap::new();
+        for reference in material.bases() {
+            let pinned = self
+                .lock
+                .lock()
+                .ok()
+                .and_then(|lock| lock.digest(reference));
+            let digest = match pinned {
+                Some(digest) => digest,
+                None => {
+                    let name = reference.to_owned();
+                    self.ask_for(std::iter::once(&name), images)?;
+                    let image = images.get(reference).and_then(Option::as_ref);
+                    image.map_or_else(
+                        || "not pinned".to_owned(),
+                        |image| format!("engine {}", image.id),
+                    )
+                }
+            };
+            digests.insert(reference, digest);
+        }
+        Ok(digests)
+    }
+
+    /// The plan: every wanted stage's verdict, in build order.
+    pub fn plan(
+        &self,
+        wanted: &[StageId],
+        forced: impl Fn(StageId) -> bool,
+    ) -> Result<Vec<Assessment>> {
+        let (prepared, mut images) = self.prepare(wanted)?;
+        let mut upstream = BTreeMap::new();
+        let mut plan = Vec::with_capacity(wanted.len());
+        for id in wanted {
+            let Some(prepared) = prepared.get(id) else {
+                continue;
+            };
+            let assessment = self.assess(*id, prepared, &upstream, &mut images, forced(*id))?;
+            upstream.insert(*id, assessment.upstream());
+            plan.push(assessment);
+        }
+        Ok(plan)
+    }
+}
+
+/// The stages whose images the material really uses.
+pub fn upstream_of(material: &Material) -> impl Iterator<Item = StageId> + '_ {
+    material.parents.values().copied()
+}
+
+/// A stage that stands on an unbuilt one: stale by its own doing, or not known yet.
+fn undecided(
+    work: &Workspace,
+    upstream: &BTreeMap<StageId, Upstream>,
+    material: &Material,
+    compared: Option<Reason>,
+) -> Verdict {
+    let Some(mut reason) = compared else {
+        return Verdict::Stale {
+            reason: Reason::plain(Kind::NoRecord),
+            healable: None,
+        };
+    };
+    if reason.kind == Kind::NoRecord {
+        return Verdict::Stale {
+            reason,
+            healable: None,
+        };
+    }
+    // A parent that is not built yet always differs from the one before; that alone decides nothing.
+    reason.changes.retain(|change| change.what != "upstream");
+    if !reason.changes.is_empty() {
+        return Verdict::Stale {
+            reason: Reason::of(reason.changes),
+            healable: None,
+        };
+    }
+    let waits = upstream_of(material)
+        .filter(|parent| matches!(upstream.get(parent), Some(Upstream::Unbuilt(_))));
+    let mut names: Vec<String> = waits
+        .map(|parent| work.spec.stage(parent).name.clone())
+        .collect();
+    names.sort();
+    names.dedup();
+    let changes = names
+        .into_iter()
+        .map(|name| Change {
+            what: "upstream",
+            name,
+            before: None,
+            after: None,
+        })
+        .collect();
+    Verdict::Unknown(Reason::of(changes))
+}
+
+/// A stage whose host command must run has no key yet; this one fits no record.
+fn unprepared(id: StageId, reason: &Reason) -> Assessment {
+    Assessment {
+        id,
+        key: Key([0; 32]),
+        verdict: Verdict::Stale {
+            reason: reason.clone(),
+            healable: None,
+        },
+        made_of: Vec::new(),
+        inputs: 0,
+        input_bytes: 0,
+    }
+}
+
+/// Puts a stage's ingredients together.
+pub fn ingredients<'m>(
+    spec: &'m Spec,
+    id: StageId,
+    material: &'m Material,
+    bases: &BTreeMap<&'m str, String>,
+    upstream: &BTreeMap<StageId, Upstream>,
+) -> Ingredients<'m> {
+    let stage = spec.stage(id);
+    let mut ingredients = of_material(material);
+    ingredients.platforms = &stage.platforms;
+    ingredients.dockerfile_path = stage.dockerfile.as_str();
+    ingredients.target = stage.target.as_deref();
+    ingredients
+        .args
+        .retain(|name, _| !stage.volatile.contains(*name));
+    ingredients.labels = material
+        .labels
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    ingredients.secrets = stage.secrets.keys().map(String::as_str).collect();
+    ingredients.ssh = stage.ssh.iter().map(String::as_str).collect();
+    ingredients.bases = bases.clone();
+    for (name, reference) in &material.images {
+        ingredients
+            .contexts
+            .insert(name, format!("image {reference}"));
+    }
+    ingredients.contexts.extend(
+        material
+            .parents
+            .keys()
+            .map(|name| (name.as_str(), "stage".to_owned())),
+    );
+    ingredients.upstream = material
+        .parents
+        .iter()
+        .map(|(name, parent)| {
+            let digest = match upstream.get(parent) {
+                Some(Upstream::Image(image)) => image.clone(),
+                Some(Upstream::Unbuilt(key)) => format!("unbuilt {key}"),
+                None => "unknown".to_owned(),
+            };
+            (name.clone(), digest)
+        })
+        .collect();
+    // Buildx hands this variable to the build by itself (docs.docker.com/build/ci/github-actions/reproducible-builds).
+    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
+        ingredients.settings.insert("SOURCE_DATE_EPOCH", epoch);
+    }
+    ingredients
+}
+
+/// The part of the ingredients that a folder and a Dockerfile alone decide.
+pub fn of_material(material: &Material) -> Ingredients<'_> {
+    let reading = &material.reading;
+    // A named context's inputs are listed under a name that begins with NUL: they sort first.
+    let named = material
+        .folders
+        .iter()
+        .map(|(name, folder)| (name.as_str(), &folder.inputs));
+    let main: (&str, &Inputs) = ("", &material.context.inputs);
+    Ingredients {
+        dockerfile: &reading.fingerprint,
+        args: reading
+            .args
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect(),
+        contexts: material
+            .folders
+            .keys()
+            .map(|name| (name.as_str(), "folder".to_owned()))
+            .collect(),
+        remotes: reading
+            .remotes
+            .iter()
+            .map(|remote| {
+                (
+                    remote.url.clone(),
+                    remote.checksum.clone().unwrap_or_default(),
+                )
+            })
+            .collect(),
+        inputs: named.chain([main]).collect(),
+        ..Ingredients::default()
+    }
+}
+
+/// The private reference that a stage's image gets.
+pub fn private(spec: &Spec, id: StageId, key: Key) -> String {
+    private_reference(&spec.stage(id).name, key)
+}

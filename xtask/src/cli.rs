@@ -1,0 +1,168 @@
+//! The command line.
+//!
+//! Knows words and flags; a test holds it against DESIGN.md's table. Is unaware of what the
+//! commands do.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds the container images of a Dify monorepo from `build-graph.toml`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring stages up to date: build what is stale, skip what is fresh
+    Build(Build),
+    /// Show every stage's verdict and why, and run nothing
+    Plan(Plan),
+    /// Say why a stage is fresh or stale, to the root cause
+    Explain(Explain),
+    /// List what can change a stage's image
+    Inputs(Inputs),
+    /// Draw the graph
+    Graph(Graph),
+    /// Run every check and test of this project
+    Test(crate::commands::test::TestArgs),
+}
+
+/// Where the graph is.
+#[derive(Debug, Clone, Args)]
+pub struct Where {
+    /// The graph file [default: build-graph.toml of this workspace]
+    #[arg(long, value_name = "FILE")]
+    pub graph: Option<Utf8PathBuf>,
+    /// A profile of the graph file, laid over it
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+}
+
+/// `build`
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Stages to build, with what they stand on; all when none is named
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// How many stages at once; a stage's weight counts
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// Go on with what does not stand on a failed stage
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Build all wanted stages, or the one named, even if fresh
+    #[arg(long, value_name = "STAGE", num_args = 0..=1, require_equals = true)]
+    pub force: Option<Option<String>>,
+    /// Refuse external images that the lock file does not pin
+    #[arg(long)]
+    pub locked: bool,
+    /// Ask no registry
+    #[arg(long)]
+    pub offline: bool,
+    /// Platforms to build for, in place of the graph's
+    #[arg(long, value_name = "P", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// One JSON event per line on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Stages to look at, with what they stand on; all when none is named
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// Platforms, in place of the graph's
+    #[arg(long, value_name = "P", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The stage
+    #[arg(value_name = "STAGE")]
+    pub stage: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `inputs`
+#[derive(Debug, Args)]
+pub struct Inputs {
+    /// A stage of the graph
+    #[arg(
+        value_name = "STAGE",
+        required_unless_present = "context",
+        conflicts_with = "context"
+    )]
+    pub stage: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// A folder that is in no graph
+    #[arg(long, value_name = "DIR")]
+    pub context: Option<Utf8PathBuf>,
+    /// Its Dockerfile [default: DIR/Dockerfile]
+    #[arg(long, value_name = "FILE", requires = "context")]
+    pub dockerfile: Option<Utf8PathBuf>,
+    /// The Dockerfile stage
+    #[arg(long, value_name = "NAME", requires = "context")]
+    pub target: Option<String>,
+    /// A build argument, `NAME=VALUE`
+    #[arg(long, value_name = "K=V", requires = "context")]
+    pub build_arg: Vec<String>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `graph`
+#[derive(Debug, Args)]
+pub struct Graph {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// The form of the drawing
+    #[arg(long, value_enum, default_value_t = GraphFormat::Tree)]
+    pub format: GraphFormat,
+}
+
+/// Forms in which the graph is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// Indented lines
+    Tree,
+    /// Graphviz
+    Dot,
+    /// Mermaid, for Markdown
+    Mermaid,
+    /// A picture
+    Svg,
+    /// For programs
+    Json,
+}

@@ -1,0 +1,176 @@
+//! `cargo xtask explain`: why a stage is fresh or stale, first node of the cascade first.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::plan::{Line, word};
+use crate::assess::{Assessment, Gathered, Workspace};
+use crate::cli::Explain;
+use crate::fault::Result;
+use crate::report::words;
+use crate::spec::StageId;
+use crate::verdict::{Change, Verdict};
+
+/// Differences that fit on a screen beside everything else.
+const SHOWN: usize = 15;
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    stage: Line<'a>,
+    /// The stages that the cascade went through, the first cause first.
+    cause: Vec<Line<'a>>,
+    /// Why the whole context counts, where it does.
+    whole_context: Option<String>,
+    /// The context overlays whose files are among the inputs.
+    overlays: Vec<String>,
+}
+
+/// Explains one stage.
+pub fn run(flags: &Explain) -> Result<()> {
+    let work = super::open(&flags.at, &[])?;
+    let id = work.spec.find(&flags.stage)?;
+    let wanted = work.graph.closure(&[id]);
+    let plan = work.plan(&wanted, |_| false)?;
+    super::tell_warnings(&work);
+    let Some(own) = plan.iter().find(|assessment| assessment.id == id) else {
+        return Ok(());
+    };
+    let cause = cascade(&work, &plan, id);
+    let whole_context = match work.gather(id) {
+        Ok(Gathered::Material(material)) => material.context.inputs.whole.clone(),
+        _ => None,
+    };
+    let overlays = work
+        .spec
+        .stage(id)
+        .overlays
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if flags.json {
+        return super::print_json(&Whole {
+            stage: Line::of(&work, own),
+            cause: cause
+                .iter()
+                .map(|assessment| Line::of(&work, assessment))
+                .collect(),
+            whole_context,
+            overlays,
+        });
+    }
+    let mut text = String::new();
+    for assessment in cause {
+        describe(&mut text, &work, assessment);
+    }
+    describe(&mut text, &work, own);
+    if let Some(why) = whole_context {
+        let _ = writeln!(text, "  the whole context counts: {why}");
+    }
+    for overlay in overlays {
+        let _ = writeln!(text, "  its context is overlaid with {overlay}");
+    }
+    super::print(&text);
+    Ok(())
+}
+
+/// The stale stages above `id` that nothing above them explains, and those between.
+fn cascade<'p>(work: &Workspace, plan: &'p [Assessment], id: StageId) -> Vec<&'p Assessment> {
+    let above = work.graph.closure(&[id]);
+    plan.iter()
+        .filter(|assessment| assessment.id != id && above.contains(&assessment.id))
+        .filter(|assessment| assessment.reason().is_some())
+        .collect()
+}
+
+fn describe(text: &mut String, work: &Workspace, assessment: &Assessment) {
+    let name = &work.spec.stage(assessment.id).name;
+    let verdict = word(&assessment.verdict);
+    match &assessment.verdict {
+        Verdict::Fresh(record) => {
+            let inputs = words::count(assessment.inputs, "input");
+            let _ = writeln!(
+                text,
+                "{name} is {verdict}: its {inputs} ({}) are those of its record,",
+                words::size(assessment.input_bytes)
+            );
+            let _ = writeln!(text, "  and the engine has the image {}", record.image);
+            let _ = writeln!(
+                text,
+                "  the build took {}; key {}",
+                words::time(record.duration_ms),
+                assessment.key
+            );
+        }
+        Verdict::Stale { reason, .. } | Verdict::Unknown(reason) => {
+            let _ = writeln!(text, "{name} is {verdict}: {}", words::reason(reason));
+            for change in reason.changes.iter().take(SHOWN) {
+                let _ = writeln!(text, "  {}", line(change));
+            }
+            if reason.changes.len() > SHOWN {
+                let _ = writeln!(
+                    text,
+                    "  and {} more (all of them with --json)",
+                    reason.changes.len() - SHOWN
+                );
+            }
+        }
+    }
+}
+
+/// One difference on one line.
+fn line(change: &Change) -> String {
+    if change.what == "input" {
+        return format!(
+            "{} {}{}",
+            change.name,
+            words::verb(change),
+            of_input(change)
+        );
+    }
+    let side = |value: &Option<String>, none: &str| {
+        value.as_deref().map_or_else(|| none.to_owned(), shorten)
+    };
+    let name = if change.name.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", change.name)
+    };
+    match (&change.before, &change.after) {
+        (None, Some(after)) if after.is_empty() => format!("{}{name} was added", change.what),
+        (Some(before), None) if before.is_empty() => format!("{}{name} was removed", change.what),
+        _ => format!(
+            "{}{name}: {} -> {}",
+            change.what,
+            side(&change.before, "(none)"),
+            side(&change.after, "(none)")
+        ),
+    }
+}
+
+/// The mode or the link's target, where that is what changed.
+fn of_input(change: &Change) -> String {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else {
+        return String::new();
+    };
+    let word = |text: &str, at: usize| text.split(' ').nth(at).unwrap_or_default().to_owned();
+    match words::verb(change) {
+        "has other permissions" => format!(": {} -> {}", word(before, 1), word(after, 1)),
+        "was retargeted" => {
+            let target = |text: &str| text.strip_prefix("symlink ").unwrap_or(text).to_owned();
+            format!(": {} -> {}", target(before), target(after))
+        }
+        _ => String::new(),
+    }
+}
+
+/// Digests are known by their first digits.
+fn shorten(value: &str) -> String {
+    let digest = |text: &str| text.len() >= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match value.rsplit_once(':') {
+        Some((head, tail)) if digest(tail) => format!("{head}:{}…", &tail[..12]),
+        None if digest(value) => format!("{}…", &value[..12]),
+        _ => value.to_owned(),
+    }
+}

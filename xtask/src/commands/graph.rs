@@ -1,0 +1,205 @@
+//! `cargo xtask graph`: the stages and who stands on whom, in five forms.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::cli::{self, GraphFormat};
+use crate::fault::Result;
+use crate::graph::Graph;
+use crate::spec::{Spec, StageId};
+
+/// Draws the graph.
+pub fn run(flags: &cli::Graph) -> Result<()> {
+    let spec = crate::spec::load(&super::graph_file(&flags.at), flags.at.profile.as_deref())?;
+    let graph = Graph::of(&spec)?;
+    let text = match flags.format {
+        GraphFormat::Tree => tree(&spec, &graph),
+        GraphFormat::Dot => dot(&spec, &graph),
+        GraphFormat::Mermaid => mermaid(&spec, &graph),
+        GraphFormat::Svg => svg(&spec, &graph),
+        GraphFormat::Json => return super::print_json(&json(&spec, &graph)),
+    };
+    super::print(&text);
+    Ok(())
+}
+
+fn children(graph: &Graph, id: StageId) -> BTreeSet<StageId> {
+    graph.children(id).collect()
+}
+
+fn label(spec: &Spec, id: StageId) -> String {
+    let stage = spec.stage(id);
+    match stage.references().first() {
+        Some(reference) => format!("{} ({reference})", stage.name),
+        None => stage.name.clone(),
+    }
+}
+
+/// Every stage below what it stands on. One that stands on two appears twice, the second time
+/// without what is below it.
+fn tree(spec: &Spec, graph: &Graph) -> String {
+    fn branch(
+        text: &mut String,
+        spec: &Spec,
+        graph: &Graph,
+        id: StageId,
+        depth: usize,
+        seen: &mut BTreeSet<StageId>,
+    ) {
+        let again = !seen.insert(id);
+        let below = children(graph, id);
+        let mark = if again && !below.is_empty() {
+            " …"
+        } else {
+            ""
+        };
+        let _ = writeln!(text, "{}{}{mark}", "  ".repeat(depth), label(spec, id));
+        if !again {
+            for child in below {
+                branch(text, spec, graph, child, depth + 1, seen);
+            }
+        }
+    }
+    let mut text = String::new();
+    let mut seen = BTreeSet::new();
+    for id in spec.ids().filter(|id| graph.parents(*id).next().is_none()) {
+        branch(&mut text, spec, graph, id, 0, &mut seen);
+    }
+    text
+}
+
+fn edges(spec: &Spec, graph: &Graph) -> Vec<(StageId, StageId)> {
+    spec.ids()
+        .flat_map(|id| {
+            children(graph, id)
+                .into_iter()
+                .map(move |child| (id, child))
+        })
+        .collect()
+}
+
+/// Names hold only a-z, 0-9, `-`, `_` and `.`, so quotes are enough.
+fn dot(spec: &Spec, graph: &Graph) -> String {
+    let mut text = "digraph stages {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
+    for id in spec.ids() {
+        let _ = writeln!(
+            text,
+            "  \"{}\" [label=\"{}\"];",
+            spec.stage(id).name,
+            label(spec, id)
+        );
+    }
+    for (from, to) in edges(spec, graph) {
+        let _ = writeln!(
+            text,
+            "  \"{}\" -> \"{}\";",
+            spec.stage(from).name,
+            spec.stage(to).name
+        );
+    }
+    text + "}\n"
+}
+
+fn mermaid(spec: &Spec, graph: &Graph) -> String {
+    let mut text = "graph LR\n".to_owned();
+    for id in spec.ids() {
+        let _ = writeln!(text, "  s{}[\"{}\"]", id.0, label(spec, id));
+    }
+    for (from, to) in edges(spec, graph) {
+        let _ = writeln!(text, "  s{} --> s{}", from.0, to.0);
+    }
+    text
+}
+
+/// Columns by the longest way from a root; straight lines between boxes.
+fn svg(spec: &Spec, graph: &Graph) -> String {
+    const WIDTH: usize = 260;
+    const HEIGHT: usize = 56;
+    let mut column: BTreeMap<StageId, usize> = BTreeMap::new();
+    for id in graph.order() {
+        let before = graph
+            .parents(*id)
+            .filter_map(|parent| column.get(&parent))
+            .max();
+        column.insert(*id, before.map_or(0, |before| before + 1));
+    }
+    let mut rows: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut place = BTreeMap::new();
+    for id in spec.ids() {
+        let at = column.get(&id).copied().unwrap_or(0);
+        let row = rows.entry(at).or_insert(0);
+        place.insert(id, (10 + at * WIDTH, 10 + *row * HEIGHT));
+        *row += 1;
+    }
+    let wide = 10 + WIDTH * rows.len().max(1);
+    let high = 20 + HEIGHT * rows.values().max().copied().unwrap_or(1);
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" font-family=\"sans-serif\" font-size=\"12\">\n"
+    );
+    for (from, to) in edges(spec, graph) {
+        let ((x1, y1), (x2, y2)) = (place[&from], place[&to]);
+        let _ = writeln!(
+            text,
+            "  <line x1=\"{}\" y1=\"{}\" x2=\"{x2}\" y2=\"{}\" stroke=\"#888\"/>",
+            x1 + 210,
+            y1 + 20,
+            y2 + 20
+        );
+    }
+    for (id, (x, y)) in &place {
+        let stage = spec.stage(*id);
+        let image = stage.references().into_iter().next().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  <rect x=\"{x}\" y=\"{y}\" width=\"210\" height=\"40\" rx=\"6\" fill=\"#eef3fb\" stroke=\"#4a6fa5\"/>"
+        );
+        let _ = writeln!(
+            text,
+            "  <text x=\"{}\" y=\"{}\" font-weight=\"bold\">{}</text>",
+            x + 8,
+            y + 16,
+            stage.name
+        );
+        let _ = writeln!(
+            text,
+            "  <text x=\"{}\" y=\"{}\" fill=\"#555\">{image}</text>",
+            x + 8,
+            y + 32
+        );
+    }
+    text + "</svg>\n"
+}
+
+#[derive(Serialize)]
+struct Node<'a> {
+    stage: &'a str,
+    references: Vec<String>,
+    stands_on: Vec<&'a str>,
+    services: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    stages: Vec<Node<'a>>,
+}
+
+fn json<'a>(spec: &'a Spec, graph: &Graph) -> Whole<'a> {
+    let node = |id: &StageId| {
+        let stage = spec.stage(*id);
+        let parents: BTreeSet<StageId> = graph.parents(*id).collect();
+        Node {
+            stage: &stage.name,
+            references: stage.references(),
+            stands_on: parents
+                .into_iter()
+                .map(|parent| spec.stage(parent).name.as_str())
+                .collect(),
+            services: &stage.services,
+        }
+    };
+    Whole {
+        stages: graph.order().iter().map(node).collect(),
+    }
+}

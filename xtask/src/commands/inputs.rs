@@ -1,0 +1,181 @@
+//! `cargo xtask inputs`: what can change an image, as the key sees it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::assess::{self, Gathered};
+use crate::cli;
+use crate::engine::Engine;
+use crate::fault::{Fault, Result};
+use crate::inputs::{Input, Kind, StatCache};
+use crate::material::{self, Material};
+use crate::report::words;
+use crate::spec::names;
+use crate::verdict::text;
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    inputs: Vec<Line<'a>>,
+    whole_context: bool,
+    /// Why it is.
+    because: Option<&'a str>,
+    key: String,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    path: String,
+    kind: &'static str,
+    mode: String,
+    hash: Option<String>,
+    link: Option<String>,
+    /// The context overlay that the entry is from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlay: Option<&'a str>,
+    /// The named context that the entry is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<&'a str>,
+}
+
+/// Lists the inputs of a stage, or of a folder that is in no graph.
+pub fn run(flags: &cli::Inputs) -> Result<()> {
+    let (material, key) = match (&flags.stage, &flags.context) {
+        (Some(stage), _) => of_stage(flags, stage)?,
+        (None, Some(context)) => {
+            let material = of_folder(flags, context)?;
+            let key = assess::of_material(&material).key().hex();
+            (material, key)
+        }
+        (None, None) => return Err(Fault::usage("name a stage, or a folder with `--context`")),
+    };
+    let lines = lines(&material);
+    if flags.json {
+        let because = material.context.inputs.whole.as_deref();
+        return super::print_json(&Whole {
+            inputs: lines,
+            whole_context: because.is_some(),
+            because,
+            key,
+        });
+    }
+    let mut out = String::new();
+    for line in &lines {
+        let link = line
+            .link
+            .as_ref()
+            .map_or_else(String::new, |link| format!(" -> {link}"));
+        let context = line.context.map_or_else(String::new, |context| {
+            format!("  (of the named context {context})")
+        });
+        let overlay = line
+            .overlay
+            .map_or_else(String::new, |overlay| format!("  (laid over by {overlay})"));
+        let slash = if line.kind == "dir" { "/" } else { "" };
+        let _ = writeln!(out, "{}{slash}{link}{context}{overlay}", line.path);
+    }
+    super::print(&out);
+    let (count, bytes) = material.count();
+    eprintln!("{}, {}", words::count(count, "input"), words::size(bytes));
+    if let Some(why) = &material.context.inputs.whole {
+        eprintln!("the whole context counts: {why}");
+    }
+    Ok(())
+}
+
+/// The key of a stage is the one that `plan` prints, so it needs the same walk.
+fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
+    let work = super::open(&flags.at, &[])?;
+    let id = work.spec.find(stage)?;
+    let material = match work.gather(id)? {
+        Gathered::Material(material) => *material,
+        Gathered::PrepareFirst(reason) => {
+            return Err(Fault::failed(format!(
+                "the inputs of `{stage}` are not all there yet: {}; `cargo xtask build {stage}` runs it",
+                words::reason(&reason)
+            )));
+        }
+    };
+    let key = if flags.json {
+        let plan = work.plan(&work.graph.closure(&[id]), |_| false)?;
+        plan.iter()
+            .find(|assessment| assessment.id == id)
+            .map_or_else(String::new, |own| own.key.hex())
+    } else {
+        String::new()
+    };
+    Ok((material, key))
+}
+
+fn of_folder(flags: &cli::Inputs, context: &camino::Utf8Path) -> Result<Material> {
+    let mut args = BTreeMap::new();
+    for argument in &flags.build_arg {
+        let Some((name, value)) = argument.split_once('=') else {
+            return Err(Fault::usage(format!(
+                "`--build-arg {argument}` has no value: write it like NAME=VALUE"
+            )));
+        };
+        names::variable(name)
+            .map_err(|wrong| Fault::usage(format!("`--build-arg {name}` {wrong}")))?;
+        args.insert(name.to_owned(), value.to_owned());
+    }
+    let dockerfile = flags
+        .dockerfile
+        .clone()
+        .unwrap_or_else(|| context.join("Dockerfile"));
+    let engine = Engine::find();
+    let platform = engine.platform();
+    material::of_folder(
+        context,
+        &dockerfile,
+        flags.target.as_deref(),
+        args,
+        platform,
+        &StatCache::in_memory(),
+    )
+}
+
+fn lines(material: &Material) -> Vec<Line<'_>> {
+    let main = material.context.inputs.entries.iter().map(|input| {
+        let layer = usize::from(input.layer);
+        let overlay = material
+            .context
+            .layers
+            .folders
+            .get(layer)
+            .filter(|_| layer > 0);
+        Line {
+            overlay: overlay.map(|folder| folder.as_str()),
+            ..line(input)
+        }
+    });
+    let named = material.folders.iter().flat_map(|(name, folder)| {
+        folder.inputs.entries.iter().map(move |input| Line {
+            context: Some(name),
+            ..line(input)
+        })
+    });
+    main.chain(named).collect()
+}
+
+fn line(input: &Input) -> Line<'static> {
+    let (kind, link) = match &input.kind {
+        Kind::File => ("file", None),
+        Kind::Dir => ("dir", None),
+        Kind::Symlink { target } => ("symlink", Some(text(target))),
+        Kind::Fifo => ("fifo", None),
+        _ => ("special", None),
+    };
+    Line {
+        path: text(&input.path),
+        kind,
+        mode: format!("{:04o}", input.mode),
+        hash: input
+            .hash
+            .map(|hash| blake3::Hash::from_bytes(hash).to_hex().to_string()),
+        link,
+        overlay: None,
+        context: None,
+    }
+}

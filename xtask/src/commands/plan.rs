@@ -1,0 +1,99 @@
+//! `cargo xtask plan`: the build's own walk, stopped at the verdicts.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::assess::{Assessment, Workspace};
+use crate::cli::Plan;
+use crate::fault::Result;
+use crate::report::words;
+use crate::verdict::{Reason, Verdict};
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    stages: Vec<Line<'a>>,
+    elapsed_ms: u64,
+}
+
+/// One stage's verdict as JSON; `explain` prints the same.
+#[derive(Serialize)]
+pub struct Line<'a> {
+    stage: &'a str,
+    verdict: &'static str,
+    reason: Option<&'a Reason>,
+    key: String,
+    image: Option<&'a str>,
+    inputs: usize,
+    input_bytes: u64,
+}
+
+impl<'a> Line<'a> {
+    /// The line for one assessment.
+    pub fn of(work: &'a Workspace, assessment: &'a Assessment) -> Self {
+        let image = match &assessment.verdict {
+            Verdict::Fresh(record) => Some(record.image.as_str()),
+            Verdict::Stale { .. } | Verdict::Unknown(_) => None,
+        };
+        Self {
+            stage: &work.spec.stage(assessment.id).name,
+            verdict: word(&assessment.verdict),
+            reason: assessment.reason(),
+            key: assessment.key.hex(),
+            image,
+            inputs: assessment.inputs,
+            input_bytes: assessment.input_bytes,
+        }
+    }
+}
+
+/// The verdict's word.
+pub const fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Fresh(_) => "fresh",
+        Verdict::Stale { .. } => "stale",
+        Verdict::Unknown(_) => "unknown",
+    }
+}
+
+/// Shows every wanted stage's verdict.
+pub fn run(flags: &Plan) -> Result<()> {
+    let start = Instant::now();
+    let work = super::open(&flags.at, &flags.platform)?;
+    let wanted = work.wanted(&flags.stages)?;
+    let plan = work.plan(&wanted, |_| false)?;
+    super::tell_warnings(&work);
+    let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if flags.json {
+        let stages = plan
+            .iter()
+            .map(|assessment| Line::of(&work, assessment))
+            .collect();
+        return super::print_json(&Whole { stages, elapsed_ms });
+    }
+    let width = plan
+        .iter()
+        .map(|assessment| work.spec.stage(assessment.id).name.len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for assessment in &plan {
+        let name = &work.spec.stage(assessment.id).name;
+        let why = assessment.reason().map_or_else(String::new, words::reason);
+        let line = format!("{name:width$}  {:7}  {why}", word(&assessment.verdict));
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    let fresh = plan
+        .iter()
+        .filter(|assessment| assessment.reason().is_none())
+        .count();
+    let _ = writeln!(
+        text,
+        "{fresh} of {} fresh, in {}",
+        words::count(plan.len(), "stage"),
+        words::time(elapsed_ms)
+    );
+    super::print(&text);
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! `cargo xtask test`: every check and test of this project, on real engines.
+//!
+//! Formatting, lints, licences; then unit and documentation tests, which need no engine; then
+//! the end-to-end tests on engines and a registry that are started for them. With
+//! `XTASK_TEST_ENGINE=unix:///…` the end-to-end tests use that running engine instead, and
+//! nothing is installed or started.
+
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::fault::{Fault, Result};
+use crate::interrupt::Interrupt;
+use crate::report::words;
+use crate::state;
+use crate::testbed::{self, Testbed};
+
+/// `test`
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Only tests whose name contains this
+    #[arg(value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Leave out what needs an engine
+    #[arg(long)]
+    pub fast: bool,
+}
+
+/// Everything that was counted.
+#[derive(Debug, Default, Clone, Copy)]
+struct Totals {
+    passed: usize,
+    failed: usize,
+}
+
+/// Runs everything; the last line on stdout is the totals.
+pub fn run(args: &TestArgs) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let mut suite = Suite {
+        interrupt: &interrupt,
+        totals: Totals::default(),
+    };
+    let result = suite.everything(args);
+    let totals = suite.totals;
+    if let Err(fault) = &result
+        && !fault.message.is_empty()
+    {
+        eprintln!("error: {fault}");
+    }
+    let failed = totals.failed + usize::from(result.is_err() && totals.failed == 0);
+    println!("{} passed, {failed} failed", totals.passed);
+    result.map_err(|fault| Fault {
+        message: String::new(),
+        ..fault
+    })?;
+    if failed > 0 {
+        Err(Fault::failed(""))
+    } else {
+        Ok(())
+    }
+}
+
+struct Suite<'a> {
+    interrupt: &'a Interrupt,
+    totals: Totals,
+}
+
+impl Suite<'_> {
+    fn everything(&mut self, args: &TestArgs) -> Result<()> {
+        if args.filter.is_none() {
+            self.check("formatting", &["fmt", "--all", "--check"])?;
+            self.check(
+                "lints",
+                &[
+                    "clippy",
+                    "--quiet",
+                    "--workspace",
+                    "--all-targets",
+                    "--all-features",
+                    "--",
+                    "-D",
+                    "warnings",
+                ],
+            )?;
+            self.licences()?;
+        }
+        let filter: Vec<&str> = args.filter.as_deref().into_iter().collect();
+        self.tests(
+            "unit and documentation tests",
+            &["--workspace", "--quiet", "--"],
+            &filter,
+            &[],
+        )?;
+        if args.fast {
+            return Ok(());
+        }
+        if let Ok(host) = std::env::var("XTASK_TEST_ENGINE") {
+            return self.end_to_end(&filter, &[("XTASK_TEST_CONTAINERD", host)]);
+        }
+        let start = Instant::now();
+        let testbed = Testbed::start(&state::workspace().join("target/testbed"))?;
+        eprintln!(
+            "engines and registry: started in {}",
+            words::time(elapsed(start))
+        );
+        let result = self.end_to_end(&filter, &testbed.variables());
+        testbed.stop();
+        result
+    }
+
+    fn end_to_end(&mut self, filter: &[&str], variables: &[(&str, String)]) -> Result<()> {
+        let cargo = [
+            "--package",
+            "xtask",
+            "--features",
+            "engine",
+            "--test",
+            "e2e",
+            "--",
+            "--test-threads=2",
+        ];
+        self.tests("end-to-end tests", &cargo, filter, variables)
+    }
+
+    /// One check, which counts as one test.
+    fn check(&mut self, name: &str, arguments: &[&str]) -> Result<()> {
+        let start = Instant::now();
+        let (good, _) = self.cargo(arguments, &[], false)?;
+        self.count(name, good, start);
+        Ok(())
+    }
+
+    fn licences(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let has_deny = Command::new("cargo")
+            .args(["deny", "--version"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if has_deny.is_ok_and(|status| status.success()) {
+            return self.check(
+                "licences and sources, by cargo-deny",
+                &[
+                    "deny",
+                    "--log-level",
+                    "error",
+                    "check",
+                    "licenses",
+                    "sources",
+                    "bans",
+                ],
+            );
+        }
+        let checked = testbed::check_licences(&state::workspace());
+        if let Err(fault) = &checked {
+            eprintln!("{fault}");
+        }
+        self.count(
+            "licences and sources, by the tool itself (no cargo-deny here)",
+            checked.is_ok(),
+            start,
+        );
+        Ok(())
+    }
+
+    fn count(&mut self, name: &str, good: bool, start: Instant) {
+        if good {
+            self.totals.passed += 1;
+        } else {
+            self.totals.failed += 1;
+        }
+        eprintln!(
+            "{name}: {} in {}",
+            if good { "good" } else { "BAD" },
+            words::time(elapsed(start))
+        );
+    }
+
+    fn tests(
+        &mut self,
+        name: &str,
+        cargo: &[&str],
+        filter: &[&str],
+        variables: &[(&str, String)],
+    ) -> Result<()> {
+        let start = Instant::now();
+        let arguments: Vec<&str> = ["test"]
+            .iter()
+            .chain(cargo)
+            .chain(filter)
+            .copied()
+            .collect();
+        let (good, output) = self.cargo(&arguments, variables, true)?;
+        let mut totals = Totals::default();
+        for line in output.lines() {
+            if let Some((passed, failed)) = result_line(line) {
+                totals.passed += passed;
+                totals.failed += failed;
+            }
+        }
+        // A runner that did not even compile has no result line.
+        if !good && totals.failed == 0 {
+            totals.failed = 1;
+        }
+        self.totals.passed += totals.passed;
+        self.totals.failed += totals.failed;
+        eprintln!(
+            "{name}: {} passed, {} failed in {}",
+            totals.passed,
+            totals.failed,
+            words::time(elapsed(start))
+        );
+        Ok(())
+    }
+
+    /// Runs cargo; with `listen`, gives what it printed on stdout too.
+    fn cargo(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+        listen: bool,
+    ) -> Result<(bool, String)> {
+        use std::io::{BufRead as _, BufReader};
+        let fault = |error: std::io::Error| Fault::lacks(format!("cannot run cargo: {error}"));
+        let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+        command
+            .args(arguments)
+            .current_dir(state::workspace())
+            .stdin(Stdio::null());
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command.stdout(if listen {
+            Stdio::piped()
+        } else {
+            Stdio::inherit()
+        });
+        let Some(mut child) = self.interrupt.spawn(&mut command).map_err(fault)? else {
+            return Err(Fault::interrupted());
+        };
+        let mut output = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines() {
+                let line = line.map_err(fault)?;
+                eprintln!("{line}");
+                output.push_str(&line);
+                output.push('\n');
+            }
+        }
+        let status = child.wait().map_err(fault)?;
+        self.interrupt.forget(&child);
+        if self.interrupt.is_set() {
+            return Err(Fault::interrupted());
+        }
+        Ok((status.success(), output))
+    }
+}
+
+fn elapsed(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The counts in libtest's `test result: ok. 3 passed; 0 failed; …`.
+fn result_line(line: &str) -> Option<(usize, usize)> {
+    let rest = line.strip_prefix("test result: ")?;
+    let number = |word: &str| {
+        rest.split([';', '.'])
+            .find_map(|part| part.trim().strip_suffix(word)?.trim().parse().ok())
+    };
+    Some((number("passed")?, number("failed")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_a_runner_are_read_from_its_last_line() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.1s";
+        assert_eq!(result_line(line), Some((12, 3)));
+        assert_eq!(result_line("test spec::names ... ok"), None);
+    }
+}

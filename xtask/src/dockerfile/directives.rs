@@ -1,0 +1,67 @@
+//! Which frontend reads the Dockerfile.
+//!
+//! Knows how BuildKit finds `# syntax=` and which frontends are Docker's own. Is unaware
+//! of everything behind the first lines.
+
+use std::collections::BTreeMap;
+
+use super::lines::directive;
+use super::reference;
+
+/// The frontend that is asked for, by `BUILDKIT_SYNTAX` or by the file.
+pub(super) fn frontend(text: &[u8], args: &BTreeMap<String, String>) -> Option<String> {
+    match args
+        .get("BUILDKIT_SYNTAX")
+        .filter(|syntax| !syntax.is_empty())
+    {
+        Some(syntax) => Some(first_word(syntax)),
+        None => in_file(&String::from_utf8_lossy(text)),
+    }
+}
+
+fn in_file(text: &str) -> Option<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = match text.strip_prefix("#!") {
+        Some(shebang) => shebang.split_once('\n').map_or("", |(_, rest)| rest),
+        None => text,
+    };
+    let by_comment = |comment: &str| {
+        let lines = text.lines().map_while(|line| directive(line, comment));
+        lines
+            .into_iter()
+            .find(|(key, _)| *key == "syntax")
+            .map(|(_, value)| first_word(value))
+    };
+    by_comment("#").or_else(|| by_comment("//")).or_else(|| {
+        let json: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+        Some(json.get("syntax")?.as_str()?.to_owned())
+    })
+}
+
+fn first_word(value: &str) -> String {
+    value.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// Docker's own frontends, from the first one with heredocs on.
+pub(super) fn is_known(syntax: &str) -> bool {
+    let Some(image) = reference::normalise(syntax) else {
+        return false;
+    };
+    if image.registry != "docker.io" {
+        return false;
+    }
+    let tag = image.tag.as_deref().unwrap_or_default();
+    match image.repository.as_str() {
+        "docker/dockerfile-upstream" => true,
+        "docker/dockerfile" => is_known_version(tag),
+        _ => false,
+    }
+}
+
+fn is_known_version(tag: &str) -> bool {
+    let number = tag.split('-').next().unwrap_or_default();
+    let mut parts = number.split('.');
+    let is_first = parts.next() == Some("1");
+    let minor = parts.next().map(str::parse::<u32>);
+    is_first && minor.is_none_or(|minor| minor.is_ok_and(|minor| minor >= 4))
+}

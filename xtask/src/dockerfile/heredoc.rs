@@ -1,0 +1,113 @@
+//! Heredocs: which ones a line announces, and their bodies.
+//!
+//! Knows BuildKit's rule for a heredoc word (`<<EOF`, `3<<-"EOF"`, and the newer
+//! `<< EOF`). Is unaware of the instruction that carries it.
+
+use super::words::{self, HeredocRules, Trouble};
+
+/// One heredoc of an instruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Heredoc {
+    pub(super) name: String,
+    /// `<<-`: leading tabs do not count.
+    pub(super) chomp: bool,
+    /// Whether variables in the body are expanded: no part of the word was quoted.
+    pub(super) expand: bool,
+    pub(super) body: String,
+}
+
+/// The heredocs that a joined line announces, bodies still empty.
+pub(super) fn announced(line: &str, spaces_after_arrows: bool) -> Result<Vec<Heredoc>, String> {
+    let rules = HeredocRules {
+        keep_quotes: true,
+        keep_escapes: true,
+        spaces_after_arrows,
+    };
+    let Some(words) = words::words(line, rules).map_err(told)? else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for word in words {
+        found.extend(from_word(&word, spaces_after_arrows)?);
+    }
+    Ok(found)
+}
+
+/// The heredoc that one word stands for, if it is one.
+pub(super) fn from_word(word: &str, spaces: bool) -> Result<Option<Heredoc>, String> {
+    let after_number = word.trim_start_matches(|c: char| c.is_ascii_digit());
+    let Some(rest) = after_number.strip_prefix("<<") else {
+        return Ok(None);
+    };
+    let (rest, chomp) = match rest.strip_prefix('-') {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
+    let rest = if spaces {
+        rest.trim_start_matches(['\t', '\n', '\r', '\u{c}', ' '])
+    } else {
+        rest
+    };
+    if rest.is_empty() || rest.contains('<') {
+        return Ok(None);
+    }
+    let rules = |keep_quotes| HeredocRules {
+        keep_quotes,
+        keep_escapes: false,
+        spaces_after_arrows: spaces,
+    };
+    let refused = || format!("the heredoc word `{word}` is not a word");
+    let plain = words::words(rest, rules(false))
+        .map_err(told)?
+        .ok_or_else(refused)?;
+    let [name] = plain.as_slice() else {
+        return Ok(None);
+    };
+    let kept = words::words(rest, rules(true))
+        .map_err(told)?
+        .ok_or_else(refused)?;
+    let [raw] = kept.as_slice() else {
+        return Err(refused());
+    };
+    let quotes = |text: &str| text.matches(['\'', '"']).count();
+    Ok(Some(Heredoc {
+        name: name.clone(),
+        chomp,
+        expand: quotes(name) == quotes(raw),
+        body: String::new(),
+    }))
+}
+
+/// Fills the bodies from the lines that follow; `None` when one is not ended. Also says
+/// how many lines that took.
+pub(super) fn collect(announced: &[Heredoc], raw: &[&str]) -> Option<(Vec<Heredoc>, usize)> {
+    let mut filled = Vec::with_capacity(announced.len());
+    let mut at = 0;
+    for heredoc in announced {
+        let mut body = String::new();
+        loop {
+            let line = raw.get(at)?;
+            at += 1;
+            let mut candidate = line.trim_end_matches(['\r', '\n']);
+            if heredoc.chomp {
+                candidate = candidate.trim_start_matches('\t');
+            }
+            if candidate == heredoc.name {
+                break;
+            }
+            body.push_str(line);
+        }
+        filled.push(Heredoc {
+            body,
+            ..heredoc.clone()
+        });
+    }
+    Some((filled, at))
+}
+
+fn told(trouble: Trouble) -> String {
+    match trouble {
+        Trouble::Undecided(name) => format!("it hangs on `{name}`"),
+        Trouble::Refused(why) => why,
+    }
+}

@@ -1,0 +1,210 @@
+//! From bytes to logical lines: directives, comments, continuations, heredocs.
+//!
+//! Knows where one instruction ends and the next begins. Is unaware of what instructions
+//! mean, beyond which of them may carry heredocs.
+//!
+//! The crate `parse-dockerfile` reads the same text, but only heredocs that start a RUN,
+//! and joins continuations by rules of its own; where an instruction ends decides what a
+//! build uses, so this reader follows BuildKit's, and the crate is its second opinion in
+//! the tests.
+
+use super::flags;
+use super::heredoc::{self, Heredoc};
+
+/// One instruction as BuildKit joins it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Logical {
+    /// One-based line at which it begins.
+    pub(super) line: usize,
+    /// Continuations joined, comments inside it gone.
+    pub(super) text: String,
+    pub(super) heredocs: Vec<Heredoc>,
+}
+
+/// A Dockerfile's text, line by line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) escape: char,
+    pub(super) lines: Vec<Logical>,
+    /// Why BuildKit's versions may read it differently.
+    pub(super) doubts: Vec<String>,
+}
+
+/// Text that BuildKit refuses, or that only it can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    pub(super) line: usize,
+    pub(super) why: String,
+}
+
+/// Reads all logical lines of a Dockerfile or of an ONBUILD trigger.
+pub(super) fn read(text: &str) -> Result<Text, Unreadable> {
+    let mut reader = Reader::new(text);
+    let mut lines = Vec::new();
+    while let Some(logical) = reader.logical()? {
+        lines.push(logical);
+    }
+    Ok(Text {
+        escape: reader.escape,
+        lines,
+        doubts: reader.doubts,
+    })
+}
+
+struct Reader<'t> {
+    raw: Vec<&'t str>,
+    at: usize,
+    escape: char,
+    in_directives: bool,
+    seen: Vec<&'static str>,
+    doubts: Vec<String>,
+}
+
+impl<'t> Reader<'t> {
+    fn new(text: &'t str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self {
+            raw: text.split_inclusive('\n').collect(),
+            at: 0,
+            escape: '\\',
+            in_directives: true,
+            seen: Vec::new(),
+            doubts: Vec::new(),
+        }
+    }
+
+    fn logical(&mut self) -> Result<Option<Logical>, Unreadable> {
+        while let Some(raw) = self.raw.get(self.at) {
+            let text = raw.trim_end_matches(['\r', '\n']).trim_start();
+            self.at += 1;
+            let line = self.at;
+            self.directive(text, line)?;
+            if text.starts_with('#') {
+                continue;
+            }
+            let (first, complete) = self.without_continuation(text);
+            if complete && first.is_empty() {
+                continue;
+            }
+            let mut joined = first.to_owned();
+            if !complete {
+                self.join(&mut joined);
+            }
+            let heredocs = self.heredocs(&joined, line)?;
+            return Ok(Some(Logical {
+                line,
+                text: joined,
+                heredocs,
+            }));
+        }
+        Ok(None)
+    }
+
+    fn join(&mut self, joined: &mut String) {
+        while let Some(raw) = self.raw.get(self.at) {
+            self.at += 1;
+            let text = raw.trim_end_matches(['\r', '\n']);
+            let inner = text.trim_start();
+            if inner.is_empty() || inner.starts_with('#') {
+                continue;
+            }
+            let (part, complete) = self.without_continuation(text);
+            joined.push_str(part);
+            if complete {
+                return;
+            }
+        }
+    }
+
+    /// The line without its continuation sign, and whether it ends the instruction. A
+    /// doubled sign is no continuation.
+    fn without_continuation<'l>(&self, line: &'l str) -> (&'l str, bool) {
+        let Some(body) = line.trim_end_matches([' ', '\t']).strip_suffix(self.escape) else {
+            return (line, true);
+        };
+        if body.ends_with(self.escape) {
+            (line, true)
+        } else {
+            (body, false)
+        }
+    }
+
+    fn directive(&mut self, text: &str, line: usize) -> Result<(), Unreadable> {
+        if !self.in_directives {
+            return Ok(());
+        }
+        let Some((key, value)) = directive(text, "#") else {
+            self.in_directives = false;
+            return Ok(());
+        };
+        if self.seen.contains(&key) {
+            let why = format!("the directive `{key}` appears twice");
+            return Err(Unreadable { line, why });
+        }
+        self.seen.push(key);
+        if key == "escape" {
+            self.escape = match value {
+                "\\" => '\\',
+                "`" => '`',
+                _ => {
+                    let why = format!("`{value}` cannot be an escape sign");
+                    return Err(Unreadable { line, why });
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn heredocs(&mut self, joined: &str, line: usize) -> Result<Vec<Heredoc>, Unreadable> {
+        if !joined.contains("<<") || !flags::may_carry_heredocs(joined, self.escape) {
+            return Ok(Vec::new());
+        }
+        let unreadable = |why: String| Unreadable { line, why };
+        let modern = heredoc::announced(joined, true).map_err(unreadable)?;
+        let older = heredoc::announced(joined, false).map_err(unreadable)?;
+        let modern_end = heredoc::collect(&modern, &self.raw[self.at..]);
+        if modern == older {
+            let Some((docs, used)) = modern_end else {
+                return Err(unreadable("a heredoc is not ended".to_owned()));
+            };
+            self.at += used;
+            return Ok(docs);
+        }
+        let older_end = heredoc::collect(&older, &self.raw[self.at..]);
+        match (modern_end, older_end) {
+            (Some((docs, used)), older_end) => {
+                let next = older_end.map(|(_, used)| &self.raw[self.at + used..]);
+                if next.is_some_and(flags::starts_an_instruction) {
+                    self.doubts.push(format!(
+                        "a heredoc with a space behind `<<` on line {line}: BuildKit's versions read it differently"
+                    ));
+                }
+                self.at += used;
+                Ok(docs)
+            }
+            (None, Some((docs, used))) => {
+                self.at += used;
+                Ok(docs)
+            }
+            (None, None) => Err(unreadable("a heredoc is not ended".to_owned())),
+        }
+    }
+}
+
+const KEYS: [&str; 3] = ["syntax", "escape", "check"];
+
+/// `# key = value` with one of the keys that BuildKit knows.
+pub(super) fn directive<'l>(line: &'l str, comment: &str) -> Option<(&'static str, &'l str)> {
+    let (key, value) = line.strip_prefix(comment)?.trim_start().split_once('=')?;
+    let key = key.trim_end_matches(go_space);
+    let value = value.trim_matches(go_space);
+    let known = KEYS
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(key))?;
+    (!value.is_empty() && !value.contains('\n')).then_some((known, value))
+}
+
+/// `\s` of Go's regular expressions.
+fn go_space(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\u{c}' | '\r' | ' ')
+}

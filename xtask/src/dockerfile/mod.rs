@@ -1,0 +1,44 @@
+//! What a Dockerfile's text alone says about a build of one target.
+//!
+//! Knows BuildKit's Dockerfile frontend (as in Docker 26, newer forms welcome): which
+//! images, contexts, paths, arguments, secrets and remote sources the target can reach.
+//! Is unaware of any file tree, registry or engine: the same bytes and the same question
+//! give the same answer everywhere. Whatever the text does not decide widens the answer.
+//!
+//! ```text
+//! bytes -> lines -> instructions -> stages -> walk -> Reading
+//! ```
+
+mod answer;
+mod directives;
+mod error;
+mod fingerprint;
+mod flags;
+mod heredoc;
+mod instructions;
+mod lexer;
+mod lines;
+mod mount;
+pub mod need;
+mod pattern;
+mod platform;
+mod reading;
+pub mod reference;
+mod scope;
+mod sources;
+mod stages;
+mod uses;
+mod variables;
+mod walk;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{read, read_knowing};
+pub use error::DockerfileError;
+pub use fingerprint::Counted;
+pub use need::{ContextNeed, Need};
+pub use reading::{BaseKind, BaseUse, ImageFacts, Question, Reading, Remote};
+pub use reference::{Reference, normalise};
+pub use sources::RemoteKind;

@@ -1,0 +1,34 @@
+//! What a Dockerfile may take from one build context.
+//!
+//! Knows the answer's shape only: which paths, or the whole of it and why. Is unaware
+//! of Dockerfile text (`reading` makes these) and of any file tree (`inputs` resolves
+//! them against one).
+
+/// What the reachable Dockerfile stages can touch in one context.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ContextNeed {
+    /// No instruction reads from the context.
+    #[default]
+    Nothing,
+    /// Only what these needs select can change the image.
+    Paths(Vec<Need>),
+    /// The text does not decide it, so everything that the ignore file leaves counts.
+    Whole {
+        /// One lowercase clause for people: `` `COPY $X /` on line 3: X has no value ``.
+        because: String,
+    },
+}
+
+/// One source of a COPY, an ADD or a bind mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// Cleaned, `/`-separated, relative to the context's root; empty for the root itself.
+    pub path: Vec<u8>,
+    /// Whether `*`, `?`, `[` and `\` in `path` are pattern syntax (Go's `filepath.Match`).
+    /// Bind mounts take their source literally.
+    pub wildcard: bool,
+    /// `--exclude` patterns of the instruction (Moby's ignore pattern syntax).
+    pub exclude: Vec<Vec<u8>>,
+    /// One-based line of the instruction in the Dockerfile.
+    pub line: usize,
+}

@@ -1,0 +1,88 @@
+//! The arguments that a platform gives: TARGETARCH and its kin.
+//!
+//! Knows containerd's normal form of a platform. Is unaware of scopes.
+
+/// `os`, `arch` and `variant` in containerd's normal form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Platform {
+    os: String,
+    arch: String,
+    variant: String,
+}
+
+impl Platform {
+    /// Reads `linux/arm64/v8`; `None` when it is not of that form.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let text = text.to_lowercase();
+        let mut parts = text.split('/');
+        let (os, arch) = (parts.next()?, parts.next()?);
+        let variant = parts.next().unwrap_or_default();
+        let clean = |part: &str| {
+            part.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        };
+        if parts.next().is_some()
+            || os.is_empty()
+            || arch.is_empty()
+            || ![os, arch, variant].into_iter().all(clean)
+        {
+            return None;
+        }
+        let os = if os == "macos" { "darwin" } else { os };
+        let (arch, variant) = normal(arch, variant);
+        Some(Self {
+            os: os.to_owned(),
+            arch: arch.to_owned(),
+            variant: variant.to_owned(),
+        })
+    }
+
+    pub(super) fn is_windows(&self) -> bool {
+        self.os == "windows"
+    }
+
+    /// The arguments with this prefix (`TARGET` or `BUILD`) and their values.
+    pub(super) fn arguments(&self, prefix: &str) -> [(String, String); 4] {
+        let Self { os, arch, variant } = self;
+        let whole = match variant.as_str() {
+            "" => format!("{os}/{arch}"),
+            _ => format!("{os}/{arch}/{variant}"),
+        };
+        [
+            (format!("{prefix}PLATFORM"), whole),
+            (format!("{prefix}OS"), os.clone()),
+            (format!("{prefix}ARCH"), arch.clone()),
+            (format!("{prefix}VARIANT"), variant.clone()),
+        ]
+    }
+}
+
+fn normal<'a>(arch: &'a str, variant: &'a str) -> (&'a str, &'a str) {
+    match (arch, variant) {
+        ("i386", _) => ("386", ""),
+        ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
+        ("x86_64" | "x86-64", variant) => ("amd64", variant),
+        ("aarch64" | "arm64", "8" | "v8") => ("arm64", ""),
+        ("aarch64", variant) => ("arm64", variant),
+        ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
+        ("armel", _) | ("arm", "6") => ("arm", "v6"),
+        ("arm", "5") => ("arm", "v5"),
+        ("arm", "8") => ("arm", "v8"),
+        other => other,
+    }
+}
+
+/// The names that hold a platform's parts, or the target's name.
+pub(super) const NAMES: [&str; 11] = [
+    "TARGETPLATFORM",
+    "TARGETOS",
+    "TARGETOSVERSION",
+    "TARGETARCH",
+    "TARGETVARIANT",
+    "TARGETSTAGE",
+    "BUILDPLATFORM",
+    "BUILDOS",
+    "BUILDOSVERSION",
+    "BUILDARCH",
+    "BUILDVARIANT",
+];

@@ -1,0 +1,138 @@
+//! The question and the answer: what a build of one target uses.
+//!
+//! Knows their shape only. Is unaware of how the answer is found (`answer`, `walk`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fingerprint::Counted;
+use super::need::ContextNeed;
+use super::scope::Given;
+use super::sources::RemoteKind;
+
+/// What is asked of one Dockerfile.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The Dockerfile stage to build; the last one without it.
+    pub target: Option<&'a str>,
+    /// `--build-arg` values.
+    pub args: &'a BTreeMap<String, String>,
+    /// Arguments that the build gets a value for which must not count: nothing may hang on it.
+    pub unknown: &'a BTreeSet<String>,
+    /// One target platform, `linux/amd64`. Without it TARGETARCH and its kin have no value.
+    pub platform: Option<&'a str>,
+    /// The builder's own platform.
+    pub build_platform: Option<&'a str>,
+    /// Names of named contexts: they replace Dockerfile stages and images of that name.
+    pub contexts: &'a BTreeSet<String>,
+}
+
+impl Default for Question<'_> {
+    fn default() -> Self {
+        static NO_ARGS: BTreeMap<String, String> = BTreeMap::new();
+        static NO_NAMES: BTreeSet<String> = BTreeSet::new();
+        Self {
+            target: None,
+            args: &NO_ARGS,
+            unknown: &NO_NAMES,
+            platform: None,
+            build_platform: None,
+            contexts: &NO_NAMES,
+        }
+    }
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn given(&self) -> Given<'a> {
+        Given {
+            args: self.args,
+            unknown: self.unknown,
+        }
+    }
+}
+
+/// What an image's config says that a Dockerfile built on it depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageFacts {
+    /// ONBUILD triggers.
+    pub onbuild: Vec<String>,
+    /// The environment, in full.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What a build of the target uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The frontend image that `# syntax=` or `BUILDKIT_SYNTAX` asks for.
+    pub syntax: Option<String>,
+    /// Index of the target among the Dockerfile stages.
+    pub target: usize,
+    /// The target's name, if it has one.
+    pub target_name: Option<String>,
+    /// External images of the reachable Dockerfile stages, by first use.
+    pub bases: Vec<BaseUse>,
+    /// Whether `bases` is surely all of them, each with its platform.
+    pub bases_complete: bool,
+    /// Images that reachable stages build on and whose ONBUILD triggers were not given.
+    pub onbuild_unknown: Vec<String>,
+    /// Needs on the named contexts that are used, under the names that were given.
+    pub named: BTreeMap<String, ContextNeed>,
+    /// Needs on the main context.
+    pub context: ContextNeed,
+    /// Build arguments that count, with the value that counts; the `unknown` ones never do.
+    pub args: BTreeMap<String, Option<String>>,
+    /// ADD sources from elsewhere.
+    pub remotes: Vec<Remote>,
+    /// Ids of secrets that reachable RUNs name.
+    pub secrets: BTreeSet<String>,
+    /// Ids of ssh agents that reachable RUNs name.
+    pub ssh: BTreeSet<String>,
+    /// Clauses for people: why something widened.
+    pub undecided: Vec<String>,
+    /// The reachable text, line by line, in a form that comments and the rest of the file
+    /// do not change.
+    pub counted: Vec<Counted>,
+    /// `counted` as bytes for a hash; line numbers are not in it.
+    pub fingerprint: Vec<u8>,
+}
+
+/// One external image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUse {
+    /// In normal form and the short spelling, as buildx names a context that replaces it:
+    /// `python:3.12`, `python` for `docker.io/library/python:latest`.
+    pub reference: String,
+    /// As the Dockerfile spells it, variables expanded.
+    pub written: String,
+    /// `FROM --platform=`, expanded; without it the build's target platform counts.
+    pub platform: Option<String>,
+    /// One-based line of its first use.
+    pub line: usize,
+    /// How it is used first.
+    pub kind: BaseKind,
+}
+
+/// How an instruction uses an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BaseKind {
+    /// `FROM`.
+    From,
+    /// `COPY --from=`.
+    CopyFrom,
+    /// `RUN --mount=…,from=`.
+    MountFrom,
+}
+
+/// One ADD source from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// The source, expanded where `known`, else as written.
+    pub url: String,
+    /// Whether all its variables have values.
+    pub known: bool,
+    /// Its kind.
+    pub kind: RemoteKind,
+    /// `--checksum`, expanded.
+    pub checksum: Option<String>,
+    /// One-based line.
+    pub line: usize,
+}

@@ -1,0 +1,360 @@
+//! Variables: the global ones in front of the first FROM, and those of a Dockerfile stage.
+//!
+//! Knows what ARG and ENV do to a scope, and where BuildKit's versions disagree (then the
+//! variable has no known value). Is unaware of which stages are reached.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::platform::{self, Platform};
+use super::words::{self, Lookup, Trouble, Value};
+
+/// Limits the work that values growing from one another can cause.
+#[derive(Debug)]
+pub(super) struct Budget(Cell<usize>);
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self(Cell::new(64 << 20))
+    }
+
+    /// Takes `cost`; `false` once there is no more.
+    pub(super) fn spend(&self, cost: usize) -> bool {
+        let left = self.0.get().checked_sub(cost);
+        self.0.set(left.unwrap_or(0));
+        left.is_some()
+    }
+}
+
+type Variables = BTreeMap<String, Value>;
+
+/// The variables of one scope.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    variables: Rc<Variables>,
+    /// What a name has that is not among the variables.
+    otherwise: Value,
+}
+
+impl Lookup for Scope {
+    fn value(&self, name: &str) -> Value {
+        self.variables.get(name).unwrap_or(&self.otherwise).clone()
+    }
+}
+
+impl Scope {
+    /// A scope in which nothing else is set.
+    pub(super) fn closed() -> Self {
+        Self {
+            variables: Rc::default(),
+            otherwise: Value::Unset,
+        }
+    }
+
+    /// A scope that an unknown image may have filled.
+    pub(super) fn open() -> Self {
+        Self {
+            variables: Rc::default(),
+            otherwise: Value::Unknown,
+        }
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: Value, budget: &Budget) {
+        let shared = Rc::strong_count(&self.variables) > 1;
+        let copied = if shared { self.variables.len() } else { 0 };
+        if budget.spend(copied * 16 + name.len() + 64) {
+            Rc::make_mut(&mut self.variables).insert(name.to_owned(), value);
+        } else {
+            self.forget();
+        }
+    }
+
+    /// From here on no name has a known value.
+    fn forget(&mut self) {
+        *self = Self::open();
+    }
+
+    fn names(&self) -> Rc<Variables> {
+        Rc::clone(&self.variables)
+    }
+}
+
+/// Expands within a budget.
+pub(super) fn expand(
+    text: &str,
+    escape: char,
+    scope: &Scope,
+    budget: &Budget,
+) -> Result<String, Trouble> {
+    expand_noting(text, escape, scope, budget, &mut BTreeSet::new())
+}
+
+/// As `expand`, and `used` gets the names that were looked at.
+pub(super) fn expand_noting(
+    text: &str,
+    escape: char,
+    scope: &Scope,
+    budget: &Budget,
+    used: &mut BTreeSet<String>,
+) -> Result<String, Trouble> {
+    let expanded = words::expand(text, escape, scope, used)?;
+    if budget.spend(text.len() + expanded.len()) {
+        Ok(expanded)
+    } else {
+        Err(Trouble::Refused(
+            "its variables grow without end".to_owned(),
+        ))
+    }
+}
+
+/// The build arguments that come from outside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) args: &'a BTreeMap<String, String>,
+    /// Names that get a value, but nobody says which.
+    pub(super) unknown: &'a BTreeSet<String>,
+}
+
+impl Given<'_> {
+    fn value(&self, name: &str) -> Option<Value> {
+        if self.unknown.contains(name) {
+            return Some(Value::Unknown);
+        }
+        self.args.get(name).map(|value| known(value))
+    }
+}
+
+/// The ARGs in front of the first FROM.
+#[derive(Debug)]
+pub(super) struct Globals {
+    pub(super) scope: Scope,
+    /// For each name: the lines that declare it and the names its value is made of.
+    declared: BTreeMap<String, (Vec<usize>, BTreeSet<String>)>,
+}
+
+impl Globals {
+    pub(super) fn new(
+        platform: Option<&Platform>,
+        build_platform: Option<&Platform>,
+        given: Given<'_>,
+        budget: &Budget,
+    ) -> Self {
+        let mut scope = Scope::closed();
+        // TARGETSTAGE and the OSVERSIONs are set by newer BuildKits only.
+        for name in platform::NAMES {
+            scope.set(name, Value::Unknown, budget);
+        }
+        for (platform, prefix) in [(platform, "TARGET"), (build_platform, "BUILD")] {
+            let arguments = platform.map(|platform| platform.arguments(prefix));
+            for (name, value) in arguments.into_iter().flatten() {
+                scope.set(&name, known(&value), budget);
+            }
+        }
+        for name in platform::NAMES {
+            if let Some(value) = given.value(name) {
+                scope.set(name, value, budget);
+            }
+        }
+        Self {
+            scope,
+            declared: BTreeMap::new(),
+        }
+    }
+
+    /// One `name` or `name=default` of a global ARG on instruction `index`.
+    pub(super) fn declare(
+        &mut self,
+        index: usize,
+        (name, default): (&str, Option<&str>),
+        escape: char,
+        given: Given<'_>,
+        budget: &Budget,
+    ) {
+        let mut used = BTreeSet::new();
+        let before = self.scope.value(name);
+        let value = match (given.value(name), default) {
+            (Some(given), _) => given,
+            (None, Some(default)) => {
+                match expand_noting(default, escape, &self.scope, budget, &mut used) {
+                    Ok(text) => known(&text),
+                    Err(_) => Value::Unknown,
+                }
+            }
+            // Docker 26 forgets what was there, newer ones keep it.
+            (None, None) if before == Value::Unset || before == Value::Blank => Value::Blank,
+            (None, None) => Value::Unknown,
+        };
+        self.scope.set(name, value, budget);
+        let (lines, made_of) = self.declared.entry(name.to_owned()).or_default();
+        lines.push(index);
+        made_of.append(&mut used);
+    }
+
+    /// Adds to `names` what their values are made of, and gives the instructions that
+    /// declare any of them.
+    pub(super) fn closure(&self, names: &mut BTreeSet<String>) -> BTreeSet<usize> {
+        let mut lines = BTreeSet::new();
+        let mut pending: Vec<String> = names.iter().cloned().collect();
+        while let Some(name) = pending.pop() {
+            let Some((declaring, made_of)) = self.declared.get(&name) else {
+                continue;
+            };
+            lines.extend(declaring);
+            for part in made_of {
+                if names.insert(part.clone()) {
+                    pending.push(part.clone());
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// A stage's variables: all of them, and those that ENV put into the image.
+#[derive(Debug, Clone)]
+pub(super) struct StageScope {
+    pub(super) all: Scope,
+    image: Scope,
+}
+
+impl StageScope {
+    /// On an image of which only the Dockerfile's own doing is known.
+    pub(super) fn on_unknown_image() -> Self {
+        Self {
+            all: Scope::open(),
+            image: Scope::open(),
+        }
+    }
+
+    /// On an image whose environment is known in full.
+    pub(super) fn on_image<'v>(
+        env: impl IntoIterator<Item = (&'v str, &'v str)>,
+        budget: &Budget,
+    ) -> Self {
+        let mut image = Scope::closed();
+        image.set("PATH", known(DEFAULT_PATH), budget);
+        for (name, value) in env {
+            image.set(name, known(value), budget);
+        }
+        Self {
+            all: image.clone(),
+            image,
+        }
+    }
+
+    /// On an earlier stage of the same file, whose ARGs live on but yield to its ENVs.
+    pub(super) fn on_stage(parent: &Self, budget: &Budget) -> Self {
+        let mut scope = parent.clone();
+        // The image's own environment is laid over again, so what an ARG had set gives way
+        // to it, also where nobody knows whether the image has that name.
+        for (name, value) in parent.all.names().iter() {
+            let own = scope.image.value(name);
+            if own != Value::Unset && own != *value {
+                scope.all.set(name, own, budget);
+            }
+        }
+        scope
+    }
+
+    /// One ENV instruction. BuildKit expands all of it before it sets any of it.
+    pub(super) fn env(&mut self, pairs: &[(String, String)], escape: char, budget: &Budget) {
+        let before = self.all.clone();
+        let expanded = |text: &str| expand(text, escape, &before, budget);
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(k, v)| (expanded(k), expanded(v)))
+            .collect();
+        drop(before);
+        for (name, value) in pairs {
+            let Ok(name) = name else {
+                self.all.forget();
+                self.image.forget();
+                continue;
+            };
+            let value = value.map_or(Value::Unknown, |text| known(&text));
+            self.all.set(&name, value.clone(), budget);
+            self.image.set(&name, value, budget);
+        }
+    }
+
+    /// One ARG instruction; gives each argument with its value.
+    pub(super) fn arg(
+        &mut self,
+        pairs: &[(String, Option<String>)],
+        outer: &Outer<'_>,
+    ) -> Vec<Declared> {
+        let &Outer {
+            globals,
+            given,
+            escape,
+            budget,
+        } = outer;
+        let before = self.all.clone();
+        let mut declared = Vec::new();
+        for (name, default) in pairs {
+            if !name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+            {
+                // Docker 26 expands names, newer ones do not.
+                self.all.forget();
+                continue;
+            }
+            let value = match (given.value(name), default) {
+                (Some(given), _) => given,
+                (None, Some(default)) => {
+                    let then = expand(default, escape, &before, budget);
+                    let now = expand(default, escape, &self.all, budget);
+                    match (then, now) {
+                        (Ok(then), Ok(now)) if then == now => known(&now),
+                        _ => Value::Unknown,
+                    }
+                }
+                (None, None) => globals.scope.value(name),
+            };
+            let is_environment = !OUTSIDE_THE_ENVIRONMENT.contains(&name.as_str());
+            if value != Value::Unset && is_environment {
+                let value = match &value {
+                    Value::Blank => self.all.value(name),
+                    other => other.clone(),
+                };
+                self.all.set(name, value, budget);
+            }
+            let inherited = default.is_none();
+            declared.push(Declared {
+                name: name.clone(),
+                value,
+                inherited,
+            });
+        }
+        declared
+    }
+}
+
+/// One argument of an ARG.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Declared {
+    pub(super) name: String,
+    pub(super) value: Value,
+    /// Whether a global ARG may have given the value.
+    pub(super) inherited: bool,
+}
+
+/// What an ARG sees beyond its own stage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outer<'a> {
+    pub(super) globals: &'a Globals,
+    pub(super) given: Given<'a>,
+    pub(super) escape: char,
+    pub(super) budget: &'a Budget,
+}
+
+fn known(text: &str) -> Value {
+    Value::Known(Rc::from(text))
+}
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const OUTSIDE_THE_ENVIRONMENT: [&str; 2] =
+    ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];

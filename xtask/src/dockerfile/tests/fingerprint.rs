@@ -1,0 +1,100 @@
+//! What changes the text that counts.
+
+use super::support::{ask, of};
+
+fn print(text: &str) -> Vec<u8> {
+    of(text).fingerprint
+}
+
+const FILE: &str = "# syntax=docker/dockerfile:1\nARG V=1\nARG W=1\nFROM py:$V AS x\nRUN echo a \\\n  b\nRUN <<EOF\nhello\nEOF\n\
+    FROM other AS nobody\nRUN c\nFROM x\nCOPY d /\n";
+
+fn edited(from: &str, to: &str) -> (Vec<u8>, Vec<u8>) {
+    assert!(FILE.contains(from));
+    (print(FILE), print(&FILE.replacen(from, to, 1)))
+}
+
+#[test]
+fn edits_that_cannot_change_the_build_do_not_count() {
+    for (from, to) in [
+        ("ARG V", "# a comment\n\nARG V"),
+        ("  b\n", "# inside\n  b\n"),
+        ("RUN c", "RUN cc"),
+        ("FROM other AS nobody\nRUN c\n", ""),
+        ("FROM other", "FROM $W"),
+        ("ARG W=1", "ARG W=2"),
+        ("ARG W=1\n", ""),
+        ("COPY d /", "  COPY d /  "),
+        ("RUN echo a \\\n  b", "RUN echo a   b"),
+    ] {
+        let (before, after) = edited(from, to);
+        assert!(before == after, "{from:?} -> {to:?}");
+    }
+}
+
+#[test]
+fn edits_that_can_change_the_build_count() {
+    for (from, to) in [
+        ("dockerfile:1", "dockerfile:1.7"),
+        ("ARG V=1", "ARG V=2"),
+        ("echo a", "echo aa"),
+        ("  b\n", " b\n"),
+        ("hello\n", "hello \n"),
+        ("<<EOF\nhello\nEOF", "<<'EOF'\nhello\nEOF"),
+        ("COPY d /", "COPY e /"),
+        ("COPY d /", "COPY d /\nUSER 1"),
+        ("FROM x\n", "FROM nobody\n"),
+        ("RUN echo", "LABEL a=b\nRUN echo"),
+    ] {
+        let (before, after) = edited(from, to);
+        assert!(before != after, "{from:?} -> {to:?}");
+    }
+}
+
+#[test]
+fn a_global_default_that_a_stage_takes_over_counts() {
+    let file = |v: &str| {
+        print(&format!(
+            "ARG A={v}\nARG B=$A\nFROM a\nARG B\nRUN echo $B\n"
+        ))
+    };
+    assert!(file("1") != file("2"));
+}
+
+#[test]
+fn the_target_is_part_of_it() {
+    let text = "FROM a AS x\nFROM x AS y\n";
+    assert!(ask().target("x").of(text).fingerprint != ask().target("y").of(text).fingerprint);
+}
+
+#[test]
+fn swapped_stages_that_are_reached_by_number_count() {
+    let one = "FROM a\nFROM b\nFROM scratch\nCOPY --from=0 /x /\nCOPY --from=1 /y /\n";
+    let two = "FROM b\nFROM a\nFROM scratch\nCOPY --from=0 /x /\nCOPY --from=1 /y /\n";
+    assert!(print(one) != print(two));
+}
+
+#[test]
+fn where_text_ends_cannot_be_moved_between_records() {
+    assert!(
+        print("FROM a\nRUN <<A <<B\nx\nA\ny\nB\n") != print("FROM a\nRUN <<A <<B\nx\ny\nA\nB\n")
+    );
+}
+
+#[test]
+fn in_doubt_every_byte_counts() {
+    let one = print("# syntax=mine\nFROM a\n# a\n");
+    let two = print("# syntax=mine\nFROM a\n# b\n");
+    assert!(one != two);
+}
+
+#[test]
+fn lines_are_told_for_people() {
+    let lines: Vec<usize> = of(FILE)
+        .counted
+        .iter()
+        .map(|c| c.line)
+        .filter(|l| *l > 0)
+        .collect();
+    assert_eq!(lines, [2, 4, 5, 7, 12, 13]);
+}

@@ -1,0 +1,10 @@
+//! What a reading answers, each rule with its negative twin.
+
+mod copying;
+mod fingerprint;
+mod hostile;
+mod lines;
+mod mounts;
+mod stages;
+mod support;
+mod variables;

@@ -1,0 +1,111 @@
+//! Short ways to ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::dockerfile::{
+    ContextNeed, DockerfileError, ImageFacts, Question, Reading, read_knowing,
+};
+
+/// A question in the making.
+#[derive(Default)]
+pub(super) struct Ask {
+    target: Option<String>,
+    args: BTreeMap<String, String>,
+    platform: Option<String>,
+    build_platform: Option<String>,
+    contexts: BTreeSet<String>,
+    unknown: BTreeSet<String>,
+    images: BTreeMap<String, ImageFacts>,
+}
+
+impl Ask {
+    pub(super) fn target(mut self, target: &str) -> Self {
+        self.target = Some(target.to_owned());
+        self
+    }
+
+    pub(super) fn arg(mut self, name: &str, value: &str) -> Self {
+        self.args.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(super) fn platform(mut self, platform: &str) -> Self {
+        self.platform = Some(platform.to_owned());
+        self
+    }
+
+    pub(super) fn build_platform(mut self, platform: &str) -> Self {
+        self.build_platform = Some(platform.to_owned());
+        self
+    }
+
+    pub(super) fn context(mut self, name: &str) -> Self {
+        self.contexts.insert(name.to_owned());
+        self
+    }
+
+    pub(super) fn unknown(mut self, name: &str) -> Self {
+        self.unknown.insert(name.to_owned());
+        self
+    }
+
+    pub(super) fn image(mut self, canonical: &str, env: &[(&str, &str)], onbuild: &[&str]) -> Self {
+        let env = env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        let onbuild = onbuild.iter().map(|t| (*t).to_owned()).collect();
+        self.images
+            .insert(canonical.to_owned(), ImageFacts { onbuild, env });
+        self
+    }
+
+    pub(super) fn read(&self, text: impl AsRef<[u8]>) -> Result<Reading, DockerfileError> {
+        let question = Question {
+            target: self.target.as_deref(),
+            args: &self.args,
+            platform: self.platform.as_deref(),
+            build_platform: self.build_platform.as_deref(),
+            contexts: &self.contexts,
+            unknown: &self.unknown,
+        };
+        read_knowing(text.as_ref(), &question, &self.images)
+    }
+
+    pub(super) fn of(&self, text: impl AsRef<[u8]>) -> Reading {
+        self.read(text).unwrap()
+    }
+}
+
+pub(super) fn ask() -> Ask {
+    Ask::default()
+}
+
+pub(super) fn of(text: impl AsRef<[u8]>) -> Reading {
+    ask().of(text)
+}
+
+/// The paths of a need; `*` marks patterns, `WHOLE` stands for everything.
+pub(super) fn paths(need: &ContextNeed) -> Vec<String> {
+    match need {
+        ContextNeed::Nothing => Vec::new(),
+        ContextNeed::Whole { .. } => vec!["WHOLE".to_owned()],
+        ContextNeed::Paths(needs) => {
+            let shown = |n: &crate::dockerfile::Need| {
+                let star = if n.wildcard { "*:" } else { "" };
+                format!("{star}{}", String::from_utf8_lossy(&n.path))
+            };
+            needs.iter().map(shown).collect()
+        }
+    }
+}
+
+/// The main context's paths for a file.
+pub(super) fn context(text: impl AsRef<[u8]>) -> Vec<String> {
+    paths(&of(text).context)
+}
+
+/// The images in short spelling.
+pub(super) fn bases(reading: &Reading) -> Vec<String> {
+    reading.bases.iter().map(|b| b.reference.clone()).collect()
+}

@@ -1,0 +1,287 @@
+//! What COPY, ADD and RUN --mount read, and from where.
+//!
+//! Knows contexts, images and remote sources. Is unaware of the order in which stages are
+//! gone through.
+
+use super::instructions::Copy;
+use super::mount::Mount;
+use super::need::{ContextNeed, Need};
+use super::reading::{BaseKind, BaseUse, Remote};
+use super::scope::{self, Outer};
+use super::sources::{self, RemoteKind};
+use super::stages::{self, Base};
+use super::walk::{Done, Place, Walk};
+use super::words::Trouble;
+
+/// A context that paths are read from.
+pub(super) enum Origin {
+    Main,
+    Named(String),
+}
+
+impl Walk<'_> {
+    fn expand(&self, text: &str, done: &Done) -> Result<String, Trouble> {
+        let Outer { escape, budget, .. } = self.outer;
+        scope::expand(text, escape, &done.scope.all, budget)
+    }
+
+    pub(super) fn copy(&mut self, copy: &Copy, place: &Place<'_>, done: &Done) {
+        let Some(from) = &copy.from else {
+            return self.paths(&Origin::Main, copy, &copy.sources, place, done);
+        };
+        if from.contains('$') {
+            self.doubts.push(format!(
+                "{} cannot be decided: `--from` takes no variables",
+                at(place)
+            ));
+            return;
+        }
+        let source = self.stages.copy_source(from);
+        if let Some(origin) = self.reach(source, BaseKind::CopyFrom, place) {
+            self.paths(&origin, copy, &copy.sources, place, done);
+        }
+    }
+
+    pub(super) fn add(&mut self, add: &Copy, place: &Place<'_>, done: &Done) {
+        let checksum = add.checksum.as_deref().map(|sum| self.expand(sum, done));
+        let checksum_known = !matches!(checksum, Some(Err(_)));
+        let checksum = checksum.and_then(Result::ok);
+        let mut local = Vec::new();
+        for source in &add.sources {
+            let expanded = self.expand(source, done);
+            let (kind, text, known) = match &expanded {
+                Ok(text) => {
+                    let sorted = sources::of_add(text);
+                    if sorted.path.is_some() {
+                        local.push(source.clone());
+                    }
+                    let Some(kind) = sorted.remote else { continue };
+                    (kind, text.clone(), checksum_known)
+                }
+                Err(_) if sources::is_surely_remote(source) => (
+                    sources::of_add(source).remote.unwrap_or(RemoteKind::Http),
+                    source.clone(),
+                    false,
+                ),
+                Err(_) => {
+                    local.push(source.clone());
+                    continue;
+                }
+            };
+            let checksum = checksum.clone();
+            self.reading.remotes.push(Remote {
+                url: text,
+                known,
+                kind,
+                checksum,
+                line: place.line,
+            });
+        }
+        self.paths(&Origin::Main, add, &local, place, done);
+    }
+
+    fn paths(
+        &mut self,
+        origin: &Origin,
+        copy: &Copy,
+        from: &[String],
+        place: &Place<'_>,
+        done: &Done,
+    ) {
+        for source in from {
+            if place.windows {
+                self.whole(
+                    origin,
+                    format!(
+                        "{} copies on Windows, whose paths are read otherwise",
+                        at(place)
+                    ),
+                );
+                return;
+            }
+            match self.expand(source, done) {
+                Ok(source) => {
+                    let (path, wildcard) = if copy.parents {
+                        sources::path_with_parents(&source)
+                    } else {
+                        sources::path(&source)
+                    };
+                    // With `--parents` they are relative to another folder than the path.
+                    let exclude = if copy.parents {
+                        Vec::new()
+                    } else {
+                        sources::excludes(&copy.exclude)
+                    };
+                    self.need(
+                        origin,
+                        Need {
+                            path,
+                            wildcard,
+                            exclude,
+                            line: place.line,
+                        },
+                    );
+                }
+                Err(trouble) => {
+                    let why = stages::clause(&trouble);
+                    self.whole(origin, format!("{}: {why}", at(place)));
+                }
+            }
+        }
+    }
+
+    pub(super) fn mount(&mut self, mount: &Mount, place: &Place<'_>, done: &Done) {
+        let field = |value: &Option<String>| {
+            value
+                .as_deref()
+                .map(|text| self.expand(text, done))
+                .transpose()
+        };
+        let (kind, source, target, id) = (
+            field(&mount.kind),
+            field(&mount.source),
+            field(&mount.target),
+            field(&mount.id),
+        );
+        let kind = match kind {
+            Ok(kind) => kind.unwrap_or_else(|| "bind".to_owned()).to_lowercase(),
+            Err(trouble) => {
+                let why = stages::clause(&trouble);
+                self.doubts.push(format!(
+                    "the type of a mount in {} is open: {why}",
+                    at(place)
+                ));
+                return;
+            }
+        };
+        match kind.as_str() {
+            "bind" | "cache" | "tmpfs" => {
+                if let Some(origin) = self.mount_origin(&kind, mount, place) {
+                    match source {
+                        _ if kind == "tmpfs" => {}
+                        Ok(source) if !place.windows => {
+                            let source = source.unwrap_or_default();
+                            self.need(&origin, sources::of_mount(&source, place.line));
+                        }
+                        Ok(_) => self.whole(&origin, format!("{} mounts on Windows", at(place))),
+                        Err(trouble) => {
+                            let why = stages::clause(&trouble);
+                            self.whole(&origin, format!("{}: {why}", at(place)));
+                        }
+                    }
+                }
+            }
+            "secret" => {
+                let id = [source, id]
+                    .into_iter()
+                    .map(|v| v.unwrap_or_else(|_| mount.id.clone()))
+                    .find_map(|v| v.filter(|v| !v.is_empty()));
+                let target = target.unwrap_or_else(|_| mount.target.clone());
+                let base =
+                    target.and_then(|t| t.rsplit('/').find(|p| !p.is_empty()).map(str::to_owned));
+                self.reading.secrets.extend(id.or(base));
+            }
+            "ssh" => {
+                let id = id
+                    .unwrap_or_else(|_| mount.id.clone())
+                    .filter(|id| !id.is_empty());
+                self.reading
+                    .ssh
+                    .insert(id.unwrap_or_else(|| "default".to_owned()));
+            }
+            _ => self.doubts.push(format!(
+                "{} has a mount of the unknown type `{kind}`",
+                at(place)
+            )),
+        }
+    }
+
+    fn mount_origin(&mut self, kind: &str, mount: &Mount, place: &Place<'_>) -> Option<Origin> {
+        let from = match mount.from.as_deref() {
+            Some(from) if from.contains('$') => {
+                self.doubts.push(format!(
+                    "{} cannot be decided: a mount's `from` takes no variables",
+                    at(place)
+                ));
+                return None;
+            }
+            Some(from) => from,
+            // A cache starts empty.
+            None if kind == "cache" => "scratch",
+            None if kind == "tmpfs" => return None,
+            None => return Some(Origin::Main),
+        };
+        self.reach(self.stages.source(from), BaseKind::MountFrom, place)
+    }
+
+    /// Notes the use of another stage, context or image; gives the context to read from.
+    fn reach(&mut self, source: Base, kind: BaseKind, place: &Place<'_>) -> Option<Origin> {
+        match source {
+            Base::Scratch => None,
+            Base::Stage(at) => {
+                self.pending.push(at);
+                self.stages.all[at].replaced_by.clone().map(Origin::Named)
+            }
+            Base::Context(context) => Some(Origin::Named(context)),
+            Base::Image { written, reference } => {
+                let line = place.line;
+                self.base_use(BaseUse {
+                    reference: reference.context_name(),
+                    written,
+                    platform: None,
+                    line,
+                    kind,
+                });
+                None
+            }
+            Base::Undecided(why) => {
+                self.doubts.push(format!("{} is open: {why}", at(place)));
+                None
+            }
+        }
+    }
+
+    pub(super) fn base_use(&mut self, new: BaseUse) {
+        let same = |old: &BaseUse| old.reference == new.reference && old.platform == new.platform;
+        if !self.reading.bases.iter().any(same) {
+            self.reading.bases.push(new);
+        }
+    }
+
+    pub(super) fn whole_context(&mut self, context: &str, because: String) {
+        self.whole(&Origin::Named(context.to_owned()), because);
+    }
+
+    fn whole(&mut self, origin: &Origin, because: String) {
+        let need = self.context_need(origin);
+        if !matches!(need, ContextNeed::Whole { .. }) {
+            *need = ContextNeed::Whole {
+                because: because.clone(),
+            };
+            self.reading.undecided.push(because);
+        }
+    }
+
+    fn need(&mut self, origin: &Origin, new: Need) {
+        match self.context_need(origin) {
+            ContextNeed::Whole { .. } => {}
+            ContextNeed::Paths(needs) => needs.push(new),
+            nothing @ ContextNeed::Nothing => *nothing = ContextNeed::Paths(vec![new]),
+        }
+    }
+
+    fn context_need(&mut self, origin: &Origin) -> &mut ContextNeed {
+        match origin {
+            Origin::Main => &mut self.reading.context,
+            Origin::Named(context) => self.reading.named.entry(context.clone()).or_default(),
+        }
+    }
+}
+
+/// `` `COPY $X /` on line 3 ``, shortened.
+fn at(place: &Place<'_>) -> String {
+    let text = place.text.trim();
+    let short: String = text.chars().take(60).collect();
+    let dots = if short.len() < text.len() { "…" } else { "" };
+    format!("`{short}{dots}` on line {}", place.line)
+}

@@ -1,0 +1,100 @@
+//! Quotes, escapes and `$variables` in one piece of Dockerfile text.
+//!
+//! Knows BuildKit's shell-like rules. Is unaware of which instruction the text stands in
+//! and of how variables get their values (`Lookup` gives them).
+//!
+//! A text whose value hangs on something that the Dockerfile does not decide comes out
+//! as [`Trouble::Undecided`] with the variable's name, never as a guess.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::lexer::{Lexer, Rules, TOO_DEEP};
+
+/// What is known of a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// Exactly this text.
+    Known(Rc<str>),
+    /// No text; whether the variable counts as set depends on BuildKit's version.
+    Blank,
+    /// Surely not set.
+    Unset,
+    /// Set outside the Dockerfile, or not; the text does not say.
+    Unknown,
+}
+
+/// Where variables get their values.
+pub(super) trait Lookup {
+    fn value(&self, name: &str) -> Value;
+}
+
+/// Why a text has no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It hangs on this variable.
+    Undecided(String),
+    /// BuildKit refuses it, or its versions read it differently.
+    Refused(String),
+}
+
+/// Expands `text` as BuildKit does for most instructions; `used` collects the names looked at.
+pub(super) fn expand(
+    text: &str,
+    escape: char,
+    env: &dyn Lookup,
+    used: &mut BTreeSet<String>,
+) -> Result<String, Trouble> {
+    if !text.contains(['$', '"', '\'', escape, '\u{feff}']) {
+        return Ok(text.to_owned());
+    }
+    let mut lexer = Lexer::new(
+        text,
+        Rules {
+            escape,
+            heredocs: None,
+        },
+        env,
+    );
+    let piece = lexer.until(None, false);
+    used.append(&mut lexer.used);
+    let piece = piece?;
+    match piece.hangs_on {
+        Some(name) => Err(Trouble::Undecided(name)),
+        None => Ok(piece.text),
+    }
+}
+
+/// How heredoc words are looked for: quotes and escapes stay, unset variables too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HeredocRules {
+    pub(super) keep_quotes: bool,
+    pub(super) keep_escapes: bool,
+    /// Newer BuildKit reads `<< EOF` as it reads `<<EOF`.
+    pub(super) spaces_after_arrows: bool,
+}
+
+/// The words of a line; `None` when BuildKit sees a syntax error.
+pub(super) fn words(line: &str, rules: HeredocRules) -> Result<Option<Vec<String>>, Trouble> {
+    let mut lexer = Lexer::new(
+        line,
+        Rules {
+            escape: '\\',
+            heredocs: Some(rules),
+        },
+        &NoVariables,
+    );
+    match lexer.until(None, rules.keep_escapes) {
+        Ok(piece) => Ok(Some(piece.words)),
+        Err(Trouble::Refused(why)) if why == TOO_DEEP => Err(Trouble::Refused(why)),
+        Err(_) => Ok(None),
+    }
+}
+
+struct NoVariables;
+
+impl Lookup for NoVariables {
+    fn value(&self, _: &str) -> Value {
+        Value::Unset
+    }
+}

@@ -1,0 +1,77 @@
+//! Where the engine is.
+//!
+//! Knows the order in which the docker command looks: DOCKER_HOST, DOCKER_CONTEXT, the
+//! current context of its config file, the default socket
+//! (docs.docker.com/engine/manage-resources/contexts). Is unaware of the protocol.
+
+use camino::Utf8PathBuf;
+
+/// An engine's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A unix socket: asked directly.
+    Socket(Utf8PathBuf),
+    /// Anything else (ssh, tcp, TLS): asked through the docker command, which knows how.
+    Other(String),
+}
+
+/// The endpoint that the docker command would use, and the context's name when it is not
+/// the default one.
+pub fn find() -> (Endpoint, Option<String>) {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let Some(host) = variable("DOCKER_HOST") {
+        return (read(&host), None);
+    }
+    let config = variable("DOCKER_CONFIG")
+        .map(Utf8PathBuf::from)
+        .or_else(|| variable("HOME").map(|home| Utf8PathBuf::from(home).join(".docker")));
+    let context = variable("DOCKER_CONTEXT").or_else(|| current(config.as_ref()?));
+    match context.filter(|name| name != "default") {
+        None => (read("unix:///var/run/docker.sock"), None),
+        Some(name) => {
+            let host = config.and_then(|config| host_of(&config, &name));
+            (
+                host.map_or_else(|| Endpoint::Other(name.clone()), |host| read(&host)),
+                Some(name),
+            )
+        }
+    }
+}
+
+fn read(host: &str) -> Endpoint {
+    host.strip_prefix("unix://").map_or_else(
+        || Endpoint::Other(host.to_owned()),
+        |path| Endpoint::Socket(path.into()),
+    )
+}
+
+fn json(path: &Utf8PathBuf) -> Option<serde_json::Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn current(config: &Utf8PathBuf) -> Option<String> {
+    Some(
+        json(&config.join("config.json"))?
+            .get("currentContext")?
+            .as_str()?
+            .to_owned(),
+    )
+}
+
+/// Contexts lie in folders named by the SHA-256 of their name; reading them all spares a hash function.
+fn host_of(config: &Utf8PathBuf, name: &str) -> Option<String> {
+    config
+        .join("contexts/meta")
+        .read_dir_utf8()
+        .ok()?
+        .flatten()
+        .find_map(|entry| {
+            let meta = json(&entry.path().join("meta.json"))?;
+            let host = meta
+                .get("Endpoints")?
+                .get("docker")?
+                .get("Host")?
+                .as_str()?;
+            (meta.get("Name")?.as_str()? == name).then(|| host.to_owned())
+        })
+}

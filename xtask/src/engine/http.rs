@@ -1,0 +1,135 @@
+//! One HTTP/1.1 exchange after the other over a unix socket.
+//!
+//! Knows just enough of the protocol for the engine's API: a request without a body, an
+//! answer with a length or in chunks. Is unaware of Docker.
+
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read as _, Result, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// Longest time without a byte from the engine. It is busy at times, never for so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// More than any answer that is asked for here.
+const LIMIT: u64 = 512 << 20;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// An open connection; requests follow each other on it.
+#[derive(Debug)]
+pub struct Connection {
+    stream: BufReader<UnixStream>,
+}
+
+impl Connection {
+    /// Connects to the socket at `path`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// Sends a request without a body and reads the answer. `path` must be percent-encoded.
+    pub fn ask(&mut self, method: &str, path: &str) -> Result<Answer> {
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n");
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if self
+                .stream
+                .by_ref()
+                .take(64 << 10)
+                .read_until(b'\n', &mut head)?
+                == 0
+                || head.len() > 64 << 10
+            {
+                return Err(broken("the engine closed the connection"));
+            }
+        }
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut headers);
+        response
+            .parse(&head)
+            .map_err(|error| broken(&error.to_string()))?;
+        let status = response.code.ok_or_else(|| broken("no status"))?;
+        let header = |name: &str| {
+            let header = response
+                .headers
+                .iter()
+                .find(|header| header.name.eq_ignore_ascii_case(name));
+            header.and_then(|header| std::str::from_utf8(header.value).ok())
+        };
+        let chunked =
+            header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
+        let length = header("content-length").and_then(|value| value.trim().parse::<u64>().ok());
+        let empty = status == 204 || status == 304;
+        let body = match (empty, chunked, length) {
+            (true, ..) => Vec::new(),
+            (_, true, _) => self.chunks()?,
+            (_, _, length) => self.exactly(length.unwrap_or(0))?,
+        };
+        Ok(Answer { status, body })
+    }
+
+    fn exactly(&mut self, length: u64) -> Result<Vec<u8>> {
+        if length > LIMIT {
+            return Err(broken("the answer is too long"));
+        }
+        let mut body = Vec::new();
+        self.stream.by_ref().take(length).read_to_end(&mut body)?;
+        if body.len() as u64 == length {
+            Ok(body)
+        } else {
+            Err(broken("the answer breaks off"))
+        }
+    }
+
+    fn chunks(&mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.stream.by_ref().take(1 << 10).read_line(&mut line)?;
+            let size = line.trim().split(';').next().unwrap_or_default();
+            let size =
+                u64::from_str_radix(size, 16).map_err(|_| broken("a chunk without a size"))?;
+            if size + body.len() as u64 > LIMIT {
+                return Err(broken("the answer is too long"));
+            }
+            body.append(&mut self.exactly(size)?);
+            // The line end behind a chunk; behind the last one it ends the (empty) trailer.
+            self.stream.by_ref().take(1 << 10).read_line(&mut line)?;
+            if size == 0 {
+                return Ok(body);
+            }
+        }
+    }
+}
+
+fn broken(why: &str) -> Error {
+    Error::new(ErrorKind::InvalidData, why.to_owned())
+}
+
+/// Percent-encodes one segment of a path or a query value; `/` stays, as the engine's
+/// routes take image names with it.
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~/:@".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

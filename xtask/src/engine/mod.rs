@@ -1,0 +1,315 @@
+//! What the engine holds.
+//!
+//! Knows how to ask for images, to name and to unname them, over the engine's socket
+//! where there is one and through the docker command elsewhere. Is unaware of stages.
+
+mod endpoint;
+mod http;
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use xshell::{Shell, cmd};
+
+pub use endpoint::Endpoint;
+use http::Connection;
+
+use crate::fault::{Fault, Result};
+
+/// From how many questions on one list of all images is cheaper than asking for each
+/// (one inspect 11–18 ms, the list 125 ms: ENGINE.md).
+const LIST_FROM: usize = 12;
+/// How many questions are under way at once.
+const AT_ONCE: usize = 4;
+
+/// An image in the engine's store.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Image {
+    /// `sha256:…`: with the containerd store the digest of the manifest (or of the index,
+    /// for several platforms), with the classic store that of the image's configuration.
+    pub id: String,
+    /// In bytes.
+    #[serde(default)]
+    pub size: u64,
+}
+
+/// Which images stand behind which references. A reference that was asked for and is not
+/// there has no image.
+pub type Images = HashMap<String, Option<Image>>;
+
+/// The engine that the docker command would use.
+#[derive(Debug)]
+pub struct Engine {
+    endpoint: Endpoint,
+    context: Option<String>,
+    platform: OnceLock<Option<String>>,
+}
+
+impl Engine {
+    /// Finds out where the engine is; does not connect.
+    pub fn find() -> Self {
+        let (endpoint, context) = endpoint::find();
+        Self {
+            endpoint,
+            context,
+            platform: OnceLock::new(),
+        }
+    }
+
+    /// The docker context in use, unless it is the default one.
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+
+    fn shown(&self) -> &str {
+        match &self.endpoint {
+            Endpoint::Socket(path) => path.as_str(),
+            Endpoint::Other(host) => host,
+        }
+    }
+
+    fn unreachable(&self, error: &dyn std::fmt::Display) -> Fault {
+        Fault::lacks(format!(
+            "cannot reach the Docker engine at {}: {error}; start it, or point DOCKER_HOST or `docker context use` at one that runs",
+            self.shown()
+        ))
+    }
+
+    fn connect(&self) -> Result<Option<Connection>> {
+        match &self.endpoint {
+            Endpoint::Other(_) => Ok(None),
+            Endpoint::Socket(path) => match Connection::open(path.as_std_path()) {
+                Ok(connection) => Ok(Some(connection)),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    Err(Fault::lacks(format!(
+                        "may not talk to the Docker engine at {path}: {error}; join the `docker` group or run as a user who may"
+                    )))
+                }
+                Err(error) => Err(self.unreachable(&error)),
+            },
+        }
+    }
+
+    /// The engine's own platform, `linux/amd64`; `None` when it cannot be asked.
+    pub fn platform(&self) -> Option<&str> {
+        self.platform
+            .get_or_init(|| {
+                #[derive(Deserialize)]
+                #[serde(rename_all = "PascalCase")]
+                struct Version {
+                    os: String,
+                    arch: String,
+                }
+                let text = match self.connect().ok()? {
+                    Some(mut connection) => connection.ask("GET", "/version").ok()?.body,
+                    None => self
+                        .docker(&["version", "--format", "{{json .Server}}"])
+                        .ok()?
+                        .into_bytes(),
+                };
+                let version: Version = serde_json::from_slice(&text).ok()?;
+                Some(format!("{}/{}", version.os, version.arch))
+            })
+            .as_deref()
+    }
+
+    /// Asks for all references at once.
+    pub fn images(&self, references: &[String]) -> Result<Images> {
+        if let Endpoint::Other(_) = &self.endpoint {
+            return self.images_by_command(references);
+        }
+        if references.len() >= LIST_FROM {
+            return self.images_by_list(references);
+        }
+        let share = references.len().div_ceil(AT_ONCE).max(1);
+        // Connections are made here, so that an engine that is not there is one fault, not four.
+        let parts = references
+            .chunks(share)
+            .map(|part| Ok((part, self.connect()?)))
+            .collect::<Result<Vec<_>>>()?;
+        if parts.is_empty() {
+            self.connect()?;
+        }
+        let answers = std::thread::scope(|scope| {
+            let askers: Vec<_> = parts
+                .into_iter()
+                .map(|(part, connection)| scope.spawn(move || self.inspect(part, connection)))
+                .collect();
+            askers
+                .into_iter()
+                .map(|asker| {
+                    asker
+                        .join()
+                        .unwrap_or_else(|_| Err(self.unreachable(&"a question failed")))
+                })
+                .collect::<Result<Vec<_>>>()
+        })?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    fn inspect(&self, references: &[String], connection: Option<Connection>) -> Result<Images> {
+        let Some(mut connection) = connection else {
+            return self.images_by_command(references);
+        };
+        let mut images = Images::new();
+        for reference in references {
+            let path = format!("/images/{}/json", http::encode(reference));
+            let answer = connection
+                .ask("GET", &path)
+                .map_err(|error| self.unreachable(&error))?;
+            let image = match answer.status {
+                200 => Some(
+                    serde_json::from_slice(&answer.body)
+                        .map_err(|error| self.unreachable(&error))?,
+                ),
+                404 => None,
+                status => return Err(self.refused("inspect", reference, status, &answer.body)),
+            };
+            images.insert(reference.clone(), image);
+        }
+        Ok(images)
+    }
+
+    fn images_by_list(&self, references: &[String]) -> Result<Images> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Listed {
+            #[serde(flatten)]
+            image: Image,
+            repo_tags: Option<Vec<String>>,
+        }
+        let Some(mut connection) = self.connect()? else {
+            return self.images_by_command(references);
+        };
+        let answer = connection
+            .ask("GET", "/images/json")
+            .map_err(|error| self.unreachable(&error))?;
+        if answer.status != 200 {
+            return Err(self.refused("list", "all images", answer.status, &answer.body));
+        }
+        let listed: Vec<Listed> =
+            serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(&error))?;
+        let mut by_reference = HashMap::new();
+        for Listed { image, repo_tags } in listed {
+            for reference in repo_tags.unwrap_or_default() {
+                by_reference.insert(reference, image.clone());
+            }
+        }
+        let mut images = Images::new();
+        let mut unlisted = Vec::new();
+        for reference in references {
+            match by_reference.get(reference) {
+                Some(image) => {
+                    images.insert(reference.clone(), Some(image.clone()));
+                }
+                // A spelling that the list does not use is no proof of absence.
+                None if !reference.starts_with(crate::action::PRIVATE) => {
+                    unlisted.push(reference.clone())
+                }
+                None => {
+                    images.insert(reference.clone(), None);
+                }
+            }
+        }
+        images.extend(self.inspect(&unlisted, Some(connection))?);
+        Ok(images)
+    }
+
+    fn images_by_command(&self, references: &[String]) -> Result<Images> {
+        let mut images = Images::new();
+        for reference in references {
+            let format = "{\"Id\":{{json .Id}},\"Size\":{{json .Size}}}";
+            let image =
+                match self.docker(&["image", "inspect", "--format", format, "--", reference]) {
+                    Ok(text) => Some(
+                        serde_json::from_str(&text).map_err(|error| self.unreachable(&error))?,
+                    ),
+                    Err(error) if error.to_lowercase().contains("no such image") => None,
+                    Err(error) => return Err(self.unreachable(&error)),
+                };
+            images.insert(reference.clone(), image);
+        }
+        Ok(images)
+    }
+
+    /// Puts an image under one more reference.
+    pub fn tag(&self, image: &str, reference: &str) -> Result<()> {
+        let Some(mut connection) = self.connect()? else {
+            let done = self.docker(&["image", "tag", "--", image, reference]);
+            return done.map(drop).map_err(|error| {
+                Fault::failed(format!("cannot tag {image} as {reference}: {error}"))
+            });
+        };
+        let (repository, tag) = reference.rsplit_once(':').unwrap_or((reference, "latest"));
+        let path = format!(
+            "/images/{}/tag?repo={}&tag={}",
+            http::encode(image),
+            http::encode(repository),
+            http::encode(tag)
+        );
+        let answer = connection
+            .ask("POST", &path)
+            .map_err(|error| self.unreachable(&error))?;
+        match answer.status {
+            200..=299 => Ok(()),
+            status => Err(self.refused("tag", reference, status, &answer.body)),
+        }
+    }
+
+    /// Asks the registry what a reference points to now.
+    pub fn resolve(&self, reference: &str) -> Result<String> {
+        let fault = |why: &str| {
+            let why = why.lines().last().unwrap_or_default();
+            Fault::lacks(format!(
+                "cannot find out what {reference} is: {why}; pull it, replace it by a stage or another image in `contexts`, or mend the network"
+            ))
+        };
+        let answer = self.docker(&[
+            "buildx",
+            "imagetools",
+            "inspect",
+            "--format",
+            "{{json .Manifest}}",
+            "--",
+            reference,
+        ]);
+        let manifest: serde_json::Value =
+            serde_json::from_str(&answer.map_err(|error| fault(&error))?)
+                .map_err(|error| fault(&error.to_string()))?;
+        let digest = manifest.get("digest").and_then(serde_json::Value::as_str);
+        digest
+            .map(str::to_owned)
+            .ok_or_else(|| fault("the registry named no digest"))
+    }
+
+    fn refused(&self, verb: &str, name: &str, status: u16, body: &[u8]) -> Fault {
+        let body = String::from_utf8_lossy(body);
+        let why = serde_json::from_str::<serde_json::Value>(&body).ok();
+        let why = why
+            .as_ref()
+            .and_then(|value| value.get("message")?.as_str())
+            .unwrap_or_else(|| body.trim());
+        Fault::lacks(format!(
+            "the engine at {} refused to {verb} {name}: {why} (status {status})",
+            self.shown()
+        ))
+    }
+
+    /// Runs the docker command and gives what it printed, or what it complained of.
+    fn docker(&self, arguments: &[&str]) -> Result<String, String> {
+        let shell = Shell::new().map_err(|error| error.to_string())?;
+        let output = cmd!(shell, "docker {arguments...}")
+            .quiet()
+            .ignore_status()
+            .output();
+        let output = output.map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+}

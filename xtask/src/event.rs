@@ -1,0 +1,109 @@
+//! What happened, as data. Every reporter lives on these alone.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::verdict::Reason;
+
+/// How a stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Its image was made, or put back where it belongs.
+    Built,
+    /// Nothing to do.
+    Fresh,
+    /// It failed.
+    Failed,
+    /// A stage that it stands on failed.
+    Skipped,
+    /// The run was stopped before it ended.
+    Cancelled,
+}
+
+/// One thing that happened. Times are milliseconds since the run began.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The run begins.
+    Started {
+        /// How many stages are wanted.
+        stages: usize,
+        /// How many places there are.
+        jobs: usize,
+    },
+    /// Something to know that is no fault of the run.
+    Notice {
+        /// The sentence.
+        message: String,
+    },
+    /// A stage is being built.
+    StageStarted {
+        /// Which.
+        stage: String,
+        /// Why.
+        reason: Reason,
+        /// When.
+        at_ms: u64,
+        /// How long it took the last time.
+        expected_ms: Option<u64>,
+    },
+    /// A stage works on another step.
+    Step {
+        /// Which stage.
+        stage: String,
+        /// The step's name.
+        step: String,
+    },
+    /// A stage met a passing fault and will be tried again.
+    Retry {
+        /// Which stage.
+        stage: String,
+        /// Which attempt comes next.
+        attempt: usize,
+        /// What went wrong.
+        why: String,
+    },
+    /// A stage ended.
+    StageFinished(StageFinished),
+    /// The run ended. Always the last.
+    Finished(Finished),
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageFinished {
+    /// Which.
+    pub stage: String,
+    /// How.
+    pub outcome: Outcome,
+    /// When it began.
+    pub started_ms: u64,
+    /// When it ended.
+    pub ended_ms: u64,
+    /// The image's id.
+    pub image: Option<String>,
+    /// The image's size in bytes.
+    pub size: Option<u64>,
+    /// What went wrong, or because of whom it was skipped.
+    pub error: Option<String>,
+    /// The last lines of its log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tail: Vec<String>,
+    /// Where the whole log is.
+    pub log: Option<String>,
+    /// For a fresh stage: how long its build took, which is what the skip saved.
+    pub saved_ms: u64,
+}
+
+/// How the run ended.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Finished {
+    /// Every wanted stage's outcome.
+    pub outcome: BTreeMap<String, Outcome>,
+    /// How long the run took.
+    pub elapsed_ms: u64,
+    /// What the skips saved, in build time.
+    pub saved_ms: u64,
+}

@@ -1,0 +1,258 @@
+//! Runs actions.
+//!
+//! The only part that knows a process is behind one: it starts buildx in a process group of
+//! its own, reads its progress as it comes, writes the log, and tells a passing fault from a
+//! failing step. Is unaware of keys, records and people.
+
+mod log;
+mod rawjson;
+pub mod redact;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use camino::Utf8Path;
+
+use crate::action::Action;
+use crate::interrupt::Interrupt;
+use log::Log;
+use rawjson::{Reader, Said};
+use redact::Redactor;
+
+/// Waits before the second, third and fourth attempt at an action that met a passing fault.
+const BACKOFF: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
+/// Lines of the log that a failure shows.
+const TAIL: usize = 25;
+
+/// What a running action tells whoever watches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It works on this step now.
+    Step(String),
+    /// A passing fault; it will be tried again.
+    Retry {
+        /// Which attempt comes next, from 2.
+        attempt: usize,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// Why an action gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The user wanted to stop.
+    Interrupted,
+    /// The build failed.
+    Build {
+        /// One sentence: the failing step and its status, or buildx's own error.
+        error: String,
+        /// The last lines of the log.
+        tail: Vec<String>,
+    },
+    /// The docker command could not be run at all.
+    NoDocker(String),
+}
+
+/// Runs an action to its end, with retries of passing faults; a failing step is not one.
+pub fn run(
+    action: &Action,
+    log: &Utf8Path,
+    redactor: &Redactor,
+    interrupt: &Interrupt,
+    watch: &dyn Fn(Progress),
+) -> Result<(), Failure> {
+    let mut attempt = 1;
+    loop {
+        let failure = match attempt_once(action, log, redactor, interrupt, watch) {
+            Err(Failure::Build { error, .. }) if passing(&error) && attempt <= BACKOFF.len() => {
+                error
+            }
+            other => return other,
+        };
+        let pause = BACKOFF[attempt - 1];
+        attempt += 1;
+        watch(Progress::Retry {
+            attempt,
+            why: failure,
+        });
+        if interrupt.wait(pause) {
+            return Err(Failure::Interrupted);
+        }
+    }
+}
+
+fn attempt_once(
+    action: &Action,
+    log: &Utf8Path,
+    redactor: &Redactor,
+    interrupt: &Interrupt,
+    watch: &dyn Fn(Progress),
+) -> Result<(), Failure> {
+    let mut log = Log::create(log, redactor)
+        .map_err(|error| Failure::NoDocker(format!("cannot write the log {log}: {error}")))?;
+    let mut command = Command::new("docker");
+    command
+        .args(&action.argv)
+        // These would add labels that are in no key.
+        .env_remove("BUILDX_GIT_LABELS")
+        .env_remove("BUILDX_GIT_INFO")
+        .env_remove("BUILDX_BUILDER")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let child = interrupt.spawn(&mut command).map_err(|error| {
+        Failure::NoDocker(format!(
+            "cannot run `docker`: {error}; install the Docker command and its buildx plugin"
+        ))
+    })?;
+    let Some(mut child) = child else {
+        return Err(Failure::Interrupted);
+    };
+    let error = match child.stderr.take() {
+        Some(stderr) => read(stderr, &mut log, watch),
+        None => None,
+    };
+    // The stream has ended, and so has everything in the group that held it.
+    interrupt.forget(&child);
+    let status = child.wait();
+    if interrupt.is_set() {
+        return Err(Failure::Interrupted);
+    }
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => {
+            let error = error.unwrap_or_else(|| format!("docker buildx ended with {status}"));
+            Err(Failure::Build {
+                error: redactor.clean_text(&error),
+                tail: log.tail(),
+            })
+        }
+        Err(error) => Err(Failure::NoDocker(format!(
+            "cannot wait for `docker`: {error}"
+        ))),
+    }
+}
+
+/// Reads the whole stream; gives the sentence that says why the build failed, if it says so.
+fn read(stderr: ChildStderr, log: &mut Log<'_>, watch: &dyn Fn(Progress)) -> Option<String> {
+    let mut stream = BufReader::with_capacity(64 << 10, stderr);
+    let mut reader = Reader::default();
+    let mut line = Vec::new();
+    let mut error = None;
+    loop {
+        line.clear();
+        // A line without an end must not fill the memory.
+        match stream.by_ref().take(8 << 20).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        for said in reader.line(text) {
+            note(said, log, watch, &mut error);
+        }
+    }
+    for said in reader.finish() {
+        note(said, log, watch, &mut error);
+    }
+    error
+}
+
+fn note(said: Said, log: &mut Log<'_>, watch: &dyn Fn(Progress), error: &mut Option<String>) {
+    match said {
+        Said::Step(name) => {
+            log.line(format!("=> {name}").as_bytes());
+            // What BuildKit does for itself is no news for a person.
+            if !name.starts_with("[internal]") {
+                watch(Progress::Step(name));
+            }
+        }
+        Said::Done {
+            name,
+            cached,
+            error: None,
+        } => {
+            if cached {
+                log.line(format!("=> {name} (cached)").as_bytes());
+            }
+        }
+        Said::Done {
+            name,
+            error: Some(why),
+            ..
+        } => {
+            log.line(format!("=> {name}: {why}").as_bytes());
+            // A cancelled step follows from the one that failed.
+            if !why.contains("context canceled") && error.is_none() {
+                *error = Some(format!("{name}: {}", reason(&why)));
+            }
+        }
+        Said::Output(line) => log.line(&line),
+        Said::Plain(line) => {
+            log.line(line.as_bytes());
+            if let Some(why) = line.strip_prefix("ERROR: ").filter(|_| error.is_none()) {
+                *error = Some(reason(why).to_owned());
+            }
+        }
+    }
+}
+
+/// The end of BuildKit's chain of wrapped errors is what a person needs. The command of a
+/// failing RUN is in the step's name already.
+fn reason(error: &str) -> &str {
+    let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
+    error
+        .find("did not complete successfully")
+        .map_or(error, |at| &error[at..])
+}
+
+/// Whether the fault may pass by itself: the network's or a registry's, never a step's own.
+fn passing(error: &str) -> bool {
+    const SIGNS: [&str; 14] = [
+        "500 internal server error",
+        "502 bad gateway",
+        "503 service unavailable",
+        "504 gateway time",
+        "429 too many requests",
+        "toomanyrequests",
+        "connection reset by peer",
+        "connection refused",
+        "i/o timeout",
+        "tls handshake timeout",
+        "unexpected eof",
+        "client.timeout exceeded",
+        "temporary failure in name resolution",
+        "server misbehaving",
+    ];
+    let error = error.to_lowercase();
+    !error.contains("did not complete successfully")
+        && SIGNS.iter().any(|sign| error.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_answers_503_is_a_passing_fault() {
+        assert!(passing(
+            "unexpected status from HEAD request: 503 Service Unavailable"
+        ));
+        assert!(passing(
+            "read tcp 127.0.0.1:1->127.0.0.1:2: read: connection reset by peer"
+        ));
+    }
+
+    #[test]
+    fn a_failing_step_is_not_a_passing_fault_whatever_it_printed() {
+        assert!(!passing(
+            "did not complete successfully: exit code: 1 (503 service unavailable)"
+        ));
+        assert!(!passing("pull access denied, repository does not exist"));
+    }
+}

@@ -1,0 +1,81 @@
+//! The one error type that reaches `main`.
+//!
+//! Knows the exit status of each class of fault and nothing about what went wrong:
+//! the message is already a sentence that names the place, both parties and the remedy.
+
+use std::fmt;
+
+/// What every command returns.
+pub type Result<T, E = Fault> = std::result::Result<T, E>;
+
+/// The class of a fault, which is its exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A stage failed, or `verify` found a fault.
+    Failed,
+    /// The command line or the graph is wrong.
+    Usage,
+    /// The machine lacks something: an engine, the network, a source.
+    Lacks,
+    /// The user interrupted the run.
+    Interrupted,
+}
+
+impl Class {
+    /// The process's exit status for this class (DESIGN.md, *Commands*).
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Lacks => 3,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A fault that ends a command: its class and a message for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Decides the exit status.
+    pub class: Class,
+    /// Lowercase, one sentence a person can act on. Empty when everything was already said
+    /// by the report (a failed stage).
+    pub message: String,
+}
+
+impl Fault {
+    /// A stage failed, or `verify` found a fault (exit 1).
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Class::Failed, message)
+    }
+
+    /// The command line or the graph is wrong (exit 2).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Class::Usage, message)
+    }
+
+    /// The machine lacks something (exit 3).
+    pub fn lacks(message: impl Into<String>) -> Self {
+        Self::new(Class::Lacks, message)
+    }
+
+    /// Ctrl-C or a termination signal (exit 130).
+    pub fn interrupted() -> Self {
+        Self::new(Class::Interrupted, "interrupted")
+    }
+
+    fn new(class: Class, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}

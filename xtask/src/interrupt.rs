@@ -1,0 +1,129 @@
+//! Ctrl-C and termination signals.
+//!
+//! Knows that the user wants to stop, and the process groups that must end then. Is unaware
+//! of what they do.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::fault::{Fault, Result};
+
+/// When each stronger signal follows the first one. Buildx cancels its build on SIGINT and
+/// ends within a second when the engine answers; the whole must be over in ten.
+const LADDER: [(Duration, Signal); 3] = [
+    (Duration::ZERO, Signal::INT),
+    (Duration::from_secs(4), Signal::TERM),
+    (Duration::from_secs(7), Signal::KILL),
+];
+
+/// Shared by everything that runs children or waits.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    since: Option<Instant>,
+    groups: BTreeSet<i32>,
+}
+
+impl Interrupt {
+    /// Starts to listen for signals.
+    pub fn listen() -> Result<Self> {
+        let interrupt = Self::default();
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+            .map_err(|error| Fault::lacks(format!("cannot listen for signals: {error}")))?;
+        let heard = interrupt.clone();
+        std::thread::spawn(move || {
+            if signals.forever().next().is_some() {
+                heard.end_everything();
+            }
+        });
+        Ok(interrupt)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the user wants to stop.
+    pub fn is_set(&self) -> bool {
+        self.state().since.is_some()
+    }
+
+    /// Waits, unless the user wants to stop first; then it says so by `true`.
+    pub fn wait(&self, time: Duration) -> bool {
+        let state = self.state();
+        let waited = self
+            .inner
+            .changed
+            .wait_timeout_while(state, time, |state| state.since.is_none());
+        waited
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .since
+            .is_some()
+    }
+
+    /// Starts a child in a process group of its own, to be ended with everything in it. `None`
+    /// when the user already wants to stop.
+    pub fn spawn(&self, command: &mut Command) -> std::io::Result<Option<Child>> {
+        // Held across the start, so that no child slips in behind the signal.
+        let mut state = self.state();
+        if state.since.is_some() {
+            return Ok(None);
+        }
+        let child = command.process_group(0).spawn()?;
+        state.groups.insert(child.id().cast_signed());
+        Ok(Some(child))
+    }
+
+    /// Must be called before the child is reaped for the last time: its number may be another's after.
+    pub fn forget(&self, child: &Child) {
+        self.state().groups.remove(&child.id().cast_signed());
+        self.inner.changed.notify_all();
+    }
+
+    /// Sends every running group stronger and stronger signals until none is left.
+    fn end_everything(&self) {
+        let start = Instant::now();
+        self.state().since = Some(start);
+        self.inner.changed.notify_all();
+        for (after, signal) in LADDER {
+            let mut state = self.state();
+            while !state.groups.is_empty() {
+                let Some(left) = after
+                    .checked_sub(start.elapsed())
+                    .filter(|left| !left.is_zero())
+                else {
+                    break;
+                };
+                let waited = self.inner.changed.wait_timeout(state, left);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            for group in &state.groups {
+                if let Some(group) = Pid::from_raw(*group) {
+                    // A group that ended in this moment needs no signal.
+                    let _ = kill_process_group(group, signal);
+                }
+            }
+        }
+    }
+}

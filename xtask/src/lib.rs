@@ -1,0 +1,30 @@
+//! Builds, verifies and publishes the container images of a Dify monorepo.
+//!
+//! The way of the data, one direction only: `spec` → `graph` → `inputs` → `key` →
+//! `verdict` → `schedule` → `action` → `executor` → `record` → `report`.
+
+pub mod action;
+pub mod assess;
+pub mod build;
+pub mod cli;
+pub mod commands;
+pub mod dockerfile;
+pub mod engine;
+pub mod event;
+pub mod executor;
+pub mod fault;
+pub mod graph;
+pub mod inputs;
+pub mod interrupt;
+pub mod key;
+pub mod lock;
+pub mod material;
+pub mod prepare;
+pub mod record;
+pub mod report;
+pub mod schedule;
+pub mod source;
+pub mod spec;
+pub mod state;
+pub mod testbed;
+pub mod verdict;

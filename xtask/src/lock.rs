@@ -1,0 +1,102 @@
+//! `build-graph.lock`: the digests that external images are pinned to.
+//!
+//! Knows the file and how a reference finds its entry; is unaware of registries.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::dockerfile::reference;
+use crate::fault::{Fault, Result};
+use crate::state;
+
+const VERSION: u32 = 1;
+const HEAD: &str =
+    "# Written by `cargo xtask`: what external images are pinned to. Commit this file.\n";
+
+/// The pins of one graph.
+#[derive(Debug, Clone, Default)]
+pub struct Lock {
+    path: Utf8PathBuf,
+    bases: BTreeMap<String, Base>,
+}
+
+/// The pin of one external image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// The digest that the tag pointed to: of an index, or of a manifest.
+    pub digest: String,
+    /// The manifest of each platform.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub platforms: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    #[serde(default, rename = "base")]
+    bases: BTreeMap<String, Base>,
+}
+
+impl Lock {
+    /// Reads the lock beside a graph file; none there is an empty one.
+    pub fn beside(graph: &Utf8Path) -> Result<Self> {
+        let path = graph.with_extension("lock");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self {
+                    path,
+                    bases: BTreeMap::new(),
+                });
+            }
+            Err(error) => return Err(Fault::usage(format!("cannot read {path}: {error}"))),
+        };
+        let file: File = toml::from_str(&text).map_err(|error| {
+            Fault::usage(format!(
+                "{path} is not a lock file: {error}take the version that is committed, or remove it"
+            ))
+        })?;
+        if file.version != VERSION {
+            let version = file.version;
+            return Err(Fault::usage(format!(
+                "{path} has version {version}, and this program reads {VERSION}"
+            )));
+        }
+        Ok(Self {
+            path,
+            bases: file.bases,
+        })
+    }
+
+    /// The digest that `reference` is pinned to. One that names a digest is its own pin.
+    pub fn digest(&self, reference: &str) -> Option<String> {
+        let reference = reference::normalise(reference)?;
+        if let Some(digest) = &reference.digest {
+            return Some(digest.clone());
+        }
+        self.bases
+            .get(&reference.canonical())
+            .map(|base| base.digest.clone())
+    }
+
+    /// Pins `reference` and writes the file.
+    pub fn pin(&mut self, reference: &str, base: Base) -> Result<()> {
+        let name = reference::normalise(reference)
+            .map_or_else(|| reference.to_owned(), |known| known.canonical());
+        self.bases.insert(name, base);
+        let file = File {
+            version: VERSION,
+            bases: self.bases.clone(),
+        };
+        let fault = |error: &dyn std::fmt::Display| {
+            Fault::lacks(format!("cannot write {}: {error}", self.path))
+        };
+        let text = toml::to_string(&file).map_err(|error| fault(&error))?;
+        state::write_atomically(&self.path, format!("{HEAD}{text}").as_bytes())
+            .map_err(|error| fault(&error))
+    }
+}

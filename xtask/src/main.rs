@@ -1,0 +1,48 @@
+//! `cargo xtask`: a table of contents. Every command is a function of its flags; what they
+//! return decides the exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use xtask::cli::{Cli, Command};
+use xtask::commands;
+use xtask::fault::{Class, Result};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Printing help can fail only when nobody reads it.
+            let _ = error.print();
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            return ExitCode::from(if asked { 0 } else { Class::Usage.status() });
+        }
+    };
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            match fault.message.as_str() {
+                "" => {}
+                // A report of mistakes brings its own headings.
+                message if message.contains('\n') => eprintln!("{message}"),
+                message => eprintln!("error: {message}"),
+            }
+            ExitCode::from(fault.class.status())
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Build(flags) => commands::build::run(flags),
+        Command::Plan(flags) => commands::plan::run(flags),
+        Command::Explain(flags) => commands::explain::run(flags),
+        Command::Inputs(flags) => commands::inputs::run(flags),
+        Command::Graph(flags) => commands::graph::run(flags),
+        Command::Test(flags) => commands::test::run(flags),
+    }
+}

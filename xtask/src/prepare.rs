@@ -1,0 +1,221 @@
+//! The host command that makes part of a stage's context.
+//!
+//! Runs before the context is read, and only when what it reads, or the command itself, changed,
+//! or when what it made is not there as it left it. Knows files and processes; is unaware of
+//! images.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Command, Stdio};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::dockerfile::{ContextNeed, Need};
+use crate::fault::{Fault, Result};
+use crate::inputs::{self, Ignore, Inputs, Layers, StatCache};
+use crate::interrupt::Interrupt;
+use crate::key::Ingredients;
+use crate::source;
+use crate::spec::{Prepare, Spec, Stage};
+use crate::state::{self, State};
+use crate::verdict::{Change, Reason};
+
+const STAMP: &str = "xtask-prepared";
+const FORMAT: u32 = 1;
+
+/// Why the command must run; `None` when there is none, or when it need not.
+pub fn must_run(
+    spec: &Spec,
+    stage: &Stage,
+    state: &State,
+    cache: &StatCache,
+) -> Result<Option<Reason>> {
+    let Some(prepare) = &stage.prepare else {
+        return Ok(None);
+    };
+    let folder = folder(spec, stage, prepare)?;
+    let because = |name: &str, before: Option<&str>| {
+        let before = before.map(str::to_owned);
+        Some(Reason::of(vec![Change {
+            what: "prepare",
+            name: name.to_owned(),
+            before,
+            after: None,
+        }]))
+    };
+    let Ok(sealed) = std::fs::read(stamp(state, stage)) else {
+        return Ok(because("never run here", None));
+    };
+    let Ok(stamped) = state::unseal(STAMP, FORMAT, &sealed) else {
+        return Ok(because("never run here", None));
+    };
+    let stamped = String::from_utf8_lossy(stamped);
+    let (read, made) = stamped.split_once(' ').unwrap_or_default();
+    if read != what_it_reads(spec, stage, prepare, &folder, cache)? {
+        return Ok(because("its command or inputs changed", Some(read)));
+    }
+    if made != digest(&folder, &prepare.outputs, &Ignore::default(), "", cache)? {
+        return Ok(because("its outputs are not as it left them", Some(made)));
+    }
+    Ok(None)
+}
+
+/// Runs the command to its end, its output in `log`.
+pub fn run(
+    spec: &Spec,
+    stage: &Stage,
+    state: &State,
+    cache: &StatCache,
+    log: &Utf8Path,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let Some(prepare) = &stage.prepare else {
+        return Ok(());
+    };
+    let folder = folder(spec, stage, prepare)?;
+    let shown = prepare.run.join(" ");
+    let fault = |why: String| {
+        Fault::failed(format!(
+            "`{shown}`, which prepares `{}` in {folder}, {why}",
+            stage.name
+        ))
+    };
+    let before: Vec<_> = prepare
+        .outputs
+        .iter()
+        .map(|path| identity(&folder.join(path)))
+        .collect();
+    let read = what_it_reads(spec, stage, prepare, &folder, cache)?;
+
+    if let Some(parent) = log.parent() {
+        std::fs::create_dir_all(parent)
+            .map_err(|error| fault(format!("has no place for its log {log}: {error}")))?;
+    }
+    let output = std::fs::File::create(log)
+        .map_err(|error| fault(format!("cannot have its log {log}: {error}")))?;
+    let errors = output
+        .try_clone()
+        .map_err(|error| fault(format!("cannot have its log {log}: {error}")))?;
+    let mut command = Command::new(&prepare.run[0]);
+    command
+        .args(&prepare.run[1..])
+        .current_dir(&folder)
+        .env(
+            "XTASK_SOURCE_ROOT",
+            source::root(spec, stage.source)?.as_str(),
+        )
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors);
+    let child = interrupt
+        .spawn(&mut command)
+        .map_err(|error| fault(format!("cannot be started: {error}")))?;
+    let Some(mut child) = child else {
+        return Err(Fault::interrupted());
+    };
+    let status = child.wait();
+    interrupt.forget(&child);
+    if interrupt.is_set() {
+        return Err(Fault::interrupted());
+    }
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(status) => {
+            return Err(fault(format!(
+                "ended with {status}; its output is in {log}"
+            )));
+        }
+        Err(error) => return Err(fault(format!("cannot be waited for: {error}"))),
+    }
+    for (path, before) in prepare.outputs.iter().zip(before) {
+        let after = identity(&folder.join(path));
+        if after.is_none() {
+            return Err(fault(format!(
+                "did not make `{path}`; its output is in {log}"
+            )));
+        }
+        if after == before {
+            // A script that goes on after a failed compiler leaves the old file and says all is well.
+            return Err(fault(format!(
+                "ended well but did not make `{path}` anew: remove that file if the command keeps what is up to date, and see {log}"
+            )));
+        }
+    }
+    let made = digest(&folder, &prepare.outputs, &Ignore::default(), "", cache)?;
+    let stamped = state::seal(STAMP, FORMAT, format!("{read} {made}").as_bytes());
+    state::write_atomically(&stamp(state, stage), &stamped).map_err(|error| {
+        fault(format!(
+            "ran, but that cannot be noted in {}: {error}",
+            state.path("")
+        ))
+    })
+}
+
+fn stamp(state: &State, stage: &Stage) -> Utf8PathBuf {
+    state.path("prepared").join(&stage.name)
+}
+
+/// The command itself, what it reads where it runs, and what it reads of the source.
+fn what_it_reads(
+    spec: &Spec,
+    stage: &Stage,
+    prepare: &Prepare,
+    folder: &Utf8Path,
+    cache: &StatCache,
+) -> Result<String> {
+    let ignore = Ignore::parse(prepare.ignore.join("\n").as_bytes())
+        .map_err(|error| Fault::usage(format!("`prepare` of `{}`: {error}", stage.name)))?;
+    let own = digest(
+        folder,
+        &prepare.inputs,
+        &ignore,
+        &prepare.run.join("\0"),
+        cache,
+    )?;
+    if prepare.source_inputs.is_empty() {
+        return Ok(own);
+    }
+    let root = source::root(spec, stage.source)?;
+    Ok(own + &digest(&root, &prepare.source_inputs, &ignore, "", cache)?)
+}
+
+fn folder(spec: &Spec, stage: &Stage, prepare: &Prepare) -> Result<Utf8PathBuf> {
+    let root = source::root(spec, stage.source.filter(|_| !prepare.beside_graph))?;
+    source::inside(
+        &root,
+        &prepare.dir,
+        &format!("the folder in which `{}` is prepared,", stage.name),
+    )
+}
+
+/// What tells a file that was written from one that was not.
+fn identity(path: &Utf8Path) -> Option<(u64, i64, i64)> {
+    let meta = path.symlink_metadata().ok()?;
+    Some((meta.ino(), meta.ctime(), meta.ctime_nsec()))
+}
+
+fn digest(
+    folder: &Utf8Path,
+    paths: &[Utf8PathBuf],
+    ignore: &Ignore,
+    command: &str,
+    cache: &StatCache,
+) -> Result<String> {
+    let needs = paths.iter().map(|path| Need {
+        path: path.as_str().into(),
+        wildcard: false,
+        exclude: Vec::new(),
+        line: 0,
+    });
+    let layers = Layers {
+        folders: vec![folder.to_owned()],
+    };
+    let inputs: Inputs =
+        inputs::collect(&layers, ignore, &ContextNeed::Paths(needs.collect()), cache)
+            .map_err(|error| Fault::usage(error.to_string()))?;
+    let ingredients = Ingredients {
+        dockerfile: command.as_bytes(),
+        inputs: vec![("", &inputs)],
+        ..Ingredients::default()
+    };
+    Ok(ingredients.key().hex())
+}

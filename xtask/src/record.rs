@@ -1,0 +1,225 @@
+//! What a key produced, kept until a better answer is there.
+//!
+//! Knows the files of records and of the ingredients behind them. A record is saved only
+//! by the `Miss` that the look-up handed out. Is unaware of whether the image still
+//! exists (`verdict` proves that) and of how it was built.
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+use crate::key::{Ingredient, Key, What};
+use crate::state::{self, State};
+
+/// The format of the two kinds of files. 1: the first.
+const FORMAT: u32 = 1;
+const RECORDS: &str = "xtask-records";
+const MADE_OF: &str = "xtask-made-of";
+/// How many records a stage keeps: enough for a few branches to take turns.
+const KEPT: usize = 16;
+
+/// What a build of one key produced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The key.
+    pub key: Key,
+    /// The image's id in the engine's store: `sha256:…`.
+    pub image: String,
+    /// The private reference that keeps the image from being pruned.
+    pub private: String,
+    /// The public references that the image was put under.
+    pub references: Vec<String>,
+    /// The image's size in bytes, as the engine tells it.
+    pub size: u64,
+    /// How long the build took, in milliseconds.
+    pub duration_ms: u64,
+    /// When it ended, in milliseconds since 1970.
+    pub ended_ms: u64,
+}
+
+/// All records of one stage, the latest last.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Records {
+    list: Vec<Record>,
+}
+
+impl Records {
+    /// The record of `key`.
+    pub fn of(&self, key: Key) -> Option<&Record> {
+        self.list.iter().find(|record| record.key == key)
+    }
+
+    /// The record of the last build.
+    pub fn last(&self) -> Option<&Record> {
+        self.list.last()
+    }
+
+    /// Whether some build of this stage produced the image.
+    pub fn made(&self, image: &str) -> bool {
+        self.list.iter().any(|record| record.image == image)
+    }
+}
+
+/// The records of one graph.
+#[derive(Debug, Clone)]
+pub struct Store {
+    state: State,
+}
+
+impl Store {
+    /// The records below a state folder.
+    pub const fn of(state: State) -> Self {
+        Self { state }
+    }
+
+    fn records_file(&self, stage: &str) -> Utf8PathBuf {
+        self.state.path("records").join(format!("{stage}.json"))
+    }
+
+    fn made_of_file(&self, stage: &str, key: Key) -> Utf8PathBuf {
+        self.state.path("made-of").join(stage).join(key.hex())
+    }
+
+    /// A stage's records. An unusable file is no records, with a warning.
+    pub fn records(&self, stage: &str) -> (Records, Option<String>) {
+        let path = self.records_file(stage);
+        let Ok(sealed) = std::fs::read(&path) else {
+            return (Records::default(), None);
+        };
+        let read = state::unseal(RECORDS, FORMAT, &sealed).and_then(|content| {
+            serde_json::from_slice(content).map_err(|_| state::Broken::Foreign)
+        });
+        match read {
+            Ok(records) => (records, None),
+            Err(broken) => {
+                let warning = format!(
+                    "{path} {}: `{stage}` counts as never built",
+                    broken.clause()
+                );
+                (Records::default(), Some(warning))
+            }
+        }
+    }
+
+    /// What the key of a record was made of; `None` when it is not known any more.
+    pub fn made_of(&self, stage: &str, key: Key) -> Option<Vec<Ingredient>> {
+        let sealed = std::fs::read(self.made_of_file(stage, key)).ok()?;
+        decode(state::unseal(MADE_OF, FORMAT, &sealed).ok()?)
+    }
+
+    /// The right to save a record for `key`, which has none that could be used.
+    pub fn miss(&self, stage: &str, key: Key, made_of: Vec<Ingredient>) -> Miss {
+        Miss {
+            store: self.clone(),
+            stage: stage.to_owned(),
+            key,
+            made_of,
+        }
+    }
+
+    /// Notes that a fresh image was put under other references than before.
+    pub fn put_under(&self, stage: &str, key: Key, references: &[String]) -> std::io::Result<()> {
+        let (mut records, _) = self.records(stage);
+        let Some(at) = records.list.iter().position(|record| record.key == key) else {
+            return Ok(());
+        };
+        let mut record = records.list.remove(at);
+        record.references = references.to_vec();
+        records.list.push(record);
+        self.write(stage, &records)
+    }
+
+    fn write(&self, stage: &str, records: &Records) -> std::io::Result<()> {
+        let content = serde_json::to_vec(records)?;
+        state::write_atomically(
+            &self.records_file(stage),
+            &state::seal(RECORDS, FORMAT, &content),
+        )
+    }
+}
+
+/// The key had no usable record. Whoever holds this may build and then save one; saving uses it up.
+#[derive(Debug)]
+pub struct Miss {
+    store: Store,
+    stage: String,
+    key: Key,
+    made_of: Vec<Ingredient>,
+}
+
+impl Miss {
+    /// The key that has no record.
+    pub const fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Saves what the build produced. The ingredients go first: a record without them could
+    /// not be explained.
+    pub fn save(self, record: Record) -> std::io::Result<Record> {
+        let made_of = self.store.made_of_file(&self.stage, self.key);
+        state::write_atomically(
+            &made_of,
+            &state::seal(MADE_OF, FORMAT, &encode(&self.made_of)),
+        )?;
+        let (mut records, _) = self.store.records(&self.stage);
+        records.list.retain(|old| old.key != record.key);
+        records.list.push(record.clone());
+        while records.list.len() > KEPT {
+            let old = records.list.remove(0);
+            // A leftover file costs disk only.
+            let _ = std::fs::remove_file(self.store.made_of_file(&self.stage, old.key));
+        }
+        self.store.write(&self.stage, &records)?;
+        Ok(record)
+    }
+}
+
+const KINDS: [What; 15] = [
+    What::Format,
+    What::Setting,
+    What::Platform,
+    What::DockerfilePath,
+    What::Dockerfile,
+    What::Target,
+    What::Argument,
+    What::Label,
+    What::Secret,
+    What::Ssh,
+    What::Context,
+    What::Base,
+    What::Upstream,
+    What::Remote,
+    What::Input,
+];
+
+/// Names and values are raw bytes, so each goes behind its length.
+fn encode(list: &[Ingredient]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for ingredient in list {
+        bytes.push(ingredient.what as u8);
+        for text in [&ingredient.name, &ingredient.value] {
+            bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend_from_slice(text);
+        }
+    }
+    bytes
+}
+
+fn decode(mut bytes: &[u8]) -> Option<Vec<Ingredient>> {
+    fn text(bytes: &mut &[u8]) -> Option<Vec<u8>> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        *bytes = rest;
+        Some(text.to_vec())
+    }
+    let mut list = Vec::new();
+    while let Some((kind, rest)) = bytes.split_first() {
+        bytes = rest;
+        let what = KINDS.into_iter().find(|what| *what as u8 == *kind)?;
+        list.push(Ingredient {
+            what,
+            name: text(&mut bytes)?,
+            value: text(&mut bytes)?,
+        });
+    }
+    Some(list)
+}

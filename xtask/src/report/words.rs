@@ -1,0 +1,227 @@
+//! Words for people: times, sizes, reasons, the summary.
+
+use std::fmt::Write as _;
+
+use crate::event::{Finished, Outcome, StageFinished};
+use crate::verdict::{Change, Kind, Reason};
+
+/// `0.42 s`, `12.3 s`, `3 min 05 s`.
+pub fn time(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{}.{:02} s", ms / 1000, ms % 1000 / 10),
+        10_000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => format!("{} min {:02} s", ms / 60_000, ms % 60_000 / 1000),
+    }
+}
+
+/// `512 B`, `3.2 MB`, in powers of ten, as Docker shows sizes.
+pub fn size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut whole = bytes;
+    let mut tenth = 0;
+    let mut unit = "B";
+    for next in units {
+        if whole < 1000 {
+            break;
+        }
+        tenth = whole % 1000 / 100;
+        whole /= 1000;
+        unit = next;
+    }
+    format!("{whole}.{tenth} {unit}")
+}
+
+/// `1 file`, `2 files`.
+pub fn count(number: usize, one: &str) -> String {
+    if number == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{number} {one}s")
+    }
+}
+
+/// A reason in one clause.
+pub fn reason(reason: &Reason) -> String {
+    let changes = &reason.changes;
+    let first = |what: &str| changes.iter().find(|change| change.what == what);
+    match reason.kind {
+        Kind::Forced => "forced".into(),
+        Kind::NoRecord => "never built here".into(),
+        Kind::ImageMissing => match changes.first() {
+            Some(Change {
+                name,
+                after: Some(_),
+                ..
+            }) => format!("{name} points to another image"),
+            Some(Change { name, .. }) => format!("the image {name} is gone"),
+            None => "the image is gone".into(),
+        },
+        Kind::UpstreamChanged => match first("upstream") {
+            Some(Change {
+                name, after: None, ..
+            }) => format!("`{name}` must be built first"),
+            Some(Change { name, .. }) => format!("{name} is another image"),
+            None => "another upstream image".into(),
+        },
+        Kind::BaseMoved => {
+            first("base").map_or_else(String::new, |change| format!("base {} moved", change.name))
+        }
+        Kind::InputsChanged => inputs(changes),
+        Kind::ArgumentsChanged => named("argument", changes),
+        Kind::DockerfileChanged => "the Dockerfile changed".into(),
+        Kind::SettingsChanged => changes.first().map_or_else(
+            || "settings changed".into(),
+            |change| format!("{} {} changed", change.what, change.name).replace("  ", " "),
+        ),
+    }
+}
+
+fn named(what: &str, changes: &[Change]) -> String {
+    let names: Vec<&str> = changes
+        .iter()
+        .filter(|change| change.what == what)
+        .map(|change| change.name.as_str())
+        .collect();
+    format!("{what} {} changed", names.join(", "))
+}
+
+fn inputs(changes: &[Change]) -> String {
+    if let Some(change) = changes.iter().find(|change| change.what == "prepare") {
+        return format!("the host command must run: {}", change.name);
+    }
+    let of: Vec<&Change> = changes
+        .iter()
+        .filter(|change| change.what == "input")
+        .collect();
+    match of.as_slice() {
+        [] => "a remote source changed".into(),
+        [only] => format!("{} {}", only.name, verb(only)),
+        [first, rest @ ..] => format!(
+            "{} {}, and {} more",
+            first.name,
+            verb(first),
+            count(rest.len(), "input")
+        ),
+    }
+}
+
+/// What happened to an input.
+pub fn verb(change: &Change) -> &'static str {
+    match (&change.before, &change.after) {
+        (None, _) => "was added",
+        (_, None) => "was removed",
+        (Some(before), Some(after)) => {
+            let split = |text: &str| {
+                let mut words = text.splitn(3, ' ');
+                let kind = words.next().unwrap_or_default().to_owned();
+                (
+                    kind,
+                    words.next().unwrap_or_default().to_owned(),
+                    words.next().unwrap_or_default().to_owned(),
+                )
+            };
+            let (before, after) = (split(before), split(after));
+            match () {
+                () if before.0 != after.0 => "became another kind of file",
+                () if after.0 == "symlink" => "was retargeted",
+                () if before.2 == after.2 => "has other permissions",
+                () => "changed",
+            }
+        }
+    }
+}
+
+/// The lines at the end of a run.
+pub fn summary(finished: &Finished, failed: &[StageFinished]) -> String {
+    let number = |wanted: Outcome| {
+        finished
+            .outcome
+            .values()
+            .filter(|outcome| **outcome == wanted)
+            .count()
+    };
+    let mut parts = Vec::new();
+    for (outcome, word) in [
+        (Outcome::Built, "built"),
+        (Outcome::Fresh, "fresh"),
+        (Outcome::Failed, "failed"),
+        (Outcome::Skipped, "skipped"),
+        (Outcome::Cancelled, "cancelled"),
+    ] {
+        let number = number(outcome);
+        if number > 0 || matches!(outcome, Outcome::Built | Outcome::Fresh) {
+            parts.push(format!("{number} {word}"));
+        }
+    }
+    let mut text = format!("{} in {}", parts.join(", "), time(finished.elapsed_ms));
+    if finished.saved_ms > 0 {
+        let _ = write!(text, "; {} of building saved", time(finished.saved_ms));
+    }
+    for stage in failed {
+        let _ = write!(
+            text,
+            "\n  {}: {}",
+            stage.stage,
+            stage.error.as_deref().unwrap_or("failed")
+        );
+    }
+    text
+}
+
+/// What a failed stage leaves on the screen: why, the end of its log, and where the rest is.
+pub fn failure(stage: &StageFinished) -> String {
+    let mut text = format!(
+        "{} failed: {}",
+        stage.stage,
+        stage.error.as_deref().unwrap_or("no reason was given")
+    );
+    for line in &stage.tail {
+        let _ = write!(text, "\n  | {line}");
+    }
+    if let Some(log) = &stage.log {
+        let _ = write!(text, "\n  the whole log: {log}");
+    }
+    text
+}
+
+/// What became of a stage that did not fail.
+pub fn done(stage: &StageFinished) -> String {
+    let took = time(stage.ended_ms.saturating_sub(stage.started_ms));
+    match stage.outcome {
+        Outcome::Built => format!(
+            "{} built in {took}, {}",
+            stage.stage,
+            size(stage.size.unwrap_or(0))
+        ),
+        Outcome::Fresh => format!("{} fresh", stage.stage),
+        Outcome::Skipped | Outcome::Cancelled | Outcome::Failed => {
+            let word = if stage.outcome == Outcome::Skipped {
+                "skipped"
+            } else {
+                "cancelled"
+            };
+            let because = stage
+                .error
+                .as_deref()
+                .map_or_else(String::new, |error| format!(" {error}"));
+            format!("{} {word}{because}", stage.stage)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_read_well() {
+        assert_eq!(time(420), "0.42 s");
+        assert_eq!(time(12_340), "12.3 s");
+        assert_eq!(time(185_000), "3 min 05 s");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(4_780_000_000), "4.7 GB");
+    }
+}

@@ -1,0 +1,271 @@
+//! Runs tasks in the order of a DAG, several at once.
+//!
+//! In-degree countdown on a rayon pool of its own. Among those that are ready the one with the
+//! longest way to the end goes first; each takes as many of the places as it weighs. Knows
+//! indices, weights and outcomes; is unaware of what a task does.
+
+use std::collections::BinaryHeap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rayon::Scope;
+
+use crate::fault::{Fault, Result};
+
+/// What the schedule must know of a task. Tasks are numbered in an order in which every one
+/// comes after all that it waits for.
+#[derive(Debug, Clone, Default)]
+pub struct Task {
+    /// The tasks that wait for this one.
+    pub children: Vec<usize>,
+    /// How many tasks this one waits for.
+    pub parents: usize,
+    /// How many places it takes while it runs.
+    pub weight: usize,
+    /// How long it is expected to run, in milliseconds.
+    pub expected_ms: u64,
+}
+
+/// How a task ended, as far as the others are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Those that wait for it may go on.
+    Good,
+    /// Those that wait for it are lost; with fail-fast nothing else is started either.
+    Bad,
+}
+
+/// What the schedule asks of the outside.
+pub trait Work: Sync {
+    /// Runs one task. Called on a thread of the pool.
+    fn run(&self, task: usize) -> End;
+    /// A task will not be run because the other one ended badly.
+    fn lost(&self, task: usize, because: usize);
+    /// Whether anything may still be started.
+    fn may_start(&self) -> bool;
+}
+
+/// Runs all tasks with at most `jobs` places taken at once. Tasks that could not be started
+/// are simply left: the caller sees which were neither run nor lost.
+pub fn run(tasks: &[Task], jobs: usize, keep_going: bool, work: &dyn Work) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(jobs)
+        .thread_name(|at| format!("job-{at}"))
+        .build()
+        .map_err(|error| {
+            Fault::lacks(format!(
+                "cannot start {jobs} threads: {error}; try a smaller `--jobs`"
+            ))
+        })?;
+    let ways = ways(tasks);
+    let state = State {
+        waiting: tasks.iter().map(|task| task.parents).collect(),
+        lost: vec![false; tasks.len()],
+        ready: (0..tasks.len())
+            .filter(|at| tasks[*at].parents == 0)
+            .map(|at| ready(&ways, at))
+            .collect(),
+        free: jobs,
+        stopped: false,
+    };
+    let run = Run {
+        tasks,
+        ways,
+        jobs,
+        keep_going,
+        work,
+        state: Mutex::new(state),
+    };
+    pool.scope(|scope| run.start_ready(scope));
+    Ok(())
+}
+
+/// The longest way from each task to the end, in milliseconds, itself included.
+fn ways(tasks: &[Task]) -> Vec<u64> {
+    let mut ways = vec![0; tasks.len()];
+    for at in (0..tasks.len()).rev() {
+        let behind = tasks[at]
+            .children
+            .iter()
+            .map(|child| ways[*child])
+            .max()
+            .unwrap_or(0);
+        // A task of unknown length still makes the way longer than no task.
+        ways[at] = behind + tasks[at].expected_ms.max(1);
+    }
+    ways
+}
+
+/// Longest way first; among equals the one that was declared first.
+type Ready = (u64, std::cmp::Reverse<usize>);
+
+fn ready(ways: &[u64], at: usize) -> Ready {
+    (ways[at], std::cmp::Reverse(at))
+}
+
+struct State {
+    /// How many tasks each one still waits for.
+    waiting: Vec<usize>,
+    lost: Vec<bool>,
+    ready: BinaryHeap<Ready>,
+    free: usize,
+    stopped: bool,
+}
+
+struct Run<'a> {
+    tasks: &'a [Task],
+    ways: Vec<u64>,
+    jobs: usize,
+    keep_going: bool,
+    work: &'a dyn Work,
+    state: Mutex<State>,
+}
+
+impl Run<'_> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task heavier than all places together runs alone.
+    fn weight(&self, task: usize) -> usize {
+        self.tasks[task].weight.clamp(1, self.jobs)
+    }
+
+    /// Starts what is ready, in its order, as long as there is room. A heavy task at the head
+    /// waits for room rather than let lighter ones pass it for ever.
+    fn start_ready<'s>(&'s self, scope: &Scope<'s>) {
+        let mut state = self.state();
+        while let Some((_, std::cmp::Reverse(task))) = state.ready.peek().copied() {
+            if state.stopped || !self.work.may_start() || state.free < self.weight(task) {
+                break;
+            }
+            state.ready.pop();
+            state.free -= self.weight(task);
+            scope.spawn(move |scope| {
+                let end = self.work.run(task);
+                self.ended(task, end);
+                self.start_ready(scope);
+            });
+        }
+    }
+
+    fn ended(&self, task: usize, end: End) {
+        let mut state = self.state();
+        state.free += self.weight(task);
+        if end == End::Good {
+            for child in &self.tasks[task].children {
+                state.waiting[*child] -= 1;
+                if state.waiting[*child] == 0 && !state.lost[*child] {
+                    state.ready.push(ready(&self.ways, *child));
+                }
+            }
+            return;
+        }
+        state.stopped |= !self.keep_going;
+        let mut lost = self.tasks[task].children.clone();
+        while let Some(child) = lost.pop() {
+            if !std::mem::replace(&mut state.lost[child], true) {
+                self.work.lost(child, task);
+                lost.extend(&self.tasks[child].children);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Watched {
+        bad: Vec<usize>,
+        order: Mutex<Vec<usize>>,
+        lost: Mutex<Vec<(usize, usize)>>,
+        running: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl Work for Watched {
+        fn run(&self, task: usize) -> End {
+            let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            self.order.lock().unwrap().push(task);
+            std::thread::yield_now();
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            if self.bad.contains(&task) {
+                End::Bad
+            } else {
+                End::Good
+            }
+        }
+        fn lost(&self, task: usize, because: usize) {
+            self.lost.lock().unwrap().push((task, because));
+        }
+        fn may_start(&self) -> bool {
+            true
+        }
+    }
+
+    fn tasks(edges: &[(usize, usize)], expected: &[u64]) -> Vec<Task> {
+        let mut tasks: Vec<Task> = expected
+            .iter()
+            .map(|ms| Task {
+                weight: 1,
+                expected_ms: *ms,
+                ..Task::default()
+            })
+            .collect();
+        for (from, to) in edges {
+            tasks[*from].children.push(*to);
+            tasks[*to].parents += 1;
+        }
+        tasks
+    }
+
+    #[test]
+    fn the_longest_way_goes_first() {
+        let watched = Watched::default();
+        run(&tasks(&[(0, 3)], &[1, 50, 20, 100]), 1, false, &watched).unwrap();
+        assert_eq!(*watched.order.lock().unwrap(), [0, 3, 1, 2]);
+    }
+
+    #[test]
+    fn never_more_than_the_places_are_taken() {
+        let watched = Watched::default();
+        run(&tasks(&[], &[1; 300]), 3, false, &watched).unwrap();
+        assert_eq!(watched.order.lock().unwrap().len(), 300);
+        assert!(watched.most.load(Ordering::SeqCst) <= 3);
+    }
+
+    #[test]
+    fn heavy_tasks_run_alone() {
+        let mut all = tasks(&[], &[1; 40]);
+        all.iter_mut().for_each(|task| task.weight = 9);
+        let watched = Watched::default();
+        run(&all, 4, false, &watched).unwrap();
+        assert_eq!(watched.most.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn what_stands_on_a_failure_is_lost_and_the_rest_goes_on_when_asked() {
+        let edges = [(0, 1), (1, 2), (3, 4)];
+        let watched = Watched {
+            bad: vec![0],
+            ..Watched::default()
+        };
+        run(&tasks(&edges, &[9, 1, 1, 1, 1]), 1, true, &watched).unwrap();
+        assert_eq!(*watched.order.lock().unwrap(), [0, 3, 4]);
+        assert_eq!(*watched.lost.lock().unwrap(), [(1, 0), (2, 0)]);
+    }
+
+    #[test]
+    fn a_failure_stops_everything_else_by_default() {
+        let watched = Watched {
+            bad: vec![0],
+            ..Watched::default()
+        };
+        run(&tasks(&[], &[9, 1, 1]), 1, false, &watched).unwrap();
+        assert_eq!(*watched.order.lock().unwrap(), [0]);
+    }
+}

@@ -1,0 +1,759 @@
+//! From what the file says to what may be trusted.
+//!
+//! Knows every rule of the file and reports each breach with its place. Is unaware of
+//! everything outside the file.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::mistakes::{Mistake, Mistakes, Span};
+use super::raw::{
+    RawAt, RawContext, RawPrepare, RawRegistry, RawSecret, RawSource, RawStage, Text, Texts,
+};
+use super::template::Template;
+use super::{Context, Git, Prepare, Secret, Source, SourceId, Spec, Stage, StageId, VERSION};
+use super::{names, profile, tables};
+use crate::fault::Result;
+
+const TOP: &[&str] = &[
+    "version", "vars", "defaults", "source", "stage", "profile", "registry",
+];
+const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage"];
+
+/// Everything of one name space, by name, with the place of the name.
+type Named<T> = BTreeMap<String, (Span, T)>;
+
+/// Checks `text`, the content of `file`, whose folder is `root`.
+pub fn check(file: &Utf8Path, root: &Utf8Path, text: &str, profile: Option<&str>) -> Result<Spec> {
+    let mut mistakes = Mistakes::of(file, text);
+    let spec = Reader {
+        mistakes: &mut mistakes,
+    }
+    .file(file, root, text, profile);
+    mistakes.into_result()?;
+    Ok(spec)
+}
+
+struct Reader<'m, 't> {
+    mistakes: &'m mut Mistakes<'t>,
+}
+
+/// What the rules for one stage need to know of the whole file.
+struct Scope {
+    sources: HashMap<String, SourceId>,
+    stages: HashMap<String, StageId>,
+    vars: BTreeMap<String, String>,
+}
+
+impl Reader<'_, '_> {
+    fn file(
+        &mut self,
+        file: &Utf8Path,
+        root: &Utf8Path,
+        text: &str,
+        profile: Option<&str>,
+    ) -> Spec {
+        let mut table = tables::parse(text, self.mistakes).into_inner();
+        let mut spec = Spec {
+            file: file.to_owned(),
+            root: root.to_owned(),
+            sources: Vec::new(),
+            stages: Vec::new(),
+            registry: None,
+        };
+        // A file that is not TOML would only give mistakes that follow from that one.
+        if !self.mistakes.is_empty() {
+            return spec;
+        }
+        tables::report_unknown("the graph file", &mut table, TOP, self.mistakes);
+        self.version(&mut table);
+        let mut chosen = self.profile(&mut table, profile);
+        let vars = self.vars(&mut table, &mut chosen);
+        let sources =
+            self.layered::<RawSource>("source", &mut table, &mut chosen, |over, under| RawSource {
+                path: over.path.or(under.path),
+                git: over.git.or(under.git),
+                rev: over.rev.or(under.rev),
+            });
+        let defaults = self.defaults(&mut table, &mut chosen);
+        let stages = self.layered::<RawStage>("stage", &mut table, &mut chosen, profile::lay);
+        if stages.is_empty() && self.mistakes.is_empty() {
+            self.mistakes.push(
+                Mistake::of_file("the graph declares no stage")
+                    .help("add a table `[stage.NAME]` with a `context`"),
+            );
+        }
+        let ids = |names: &mut dyn Iterator<Item = String>| names.zip(0u32..).collect::<Vec<_>>();
+        let scope = Scope {
+            sources: ids(&mut sources.keys().cloned())
+                .into_iter()
+                .map(|(n, i)| (n, SourceId(i)))
+                .collect(),
+            stages: ids(&mut stages.keys().cloned())
+                .into_iter()
+                .map(|(n, i)| (n, StageId(i)))
+                .collect(),
+            vars,
+        };
+        spec.registry = self.registry(&mut table);
+        spec.sources = sources
+            .into_iter()
+            .map(|(name, (span, raw))| self.source(name, &span, raw))
+            .collect();
+        let places: Vec<Span> = stages.values().map(|(span, _)| span.clone()).collect();
+        spec.stages = stages
+            .into_iter()
+            .map(|(name, (span, raw))| {
+                self.stage(name, &span, profile::lay(raw, defaults.clone()), &scope)
+            })
+            .collect();
+        self.claims(&spec.stages, &places);
+        self.platforms(&spec.stages, &places);
+        spec
+    }
+
+    fn version(&mut self, table: &mut DeTable<'_>) {
+        match table.remove("version") {
+            None => self.mistakes.push(
+                Mistake::of_file("the graph file does not say which version it is")
+                    .help(format!("write `version = {VERSION}` on its first line")),
+            ),
+            Some(value) => {
+                let integer = value.get_ref().as_integer();
+                if integer.map(toml::de::DeInteger::as_str) != Some(&VERSION.to_string()) {
+                    self.mistakes.push(
+                        Mistake::at(
+                            value.span(),
+                            "unknown version of the graph file",
+                            format!("expected {VERSION}"),
+                        )
+                        .help("a newer file wants a newer xtask"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The tables of the chosen profile; the others are read too, so that a mistake in one
+    /// does not wait for the day it is chosen.
+    fn profile<'t>(&mut self, table: &mut DeTable<'t>, chosen: Option<&str>) -> DeTable<'t> {
+        let profiles = tables::take(table, "profile", self.mistakes);
+        let mut profiles = profiles.map(Spanned::into_inner).unwrap_or_default();
+        let names: Vec<String> = profiles
+            .keys()
+            .map(|key| key.get_ref().to_string())
+            .collect();
+        let mut result = DeTable::default();
+        for (key, value) in std::mem::take(&mut profiles) {
+            let name = key.get_ref().to_string();
+            self.rule(&key.span(), "profile name", &name, names::identifier);
+            let what = format!("profile `{name}`");
+            let Some(table) = tables::as_table(&what, value, self.mistakes) else {
+                continue;
+            };
+            let mut table = table.into_inner();
+            tables::report_unknown(&what, &mut table, IN_PROFILE, self.mistakes);
+            if chosen == Some(name.as_str()) {
+                result = table;
+            }
+        }
+        if let Some(chosen) = chosen.filter(|chosen| !names.iter().any(|name| name == chosen)) {
+            let shown = chosen.escape_debug();
+            let mistake = Mistake::of_file(format!(
+                "unknown profile `{shown}`: the file does not declare it"
+            ));
+            self.mistakes
+                .push(mistake.did_you_mean(chosen, names.iter().map(String::as_str)));
+        }
+        result
+    }
+
+    fn vars<'t>(
+        &mut self,
+        table: &mut DeTable<'t>,
+        chosen: &mut DeTable<'t>,
+    ) -> BTreeMap<String, String> {
+        let mut vars = BTreeMap::new();
+        for table in [table, chosen] {
+            let Some(table) = tables::take(table, "vars", self.mistakes) else {
+                continue;
+            };
+            let read: Texts = tables::read_map("`vars`", table, self.mistakes);
+            for (name, value) in read {
+                self.rule(
+                    &name.span(),
+                    "variable name",
+                    name.get_ref(),
+                    names::variable,
+                );
+                vars.insert(name.into_inner(), value.into_inner());
+            }
+        }
+        vars
+    }
+
+    fn defaults(&mut self, table: &mut DeTable<'_>, chosen: &mut DeTable<'_>) -> RawStage {
+        let mut read = |table: &mut DeTable<'_>| {
+            tables::take(table, "defaults", self.mistakes)
+                .map(|table| tables::read::<RawStage>("`defaults`", table, self.mistakes))
+                .unwrap_or_default()
+        };
+        let under = read(table);
+        profile::lay(read(chosen), under)
+    }
+
+    /// All `[what.NAME]` tables, with the profile's laid over them.
+    fn layered<'t, T: DeserializeOwned + Default>(
+        &mut self,
+        what: &str,
+        table: &mut DeTable<'t>,
+        chosen: &mut DeTable<'t>,
+        lay: impl Fn(T, T) -> T,
+    ) -> Named<T> {
+        let mut all: Named<T> = BTreeMap::new();
+        for (table, is_profile) in [(table, false), (chosen, true)] {
+            let Some(tables) = tables::take(table, what, self.mistakes) else {
+                continue;
+            };
+            for (key, value) in tables.into_inner() {
+                let name = key.get_ref().to_string();
+                self.rule(
+                    &key.span(),
+                    &format!("{what} name"),
+                    &name,
+                    names::identifier,
+                );
+                let whole = format!("{what} `{name}`");
+                let Some(table) = tables::as_table(&whole, value, self.mistakes) else {
+                    continue;
+                };
+                let read: T = tables::read(&whole, table, self.mistakes);
+                match all.remove(&name) {
+                    Some((span, under)) => {
+                        all.insert(name, (span, lay(read, under)));
+                    }
+                    None if is_profile => {
+                        let mistake = Mistake::at(
+                            key.span(),
+                            format!(
+                                "the profile changes {whole}, which the graph does not declare"
+                            ),
+                            "unknown name",
+                        );
+                        let known: Vec<&str> = all.keys().map(String::as_str).collect();
+                        self.mistakes.push(mistake.did_you_mean(&name, known));
+                    }
+                    None => {
+                        all.insert(name, (key.span(), read));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    fn registry(&mut self, table: &mut DeTable<'_>) -> Option<String> {
+        let table = tables::take(table, "registry", self.mistakes)?;
+        let raw: RawRegistry = tables::read("`registry`", table, self.mistakes);
+        raw.url
+            .and_then(|url| self.text("registry url", url, names::image))
+    }
+
+    fn source(&mut self, name: String, span: &Span, raw: RawSource) -> Source {
+        let nowhere = raw.path.is_none() && raw.git.is_none();
+        let path = raw
+            .path
+            .and_then(|path| self.text("path", path, names::plain))
+            .map(Utf8PathBuf::from);
+        let rev_span = raw.rev.as_ref().map(Spanned::span);
+        let url = raw
+            .git
+            .and_then(|url| self.text("git URL", url, names::git_url));
+        let rev = raw.rev.and_then(|rev| self.text("rev", rev, names::plain));
+        let git = match (url, rev) {
+            (Some(url), Some(rev)) => Some(Git { url, rev }),
+            (Some(_), None) if rev_span.is_none() => {
+                let title = format!("source `{name}` has a `git` URL and no `rev`");
+                self.mistakes.push(
+                    Mistake::at(span.clone(), title, "`rev` is missing")
+                        .help("name a tag, a branch or a commit"),
+                );
+                None
+            }
+            _ => None,
+        };
+        if nowhere {
+            let title = format!("source `{name}` says neither where it is nor where it comes from");
+            self.mistakes.push(
+                Mistake::at(span.clone(), title, "empty")
+                    .help("give it a `path`, or a `git` URL and a `rev`"),
+            );
+        }
+        Source { name, path, git }
+    }
+
+    fn stage(&mut self, name: String, span: &Span, raw: RawStage, scope: &Scope) -> Stage {
+        let source = raw
+            .source
+            .and_then(|source| self.known(source, "source", &scope.sources));
+        if raw.context.is_none() {
+            let title = format!("stage `{name}` has no `context`");
+            self.mistakes.push(
+                Mistake::at(span.clone(), title, "`context` is missing")
+                    .help("name the folder that the Dockerfile's COPY instructions start from"),
+            );
+        }
+        let context = raw
+            .context
+            .and_then(|path| self.path("context", path))
+            .unwrap_or_default();
+        let dockerfile = raw
+            .dockerfile
+            .and_then(|path| self.path("dockerfile", path));
+        let dockerfile = dockerfile.unwrap_or_else(|| context.join("Dockerfile"));
+        let args = self.templates("argument", raw.args, names::variable, scope, source);
+        let volatile: BTreeSet<String> = self
+            .texts("argument name", raw.volatile, names::variable)
+            .into_iter()
+            .collect();
+        let image = raw
+            .image
+            .and_then(|image| self.settled("image name", image, names::image, scope));
+        let tagged: Option<Vec<Text>> = raw.tags;
+        let tags = match (&image, tagged) {
+            (Some(_), None) => vec!["latest".to_owned()],
+            (_, tags) => tags
+                .into_iter()
+                .flatten()
+                .filter_map(|tag| self.settled("tag", tag, names::tag, scope))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+        };
+        let mut platforms = self.texts("platform", raw.platforms, names::platform);
+        platforms.sort();
+        platforms.dedup();
+        let mut ssh = self.texts("ssh id", raw.ssh, names::secret_id);
+        ssh.sort();
+        ssh.dedup();
+        Stage {
+            source,
+            context,
+            dockerfile,
+            target: raw
+                .target
+                .and_then(|target| self.text("target", target, names::plain)),
+            args,
+            volatile,
+            labels: self.templates("label", raw.labels, label_name, scope, source),
+            platforms,
+            image,
+            tags,
+            from: raw
+                .from
+                .and_then(|from| self.known(from, "stage", &scope.stages)),
+            overlays: raw
+                .overlays
+                .into_iter()
+                .flatten()
+                .filter_map(|path| self.path("overlay", path))
+                .collect(),
+            contexts: self.contexts(raw.contexts, scope),
+            secrets: self.secrets(raw.secrets),
+            ssh,
+            weight: self.weight(raw.weight),
+            prepare: raw.prepare.and_then(|prepare| self.prepare(prepare)),
+            services: self.texts("service", raw.services, names::identifier),
+            name,
+        }
+    }
+
+    fn contexts(
+        &mut self,
+        raw: Option<BTreeMap<Text, Spanned<RawContext>>>,
+        scope: &Scope,
+    ) -> BTreeMap<String, Context> {
+        let mut contexts = BTreeMap::new();
+        for (name, raw) in raw.into_iter().flatten() {
+            let (span, name) = (raw.span(), self.text("context name", name, context_name));
+            let raw = raw.into_inner();
+            let source = raw
+                .source
+                .and_then(|source| self.known(source, "source", &scope.sources));
+            let context = match (raw.stage, raw.image, raw.path) {
+                (Some(stage), None, None) => self
+                    .known(stage, "stage", &scope.stages)
+                    .map(Context::Stage),
+                (None, Some(image), None) => self
+                    .text("image reference", image, names::plain)
+                    .map(Context::Image),
+                (None, None, Some(path)) => self
+                    .path("path", path)
+                    .map(|path| Context::Folder(source, path)),
+                _ => {
+                    self.mistakes.push(Mistake::at(
+                        span,
+                        "a named context is one of three things",
+                        "expected exactly one of `stage`, `image`, `path`",
+                    ));
+                    None
+                }
+            };
+            if let (Some(name), Some(context)) = (name, context) {
+                contexts.insert(name, context);
+            }
+        }
+        contexts
+    }
+
+    fn secrets(&mut self, raw: Option<Vec<Spanned<RawSecret>>>) -> BTreeMap<String, Secret> {
+        let mut secrets = BTreeMap::new();
+        for raw in raw.into_iter().flatten() {
+            let span = raw.span();
+            let raw = raw.into_inner();
+            let secret = match (raw.env, raw.file) {
+                (Some(env), None) => self
+                    .text("environment variable", env, names::variable)
+                    .map(Secret::Env),
+                (None, Some(file)) => self
+                    .text("secret file", file, secret_file)
+                    .map(|file| Secret::File(file.into())),
+                _ => {
+                    let label = "expected exactly one of `env`, `file`";
+                    self.mistakes.push(Mistake::at(
+                        span.clone(),
+                        "a secret has one place to be found",
+                        label,
+                    ));
+                    None
+                }
+            };
+            let id = match raw.id {
+                Some(id) => self.text("secret id", id, names::secret_id),
+                None => {
+                    self.mistakes.push(Mistake::at(
+                        span,
+                        "a secret needs an `id`",
+                        "`id` is missing",
+                    ));
+                    None
+                }
+            };
+            if let (Some(id), Some(secret)) = (id, secret) {
+                secrets.insert(id, secret);
+            }
+        }
+        secrets
+    }
+
+    fn prepare(&mut self, raw: Spanned<RawPrepare>) -> Option<Prepare> {
+        let span = raw.span();
+        let raw = raw.into_inner();
+        let run = raw
+            .run
+            .map(|run| self.texts("command", Some(run.into_inner()), no_nul))
+            .unwrap_or_default();
+        if run.first().is_none_or(String::is_empty) {
+            let mistake = Mistake::at(
+                span.clone(),
+                "`prepare` has no command",
+                "`run` is missing or empty",
+            );
+            self.mistakes
+                .push(mistake.help("write it like run = [\"make\", \"outputs\"]"));
+        }
+        let outputs: Vec<_> = raw
+            .outputs
+            .into_iter()
+            .flat_map(Spanned::into_inner)
+            .filter_map(|path| self.path("output", path))
+            .collect();
+        if outputs.is_empty() {
+            let mistake = Mistake::at(
+                span,
+                "`prepare` declares no outputs",
+                "`outputs` is missing or empty",
+            );
+            self.mistakes.push(
+                mistake.help(
+                    "name the files that the command makes, so that a missing one is noticed",
+                ),
+            );
+        }
+        let inputs = raw
+            .inputs
+            .into_iter()
+            .flatten()
+            .filter_map(|path| self.path("input", path))
+            .collect();
+        let dir = raw
+            .dir
+            .and_then(|dir| self.path("dir", dir))
+            .unwrap_or_default();
+        let source_inputs = raw
+            .source_inputs
+            .into_iter()
+            .flatten()
+            .filter_map(|path| self.path("input", path))
+            .collect();
+        let beside_graph = raw.at.is_some_and(|at| *at.get_ref() == RawAt::Graph);
+        let ignore = self.texts("ignore pattern", raw.ignore, names::plain);
+        Some(Prepare {
+            run,
+            inputs,
+            source_inputs,
+            ignore,
+            outputs,
+            beside_graph,
+            dir,
+        })
+    }
+
+    fn weight(&mut self, raw: Option<Spanned<i64>>) -> u32 {
+        let Some(raw) = raw else { return 1 };
+        match u32::try_from(*raw.get_ref()) {
+            Ok(weight @ 1..=64) => weight,
+            _ => {
+                self.mistakes.push(Mistake::at(
+                    raw.span(),
+                    "a weight out of range",
+                    "expected 1 to 64",
+                ));
+                1
+            }
+        }
+    }
+
+    /// Two different builds must not fight for one tag: each would undo the other for ever.
+    fn claims(&mut self, stages: &[Stage], places: &[Span]) {
+        let mut owners: HashMap<String, usize> = HashMap::new();
+        for (at, stage) in stages.iter().enumerate() {
+            for reference in stage.references() {
+                let owner = *owners.entry(reference.clone()).or_insert(at);
+                if owner != at && !same_build(stage, &stages[owner]) {
+                    let title = format!(
+                        "stages `{}` and `{}` both put their image under `{reference}`",
+                        stages[owner].name, stage.name
+                    );
+                    let mistake = Mistake::at(places[at].clone(), title, "the second claim");
+                    self.mistakes
+                        .push(mistake.help("give one of them another `image` or other `tags`"));
+                }
+            }
+        }
+    }
+
+    /// BuildKit builds on a parent of another platform without a word, and runs its programs.
+    fn platforms(&mut self, stages: &[Stage], places: &[Span]) {
+        for (stage, place) in stages.iter().zip(places) {
+            for parent in stage
+                .upstream()
+                .into_iter()
+                .filter_map(|id| stages.get(id.index()))
+            {
+                let missing = stage
+                    .platforms
+                    .iter()
+                    .find(|platform| !parent.platforms.contains(platform));
+                if let Some(missing) = missing {
+                    let title = format!(
+                        "`{}` is built for {missing}, and `{}`, which it stands on, is not",
+                        stage.name, parent.name
+                    );
+                    let mistake = Mistake::at(place.clone(), title, "this stage");
+                    self.mistakes.push(
+                        mistake
+                            .help("give both the same `platforms`, or put them into `[defaults]`"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn templates(
+        &mut self,
+        what: &str,
+        raw: Option<Texts>,
+        name_rule: fn(&str) -> Result<(), String>,
+        scope: &Scope,
+        source: Option<SourceId>,
+    ) -> BTreeMap<String, Template> {
+        let mut all = BTreeMap::new();
+        for (name, value) in raw.into_iter().flatten() {
+            let name = self.text(&format!("{what} name"), name, name_rule);
+            let template = self.template(what, &value, scope, |name| {
+                source.is_some() && matches!(name, "source.commit" | "source.rev")
+            });
+            if let (Some(name), Some(template)) = (name, template) {
+                all.insert(name, template);
+            }
+        }
+        all
+    }
+
+    fn template(
+        &mut self,
+        what: &str,
+        value: &Text,
+        scope: &Scope,
+        later: impl Fn(&str) -> bool,
+    ) -> Option<Template> {
+        self.rule(&value.span(), what, value.get_ref(), no_nul)
+            .then_some(())?;
+        let template = match Template::parse(value.get_ref()) {
+            Ok(template) => template.settle(|name| scope.vars.get(name).cloned()),
+            Err(wrong) => {
+                self.mistakes.push(Mistake::at(
+                    value.span(),
+                    format!("{what}: {wrong}"),
+                    "here",
+                ));
+                return None;
+            }
+        };
+        for name in template.names().filter(|name| !later(name)) {
+            let title = format!("{what} mentions `${{{name}}}`, which is not known here");
+            let known = scope
+                .vars
+                .keys()
+                .map(String::as_str)
+                .chain(["source.commit", "source.rev"]);
+            let label = "neither in [vars] nor a fact about the stage's source";
+            self.mistakes
+                .push(Mistake::at(value.span(), title, label).did_you_mean(name, known));
+        }
+        Some(template)
+    }
+
+    /// A value that must be known when the file is read.
+    fn settled(
+        &mut self,
+        what: &str,
+        value: Text,
+        rule: fn(&str) -> Result<(), String>,
+        scope: &Scope,
+    ) -> Option<String> {
+        let template = self.template(what, &value, scope, |_| false)?;
+        let text = template.expand(|_| Err(())).ok()?;
+        self.text(what, Spanned::new(value.span(), text), rule)
+    }
+
+    fn known<I: Copy>(&mut self, name: Text, what: &str, ids: &HashMap<String, I>) -> Option<I> {
+        if let Some(id) = ids.get(name.get_ref()) {
+            return Some(*id);
+        }
+        let title = format!("unknown {what} `{}`", name.get_ref().escape_debug());
+        let label = format!("no `[{what}.…]` of that name");
+        let mut known: Vec<&str> = ids.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        self.mistakes
+            .push(Mistake::at(name.span(), title, label).did_you_mean(name.get_ref(), known));
+        None
+    }
+
+    fn path(&mut self, what: &str, path: Text) -> Option<Utf8PathBuf> {
+        match names::inner_path(path.get_ref()) {
+            Ok(clean) => Some(clean),
+            Err(wrong) => {
+                self.mistakes.push(Mistake::at(
+                    path.span(),
+                    format!("{what} {wrong}"),
+                    "this path",
+                ));
+                None
+            }
+        }
+    }
+
+    fn texts(
+        &mut self,
+        what: &str,
+        texts: Option<Vec<Text>>,
+        rule: fn(&str) -> Result<(), String>,
+    ) -> Vec<String> {
+        texts
+            .into_iter()
+            .flatten()
+            .filter_map(|text| self.text(what, text, rule))
+            .collect()
+    }
+
+    fn text(
+        &mut self,
+        what: &str,
+        text: Text,
+        rule: fn(&str) -> Result<(), String>,
+    ) -> Option<String> {
+        self.rule(&text.span(), what, text.get_ref(), rule)
+            .then(|| text.into_inner())
+    }
+
+    fn rule(
+        &mut self,
+        span: &Span,
+        what: &str,
+        text: &str,
+        rule: fn(&str) -> Result<(), String>,
+    ) -> bool {
+        match rule(text) {
+            Ok(()) => true,
+            Err(wrong) => {
+                let shown = text.escape_debug();
+                self.mistakes.push(Mistake::at(
+                    span.clone(),
+                    format!("{what} `{shown}` {wrong}"),
+                    "here",
+                ));
+                false
+            }
+        }
+    }
+}
+
+/// Whether two stages would give the same image, so that they may share its name.
+fn same_build(a: &Stage, b: &Stage) -> bool {
+    let bare = |stage: &Stage| Stage {
+        name: String::new(),
+        tags: Vec::new(),
+        weight: 1,
+        services: Vec::new(),
+        ..stage.clone()
+    };
+    bare(a) == bare(b)
+}
+
+fn label_name(text: &str) -> Result<(), String> {
+    names::plain(text)?;
+    if text.contains('=') {
+        Err("must not hold `=`".into())
+    } else {
+        Ok(())
+    }
+}
+
+/// `=` would end the name in buildx's own syntax.
+fn context_name(text: &str) -> Result<(), String> {
+    label_name(text)
+}
+
+/// A comma would end the file's name in buildx's own syntax.
+fn secret_file(text: &str) -> Result<(), String> {
+    names::plain(text)?;
+    if text.contains([',', '"']) {
+        Err("must not hold a comma or a quote".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn no_nul(text: &str) -> Result<(), String> {
+    if text.contains('\0') {
+        Err("must not hold a NUL".into())
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! Mistakes in the graph file, collected so that one run reports them all.
+//!
+//! Knows byte spans of one text and how to underline them; is unaware of what the
+//! file means.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::fault::Fault;
+
+/// A stretch of the graph file, in bytes.
+pub type Span = Range<usize>;
+
+/// One mistake: what is wrong, where, and what to do about it.
+#[derive(Debug, Clone)]
+pub struct Mistake {
+    span: Option<Span>,
+    title: String,
+    label: String,
+    help: Option<String>,
+}
+
+impl Mistake {
+    /// A mistake at `span`; `title` is the sentence, `label` stands under the underline.
+    pub fn at(span: Span, title: impl Into<String>, label: impl Into<String>) -> Self {
+        Self {
+            span: Some(span),
+            title: title.into(),
+            label: label.into(),
+            help: None,
+        }
+    }
+
+    /// A mistake of the file as a whole.
+    pub fn of_file(title: impl Into<String>) -> Self {
+        Self {
+            span: None,
+            title: title.into(),
+            label: String::new(),
+            help: None,
+        }
+    }
+
+    /// Adds the remedy.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds `did you mean …?` when one of `known` is close to `given`.
+    #[must_use]
+    pub fn did_you_mean<'a>(self, given: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match nearest(given, known) {
+            Some(name) => self.help(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+}
+
+/// The known name that is closest to `given`, if any is close enough to be a slip of the hand.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(given, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len().max(given.len()) / 4)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// All mistakes found so far in one graph file.
+#[derive(Debug)]
+pub struct Mistakes<'t> {
+    file: Utf8PathBuf,
+    text: &'t str,
+    list: Vec<Mistake>,
+}
+
+impl<'t> Mistakes<'t> {
+    /// None yet.
+    pub fn of(file: &Utf8Path, text: &'t str) -> Self {
+        Self {
+            file: file.to_owned(),
+            text,
+            list: Vec::new(),
+        }
+    }
+
+    /// Remembers one more.
+    pub fn push(&mut self, mistake: Mistake) {
+        self.list.push(mistake);
+    }
+
+    /// Whether nothing was wrong.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// `Ok` when nothing was wrong; otherwise everything that was, in the order of the file.
+    pub fn into_result(mut self) -> Result<(), Fault> {
+        if self.list.is_empty() {
+            return Ok(());
+        }
+        self.list
+            .sort_by_key(|mistake| mistake.span.as_ref().map(|span| span.start));
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let mut message = String::new();
+        for mistake in &self.list {
+            let _ = writeln!(message, "{}\n", self.render(mistake, &renderer));
+        }
+        let count = self.list.len();
+        let plural = if count == 1 { "mistake" } else { "mistakes" };
+        let _ = write!(message, "{count} {plural} in {}", self.file);
+        Err(Fault::usage(message))
+    }
+
+    fn render(&self, mistake: &Mistake, renderer: &Renderer) -> String {
+        let title = Level::ERROR.primary_title(mistake.title.as_str());
+        let mut group = match &mistake.span {
+            Some(span) => {
+                let end = span.end.min(self.text.len());
+                let span = span.start.min(end)..end;
+                title.element(
+                    Snippet::source(self.text)
+                        .path(self.file.as_str())
+                        .annotation(
+                            AnnotationKind::Primary
+                                .span(span)
+                                .label(mistake.label.as_str()),
+                        ),
+                )
+            }
+            None => annotate_snippets::Group::with_title(title),
+        };
+        if let Some(help) = &mistake.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        renderer.render(&[group]).to_string()
+    }
+}

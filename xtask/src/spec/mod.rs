@@ -1,0 +1,233 @@
+//! The graph file: what it says (`raw`), then what the program may trust (`Spec`).
+//!
+//! Knows the file's syntax and rules. Is unaware of the tree it describes: whether a
+//! folder exists, what a Dockerfile says and what was built are for others.
+
+mod check;
+pub mod mistakes;
+pub mod names;
+mod profile;
+pub mod raw;
+mod tables;
+pub mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::fault::{Fault, Result};
+use template::Template;
+
+/// The version of the file format that this program reads.
+pub const VERSION: i64 = 1;
+
+/// A stage's dense number: the rest of the program indexes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageId(pub u32);
+
+impl StageId {
+    /// As an index into `Spec::stages`.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A source's dense number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+impl SourceId {
+    /// As an index into `Spec::sources`.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A graph file that passed every check.
+#[derive(Debug)]
+pub struct Spec {
+    /// The graph file.
+    pub file: Utf8PathBuf,
+    /// Its folder, absolute.
+    pub root: Utf8PathBuf,
+    /// Sorted by name.
+    pub sources: Vec<Source>,
+    /// Sorted by name; indexed by `StageId`.
+    pub stages: Vec<Stage>,
+    /// `host/path` for shared records.
+    pub registry: Option<String>,
+}
+
+/// A git repository at a revision, or a local checkout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name in the file.
+    pub name: String,
+    /// A checkout, relative to the graph file's folder or absolute.
+    pub path: Option<Utf8PathBuf>,
+    /// A repository.
+    pub git: Option<Git>,
+}
+
+/// A revision of a git repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Git {
+    /// Where it is cloned from.
+    pub url: String,
+    /// A tag, branch or commit.
+    pub rev: String,
+}
+
+/// One image, built from one Dockerfile target. Paths are relative to the root of `source`,
+/// cleaned, and never leave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Its name in the file.
+    pub name: String,
+    /// Where its paths start; the graph file's folder when `None`.
+    pub source: Option<SourceId>,
+    /// The context's folder.
+    pub context: Utf8PathBuf,
+    /// The Dockerfile.
+    pub dockerfile: Utf8PathBuf,
+    /// The Dockerfile stage to build.
+    pub target: Option<String>,
+    /// Build arguments; a `volatile` one may still mention the source's commit.
+    pub args: BTreeMap<String, Template>,
+    /// Arguments that are not in the key.
+    pub volatile: BTreeSet<String>,
+    /// Image labels.
+    pub labels: BTreeMap<String, Template>,
+    /// Sorted; empty for the engine's own platform.
+    pub platforms: Vec<String>,
+    /// The image's name.
+    pub image: Option<String>,
+    /// Its tags; never empty when `image` is there.
+    pub tags: Vec<String>,
+    /// The stage that this one stands on.
+    pub from: Option<StageId>,
+    /// Context overlays, relative to the graph file's folder; the last wins.
+    pub overlays: Vec<Utf8PathBuf>,
+    /// Named contexts.
+    pub contexts: BTreeMap<String, Context>,
+    /// Secrets by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Ids of ssh agents, sorted.
+    pub ssh: Vec<String>,
+    /// How many `--jobs` places a build takes, at least 1.
+    pub weight: u32,
+    /// The command that makes part of the context.
+    pub prepare: Option<Prepare>,
+    /// Services of the running stack that use the image.
+    pub services: Vec<String>,
+}
+
+/// What stands behind a named context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Context {
+    /// The image of another stage.
+    Stage(StageId),
+    /// An external image.
+    Image(String),
+    /// A folder below the root of a source, or of the graph file.
+    Folder(Option<SourceId>, Utf8PathBuf),
+}
+
+/// Where a secret's value is found. The value itself is never read into the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// An environment variable.
+    Env(String),
+    /// A file; relative to the graph file's folder.
+    File(Utf8PathBuf),
+}
+
+/// A host command that makes files of the context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepare {
+    /// The program and its arguments.
+    pub run: Vec<String>,
+    /// What it reads, relative to `dir`.
+    pub inputs: Vec<Utf8PathBuf>,
+    /// What it reads of the stage's source, relative to the source's root.
+    pub source_inputs: Vec<Utf8PathBuf>,
+    /// Patterns of what is no input after all.
+    pub ignore: Vec<String>,
+    /// What it makes, relative to `dir`.
+    pub outputs: Vec<Utf8PathBuf>,
+    /// Whether `dir` starts at the graph file's folder and not at the source's root.
+    pub beside_graph: bool,
+    /// Where it runs.
+    pub dir: Utf8PathBuf,
+}
+
+impl Spec {
+    /// The stage behind an id.
+    pub fn stage(&self, id: StageId) -> &Stage {
+        &self.stages[id.index()]
+    }
+
+    /// All ids, in the order of names.
+    pub fn ids(&self) -> impl Iterator<Item = StageId> + use<> {
+        (0..u32::try_from(self.stages.len()).unwrap_or(u32::MAX)).map(StageId)
+    }
+
+    /// The stage called `name`, or a fault with a did-you-mean.
+    pub fn find(&self, name: &str) -> Result<StageId> {
+        if let Ok(at) = self
+            .stages
+            .binary_search_by(|stage| stage.name.as_str().cmp(name))
+        {
+            return Ok(StageId(u32::try_from(at).unwrap_or(u32::MAX)));
+        }
+        let known = self.stages.iter().map(|stage| stage.name.as_str());
+        let hint = match mistakes::nearest(name, known.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        let name = name.escape_debug();
+        Err(Fault::usage(format!(
+            "unknown stage `{name}`: {} does not declare it; {hint}",
+            self.file
+        )))
+    }
+}
+
+impl Stage {
+    /// The references that a build puts its image under.
+    pub fn references(&self) -> Vec<String> {
+        let image = self.image.as_deref();
+        image.map_or_else(Vec::new, |image| {
+            self.tags
+                .iter()
+                .map(|tag| format!("{image}:{tag}"))
+                .collect()
+        })
+    }
+
+    /// The stages whose images this one uses, sorted.
+    pub fn upstream(&self) -> BTreeSet<StageId> {
+        let contexts = self.contexts.values().filter_map(|context| match context {
+            Context::Stage(id) => Some(*id),
+            Context::Image(_) | Context::Folder(..) => None,
+        });
+        contexts.chain(self.from).collect()
+    }
+}
+
+/// Reads and checks a graph file, with the overrides of `profile` laid over it.
+pub fn load(file: &Utf8Path, profile: Option<&str>) -> Result<Spec> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Fault::usage(format!(
+            "cannot read the graph file {file}: {error}; name another with `--graph FILE`"
+        ))
+    })?;
+    let folder = file.parent().filter(|folder| !folder.as_str().is_empty());
+    let folder = folder.unwrap_or(Utf8Path::new("."));
+    let root = folder.canonicalize_utf8().map_err(|error| {
+        Fault::usage(format!(
+            "cannot find the folder of the graph file {file}: {error}"
+        ))
+    })?;
+    check::check(file, &root, &text, profile)
+}

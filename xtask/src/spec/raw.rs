@@ -1,0 +1,133 @@
+//! What `build-graph.toml` says, word for word, each value with its place.
+//!
+//! Knows the file's fields; is unaware of whether they make sense together, of the
+//! file system and of the engine.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Text with its place in the file.
+pub type Text = Spanned<String>;
+/// A table of texts, such as `args` and `labels`.
+pub type Texts = BTreeMap<Text, Text>;
+
+/// `[defaults]`, `[stage.NAME]` and `[profile.NAME.stage.NAME]`: the same fields, all optional.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawStage {
+    /// The `[source.NAME]` whose root the stage's paths are relative to.
+    pub source: Option<Text>,
+    /// The context's folder.
+    pub context: Option<Text>,
+    /// The Dockerfile; `<context>/Dockerfile` when absent.
+    pub dockerfile: Option<Text>,
+    /// The Dockerfile stage to build; the last one when absent.
+    pub target: Option<Text>,
+    /// Build arguments.
+    pub args: Option<Texts>,
+    /// Names of arguments that may change without making the stage stale.
+    pub volatile: Option<Vec<Text>>,
+    /// Image labels.
+    pub labels: Option<Texts>,
+    /// `os/arch` pairs; the engine's own when absent.
+    pub platforms: Option<Vec<Text>>,
+    /// The image's name, without a tag.
+    pub image: Option<Text>,
+    /// Tags of `image`; `latest` when absent.
+    pub tags: Option<Vec<Text>>,
+    /// The stage that this one stands on: it replaces the FROM that names its image.
+    pub from: Option<Text>,
+    /// Context overlays: folders laid over the context, beside the graph file.
+    pub overlays: Option<Vec<Text>>,
+    /// Named contexts, by the name that the Dockerfile uses.
+    pub contexts: Option<BTreeMap<Text, Spanned<RawContext>>>,
+    /// Secrets for RUN --mount=type=secret.
+    pub secrets: Option<Vec<Spanned<RawSecret>>>,
+    /// Ids of ssh agents for RUN --mount=type=ssh.
+    pub ssh: Option<Vec<Text>>,
+    /// How many of the `--jobs` places the build takes.
+    pub weight: Option<Spanned<i64>>,
+    /// A command on the host that makes files of the context.
+    pub prepare: Option<Spanned<RawPrepare>>,
+    /// The services of the running stack that use the image.
+    pub services: Option<Vec<Text>>,
+}
+
+/// A named context: exactly one of `stage`, `image` and `path`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawContext {
+    /// The image of another stage.
+    pub stage: Option<Text>,
+    /// An external image.
+    pub image: Option<Text>,
+    /// A folder, relative to the root of `source` or to the graph file's folder.
+    pub path: Option<Text>,
+    /// The source that `path` is in.
+    pub source: Option<Text>,
+}
+
+/// A secret: an id, and where the value is to be found when the stage is built.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawSecret {
+    /// The id that the Dockerfile names.
+    pub id: Option<Text>,
+    /// An environment variable that holds the value.
+    pub env: Option<Text>,
+    /// A file that holds the value.
+    pub file: Option<Text>,
+}
+
+/// A command that runs on the host before the context is read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawPrepare {
+    /// The program and its arguments; no shell is involved.
+    pub run: Option<Spanned<Vec<Text>>>,
+    /// Where `dir` starts: at the root of the stage's source, or at the graph file's folder.
+    pub at: Option<Spanned<RawAt>>,
+    /// Files and folders that the command reads, relative to where it runs.
+    pub inputs: Option<Vec<Text>>,
+    /// Files and folders of the stage's source that it reads as well.
+    pub source_inputs: Option<Vec<Text>>,
+    /// Patterns, as in a .dockerignore, of what is no input after all: what the command itself
+    /// writes between its inputs.
+    pub ignore: Option<Vec<Text>>,
+    /// Files that it makes, relative to where it runs.
+    pub outputs: Option<Spanned<Vec<Text>>>,
+    /// The folder it runs in, below `at`.
+    pub dir: Option<Text>,
+}
+
+/// Where a host command's folder starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawAt {
+    /// At the root of the stage's source.
+    Source,
+    /// At the graph file's folder.
+    Graph,
+}
+
+/// `[source.NAME]`: a local checkout, or a git repository at a revision.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawSource {
+    /// A checkout anywhere on this machine.
+    pub path: Option<Text>,
+    /// The URL of a git repository.
+    pub git: Option<Text>,
+    /// A tag, branch or commit of it.
+    pub rev: Option<Text>,
+}
+
+/// `[registry]`: where records are shared.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawRegistry {
+    /// `host/path`.
+    pub url: Option<Text>,
+}

@@ -1,0 +1,159 @@
+//! The state folder: where it is, its lock, and how a file in it is written.
+//!
+//! Knows paths, atomic writes and the lock of a running build. Is unaware of what the
+//! files mean. Removing the folder costs time, never correctness.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::fault::{Fault, Result};
+
+/// The state of one graph file.
+#[derive(Debug, Clone)]
+pub struct State {
+    folder: Utf8PathBuf,
+}
+
+/// The root of the workspace that this program was built from.
+pub fn workspace() -> Utf8PathBuf {
+    let manifest = std::env::var("CARGO_MANIFEST_DIR");
+    let manifest = manifest.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let manifest = Utf8PathBuf::from(manifest);
+    manifest
+        .parent()
+        .map_or_else(|| manifest.clone(), Utf8Path::to_owned)
+}
+
+impl State {
+    /// The state that belongs to `graph`: below `XTASK_STATE`, else below the workspace's
+    /// `target/xtask`. Graphs do not share records, even where they share the folder.
+    pub fn of(graph: &Utf8Path) -> Result<Self> {
+        let workspace = workspace();
+        let base = match std::env::var("XTASK_STATE") {
+            Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
+            _ => workspace.join("target/xtask"),
+        };
+        let whole = graph
+            .canonicalize_utf8()
+            .unwrap_or_else(|_| graph.to_owned());
+        // Relative where it can be: a checkout that moves keeps its records.
+        let named = whole.strip_prefix(&workspace).unwrap_or(&whole);
+        let id = &blake3::hash(named.as_str().as_bytes()).to_hex()[..12];
+        let folder = base.join(format!("graph-{id}"));
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            Fault::lacks(format!("cannot make the state folder {folder}: {error}; set XTASK_STATE to one that can be written"))
+        })?;
+        Ok(Self { folder })
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, inner: impl AsRef<Utf8Path>) -> Utf8PathBuf {
+        self.folder.join(inner)
+    }
+
+    /// Takes the lock that only one build of a graph holds. `waiting` is told who has it,
+    /// once, before the wait. The lock dies with the process.
+    pub fn lock(&self, waiting: impl FnOnce(&str)) -> Result<BuildLock> {
+        let path = self.path("build.lock");
+        let fault =
+            |error: &dyn std::fmt::Display| Fault::lacks(format!("cannot lock {path}: {error}"));
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|error| fault(&error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // What it says is for people only; the lock itself is the truth.
+                let _ = file.read_to_string(&mut holder);
+                waiting(holder.trim());
+                file.lock().map_err(|error| fault(&error))?;
+            }
+            Err(TryLockError::Error(error)) => return Err(fault(&error)),
+        }
+        let note = format!("process {}", std::process::id());
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(note.as_bytes()));
+        written.map_err(|error| fault(&error))?;
+        Ok(BuildLock { _file: file })
+    }
+}
+
+/// Held while one build of a graph runs.
+#[derive(Debug)]
+pub struct BuildLock {
+    _file: File,
+}
+
+/// Writes a whole file or nothing: a new file in the same folder, synced, renamed over the old.
+pub fn write_atomically(path: &Utf8Path, content: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Utf8Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// `content` under a header that names its kind and version and carries a checksum.
+pub fn seal(kind: &str, version: u32, content: &[u8]) -> Vec<u8> {
+    let mut sealed = format!("{kind} {version} {}\n", blake3::hash(content)).into_bytes();
+    sealed.extend_from_slice(content);
+    sealed
+}
+
+/// Why sealed bytes cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// Another kind of file, or no header.
+    Foreign,
+    /// Written by another version of this program.
+    OtherVersion,
+    /// The checksum does not fit: torn or truncated.
+    Torn,
+}
+
+impl Broken {
+    /// For a warning.
+    pub const fn clause(self) -> &'static str {
+        match self {
+            Self::Foreign => "is not a file of this program",
+            Self::OtherVersion => "was written by another version of this program",
+            Self::Torn => "is damaged",
+        }
+    }
+}
+
+/// The content of sealed bytes, if they are whole.
+pub fn unseal<'b>(kind: &str, version: u32, sealed: &'b [u8]) -> Result<&'b [u8], Broken> {
+    let end = sealed
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or(Broken::Foreign)?;
+    let head = std::str::from_utf8(&sealed[..end]).map_err(|_| Broken::Foreign)?;
+    let mut words = head.split(' ');
+    if words.next() != Some(kind) {
+        return Err(Broken::Foreign);
+    }
+    if words.next() != Some(version.to_string().as_str()) {
+        return Err(Broken::OtherVersion);
+    }
+    let content = &sealed[end + 1..];
+    let whole = words.next() == Some(blake3::hash(content).to_hex().as_str());
+    if whole && words.next().is_none() {
+        Ok(content)
+    } else {
+        Err(Broken::Torn)
+    }
+}

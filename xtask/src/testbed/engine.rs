@@ -1,0 +1,144 @@
+//! A Docker Engine of the tests' own.
+//!
+//! Knows how a second engine lives beside a first one without an init system: own socket, data
+//! root, pid file and containerd, and a bridge of its own made beforehand (`--bridge none` would
+//! take the first engine's bridge away: ENGINE.md).
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use xshell::{Shell, cmd};
+
+use super::process::{Server, end_leftover};
+use crate::fault::{Fault, Result};
+
+/// Where an engine keeps images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// In containerd: several platforms, attestations.
+    Containerd,
+    /// In the engine's own graph driver.
+    Classic,
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    server: Server,
+    socket: Utf8PathBuf,
+    bridge: String,
+}
+
+impl Engine {
+    /// Starts an engine with its data below `folder`.
+    pub fn start(folder: &Utf8Path, store: Store) -> Result<Self> {
+        let fault = |error: &dyn std::fmt::Display| {
+            Fault::lacks(format!(
+                "cannot start an engine for the tests in {folder}: {error}"
+            ))
+        };
+        std::fs::create_dir_all(folder).map_err(|error| fault(&error))?;
+        let folder = folder.canonicalize_utf8().map_err(|error| fault(&error))?;
+        let mut hasher = DefaultHasher::new();
+        folder.hash(&mut hasher);
+        let id = format!("{:08x}", hasher.finish() as u32);
+        // A socket's path must be short, a checkout's need not be.
+        let run = Utf8PathBuf::from(format!("/run/xtask-test-{id}"));
+        end_leftover(&folder, run.as_str());
+        let _ = std::fs::remove_file(run.join("engine.pid"));
+        std::fs::create_dir_all(&run).map_err(|error| fault(&error))?;
+        let bridge = format!("xtb{id}");
+        make_bridge(&bridge, hasher.finish()).map_err(|error| fault(&error))?;
+        mount_cgroups().map_err(|error| fault(&error))?;
+        let socket = run.join("docker.sock");
+        let config = folder.join("daemon.json");
+        let containerd = store == Store::Containerd;
+        let content = format!("{{\"features\":{{\"containerd-snapshotter\":{containerd}}}}}\n");
+        std::fs::write(&config, content).map_err(|error| fault(&error))?;
+        let mut command = Command::new("/usr/sbin/dockerd");
+        command
+            .arg(format!("--config-file={config}"))
+            .arg(format!("--host=unix://{socket}"))
+            .arg(format!("--data-root={}", folder.join("data")))
+            .arg(format!("--exec-root={}", run.join("exec")))
+            .arg(format!("--pidfile={}", run.join("engine.pid")))
+            .arg(format!("--containerd-namespace=xtask-{id}"))
+            .arg(format!("--containerd-plugins-namespace=xtask-plugins-{id}"))
+            .arg(format!("--bridge={bridge}"));
+        let server = Server::start("an engine", &mut command, &folder, || answers(&socket))?;
+        Ok(Self {
+            server,
+            socket,
+            bridge,
+        })
+    }
+
+    /// For DOCKER_HOST.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket)
+    }
+
+    /// Ends the engine and removes its bridge.
+    pub fn stop(self) {
+        self.server.stop();
+        let bridge = &self.bridge;
+        if let Ok(shell) = Shell::new() {
+            let _ = cmd!(shell, "ip link delete {bridge}")
+                .quiet()
+                .ignore_status()
+                .ignore_stderr()
+                .run();
+        }
+    }
+}
+
+fn answers(socket: &Utf8Path) -> bool {
+    use std::io::{Read as _, Write as _};
+    let Ok(mut stream) = UnixStream::connect(socket) else {
+        return false;
+    };
+    let mut answer = [0; 12];
+    stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n").is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && answer.ends_with(b"200")
+}
+
+/// A bridge with a network that nothing else on the machine uses.
+fn make_bridge(name: &str, seed: u64) -> Result<(), String> {
+    let shell = Shell::new().map_err(|error| error.to_string())?;
+    let run = |command: xshell::Cmd<'_>| command.quiet().read().map_err(|error| error.to_string());
+    let _ = cmd!(shell, "ip link delete {name}")
+        .quiet()
+        .ignore_status()
+        .ignore_stderr()
+        .run();
+    let taken = run(cmd!(shell, "ip -4 route show"))? + &run(cmd!(shell, "ip -4 address show"))?;
+    let free = (0..250).map(|step| format!("10.213.{}", (seed.wrapping_add(step) % 250) + 2));
+    let free = free
+        .into_iter()
+        .find(|net| !taken.contains(&format!("{net}.")));
+    let net = free.ok_or("no free network for a bridge below 10.213.0.0")?;
+    run(cmd!(shell, "ip link add {name} type bridge"))?;
+    run(cmd!(shell, "ip address add {net}.1/24 dev {name}"))?;
+    run(cmd!(shell, "ip link set {name} up"))?;
+    Ok(())
+}
+
+/// A machine without an init system may lack them; one that has any is left as it is.
+fn mount_cgroups() -> Result<(), String> {
+    let mounts = std::fs::read_to_string("/proc/mounts").map_err(|error| error.to_string())?;
+    if mounts.lines().any(|line| {
+        line.split(' ')
+            .nth(2)
+            .is_some_and(|kind| kind.starts_with("cgroup"))
+    }) {
+        return Ok(());
+    }
+    let shell = Shell::new().map_err(|error| error.to_string())?;
+    cmd!(shell, "mount -t cgroup2 none /sys/fs/cgroup")
+        .quiet()
+        .run()
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,64 @@
+//! A real engine for the end-to-end tests.
+//!
+//! On a bare Debian 12 machine, as root, it installs and starts what the tests need, on sockets
+//! and folders of its own, and stops what it started, also when interrupted. A user's own
+//! engine, bridges and registries are never touched. Is unaware of the tests themselves.
+
+mod engine;
+mod licences;
+mod packages;
+mod process;
+mod registry;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+pub use engine::Store;
+pub use licences::check as check_licences;
+
+use crate::fault::Result;
+use engine::Engine;
+use registry::Registry;
+
+/// Running engines and a registry.
+#[derive(Debug)]
+pub struct Testbed {
+    containerd: Engine,
+    classic: Engine,
+    registry: Registry,
+    docker: Utf8PathBuf,
+}
+
+impl Testbed {
+    /// Installs what is missing and starts everything. Data lies below `folder`, which may be
+    /// removed at any time that nothing runs.
+    pub fn start(folder: &Utf8Path) -> Result<Self> {
+        packages::install()?;
+        let registry = Registry::start(&folder.join("registry"))?;
+        // The second engine must not start before the first has its bridge and rules.
+        let containerd = Engine::start(&folder.join("containerd"), Store::Containerd)?;
+        let classic = Engine::start(&folder.join("classic"), Store::Classic)?;
+        Ok(Self {
+            containerd,
+            classic,
+            registry,
+            docker: packages::docker(),
+        })
+    }
+
+    /// What the tests find it by.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("XTASK_TEST_CONTAINERD", self.containerd.host()),
+            ("XTASK_TEST_CLASSIC", self.classic.host()),
+            ("XTASK_TEST_REGISTRY", self.registry.address()),
+            ("XTASK_TEST_DOCKER", self.docker.to_string()),
+        ]
+    }
+
+    /// Stops everything.
+    pub fn stop(self) {
+        self.containerd.stop();
+        self.classic.stop();
+        self.registry.stop();
+    }
+}

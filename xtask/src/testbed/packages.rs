@@ -1,0 +1,110 @@
+//! Debian packages that the tests need.
+//!
+//! Knows where a Debian 12 machine gets an engine with buildx (its own docker.io is too old):
+//! from Debian 13, behind its own packages in rank, so that nothing else is ever upgraded.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use xshell::{Shell, cmd};
+
+use crate::fault::{Fault, Result};
+
+const SOURCES: &str = "/etc/apt/sources.list.d/xtask-trixie.sources";
+const RANK: &str = "/etc/apt/preferences.d/xtask-trixie";
+
+/// A program that proves that a package is there, and the package.
+const NEEDED: [(&str, &str); 9] = [
+    ("/usr/sbin/dockerd", "docker.io/trixie"),
+    ("/usr/bin/docker", "docker-cli/trixie"),
+    (
+        "/usr/libexec/docker/cli-plugins/docker-buildx",
+        "docker-buildx/trixie",
+    ),
+    (
+        "/usr/libexec/docker/cli-plugins/docker-compose",
+        "docker-compose/trixie",
+    ),
+    ("/usr/bin/docker-registry", "docker-registry/trixie"),
+    ("/usr/sbin/iptables", "iptables"),
+    ("/bin/ip", "iproute2"),
+    ("/bin/busybox", "busybox-static"),
+    ("/usr/bin/git", "git"),
+];
+
+/// The docker command of those packages; another may be first on PATH.
+pub fn docker() -> Utf8PathBuf {
+    "/usr/bin/docker".into()
+}
+
+/// Installs what is missing; does nothing, and starts nothing, when all is there.
+pub fn install() -> Result<()> {
+    let missing: Vec<&str> = NEEDED
+        .iter()
+        .filter(|(program, _)| !Utf8Path::new(program).exists())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let named = missing.join(", ");
+    let fault = |why: &str| {
+        Fault::lacks(format!(
+            "the tests need {named}: {why}; or point XTASK_TEST_ENGINE at a running engine, as unix:///var/run/docker.sock"
+        ))
+    };
+    if !rustix::process::geteuid().is_root() {
+        return Err(fault("run this as root to have them installed"));
+    }
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    if !release.contains("VERSION_CODENAME=bookworm") {
+        return Err(fault(
+            "only Debian 12 is known here, so install them by hand",
+        ));
+    }
+    add_suite().map_err(|error| fault(&error.to_string()))?;
+    let shell = Shell::new().map_err(|error| fault(&error.to_string()))?;
+    let shell_fault = |error: xshell::Error| fault(&error.to_string());
+    let quiet = ("DEBIAN_FRONTEND", "noninteractive");
+    cmd!(shell, "apt-get update -q")
+        .env(quiet.0, quiet.1)
+        .run()
+        .map_err(shell_fault)?;
+    cmd!(
+        shell,
+        "apt-get install -y -q --no-install-recommends {missing...}"
+    )
+    .env(quiet.0, quiet.1)
+    // A machine with an init system must not start an engine that nobody asked for.
+    .env("RUNLEVEL", "1")
+    .run()
+    .map_err(shell_fault)
+}
+
+/// Debian 13 beside Debian 12, from the mirror that the machine uses already.
+fn add_suite() -> std::io::Result<()> {
+    let own = std::fs::read_to_string("/etc/apt/sources.list.d/debian.sources").unwrap_or_default();
+    let mirror = own
+        .lines()
+        .find_map(|line| line.strip_prefix("URIs:"))
+        .map(|uris| uris.trim().to_owned())
+        .or_else(mirror_of_list)
+        .unwrap_or_else(|| "http://deb.debian.org/debian".to_owned());
+    let source = format!(
+        "Types: deb\nURIs: {mirror}\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    );
+    std::fs::write(SOURCES, source)?;
+    std::fs::write(
+        RANK,
+        "Package: *\nPin: release n=trixie\nPin-Priority: 100\n",
+    )
+}
+
+/// The same from the older form of the file.
+fn mirror_of_list() -> Option<String> {
+    let list = std::fs::read_to_string("/etc/apt/sources.list").ok()?;
+    let line = list
+        .lines()
+        .find(|line| line.starts_with("deb ") && !line.contains("security"))?;
+    line.split_whitespace()
+        .find(|word| word.contains("://"))
+        .map(str::to_owned)
+}

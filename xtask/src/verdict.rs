@@ -1,0 +1,258 @@
+//! Whether a stage must be built, and why.
+//!
+//! A verdict is `Fresh` only with a record of this very key and with proof that the image
+//! stands where it is needed. Knows keys, records and what the engine holds; is unaware of
+//! how either was found out.
+
+use serde::Serialize;
+
+use crate::engine::Images;
+use crate::key::{Ingredient, Key, What};
+use crate::record::{Record, Records};
+
+/// The answer for one stage.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// The image of this key was recorded and is where it is needed.
+    Fresh(Record),
+    /// It must be built. `healable` when the recorded image itself is still there and only
+    /// references to it are wrong.
+    Stale {
+        /// Why.
+        reason: Reason,
+        /// The record whose image only needs its references back.
+        healable: Option<Record>,
+    },
+    /// Everything of its own is unchanged, but a stage that it stands on must be built first;
+    /// if that gives the same image as before, this one is fresh.
+    Unknown(Reason),
+}
+
+/// The kinds of reasons (DESIGN.md, *JSON*). In a mixture, the first that applies is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The user asked for it.
+    Forced,
+    /// Never built here.
+    NoRecord,
+    /// Another upstream image.
+    UpstreamChanged,
+    /// An external image was pinned to another digest.
+    BaseMoved,
+    /// Other instructions.
+    DockerfileChanged,
+    /// Files of a context.
+    InputsChanged,
+    /// Build arguments.
+    ArgumentsChanged,
+    /// Platforms, labels, secret ids, named contexts, output settings, the key's format.
+    SettingsChanged,
+    /// The image, or a reference to it, is gone or was pointed elsewhere.
+    ImageMissing,
+}
+
+/// Why a stage is not fresh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// The kind that is named first.
+    pub kind: Kind,
+    /// The exact differences.
+    pub changes: Vec<Change>,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What kind of thing changed.
+    pub what: &'static str,
+    /// Which one.
+    pub name: String,
+    /// What it was; `None` when it was not there.
+    pub before: Option<String>,
+    /// What it is; `None` when it is gone or not known yet.
+    pub after: Option<String>,
+}
+
+impl Reason {
+    /// A reason whose kind follows from what changed.
+    pub fn of(changes: Vec<Change>) -> Self {
+        let kind = changes
+            .iter()
+            .map(Change::kind)
+            .min()
+            .unwrap_or(Kind::SettingsChanged);
+        Self { kind, changes }
+    }
+
+    /// A reason without details.
+    pub const fn plain(kind: Kind) -> Self {
+        Self {
+            kind,
+            changes: Vec::new(),
+        }
+    }
+}
+
+impl Change {
+    fn kind(&self) -> Kind {
+        match self.what {
+            "input" | "remote" | "prepare" => Kind::InputsChanged,
+            "argument" => Kind::ArgumentsChanged,
+            "dockerfile" | "dockerfile path" => Kind::DockerfileChanged,
+            "base" => Kind::BaseMoved,
+            "upstream" => Kind::UpstreamChanged,
+            "image" => Kind::ImageMissing,
+            _ => Kind::SettingsChanged,
+        }
+    }
+}
+
+/// Decides on a stage whose upstream is known. `differences` is asked only for a key that
+/// has no record while another has.
+pub fn decide(
+    key: Key,
+    references: &[String],
+    records: &Records,
+    images: &Images,
+    differences: impl FnOnce(&Record) -> Reason,
+) -> Verdict {
+    let Some(record) = records.of(key) else {
+        let reason = records
+            .last()
+            .map_or(Reason::plain(Kind::NoRecord), differences);
+        return Verdict::Stale {
+            reason,
+            healable: None,
+        };
+    };
+    let changes = misplaced(record, references, images);
+    if changes.is_empty() {
+        return Verdict::Fresh(record.clone());
+    }
+    let here = all_references(record, references)
+        .any(|reference| held(images, reference).is_some_and(|id| id == record.image));
+    let reason = Reason::of(changes);
+    Verdict::Stale {
+        reason,
+        healable: here.then(|| record.clone()),
+    }
+}
+
+/// The references that must point to the record's image and do not. A public reference that
+/// the record never had is merely new: the build gives it to the fresh image.
+fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Change> {
+    let expected = std::iter::once(&record.private).chain(
+        references
+            .iter()
+            .filter(|reference| record.references.contains(reference)),
+    );
+    expected
+        .filter_map(|reference| {
+            let found = held(images, reference);
+            (found != Some(record.image.as_str())).then(|| Change {
+                what: "image",
+                name: reference.clone(),
+                before: Some(record.image.clone()),
+                after: found.map(str::to_owned),
+            })
+        })
+        .collect()
+}
+
+fn all_references<'a>(
+    record: &'a Record,
+    references: &'a [String],
+) -> impl Iterator<Item = &'a String> {
+    std::iter::once(&record.private).chain(references)
+}
+
+fn held<'i>(images: &'i Images, reference: &str) -> Option<&'i str> {
+    images
+        .get(reference)?
+        .as_ref()
+        .map(|image| image.id.as_str())
+}
+
+/// The differences between what the last record was made of and what the stage is made of
+/// now. Both lists are in the order of the walk.
+pub fn differences(before: Option<&[Ingredient]>, after: &[Ingredient]) -> Reason {
+    let Some(before) = before else {
+        return Reason::plain(Kind::NoRecord);
+    };
+    let mut changes = Vec::new();
+    let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => break,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(old), Some(new)) => (old.what, &old.name).cmp(&(new.what, &new.name)),
+        };
+        let gone = if order.is_le() { old.next() } else { None };
+        let come = if order.is_ge() { new.next() } else { None };
+        let Some(either) = gone.or(come) else { break };
+        if gone.map(|gone| &gone.value) == come.map(|come| &come.value) {
+            continue;
+        }
+        changes.push(Change {
+            what: word(either.what),
+            name: text(&either.name),
+            before: gone.map(|gone| shown(gone)),
+            after: come.map(|come| shown(come)),
+        });
+    }
+    Reason::of(changes)
+}
+
+const fn word(what: What) -> &'static str {
+    match what {
+        What::Format => "key format",
+        What::Setting => "setting",
+        What::Platform => "platform",
+        What::DockerfilePath => "dockerfile path",
+        What::Dockerfile => "dockerfile",
+        What::Target => "target",
+        What::Argument => "argument",
+        What::Label => "label",
+        What::Secret => "secret",
+        What::Ssh => "ssh",
+        What::Context => "context",
+        What::Base => "base",
+        What::Upstream => "upstream",
+        What::Remote => "remote",
+        What::Input => "input",
+    }
+}
+
+/// A Dockerfile is named by its hash; everything else is short enough to be shown.
+fn shown(ingredient: &Ingredient) -> String {
+    match ingredient.what {
+        What::Dockerfile => blake3::hash(&ingredient.value).to_hex().to_string(),
+        What::Argument => {
+            let value = text(&ingredient.value);
+            value
+                .strip_prefix('=')
+                .map_or_else(|| "(no value)".to_owned(), str::to_owned)
+        }
+        _ => text(&ingredient.value),
+    }
+}
+
+/// Bytes for people and JSON: what is not UTF-8, and what a terminal would act on, is escaped.
+pub fn text(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\0' => text.push(':'),
+                c if c.is_control() => text.extend(c.escape_default()),
+                c => text.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
