@@ -1,1 +1,102 @@
-fn main() {}
+//! The program on real engines, with both image stores.
+//!
+//! `cargo xtask test` starts the engines and names them by XTASK_TEST_* variables.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod healing;
+mod sample;
+mod scheduling;
+mod trouble;
+
+use std::process::Command;
+
+use support::Project;
+
+/// The engines to test on: with the containerd store, and with the classic one where there is one.
+fn hosts() -> Vec<String> {
+    let hosts: Vec<String> = ["XTASK_TEST_CONTAINERD", "XTASK_TEST_CLASSIC"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .collect();
+    assert!(
+        !hosts.is_empty(),
+        "run these by `cargo xtask test`, which starts engines for them"
+    );
+    hosts
+}
+
+fn host() -> String {
+    hosts().remove(0)
+}
+
+/// A name for images that no other test uses.
+fn unique(name: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "xt-{}-{}/{name}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+fn docker(host: &str, arguments: &[&str]) -> String {
+    let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    let output = Command::new(program)
+        .args(arguments)
+        .env("DOCKER_HOST", host)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "docker {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn id(host: &str, reference: &str) -> String {
+    docker(
+        host,
+        &["image", "inspect", "--format", "{{.Id}}", reference],
+    )
+}
+
+/// A project whose docker command writes down every call before it makes it.
+fn project(host: &str) -> Project {
+    let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    let project = Project::new();
+    let calls = project.path("calls");
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> {}\nexec {real} \"$@\"\n",
+        calls.display()
+    );
+    let bin = project.path("bin");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    project
+        .script("bin/docker", &script)
+        .file("calls", "")
+        .variable("DOCKER_HOST", host)
+        .variable("PATH", &path)
+}
+
+/// How many buildx processes were started so far.
+fn builds(project: &Project) -> usize {
+    std::fs::read_to_string(project.path("calls"))
+        .unwrap()
+        .lines()
+        .filter(|line| line.contains("buildx build"))
+        .count()
+}
+
+/// A base with a shell, from the host's static busybox.
+fn with_base(project: Project) -> Project {
+    std::fs::create_dir_all(project.path("base")).unwrap();
+    std::fs::copy("/bin/busybox", project.path("base/busybox")).unwrap();
+    project.file(
+        "base/Dockerfile",
+        "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n",
+    )
+}

@@ -240,6 +240,12 @@ impl Workspace {
                 reason: Reason::plain(Kind::Forced),
                 healable: None,
             }
+        } else if !material.reading.bases_complete {
+            // An image whose name the text does not tell cannot be in the key.
+            Verdict::Stale {
+                reason: Reason::of(vec![unnamed_base()]),
+                healable: None,
+            }
         } else if unbuilt {
             undecided(
                 self,
@@ -337,6 +343,15 @@ impl Workspace {
 /// The stages whose images the material really uses.
 pub fn upstream_of(material: &Material) -> impl Iterator<Item = StageId> + '_ {
     material.parents.values().copied()
+}
+
+fn unnamed_base() -> Change {
+    Change {
+        what: "base",
+        name: "whose name the Dockerfile's text alone does not tell".to_owned(),
+        before: None,
+        after: None,
+    }
 }
 
 /// A stage that stands on an unbuilt one: stale by its own doing, or not known yet.

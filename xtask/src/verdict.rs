@@ -198,8 +198,8 @@ pub fn differences(before: Option<&[Ingredient]>, after: &[Ingredient]) -> Reaso
         changes.push(Change {
             what: word(either.what),
             name: text(&either.name),
-            before: gone.map(|gone| shown(gone)),
-            after: come.map(|come| shown(come)),
+            before: gone.map(shown),
+            after: come.map(shown),
         });
     }
     Reason::of(changes)

@@ -23,7 +23,8 @@ pub fn read(text: &[u8], question: &Question<'_>) -> Result<Reading, DockerfileE
     read_knowing(text, question, &BTreeMap::new())
 }
 
-/// As `read`, with what is known of base images, by canonical reference. Without it a
+/// As `read`, with what is known of the images that stages stand on, by canonical
+/// reference or by the name of the context that replaces them. Without it a
 /// variable that an image may set is open, and triggers of images stay unseen
 /// (`Reading::onbuild_unknown`).
 pub fn read_knowing(

@@ -34,7 +34,7 @@ impl Counted {
     }
 
     fn line(logical: &Logical) -> Self {
-        let mut text = logical.text.trim().as_bytes().to_vec();
+        let mut text = logical.text.as_bytes().to_vec();
         for heredoc in &logical.heredocs {
             text.extend_from_slice(format!("\n{}\n", heredoc.body.len()).as_bytes());
             text.extend_from_slice(heredoc.body.as_bytes());

@@ -97,8 +97,16 @@ fn arg(rest: &str, escape: char) -> Result<Instruction, String> {
         None => (word, None),
     });
     let pairs: Vec<_> = pairs.collect();
-    if pairs.iter().any(|(key, _)| key.is_empty()) {
-        return Err("ARG has a value without a name".to_owned());
+    // Docker 26 resolves quotes and variables in names, newer ones do not.
+    let is_plain = |key: &str| {
+        key.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    };
+    if let Some((key, _)) = pairs
+        .iter()
+        .find(|(key, _)| key.is_empty() || !is_plain(key))
+    {
+        return Err(format!("`{key}` cannot name an argument"));
     }
     Ok(Instruction::Arg(pairs))
 }

@@ -11,9 +11,13 @@ pub(super) struct Platform {
 }
 
 impl Platform {
-    /// Reads `linux/arm64/v8`; `None` when it is not of that form.
+    /// Reads `linux/arm64/v8` or `arm64`; `None` when it is not of that form.
     pub(super) fn read(text: &str) -> Option<Self> {
         let text = text.to_lowercase();
+        let text = match text.as_str() {
+            arch if ARCHITECTURES.contains(&arch) => format!("linux/{arch}"),
+            _ => text,
+        };
         let mut parts = text.split('/');
         let (os, arch) = (parts.next()?, parts.next()?);
         let variant = parts.next().unwrap_or_default();
@@ -37,6 +41,15 @@ impl Platform {
         })
     }
 
+    /// `linux/arm64`, `linux/arm/v7`.
+    pub(super) fn spelled(&self) -> String {
+        let Self { os, arch, variant } = self;
+        match variant.as_str() {
+            "" => format!("{os}/{arch}"),
+            _ => format!("{os}/{arch}/{variant}"),
+        }
+    }
+
     pub(super) fn is_windows(&self) -> bool {
         self.os == "windows"
     }
@@ -44,12 +57,8 @@ impl Platform {
     /// The arguments with this prefix (`TARGET` or `BUILD`) and their values.
     pub(super) fn arguments(&self, prefix: &str) -> [(String, String); 4] {
         let Self { os, arch, variant } = self;
-        let whole = match variant.as_str() {
-            "" => format!("{os}/{arch}"),
-            _ => format!("{os}/{arch}/{variant}"),
-        };
         [
-            (format!("{prefix}PLATFORM"), whole),
+            (format!("{prefix}PLATFORM"), self.spelled()),
             (format!("{prefix}OS"), os.clone()),
             (format!("{prefix}ARCH"), arch.clone()),
             (format!("{prefix}VARIANT"), variant.clone()),
@@ -71,6 +80,12 @@ fn normal<'a>(arch: &'a str, variant: &'a str) -> (&'a str, &'a str) {
         other => other,
     }
 }
+
+/// What may stand for a whole platform, of a builder that runs Linux.
+const ARCHITECTURES: [&str; 16] = [
+    "386", "aarch64", "amd64", "arm", "arm64", "armel", "armhf", "i386", "loong64", "mips64",
+    "mips64le", "ppc64le", "riscv64", "s390x", "x86-64", "x86_64",
+];
 
 /// The names that hold a platform's parts, or the target's name.
 pub(super) const NAMES: [&str; 11] = [

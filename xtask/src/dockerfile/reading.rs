@@ -103,7 +103,7 @@ pub struct BaseUse {
     pub reference: String,
     /// As the Dockerfile spells it, variables expanded.
     pub written: String,
-    /// `FROM --platform=`, expanded; without it the build's target platform counts.
+    /// `FROM --platform=`, expanded and in normal form; without it the build's target platform counts.
     pub platform: Option<String>,
     /// One-based line of its first use.
     pub line: usize,

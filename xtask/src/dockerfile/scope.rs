@@ -191,6 +191,11 @@ impl Globals {
         made_of.append(&mut used);
     }
 
+    /// The declared names that BuildKit heeds without any use.
+    pub(super) fn heeded(&self) -> impl Iterator<Item = &String> {
+        self.declared.keys().filter(|name| is_heeded(name))
+    }
+
     /// Adds to `names` what their values are made of, and gives the instructions that
     /// declare any of them.
     pub(super) fn closure(&self, names: &mut BTreeSet<String>) -> BTreeSet<usize> {
@@ -293,14 +298,6 @@ impl StageScope {
         let before = self.all.clone();
         let mut declared = Vec::new();
         for (name, default) in pairs {
-            if !name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-            {
-                // Docker 26 expands names, newer ones do not.
-                self.all.forget();
-                continue;
-            }
             let value = match (given.value(name), default) {
                 (Some(given), _) => given,
                 (None, Some(default)) => {
@@ -348,6 +345,11 @@ pub(super) struct Outer<'a> {
     pub(super) given: Given<'a>,
     pub(super) escape: char,
     pub(super) budget: &'a Budget,
+}
+
+/// Whether BuildKit looks at an argument of this name by itself.
+pub(super) fn is_heeded(name: &str) -> bool {
+    name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH"
 }
 
 fn known(text: &str) -> Value {

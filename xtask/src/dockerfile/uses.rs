@@ -248,16 +248,23 @@ impl Walk<'_> {
         }
     }
 
+    /// All of a context, by the nature of the instruction.
     pub(super) fn whole_context(&mut self, context: &str, because: String) {
-        self.whole(&Origin::Named(context.to_owned()), because);
+        let need = self.context_need(&Origin::Named(context.to_owned()));
+        if !matches!(need, ContextNeed::Whole { .. }) {
+            *need = ContextNeed::Whole { because };
+        }
     }
 
+    /// All of a context, for want of a decision.
     fn whole(&mut self, origin: &Origin, because: String) {
         let need = self.context_need(origin);
         if !matches!(need, ContextNeed::Whole { .. }) {
             *need = ContextNeed::Whole {
                 because: because.clone(),
             };
+        }
+        if !self.reading.undecided.contains(&because) {
             self.reading.undecided.push(because);
         }
     }

@@ -11,7 +11,7 @@ use super::lines::{self, Text};
 use super::need::ContextNeed;
 use super::platform::Platform;
 use super::reading::{BaseKind, BaseUse, ImageFacts, Question, Reading};
-use super::scope::{Budget, Declared, Globals, Outer, StageScope};
+use super::scope::{self, Budget, Declared, Globals, Outer, StageScope};
 use super::stages::{self, Base, Stage, Stages};
 use super::words::{Lookup, Value};
 
@@ -131,80 +131,119 @@ impl<'a> Walk<'a> {
     }
 
     fn base(&mut self, stage: &Stage, line: usize) -> Done {
-        let platform = match &stage.platform {
-            Ok(platform) => platform.clone(),
-            Err(trouble) => {
-                let why = stages::clause(trouble);
-                self.reading.undecided.push(format!(
-                    "the platform of the FROM on line {line} is open: {why}"
-                ));
-                self.reading.bases_complete = false;
-                None
-            }
-        };
+        let platform = self.platform(stage, line);
         let named_platform = platform.as_deref().or(self.question.platform);
         let windows = named_platform
             .and_then(Platform::read)
             .is_some_and(|p| p.is_windows());
+        let replaced = match &stage.base {
+            Base::Context(context) => Some(context),
+            Base::Stage(base) => self.stages.all[*base].replaced_by.as_ref(),
+            _ => None,
+        };
+        if let Some(context) = replaced {
+            let because = format!("the FROM on line {line} builds on the context `{context}`");
+            self.whole_context(context, because);
+            let (scope, onbuild) = self.image(context, context);
+            if self.has_disputed_triggers(&stage.base, &onbuild) {
+                self.doubts.push(format!(
+                    "BuildKit's versions differ on whether the triggers of `{context}` run for the FROM on line {line}"
+                ));
+            }
+            return Done {
+                scope,
+                onbuild,
+                windows,
+            };
+        }
         let budget = self.outer.budget;
         let (scope, onbuild) = match &stage.base {
             Base::Scratch => (StageScope::on_image([], budget), Vec::new()),
             Base::Stage(base) => {
-                let parent = &self.stages.all[*base];
-                if let Some(context) = &parent.replaced_by {
-                    let because =
-                        format!("the FROM on line {line} builds on the context `{context}`");
-                    self.whole_context(context, because);
-                }
-                let Some(parent) = &self.done[*base] else {
+                if let Some(parent) = &self.done[*base] {
+                    let scope = StageScope::on_stage(&parent.scope, budget);
+                    let (onbuild, windows) = (parent.onbuild.clone(), parent.windows);
                     return Done {
-                        scope: StageScope::on_unknown_image(),
-                        onbuild: Vec::new(),
+                        scope,
+                        onbuild,
                         windows,
                     };
-                };
-                let scope = StageScope::on_stage(&parent.scope, budget);
-                return Done {
-                    scope,
-                    onbuild: parent.onbuild.clone(),
-                    windows: parent.windows,
-                };
-            }
-            Base::Context(context) => {
-                let because = format!("the FROM on line {line} builds on the context `{context}`");
-                self.whole_context(context, because);
+                }
                 (StageScope::on_unknown_image(), Vec::new())
             }
             Base::Image { written, reference } => {
+                let name = reference.context_name();
                 self.base_use(BaseUse {
-                    reference: reference.context_name(),
+                    reference: name.clone(),
                     written: written.clone(),
                     platform,
                     line,
                     kind: BaseKind::From,
                 });
-                if let Some(facts) = self.images.get(&reference.canonical()) {
-                    let env = facts.env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-                    (StageScope::on_image(env, budget), facts.onbuild.clone())
-                } else {
-                    let name = reference.context_name();
-                    if !self.reading.onbuild_unknown.contains(&name) {
-                        self.reading.onbuild_unknown.push(name);
-                    }
-                    (StageScope::on_unknown_image(), Vec::new())
-                }
+                self.image(&reference.canonical(), &name)
             }
             Base::Undecided(why) => {
                 self.doubts
                     .push(format!("the FROM on line {line} is open: {why}"));
                 (StageScope::on_unknown_image(), Vec::new())
             }
+            Base::Context(_) => (StageScope::on_unknown_image(), Vec::new()),
         };
         Done {
             scope,
             onbuild,
             windows,
         }
+    }
+
+    /// The platform of a FROM; one that is open leaves the images open.
+    fn platform(&mut self, stage: &Stage, line: usize) -> Option<String> {
+        let (written, why) = match &stage.platform {
+            Ok(None) => return None,
+            Ok(Some(written)) => match Platform::read(written) {
+                Some(platform) => return Some(platform.spelled()),
+                None => (
+                    Some(written.clone()),
+                    format!("the builder completes `{written}`"),
+                ),
+            },
+            Err(trouble) => (None, stages::clause(trouble)),
+        };
+        let clause = format!("the platform of the FROM on line {line} is open: {why}");
+        self.reading.undecided.push(clause);
+        self.reading.bases_complete = false;
+        written
+    }
+
+    /// Docker 26 runs the triggers of the context that takes a stage's place, newer ones
+    /// those of the stage itself.
+    fn has_disputed_triggers(&self, base: &Base, of_context: &[String]) -> bool {
+        let Base::Stage(base) = base else {
+            return false;
+        };
+        let stage = &self.stages.all[*base];
+        let own = &self.instructions[stage.from..stage.end];
+        !of_context.is_empty() || own.iter().any(|i| matches!(i, Instruction::Onbuild(_)))
+    }
+
+    /// What is known of an image that a stage stands on; `name` is for people.
+    fn image(&mut self, key: &str, name: &str) -> (StageScope, Vec<String>) {
+        if let Some(facts) = self.images.get(key) {
+            let env = facts.env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+            return (
+                StageScope::on_image(env, self.outer.budget),
+                facts.onbuild.clone(),
+            );
+        }
+        if !self
+            .reading
+            .onbuild_unknown
+            .iter()
+            .any(|known| known == name)
+        {
+            self.reading.onbuild_unknown.push(name.to_owned());
+        }
+        (StageScope::on_unknown_image(), Vec::new())
     }
 
     /// An ONBUILD of the stage or image below, run in front of the stage's own instructions.
@@ -272,6 +311,7 @@ impl<'a> Walk<'a> {
     /// The answer, and the doubts that widen all of it.
     pub(super) fn finish(mut self) -> (Reading, Vec<String>) {
         let mut names = std::mem::take(&mut self.used);
+        names.extend(self.outer.globals.heeded().cloned());
         let declaring = self.outer.globals.closure(&mut names);
         for name in names {
             let value = self.outer.globals.scope.value(&name);
@@ -322,8 +362,7 @@ fn text_of(value: Value) -> Option<String> {
 
 /// Arguments that BuildKit heeds without any ARG.
 pub(super) fn unasked_args(given: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
-    let heeded = |name: &str| name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH";
-    let heeded = given.iter().filter(|(name, _)| heeded(name));
+    let heeded = given.iter().filter(|(name, _)| scope::is_heeded(name));
     heeded
         .map(|(name, value)| (name.clone(), Some(value.clone())))
         .collect()

@@ -207,7 +207,7 @@ impl Engine {
                 }
                 // A spelling that the list does not use is no proof of absence.
                 None if !reference.starts_with(crate::action::PRIVATE) => {
-                    unlisted.push(reference.clone())
+                    unlisted.push(reference.clone());
                 }
                 None => {
                     images.insert(reference.clone(), None);

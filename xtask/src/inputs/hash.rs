@@ -1,85 +1,160 @@
-//! The content hash of a file.
+//! Hashes a file's content.
 //!
-//! Knows how to read a file so that a change meanwhile is noticed; asks the cache first. Files
-//! are read, never mapped: one that is truncated under a mapping would end the process.
+//! Knows how to read a file that others may be writing, and to notice. Is unaware of caches
+//! and of what the hash is for.
 
 use std::cell::RefCell;
-use std::fs::{File, Metadata};
-use std::io::Read as _;
-use std::path::Path;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 
-use super::select::{Found, mode};
-use super::statcache::{Stamp, StatCache};
-use super::{Input, InputsError, Kind, Layers};
+use rustix::fs::{FileType, Mode, OFlags};
 
-/// From this size on a file is hashed on all cores.
-const LARGE: u64 = 4 << 20;
-const BUFFER: usize = 1 << 20;
+use super::meta::Meta;
+
+/// From this size on, the threads share one file's work.
+const BIG: u64 = 8 << 20;
+const BIG_CHUNK: usize = 4 << 20;
+const CHUNK: usize = 128 << 10;
 
 thread_local! {
-    static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Makes an input of a selected entry.
-pub fn finish(layers: &Layers, found: Found, cache: &StatCache) -> Result<Input, InputsError> {
-    let Found {
-        path,
-        layer,
-        kind,
-        meta,
-    } = found;
-    let (size, hash) = match kind {
-        Kind::File => {
-            let place = layers.place(layer, &path);
-            let stamp = Stamp::of(&meta);
-            let hash = match cache.get(&place, &stamp) {
-                Some(hash) => hash,
-                None => {
-                    let hash = read(&place, &meta)?;
-                    cache.put(&place, stamp, hash);
-                    hash
-                }
-            };
-            (meta.len(), Some(hash))
-        }
-        _ => (0, None),
-    };
-    Ok(Input {
-        mode: mode(&meta),
-        path,
-        kind,
-        size,
-        hash,
-        layer,
-    })
+/// Why there is no hash.
+#[derive(Debug)]
+pub enum HashError {
+    /// The file is not what it was a moment ago.
+    Changed,
+    /// It cannot be opened or read.
+    Io(io::Error),
 }
 
-fn read(path: &Path, meta: &Metadata) -> Result<[u8; 32], InputsError> {
-    let unreadable = |error| InputsError::Unreadable(path.to_owned(), error);
-    let mut file = File::open(path).map_err(unreadable)?;
-    let wanted = Stamp::of(meta);
-    if Stamp::of(&file.metadata().map_err(unreadable)?) != wanted {
-        return Err(InputsError::Changed(path.to_owned()));
+impl<E: Into<io::Error>> From<E> for HashError {
+    fn from(error: E) -> Self {
+        Self::Io(error.into())
     }
+}
+
+/// The blake3 hash of a file's content, and what the file system said of the file both before
+/// and after it was read.
+///
+/// The file is read in pieces: a map of it would end the whole program if someone cut the file
+/// short.
+pub fn hash(folder: BorrowedFd<'_>, name: &CStr) -> Result<([u8; 32], Meta), HashError> {
+    // Without NONBLOCK a fifo that has just taken the file's place would hang the program.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
+    let stat = rustix::fs::fstat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(HashError::Changed);
+    }
+    let before = Meta::of(&stat);
+    let (hash, read) = if before.size < BIG {
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(CHUNK, 0);
+            content(&mut file, before.size, buffer, blake3::Hasher::update)
+        })?
+    } else {
+        // Not the thread's buffer: a thread that waits here may begin another file.
+        let mut buffer = vec![0; BIG_CHUNK];
+        content(
+            &mut file,
+            before.size,
+            &mut buffer,
+            blake3::Hasher::update_rayon,
+        )?
+    };
+    let after = Meta::of(&rustix::fs::fstat(&file)?);
+    if before != after || read != before.size {
+        return Err(HashError::Changed);
+    }
+    Ok((hash, before))
+}
+
+fn content(
+    file: &mut File,
+    size: u64,
+    buffer: &mut [u8],
+    update: for<'a> fn(&'a mut blake3::Hasher, &[u8]) -> &'a mut blake3::Hasher,
+) -> io::Result<([u8; 32], u64)> {
     let mut hasher = blake3::Hasher::new();
-    BYTES.with_borrow_mut(|bytes| {
-        bytes.resize(BUFFER, 0);
-        loop {
-            match file.read(bytes) {
-                Ok(0) => return Ok(()),
-                Ok(length) if meta.len() >= LARGE => {
-                    hasher.update_rayon(&bytes[..length]);
-                }
-                Ok(length) => {
-                    hasher.update(&bytes[..length]);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(error)),
+    let mut total = 0;
+    while total < size {
+        let mut filled = 0;
+        while filled < buffer.len() && total + (filled as u64) < size {
+            match file.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
-    })?;
-    if Stamp::of(&file.metadata().map_err(unreadable)?) != wanted {
-        return Err(InputsError::Changed(path.to_owned()));
+        if filled == 0 {
+            break;
+        }
+        update(&mut hasher, &buffer[..filled]);
+        total += filled as u64;
     }
-    Ok(*hasher.finalize().as_bytes())
+    Ok((*hasher.finalize().as_bytes(), total))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn hash_in(folder: &tempfile::TempDir, name: &str) -> Result<([u8; 32], Meta), HashError> {
+        let open = File::open(folder.path()).unwrap();
+        hash(open.as_fd(), &CString::new(name).unwrap())
+    }
+
+    #[test]
+    fn files_of_all_sizes_are_hashed_by_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let chunk = u64::try_from(CHUNK).unwrap();
+        for size in [0, 1, chunk - 1, chunk, chunk + 1, BIG - 1, BIG, 2 * BIG + 3] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at % 251).to_le_bytes()[0]).collect();
+            std::fs::write(folder.path().join("f"), &bytes).unwrap();
+            let (hash, meta) = hash_in(&folder, "f").unwrap();
+            assert_eq!(hash, *blake3::hash(&bytes).as_bytes(), "{size}");
+            assert_eq!(meta.size, size);
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_any_more_has_changed_and_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = Mode::from_raw_mode(0o600);
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, fifo, FileType::Fifo, mode, 0).unwrap();
+        assert!(matches!(hash_in(&folder, "fifo"), Err(HashError::Changed)));
+        std::os::unix::fs::symlink("fifo", folder.path().join("link")).unwrap();
+        assert!(matches!(hash_in(&folder, "link"), Err(HashError::Io(_))));
+        assert!(matches!(hash_in(&folder, "gone"), Err(HashError::Io(_))));
+    }
+
+    #[test]
+    fn a_file_that_grows_or_shrinks_meanwhile_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, vec![1; 20 << 20]).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut file = File::options().append(true).open(&path).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    file.write_all(b"more").unwrap();
+                    file.set_len(20 << 20).unwrap();
+                }
+            });
+            while !matches!(hash_in(&folder, "f"), Err(HashError::Changed)) {}
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
 }

@@ -1,10 +1,10 @@
 //! `.dockerignore`, with Moby's semantics.
 //!
-//! Knows how the file is read (moby/patternmatcher's `ignorefile`), how its patterns follow
-//! each other, and when a folder need not be entered (tonistiigi/fsutil, which sends contexts).
-//! Is unaware of the file system.
+//! Knows how the file is read (Moby's `ignorefile`), how its patterns follow each other, and
+//! what is left out of a context that is sent. Is unaware of the file system.
 
-use super::gopath;
+use super::gotext;
+use super::ignore_index::Index;
 use super::pattern::Matcher;
 
 /// Go's scanner gives up on a longer line.
@@ -14,29 +14,26 @@ const LONGEST_LINE: usize = 64 * 1024 - 1;
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {
     patterns: Vec<Pattern>,
-    /// Whether every `!` pattern is a plain path, so that a look at its beginning tells which
-    /// folders it can reach into.
-    plain_exceptions: bool,
-    has_exceptions: bool,
+    index: Index,
+    /// What the paths begin with that `!` patterns can match, sorted.
+    exception_heads: Vec<Vec<u8>>,
 }
 
+/// A pattern with its sign.
 #[derive(Debug, Clone)]
-struct Pattern {
-    exception: bool,
-    text: Vec<u8>,
-    matcher: Matcher,
-}
-
-/// Which patterns matched a folder; what is below it inherits them.
-#[derive(Debug, Clone, Default)]
-pub struct Inherited {
-    matched: Vec<bool>,
+pub struct Pattern {
+    /// Whether it began with `!`.
+    pub exception: bool,
+    /// The cleaned text without `!`.
+    pub text: Vec<u8>,
+    /// What it matches.
+    pub matcher: Matcher,
 }
 
 /// A pattern that Docker refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoreError {
-    /// The pattern; for a line that is too long, its beginning.
+    /// The pattern; of a line that is too long, its beginning.
     pub pattern: Vec<u8>,
     /// What is wrong with it.
     pub why: &'static str,
@@ -45,45 +42,51 @@ pub struct IgnoreError {
 impl std::fmt::Display for IgnoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let pattern = String::from_utf8_lossy(&self.pattern);
+        let (pattern, why) = (pattern.escape_debug(), self.why);
         write!(
             f,
-            "pattern `{}` {}; Docker would refuse it too",
-            pattern.escape_debug(),
-            self.why
+            "the pattern `{pattern}` {why}, and Docker refuses it too: mend or remove it"
         )
     }
 }
 
 impl std::error::Error for IgnoreError {}
 
+/// What is known about a folder, for those below it. The default is the context's root.
+#[derive(Debug, Clone, Default)]
+pub struct Above {
+    /// The patterns that Moby's walk has noted as matching, ascending. It notes none that
+    /// could only have said what was already so.
+    noted: Vec<u32>,
+    /// The last pattern that matches the folder or one above it.
+    last: Option<u32>,
+}
+
 impl Ignore {
     /// Reads an ignore file.
     pub fn parse(text: &[u8]) -> Result<Self, IgnoreError> {
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        let mut patterns = Vec::new();
-        for line in text.split(|byte| *byte == b'\n') {
-            if line.len() > LONGEST_LINE {
-                return Err(IgnoreError {
-                    pattern: line[..40].to_vec(),
-                    why: "is too long",
-                });
-            }
-            patterns.extend(pattern_of_line(line)?);
+        Self::of_patterns(&read_lines(text)?)
+    }
+
+    /// Takes patterns that stood in no file, like those of `COPY --exclude`.
+    pub fn of_patterns<P: AsRef<[u8]>>(patterns: &[P]) -> Result<Self, IgnoreError> {
+        let mut read = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            read.extend(Pattern::parse(pattern.as_ref())?);
         }
-        let exceptions = || {
-            patterns
-                .iter()
-                .filter(|pattern: &&Pattern| pattern.exception)
+        let exceptions = read.iter().filter(|pattern| pattern.exception);
+        let head = |pattern: &Pattern| match &pattern.matcher {
+            // It goes no further than this path; no path has a NUL.
+            Matcher::Exact(path) => [path, &b"\0"[..]].concat(),
+            open => open.head().to_vec(),
         };
-        let plain = |pattern: &Pattern| {
-            !without_trailing_glob(&pattern.text)
-                .iter()
-                .any(|byte| b"*?[\\^".contains(byte))
-        };
+        let mut exception_heads: Vec<_> = exceptions.map(head).collect();
+        exception_heads.sort_unstable();
+        exception_heads.dedup();
         Ok(Self {
-            plain_exceptions: exceptions().all(plain),
-            has_exceptions: exceptions().next().is_some(),
-            patterns,
+            index: Index::new(&read),
+            patterns: read,
+            exception_heads,
         })
     }
 
@@ -95,219 +98,145 @@ impl Ignore {
     /// Whether `path` is left out, by itself or with a folder above it (Moby's
     /// `MatchesOrParentMatches`).
     pub fn excludes(&self, path: &[u8]) -> bool {
-        let ends = || {
-            path.iter()
-                .enumerate()
-                .filter(|(_, byte)| **byte == b'/')
-                .map(|(at, _)| at)
-        };
-        let mut excluded = false;
-        for pattern in &self.patterns {
-            // It could only say what is already so.
-            if pattern.exception != excluded {
+        let ends = path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(at, _)| at);
+        let mut matching = Vec::new();
+        for end in ends.chain([path.len()]) {
+            self.index
+                .matching(&self.patterns, &path[..end], &mut matching);
+        }
+        self.leaves_out(matching.into_iter().max())
+    }
+
+    /// Whether an entry is left out of the context that is sent, given what is known about its
+    /// folder; and what that means for those below it.
+    ///
+    /// The walk that sends a context asks Moby's `MatchesUsingParentResults`, the answer to a
+    /// request for a file's content `MatchesOrParentMatches`, and the two differ now and then.
+    /// Only what both leave out is left out here: an input too many costs a build, one too
+    /// few costs the truth.
+    pub fn judge(&self, path: &[u8], above: &Above) -> Result<(bool, Above), IgnoreError> {
+        if self.patterns.is_empty() {
+            return Ok((false, Above::default()));
+        }
+        let mut own = Vec::new();
+        self.index.matching(&self.patterns, path, &mut own);
+        let last = above.last.max(own.iter().copied().max());
+        let mut all = own;
+        all.extend_from_slice(&above.noted);
+        all.extend_from_slice(&self.index.broken);
+        all.sort_unstable();
+        all.dedup();
+
+        let mut noted = Vec::new();
+        let mut left_out = false;
+        for id in all {
+            let pattern = &self.patterns[id as usize];
+            let inherited = above.noted.binary_search(&id).is_ok();
+            if !inherited && pattern.exception != left_out {
                 continue;
             }
-            let matches = |path: &[u8]| pattern.matcher.matches(path);
-            if matches(path) || ends().any(|end| matches(&path[..end])) {
-                excluded = !pattern.exception;
+            if matches!(pattern.matcher, Matcher::Broken) {
+                let why = "has a bracket or an escape that Go's regular expressions do not know";
+                return Err(IgnoreError {
+                    pattern: pattern.text.clone(),
+                    why,
+                });
             }
+            noted.push(id);
+            left_out = !pattern.exception;
         }
-        excluded
+        Ok((left_out && self.leaves_out(last), Above { noted, last }))
     }
 
-    /// The same for an entry of a folder about which `above` is known already, and what those
-    /// below the entry inherit.
-    ///
-    /// The walk that sends a context asks Moby's `MatchesUsingParentResults`, which at times
-    /// leaves out what `MatchesOrParentMatches` takes in. Only what both leave out is left out
-    /// here: an input too many costs a build, one too few costs the truth.
-    pub fn below(&self, path: &[u8], above: &Inherited) -> (bool, Inherited) {
-        let mut excluded = false;
-        let mut matched = vec![false; self.patterns.len()];
-        for (at, pattern) in self.patterns.iter().enumerate() {
-            let mut matches = above.matched.get(at).copied().unwrap_or(false);
-            if !matches {
-                if pattern.exception != excluded {
-                    continue;
-                }
-                matches = pattern.matcher.matches(path);
-            }
-            matched[at] = matches;
-            if matches {
-                excluded = !pattern.exception;
-            }
-        }
-        (
-            excluded && (!self.has_exceptions || self.excludes(path)),
-            Inherited { matched },
-        )
-    }
-
-    /// Whether anything below an excluded folder can be taken in again.
+    /// Whether anything below a folder that is left out may be taken in again.
     pub fn may_reach_below(&self, folder: &[u8]) -> bool {
-        if !self.has_exceptions {
+        if self.exception_heads.is_empty() {
             return false;
         }
-        if !self.plain_exceptions {
-            return true;
-        }
-        let folder = [folder, b"/"].concat();
-        self.patterns
-            .iter()
-            .filter(|pattern| pattern.exception)
-            .any(|pattern| {
-                let path = [without_trailing_glob(&pattern.text), b"/"].concat();
-                path.starts_with(&folder) || folder.starts_with(&path)
+        let below = [folder, b"/"].concat();
+        let first = self.exception_heads.partition_point(|head| *head < below);
+        self.exception_heads
+            .get(first)
+            .is_some_and(|head| head.starts_with(&below))
+            || (0..below.len()).any(|end| {
+                self.exception_heads
+                    .binary_search_by(|head| head[..].cmp(&below[..end]))
+                    .is_ok()
             })
     }
+
+    fn leaves_out(&self, last: Option<u32>) -> bool {
+        last.is_some_and(|id| !self.patterns[id as usize].exception)
+    }
 }
 
-fn pattern_of_line(line: &[u8]) -> Result<Option<Pattern>, IgnoreError> {
-    // Only a `#` in the first column makes a comment.
-    if line.first() == Some(&b'#') {
-        return Ok(None);
-    }
-    let mut text = trim(line);
-    let exception = text.first() == Some(&b'!');
-    if exception {
-        text = trim(&text[1..]);
-    }
-    let refuse = |pattern: &[u8], why| {
-        Err(IgnoreError {
-            pattern: pattern.to_vec(),
-            why,
-        })
-    };
-    if text.is_empty() {
-        return if exception {
-            refuse(b"!", "excepts nothing")
+/// The patterns of an ignore file, as Moby's reader hands them on.
+fn read_lines(text: &[u8]) -> Result<Vec<Vec<u8>>, IgnoreError> {
+    let mut patterns = Vec::new();
+    for (number, mut line) in text.split(|byte| *byte == b'\n').enumerate() {
+        if line.len() > LONGEST_LINE {
+            return Err(IgnoreError {
+                pattern: line[..40].to_vec(),
+                why: "is too long",
+            });
+        }
+        if number == 0 {
+            line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        }
+        // Only a `#` in the first column makes a comment.
+        if line.starts_with(b"#") {
+            continue;
+        }
+        let line = gotext::trim(line);
+        let (sign, path) = match line.strip_prefix(b"!") {
+            Some(rest) => (&b"!"[..], gotext::trim(rest)),
+            None if line.is_empty() => continue,
+            None => (&b""[..], line),
+        };
+        let cleaned = if path.is_empty() {
+            Vec::new()
         } else {
-            Ok(None)
+            gotext::clean(path)
         };
+        let relative = cleaned.strip_prefix(b"/").filter(|path| !path.is_empty());
+        patterns.push([sign, relative.unwrap_or(&cleaned)].concat());
     }
-    let clean = gopath::clean(text);
-    let clean = if clean.len() > 1 {
-        clean.strip_prefix(b"/").unwrap_or(&clean)
-    } else {
-        &clean
-    };
-    // What was read is cleaned once more with its `!`, and that first character is looked at again.
-    let again = gopath::clean(trim(clean));
-    let (exception, clean) = match again.strip_prefix(b"!") {
-        Some(rest) if !exception => (true, rest.to_vec()),
-        _ => (exception, again),
-    };
-    if clean.is_empty() {
-        return refuse(b"!", "excepts nothing");
-    }
-    match Matcher::parse(&clean) {
-        Some(matcher) => Ok(Some(Pattern {
-            exception,
-            text: clean,
-            matcher,
-        })),
-        None => refuse(&clean, "has a syntax error"),
-    }
+    Ok(patterns)
 }
 
-/// Go's `strings.TrimSpace`: Unicode white space at both ends.
-fn trim(mut text: &[u8]) -> &[u8] {
-    while let Some((c, width)) = gopath::decode(text).filter(|(c, _)| c.is_whitespace()) {
-        debug_assert!(c.len_utf8() == width);
-        text = &text[width..];
-    }
-    while let Some(last) = text.utf8_chunks().last() {
-        let Some(c) = last
-            .valid()
-            .chars()
-            .next_back()
-            .filter(|c| last.invalid().is_empty() && c.is_whitespace())
-        else {
-            break;
+impl Pattern {
+    /// Reads one pattern; an empty one is none. The text is cleaned together with its `!`,
+    /// which makes `a` of `!../../a`: so does Moby.
+    fn parse(text: &[u8]) -> Result<Option<Self>, IgnoreError> {
+        let text = gotext::trim(text);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let cleaned = gotext::clean(text);
+        let (exception, text) = match cleaned.strip_prefix(b"!") {
+            Some(rest) => (true, rest),
+            None => (false, &cleaned[..]),
         };
-        text = &text[..text.len() - c.len_utf8()];
-    }
-    text
-}
-
-fn without_trailing_glob(pattern: &[u8]) -> &[u8] {
-    let pattern = pattern
-        .strip_suffix(b"**")
-        .or_else(|| pattern.strip_suffix(b"*"))
-        .unwrap_or(pattern);
-    pattern.strip_suffix(b"/").unwrap_or(pattern)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(serde::Deserialize)]
-    struct Case {
-        dockerignore: String,
-        path: String,
-        excluded: bool,
-    }
-
-    #[test]
-    fn every_case_that_moby_answered_has_the_same_answer() {
-        let file = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../tests/data/dockerignore-cases.jsonl"
-        );
-        let text = std::fs::read_to_string(file).unwrap();
-        let mut wrong = Vec::new();
-        for line in text.lines() {
-            let case: Case = serde_json::from_str(line).unwrap();
-            let excludes = Ignore::parse(case.dockerignore.as_bytes())
-                .unwrap()
-                .excludes(case.path.as_bytes());
-            if excludes != case.excluded {
-                wrong.push(line);
-            }
+        if text.is_empty() {
+            return Err(IgnoreError {
+                pattern: b"!".to_vec(),
+                why: "excepts nothing",
+            });
         }
-        assert!(text.lines().count() >= 1500);
-        assert!(
-            wrong.is_empty(),
-            "{} differ:\n{}",
-            wrong.len(),
-            wrong.join("\n")
-        );
-    }
-
-    #[test]
-    fn a_folder_is_entered_only_for_an_exception_below_it() {
-        let ignore = Ignore::parse(b"*\n!api/src\n").unwrap();
-        assert!(ignore.excludes(b"web") && !ignore.may_reach_below(b"web"));
-        assert!(ignore.excludes(b"api") && ignore.may_reach_below(b"api"));
-        assert!(!ignore.excludes(b"api/src/x.py"));
-        assert!(!Ignore::parse(b"*\n").unwrap().may_reach_below(b"api"));
-    }
-
-    #[test]
-    fn a_comment_is_one_only_in_the_first_column() {
-        assert!(!Ignore::parse(b"#a").unwrap().excludes(b"#a"));
-        assert!(Ignore::parse(b" #a").unwrap().excludes(b"#a"));
-    }
-
-    #[test]
-    fn patterns_that_docker_refuses_are_refused() {
-        for bad in [&b"[a"[..], b"a\\", b"!", b"! "] {
-            assert!(Ignore::parse(bad).is_err(), "{bad:?}");
+        match Matcher::parse(text) {
+            Some(matcher) => Ok(Some(Self {
+                exception,
+                text: text.to_vec(),
+                matcher,
+            })),
+            None => Err(IgnoreError {
+                pattern: cleaned,
+                why: "has a syntax error",
+            }),
         }
-    }
-
-    #[test]
-    fn a_bracket_holds_what_the_translation_puts_into_it() {
-        // `[*]x` becomes the class of `[`, `^` and `/`, any number of times, then `]x`.
-        assert!(Ignore::parse(b"[*]x").unwrap().excludes(b"[[]x"));
-        assert!(!Ignore::parse(b"[*]x").unwrap().excludes(b"*x"));
-    }
-
-    #[test]
-    fn a_long_pattern_takes_linear_time() {
-        let pattern = b"*a".repeat(20_000);
-        let ignore = Ignore::parse(&pattern).unwrap();
-        assert!(!ignore.excludes(&b"a".repeat(300)));
     }
 }

@@ -1,60 +1,192 @@
-//! A context with its overlays, laid out in one folder for BuildKit to read.
+//! Lays a merged context out as one folder for BuildKit to read.
 //!
-//! Knows the merged tree. Files are copied (where the file system can, without their bytes): a
-//! hard link would be cheaper, but it changes the user's own files' link count and change time.
+//! Knows how to make entries alike. Is unaware of what is wanted: all that is not ignored is
+//! laid out. Files are copied, without their bytes where the file system can share them. Hard
+//! links would be cheaper, but they touch the user's own files: git and the stat cache would
+//! see new change times and read every file again.
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Error, ErrorKind};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use camino::Utf8Path;
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, Timespec, Timestamps};
 
-use super::select::{self, Found};
-use super::{Ignore, InputsError, Kind, Layers};
+use super::ignore::{Above, Ignore};
+use super::tree::{Found, Tree};
+use super::walk::join;
+use super::{InputsError, Layers};
 
-/// Lays the context out in `into`, which is made anew.
+/// Lays the layers' entries that are not ignored into `into`, which is made new and replaces
+/// what was there only when it is complete.
 pub fn materialise(layers: &Layers, ignore: &Ignore, into: &Utf8Path) -> Result<(), InputsError> {
     let into = into.as_std_path();
-    let unwritable = |error| InputsError::Unreadable(into.to_owned(), error);
-    match fs::remove_dir_all(into) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(unwritable(error)),
-        _ => fs::create_dir_all(into).map_err(unwritable)?,
-    }
-    // Sorted, so a folder comes before what is in it.
-    let all = select::whole(layers, ignore)?;
-    let places = |found: &Found| {
-        (
-            layers.place(found.layer, &found.path),
-            into.join(OsStr::from_bytes(&found.path)),
-        )
+    let fault = |why: io::Error| InputsError::writing(into, why);
+    let beside = into.parent().filter(|path| !path.as_os_str().is_empty());
+    let beside = beside.unwrap_or(Path::new("."));
+    fs::create_dir_all(beside).map_err(fault)?;
+    let tree = Tree::new(&layers.folders);
+    tree.check()?;
+    let new = tempfile::Builder::new()
+        .prefix(".merging")
+        .tempdir_in(beside)
+        .map_err(fault)?;
+
+    let layout = Layout {
+        tree,
+        ignore,
+        root: new.path(),
     };
-    for found in &all {
-        let (from, to) = places(found);
-        lay(found, &from, &to).map_err(|error| InputsError::Unreadable(from, error))?;
+    layout.fill(b"", &tree.root(), &Above::default())?;
+    layout.finish_folder(b"", &tree.root())?;
+
+    remove(into).map_err(fault)?;
+    fs::rename(new.path(), into).map_err(fault)?;
+    // Its name is free again, so there is nothing to remove.
+    let _ = new.keep();
+    Ok(())
+}
+
+/// Removes whatever is there. Folders that upstream made read-only are opened up first.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => {}
+        Ok(_) => return fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
     }
-    // A folder's own bits come last: they may forbid to write into it.
-    for found in all.iter().rev().filter(|found| found.kind == Kind::Dir) {
-        let (from, to) = places(found);
-        let done = fs::set_permissions(to, found.meta.permissions());
-        done.map_err(|error| InputsError::Unreadable(from, error))?;
+    fs::remove_dir_all(path).or_else(|_| {
+        open_up(path)?;
+        fs::remove_dir_all(path)
+    })
+}
+
+fn open_up(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
     }
     Ok(())
 }
 
-fn lay(found: &Found, from: &Path, to: &Path) -> Result<(), Error> {
-    match &found.kind {
-        Kind::Dir => fs::create_dir_all(to),
-        Kind::Symlink { .. } => symlink(fs::read_link(from)?, to),
-        Kind::File => fs::copy(from, to).map(drop),
-        Kind::Fifo => {
-            let mode = rustix::fs::Mode::from_raw_mode(select::mode(&found.meta));
-            rustix::fs::mknodat(rustix::fs::CWD, to, rustix::fs::FileType::Fifo, mode, 0)
-                .map_err(Error::from)
+struct Layout<'a> {
+    tree: Tree<'a>,
+    ignore: &'a Ignore,
+    root: &'a Path,
+}
+
+impl Layout<'_> {
+    /// Lays out a folder's entries; whether there were any.
+    fn fill(&self, path: &[u8], pile: &[u16], above: &Above) -> Result<bool, InputsError> {
+        let entries = self.tree.list(path, pile)?.entries;
+        let laid: Vec<_> = entries
+            .par_iter()
+            .map(|(name, found)| self.entry(&join(path, name.to_bytes()), found, above))
+            .collect();
+        let mut any = false;
+        for laid in laid {
+            any |= laid?;
         }
-        // BuildKit sends neither.
-        Kind::Socket | Kind::Device => Ok(()),
+        Ok(any)
     }
+
+    fn entry(&self, path: &[u8], found: &Found, above: &Above) -> Result<bool, InputsError> {
+        let (out, below) = self.ignore.judge(path, above)?;
+        match found {
+            Found::Leaf(..) if out => Ok(false),
+            Found::Leaf(layer, kind) => self.leaf(path, *layer, *kind),
+            Found::Folder(_) if out && !self.ignore.may_reach_below(path) => Ok(false),
+            Found::Folder(pile) => {
+                let new = self.place(path);
+                let writing = |why: io::Error| InputsError::writing(&new, why);
+                fs::create_dir(&new).map_err(writing)?;
+                // An ignored folder is there only for what is below it.
+                if !self.fill(path, pile, &below)? && out {
+                    fs::remove_dir(&new).map_err(writing)?;
+                    return Ok(false);
+                }
+                self.finish_folder(path, pile)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Upstream's folder lends its permissions and times to a merged one, so that an overlay's
+    /// own do not show in the image.
+    fn finish_folder(&self, path: &[u8], pile: &[u16]) -> Result<(), InputsError> {
+        let Some(lowest) = pile.first() else {
+            return Ok(());
+        };
+        let disk = self.tree.on_disk(*lowest, path);
+        let stat = rustix::fs::stat(&disk).map_err(|why| InputsError::reading(&disk, why))?;
+        let new = self.place(path);
+        dress(&new, &stat).map_err(|why| InputsError::writing(&new, why))
+    }
+
+    fn leaf(&self, path: &[u8], layer: u16, kind: FileType) -> Result<bool, InputsError> {
+        let (disk, new) = (self.tree.on_disk(layer, path), self.place(path));
+        let reading = |why: rustix::io::Errno| InputsError::reading(&disk, why);
+        let writing = |why: io::Error| InputsError::writing(&new, why);
+        let stat = rustix::fs::statat(CWD, &disk, AtFlags::SYMLINK_NOFOLLOW).map_err(reading)?;
+        match kind {
+            FileType::RegularFile => {
+                let mut from =
+                    fs::File::open(&disk).map_err(|why| InputsError::reading(&disk, why))?;
+                let mut to = fs::File::create_new(&new).map_err(writing)?;
+                io::copy(&mut from, &mut to).map_err(writing)?;
+            }
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(CWD, &disk, Vec::new()).map_err(reading)?;
+                rustix::fs::symlinkat(&target, CWD, &new).map_err(|why| writing(why.into()))?;
+                times(&new, &stat).map_err(writing)?;
+                return Ok(true);
+            }
+            other => {
+                let mode = Mode::from_raw_mode(stat.st_mode);
+                rustix::fs::mknodat(CWD, &new, other, mode, stat.st_rdev)
+                    .map_err(|why| writing(why.into()))?;
+            }
+        }
+        dress(&new, &stat).map_err(writing)?;
+        Ok(true)
+    }
+
+    fn place(&self, path: &[u8]) -> PathBuf {
+        if path.is_empty() {
+            self.root.to_owned()
+        } else {
+            self.root.join(OsStr::from_bytes(path))
+        }
+    }
+}
+
+/// Gives a new entry the permissions and times of the one that it stands for. BuildKit sends a
+/// file again whose times are not those that it knows.
+fn dress(new: &Path, stat: &Stat) -> io::Result<()> {
+    rustix::fs::chmod(new, Mode::from_raw_mode(stat.st_mode))?;
+    times(new, stat)
+}
+
+fn times(new: &Path, stat: &Stat) -> io::Result<()> {
+    let spec = |tv_sec: i64, nanoseconds: u64| Timespec {
+        tv_sec,
+        tv_nsec: i64::try_from(nanoseconds).unwrap_or_default(),
+    };
+    let times = Timestamps {
+        last_access: spec(stat.st_atime, stat.st_atime_nsec),
+        last_modification: spec(stat.st_mtime, stat.st_mtime_nsec),
+    };
+    Ok(rustix::fs::utimensat(
+        CWD,
+        new,
+        &times,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
 }

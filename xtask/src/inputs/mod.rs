@@ -1,130 +1,147 @@
-//! The inputs of a stage: every entry of its contexts that can change its image.
+//! Which entries of a build context can change the image, and what they hold.
 //!
-//! Knows ignore files, trees laid over each other, and which entries an instruction selects,
-//! as BuildKit would see them. Is unaware of Dockerfile text (`dockerfile` says what is
-//! needed) and of keys.
+//! Knows how BuildKit decides it: the ignore file first, then what the instructions touch. Is
+//! unaware of Dockerfile text, of keys and of engines.
 
-mod gopath;
+mod charset;
+mod error;
+mod expression;
+mod glob;
+mod gotext;
 mod hash;
 mod ignore;
-mod layers;
+mod ignore_index;
+mod machine;
 mod materialise;
+mod meta;
 mod pattern;
+mod read;
 mod select;
 mod statcache;
+#[cfg(test)]
+mod tests_collect;
+#[cfg(test)]
+mod tests_ignore;
+#[cfg(test)]
+mod tests_materialise;
+#[cfg(test)]
+mod tests_select;
+#[cfg(test)]
+mod testtree;
+mod tree;
+mod walk;
 
-use std::path::PathBuf;
+use camino::Utf8PathBuf;
 
-use rayon::prelude::*;
-
+pub use error::InputsError;
 pub use ignore::{Ignore, IgnoreError};
-pub use layers::Layers;
 pub use materialise::materialise;
 pub use statcache::StatCache;
 
 use crate::dockerfile::ContextNeed;
+use tree::{Found, Tree};
+use walk::{Sieve, Walk};
 
-/// The inputs of one context.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One context as a pile of folders: the first is upstream's tree, the others are context
+/// overlays laid over it, the last wins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Layers {
+    /// The folders, lowest first.
+    pub folders: Vec<Utf8PathBuf>,
+}
+
+/// What of one context can change the image.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inputs {
-    /// Sorted bytewise by path.
+    /// The entries, sorted bytewise by path.
     pub entries: Vec<Input>,
-    /// Why the whole context counts, where it does.
+    /// Why the whole context counts, when it does.
     pub whole: Option<String>,
     /// The size of all files together.
     pub bytes: u64,
 }
 
-/// One entry.
+/// One entry of a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// Relative to the context, `/`-separated, raw bytes.
+    /// Relative to the context's root, `/`-separated.
     pub path: Vec<u8>,
     /// What it is.
     pub kind: Kind,
-    /// Permission bits with setuid, setgid and sticky: `0o7777`.
+    /// Permission bits with setuid, setgid and sticky. A folder's are always 0755: BuildKit
+    /// does not look at them.
     pub mode: u32,
     /// A file's size in bytes.
     pub size: u64,
-    /// The blake3 hash of a file's bytes.
+    /// blake3 of a file's content.
     pub hash: Option<[u8; 32]>,
-    /// Which of the layers it is from; 0 is the context itself.
+    /// The layer that it is from; a merged folder's lowest.
     pub layer: u16,
 }
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// A regular file.
+    /// A file.
     File,
     /// A folder.
     Dir,
-    /// A symbolic link, which is never followed when its folder is copied.
+    /// A link.
     Symlink {
-        /// What it points to, as it stands.
+        /// Its text.
         target: Vec<u8>,
     },
     /// A named pipe.
     Fifo,
-    /// A socket.
+    /// A socket, which BuildKit sends as an empty file.
     Socket,
-    /// A block or character device.
-    Device,
+    /// A device file.
+    Device {
+        /// A block device; else a character device.
+        block: bool,
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+    },
 }
 
-/// Why a context cannot be read.
-#[derive(Debug)]
-pub enum InputsError {
-    /// A file or folder cannot be read.
-    Unreadable(PathBuf, std::io::Error),
-    /// A file changed while it was read.
-    Changed(PathBuf),
-}
-
-impl std::fmt::Display for InputsError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unreadable(path, error) if error.kind() == std::io::ErrorKind::NotFound => {
-                write!(
-                    f,
-                    "{} vanished while it was read; run again when nothing writes there",
-                    path.display()
-                )
-            }
-            Self::Unreadable(path, error) => write!(
-                f,
-                "cannot read {}: {error}; make it readable, or leave it out by .dockerignore",
-                path.display()
-            ),
-            Self::Changed(path) => {
-                write!(
-                    f,
-                    "{} changed while it was read; run again when nothing writes there",
-                    path.display()
-                )
-            }
+impl Input {
+    fn folder(path: &[u8], pile: &[u16]) -> Self {
+        let layer = pile.first().copied().unwrap_or_default();
+        Self {
+            path: path.to_vec(),
+            kind: Kind::Dir,
+            mode: 0o755,
+            size: 0,
+            hash: None,
+            layer,
         }
     }
 }
 
-impl std::error::Error for InputsError {}
-
-/// Collects the inputs of one context.
+/// Reads all that `need` takes from the context and that `ignore` leaves in it.
 pub fn collect(
     layers: &Layers,
     ignore: &Ignore,
     need: &ContextNeed,
     cache: &StatCache,
 ) -> Result<Inputs, InputsError> {
-    let (found, whole) = match need {
-        ContextNeed::Nothing => (Vec::new(), None),
-        ContextNeed::Whole { because } => (select::whole(layers, ignore)?, Some(because.clone())),
-        ContextNeed::Paths(needs) => (select::paths(layers, ignore, needs)?, None),
-    };
-    let entries = found
-        .into_par_iter()
-        .map(|found| hash::finish(layers, found, cache))
-        .collect::<Result<Vec<_>, _>>()?;
+    let tree = Tree::new(&layers.folders);
+    let walk = Walk::new(tree, ignore, cache);
+    let mut whole = None;
+    match need {
+        ContextNeed::Nothing => tree.check()?,
+        ContextNeed::Paths(needs) => {
+            tree.check()?;
+            select::take(&walk, needs)?;
+        }
+        ContextNeed::Whole { because } => {
+            whole = Some(because.clone());
+            walk.take(b"", &Found::Folder(tree.root()), &Sieve::default())?;
+        }
+    }
+    let entries = walk.finish();
     let bytes = entries.iter().map(|input| input.size).sum();
     Ok(Inputs {
         entries,

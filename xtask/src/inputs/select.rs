@@ -1,303 +1,268 @@
-//! Which entries of a context count.
+//! Which parts of a context an instruction takes, as BuildKit resolves it.
 //!
-//! Knows how BuildKit resolves a COPY source: globs name by name, links in any part of a path
-//! followed inside the context, folders with everything below them. Where BuildKit takes less
-//! (`--exclude`, a folder known by one file in it), this takes more: that costs a build at
-//! worst. Is unaware of file contents.
+//! Knows wildcards in a source and links in any of its folders, which BuildKit follows without
+//! ever leaving the context. Is unaware of what the parts hold; `walk` reads them.
 
-use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use rayon::prelude::*;
+use rustix::fs::{CWD, FileType};
 
-use super::gopath::Glob;
-use super::ignore::Inherited;
-use super::layers::{Entry, Layers};
-use super::{Ignore, InputsError, Kind};
+use super::InputsError;
+use super::glob::Glob;
+use super::ignore::{Above, Ignore};
+use super::tree::{Found, Pile};
+use super::walk::{Sieve, Walk, join};
 use crate::dockerfile::Need;
 
-/// How many links one path may lead through before it counts as a loop (Linux: 40).
+/// BuildKit gives up after so many links.
 const MOST_LINKS: usize = 255;
 
-/// A selected entry, not yet hashed.
-#[derive(Debug)]
-pub struct Found {
-    /// Relative to the context.
-    pub path: Vec<u8>,
-    /// The layer that decides.
-    pub layer: u16,
-    /// What it is.
-    pub kind: Kind,
-    /// What the file system says of it.
-    pub meta: std::fs::Metadata,
+/// One name of a source's path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Part {
+    Name(Vec<u8>),
+    /// A wildcard, and its text: where BuildKit compares literally, that counts.
+    Glob(Glob, Vec<u8>),
+    /// From here on everything is taken, since the text does not decide it name by name.
+    All,
 }
 
-/// Everything that is not ignored.
-pub fn whole(layers: &Layers, ignore: &Ignore) -> Result<Vec<Found>, InputsError> {
-    let walk = Walk { layers, ignore };
-    let mut found = walk.below(&layers.all(), b"", &Inherited::default())?;
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
+/// A source on its way from the root to what it names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Way {
+    /// Where it has come to, without links.
+    at: Vec<u8>,
+    rest: VecDeque<Part>,
+    links: usize,
 }
 
-/// What the needs select, each entry once.
-pub fn paths(layers: &Layers, ignore: &Ignore, needs: &[Need]) -> Result<Vec<Found>, InputsError> {
-    let walk = Walk { layers, ignore };
-    if needs.iter().any(|need| need.path.is_empty()) {
-        return whole(layers, ignore);
-    }
-    let mut all = BTreeMap::new();
+/// Reads what the needs select, and the links on the way there.
+pub fn take(walk: &Walk<'_>, needs: &[Need]) -> Result<(), InputsError> {
+    let mut places: BTreeMap<Vec<u8>, Vec<Option<usize>>> = BTreeMap::new();
+    let mut excludes = Vec::new();
     for need in needs {
-        let parts = need.path.split(|byte| *byte == b'/').map(|name| Part {
-            name: name.to_vec(),
-            glob: need.wildcard,
+        let exclude = if need.exclude.is_empty() {
+            None
+        } else {
+            let refused = |why| InputsError::Exclude {
+                line: need.line,
+                why,
+            };
+            excludes.push(Ignore::of_patterns(&need.exclude).map_err(refused)?);
+            Some(excludes.len() - 1)
+        };
+        for place in resolve(walk, need)? {
+            let of = places.entry(place).or_default();
+            if !of.contains(&exclude) {
+                of.push(exclude);
+            }
+        }
+    }
+    let whole: Vec<Vec<u8>> = places
+        .iter()
+        .filter(|(_, excludes)| excludes.contains(&None))
+        .map(|(place, _)| place.clone())
+        .collect();
+    let taken: Vec<_> = places
+        .par_iter()
+        // What lies in a place that is taken wholly comes with it.
+        .filter(|(place, _)| !whole.iter().any(|outer| is_below(place, outer)))
+        .map(|(place, of)| take_place(walk, place, of, &excludes))
+        .collect();
+    taken.into_iter().collect()
+}
+
+/// Reads what lies at a place, once for each of the patterns that it is wanted without.
+fn take_place(
+    walk: &Walk<'_>,
+    place: &[u8],
+    of: &[Option<usize>],
+    excludes: &[Ignore],
+) -> Result<(), InputsError> {
+    let Some((found, above)) = descend(walk, place)? else {
+        return Ok(());
+    };
+    let of = if of.contains(&None) { &[None] } else { of };
+    for exclude in of {
+        let exclude = exclude.map(|at| {
+            let from = if place.is_empty() { 0 } else { place.len() + 1 };
+            (&excludes[at], from, Above::default())
         });
-        let mut found = Vec::new();
-        walk.resolve(
-            Vec::new(),
-            layers.all(),
-            parts.collect::<Vec<_>>().into_iter().rev().collect(),
-            0,
-            &mut found,
+        walk.take(
+            place,
+            &found,
+            &Sieve {
+                ignore: above.clone(),
+                exclude,
+            },
         )?;
-        all.extend(found.into_iter().map(|found| (found.path.clone(), found)));
     }
-    Ok(all.into_values().collect())
+    Ok(())
 }
 
-/// One name of a path that is still to be looked up.
-#[derive(Debug, Clone)]
-struct Part {
-    name: Vec<u8>,
-    /// Whether the name is a pattern; what a link says never is.
-    glob: bool,
-}
-
-struct Walk<'a> {
-    layers: &'a Layers,
-    ignore: &'a Ignore,
-}
-
-impl Walk<'_> {
-    /// Follows `rest` (its next part last) from the folder `at`, which is merged from `folders`.
-    fn resolve(
-        &self,
-        at: Vec<u8>,
-        folders: Vec<u16>,
-        mut rest: Vec<Part>,
-        links: usize,
-        found: &mut Vec<Found>,
-    ) -> Result<(), InputsError> {
-        let Some(part) = rest.pop() else {
-            return self.take_folder(&at, &folders, found);
-        };
-        match part.name.as_slice() {
-            b"" | b"." => return self.resolve(at, folders, rest, links, found),
-            // The root's parent is the root.
-            b".." => {
-                let cut = at.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-                let parent = at[..cut].to_vec();
-                let folders = self.folders_of(&parent)?;
-                return self.resolve(parent, folders, rest, links, found);
+/// The places that a need names, links followed. The links themselves are taken at once.
+fn resolve(walk: &Walk<'_>, need: &Need) -> Result<Vec<Vec<u8>>, InputsError> {
+    let start = Way {
+        at: Vec::new(),
+        rest: parts(need),
+        links: 0,
+    };
+    let mut ways = vec![start.clone()];
+    let mut seen = HashSet::from([start]);
+    let mut places = Vec::new();
+    while let Some(way) = ways.pop() {
+        let mut go = |next: Way| {
+            if seen.insert(next.clone()) {
+                ways.push(next);
             }
-            _ => {}
-        }
-        let is_glob = part.glob && part.name.iter().any(|byte| b"*?[\\".contains(byte));
-        if !is_glob {
-            let path = join(&at, &part.name);
-            let entry = self.layers.look(&folders, &path)?;
-            return entry.map_or(Ok(()), |entry| self.enter(path, entry, rest, links, found));
-        }
-        // A pattern that Go refuses matches nothing; the build will say so.
-        let Some(glob) = Glob::parse(&part.name) else {
+        };
+        step(walk, way, &mut places, &mut go)?;
+    }
+    places.sort();
+    places.dedup();
+    Ok(places)
+}
+
+fn step(
+    walk: &Walk<'_>,
+    mut way: Way,
+    places: &mut Vec<Vec<u8>>,
+    go: &mut impl FnMut(Way),
+) -> Result<(), InputsError> {
+    let names = match way.rest.pop_front() {
+        None | Some(Part::All) => {
+            places.push(way.at);
             return Ok(());
-        };
-        for (name, entry) in self.layers.list(&folders, &at)? {
-            if glob.matches(&name) {
-                self.enter(join(&at, &name), entry, rest.clone(), links, found)?;
-            }
         }
-        Ok(())
-    }
-
-    fn folders_of(&self, path: &[u8]) -> Result<Vec<u16>, InputsError> {
-        if path.is_empty() {
-            return Ok(self.layers.all());
+        Some(Part::Name(name)) if name == b".." => {
+            way.at.truncate(super::walk::parent(&way.at).len());
+            go(way);
+            return Ok(());
         }
-        Ok(self
-            .layers
-            .look(&self.layers.all(), path)?
-            .map(|entry| entry.layers)
-            .unwrap_or_default())
-    }
-
-    /// Goes on through one entry that a part named.
-    fn enter(
-        &self,
-        path: Vec<u8>,
-        entry: Entry,
-        mut rest: Vec<Part>,
-        links: usize,
-        found: &mut Vec<Found>,
-    ) -> Result<(), InputsError> {
-        let kind = kind_of(self.layers, &path, &entry)?;
-        if let Kind::Symlink { target } = &kind {
-            // A link that is not sent leads nowhere in the builder.
-            if self.ignore.excludes(&path) || links == MOST_LINKS {
+        Some(Part::Name(name)) => vec![name],
+        Some(Part::Glob(glob, text)) => {
+            let Some((Found::Folder(pile), _)) = descend(walk, &way.at)? else {
                 return Ok(());
-            }
-            let target = target.clone();
-            let layer = entry.layer();
-            found.push(Found {
-                path: path.clone(),
-                layer,
-                kind,
-                meta: entry.meta,
-            });
-            rest.extend(target.rsplit(|byte| *byte == b'/').map(|name| Part {
-                name: name.to_vec(),
-                glob: false,
-            }));
-            let from = if target.first() == Some(&b'/') {
-                Vec::new()
-            } else {
-                path[..path.iter().rposition(|byte| *byte == b'/').unwrap_or(0)].to_vec()
             };
-            let folders = self.folders_of(&from)?;
-            return self.resolve(from, folders, rest, links + 1, found);
+            let listing = walk.tree.list(&way.at, &pile)?;
+            let names = listing.entries.iter().map(|(name, _)| name.to_bytes());
+            names
+                .filter(|name| glob.matches(name) || *name == text)
+                .map(<[u8]>::to_vec)
+                .collect()
         }
-        if kind == Kind::Dir {
-            return self.resolve(path, entry.layers, rest, links, found);
+    };
+    for name in names {
+        let path = join(&way.at, &name);
+        let rest = way.rest.clone();
+        match descend(walk, &path)? {
+            Some((Found::Leaf(layer, FileType::Symlink), above)) => {
+                let disk = walk.tree.on_disk(layer, &path);
+                let target = rustix::fs::readlinkat(CWD, &disk, Vec::new())
+                    .map_err(|why| InputsError::reading(&disk, why))?;
+                let sieve = Sieve {
+                    ignore: above,
+                    exclude: None,
+                };
+                walk.take(&path, &Found::Leaf(layer, FileType::Symlink), &sieve)?;
+                if way.links < MOST_LINKS {
+                    go(followed(&way.at, target.to_bytes(), rest, way.links + 1));
+                }
+            }
+            Some((Found::Folder(_), _)) => go(Way {
+                at: path,
+                rest,
+                links: way.links,
+            }),
+            Some((Found::Leaf(..), _)) if rest.is_empty() => places.push(path),
+            Some((Found::Leaf(..), _)) | None => {}
         }
-        // A file has nothing below it.
-        if rest
-            .iter()
-            .all(|part| matches!(part.name.as_slice(), b"" | b"."))
-            && !self.ignore.excludes(&path)
-        {
-            found.push(Found {
-                path,
-                layer: entry.layer(),
-                kind,
-                meta: entry.meta,
-            });
-        }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// A folder that a need names: itself, and everything below it.
-    fn take_folder(
-        &self,
-        path: &[u8],
-        folders: &[u16],
-        found: &mut Vec<Found>,
-    ) -> Result<(), InputsError> {
-        let mut inherited = Inherited::default();
-        let mut excluded = false;
-        for end in path
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'/')
-            .map(|(at, _)| at)
-            .chain([path.len()])
-        {
-            if end > 0 {
-                (excluded, inherited) = self.ignore.below(&path[..end], &inherited);
-            }
-        }
-        if excluded && !self.ignore.may_reach_below(path) {
-            return Ok(());
-        }
-        let below = self.below(folders, path, &inherited)?;
-        if !path.is_empty() && (!excluded || !below.is_empty()) {
-            if let Some(entry) = self.layers.look(folders, path)? {
-                found.push(Found {
-                    path: path.to_vec(),
-                    layer: entry.layer(),
-                    kind: Kind::Dir,
-                    meta: entry.meta,
-                });
-            }
-        }
-        found.extend(below);
-        Ok(())
-    }
-
-    /// Everything below a folder that is not ignored. A folder that is ignored itself counts
-    /// when something below it is taken in again.
-    fn below(
-        &self,
-        folders: &[u16],
-        path: &[u8],
-        above: &Inherited,
-    ) -> Result<Vec<Found>, InputsError> {
-        let entries: Vec<_> = self.layers.list(folders, path)?.into_iter().collect();
-        let one = |(name, entry): (Vec<u8>, Entry)| -> Result<Vec<Found>, InputsError> {
-            let path = join(path, &name);
-            let (excluded, inherited) = self.ignore.below(&path, above);
-            let is_dir = entry.meta.is_dir();
-            if excluded && !(is_dir && self.ignore.may_reach_below(&path)) {
-                return Ok(Vec::new());
-            }
-            let mut found = if is_dir {
-                self.below(&entry.layers, &path, &inherited)?
-            } else {
-                Vec::new()
-            };
-            if !excluded || !found.is_empty() {
-                let kind = kind_of(self.layers, &path, &entry)?;
-                found.push(Found {
-                    layer: entry.layer(),
-                    path,
-                    kind,
-                    meta: entry.meta,
-                });
-            }
-            Ok(found)
-        };
-        // Splitting pays only where there are folders to descend into.
-        if entries.iter().any(|(_, entry)| entry.meta.is_dir()) {
-            let parts: Vec<Vec<Found>> =
-                entries.into_par_iter().map(one).collect::<Result<_, _>>()?;
-            return Ok(parts.into_iter().flatten().collect());
-        }
-        let mut all = Vec::with_capacity(entries.len());
-        for entry in entries {
-            all.extend(one(entry)?);
-        }
-        Ok(all)
+/// The way on from a link in folder `at`.
+fn followed(at: &[u8], target: &[u8], rest: VecDeque<Part>, links: usize) -> Way {
+    let rooted = target.starts_with(b"/");
+    let names = target
+        .split(|byte| *byte == b'/')
+        .filter(|name| !matches!(*name, b"" | b"."));
+    let mut on: VecDeque<Part> = names.map(|name| Part::Name(name.to_vec())).collect();
+    on.extend(rest);
+    Way {
+        at: if rooted { Vec::new() } else { at.to_vec() },
+        rest: on,
+        links,
     }
 }
 
-fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+/// The parts of a need's path.
+fn parts(need: &Need) -> VecDeque<Part> {
+    let mut parts = VecDeque::new();
+    for name in need
+        .path
+        .split(|byte| *byte == b'/')
+        .filter(|name| !matches!(*name, b"" | b"."))
+    {
+        let special = need.wildcard && name.iter().any(|byte| b"*?[\\".contains(byte));
+        if !special {
+            parts.push_back(Part::Name(name.to_vec()));
+            continue;
+        }
+        match Glob::parse(name) {
+            Some(glob) if !glob.may_cross_folders() => {
+                parts.push_back(Part::Glob(glob, name.to_vec()));
+            }
+            _ => {
+                parts.push_back(Part::All);
+                break;
+            }
+        }
+    }
+    parts
+}
+
+/// What stands at a path, and what the ignore file says of its folder; nothing when it is not
+/// there or not sent.
+fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(Found, Above)>, InputsError> {
+    let mut pile: Pile = walk.tree.root();
+    let mut above = Above::default();
+    if path.is_empty() {
+        return Ok(Some((Found::Folder(pile), above)));
+    }
+    let ends = path
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(at, _)| at);
+    for end in ends {
+        let folder = &path[..end];
+        let (out, below) = walk.ignore.judge(folder, &above)?;
+        if out && !walk.ignore.may_reach_below(folder) {
+            return Ok(None);
+        }
+        match walk.tree.find(folder, &pile)? {
+            Some(Found::Folder(within)) => pile = within,
+            _ => return Ok(None),
+        }
+        above = below;
+    }
+    let Some(found) = walk.tree.find(path, &pile)? else {
+        return Ok(None);
+    };
+    let sent = match found {
+        // An ignored folder may be sent for what is below it: the walk will see.
+        Found::Folder(_) => true,
+        Found::Leaf(..) => !walk.ignore.judge(path, &above)?.0,
+    };
+    Ok(sent.then_some((found, above)))
+}
+
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
     if folder.is_empty() {
-        name.to_vec()
-    } else {
-        [folder, b"/", name].concat()
+        return !path.is_empty();
     }
-}
-
-fn kind_of(layers: &Layers, path: &[u8], entry: &Entry) -> Result<Kind, InputsError> {
-    let file_type = entry.meta.file_type();
-    Ok(match () {
-        () if file_type.is_file() => Kind::File,
-        () if file_type.is_dir() => Kind::Dir,
-        () if file_type.is_symlink() => {
-            let place = layers.place(entry.layer(), path);
-            let target = std::fs::read_link(&place)
-                .map_err(|error| InputsError::Unreadable(place, error))?;
-            Kind::Symlink {
-                target: target.into_os_string().into_vec(),
-            }
-        }
-        () if file_type.is_fifo() => Kind::Fifo,
-        () if file_type.is_socket() => Kind::Socket,
-        () => Kind::Device,
-    })
-}
-
-/// The permission bits that count as `Input::mode`.
-pub fn mode(meta: &std::fs::Metadata) -> u32 {
-    meta.mode() & 0o7777
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.starts_with(b"/"))
 }

@@ -1,170 +1,243 @@
-//! Content hashes by what the file system says of a file.
+//! Remembers the hashes of files that have not changed since.
 //!
-//! One file for all contexts of a graph. Knows when an entry may be believed: a file that was
-//! changed in the same tick in which it was hashed looks unchanged for ever (git's racy
-//! entries), so one whose last change is not clearly older than this run is not kept. The
-//! change time cannot be set back, so a file replaced with size and modification time kept is
-//! noticed too. Is unaware of contexts and keys.
+//! Knows when an unchanged stat proves unchanged content. Is unaware of contexts: one cache
+//! serves all of a state folder's. Losing it costs time, never correctness.
+//!
+//! A write within the same tick of the file system's clock as the one before leaves no trace in
+//! a file's times. So the clock is read before the first file is hashed, and a file is
+//! remembered only if its last change is older than that by more than a tick: any later write
+//! must then show. The clock is that of the file system, seen in the stamp of a file written
+//! beside the cache. Where it stands earlier than the run that wrote the cache, it was set
+//! back, and everything remembered is forgotten.
 
-use std::collections::HashMap;
-use std::fs::Metadata;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+mod book;
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::state;
+use super::meta::Meta;
+pub use book::Entry;
+use book::{Book, Damage};
 
-const KIND: &str = "xtask-stats";
-/// 1: the first.
-const FORMAT: u32 = 1;
-/// How much older than the run a file's last change must be, in nanoseconds: more than the
-/// tick of any file system in use (two seconds on FAT) and a little skew of a network's clock.
-const CLEARLY: i128 = 3_000_000_000;
+/// Clocks of file systems tick every few milliseconds; the slowest that keep fractions of a
+/// second every 16.
+const TICK: i64 = 100_000_000;
+/// A time without a fraction may be from a file system that counts in steps of two seconds.
+const COARSE_TICK: i64 = 3_000_000_000;
 
-/// What the file system says of a file; equal means unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    size: u64,
-    mtime: i128,
-    ctime: i128,
-    inode: u64,
-    device: u64,
-    mode: u32,
-}
-
-impl Stamp {
-    /// Of a file.
-    pub fn of(meta: &Metadata) -> Self {
-        let time =
-            |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-        Self {
-            size: meta.len(),
-            mtime: time(meta.mtime(), meta.mtime_nsec()),
-            ctime: time(meta.ctime(), meta.ctime_nsec()),
-            inode: meta.ino(),
-            device: meta.dev(),
-            mode: meta.mode(),
-        }
-    }
-}
-
-type Entries = HashMap<Box<[u8]>, (Stamp, [u8; 32])>;
-
-/// The cache; shared by all threads of a run.
-#[derive(Debug)]
+/// The hashes of files, by folder and name.
+#[derive(Debug, Default)]
 pub struct StatCache {
     file: Option<Utf8PathBuf>,
-    known: RwLock<Entries>,
-    new: Mutex<Entries>,
-    /// When this run began, in nanoseconds.
-    start: i128,
+    /// The clock before anything was hashed; without it nothing is remembered.
+    clock: Option<i64>,
+    old: Book,
+    /// Folders about which this run knows better than `old`, sorted by name in each.
+    new: Mutex<Learnt>,
+}
+
+type Learnt = HashMap<Box<[u8]>, Arc<[Entry]>>;
+
+/// What is remembered about one folder.
+pub struct Folder<'a> {
+    cache: &'a StatCache,
+    path: Box<[u8]>,
+    old: Option<book::Folder<'a>>,
+    new: Option<Arc<[Entry]>>,
+    hits: Cell<usize>,
 }
 
 impl StatCache {
-    /// The cache in `file`. One that cannot be used is empty, with a warning.
-    pub fn load(file: &Utf8Path) -> (Self, Option<String>) {
-        let mut warning = None;
-        let known = std::fs::read(file).ok().and_then(|sealed| {
-            let content = state::unseal(KIND, FORMAT, &sealed);
-            let entries = content.and_then(|content| decode(content).ok_or(state::Broken::Torn));
-            entries
-                .map_err(|broken| {
-                    warning = Some(format!(
-                        "{file} {}: every file is read again",
-                        broken.clause()
-                    ))
-                })
-                .ok()
-        });
-        let cache = Self {
-            file: Some(file.to_owned()),
-            known: RwLock::new(known.unwrap_or_default()),
-            ..Self::in_memory()
-        };
-        (cache, warning)
+    /// A cache that remembers nothing.
+    pub fn in_memory() -> Self {
+        Self::default()
     }
 
-    /// A cache that is never written.
-    pub fn in_memory() -> Self {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        Self {
-            file: None,
-            known: RwLock::default(),
-            new: Mutex::default(),
-            start: i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec),
+    /// Reads a cache file. One that is not there is an empty cache; so is one that cannot be
+    /// used, which is told as well.
+    pub fn load(file: &Utf8Path) -> (Self, Option<String>) {
+        let clock = read_clock(file.parent().unwrap_or(Utf8Path::new(""))).ok();
+        let (old, warning) = match read_book(file, clock) {
+            Ok(book) => (book, None),
+            Err(why) => (
+                Book::default(),
+                Some(format!(
+                    "the stat cache {file} {why}: all files are read anew"
+                )),
+            ),
+        };
+        (
+            Self {
+                file: Some(file.to_owned()),
+                clock,
+                old,
+                new: Mutex::default(),
+            },
+            warning,
+        )
+    }
+
+    /// What is remembered about the files directly in a folder.
+    pub fn folder(&self, path: &Path) -> Folder<'_> {
+        let path: Box<[u8]> = path.as_os_str().as_bytes().into();
+        let new = self.learnt().get(&path).cloned();
+        let old = if new.is_some() {
+            None
+        } else {
+            self.old.folder(&path)
+        };
+        Folder {
+            cache: self,
+            path,
+            old,
+            new,
+            hits: Cell::new(0),
         }
     }
 
-    /// The hash of a file that still has this stamp.
-    pub fn get(&self, path: &Path, stamp: &Stamp) -> Option<[u8; 32]> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let (old, hash) = known.get(path.as_os_str().as_bytes())?;
-        (old == stamp).then_some(*hash)
+    /// Writes the cache, if this run has learnt anything.
+    pub fn save(&self) -> io::Result<()> {
+        let new = self.learnt();
+        let (Some(file), Some(clock), false) = (&self.file, self.clock, new.is_empty()) else {
+            return Ok(());
+        };
+        let mut folders: BTreeMap<&[u8], Vec<Entry>> = BTreeMap::new();
+        for (path, old) in self.old.folders() {
+            // Not every context is read in every run, but folders that are gone stay gone.
+            if !new.contains_key(path) && Path::new(OsStr::from_bytes(path)).is_dir() {
+                folders.insert(path, old.files().collect());
+            }
+        }
+        for (path, entries) in new.iter().filter(|(_, entries)| !entries.is_empty()) {
+            folders.insert(path, entries.to_vec());
+        }
+        let bytes = Book::write(clock, folders.into_iter())
+            .ok_or_else(|| io::Error::other("it has grown too large"))?;
+        write_atomically(file, &bytes)
     }
 
-    /// Remembers the hash of a file that had this stamp before and after it was read.
-    pub fn put(&self, path: &Path, stamp: Stamp, hash: [u8; 32]) {
-        if stamp.ctime.max(stamp.mtime) > self.start - CLEARLY {
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        // A thread that panics holds the lock only around whole insertions.
+        self.new.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a write after this run's first look would show.
+    fn may_remember(&self, meta: &Meta) -> bool {
+        let older = |time: i64| {
+            let tick = if time % 1_000_000_000 == 0 {
+                COARSE_TICK
+            } else {
+                TICK
+            };
+            self.clock
+                .is_some_and(|clock| time < clock.saturating_sub(tick))
+        };
+        older(meta.modified) && older(meta.changed)
+    }
+}
+
+impl Folder<'_> {
+    /// The hash of a file, if it is known and the file is what it was.
+    pub fn hash(&self, name: &[u8], meta: &Meta) -> Option<[u8; 32]> {
+        let (was, hash) = match &self.new {
+            Some(new) => {
+                let at = new
+                    .binary_search_by(|entry| entry.name[..].cmp(name))
+                    .ok()?;
+                (new[at].meta, new[at].hash)
+            }
+            None => self.old?.get(name)?,
+        };
+        if was != *meta {
+            return None;
+        }
+        self.hits.set(self.hits.get() + 1);
+        Some(hash)
+    }
+
+    /// Takes what was hashed now. `is_there` tells of any name whether it is still in the
+    /// folder, so that the others can be forgotten.
+    pub fn learn(self, hashed: Vec<Entry>, is_there: impl Fn(&[u8]) -> bool) {
+        let known = match &self.new {
+            Some(new) => new.len(),
+            None => self.old.map_or(0, |old| old.len()),
+        };
+        let mut hashed = hashed;
+        hashed.retain(|entry| self.cache.may_remember(&entry.meta));
+        if hashed.is_empty() && self.hits.get() >= known {
             return;
         }
-        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
-        new.insert(path.as_os_str().as_bytes().into(), (stamp, hash));
-    }
-
-    /// Writes what is new. Nothing new, nothing written.
-    pub fn save(&self) -> std::io::Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
+        let mut new = self.cache.learnt();
+        // Another context may have been here in the meantime.
+        let before: Vec<Entry> = match new.get(&self.path) {
+            Some(entries) => entries.to_vec(),
+            None => self.old.into_iter().flat_map(book::Folder::files).collect(),
         };
-        let new = std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner));
-        if new.is_empty() {
-            return Ok(());
+        let mut after = before.clone();
+        after.retain(|entry| is_there(&entry.name));
+        hashed.sort_by(|a, b| a.name.cmp(&b.name));
+        after.retain(|entry| {
+            hashed
+                .binary_search_by(|new| new.name.cmp(&entry.name))
+                .is_err()
+        });
+        after.append(&mut hashed);
+        after.sort_by(|a, b| a.name.cmp(&b.name));
+        if after != before {
+            new.insert(self.path, after.into());
         }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.extend(new);
-        state::write_atomically(file, &state::seal(KIND, FORMAT, &encode(&known)))
     }
 }
 
-fn encode(entries: &Entries) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(entries.len() * 160);
-    for (path, (stamp, hash)) in entries {
-        bytes.extend_from_slice(&u32::try_from(path.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(path);
-        bytes.extend_from_slice(&stamp.size.to_le_bytes());
-        bytes.extend_from_slice(&stamp.mtime.to_le_bytes());
-        bytes.extend_from_slice(&stamp.ctime.to_le_bytes());
-        bytes.extend_from_slice(&stamp.inode.to_le_bytes());
-        bytes.extend_from_slice(&stamp.device.to_le_bytes());
-        bytes.extend_from_slice(&stamp.mode.to_le_bytes());
-        bytes.extend_from_slice(hash);
+fn read_book(file: &Utf8Path, clock: Option<i64>) -> Result<Book, String> {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::default()),
+        Err(error) => return Err(format!("cannot be read ({error})")),
+    };
+    let book = Book::read(bytes).map_err(|damage| match damage {
+        Damage::Foreign => "is not one of this program's".to_owned(),
+        Damage::Version(version) => format!("has the format {version} of another version"),
+        Damage::Torn => "is damaged".to_owned(),
+    })?;
+    match clock {
+        Some(clock) if clock < book.clock() => Err("is from the future".to_owned()),
+        _ => Ok(book),
     }
-    bytes
 }
 
-fn decode(mut bytes: &[u8]) -> Option<Entries> {
-    fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-        let (head, rest) = bytes.split_first_chunk::<N>()?;
-        *bytes = rest;
-        Some(*head)
-    }
-    let mut entries = Entries::with_capacity(bytes.len() / 160);
-    while !bytes.is_empty() {
-        let length = u32::from_le_bytes(take(&mut bytes)?) as usize;
-        let (path, rest) = bytes.split_at_checked(length)?;
-        bytes = rest;
-        let stamp = Stamp {
-            size: u64::from_le_bytes(take(&mut bytes)?),
-            mtime: i128::from_le_bytes(take(&mut bytes)?),
-            ctime: i128::from_le_bytes(take(&mut bytes)?),
-            inode: u64::from_le_bytes(take(&mut bytes)?),
-            device: u64::from_le_bytes(take(&mut bytes)?),
-            mode: u32::from_le_bytes(take(&mut bytes)?),
-        };
-        entries.insert(path.into(), (stamp, take(&mut bytes)?));
-    }
-    Some(entries)
+/// The clock of a folder's file system.
+fn read_clock(folder: &Utf8Path) -> io::Result<i64> {
+    let folder = if folder.as_str().is_empty() {
+        Utf8Path::new(".")
+    } else {
+        folder
+    };
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".clock")
+        .tempfile_in(folder)?;
+    file.write_all(b".")?;
+    Ok(Meta::of(&rustix::fs::fstat(file.as_file())?).modified)
+}
+
+fn write_atomically(file: &Utf8Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = file.parent().filter(|path| !path.as_str().is_empty());
+    let folder = folder.unwrap_or(Utf8Path::new("."));
+    let mut new = tempfile::Builder::new()
+        .prefix(".stats")
+        .tempfile_in(folder)?;
+    new.write_all(bytes)?;
+    new.as_file().sync_all()?;
+    new.persist(file)?;
+    Ok(())
 }

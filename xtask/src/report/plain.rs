@@ -15,7 +15,7 @@ impl Reporter for Plain {
             Event::Started { .. } | Event::Step { .. } => {}
             Event::Notice { message } => eprintln!("note: {message}"),
             Event::StageStarted { stage, reason, .. } => {
-                eprintln!("{stage}: building, {}", words::reason(reason))
+                eprintln!("{stage}: building, {}", words::reason(reason));
             }
             Event::Retry {
                 stage,

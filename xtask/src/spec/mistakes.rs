@@ -144,6 +144,6 @@ impl<'t> Mistakes<'t> {
         if let Some(help) = &mistake.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
-        renderer.render(&[group]).to_string()
+        renderer.render(&[group]).clone()
     }
 }

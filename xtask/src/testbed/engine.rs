@@ -43,7 +43,7 @@ impl Engine {
         let folder = folder.canonicalize_utf8().map_err(|error| fault(&error))?;
         let mut hasher = DefaultHasher::new();
         folder.hash(&mut hasher);
-        let id = format!("{:08x}", hasher.finish() as u32);
+        let id = format!("{:08x}", hasher.finish() >> 32);
         // A socket's path must be short, a checkout's need not be.
         let run = Utf8PathBuf::from(format!("/run/xtask-test-{id}"));
         end_leftover(&folder, run.as_str());

@@ -24,7 +24,7 @@ fn edits_that_cannot_change_the_build_do_not_count() {
         ("FROM other", "FROM $W"),
         ("ARG W=1", "ARG W=2"),
         ("ARG W=1\n", ""),
-        ("COPY d /", "  COPY d /  "),
+        ("COPY d /", "  COPY d /"),
         ("RUN echo a \\\n  b", "RUN echo a   b"),
     ] {
         let (before, after) = edited(from, to);

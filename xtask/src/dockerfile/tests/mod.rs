@@ -5,6 +5,7 @@ mod fingerprint;
 mod hostile;
 mod lines;
 mod mounts;
+mod second_opinion;
 mod stages;
 mod support;
 mod variables;

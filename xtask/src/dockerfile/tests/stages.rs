@@ -176,6 +176,7 @@ fn a_context_that_replaces_the_target_is_needed_whole() {
     assert_eq!(paths(&reading.named["x"]), ["WHOLE"]);
     assert_eq!(reading.context, ContextNeed::Nothing);
     assert!(reading.bases.is_empty());
+    assert!(reading.undecided.is_empty());
 }
 
 #[test]
@@ -225,4 +226,37 @@ fn onbuild_of_a_given_image_runs_and_of_others_is_told() {
 fn a_stage_that_copies_from_itself_or_in_a_circle_ends() {
     let _ = of("FROM a AS x\nCOPY --from=x /a /\n");
     let _ = of("FROM a AS x\nCOPY --from=y /a /\nFROM b AS y\nCOPY --from=x /b /\n");
+}
+
+#[test]
+fn a_platform_has_one_spelling() {
+    let platform = |p: &str| {
+        of(format!("FROM --platform={p} a\n")).bases[0]
+            .platform
+            .clone()
+            .unwrap()
+    };
+    assert_eq!(platform("arm64"), "linux/arm64");
+    assert_eq!(platform("linux/aarch64"), "linux/arm64");
+    assert_eq!(platform("linux/arm"), "linux/arm/v7");
+    assert_eq!(platform("linux"), "linux");
+    assert!(!of("FROM --platform=linux a\n").bases_complete);
+    assert!(of("FROM --platform=arm64 a\n").bases_complete);
+}
+
+#[test]
+fn what_a_replacing_context_is_known_to_do_is_done() {
+    let text = "FROM a AS x\nFROM x\nCOPY p$V /\n";
+    let known = ask().context("x").image("x", &[("V", "v")], &[]).of(text);
+    assert_eq!(paths(&known.context), ["pv"]);
+    let triggers = ask().context("x").image("x", &[], &["COPY app /"]);
+    assert_eq!(paths(&triggers.of(text).context), ["WHOLE"]);
+    assert_eq!(paths(&triggers.of("FROM x\n").context), ["app"]);
+    let own = ask()
+        .context("x")
+        .of("FROM a AS x\nONBUILD COPY b /\nFROM x\nCOPY c /\n");
+    assert_eq!(paths(&own.context), ["WHOLE"]);
+    let open = ask().context("x").of(text);
+    assert_eq!(open.onbuild_unknown, ["x"]);
+    assert_eq!(paths(&open.context), ["WHOLE"]);
 }

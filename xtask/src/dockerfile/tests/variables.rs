@@ -254,3 +254,18 @@ fn nothing_may_hang_on_an_argument_that_must_not_count() {
     assert_eq!(paths(&unused.context), ["y"]);
     assert!(!ask().unknown("V").of("ARG V=1\nFROM a:$V\n").bases_complete);
 }
+
+#[test]
+fn an_argument_with_an_odd_name_takes_everything() {
+    assert_eq!(context("FROM scratch\nARG 'A'\nCOPY a /\n"), ["WHOLE"]);
+    assert_eq!(context("FROM scratch\nARG $A=1\nCOPY a /\n"), ["WHOLE"]);
+    assert_eq!(context("FROM scratch\nARG A_1.x-y=1\nCOPY a /\n"), ["a"]);
+}
+
+#[test]
+fn a_global_epoch_counts_without_any_use() {
+    let one = of("ARG SOURCE_DATE_EPOCH=1\nFROM a\n");
+    let two = of("ARG SOURCE_DATE_EPOCH=2\nFROM a\n");
+    assert_eq!(one.args["SOURCE_DATE_EPOCH"].as_deref(), Some("1"));
+    assert!(one.fingerprint != two.fingerprint);
+}

@@ -1,0 +1,118 @@
+//! The sample monorepo, from nothing to built, fresh, changed.
+
+use std::path::Path;
+
+use super::{Project, builds, docker, hosts, id, project};
+
+fn sample(host: &str) -> Project {
+    let from = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/sample");
+    project(host).copy_of(Path::new(from))
+}
+
+#[test]
+fn the_sample_is_built_then_fresh_then_rebuilt_only_where_it_changed() {
+    for host in hosts() {
+        let project = sample(&host);
+        let first = project.build(&[]).ends(0);
+        assert!(first.those("failed").is_empty());
+
+        let before = builds(&project);
+        let second = project.build(&[]).ends(0);
+        assert_eq!(second.those("fresh").len(), 7, "{}", second.stderr);
+        assert_eq!(builds(&project), before, "a fresh run starts no buildx");
+
+        project.write("api/src/index.html", "changed\n");
+        let third = project.build(&[]).ends(0);
+        assert_eq!(third.those("built"), ["api", "api-custom"]);
+        assert_eq!(
+            third.those("fresh"),
+            ["base", "sandbox", "ssrf-proxy", "web", "web-custom"]
+        );
+
+        let custom = id(&host, "sample/api-custom:1.0.0");
+        // The same lines in another order: another input, the same image.
+        project.write(
+            "overlays/api-pins/packages.lock",
+            "litellm 1.0.1\nflask 3.0.3\n",
+        );
+        let fourth = project.build(&[]).ends(0);
+        assert_eq!(fourth.those("built"), ["api"]);
+        assert_eq!(id(&host, "sample/api-custom:1.0.0"), custom);
+    }
+}
+
+#[test]
+fn a_context_overlay_replaces_a_file_and_upstreams_tree_stays() {
+    let host = super::host();
+    let project = sample(&host);
+    let before = std::fs::read(project.path("api/packages.lock")).unwrap();
+    project.build(&["api"]).ends(0);
+    let installed = docker(
+        &host,
+        &[
+            "run",
+            "--rm",
+            "--entrypoint",
+            "cat",
+            "sample/api:1.0.0",
+            "/app/api/.venv/installed",
+        ],
+    );
+    assert!(installed.contains("litellm 1.0.1"), "{installed}");
+    assert_eq!(
+        std::fs::read(project.path("api/packages.lock")).unwrap(),
+        before
+    );
+    let explained = project.run(&["explain", "api"]).ends(0);
+    assert!(
+        explained.stdout.contains("overlays/api-pins"),
+        "{}",
+        explained.stdout
+    );
+}
+
+#[test]
+fn one_image_serves_api_and_worker() {
+    let host = super::host();
+    let project = sample(&host);
+    project.build(&["api"]).ends(0);
+    let name = format!("xt-worker-{}", std::process::id());
+    docker(
+        &host,
+        &[
+            "run",
+            "--detach",
+            "--name",
+            &name,
+            "--env",
+            "MODE=worker",
+            "sample/api:1.0.0",
+        ],
+    );
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !docker(&host, &["logs", &name]).contains("worker is ready") {
+        assert!(
+            std::time::Instant::now() < until,
+            "the worker is never ready"
+        );
+        std::thread::yield_now();
+    }
+    docker(&host, &["rm", "--force", &name]);
+}
+
+#[test]
+fn explain_names_the_file_that_changed() {
+    let host = super::host();
+    let project = sample(&host);
+    project.build(&["api-custom"]).ends(0);
+    project.write("api/src/health", "fine\n");
+    let explained = project.run(&["explain", "api-custom"]).ends(0).stdout;
+    assert!(
+        explained.contains("api is stale: src/health changed"),
+        "{explained}"
+    );
+    assert!(
+        explained.contains("api-custom is unknown: `api` must be built first"),
+        "{explained}"
+    );
+}

@@ -1,0 +1,132 @@
+//! Several stages at once, in the right order, with the right number of places.
+
+use serde_json::Value;
+
+use super::{Project, builds, host, hosts, project, unique, with_base};
+
+fn intervals(events: &[Value]) -> Vec<(u64, u64)> {
+    let ends = events
+        .iter()
+        .filter(|event| event["event"] == "stage_finished" && event["outcome"] == "built");
+    ends.map(|event| {
+        (
+            event["started_ms"].as_u64().unwrap(),
+            event["ended_ms"].as_u64().unwrap(),
+        )
+    })
+    .collect()
+}
+
+/// The most intervals that hold one moment.
+fn most_at_once(intervals: &[(u64, u64)]) -> usize {
+    let at = |moment: u64| {
+        intervals
+            .iter()
+            .filter(|(start, end)| *start <= moment && moment < *end)
+            .count()
+    };
+    intervals
+        .iter()
+        .map(|(start, _)| at(*start))
+        .max()
+        .unwrap_or(0)
+}
+
+fn two(host: &str) -> Project {
+    let stage = |name: &str| format!("[stage.{name}]\ncontext = \"{name}\"\nfrom = \"base\"\n");
+    let graph = format!(
+        "version = 1\n[stage.base]\ncontext = \"base\"\nimage = \"{}\"\n{}{}",
+        unique("base"),
+        stage("a"),
+        stage("b")
+    );
+    let file = |name: &str| format!("FROM base\nRUN echo {name}{} && sleep 2\n", unique(name));
+    with_base(project(host))
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", file("a"))
+        .file("b/Dockerfile", file("b"))
+}
+
+#[test]
+fn independent_stages_overlap_and_with_one_place_they_do_not() {
+    let project = two(&host());
+    project.build(&["base"]).ends(0);
+    let together = project.build(&["--jobs", "2"]).ends(0);
+    assert_eq!(most_at_once(&intervals(&together.events())), 2);
+    let apart = two(&host()).build(&["--jobs", "1"]).ends(0);
+    assert_eq!(most_at_once(&intervals(&apart.events())), 1);
+}
+
+#[test]
+fn three_hundred_stages_are_built_with_no_more_than_the_places_at_once() {
+    let project = project(&host());
+    let mut graph = "version = 1\n".to_owned();
+    for at in 0..300 {
+        graph += &format!("[stage.s{at}]\ncontext = \"c\"\nargs = {{ N = \"{at}\" }}\n");
+    }
+    let project = project
+        .file("build-graph.toml", graph)
+        .file("c/Dockerfile", "FROM scratch\nARG N\nCOPY x /x\nENV N=$N\n")
+        .file("c/x", unique("x"));
+    let built = project.build(&["--jobs", "4"]).ends(0);
+    assert_eq!(built.those("built").len(), 300);
+    assert!(most_at_once(&intervals(&built.events())) <= 4);
+    let before = builds(&project);
+    assert_eq!(project.build(&[]).ends(0).those("fresh").len(), 300);
+    assert_eq!(builds(&project), before);
+}
+
+#[test]
+fn a_failing_stage_skips_what_stands_on_it_and_is_not_recorded() {
+    for host in hosts() {
+        let graph = "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.bad]\ncontext = \"bad\"\nfrom = \"base\"\n\
+            [stage.child]\ncontext = \"child\"\nfrom = \"bad\"\n[stage.other]\ncontext = \"other\"\nfrom = \"base\"\n";
+        let project = with_base(project(&host))
+            .file("build-graph.toml", graph)
+            .file("bad/Dockerfile", "FROM base\nCOPY x /x\nRUN sh /x\n")
+            .file("bad/x", "echo the last words; exit 3\n")
+            .file("child/Dockerfile", "FROM bad\nRUN true\n")
+            .file("other/Dockerfile", "FROM base\nRUN true\n");
+        let ran = project.build(&["--keep-going"]).ends(1);
+        assert_eq!(ran.those("failed"), ["bad"]);
+        assert_eq!(ran.those("skipped"), ["child"]);
+        assert_eq!(ran.those("built"), ["base", "other"]);
+        assert!(
+            ran.stdout.contains("the last words") && ran.stdout.contains("because `bad` failed")
+        );
+        assert_eq!(project.verdicts()["bad"], "stale no_record");
+        project.write("bad/x", "exit 0\n");
+        let mended = project.build(&[]).ends(0);
+        assert_eq!(mended.those("built"), ["bad", "child"]);
+        assert_eq!(mended.those("fresh"), ["base", "other"]);
+    }
+}
+
+#[test]
+fn a_host_command_runs_before_its_stage_and_only_when_it_must() {
+    let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.a.prepare]\ndir = \"a\"\n\
+        run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n";
+    let project = project(&host())
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", "FROM scratch\nCOPY out /out\n")
+        .file(
+            "a/make.sh",
+            "echo run >> runs; cp in out.new && mv out.new out\n",
+        )
+        .file("a/in", unique("in"));
+    let runs = || {
+        std::fs::read_to_string(project.path("a/runs"))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    project.build(&[]).ends(0);
+    assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a"]);
+    assert_eq!(runs(), 1);
+    project.write("a/in", unique("other"));
+    assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
+    assert_eq!(runs(), 2);
+    // A script that says all is well and leaves the old file.
+    project.write("a/make.sh", "exit 0\n");
+    project.build(&[]).ends(1);
+}

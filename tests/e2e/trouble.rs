@@ -1,0 +1,139 @@
+//! Interruptions, faults, secrets, two builds at once.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::{Project, host, project, unique, with_base};
+
+fn slow(host: &str, seconds: u32) -> Project {
+    let graph = "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.a]\ncontext = \"a\"\nfrom = \"base\"\n";
+    with_base(project(host))
+        .file("build-graph.toml", graph)
+        .file(
+            "a/Dockerfile",
+            format!(
+                "FROM base\nCOPY x /x\nRUN echo {} && sleep {seconds}\n",
+                unique("a")
+            ),
+        )
+        .file("a/x", "1")
+}
+
+/// Reads events until one of `stage` says that this step runs.
+fn until_step(out: &mut impl std::io::BufRead, step: &str) {
+    let mut line = String::new();
+    while out.read_line(&mut line).unwrap() > 0 {
+        if line.contains("\"event\":\"step\"") && line.contains(step) {
+            return;
+        }
+        line.clear();
+    }
+    panic!("the step {step} never began");
+}
+
+#[test]
+fn an_interrupt_ends_everything_within_ten_seconds_and_records_nothing() {
+    let project = slow(&host(), 120);
+    let mut child = project.start(&["build", "--json"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until_step(&mut out, "sleep 120");
+    let start = Instant::now();
+    Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    let rest: Vec<String> = out.lines().map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(
+        rest.last().unwrap().contains("\"a\":\"cancelled\""),
+        "{rest:?}"
+    );
+    assert_eq!(project.verdicts()["a"], "stale no_record");
+}
+
+#[test]
+fn of_two_builds_at_once_one_waits_and_says_for_whom() {
+    let project = slow(&host(), 5);
+    let mut first = project.start(&["build", "--json"]);
+    let mut out = BufReader::new(first.stdout.take().unwrap());
+    until_step(&mut out, "sleep 5");
+    let second = project
+        .run(&["build"])
+        .ends(0)
+        .says(&format!("process {}", first.id()));
+    assert!(second.stderr.contains("2 fresh"), "{}", second.stderr);
+    std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+    assert!(first.wait().unwrap().success());
+}
+
+#[test]
+fn inputs_that_change_while_they_are_built_are_not_recorded() {
+    let project = slow(&host(), 5);
+    let mut child = project.start(&["build", "--json"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until_step(&mut out, "sleep 5");
+    project.write("a/x", "2");
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut out, &mut rest).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(rest.contains("while its inputs changed"), "{rest}");
+    assert_eq!(project.verdicts()["a"], "stale no_record");
+}
+
+#[test]
+fn a_secret_reaches_the_build_and_nothing_else() {
+    let host = host();
+    let graph = "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.a]\ncontext = \"a\"\nfrom = \"base\"\n\
+        secrets = [{ id = \"token\", env = \"THE_TOKEN\" }]\n";
+    let dockerfile = |end: u8| {
+        format!(
+            "FROM base\nRUN --mount=type=secret,id=token echo {} && cat /run/secrets/token && echo && exit {end}\n",
+            unique("a")
+        )
+    };
+    let project = with_base(project(&host))
+        .variable("THE_TOKEN", "hunter2-is-secret")
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", dockerfile(0));
+    project.build(&[]).ends(0).never_says("hunter2");
+    project.write("a/Dockerfile", dockerfile(1));
+    project.build(&[]).ends(1).never_says("hunter2");
+    // Neither in argv nor in logs, records or anything else that was written.
+    let found = Command::new("grep")
+        .args(["-rl", "hunter2"])
+        .arg(project.path("state"))
+        .arg(project.path("calls"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    let log = Command::new("grep")
+        .args(["-rl", "\\*\\*\\*"])
+        .arg(project.path("state"))
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&log.stdout).contains("a.log"));
+}
+
+#[test]
+fn a_passing_fault_is_tried_again() {
+    // No real registry answers 503 once on demand.
+    let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    let project = project(&host())
+        .file(
+            "build-graph.toml",
+            "version = 1\n[stage.a]\ncontext = \"a\"\n",
+        )
+        .file("a/Dockerfile", "FROM scratch\nCOPY x /x\n")
+        .file("a/x", unique("x"));
+    let mark = project.path("failed-once");
+    let mark = mark.display();
+    let script = format!(
+        "#!/bin/sh\nif [ ! -e {mark} ]; then : > {mark}; echo 'ERROR: failed to solve: unexpected status: 503 Service Unavailable' >&2; exit 1; fi\nexec {real} \"$@\"\n"
+    );
+    let project = project.script("bin/docker", &script);
+    let ran = project.build(&[]).ends(0);
+    assert_eq!(ran.those("built"), ["a"]);
+    assert!(ran.stdout.contains("\"event\":\"retry\""));
+}

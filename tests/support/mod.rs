@@ -1,0 +1,251 @@
+//! A project in a temporary folder, and the program run on it.
+//!
+//! Knows how to write files, start the real program, and read its JSON. `XTASK_TEST_KEEP=1` keeps
+//! the folders of failing tests.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// What a finished run said.
+pub struct Ran {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Asserts the exit status.
+    #[track_caller]
+    pub fn ends(self, status: i32) -> Self {
+        assert_eq!(
+            self.status, status,
+            "stdout: {}\nstderr: {}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// Asserts that stderr says something.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(
+            self.stderr.contains(text),
+            "{text:?} is not in:\n{}",
+            self.stderr
+        );
+        self
+    }
+
+    /// Asserts that neither stream says something.
+    #[track_caller]
+    pub fn never_says(self, text: &str) -> Self {
+        assert!(
+            !self.stderr.contains(text) && !self.stdout.contains(text),
+            "{text:?} is in:\n{}{}",
+            self.stderr,
+            self.stdout
+        );
+        self
+    }
+
+    /// All JSON lines of stdout.
+    pub fn events(&self) -> Vec<Value> {
+        self.stdout
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+            })
+            .collect()
+    }
+
+    /// The outcome of every stage, from the last event.
+    #[track_caller]
+    pub fn outcome(&self) -> BTreeMap<String, String> {
+        let last = self
+            .events()
+            .pop()
+            .unwrap_or_else(|| panic!("no event; stderr: {}", self.stderr));
+        assert_eq!(last["event"], "finished");
+        last["outcome"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned()))
+            .collect()
+    }
+
+    /// The stages with one outcome.
+    #[track_caller]
+    pub fn those(&self, outcome: &str) -> Vec<String> {
+        self.outcome()
+            .into_iter()
+            .filter(|(_, is)| is == outcome)
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
+/// A folder with a graph, and its own state.
+pub struct Project {
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Project {
+    /// An empty one.
+    pub fn new() -> Self {
+        let mut folder = tempfile::Builder::new()
+            .prefix("xtask-test-")
+            .tempdir()
+            .unwrap();
+        folder.disable_cleanup(std::env::var_os("XTASK_TEST_KEEP").is_some());
+        Self {
+            folder,
+            variables: Vec::new(),
+        }
+    }
+
+    pub fn path(&self, inner: &str) -> PathBuf {
+        self.folder.path().join(inner)
+    }
+
+    /// Sets a variable for every run.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Writes a file.
+    pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.write(path, content);
+        self
+    }
+
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// Writes an executable file.
+    pub fn script(self, path: &str, content: &str) -> Self {
+        self.write(path, content);
+        std::fs::set_permissions(self.path(path), std::fs::Permissions::from_mode(0o755)).unwrap();
+        self
+    }
+
+    /// Copies a folder's content into the project.
+    pub fn copy_of(self, from: &Path) -> Self {
+        copy(from, self.folder.path());
+        self
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command
+            .args(arguments)
+            .arg("--graph")
+            .arg(self.path("build-graph.toml"));
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .env("XTASK_STATE", self.path("state"))
+            .env_remove("DOCKER_CONTEXT")
+            .env_remove("SOURCE_DATE_EPOCH");
+        command.env("DOCKER_CONFIG", self.path("docker-config"));
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Starts without waiting.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    pub fn finish(child: Child) -> Ran {
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
+    #[track_caller]
+    pub fn build(&self, arguments: &[&str]) -> Ran {
+        let mut all = vec!["build", "--json"];
+        all.extend(arguments);
+        self.run(&all)
+    }
+
+    /// Verdict and kind of reason of every stage.
+    #[track_caller]
+    pub fn verdicts(&self) -> BTreeMap<String, String> {
+        let ran = self.run(&["plan", "--json"]).ends(0);
+        let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let line = |stage: &Value| {
+            let kind = stage["reason"]["kind"].as_str();
+            let verdict = stage["verdict"].as_str().unwrap();
+            let shown = kind.map_or_else(|| verdict.to_owned(), |kind| format!("{verdict} {kind}"));
+            (stage["stage"].as_str().unwrap().to_owned(), shown)
+        };
+        plan["stages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(line)
+            .collect()
+    }
+
+    /// The key that `plan` gives a stage.
+    #[track_caller]
+    pub fn inputs(&self, arguments: &[&str]) -> Value {
+        let mut all = vec!["inputs", "--json"];
+        all.extend(arguments);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let ran = Ran::of(
+            command
+                .args(all)
+                .env("DOCKER_HOST", "unix:///nonexistent")
+                .output()
+                .unwrap(),
+        )
+        .ends(0);
+        serde_json::from_str(&ran.stdout).unwrap()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in from.read_dir().unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What can go wrong while a context is read or laid out.
+//!
+//! Knows how each fault is told to people. Is unaware of who asks.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::ignore::IgnoreError;
+
+/// Why the inputs cannot be told.
+#[derive(Debug)]
+pub enum InputsError {
+    /// A context, or a folder laid over one, is not a folder that can be read.
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// Something in the context cannot be read.
+    Unreadable {
+        /// The file, folder or link.
+        path: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// A file changed while it was read.
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something was listed and then was not there.
+    Vanished {
+        /// The file, folder or link.
+        path: PathBuf,
+    },
+    /// A pattern of the ignore file fails when Docker tries it.
+    Ignore(IgnoreError),
+    /// `--exclude` of an instruction has a pattern that Docker refuses.
+    Exclude {
+        /// One-based line of the instruction.
+        line: usize,
+        /// The pattern, and what is wrong with it.
+        why: IgnoreError,
+    },
+    /// The merged context cannot be written.
+    Unwritable {
+        /// What was to be written.
+        path: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+}
+
+impl InputsError {
+    /// A fault of reading: what is not there any more has vanished.
+    pub(super) fn reading(path: &Path, why: impl Into<io::Error>) -> Self {
+        let (path, why) = (path.to_owned(), why.into());
+        match why.kind() {
+            io::ErrorKind::NotFound => Self::Vanished { path },
+            _ => Self::Unreadable { path, why },
+        }
+    }
+
+    pub(super) fn writing(path: &Path, why: impl Into<io::Error>) -> Self {
+        Self::Unwritable {
+            path: path.to_owned(),
+            why: why.into(),
+        }
+    }
+}
+
+impl fmt::Display for InputsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFolder { path, why } => write!(
+                f,
+                "the context folder {} cannot be read ({why}): correct its path in the graph file",
+                path.display()
+            ),
+            Self::Unreadable { path, why } => write!(
+                f,
+                "{} is part of the context and cannot be read ({why}): make it readable, or \
+                 leave it out with .dockerignore",
+                path.display()
+            ),
+            Self::Changed { path } => write!(
+                f,
+                "{} changed while it was read: run this again when nothing writes to it",
+                path.display()
+            ),
+            Self::Vanished { path } => write!(
+                f,
+                "{} vanished while the context was read: run this again when nothing changes \
+                 the folder, or leave it out with .dockerignore",
+                path.display()
+            ),
+            Self::Ignore(why) => write!(f, "in the ignore file, {why}"),
+            Self::Exclude { line, why } => {
+                write!(f, "in `--exclude` of the instruction on line {line}, {why}")
+            }
+            Self::Unwritable { path, why } => write!(
+                f,
+                "cannot write {} of the merged context ({why}): free some room or move the \
+                 state folder with XTASK_STATE",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for InputsError {}
+
+impl From<IgnoreError> for InputsError {
+    fn from(why: IgnoreError) -> Self {
+        Self::Ignore(why)
+    }
+}

@@ -1,0 +1,307 @@
+//! The regular expressions that Moby makes of ignore patterns, read as Go's compiler reads them.
+//!
+//! Knows the part of Go's `regexp/syntax` that such an expression can use, including what a
+//! pattern smuggles in with a backslash or inside brackets. Is unaware of ignore patterns; how
+//! an expression is run stands in `machine`.
+
+use super::charset::{self, Set};
+
+/// One step; the next one follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// One character of the set.
+    Take(Set),
+    /// Any number of characters of the set.
+    Repeat(Set),
+    /// The next so many steps may be left out.
+    Maybe(usize),
+    /// The text's start.
+    Start,
+    /// The text's end.
+    End,
+    /// A word begins or ends here (`\b`), or does not (`\B`).
+    Boundary(bool),
+}
+
+/// Go refuses expressions that would become larger than some 3 million instructions.
+const MOST_STEPS: usize = 1 << 20;
+
+/// Reads an expression into its alternatives, any of which may match; `None` where Go's
+/// compiler refuses it.
+///
+/// One-letter Unicode groups (`\pL`) are refused as well: Go knows them, but their tables
+/// are not worth carrying for something that no ignore file has.
+pub fn parse(expression: &[char]) -> Option<Vec<Vec<Step>>> {
+    let mut reader = Reader {
+        text: expression,
+        at: 0,
+    };
+    let mut alternatives = Vec::new();
+    let mut steps = Vec::new();
+    // Where the last element begins, which a `{2}` would be about.
+    let mut last = None;
+    let mut repeated = false;
+    while let Some(c) = reader.next() {
+        if c == '|' {
+            alternatives.push(std::mem::take(&mut steps));
+            (last, repeated) = (None, false);
+            continue;
+        }
+        if c == '{'
+            && let Some((low, high)) = reader.count()
+        {
+            // Go takes no repetition of a repetition.
+            repeat(&mut steps, last.filter(|_| !repeated)?, low, high)?;
+            repeated = true;
+            continue;
+        }
+        let from = steps.len();
+        repeated = reader.element(c, &mut steps)?;
+        if steps.len() > from {
+            // Of a quoted text, the last character.
+            last = Some(if repeated { from } else { steps.len() - 1 });
+        }
+    }
+    alternatives.push(steps);
+    Some(alternatives)
+}
+
+/// Makes the element at `from`, the last one, count so many times; without an upper bound, any
+/// number from the lower one on.
+fn repeat(steps: &mut Vec<Step>, from: usize, low: usize, high: Option<usize>) -> Option<()> {
+    if low > 1000 || high.is_some_and(|high| high > 1000 || high < low) {
+        return None;
+    }
+    let element = steps.split_off(from.min(steps.len()));
+    let [Step::Take(set)] = element.as_slice() else {
+        // What reads nothing or anything is the same however often; with a zero it may be
+        // left out, and what reads nothing then says nothing.
+        let may_be_nothing = matches!(element.as_slice(), [Step::Repeat(_)] | [Step::Maybe(_), ..]);
+        let keep = if may_be_nothing {
+            high != Some(0)
+        } else {
+            low > 0
+        };
+        steps.extend(element.into_iter().filter(|_| keep));
+        return Some(());
+    };
+    steps.extend(std::iter::repeat_n(Step::Take(set.clone()), low));
+    match high {
+        None => steps.push(Step::Repeat(set.clone())),
+        Some(high) => {
+            let maybe = [Step::Maybe(2), Step::Take(set.clone())];
+            steps.extend(std::iter::repeat_n(maybe, high - low).flatten());
+        }
+    }
+    (steps.len() <= MOST_STEPS).then_some(())
+}
+
+struct Reader<'a> {
+    text: &'a [char],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<char> {
+        self.text.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.at += 1;
+        Some(c)
+    }
+
+    fn next_if(&mut self, wanted: char) -> bool {
+        let found = self.peek() == Some(wanted);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Reads one element that begins with `c`, with its star; whether it has one.
+    fn element(&mut self, c: char, steps: &mut Vec<Step>) -> Option<bool> {
+        if let Some(step) = self.assertion(c) {
+            steps.push(step);
+        } else if c == '(' {
+            // The only group that Moby writes is `(.*/)?`.
+            self.at += ".*/)?".len();
+            steps.extend([
+                Step::Maybe(3),
+                Step::Repeat(Set::not('\n')),
+                Step::Take(Set::of('/')),
+            ]);
+            return Some(true);
+        } else if c == '\\' && self.next_if('Q') {
+            steps.extend(self.quoted().map(|c| Step::Take(Set::of(c))));
+        } else {
+            let set = self.set(c)?;
+            let star = self.next_if('*');
+            steps.push(if star {
+                Step::Repeat(set)
+            } else {
+                Step::Take(set)
+            });
+            return Some(star);
+        }
+        Some(false)
+    }
+
+    fn assertion(&mut self, c: char) -> Option<Step> {
+        match c {
+            '^' => return Some(Step::Start),
+            '$' => return Some(Step::End),
+            '\\' => {}
+            _ => return None,
+        }
+        let step = match self.peek()? {
+            'A' => Step::Start,
+            'z' => Step::End,
+            'b' => Step::Boundary(true),
+            'B' => Step::Boundary(false),
+            _ => return None,
+        };
+        self.at += 1;
+        Some(step)
+    }
+
+    /// `\Q…\E` after its beginning: literal up to there, or up to the end.
+    fn quoted(&mut self) -> impl Iterator<Item = char> + use<'a> {
+        let rest = &self.text[self.at..];
+        let end = rest.windows(2).position(|pair| pair == ['\\', 'E']);
+        self.at += end.map_or(rest.len(), |end| end + 2);
+        rest[..end.unwrap_or(rest.len())].iter().copied()
+    }
+
+    /// `2}`, `2,}` or `2,3}` after a `{`; anything else leaves the brace a plain character.
+    fn count(&mut self) -> Option<(usize, Option<usize>)> {
+        let end = self.text[self.at..].iter().position(|c| *c == '}')?;
+        let inside: String = self.text[self.at..self.at + end].iter().collect();
+        let number = |text: &str| {
+            let plain = text.chars().all(|c| c.is_ascii_digit());
+            let plain = plain && !text.is_empty() && (text == "0" || !text.starts_with('0'));
+            plain.then(|| text.parse().unwrap_or(usize::MAX))
+        };
+        let count = match inside.split_once(',') {
+            None => number(&inside).map(|exact| (exact, Some(exact))),
+            Some((low, "")) => number(low).map(|low| (low, None)),
+            Some((low, high)) => number(low).zip(number(high).map(Some)),
+        }?;
+        self.at += end + 1;
+        Some(count)
+    }
+
+    fn set(&mut self, c: char) -> Option<Set> {
+        match c {
+            '[' => self.class(),
+            '.' => Some(Set::not('\n')),
+            '\\' => match self.perl() {
+                Some(set) => Some(set),
+                None => self.escaped().map(Set::of),
+            },
+            c => Some(Set::of(c)),
+        }
+    }
+
+    /// The class after its `[`.
+    fn class(&mut self) -> Option<Set> {
+        let negated = self.next_if('^');
+        let mut ranges = Vec::new();
+        let mut first = true;
+        while first || self.peek() != Some(']') {
+            first = false;
+            if self.peek() == Some('[')
+                && self.text.get(self.at + 1) == Some(&':')
+                && let Some(end) = self.named_end()
+            {
+                ranges.extend(charset::named(&self.text[self.at + 2..end])?);
+                self.at = end + 2;
+                continue;
+            }
+            if self.next_if('\\') {
+                if let Some(set) = self.perl() {
+                    if set.negated {
+                        ranges.extend(set.complemented());
+                    } else {
+                        ranges.extend(set.ranges);
+                    }
+                    continue;
+                }
+                self.at -= 1;
+            }
+            let low = self.class_char()?;
+            let mut high = low;
+            if self.peek() == Some('-') && self.text.get(self.at + 1).is_some_and(|c| *c != ']') {
+                self.at += 1;
+                high = self.class_char()?;
+                if high < low {
+                    return None;
+                }
+            }
+            ranges.push((low, high));
+        }
+        self.at += 1;
+        Some(Set { negated, ranges })
+    }
+
+    fn class_char(&mut self) -> Option<char> {
+        match self.next()? {
+            '\\' => self.escaped(),
+            c => Some(c),
+        }
+    }
+
+    /// Where the `:]` stands that ends the name which begins here; Go looks for it through all
+    /// of the text.
+    fn named_end(&self) -> Option<usize> {
+        let from = self.at + 2;
+        let found = self.text[from..]
+            .windows(2)
+            .position(|pair| pair == [':', ']']);
+        found.map(|at| from + at)
+    }
+
+    /// `\d` and its like, after the backslash.
+    fn perl(&mut self) -> Option<Set> {
+        let set = charset::perl(self.peek()?)?;
+        self.at += 1;
+        Some(set)
+    }
+
+    /// A character after its backslash. Punctuation stands for itself; of the letters and
+    /// digits Go knows only these.
+    fn escaped(&mut self) -> Option<char> {
+        let c = self.next()?;
+        match c {
+            'a' => Some('\x07'),
+            'f' => Some('\x0c'),
+            'n' => Some('\n'),
+            'r' => Some('\r'),
+            't' => Some('\t'),
+            'v' => Some('\x0b'),
+            '0'..='7' => self.octal(c),
+            'x' => {
+                let high = self.next()?.to_digit(16)?;
+                let low = self.next()?.to_digit(16)?;
+                char::from_u32(high * 16 + low)
+            }
+            c if c.is_ascii() && !c.is_ascii_alphanumeric() => Some(c),
+            _ => None,
+        }
+    }
+
+    fn octal(&mut self, first: char) -> Option<char> {
+        let mut value = first.to_digit(8)?;
+        for digit in 1..3 {
+            match self.peek().and_then(|c| c.to_digit(8)) {
+                Some(next) => {
+                    value = value * 8 + next;
+                    self.at += 1;
+                }
+                // A single digit other than zero would be a reference to a group.
+                None if digit == 1 && first != '0' => return None,
+                None => break,
+            }
+        }
+        char::from_u32(value)
+    }
+}

@@ -1,0 +1,53 @@
+//! What the file system says of one file, without its content.
+//!
+//! Knows which of it tells a changed file from an unchanged one. Is unaware of where it is
+//! kept.
+
+use rustix::fs::Stat;
+
+/// Two equal ones mean the same content, unless the file was written within a tick of the
+/// clock; `statcache` sees to that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta {
+    /// In bytes.
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub modified: i64,
+    /// Nanoseconds since 1970; nobody can set this one back.
+    pub changed: i64,
+    /// Its number on the device.
+    pub inode: u64,
+    /// The device's number.
+    pub device: u64,
+    /// Kind and permission bits.
+    pub mode: u32,
+}
+
+/// A time that nanoseconds in 64 bits cannot tell. It lies in the future of every clock, so
+/// that nothing that bears it is ever trusted.
+const BEYOND: i64 = i64::MAX;
+
+impl Meta {
+    pub fn of(stat: &Stat) -> Self {
+        Self {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+            changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+            inode: stat.st_ino,
+            device: stat.st_dev,
+            mode: stat.st_mode,
+        }
+    }
+
+    /// Permission bits with setuid, setgid and sticky.
+    pub fn permissions(&self) -> u32 {
+        self.mode & 0o7777
+    }
+}
+
+fn nanoseconds(seconds: i64, rest: u64) -> i64 {
+    let whole = seconds.checked_mul(1_000_000_000);
+    whole
+        .and_then(|whole| whole.checked_add_unsigned(rest))
+        .unwrap_or(BEYOND)
+}

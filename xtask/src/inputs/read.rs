@@ -1,0 +1,166 @@
+//! Reads entries of one folder: what the file system says of them, and their content's hash.
+//!
+//! Knows how an entry on disk becomes an input. Is unaware of how entries are chosen.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, FileType};
+
+use super::hash::{self, HashError};
+use super::meta::Meta;
+use super::statcache::Entry;
+use super::{Input, InputsError, Kind, StatCache};
+
+/// Fewer entries than this are looked at by one thread.
+const MANY: usize = 256;
+
+/// An entry that is no folder and is wanted.
+pub struct Leaf {
+    /// Relative to the context's root.
+    pub path: Vec<u8>,
+    /// The last name of the path.
+    pub name: CString,
+    /// The layer that it is from.
+    pub layer: u16,
+    /// What the listing says that it is.
+    pub kind: FileType,
+}
+
+/// Reads entries of one open folder.
+pub struct Reader<'a> {
+    /// The folder.
+    pub folder: BorrowedFd<'a>,
+    /// Where it lies.
+    pub disk: &'a Path,
+    /// What is remembered of it.
+    pub cache: &'a StatCache,
+}
+
+impl Reader<'_> {
+    /// Reads entries of the folder.
+    pub fn read(&self, leaves: Vec<Leaf>) -> Result<Vec<Input>, InputsError> {
+        let known = self.cache.folder(self.disk);
+        let looks: Vec<_> = if leaves.len() >= MANY {
+            leaves.into_par_iter().map(|leaf| self.look(leaf)).collect()
+        } else {
+            leaves.into_iter().map(|leaf| self.look(leaf)).collect()
+        };
+        let mut inputs = Vec::with_capacity(looks.len());
+        let mut unknown = Vec::new();
+        for look in looks {
+            let (name, mut input, meta) = look?;
+            if input.kind == Kind::File {
+                input.hash = known.hash(name.to_bytes(), &meta);
+                if input.hash.is_none() {
+                    unknown.push((name, inputs.len()));
+                }
+            }
+            inputs.push(input);
+        }
+        let hash = |(name, at): (CString, usize)| self.hash(&name).map(|hashed| (at, hashed));
+        let hashed: Vec<_> = if unknown.len() > 1 {
+            unknown.into_par_iter().map(hash).collect()
+        } else {
+            unknown.into_iter().map(hash).collect()
+        };
+        let mut learnt = Vec::with_capacity(hashed.len());
+        for result in hashed {
+            let (at, entry) = result?;
+            let input = &mut inputs[at];
+            input.hash = Some(entry.hash);
+            input.size = entry.meta.size;
+            input.mode = entry.meta.permissions();
+            learnt.push(entry);
+        }
+        known.learn(learnt, |name| self.has_file(name));
+        Ok(inputs)
+    }
+
+    fn look(&self, leaf: Leaf) -> Result<(CString, Input, Meta), InputsError> {
+        let Leaf {
+            path,
+            name,
+            layer,
+            kind,
+        } = leaf;
+        let fault = |why| self.fault(&name, HashError::from(why));
+        let stat =
+            rustix::fs::statat(self.folder, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(fault)?;
+        if FileType::from_raw_mode(stat.st_mode) != kind {
+            return Err(self.fault(&name, HashError::Changed));
+        }
+        let meta = Meta::of(&stat);
+        let kind = match kind {
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(self.folder, &name, Vec::new());
+                Kind::Symlink {
+                    target: target.map_err(fault)?.into_bytes(),
+                }
+            }
+            FileType::Fifo => Kind::Fifo,
+            FileType::Socket => Kind::Socket,
+            FileType::CharacterDevice | FileType::BlockDevice => Kind::Device {
+                block: kind == FileType::BlockDevice,
+                major: rustix::fs::major(stat.st_rdev),
+                minor: rustix::fs::minor(stat.st_rdev),
+            },
+            _ => Kind::File,
+        };
+        let size = if kind == Kind::File { meta.size } else { 0 };
+        let mode = meta.permissions();
+        Ok((
+            name,
+            Input {
+                path,
+                kind,
+                mode,
+                size,
+                hash: None,
+                layer,
+            },
+            meta,
+        ))
+    }
+
+    fn has_file(&self, name: &[u8]) -> bool {
+        let stat = rustix::fs::statat(self.folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+    }
+
+    fn hash(&self, name: &CStr) -> Result<Entry, InputsError> {
+        match hash::hash(self.folder, name) {
+            Ok((hash, meta)) => Ok(Entry {
+                name: name.to_bytes().into(),
+                meta,
+                hash,
+            }),
+            Err(why) => Err(self.fault(name, why)),
+        }
+    }
+
+    fn fault(&self, name: &CStr, why: HashError) -> InputsError {
+        let path = self.disk.join(OsStr::from_bytes(name.to_bytes()));
+        match why {
+            HashError::Changed => InputsError::Changed { path },
+            HashError::Io(why) => InputsError::reading(&path, why),
+        }
+    }
+}
+
+impl Leaf {
+    pub fn new(path: Vec<u8>, layer: u16, kind: FileType) -> Self {
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        // Names come from the file system, which has none with a NUL.
+        let name = CString::new(name).unwrap_or_default();
+        Self {
+            path,
+            name,
+            layer,
+            kind,
+        }
+    }
+}

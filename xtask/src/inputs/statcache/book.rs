@@ -1,0 +1,238 @@
+//! The stat cache as bytes.
+//!
+//! Knows how the file is laid out, and reads it in place: nothing is built up when it is
+//! opened, a folder is found by halving. Is unaware of what may be trusted, and of disks.
+//!
+//! After the header (magic, version, checksum of the rest) stand the clock, three counts, the
+//! table of folders sorted by path, their files sorted by name within each, and all names.
+
+use super::super::meta::Meta;
+
+const MAGIC: &[u8; 8] = b"xtstats\n";
+
+/// 1: the first.
+const VERSION: u32 = 1;
+
+const CHECKED_FROM: usize = 8 + 4 + 32;
+const TABLES_FROM: usize = CHECKED_FROM + 8 + 3 * 4;
+const FOLDER: usize = 4 * 4;
+const FILE: usize = 2 * 4 + 5 * 8 + 4 + 32;
+
+/// A file whose content was hashed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub name: Box<[u8]>,
+    pub meta: Meta,
+    pub hash: [u8; 32],
+}
+
+/// A cache file in memory. The default has nothing in it.
+#[derive(Debug, Default)]
+pub struct Book {
+    bytes: Vec<u8>,
+    folders: usize,
+    files: usize,
+    clock: i64,
+}
+
+/// Why bytes are no book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// Something else is in the file.
+    Foreign,
+    /// Another version of this program wrote it.
+    Version(u32),
+    /// It is cut short or altered.
+    Torn,
+}
+
+/// The files of one folder.
+#[derive(Debug, Clone, Copy)]
+pub struct Folder<'a> {
+    book: &'a Book,
+    first: usize,
+    count: usize,
+}
+
+impl Book {
+    pub fn read(bytes: Vec<u8>) -> Result<Self, Damage> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(Damage::Foreign)?;
+        let version = number(rest, 0).ok_or(Damage::Torn)?;
+        if version != VERSION {
+            return Err(Damage::Version(version));
+        }
+        let checked = bytes.get(CHECKED_FROM..).ok_or(Damage::Torn)?;
+        if rest[4..36] != *blake3::hash(checked).as_bytes() {
+            return Err(Damage::Torn);
+        }
+        let clock = long(checked, 0).ok_or(Damage::Torn)?.cast_signed();
+        let count = |at| {
+            number(checked, at)
+                .map(|count| count as usize)
+                .ok_or(Damage::Torn)
+        };
+        let (folders, files, names) = (count(8)?, count(12)?, count(16)?);
+        if bytes.len() != TABLES_FROM + folders * FOLDER + files * FILE + names {
+            return Err(Damage::Torn);
+        }
+        Ok(Self {
+            bytes,
+            folders,
+            files,
+            clock,
+        })
+    }
+
+    /// `None` when it has grown beyond what its numbers can tell.
+    pub fn write<'a>(
+        clock: i64,
+        folders: impl ExactSizeIterator<Item = (&'a [u8], Vec<Entry>)>,
+    ) -> Option<Vec<u8>> {
+        let mut folder_table = Vec::with_capacity(folders.len() * FOLDER);
+        let (mut file_table, mut names) = (Vec::new(), Vec::new());
+        let (mut folder_count, mut file_count) = (0u32, 0u32);
+        let mut put_name = |table: &mut Vec<u8>, name: &[u8]| {
+            put(table, u32::try_from(names.len()).ok()?);
+            put(table, u32::try_from(name.len()).ok()?);
+            names.extend_from_slice(name);
+            Some(())
+        };
+        for (path, files) in folders {
+            put_name(&mut folder_table, path)?;
+            put(&mut folder_table, file_count);
+            put(&mut folder_table, u32::try_from(files.len()).ok()?);
+            folder_count += 1;
+            for file in files {
+                put_name(&mut file_table, &file.name)?;
+                let meta = file.meta;
+                let times = [meta.modified.cast_unsigned(), meta.changed.cast_unsigned()];
+                for long in [meta.size, times[0], times[1], meta.inode, meta.device] {
+                    file_table.extend_from_slice(&long.to_le_bytes());
+                }
+                put(&mut file_table, meta.mode);
+                file_table.extend_from_slice(&file.hash);
+                file_count = file_count.checked_add(1)?;
+            }
+        }
+        let mut checked = clock.to_le_bytes().to_vec();
+        for count in [folder_count, file_count, u32::try_from(names.len()).ok()?] {
+            put(&mut checked, count);
+        }
+        for table in [folder_table, file_table, names] {
+            checked.extend_from_slice(&table);
+        }
+        let mut bytes = MAGIC.to_vec();
+        put(&mut bytes, VERSION);
+        bytes.extend_from_slice(blake3::hash(&checked).as_bytes());
+        bytes.extend_from_slice(&checked);
+        Some(bytes)
+    }
+
+    /// The clock of the run that wrote it.
+    pub fn clock(&self) -> i64 {
+        self.clock
+    }
+
+    pub fn folder(&self, path: &[u8]) -> Option<Folder<'_>> {
+        let found = halve(self.folders, path, |at| self.name(self.folder_at(at)))?;
+        self.nth(found)
+    }
+
+    /// All folders, sorted by path.
+    pub fn folders(&self) -> impl Iterator<Item = (&[u8], Folder<'_>)> {
+        (0..self.folders).filter_map(|at| Some((self.name(self.folder_at(at))?, self.nth(at)?)))
+    }
+
+    fn nth(&self, at: usize) -> Option<Folder<'_>> {
+        let at = self.folder_at(at);
+        let first = number(&self.bytes, at + 8)? as usize;
+        Some(Folder {
+            book: self,
+            first,
+            count: number(&self.bytes, at + 12)? as usize,
+        })
+    }
+
+    fn folder_at(&self, at: usize) -> usize {
+        let _ = self;
+        TABLES_FROM + at * FOLDER
+    }
+
+    fn file_at(&self, at: usize) -> usize {
+        TABLES_FROM + self.folders * FOLDER + at * FILE
+    }
+
+    /// The name that a table's row at this place begins with.
+    fn name(&self, row: usize) -> Option<&[u8]> {
+        let names = self.file_at(self.files);
+        let from = names + number(&self.bytes, row)? as usize;
+        self.bytes
+            .get(from..from + number(&self.bytes, row + 4)? as usize)
+    }
+}
+
+impl<'a> Folder<'a> {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn get(&self, name: &[u8]) -> Option<(Meta, [u8; 32])> {
+        let row = |at| self.book.file_at(self.first + at);
+        let found = halve(self.count, name, |at| self.book.name(row(at)))?;
+        self.book.fields(row(found))
+    }
+
+    /// All files, sorted by name.
+    pub fn files(self) -> impl Iterator<Item = Entry> + 'a {
+        (0..self.count).filter_map(move |at| {
+            let row = self.book.file_at(self.first + at);
+            let (meta, hash) = self.book.fields(row)?;
+            Some(Entry {
+                name: self.book.name(row)?.into(),
+                meta,
+                hash,
+            })
+        })
+    }
+}
+
+impl Book {
+    fn fields(&self, row: usize) -> Option<(Meta, [u8; 32])> {
+        let row = self.bytes.get(row..row + FILE)?;
+        let meta = Meta {
+            size: long(row, 8)?,
+            modified: long(row, 16)?.cast_signed(),
+            changed: long(row, 24)?.cast_signed(),
+            inode: long(row, 32)?,
+            device: long(row, 40)?,
+            mode: number(row, 48)?,
+        };
+        Some((meta, row[52..].try_into().ok()?))
+    }
+}
+
+/// Finds a name among so many that are sorted.
+fn halve<'a>(count: usize, name: &[u8], at: impl Fn(usize) -> Option<&'a [u8]>) -> Option<usize> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match at(middle)?.cmp(name) {
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Equal => return Some(middle),
+            std::cmp::Ordering::Greater => high = middle,
+        }
+    }
+    None
+}
+
+fn put(table: &mut Vec<u8>, number: u32) {
+    table.extend_from_slice(&number.to_le_bytes());
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn long(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}

@@ -1,0 +1,259 @@
+//! Reads a part of a context: what is neither ignored nor excluded, with its content's hash.
+//!
+//! Knows the walk by which BuildKit sends a context and by which it then looks at one COPY.
+//! Is unaware of Dockerfiles; `select` says where to begin.
+
+use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+use rustix::fs::{CWD, Mode, OFlags};
+
+use super::ignore::{Above, Ignore};
+use super::read::{Leaf, Reader};
+use super::tree::{Found, Listing, Tree};
+use super::{Input, InputsError, StatCache};
+
+/// What stays the same during one walk.
+pub struct Walk<'a> {
+    pub tree: Tree<'a>,
+    pub ignore: &'a Ignore,
+    pub cache: &'a StatCache,
+    found: Mutex<Vec<Input>>,
+}
+
+/// What leaves entries out, as far as the folder at hand.
+#[derive(Clone, Default)]
+pub struct Sieve<'a> {
+    /// What the ignore file says of the folder.
+    pub ignore: Above,
+    /// The patterns of `--exclude`, which see the paths from this byte on.
+    pub exclude: Option<(&'a Ignore, usize, Above)>,
+}
+
+/// What a sieve says of one entry.
+struct Judged<'a> {
+    /// The entry itself: not ignored; not excluded, if it is sent.
+    own: Through,
+    /// What may come through below it.
+    may: Through,
+    below: Sieve<'a>,
+}
+
+/// Whether anything comes through.
+#[derive(Clone, Copy, Default)]
+struct Through {
+    /// Into the context that is sent.
+    sent: bool,
+    /// Into what the instruction takes of it.
+    wanted: bool,
+}
+
+impl std::ops::BitOrAssign for Through {
+    fn bitor_assign(&mut self, other: Self) {
+        self.sent |= other.sent;
+        self.wanted |= other.wanted;
+    }
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(tree: Tree<'a>, ignore: &'a Ignore, cache: &'a StatCache) -> Self {
+        Self {
+            tree,
+            ignore,
+            cache,
+            found: Mutex::default(),
+        }
+    }
+
+    /// Everything that came through, sorted by path, each entry once.
+    pub fn finish(self) -> Vec<Input> {
+        let mut found = self
+            .found
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Parts come in the order in which the threads were done with them.
+        found.par_sort_by(|a, b| a.path.cmp(&b.path));
+        found.dedup_by(|a, b| a.path == b.path);
+        found.shrink_to_fit();
+        found
+    }
+
+    /// Takes an entry of the tree and all that is below it. `sieve` is that of its folder; an
+    /// empty path is the context's root.
+    pub fn take(&self, path: &[u8], found: &Found, sieve: &Sieve<'_>) -> Result<(), InputsError> {
+        match found {
+            Found::Folder(pile) if path.is_empty() => {
+                let below = self.judge(path, sieve)?.below;
+                self.folder(path, pile, &below).map(drop)
+            }
+            Found::Folder(pile) => self.subfolder(path, pile, sieve).map(drop),
+            Found::Leaf(layer, kind) => {
+                let own = self.judge(path, sieve)?.own;
+                if own.sent && own.wanted {
+                    let leaf = Leaf::new(path.to_vec(), *layer, *kind);
+                    self.single(leaf)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn judge<'s>(&self, path: &[u8], sieve: &Sieve<'s>) -> Result<Judged<'s>, InputsError> {
+        let root = path.is_empty();
+        let (ignored, ignore) = if root {
+            (false, Above::default())
+        } else {
+            self.ignore.judge(path, &sieve.ignore)?
+        };
+        let may_send = !ignored || self.ignore.may_reach_below(path);
+        let mut may_want = may_send;
+        let mut excluded = false;
+        let exclude = match &sieve.exclude {
+            None => None,
+            // The source itself stays, whatever is left of it.
+            Some(whole) if path.len() < whole.1 || root => Some(whole.clone()),
+            Some((patterns, from, above)) => {
+                let path = &path[*from..];
+                let (out, above) = patterns.judge(path, above)?;
+                excluded = out;
+                may_want &= !out || patterns.may_reach_below(path);
+                Some((*patterns, *from, above))
+            }
+        };
+        let sent = !ignored;
+        let own = Through {
+            sent,
+            wanted: !excluded,
+        };
+        let may = Through {
+            sent: may_send,
+            wanted: may_want,
+        };
+        Ok(Judged {
+            own,
+            may,
+            below: Sieve { ignore, exclude },
+        })
+    }
+
+    fn subfolder(
+        &self,
+        path: &[u8],
+        pile: &[u16],
+        sieve: &Sieve<'_>,
+    ) -> Result<Through, InputsError> {
+        let Judged { own, may, below } = self.judge(path, sieve)?;
+        // Whether a folder above is sent may still hang on what is below an unwanted one.
+        if !may.sent || own.sent && !may.wanted {
+            return Ok(Through {
+                wanted: false,
+                ..own
+            });
+        }
+        let mut through = self.folder(path, pile, &below)?;
+        // A folder that is left out is sent all the same when something below it is.
+        through.sent |= own.sent;
+        through.wanted |= through.sent && own.wanted;
+        if through.wanted {
+            self.add(vec![Input::folder(path, pile)]);
+        }
+        Ok(through)
+    }
+
+    fn folder(&self, path: &[u8], pile: &[u16], sieve: &Sieve<'_>) -> Result<Through, InputsError> {
+        let Listing {
+            folders: layers,
+            entries,
+        } = self.tree.list(path, pile)?;
+        let mut through = Through::default();
+        let mut leaves = Vec::new();
+        let mut folders = Vec::new();
+        for (name, found) in entries {
+            let path = join(path, name.to_bytes());
+            match found {
+                Found::Folder(pile) => folders.push((path, pile)),
+                Found::Leaf(layer, kind) => {
+                    let own = self.judge(&path, sieve)?.own;
+                    let wanted = own.sent && own.wanted;
+                    through |= Through { wanted, ..own };
+                    if wanted {
+                        leaves.push(Leaf {
+                            path,
+                            name,
+                            layer,
+                            kind,
+                        });
+                    }
+                }
+            }
+        }
+        for (layer, folder) in layers {
+            let own = match pile {
+                [_] => std::mem::take(&mut leaves),
+                _ => leaves.extract_if(.., |leaf| leaf.layer == layer).collect(),
+            };
+            let disk = self.tree.on_disk(layer, path);
+            let reader = Reader {
+                folder: folder.as_fd(),
+                disk: &disk,
+                cache: self.cache,
+            };
+            self.add(reader.read(own)?);
+            // The folder is closed here: those below it are opened by their whole path, so that
+            // a deep tree needs no more descriptors than a flat one.
+        }
+        let below: Vec<_> = match folders.as_slice() {
+            [] => Vec::new(),
+            [(path, pile)] => vec![self.subfolder(path, pile, sieve)],
+            many => many
+                .par_iter()
+                .map(|(path, pile)| self.subfolder(path, pile, sieve))
+                .collect(),
+        };
+        // In their order, so that the same fault is told whatever the threads did.
+        for below in below {
+            through |= below?;
+        }
+        Ok(through)
+    }
+
+    /// Reads one entry without listing its folder.
+    fn single(&self, leaf: Leaf) -> Result<(), InputsError> {
+        let folder = parent(&leaf.path);
+        let disk = self.tree.on_disk(leaf.layer, folder);
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let open = rustix::fs::openat(CWD, &disk, flags, Mode::empty())
+            .map_err(|why| InputsError::reading(&disk, why))?;
+        let reader = Reader {
+            folder: open.as_fd(),
+            disk: &disk,
+            cache: self.cache,
+        };
+        self.add(reader.read(vec![leaf])?);
+        Ok(())
+    }
+
+    pub fn add(&self, mut inputs: Vec<Input>) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.append(&mut inputs);
+    }
+}
+
+/// The path of an entry of a folder.
+pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(folder.len() + 1 + name.len());
+    path.extend_from_slice(folder);
+    if !folder.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    path
+}
+
+/// The path of an entry's folder.
+pub fn parent(path: &[u8]) -> &[u8] {
+    path.iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(b"", |at| &path[..at])
+}
