@@ -1,6 +1,6 @@
 //! The program on real engines, with both image stores.
 //!
-//! `cargo xtask test` starts the engines and names them by XTASK_TEST_* variables.
+//! `cargo xtask test` starts the engines and names them by its environment.
 
 #[path = "../support/mod.rs"]
 mod support;

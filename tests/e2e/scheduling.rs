@@ -59,15 +59,15 @@ fn independent_stages_overlap_and_with_one_place_they_do_not() {
 
 #[test]
 fn three_hundred_stages_are_built_with_no_more_than_the_places_at_once() {
-    let project = project(&host());
+    // Every stage has a file of its own: Docker 26.1's BuildKit now and then crashes, engine and
+    // all, when several builds at once write the history of the very same cached step.
+    let mut project = project(&host()).file("Dockerfile", "FROM scratch\nCOPY x /x\n");
     let mut graph = "version = 1\n".to_owned();
     for at in 0..300 {
-        graph += &format!("[stage.s{at}]\ncontext = \"c\"\nargs = {{ N = \"{at}\" }}\n");
+        graph += &format!("[stage.s{at}]\ncontext = \"c{at}\"\ndockerfile = \"Dockerfile\"\n");
+        project = project.file(&format!("c{at}/x"), unique("x"));
     }
-    let project = project
-        .file("build-graph.toml", graph)
-        .file("c/Dockerfile", "FROM scratch\nARG N\nCOPY x /x\nENV N=$N\n")
-        .file("c/x", unique("x"));
+    let project = project.file("build-graph.toml", graph);
     let built = project.build(&["--jobs", "4"]).ends(0);
     assert_eq!(built.those("built").len(), 300);
     assert!(most_at_once(&intervals(&built.events())) <= 4);
