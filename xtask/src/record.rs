@@ -223,3 +223,56 @@ fn decode(mut bytes: &[u8]) -> Option<Vec<Ingredient>> {
     }
     Some(list)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ingredients_survive_whatever_bytes_they_hold() {
+        let list = vec![
+            Ingredient {
+                what: What::Input,
+                name: b"a \n\xff".to_vec(),
+                value: Vec::new(),
+            },
+            Ingredient {
+                what: What::Argument,
+                name: b"A".to_vec(),
+                value: b"=\0".to_vec(),
+            },
+        ];
+        assert_eq!(decode(&encode(&list)), Some(list));
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_truncation_is_noticed() {
+        let sealed = state::seal(MADE_OF, FORMAT, b"the content of a small record");
+        for at in 0..sealed.len() {
+            let mut flipped = sealed.clone();
+            flipped[at] ^= 1;
+            assert!(
+                state::unseal(MADE_OF, FORMAT, &flipped).is_err(),
+                "byte {at}"
+            );
+            assert!(
+                state::unseal(MADE_OF, FORMAT, &sealed[..at]).is_err(),
+                "cut at {at}"
+            );
+        }
+        assert!(state::unseal(MADE_OF, FORMAT, &sealed).is_ok());
+    }
+
+    #[test]
+    fn a_newer_files_version_is_told_from_damage() {
+        let newer = state::seal(MADE_OF, FORMAT + 1, b"");
+        assert_eq!(
+            state::unseal(MADE_OF, FORMAT, &newer),
+            Err(state::Broken::OtherVersion)
+        );
+        assert_eq!(
+            state::unseal(RECORDS, FORMAT, &newer),
+            Err(state::Broken::Foreign)
+        );
+    }
+}

@@ -7,7 +7,8 @@ here=$(pwd)
 # apt's own user must be able to enter the folder it downloads to.
 chmod 755 "$work"
 cd "$work"
-apt-get download -q busybox-static
+# A new machine has no package lists yet.
+apt-get download -q busybox-static || { apt-get update -q && apt-get download -q busybox-static; }
 dpkg-deb -x busybox-static_*.deb unpacked
 mkdir -p root/bin root/tmp root/etc root/proc root/dev root/sys
 cp unpacked/bin/busybox root/bin/busybox

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::assess::{self, Gathered};
+use crate::assess::{self, Gathered, Workspace};
 use crate::cli;
 use crate::engine::Engine;
-use crate::fault::{Fault, Result};
+use crate::fault::{Class, Fault, Result};
 use crate::inputs::{Input, Kind, StatCache};
 use crate::material::{self, Material};
 use crate::report::words;
-use crate::spec::names;
+use crate::spec::{StageId, names};
 use crate::verdict::text;
 
 #[derive(Serialize)]
@@ -98,14 +98,23 @@ fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
         }
     };
     let key = if flags.json {
-        let plan = work.plan(&work.graph.closure(&[id]), |_| false)?;
-        plan.iter()
-            .find(|assessment| assessment.id == id)
-            .map_or_else(String::new, |own| own.key.hex())
+        key_of(&work, id, &material)?
     } else {
         String::new()
     };
     Ok((material, key))
+}
+
+fn key_of(work: &Workspace, id: StageId, material: &Material) -> Result<String> {
+    match work.plan(&work.graph.closure(&[id]), |_| false) {
+        Ok(plan) => Ok(plan
+            .iter()
+            .find(|own| own.id == id)
+            .map_or_else(String::new, |own| own.key.hex())),
+        // Without an engine only the tree's own part can be told.
+        Err(fault) if fault.class == Class::Lacks => Ok(assess::of_material(material).key().hex()),
+        Err(fault) => Err(fault),
+    }
 }
 
 fn of_folder(flags: &cli::Inputs, context: &camino::Utf8Path) -> Result<Material> {

@@ -8,6 +8,7 @@ pub mod mistakes;
 pub mod names;
 mod profile;
 pub mod raw;
+mod stage_rules;
 mod tables;
 pub mod template;
 

@@ -1,0 +1,150 @@
+//! From a stage's material to its buildx call.
+//!
+//! Knows which external images must be pinned first, which folder is sent, and what stands
+//! behind each named context. Is unaware of when the call is made.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+
+use super::Run;
+use crate::action::{self, Action, Parts};
+use crate::event::Event;
+use crate::fault::{Fault, Result};
+use crate::inputs;
+use crate::lock::Base;
+use crate::material::{self, Material};
+use crate::spec::{Context, StageId};
+
+impl Run<'_> {
+    /// Pins external images that are neither pinned nor in the engine.
+    pub(super) fn pin(&self, material: &Material) -> Result<()> {
+        for reference in material.bases() {
+            let pinned = self
+                .work
+                .lock
+                .lock()
+                .is_ok_and(|lock| lock.digest(reference).is_some());
+            if pinned {
+                continue;
+            }
+            if self.wishes.locked {
+                return Err(Fault::usage(format!(
+                    "`{reference}` has no entry in the lock file, and `--locked` was given: build once without it, and commit the lock"
+                )));
+            }
+            let name = reference.to_owned();
+            if !self.now().images.contains_key(&name) {
+                let found = self.work.engine.images(std::slice::from_ref(&name))?;
+                self.now().images.extend(found);
+            }
+            if self.now().images.get(&name).is_some_and(Option::is_some) {
+                continue;
+            }
+            if self.wishes.offline {
+                return Err(Fault::lacks(format!(
+                    "`{reference}` is neither pinned nor in the engine, and `--offline` was given: pull it, or build once online"
+                )));
+            }
+            let digest = self.work.engine.resolve(reference)?;
+            self.tell(Event::Notice {
+                message: format!("pinned {reference} to {digest}; commit the lock file"),
+            });
+            if let Ok(mut lock) = self.work.lock.lock() {
+                lock.pin(
+                    reference,
+                    Base {
+                        digest,
+                        platforms: BTreeMap::new(),
+                    },
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The buildx call that builds a stage.
+    pub(super) fn action(&self, id: StageId, material: &Material, private: &str) -> Result<Action> {
+        let (work, stage) = (self.work, self.work.spec.stage(id));
+        let mut args = material.args.clone();
+        args.extend(material::expand(&work.spec, stage, true)?);
+        let mut references = stage.references();
+        references.push(private.to_owned());
+        let metadata = work
+            .state
+            .path("metadata")
+            .join(format!("{}.json", stage.name));
+        if let Some(folder) = metadata.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Fault::lacks(format!("cannot make {folder}: {error}")))?;
+        }
+        Ok(action::build(&Parts {
+            spec: &work.spec,
+            stage,
+            docker_context: work.engine.context(),
+            dockerfile: &material.dockerfile,
+            context: &self.laid_out(id, material)?,
+            args: &args,
+            labels: &material.labels,
+            contexts: self.contexts(id, material)?,
+            references,
+            metadata: &metadata,
+        }))
+    }
+
+    /// The folder that buildx is given: upstream's own, or one in which the overlays lie over it.
+    fn laid_out(&self, id: StageId, material: &Material) -> Result<Utf8PathBuf> {
+        let folder = &material.context;
+        if let [only] = folder.layers.folders.as_slice() {
+            return Ok(only.clone());
+        }
+        let into = self.work.state.path("merged").join(self.name(id));
+        inputs::materialise(&folder.layers, &folder.ignore, &into)
+            .map_err(|error| Fault::failed(error.to_string()))?;
+        Ok(into)
+    }
+
+    /// The named contexts: parents by their private reference, pinned bases by their digest.
+    fn contexts(&self, id: StageId, material: &Material) -> Result<BTreeMap<String, String>> {
+        let (work, stage) = (self.work, self.work.spec.stage(id));
+        let mut contexts = BTreeMap::new();
+        for base in &material.reading.bases {
+            if let Some(exact) = self.exact(&base.reference) {
+                contexts.insert(base.reference.clone(), exact);
+            }
+        }
+        for (name, reference) in &material.images {
+            let exact = self
+                .exact(reference)
+                .unwrap_or_else(|| format!("docker-image://{reference}"));
+            contexts.insert(name.clone(), exact);
+        }
+        for (name, given) in &stage.contexts {
+            if let (Context::Folder(source, path), true) =
+                (given, material.folders.contains_key(name))
+            {
+                let folder = material::folder_of_context(&work.spec, *source, path, name)?;
+                contexts.insert(name.clone(), folder.into_string());
+            }
+        }
+        let now = self.now();
+        for (name, parent) in &material.parents {
+            let private = now
+                .privates
+                .get(parent)
+                .ok_or_else(|| Fault::failed("a stage that it stands on has no image"))?;
+            contexts.insert(name.clone(), format!("docker-image://{private}"));
+        }
+        Ok(contexts)
+    }
+
+    /// What makes buildx use the very image that is in the key. An image that is not pinned but
+    /// in the engine needs nothing: a plain FROM takes the engine's own before it asks a registry.
+    fn exact(&self, reference: &str) -> Option<String> {
+        let digest = self.work.lock.lock().ok()?.digest(reference)?;
+        let bare = reference
+            .split_once('@')
+            .map_or(reference, |(bare, _)| bare);
+        Some(format!("docker-image://{bare}@{digest}"))
+    }
+}

@@ -1,0 +1,287 @@
+//! One stage's turn: verdict, then action, then record.
+//!
+//! Knows what each verdict leads to, and that a record is saved only for a build whose inputs
+//! stayed as they were. Is unaware of the order of stages.
+
+use std::time::{Instant, SystemTime};
+
+use camino::Utf8PathBuf;
+
+use super::{Now, Run};
+use crate::action;
+use crate::assess::{Assessment, Gathered, Prepared};
+use crate::event::{Event, Outcome};
+use crate::executor::redact::Redactor;
+use crate::executor::{self, Failure, Progress};
+use crate::fault::{Class, Fault, Result};
+use crate::material::Material;
+use crate::prepare;
+use crate::record::Record;
+use crate::spec::StageId;
+use crate::verdict::{Reason, Verdict};
+
+/// What a stage's turn came to.
+pub(super) struct Turn {
+    pub(super) outcome: Outcome,
+    pub(super) record: Option<Record>,
+    pub(super) error: Option<String>,
+    pub(super) tail: Vec<String>,
+    pub(super) log: Option<Utf8PathBuf>,
+}
+
+impl Turn {
+    fn failed(error: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Failed,
+            record: None,
+            error: Some(error.into()),
+            tail: Vec::new(),
+            log: None,
+        }
+    }
+
+    fn good(outcome: Outcome, record: Record) -> Self {
+        Self {
+            outcome,
+            record: Some(record),
+            error: None,
+            tail: Vec::new(),
+            log: None,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// One stage's turn, from verdict to record.
+    pub(super) fn turn(&self, id: StageId) -> Turn {
+        self.try_turn(id).unwrap_or_else(|fault| {
+            let interrupted = fault.class == Class::Interrupted;
+            let turn = Turn::failed(fault.message.clone());
+            if interrupted {
+                return Turn {
+                    outcome: Outcome::Cancelled,
+                    error: None,
+                    ..turn
+                };
+            }
+            let mut now = self.now();
+            // What the machine lacks has an exit status of its own.
+            if now.fault.is_none() && fault.class != Class::Failed {
+                now.fault = Some(Fault {
+                    message: String::new(),
+                    ..fault
+                });
+            }
+            turn
+        })
+    }
+
+    fn try_turn(&self, id: StageId) -> Result<Turn> {
+        let prepared = self
+            .prepared
+            .get(&id)
+            .ok_or_else(|| Fault::failed("was never prepared"))?;
+        if let Ok(Gathered::PrepareFirst(reason)) = &prepared.material {
+            return self.after_host_command(id, prepared, reason);
+        }
+        self.assessed(id, prepared)
+    }
+
+    /// Runs the stage's host command, then goes on as if its outputs had always been there.
+    fn after_host_command(&self, id: StageId, before: &Prepared, reason: &Reason) -> Result<Turn> {
+        let (work, stage) = (self.work, self.work.spec.stage(id));
+        self.tell_started(id, reason);
+        let log = work
+            .state
+            .path("logs")
+            .join(format!("{}.prepare.log", stage.name));
+        prepare::run(
+            &work.spec,
+            stage,
+            &work.state,
+            &work.cache,
+            &log,
+            self.interrupt,
+        )?;
+        let prepared = Prepared {
+            material: work.gather(id),
+            records: before.records.clone(),
+        };
+        self.assessed(id, &prepared)
+    }
+
+    fn assessed(&self, id: StageId, prepared: &Prepared) -> Result<Turn> {
+        let Ok(Gathered::Material(material)) = &prepared.material else {
+            return match &prepared.material {
+                Err(fault) => Err(fault.clone()),
+                Ok(_) => Err(Fault::failed(
+                    "its host command changed what it reads itself",
+                )),
+            };
+        };
+        self.pin(material)?;
+        let assessment = {
+            let mut now = self.now();
+            let Now {
+                upstream, images, ..
+            } = &mut *now;
+            self.work
+                .assess(id, prepared, upstream, images, self.wishes.force.covers(id))?
+        };
+        match &assessment.verdict {
+            Verdict::Fresh(record) => {
+                let record = self.put_under_new_references(id, record)?;
+                Ok(Turn::good(Outcome::Fresh, record))
+            }
+            Verdict::Stale {
+                healable: Some(record),
+                reason,
+            } => {
+                self.tell_started(id, reason);
+                self.heal(id, record)
+            }
+            Verdict::Stale {
+                healable: None,
+                reason,
+            } => {
+                self.tell_started(id, reason);
+                self.execute(id, material, assessment)
+            }
+            Verdict::Unknown(_) => Err(Fault::failed("a stage that it stands on has no image")),
+        }
+    }
+
+    fn tell_started(&self, id: StageId, reason: &Reason) {
+        self.tell(Event::StageStarted {
+            stage: self.name(id).to_owned(),
+            reason: reason.clone(),
+            at_ms: self.elapsed_ms(),
+            expected_ms: self.expected_ms(id),
+        });
+    }
+
+    /// A fresh image gets the tags that were added to the graph since.
+    fn put_under_new_references(&self, id: StageId, record: &Record) -> Result<Record> {
+        let references = self.work.spec.stage(id).references();
+        if references
+            .iter()
+            .all(|reference| record.references.contains(reference))
+        {
+            return Ok(record.clone());
+        }
+        for reference in references
+            .iter()
+            .filter(|reference| !record.references.contains(reference))
+        {
+            self.work.engine.tag(&record.image, reference)?;
+        }
+        self.note_references(id, record, references)
+    }
+
+    /// The image is there and only a reference to it is gone or was pointed elsewhere.
+    fn heal(&self, id: StageId, record: &Record) -> Result<Turn> {
+        let references = self.work.spec.stage(id).references();
+        for reference in references.iter().chain([&record.private]) {
+            self.work.engine.tag(&record.image, reference)?;
+        }
+        Ok(Turn::good(
+            Outcome::Built,
+            self.note_references(id, record, references)?,
+        ))
+    }
+
+    fn note_references(
+        &self,
+        id: StageId,
+        record: &Record,
+        references: Vec<String>,
+    ) -> Result<Record> {
+        let noted = self
+            .work
+            .store
+            .put_under(self.name(id), record.key, &references);
+        noted.map_err(|error| {
+            Fault::lacks(format!(
+                "cannot write the record of `{}`: {error}",
+                self.name(id)
+            ))
+        })?;
+        Ok(Record {
+            references,
+            ..record.clone()
+        })
+    }
+
+    fn execute(&self, id: StageId, material: &Material, assessment: Assessment) -> Result<Turn> {
+        let (work, stage) = (self.work, self.work.spec.stage(id));
+        let private = action::private_reference(&stage.name, assessment.key);
+        let log = work.state.path("logs").join(format!("{}.log", stage.name));
+        let action = self.action(id, material, &private)?;
+        let redactor = Redactor::of(stage, &work.spec.root);
+        let watch = |progress| {
+            let stage = stage.name.clone();
+            self.tell(match progress {
+                Progress::Step(step) => Event::Step { stage, step },
+                Progress::Retry { attempt, why } => Event::Retry {
+                    stage,
+                    attempt,
+                    why,
+                },
+            });
+        };
+        let began = Instant::now();
+        match executor::run(&action, &log, &redactor, self.interrupt, &watch) {
+            Ok(()) => {}
+            Err(Failure::Interrupted) => return Err(Fault::interrupted()),
+            Err(Failure::NoDocker(error)) => return Err(Fault::lacks(error)),
+            Err(Failure::Build { error, tail }) => {
+                return Ok(Turn {
+                    tail,
+                    log: Some(log),
+                    ..Turn::failed(error)
+                });
+            }
+        }
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let built = work.engine.images(std::slice::from_ref(&private))?;
+        let Some(image) = built.get(&private).cloned().flatten() else {
+            return Err(Fault::failed(format!(
+                "buildx ended well, but the engine does not have {private}: is another builder in use than the engine's own?"
+            )));
+        };
+        self.now().images.extend(built);
+        let ended = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let record = Record {
+            key: assessment.key,
+            image: image.id,
+            private,
+            references: stage.references(),
+            size: image.size,
+            duration_ms,
+            ended_ms: u64::try_from(ended.as_millis()).unwrap_or(u64::MAX),
+        };
+        if material.changed_since(&work.cache)? {
+            let message = format!(
+                "`{}` was built while its inputs changed: the image may hold some of each, so it is not recorded and will be built again",
+                stage.name
+            );
+            self.tell(Event::Notice { message });
+        } else {
+            let miss = work
+                .store
+                .miss(&stage.name, assessment.key, assessment.made_of);
+            miss.save(record.clone()).map_err(|error| {
+                Fault::lacks(format!(
+                    "cannot write the record of `{}`: {error}",
+                    stage.name
+                ))
+            })?;
+        }
+        Ok(Turn {
+            log: Some(log),
+            ..Turn::good(Outcome::Built, record)
+        })
+    }
+}

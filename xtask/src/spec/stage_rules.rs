@@ -1,0 +1,354 @@
+//! The rules for one stage.
+//!
+//! Knows every field of a stage and what may stand there; the file as a whole is `check`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Spanned;
+
+use super::check::{Reader, Scope};
+use super::mistakes::{Mistake, Span};
+use super::raw::{RawAt, RawContext, RawPrepare, RawSecret, RawStage, Text, Texts};
+use super::template::Template;
+use super::{Context, Prepare, Secret, SourceId, Stage, names};
+
+impl Reader<'_, '_> {
+    /// Checks one stage.
+    pub(super) fn stage(
+        &mut self,
+        name: String,
+        span: &Span,
+        raw: RawStage,
+        scope: &Scope,
+    ) -> Stage {
+        let source = raw
+            .source
+            .and_then(|source| self.known(source, "source", &scope.sources));
+        if raw.context.is_none() {
+            let title = format!("stage `{name}` has no `context`");
+            self.mistakes.push(
+                Mistake::at(span.clone(), title, "`context` is missing")
+                    .help("name the folder that the Dockerfile's COPY instructions start from"),
+            );
+        }
+        let context = raw
+            .context
+            .and_then(|path| self.path("context", path))
+            .unwrap_or_default();
+        let dockerfile = raw
+            .dockerfile
+            .and_then(|path| self.path("dockerfile", path));
+        let dockerfile = dockerfile.unwrap_or_else(|| context.join("Dockerfile"));
+        let args = self.templates("argument", raw.args, names::variable, scope, source);
+        let volatile: BTreeSet<String> = self
+            .texts("argument name", raw.volatile, names::variable)
+            .into_iter()
+            .collect();
+        let image = raw
+            .image
+            .and_then(|image| self.settled("image name", image, names::image, scope));
+        let tagged: Option<Vec<Text>> = raw.tags;
+        let tags = match (&image, tagged) {
+            (Some(_), None) => vec!["latest".to_owned()],
+            (_, tags) => tags
+                .into_iter()
+                .flatten()
+                .filter_map(|tag| self.settled("tag", tag, names::tag, scope))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+        };
+        let mut platforms = self.texts("platform", raw.platforms, names::platform);
+        platforms.sort();
+        platforms.dedup();
+        let mut ssh = self.texts("ssh id", raw.ssh, names::secret_id);
+        ssh.sort();
+        ssh.dedup();
+        Stage {
+            source,
+            context,
+            dockerfile,
+            target: raw
+                .target
+                .and_then(|target| self.text("target", target, names::plain)),
+            args,
+            volatile,
+            labels: self.templates("label", raw.labels, label_name, scope, source),
+            platforms,
+            image,
+            tags,
+            from: raw
+                .from
+                .and_then(|from| self.known(from, "stage", &scope.stages)),
+            overlays: raw
+                .overlays
+                .into_iter()
+                .flatten()
+                .filter_map(|path| self.path("overlay", path))
+                .collect(),
+            contexts: self.contexts(raw.contexts, scope),
+            secrets: self.secrets(raw.secrets),
+            ssh,
+            weight: self.weight(raw.weight),
+            prepare: raw.prepare.and_then(|prepare| self.prepare(prepare)),
+            services: self.texts("service", raw.services, names::identifier),
+            name,
+        }
+    }
+
+    fn contexts(
+        &mut self,
+        raw: Option<BTreeMap<Text, Spanned<RawContext>>>,
+        scope: &Scope,
+    ) -> BTreeMap<String, Context> {
+        let mut contexts = BTreeMap::new();
+        for (name, raw) in raw.into_iter().flatten() {
+            let (span, name) = (raw.span(), self.text("context name", name, context_name));
+            let raw = raw.into_inner();
+            let source = raw
+                .source
+                .and_then(|source| self.known(source, "source", &scope.sources));
+            let context = match (raw.stage, raw.image, raw.path) {
+                (Some(stage), None, None) => self
+                    .known(stage, "stage", &scope.stages)
+                    .map(Context::Stage),
+                (None, Some(image), None) => self
+                    .text("image reference", image, names::plain)
+                    .map(Context::Image),
+                (None, None, Some(path)) => self
+                    .path("path", path)
+                    .map(|path| Context::Folder(source, path)),
+                _ => {
+                    self.mistakes.push(Mistake::at(
+                        span,
+                        "a named context is one of three things",
+                        "expected exactly one of `stage`, `image`, `path`",
+                    ));
+                    None
+                }
+            };
+            if let (Some(name), Some(context)) = (name, context) {
+                contexts.insert(name, context);
+            }
+        }
+        contexts
+    }
+
+    fn secrets(&mut self, raw: Option<Vec<Spanned<RawSecret>>>) -> BTreeMap<String, Secret> {
+        let mut secrets = BTreeMap::new();
+        for raw in raw.into_iter().flatten() {
+            let span = raw.span();
+            let raw = raw.into_inner();
+            let secret = match (raw.env, raw.file) {
+                (Some(env), None) => self
+                    .text("environment variable", env, names::variable)
+                    .map(Secret::Env),
+                (None, Some(file)) => self
+                    .text("secret file", file, secret_file)
+                    .map(|file| Secret::File(file.into())),
+                _ => {
+                    let label = "expected exactly one of `env`, `file`";
+                    self.mistakes.push(Mistake::at(
+                        span.clone(),
+                        "a secret has one place to be found",
+                        label,
+                    ));
+                    None
+                }
+            };
+            let id = match raw.id {
+                Some(id) => self.text("secret id", id, names::secret_id),
+                None => {
+                    self.mistakes.push(Mistake::at(
+                        span,
+                        "a secret needs an `id`",
+                        "`id` is missing",
+                    ));
+                    None
+                }
+            };
+            if let (Some(id), Some(secret)) = (id, secret) {
+                secrets.insert(id, secret);
+            }
+        }
+        secrets
+    }
+
+    fn prepare(&mut self, raw: Spanned<RawPrepare>) -> Option<Prepare> {
+        let span = raw.span();
+        let raw = raw.into_inner();
+        let run = raw
+            .run
+            .map(|run| self.texts("command", Some(run.into_inner()), no_nul))
+            .unwrap_or_default();
+        if run.first().is_none_or(String::is_empty) {
+            let mistake = Mistake::at(
+                span.clone(),
+                "`prepare` has no command",
+                "`run` is missing or empty",
+            );
+            self.mistakes
+                .push(mistake.help("write it like run = [\"make\", \"outputs\"]"));
+        }
+        let outputs: Vec<_> = raw
+            .outputs
+            .into_iter()
+            .flat_map(Spanned::into_inner)
+            .filter_map(|path| self.path("output", path))
+            .collect();
+        if outputs.is_empty() {
+            let mistake = Mistake::at(
+                span,
+                "`prepare` declares no outputs",
+                "`outputs` is missing or empty",
+            );
+            self.mistakes.push(
+                mistake.help(
+                    "name the files that the command makes, so that a missing one is noticed",
+                ),
+            );
+        }
+        let inputs = raw
+            .inputs
+            .into_iter()
+            .flatten()
+            .filter_map(|path| self.path("input", path))
+            .collect();
+        let dir = raw
+            .dir
+            .and_then(|dir| self.path("dir", dir))
+            .unwrap_or_default();
+        let source_inputs = raw
+            .source_inputs
+            .into_iter()
+            .flatten()
+            .filter_map(|path| self.path("input", path))
+            .collect();
+        let beside_graph = raw.at.is_some_and(|at| *at.get_ref() == RawAt::Graph);
+        let ignore = self.texts("ignore pattern", raw.ignore, names::plain);
+        Some(Prepare {
+            run,
+            inputs,
+            source_inputs,
+            ignore,
+            outputs,
+            beside_graph,
+            dir,
+        })
+    }
+
+    fn weight(&mut self, raw: Option<Spanned<i64>>) -> u32 {
+        let Some(raw) = raw else { return 1 };
+        match u32::try_from(*raw.get_ref()) {
+            Ok(weight @ 1..=64) => weight,
+            _ => {
+                self.mistakes.push(Mistake::at(
+                    raw.span(),
+                    "a weight out of range",
+                    "expected 1 to 64",
+                ));
+                1
+            }
+        }
+    }
+
+    fn templates(
+        &mut self,
+        what: &str,
+        raw: Option<Texts>,
+        name_rule: fn(&str) -> Result<(), String>,
+        scope: &Scope,
+        source: Option<SourceId>,
+    ) -> BTreeMap<String, Template> {
+        let mut all = BTreeMap::new();
+        for (name, value) in raw.into_iter().flatten() {
+            let name = self.text(&format!("{what} name"), name, name_rule);
+            let template = self.template(what, &value, scope, |name| {
+                source.is_some() && matches!(name, "source.commit" | "source.rev")
+            });
+            if let (Some(name), Some(template)) = (name, template) {
+                all.insert(name, template);
+            }
+        }
+        all
+    }
+
+    fn template(
+        &mut self,
+        what: &str,
+        value: &Text,
+        scope: &Scope,
+        later: impl Fn(&str) -> bool,
+    ) -> Option<Template> {
+        self.rule(&value.span(), what, value.get_ref(), no_nul)
+            .then_some(())?;
+        let template = match Template::parse(value.get_ref()) {
+            Ok(template) => template.settle(|name| scope.vars.get(name).cloned()),
+            Err(wrong) => {
+                self.mistakes.push(Mistake::at(
+                    value.span(),
+                    format!("{what}: {wrong}"),
+                    "here",
+                ));
+                return None;
+            }
+        };
+        for name in template.names().filter(|name| !later(name)) {
+            let title = format!("{what} mentions `${{{name}}}`, which is not known here");
+            let known = scope
+                .vars
+                .keys()
+                .map(String::as_str)
+                .chain(["source.commit", "source.rev"]);
+            let label = "neither in [vars] nor a fact about the stage's source";
+            self.mistakes
+                .push(Mistake::at(value.span(), title, label).did_you_mean(name, known));
+        }
+        Some(template)
+    }
+
+    /// A value that must be known when the file is read.
+    fn settled(
+        &mut self,
+        what: &str,
+        value: Text,
+        rule: fn(&str) -> Result<(), String>,
+        scope: &Scope,
+    ) -> Option<String> {
+        let template = self.template(what, &value, scope, |_| false)?;
+        let text = template.expand(|_| Err(())).ok()?;
+        self.text(what, Spanned::new(value.span(), text), rule)
+    }
+}
+
+fn label_name(text: &str) -> Result<(), String> {
+    names::plain(text)?;
+    if text.contains('=') {
+        Err("must not hold `=`".into())
+    } else {
+        Ok(())
+    }
+}
+
+/// `=` would end the name in buildx's own syntax.
+fn context_name(text: &str) -> Result<(), String> {
+    label_name(text)
+}
+
+/// A comma would end the file's name in buildx's own syntax.
+fn secret_file(text: &str) -> Result<(), String> {
+    names::plain(text)?;
+    if text.contains([',', '"']) {
+        Err("must not hold a comma or a quote".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn no_nul(text: &str) -> Result<(), String> {
+    if text.contains('\0') {
+        Err("must not hold a NUL".into())
+    } else {
+        Ok(())
+    }
+}
