@@ -87,7 +87,9 @@ fn add_suite() -> std::io::Result<()> {
         .find_map(|line| line.strip_prefix("URIs:"))
         .map(|uris| uris.trim().to_owned())
         .or_else(mirror_of_list)
-        .unwrap_or_else(|| "http://deb.debian.org/debian".to_owned());
+        .ok_or_else(|| {
+            std::io::Error::other("apt's sources name no mirror to take Debian 13 from")
+        })?;
     let source = format!(
         "Types: deb\nURIs: {mirror}\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
     );
