@@ -153,3 +153,50 @@ fn an_external_image_is_pinned_and_its_move_is_not_followed() {
     assert_eq!(project.verdicts()["a"], "fresh");
     project.build(&["--locked", "--force"]).ends(0);
 }
+
+#[test]
+fn a_stage_on_an_image_with_triggers_is_never_called_fresh() {
+    let host = super::host();
+    let base = unique("base");
+    let trigger = |project: Project| {
+        project.file(
+            "a/Dockerfile",
+            "FROM scratch\nCOPY x /x\nONBUILD COPY hidden /hidden\n",
+        )
+    };
+    trigger(one(&host, &base)).build(&[]).ends(0);
+    let project = one(&host, &unique("a"))
+        .file("a/Dockerfile", format!("FROM {base}:latest\nCOPY x /y\n"))
+        .file("a/hidden", "1");
+    project.build(&[]).ends(0);
+    assert_eq!(project.verdicts()["a"], "stale base_moved");
+    // The same between two stages of one graph.
+    let graph =
+        "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.a]\ncontext = \"a\"\nfrom = \"p\"\n";
+    let project = one(&host, &base)
+        .file("build-graph.toml", graph)
+        .file(
+            "p/Dockerfile",
+            "FROM scratch\nCOPY x /x\nONBUILD COPY hidden /hidden\n",
+        )
+        .file("p/x", "1")
+        .file("a/Dockerfile", "FROM p\nCOPY x /y\n")
+        .file("a/hidden", "1");
+    project.build(&[]).ends(0);
+    assert_eq!(project.verdicts()["p"], "fresh");
+    assert_eq!(project.verdicts()["a"], "stale base_moved");
+}
+
+#[test]
+fn a_base_of_the_engines_own_counts_by_its_id() {
+    for host in hosts() {
+        let base = unique("base");
+        one(&host, &base).build(&[]).ends(0);
+        let project = one(&host, &unique("a"))
+            .file("a/Dockerfile", format!("FROM {base}:latest\nCOPY x /y\n"));
+        project.build(&[]).ends(0);
+        assert_eq!(project.verdicts()["a"], "fresh");
+        one(&host, &base).file("a/x", "another").build(&[]).ends(0);
+        assert_eq!(project.verdicts()["a"], "stale base_moved");
+    }
+}

@@ -21,6 +21,12 @@ pub fn private_reference(stage: &str, key: Key) -> String {
     format!("{PRIVATE}{stage}:{}", &key.hex()[..32])
 }
 
+/// The private reference of an external image that the engine holds: by its id.
+pub fn private_base(image: &str) -> String {
+    let id = image.rsplit(':').next().unwrap_or(image);
+    format!("{PRIVATE}base/{}:held", &id[..id.len().min(32)])
+}
+
 /// What a buildx call needs to know.
 #[derive(Debug)]
 pub struct Parts<'a> {

@@ -240,10 +240,10 @@ impl Workspace {
                 reason: Reason::plain(Kind::Forced),
                 healable: None,
             }
-        } else if !material.reading.bases_complete {
-            // An image whose name the text does not tell cannot be in the key.
+        } else if let Some(change) = self.unfollowed(material, images)? {
+            let reason = Reason::of(vec![change]);
             Verdict::Stale {
-                reason: Reason::of(vec![unnamed_base()]),
+                reason,
                 healable: None,
             }
         } else if unbuilt {
@@ -319,6 +319,58 @@ impl Workspace {
         Ok(digests)
     }
 
+    /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
+    /// An image whose name the text does not tell cannot be in a key; triggers of an image may
+    /// read files that no instruction of the Dockerfile names.
+    fn unfollowed(&self, material: &Material, images: &mut Images) -> Result<Option<Change>> {
+        let base = |name: String| Change {
+            what: "base",
+            name,
+            before: None,
+            after: None,
+        };
+        if !material.reading.bases_complete {
+            return Ok(Some(base(
+                "whose name the Dockerfile alone does not tell".to_owned(),
+            )));
+        }
+        if let Some(parent) = material.with_triggers.first() {
+            return Ok(Some(base(format!("`{parent}` with ONBUILD instructions"))));
+        }
+        for reference in material.bases() {
+            let known = self
+                .lock
+                .lock()
+                .ok()
+                .and_then(|lock| lock.has_triggers(reference));
+            let triggers = match known {
+                Some(triggers) => triggers,
+                None => self.engine_says_triggers(reference, images)?,
+            };
+            if triggers {
+                return Ok(Some(base(format!("{reference} with ONBUILD instructions"))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An image that is neither pinned nor in the engine is in no record either: it is looked at
+    /// before it is built on.
+    fn engine_says_triggers(&self, reference: &str, images: &mut Images) -> Result<bool> {
+        let listed = images
+            .get(reference)
+            .is_some_and(|image| image.as_ref().is_some_and(|image| image.config.is_none()));
+        if listed {
+            images.remove(reference);
+        }
+        let name = reference.to_owned();
+        self.ask_for(std::iter::once(&name), images)?;
+        let image = images.get(reference).and_then(Option::as_ref);
+        Ok(image
+            .and_then(crate::engine::Image::has_triggers)
+            .unwrap_or(false))
+    }
+
     /// The plan: every wanted stage's verdict, in build order.
     pub fn plan(
         &self,
@@ -343,15 +395,6 @@ impl Workspace {
 /// The stages whose images the material really uses.
 pub fn upstream_of(material: &Material) -> impl Iterator<Item = StageId> + '_ {
     material.parents.values().copied()
-}
-
-fn unnamed_base() -> Change {
-    Change {
-        what: "base",
-        name: "whose name the Dockerfile's text alone does not tell".to_owned(),
-        before: None,
-        after: None,
-    }
 }
 
 /// A stage that stands on an unbuilt one: stale by its own doing, or not known yet.

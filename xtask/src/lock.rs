@@ -31,6 +31,9 @@ pub struct Base {
     /// The manifest of each platform.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub platforms: BTreeMap<String, String>,
+    /// Whether builds on it run ONBUILD triggers, which may read any file of their context.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub onbuild: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +84,12 @@ impl Lock {
         self.bases
             .get(&reference.canonical())
             .map(|base| base.digest.clone())
+    }
+
+    /// Whether builds on `reference` run triggers; `None` when it has no entry.
+    pub fn has_triggers(&self, reference: &str) -> Option<bool> {
+        let name = reference::normalise(reference)?.canonical();
+        self.bases.get(&name).map(|base| base.onbuild)
     }
 
     /// Pins `reference` and writes the file.

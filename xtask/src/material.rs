@@ -54,6 +54,8 @@ pub struct Material {
     pub parents: BTreeMap<String, StageId>,
     /// Named contexts that are external images, by name.
     pub images: BTreeMap<String, String>,
+    /// Stages it stands on whose Dockerfiles speak of ONBUILD.
+    pub with_triggers: Vec<String>,
 }
 
 impl Material {
@@ -158,6 +160,7 @@ fn gather_stage(
             }
         }
     }
+    let with_triggers = with_triggers(spec, &parents)?;
     Ok(Material {
         dockerfile,
         text,
@@ -168,7 +171,26 @@ fn gather_stage(
         folders,
         parents,
         images,
+        with_triggers,
     })
+}
+
+/// Triggers run in the child and may read any file of its context, so a parent that may have
+/// some must be known. A trigger is not inherited further, so only parents are looked at.
+fn with_triggers(spec: &Spec, parents: &BTreeMap<String, StageId>) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for parent in parents.values().map(|id| spec.stage(*id)) {
+        let root = source::root(spec, parent.source)?;
+        let path = source::inside(&root, &parent.dockerfile, "Dockerfile")?;
+        let text = read(&path, "Dockerfile")?.to_ascii_uppercase();
+        if text
+            .windows(b"ONBUILD".len())
+            .any(|word| word == b"ONBUILD")
+        {
+            found.push(parent.name.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// The folder behind a named context.
@@ -399,5 +421,6 @@ pub fn of_folder(
         folders: BTreeMap::new(),
         parents: BTreeMap::new(),
         images: BTreeMap::new(),
+        with_triggers: Vec::new(),
     })
 }

@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 
 use super::Run;
 use crate::action::{self, Action, Parts};
+use crate::engine::Resolved;
 use crate::event::Event;
 use crate::fault::{Fault, Result};
 use crate::inputs;
@@ -24,7 +25,7 @@ impl Run<'_> {
                 .work
                 .lock
                 .lock()
-                .is_ok_and(|lock| lock.digest(reference).is_some());
+                .is_ok_and(|lock| lock.has_triggers(reference).is_some());
             if pinned {
                 continue;
             }
@@ -46,7 +47,7 @@ impl Run<'_> {
                     "`{reference}` is neither pinned nor in the engine, and `--offline` was given: pull it, or build once online"
                 )));
             }
-            let digest = self.work.engine.resolve(reference)?;
+            let Resolved { digest, onbuild } = self.work.engine.resolve(reference)?;
             self.tell(Event::Notice {
                 message: format!("pinned {reference} to {digest}; commit the lock file"),
             });
@@ -56,6 +57,7 @@ impl Run<'_> {
                     Base {
                         digest,
                         platforms: BTreeMap::new(),
+                        onbuild,
                     },
                 )?;
             }
@@ -109,13 +111,13 @@ impl Run<'_> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let mut contexts = BTreeMap::new();
         for base in &material.reading.bases {
-            if let Some(exact) = self.exact(&base.reference) {
+            if let Some(exact) = self.exact(&base.reference)? {
                 contexts.insert(base.reference.clone(), exact);
             }
         }
         for (name, reference) in &material.images {
             let exact = self
-                .exact(reference)
+                .exact(reference)?
                 .unwrap_or_else(|| format!("docker-image://{reference}"));
             contexts.insert(name.clone(), exact);
         }
@@ -138,13 +140,26 @@ impl Run<'_> {
         Ok(contexts)
     }
 
-    /// What makes buildx use the very image that is in the key. An image that is not pinned but
-    /// in the engine needs nothing: a plain FROM takes the engine's own before it asks a registry.
-    fn exact(&self, reference: &str) -> Option<String> {
-        let digest = self.work.lock.lock().ok()?.digest(reference)?;
-        let bare = reference
-            .split_once('@')
-            .map_or(reference, |(bare, _)| bare);
-        Some(format!("docker-image://{bare}@{digest}"))
+    /// What makes buildx use the very image that is in the key: the pin, or, for an image of the
+    /// engine's own, a name that no registry and no later tag can point elsewhere. (By its own
+    /// name, BuildKit would ask the registry first and mix what that says with the local image.)
+    fn exact(&self, reference: &str) -> Result<Option<String>> {
+        let pinned = self
+            .work
+            .lock
+            .lock()
+            .ok()
+            .and_then(|lock| lock.digest(reference));
+        if let Some(digest) = pinned {
+            let bare = reference
+                .split_once('@')
+                .map_or(reference, |(bare, _)| bare);
+            return Ok(Some(format!("docker-image://{bare}@{digest}")));
+        }
+        let held = self.now().images.get(reference).cloned().flatten();
+        let Some(image) = held else { return Ok(None) };
+        let private = action::private_base(&image.id);
+        self.work.engine.tag(&image.id, &private)?;
+        Ok(Some(format!("docker-image://{private}")))
     }
 }

@@ -34,11 +34,55 @@ pub struct Image {
     /// In bytes.
     #[serde(default)]
     pub size: u64,
+    /// Its configuration, which only an inspection tells, not a list.
+    #[serde(default)]
+    pub config: Option<Config>,
+}
+
+/// What of an image's configuration decides how others are built on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Config {
+    /// ONBUILD triggers.
+    #[serde(default)]
+    pub on_build: Option<Vec<String>>,
+}
+
+impl Image {
+    /// Whether builds on it run triggers; `None` when only a list was asked.
+    pub fn has_triggers(&self) -> Option<bool> {
+        let config = self.config.as_ref()?;
+        Some(
+            config
+                .on_build
+                .as_ref()
+                .is_some_and(|triggers| !triggers.is_empty()),
+        )
+    }
 }
 
 /// Which images stand behind which references. A reference that was asked for and is not
 /// there has no image.
 pub type Images = HashMap<String, Option<Image>>;
+
+/// What a registry says of a reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Of an index, or of a manifest.
+    pub digest: String,
+    /// Whether builds on it run triggers.
+    pub onbuild: bool,
+}
+
+fn has_triggers(image: &serde_json::Value) -> bool {
+    let serde_json::Value::Object(fields) = image else {
+        return false;
+    };
+    fields.iter().any(|(name, value)| {
+        (name == "OnBuild" && value.as_array().is_some_and(|list| !list.is_empty()))
+            || has_triggers(value)
+    })
+}
 
 /// The engine that the docker command would use.
 #[derive(Debug)]
@@ -221,7 +265,8 @@ impl Engine {
     fn images_by_command(&self, references: &[String]) -> Result<Images> {
         let mut images = Images::new();
         for reference in references {
-            let format = "{\"Id\":{{json .Id}},\"Size\":{{json .Size}}}";
+            let format =
+                "{\"Id\":{{json .Id}},\"Size\":{{json .Size}},\"Config\":{{json .Config}}}";
             let image =
                 match self.docker(&["image", "inspect", "--format", format, "--", reference]) {
                     Ok(text) => Some(
@@ -260,29 +305,35 @@ impl Engine {
     }
 
     /// Asks the registry what a reference points to now.
-    pub fn resolve(&self, reference: &str) -> Result<String> {
+    pub fn resolve(&self, reference: &str) -> Result<Resolved> {
         let fault = |why: &str| {
             let why = why.lines().last().unwrap_or_default();
             Fault::lacks(format!(
                 "cannot find out what {reference} is: {why}; pull it, replace it by a stage or another image in `contexts`, or mend the network"
             ))
         };
-        let answer = self.docker(&[
+        let command = [
             "buildx",
             "imagetools",
             "inspect",
             "--format",
-            "{{json .Manifest}}",
+            "{{json .}}",
             "--",
             reference,
-        ]);
-        let manifest: serde_json::Value =
-            serde_json::from_str(&answer.map_err(|error| fault(&error))?)
-                .map_err(|error| fault(&error.to_string()))?;
-        let digest = manifest.get("digest").and_then(serde_json::Value::as_str);
-        digest
-            .map(str::to_owned)
-            .ok_or_else(|| fault("the registry named no digest"))
+        ];
+        let answer = self.docker(&command).map_err(|error| fault(&error))?;
+        let answer: serde_json::Value =
+            serde_json::from_str(&answer).map_err(|error| fault(&error.to_string()))?;
+        let digest = answer
+            .pointer("/manifest/digest")
+            .and_then(serde_json::Value::as_str);
+        let digest = digest.ok_or_else(|| fault("the registry named no digest"))?;
+        // One configuration, or one for each platform.
+        let onbuild = answer.get("image").is_some_and(has_triggers);
+        Ok(Resolved {
+            digest: digest.to_owned(),
+            onbuild,
+        })
     }
 
     fn refused(&self, verb: &str, name: &str, status: u16, body: &[u8]) -> Fault {
