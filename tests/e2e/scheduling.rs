@@ -87,10 +87,14 @@ fn a_failing_stage_skips_what_stands_on_it_and_is_not_recorded() {
             .file("bad/x", "echo the last words; exit 3\n")
             .file("child/Dockerfile", "FROM bad\nRUN true\n")
             .file("other/Dockerfile", "FROM base\nRUN true\n");
-        let ran = project.build(&["--keep-going"]).ends(1);
+        project.build(&["base"]).ends(0);
+        // With one place and the longer way first, `bad` has failed before `other` could start.
+        let fast = project.build(&["--jobs", "1"]).ends(1);
+        assert_eq!(fast.those("cancelled"), ["other"]);
+        let ran = project.build(&["--jobs", "1", "--keep-going"]).ends(1);
         assert_eq!(ran.those("failed"), ["bad"]);
         assert_eq!(ran.those("skipped"), ["child"]);
-        assert_eq!(ran.those("built"), ["base", "other"]);
+        assert_eq!(ran.those("built"), ["other"]);
         assert!(
             ran.stdout.contains("the last words") && ran.stdout.contains("because `bad` failed")
         );

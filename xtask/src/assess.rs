@@ -4,17 +4,20 @@
 //! stages' material is gathered in parallel while the engine is asked, then keys and verdicts
 //! follow in build order, each as soon as its upstream is known.
 
+mod bases;
+mod gathering;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
+pub use gathering::{ingredients, of_material};
 use rayon::prelude::*;
 
-use crate::action::private_reference;
 use crate::engine::{Engine, Images};
 use crate::fault::{Fault, Result};
 use crate::graph::Graph;
-use crate::inputs::{Inputs, StatCache};
-use crate::key::{Ingredient, Ingredients, Key};
+use crate::inputs::StatCache;
+use crate::key::{Ingredient, Key};
 use crate::lock::Lock;
 use crate::material::{self, Material};
 use crate::prepare;
@@ -289,88 +292,6 @@ impl Workspace {
         Ok(())
     }
 
-    /// The digest of every external image: its pin, or the image that the engine itself holds.
-    fn base_digests<'m>(
-        &self,
-        material: &'m Material,
-        images: &mut Images,
-    ) -> Result<BTreeMap<&'m str, String>> {
-        let mut digests = BTreeMap::new();
-        for reference in material.bases() {
-            let pinned = self
-                .lock
-                .lock()
-                .ok()
-                .and_then(|lock| lock.digest(reference));
-            let digest = match pinned {
-                Some(digest) => digest,
-                None => {
-                    let name = reference.to_owned();
-                    self.ask_for(std::iter::once(&name), images)?;
-                    let image = images.get(reference).and_then(Option::as_ref);
-                    image.map_or_else(
-                        || "not pinned".to_owned(),
-                        |image| format!("engine {}", image.id),
-                    )
-                }
-            };
-            digests.insert(reference, digest);
-        }
-        Ok(digests)
-    }
-
-    /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
-    /// An image whose name the text does not tell cannot be in a key; triggers of an image may
-    /// read files that no instruction of the Dockerfile names.
-    fn unfollowed(&self, material: &Material, images: &mut Images) -> Result<Option<Change>> {
-        let base = |name: String| Change {
-            what: "base",
-            name,
-            before: None,
-            after: None,
-        };
-        if !material.reading.bases_complete {
-            return Ok(Some(base(
-                "whose name the Dockerfile alone does not tell".to_owned(),
-            )));
-        }
-        if let Some(parent) = material.with_triggers.first() {
-            return Ok(Some(base(format!("`{parent}` with ONBUILD instructions"))));
-        }
-        for reference in material.bases() {
-            let known = self
-                .lock
-                .lock()
-                .ok()
-                .and_then(|lock| lock.has_triggers(reference));
-            let triggers = match known {
-                Some(triggers) => triggers,
-                None => self.engine_says_triggers(reference, images)?,
-            };
-            if triggers {
-                return Ok(Some(base(format!("{reference} with ONBUILD instructions"))));
-            }
-        }
-        Ok(None)
-    }
-
-    /// An image that is neither pinned nor in the engine is in no record either: it is looked at
-    /// before it is built on.
-    fn engine_says_triggers(&self, reference: &str, images: &mut Images) -> Result<bool> {
-        let listed = images
-            .get(reference)
-            .is_some_and(|image| image.as_ref().is_some_and(|image| image.config.is_none()));
-        if listed {
-            images.remove(reference);
-        }
-        let name = reference.to_owned();
-        self.ask_for(std::iter::once(&name), images)?;
-        let image = images.get(reference).and_then(Option::as_ref);
-        Ok(image
-            .and_then(crate::engine::Image::has_triggers)
-            .unwrap_or(false))
-    }
-
     /// The plan: every wanted stage's verdict, in build order.
     pub fn plan(
         &self,
@@ -456,99 +377,4 @@ fn unprepared(id: StageId, reason: &Reason) -> Assessment {
         inputs: 0,
         input_bytes: 0,
     }
-}
-
-/// Puts a stage's ingredients together.
-pub fn ingredients<'m>(
-    spec: &'m Spec,
-    id: StageId,
-    material: &'m Material,
-    bases: &BTreeMap<&'m str, String>,
-    upstream: &BTreeMap<StageId, Upstream>,
-) -> Ingredients<'m> {
-    let stage = spec.stage(id);
-    let mut ingredients = of_material(material);
-    ingredients.platforms = &stage.platforms;
-    ingredients.dockerfile_path = stage.dockerfile.as_str();
-    ingredients.target = stage.target.as_deref();
-    ingredients
-        .args
-        .retain(|name, _| !stage.volatile.contains(*name));
-    ingredients.labels = material
-        .labels
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()))
-        .collect();
-    ingredients.secrets = stage.secrets.keys().map(String::as_str).collect();
-    ingredients.ssh = stage.ssh.iter().map(String::as_str).collect();
-    ingredients.bases = bases.clone();
-    for (name, reference) in &material.images {
-        ingredients
-            .contexts
-            .insert(name, format!("image {reference}"));
-    }
-    ingredients.contexts.extend(
-        material
-            .parents
-            .keys()
-            .map(|name| (name.as_str(), "stage".to_owned())),
-    );
-    ingredients.upstream = material
-        .parents
-        .iter()
-        .map(|(name, parent)| {
-            let digest = match upstream.get(parent) {
-                Some(Upstream::Image(image)) => image.clone(),
-                Some(Upstream::Unbuilt(key)) => format!("unbuilt {key}"),
-                None => "unknown".to_owned(),
-            };
-            (name.clone(), digest)
-        })
-        .collect();
-    // Buildx hands this variable to the build by itself (docs.docker.com/build/ci/github-actions/reproducible-builds).
-    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
-        ingredients.settings.insert("SOURCE_DATE_EPOCH", epoch);
-    }
-    ingredients
-}
-
-/// The part of the ingredients that a folder and a Dockerfile alone decide.
-pub fn of_material(material: &Material) -> Ingredients<'_> {
-    let reading = &material.reading;
-    // A named context's inputs are listed under a name that begins with NUL: they sort first.
-    let named = material
-        .folders
-        .iter()
-        .map(|(name, folder)| (name.as_str(), &folder.inputs));
-    let main: (&str, &Inputs) = ("", &material.context.inputs);
-    Ingredients {
-        dockerfile: &reading.fingerprint,
-        args: reading
-            .args
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_deref()))
-            .collect(),
-        contexts: material
-            .folders
-            .keys()
-            .map(|name| (name.as_str(), "folder".to_owned()))
-            .collect(),
-        remotes: reading
-            .remotes
-            .iter()
-            .map(|remote| {
-                (
-                    remote.url.clone(),
-                    remote.checksum.clone().unwrap_or_default(),
-                )
-            })
-            .collect(),
-        inputs: named.chain([main]).collect(),
-        ..Ingredients::default()
-    }
-}
-
-/// The private reference that a stage's image gets.
-pub fn private(spec: &Spec, id: StageId, key: Key) -> String {
-    private_reference(&spec.stage(id).name, key)
 }

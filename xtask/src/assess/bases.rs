@@ -1,0 +1,98 @@
+//! What is known of the external images of a stage.
+//!
+//! Knows pins, the images that the engine itself holds, and what about an image no key can
+//! follow. Is unaware of inputs.
+
+use std::collections::BTreeMap;
+
+use super::Workspace;
+use crate::engine::{Image, Images};
+use crate::fault::Result;
+use crate::material::Material;
+use crate::verdict::Change;
+
+impl Workspace {
+    /// The digest of every external image: its pin, or the image that the engine itself holds.
+    pub(super) fn base_digests<'m>(
+        &self,
+        material: &'m Material,
+        images: &mut Images,
+    ) -> Result<BTreeMap<&'m str, String>> {
+        let mut digests = BTreeMap::new();
+        for reference in material.bases() {
+            let pinned = self
+                .lock
+                .lock()
+                .ok()
+                .and_then(|lock| lock.digest(reference));
+            let digest = match pinned {
+                Some(digest) => digest,
+                None => {
+                    let name = reference.to_owned();
+                    self.ask_for(std::iter::once(&name), images)?;
+                    let image = images.get(reference).and_then(Option::as_ref);
+                    image.map_or_else(
+                        || "not pinned".to_owned(),
+                        |image| format!("engine {}", image.id),
+                    )
+                }
+            };
+            digests.insert(reference, digest);
+        }
+        Ok(digests)
+    }
+
+    /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
+    /// An image whose name the text does not tell cannot be in a key; triggers of an image may
+    /// read files that no instruction of the Dockerfile names.
+    pub(super) fn unfollowed(
+        &self,
+        material: &Material,
+        images: &mut Images,
+    ) -> Result<Option<Change>> {
+        let base = |name: String| Change {
+            what: "base",
+            name,
+            before: None,
+            after: None,
+        };
+        if !material.reading.bases_complete {
+            return Ok(Some(base(
+                "whose name the Dockerfile alone does not tell".to_owned(),
+            )));
+        }
+        if let Some(parent) = material.with_triggers.first() {
+            return Ok(Some(base(format!("`{parent}` with ONBUILD instructions"))));
+        }
+        for reference in material.bases() {
+            let known = self
+                .lock
+                .lock()
+                .ok()
+                .and_then(|lock| lock.has_triggers(reference));
+            let triggers = match known {
+                Some(triggers) => triggers,
+                None => self.engine_says_triggers(reference, images)?,
+            };
+            if triggers {
+                return Ok(Some(base(format!("{reference} with ONBUILD instructions"))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An image that is neither pinned nor in the engine is in no record either: it is looked at
+    /// before it is built on.
+    fn engine_says_triggers(&self, reference: &str, images: &mut Images) -> Result<bool> {
+        let listed = images
+            .get(reference)
+            .is_some_and(|image| image.as_ref().is_some_and(|image| image.config.is_none()));
+        if listed {
+            images.remove(reference);
+        }
+        let name = reference.to_owned();
+        self.ask_for(std::iter::once(&name), images)?;
+        let image = images.get(reference).and_then(Option::as_ref);
+        Ok(image.and_then(Image::has_triggers).unwrap_or(false))
+    }
+}

@@ -1,0 +1,101 @@
+//! From a stage's material to the ingredients of its key.
+//!
+//! Knows where each ingredient comes from; `key` says what counts and in which order.
+
+use std::collections::BTreeMap;
+
+use super::Upstream;
+use crate::inputs::Inputs;
+use crate::key::Ingredients;
+use crate::material::Material;
+use crate::spec::{Spec, StageId};
+
+/// Puts a stage's ingredients together.
+pub fn ingredients<'m>(
+    spec: &'m Spec,
+    id: StageId,
+    material: &'m Material,
+    bases: &BTreeMap<&'m str, String>,
+    upstream: &BTreeMap<StageId, Upstream>,
+) -> Ingredients<'m> {
+    let stage = spec.stage(id);
+    let mut ingredients = of_material(material);
+    ingredients.platforms = &stage.platforms;
+    ingredients.dockerfile_path = stage.dockerfile.as_str();
+    ingredients.target = stage.target.as_deref();
+    ingredients
+        .args
+        .retain(|name, _| !stage.volatile.contains(*name));
+    ingredients.labels = material
+        .labels
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    ingredients.secrets = stage.secrets.keys().map(String::as_str).collect();
+    ingredients.ssh = stage.ssh.iter().map(String::as_str).collect();
+    ingredients.bases = bases.clone();
+    for (name, reference) in &material.images {
+        ingredients
+            .contexts
+            .insert(name, format!("image {reference}"));
+    }
+    ingredients.contexts.extend(
+        material
+            .parents
+            .keys()
+            .map(|name| (name.as_str(), "stage".to_owned())),
+    );
+    ingredients.upstream = material
+        .parents
+        .iter()
+        .map(|(name, parent)| {
+            let digest = match upstream.get(parent) {
+                Some(Upstream::Image(image)) => image.clone(),
+                Some(Upstream::Unbuilt(key)) => format!("unbuilt {key}"),
+                None => "unknown".to_owned(),
+            };
+            (name.clone(), digest)
+        })
+        .collect();
+    // Buildx hands this variable to the build by itself (docs.docker.com/build/ci/github-actions/reproducible-builds).
+    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
+        ingredients.settings.insert("SOURCE_DATE_EPOCH", epoch);
+    }
+    ingredients
+}
+
+/// The part of the ingredients that a folder and a Dockerfile alone decide.
+pub fn of_material(material: &Material) -> Ingredients<'_> {
+    let reading = &material.reading;
+    // A named context's inputs are listed under a name that begins with NUL: they sort first.
+    let named = material
+        .folders
+        .iter()
+        .map(|(name, folder)| (name.as_str(), &folder.inputs));
+    let main: (&str, &Inputs) = ("", &material.context.inputs);
+    Ingredients {
+        dockerfile: &reading.fingerprint,
+        args: reading
+            .args
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect(),
+        contexts: material
+            .folders
+            .keys()
+            .map(|name| (name.as_str(), "folder".to_owned()))
+            .collect(),
+        remotes: reading
+            .remotes
+            .iter()
+            .map(|remote| {
+                (
+                    remote.url.clone(),
+                    remote.checksum.clone().unwrap_or_default(),
+                )
+            })
+            .collect(),
+        inputs: named.chain([main]).collect(),
+        ..Ingredients::default()
+    }
+}
