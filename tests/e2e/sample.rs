@@ -1,6 +1,7 @@
 //! The sample monorepo, from nothing to built, fresh, changed.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Project, builds, docker, hosts, id, project};
 
@@ -9,8 +10,15 @@ fn sample(host: &str) -> Project {
     project(host).copy_of(Path::new(from))
 }
 
+/// The sample's images have the names that its graph gives them, so its tests take turns.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn the_sample_is_built_then_fresh_then_rebuilt_only_where_it_changed() {
+    let _turn = alone();
     for host in hosts() {
         let project = sample(&host);
         let first = project.build(&[]).ends(0);
@@ -43,6 +51,7 @@ fn the_sample_is_built_then_fresh_then_rebuilt_only_where_it_changed() {
 
 #[test]
 fn a_context_overlay_replaces_a_file_and_upstreams_tree_stays() {
+    let _turn = alone();
     let host = super::host();
     let project = sample(&host);
     let before = std::fs::read(project.path("api/packages.lock")).unwrap();
@@ -73,6 +82,7 @@ fn a_context_overlay_replaces_a_file_and_upstreams_tree_stays() {
 
 #[test]
 fn one_image_serves_api_and_worker() {
+    let _turn = alone();
     let host = super::host();
     let project = sample(&host);
     project.build(&["api"]).ends(0);
@@ -102,6 +112,7 @@ fn one_image_serves_api_and_worker() {
 
 #[test]
 fn explain_names_the_file_that_changed() {
+    let _turn = alone();
     let host = super::host();
     let project = sample(&host);
     project.build(&["api-custom"]).ends(0);
