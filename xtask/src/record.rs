@@ -8,12 +8,14 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::key::{Ingredient, Key, What};
-use crate::state::{self, State};
+use crate::state::{self, Broken, State};
 
 /// The format of the two kinds of files. 1: the first.
-const FORMAT: u32 = 1;
-const RECORDS: &str = "xtask-records";
-const MADE_OF: &str = "xtask-made-of";
+pub const FORMAT: u32 = 1;
+/// The kind of a stage's records.
+pub const RECORDS: &str = "xtask-records";
+/// The kind of the ingredients behind one record.
+pub const MADE_OF: &str = "xtask-made-of";
 /// How many records a stage keeps: enough for a few branches to take turns.
 const KEPT: usize = 16;
 
@@ -43,6 +45,12 @@ pub struct Records {
 }
 
 impl Records {
+    /// Reads the bytes of a stage's file.
+    pub fn read(sealed: &[u8]) -> Result<Self, Broken> {
+        let content = state::unseal(RECORDS, FORMAT, sealed)?;
+        serde_json::from_slice(content).map_err(|_| Broken::Foreign)
+    }
+
     /// The record of `key`.
     pub fn of(&self, key: Key) -> Option<&Record> {
         self.list.iter().find(|record| record.key == key)
@@ -85,10 +93,7 @@ impl Store {
         let Ok(sealed) = std::fs::read(&path) else {
             return (Records::default(), None);
         };
-        let read = state::unseal(RECORDS, FORMAT, &sealed).and_then(|content| {
-            serde_json::from_slice(content).map_err(|_| state::Broken::Foreign)
-        });
-        match read {
+        match Records::read(&sealed) {
             Ok(records) => (records, None),
             Err(broken) => {
                 let warning = format!(
@@ -103,7 +108,7 @@ impl Store {
     /// What the key of a record was made of; `None` when it is not known any more.
     pub fn made_of(&self, stage: &str, key: Key) -> Option<Vec<Ingredient>> {
         let sealed = std::fs::read(self.made_of_file(stage, key)).ok()?;
-        decode(state::unseal(MADE_OF, FORMAT, &sealed).ok()?)
+        read_made_of(&sealed)
     }
 
     /// The right to save a record for `key`, which has none that could be used.
@@ -204,6 +209,11 @@ fn encode(list: &[Ingredient]) -> Vec<u8> {
     bytes
 }
 
+/// Reads the bytes of a file that says what a key was made of.
+pub fn read_made_of(sealed: &[u8]) -> Option<Vec<Ingredient>> {
+    decode(state::unseal(MADE_OF, FORMAT, sealed).ok()?)
+}
+
 fn decode(mut bytes: &[u8]) -> Option<Vec<Ingredient>> {
     fn text(bytes: &mut &[u8]) -> Option<Vec<u8>> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
@@ -268,11 +278,8 @@ mod tests {
         let newer = state::seal(MADE_OF, FORMAT + 1, b"");
         assert_eq!(
             state::unseal(MADE_OF, FORMAT, &newer),
-            Err(state::Broken::OtherVersion)
+            Err(Broken::OtherVersion)
         );
-        assert_eq!(
-            state::unseal(RECORDS, FORMAT, &newer),
-            Err(state::Broken::Foreign)
-        );
+        assert_eq!(state::unseal(RECORDS, FORMAT, &newer), Err(Broken::Foreign));
     }
 }

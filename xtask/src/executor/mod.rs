@@ -5,7 +5,7 @@
 //! failing step. Is unaware of keys, records and people.
 
 mod log;
-mod rawjson;
+pub mod rawjson;
 pub mod redact;
 
 use std::io::{BufRead as _, BufReader, Read as _};

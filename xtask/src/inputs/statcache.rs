@@ -86,6 +86,20 @@ impl StatCache {
         )
     }
 
+    /// A cache with the content of a cache file, saved nowhere; or what is wrong with the bytes.
+    pub fn of_bytes(bytes: Vec<u8>) -> Result<Self, String> {
+        Ok(Self {
+            old: book_of(bytes)?,
+            ..Self::default()
+        })
+    }
+
+    /// How many files it knew when it was read.
+    pub fn known(&self) -> usize {
+        let folders = self.old.folders();
+        folders.map(|(_, folder)| folder.files().count()).sum()
+    }
+
     /// What is remembered about the files directly in a folder.
     pub fn folder(&self, path: &Path) -> Folder<'_> {
         let path: Box<[u8]> = path.as_os_str().as_bytes().into();
@@ -204,15 +218,19 @@ fn read_book(file: &Utf8Path, clock: Option<i64>) -> Result<Book, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::default()),
         Err(error) => return Err(format!("cannot be read ({error})")),
     };
-    let book = Book::read(bytes).map_err(|damage| match damage {
-        Damage::Foreign => "is not one of this program's".to_owned(),
-        Damage::Version(version) => format!("has the format {version} of another version"),
-        Damage::Torn => "is damaged".to_owned(),
-    })?;
+    let book = book_of(bytes)?;
     match clock {
         Some(clock) if clock < book.clock() => Err("is from the future".to_owned()),
         _ => Ok(book),
     }
+}
+
+fn book_of(bytes: Vec<u8>) -> Result<Book, String> {
+    Book::read(bytes).map_err(|damage| match damage {
+        Damage::Foreign => "is not one of this program's".to_owned(),
+        Damage::Version(version) => format!("has the format {version} of another version"),
+        Damage::Torn => "is damaged".to_owned(),
+    })
 }
 
 /// The clock of a folder's file system.

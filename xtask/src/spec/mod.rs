@@ -230,5 +230,10 @@ pub fn load(file: &Utf8Path, profile: Option<&str>) -> Result<Spec> {
             "cannot find the folder of the graph file {file}: {error}"
         ))
     })?;
-    check::check(file, &root, &text, profile)
+    read(file, &root, &text, profile)
+}
+
+/// Checks `text`, the content of the graph file `file` in the folder `root`. No file is looked at.
+pub fn read(file: &Utf8Path, root: &Utf8Path, text: &str, profile: Option<&str>) -> Result<Spec> {
+    check::check(file, root, text, profile)
 }
