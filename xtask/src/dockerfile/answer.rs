@@ -4,7 +4,7 @@
 //! instructions use (`walk`).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::directives;
 use super::error::DockerfileError;
@@ -185,11 +185,11 @@ fn widen(
     question: &Question<'_>,
     doubts: impl IntoIterator<Item = String>,
 ) {
-    for doubt in doubts {
-        if !reading.undecided.contains(&doubt) {
-            reading.undecided.push(doubt);
-        }
-    }
+    let mut seen: HashSet<String> = reading.undecided.iter().cloned().collect();
+    let new = doubts
+        .into_iter()
+        .filter(|doubt| seen.insert(doubt.clone()));
+    reading.undecided.extend(new);
     let because = reading.undecided.first().cloned().unwrap_or_default();
     let whole = ContextNeed::Whole { because };
     reading.context = whole.clone();

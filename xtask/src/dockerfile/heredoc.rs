@@ -3,6 +3,8 @@
 //! Knows BuildKit's rule for a heredoc word (`<<EOF`, `3<<-"EOF"`, and the newer
 //! `<< EOF`). Is unaware of the instruction that carries it.
 
+use std::collections::HashMap;
+
 use super::words::{self, HeredocRules, Trouble};
 
 /// One heredoc of an instruction.
@@ -78,31 +80,57 @@ pub(super) fn from_word(word: &str, spaces: bool) -> Result<Option<Heredoc>, Str
     }))
 }
 
-/// Fills the bodies from the lines that follow; `None` when one is not ended. Also says
-/// how many lines that took.
-pub(super) fn collect(announced: &[Heredoc], raw: &[&str]) -> Option<(Vec<Heredoc>, usize)> {
-    let mut filled = Vec::with_capacity(announced.len());
-    let mut at = 0;
-    for heredoc in announced {
-        let mut body = String::new();
-        loop {
-            let line = raw.get(at)?;
-            at += 1;
-            let mut candidate = line.trim_end_matches(['\r', '\n']);
-            if heredoc.chomp {
-                candidate = candidate.trim_start_matches('\t');
-            }
-            if candidate == heredoc.name {
-                break;
-            }
-            body.push_str(line);
+/// Which lines could end which heredocs. A file may announce as many heredocs as it has lines
+/// without ending any, so they are not searched for one by one.
+#[derive(Debug, Default)]
+pub(super) struct Ends<'t> {
+    whole: HashMap<&'t str, Vec<usize>>,
+    without_tabs: HashMap<&'t str, Vec<usize>>,
+}
+
+impl<'t> Ends<'t> {
+    pub(super) fn new(raw: &[&'t str]) -> Self {
+        let mut ends = Self::default();
+        for (at, line) in raw.iter().enumerate() {
+            let line = line.trim_end_matches(['\r', '\n']);
+            ends.whole.entry(line).or_default().push(at);
+            let line = line.trim_start_matches('\t');
+            ends.without_tabs.entry(line).or_default().push(at);
         }
-        filled.push(Heredoc {
-            body,
-            ..heredoc.clone()
-        });
+        ends
     }
-    Some((filled, at))
+
+    /// The lines at which the heredocs end that begin at line `from`, one after the other.
+    pub(super) fn of(&self, announced: &[Heredoc], mut from: usize) -> Option<Vec<usize>> {
+        let mut found = Vec::with_capacity(announced.len());
+        for heredoc in announced {
+            let lines = if heredoc.chomp {
+                &self.without_tabs
+            } else {
+                &self.whole
+            };
+            let lines = lines.get(heredoc.name.as_str())?;
+            let end = *lines.get(lines.partition_point(|line| *line < from))?;
+            found.push(end);
+            from = end + 1;
+        }
+        Some(found)
+    }
+}
+
+/// Fills the bodies from the lines between `from` and the `ends`.
+pub(super) fn filled(
+    announced: Vec<Heredoc>,
+    raw: &[&str],
+    mut from: usize,
+    ends: &[usize],
+) -> Vec<Heredoc> {
+    let bodies = announced.into_iter().zip(ends).map(|(heredoc, end)| {
+        let body = raw[from..*end].concat();
+        from = end + 1;
+        Heredoc { body, ..heredoc }
+    });
+    bodies.collect()
 }
 
 fn told(trouble: Trouble) -> String {

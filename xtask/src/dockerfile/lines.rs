@@ -8,8 +8,10 @@
 //! build uses, so this reader follows BuildKit's, and the crate is its second opinion in
 //! the tests.
 
+use std::cell::OnceCell;
+
 use super::flags;
-use super::heredoc::{self, Heredoc};
+use super::heredoc::{self, Ends, Heredoc};
 
 /// One instruction as BuildKit joins it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,8 @@ struct Reader<'t> {
     in_directives: bool,
     seen: Vec<&'static str>,
     doubts: Vec<String>,
+    /// Made when the first heredoc is announced.
+    ends: OnceCell<Ends<'t>>,
 }
 
 impl<'t> Reader<'t> {
@@ -70,6 +74,7 @@ impl<'t> Reader<'t> {
             in_directives: true,
             seen: Vec::new(),
             doubts: Vec::new(),
+            ends: OnceCell::new(),
         }
     }
 
@@ -162,33 +167,35 @@ impl<'t> Reader<'t> {
         let unreadable = |why: String| Unreadable { line, why };
         let modern = heredoc::announced(joined, true).map_err(unreadable)?;
         let older = heredoc::announced(joined, false).map_err(unreadable)?;
-        let modern_end = heredoc::collect(&modern, &self.raw[self.at..]);
-        if modern == older {
-            let Some((docs, used)) = modern_end else {
-                return Err(unreadable("a heredoc is not ended".to_owned()));
-            };
-            self.at += used;
-            return Ok(docs);
-        }
-        let older_end = heredoc::collect(&older, &self.raw[self.at..]);
-        match (modern_end, older_end) {
-            (Some((docs, used)), older_end) => {
-                let next = older_end.map(|(_, used)| &self.raw[self.at + used..]);
-                if next.is_some_and(flags::starts_an_instruction) {
-                    self.doubts.push(format!(
-                        "a heredoc with a space behind `<<` on line {line}: BuildKit's versions read it differently"
-                    ));
+        let ends = self.ends.get_or_init(|| Ends::new(&self.raw));
+        let modern_ends = ends.of(&modern, self.at);
+        let (docs, ends) = if modern == older {
+            (modern, modern_ends)
+        } else {
+            let older_ends = ends.of(&older, self.at);
+            match (modern_ends, older_ends) {
+                (Some(ends), older_ends) => {
+                    let next = older_ends.map(|ends| &self.raw[behind(&ends, self.at)..]);
+                    if next.is_some_and(flags::starts_an_instruction) {
+                        self.doubts.push(format!(
+                            "a heredoc with a space behind `<<` on line {line}: BuildKit's versions read it differently"
+                        ));
+                    }
+                    (modern, Some(ends))
                 }
-                self.at += used;
-                Ok(docs)
+                (None, ends) => (older, ends),
             }
-            (None, Some((docs, used))) => {
-                self.at += used;
-                Ok(docs)
-            }
-            (None, None) => Err(unreadable("a heredoc is not ended".to_owned())),
-        }
+        };
+        let ends = ends.ok_or_else(|| unreadable("a heredoc is not ended".to_owned()))?;
+        let docs = heredoc::filled(docs, &self.raw, self.at, &ends);
+        self.at = behind(&ends, self.at);
+        Ok(docs)
     }
+}
+
+/// The first line behind heredocs that begin at line `from`.
+fn behind(ends: &[usize], from: usize) -> usize {
+    ends.last().map_or(from, |end| end + 1)
 }
 
 const KEYS: [&str; 3] = ["syntax", "escape", "check"];

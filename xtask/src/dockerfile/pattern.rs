@@ -20,6 +20,20 @@ pub(super) enum Greed {
 /// More steps than this and the answer is `None`: no honest Dockerfile comes near it.
 const MOST_STEPS: usize = 1 << 20;
 
+/// At most what trimming costs, in the units of a budget: a step is less than a byte is.
+pub(super) fn cost_of_trimming(value: &str, pattern: &str) -> usize {
+    let steps = (pattern.len() + 1).saturating_mul(value.len() + 1);
+    steps.min(MOST_STEPS) / 8
+}
+
+/// At most what replacing costs.
+pub(super) fn cost_of_replacing(value: &str, pattern: &str) -> usize {
+    let steps = (pattern.len() + 1)
+        .saturating_mul(value.len() + 1)
+        .saturating_mul(value.len() / 2 + 1);
+    steps.min(MOST_STEPS) / 8
+}
+
 fn tokens(pattern: &str) -> Option<Vec<Token>> {
     let mut out = Vec::new();
     let mut chars = pattern.chars().peekable();

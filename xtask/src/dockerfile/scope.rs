@@ -10,13 +10,16 @@ use std::rc::Rc;
 use super::platform::{self, Platform};
 use super::words::{self, Lookup, Trouble, Value};
 
+/// More than any honest Dockerfile needs, in bytes.
+const ALL: usize = 64 << 20;
+
 /// Limits the work that values growing from one another can cause.
 #[derive(Debug)]
 pub(super) struct Budget(Cell<usize>);
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self(Cell::new(64 << 20))
+        Self(Cell::new(ALL))
     }
 
     /// Takes `cost`; `false` once there is no more.
@@ -24,6 +27,12 @@ impl Budget {
         let left = self.0.get().checked_sub(cost);
         self.0.set(left.unwrap_or(0));
         left.is_some()
+    }
+
+    /// Takes `cost` only while half of all would be left, for what can be done without.
+    pub(super) fn spare(&self, cost: usize) -> bool {
+        let left = self.0.get().checked_sub(cost);
+        left.is_some_and(|left| left >= ALL / 2) && self.spend(cost)
     }
 }
 
@@ -98,13 +107,27 @@ pub(super) fn expand_noting(
     budget: &Budget,
     used: &mut BTreeSet<String>,
 ) -> Result<String, Trouble> {
-    let expanded = words::expand(text, escape, scope, used)?;
+    let expanded = words::expand(text, escape, &Limited { scope, budget }, used)?;
     if budget.spend(text.len() + expanded.len()) {
         Ok(expanded)
     } else {
-        Err(Trouble::Refused(
-            "its variables grow without end".to_owned(),
-        ))
+        Err(Trouble::Refused(words::ENDLESS.to_owned()))
+    }
+}
+
+/// A scope whose values are looked at within a budget.
+struct Limited<'a> {
+    scope: &'a Scope,
+    budget: &'a Budget,
+}
+
+impl Lookup for Limited<'_> {
+    fn value(&self, name: &str) -> Value {
+        self.scope.value(name)
+    }
+
+    fn spend(&self, cost: usize) -> bool {
+        self.budget.spend(cost)
     }
 }
 
@@ -250,6 +273,10 @@ impl StageScope {
 
     /// On an earlier stage of the same file, whose ARGs live on but yield to its ENVs.
     pub(super) fn on_stage(parent: &Self, budget: &Budget) -> Self {
+        // Every stage of a file may stand on one with many variables.
+        if !budget.spend(parent.all.variables.len() * 16) {
+            return Self::on_unknown_image();
+        }
         let mut scope = parent.clone();
         // The image's own environment is laid over again, so what an ARG had set gives way
         // to it, also where nobody knows whether the image has that name.

@@ -13,6 +13,9 @@ use super::stages::{self, Base};
 use super::walk::{Done, Place, Walk};
 use super::words::Trouble;
 
+/// More than any checksum has.
+const LONGEST_CHECKSUM: usize = 256;
+
 /// A context that paths are read from.
 pub(super) enum Origin {
     Main,
@@ -45,7 +48,10 @@ impl Walk<'_> {
     pub(super) fn add(&mut self, add: &Copy, place: &Place<'_>, done: &Done) {
         let checksum = add.checksum.as_deref().map(|sum| self.expand(sum, done));
         let checksum_known = !matches!(checksum, Some(Err(_)));
-        let checksum = checksum.and_then(Result::ok);
+        // Each source gets one, so it must not be long; the text counts anyway.
+        let checksum = checksum
+            .and_then(Result::ok)
+            .filter(|sum| sum.len() <= LONGEST_CHECKSUM);
         let mut local = Vec::new();
         for source in &add.sources {
             let expanded = self.expand(source, done);
@@ -88,6 +94,13 @@ impl Walk<'_> {
         place: &Place<'_>,
         done: &Done,
     ) {
+        // With `--parents` they are relative to another folder than the path.
+        let exclude = if copy.parents {
+            Vec::new()
+        } else {
+            sources::excludes(&copy.exclude)
+        };
+        let length: usize = exclude.iter().map(|pattern| pattern.len() + 64).sum();
         for source in from {
             if place.windows {
                 self.whole(
@@ -106,11 +119,11 @@ impl Walk<'_> {
                     } else {
                         sources::path(&source)
                     };
-                    // With `--parents` they are relative to another folder than the path.
-                    let exclude = if copy.parents {
-                        Vec::new()
+                    // Many patterns for many sources are left off: they would only narrow.
+                    let exclude = if self.outer.budget.spare(length) {
+                        exclude.clone()
                     } else {
-                        sources::excludes(&copy.exclude)
+                        Vec::new()
                     };
                     self.need(
                         origin,
@@ -242,8 +255,8 @@ impl Walk<'_> {
     }
 
     pub(super) fn base_use(&mut self, new: BaseUse) {
-        let same = |old: &BaseUse| old.reference == new.reference && old.platform == new.platform;
-        if !self.reading.bases.iter().any(same) {
+        let known = (new.reference.clone(), new.platform.clone());
+        if self.seen.bases.insert(known) {
             self.reading.bases.push(new);
         }
     }
@@ -264,9 +277,7 @@ impl Walk<'_> {
                 because: because.clone(),
             };
         }
-        if !self.reading.undecided.contains(&because) {
-            self.reading.undecided.push(because);
-        }
+        self.undecided(because);
     }
 
     fn need(&mut self, origin: &Origin, new: Need) {

@@ -4,7 +4,7 @@
 
 use super::lexer::Lexer;
 use super::pattern::{self, Greed};
-use super::words::{Trouble, Value};
+use super::words::{ENDLESS, Trouble, Value};
 
 impl Lexer<'_, '_> {
     pub(super) fn dollar(&mut self) -> Result<(String, Option<String>), Trouble> {
@@ -14,7 +14,7 @@ impl Lexer<'_, '_> {
             if name.is_empty() {
                 return Ok(("$".to_owned(), None));
             }
-            return Ok(match self.look_up(&name) {
+            return Ok(match self.look_up(&name)? {
                 Value::Known(text) => (text.to_string(), None),
                 Value::Unset if self.rules.heredocs.is_some() => (format!("${name}"), None),
                 Value::Blank | Value::Unset => (String::new(), None),
@@ -28,7 +28,7 @@ impl Lexer<'_, '_> {
         }
         let name = self.name();
         match self.chars.next() {
-            Some('}') => Ok(match self.look_up(&name) {
+            Some('}') => Ok(match self.look_up(&name)? {
                 Value::Known(text) => (text.to_string(), None),
                 Value::Unset if self.rules.heredocs.is_some() => (format!("${{{name}}}"), None),
                 Value::Blank | Value::Unset => (String::new(), None),
@@ -52,7 +52,7 @@ impl Lexer<'_, '_> {
         empty_is_unset: bool,
     ) -> Result<(String, Option<String>), Trouble> {
         let word = self.until(Some('}'), false)?;
-        let value = self.look_up(name);
+        let value = self.look_up(name)?;
         if value == Value::Unset && self.rules.heredocs.is_some() {
             let colon = if empty_is_unset { ":" } else { "" };
             return Ok((format!("${{{name}{colon}{modifier}{}}}", word.text), None));
@@ -77,7 +77,7 @@ impl Lexer<'_, '_> {
 
     fn trimmed(&mut self, name: &str, side: char) -> Result<(String, Option<String>), Trouble> {
         let word = self.until(Some('}'), true)?;
-        let value = match self.look_up(name) {
+        let value = match self.look_up(name)? {
             Value::Known(text) => text.to_string(),
             Value::Unset if self.rules.heredocs.is_some() => {
                 return Ok((format!("${{{name}{side}{}}}", word.text), None));
@@ -92,6 +92,7 @@ impl Lexer<'_, '_> {
             Some(rest) => (rest, Greed::Longest),
             None => (word.text.as_str(), Greed::Shortest),
         };
+        self.spend(pattern::cost_of_trimming(&value, pattern))?;
         let trimmed = match side {
             '#' => pattern::without_prefix(&value, pattern, greed),
             _ => pattern::without_suffix(&value, pattern, greed),
@@ -103,7 +104,7 @@ impl Lexer<'_, '_> {
         let all = self.chars.next_if_eq(&'/').is_some();
         let pattern = self.until(Some('/'), true)?;
         let with = self.until(Some('}'), true)?;
-        let value = match self.look_up(name) {
+        let value = match self.look_up(name)? {
             Value::Known(text) => text.to_string(),
             Value::Unset if self.rules.heredocs.is_some() => {
                 return Ok((format!("${{{name}/{}/{}}}", pattern.text, with.text), None));
@@ -114,15 +115,28 @@ impl Lexer<'_, '_> {
         if let Some(on) = pattern.hangs_on.or(with.hangs_on) {
             return Ok((String::new(), Some(on)));
         }
+        self.spend(pattern::cost_of_replacing(&value, &pattern.text))?;
         let replaced = pattern::replaced(&value, &pattern.text, &with.text, all);
         by_pattern(name, replaced)
     }
 
-    fn look_up(&mut self, name: &str) -> Value {
+    fn look_up(&mut self, name: &str) -> Result<Value, Trouble> {
         if self.rules.heredocs.is_none() {
             self.used.insert(name.to_owned());
         }
-        self.env.value(name)
+        let value = self.env.value(name);
+        if let Value::Known(text) = &value {
+            self.spend(text.len())?;
+        }
+        Ok(value)
+    }
+
+    /// A long value that is looked at often costs more than the text is long.
+    fn spend(&self, cost: usize) -> Result<(), Trouble> {
+        if self.env.spend(cost) {
+            return Ok(());
+        }
+        Err(Trouble::Refused(ENDLESS.to_owned()))
     }
 
     /// Letters, digits and `_`; digits alone when a digit comes first; or one special sign.

@@ -3,7 +3,7 @@
 //! Knows what each reachable instruction uses, with the variables that hold at that place.
 //! Is unaware of how text is read and of what a doubt does to the answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::fingerprint;
 use super::instructions::{self, Instruction};
@@ -34,6 +34,16 @@ pub(super) struct Walk<'a> {
     used: BTreeSet<String>,
     pub(super) reading: Reading,
     pub(super) doubts: Vec<String>,
+    pub(super) seen: Seen,
+}
+
+/// What the reading lists already. A list is as long as the file at worst, and must not be
+/// searched for each of its entries.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) bases: HashSet<(String, Option<String>)>,
+    images: HashSet<String>,
+    clauses: HashSet<String>,
 }
 
 /// Where an instruction stands, and the variables there.
@@ -72,6 +82,7 @@ impl<'a> Walk<'a> {
             used: BTreeSet::new(),
             reading,
             doubts: Vec::new(),
+            seen: Seen::default(),
         }
     }
 
@@ -160,9 +171,11 @@ impl<'a> Walk<'a> {
         let (scope, onbuild) = match &stage.base {
             Base::Scratch => (StageScope::on_image([], budget), Vec::new()),
             Base::Stage(base) => {
-                if let Some(parent) = &self.done[*base] {
+                // It was gone through before, and is taken out while its triggers are copied.
+                if let Some(parent) = self.done[*base].take() {
                     let scope = StageScope::on_stage(&parent.scope, budget);
-                    let (onbuild, windows) = (parent.onbuild.clone(), parent.windows);
+                    let (onbuild, windows) = (self.triggers(&parent.onbuild), parent.windows);
+                    self.done[*base] = Some(parent);
                     return Done {
                         scope,
                         onbuild,
@@ -210,7 +223,7 @@ impl<'a> Walk<'a> {
             Err(trouble) => (None, stages::clause(trouble)),
         };
         let clause = format!("the platform of the FROM on line {line} is open: {why}");
-        self.reading.undecided.push(clause);
+        self.undecided(clause);
         self.reading.bases_complete = false;
         written
     }
@@ -230,20 +243,36 @@ impl<'a> Walk<'a> {
     fn image(&mut self, key: &str, name: &str) -> (StageScope, Vec<String>) {
         if let Some(facts) = self.images.get(key) {
             let env = facts.env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-            return (
-                StageScope::on_image(env, self.outer.budget),
-                facts.onbuild.clone(),
-            );
+            let scope = StageScope::on_image(env, self.outer.budget);
+            return (scope, self.triggers(&facts.onbuild));
         }
-        if !self
-            .reading
-            .onbuild_unknown
-            .iter()
-            .any(|known| known == name)
-        {
+        if self.seen.images.insert(name.to_owned()) {
             self.reading.onbuild_unknown.push(name.to_owned());
         }
         (StageScope::on_unknown_image(), Vec::new())
+    }
+
+    /// The triggers that run in a stage, as far as the budget goes: each of a file's stages may
+    /// stand on one with many.
+    fn triggers(&mut self, of_base: &[String]) -> Vec<String> {
+        let budget = self.outer.budget;
+        let few: Vec<String> = of_base
+            .iter()
+            .take_while(|trigger| budget.spend(trigger.len() + 256))
+            .cloned()
+            .collect();
+        if few.len() < of_base.len() {
+            let doubt = "there are more ONBUILD triggers to run than can be followed";
+            self.doubts.push(doubt.to_owned());
+        }
+        few
+    }
+
+    /// Notes once why something widened.
+    pub(super) fn undecided(&mut self, clause: String) {
+        if self.seen.clauses.insert(clause.clone()) {
+            self.reading.undecided.push(clause);
+        }
     }
 
     /// An ONBUILD of the stage or image below, run in front of the stage's own instructions.

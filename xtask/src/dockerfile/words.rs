@@ -11,6 +11,9 @@ use std::rc::Rc;
 
 use super::lexer::{Lexer, Rules, TOO_DEEP};
 
+/// Why a text is refused whose values cost too much.
+pub(super) const ENDLESS: &str = "its variables grow without end";
+
 /// What is known of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
@@ -27,6 +30,11 @@ pub(super) enum Value {
 /// Where variables get their values.
 pub(super) trait Lookup {
     fn value(&self, name: &str) -> Value;
+
+    /// Takes `cost` of the work that may be done with values; `false` once there is no more.
+    fn spend(&self, _cost: usize) -> bool {
+        true
+    }
 }
 
 /// Why a text has no value.

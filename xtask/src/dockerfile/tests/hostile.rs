@@ -1,71 +1,155 @@
-//! Text that means harm.
-
-use std::time::{Duration, Instant};
+//! Text that means harm. Where work grew faster than the text, these would take minutes.
 
 use proptest::prelude::*;
 
-use super::support::ask;
+use super::support::{ask, paths};
+use crate::dockerfile::{ContextNeed, DockerfileError, Reading};
 
-/// Far more than any of these takes, also where the machine is busy.
-const LIMIT: Duration = Duration::from_secs(20);
+fn read(text: impl AsRef<[u8]>) -> Result<Reading, DockerfileError> {
+    ask().platform("linux/amd64").context("x").read(text)
+}
 
-fn quickly(text: impl AsRef<[u8]>) {
-    let begun = Instant::now();
-    let _ = ask().platform("linux/amd64").context("x").read(text);
-    assert!(begun.elapsed() < LIMIT);
+fn of(text: impl AsRef<[u8]>) -> Reading {
+    read(text).unwrap()
 }
 
 fn repeated(times: usize, line: impl Fn(usize) -> String) -> String {
     (0..times).fold(String::new(), |text, n| text + &line(n))
 }
 
+fn needs(reading: &Reading) -> usize {
+    match &reading.context {
+        ContextNeed::Paths(needs) => needs.len(),
+        _ => 0,
+    }
+}
+
+fn is_whole(reading: &Reading) -> bool {
+    matches!(reading.context, ContextNeed::Whole { .. })
+}
+
 #[test]
 fn a_line_of_a_megabyte_is_read() {
-    quickly(format!("FROM a\nRUN {}\n", "x ".repeat(1 << 19)));
-    quickly(format!("FROM a\nCOPY {} /\n", "x ".repeat(1 << 19)));
-    quickly(format!("FROM a\nCOPY {} /\n", "../".repeat(1 << 18)));
-    quickly(format!("FROM a\nRUN cat {}\n", "<<E ".repeat(1 << 16)));
-    quickly(format!("FROM a\nRUN {}", "\\\n".repeat(1 << 18)));
-    quickly("[".repeat(1 << 20));
-    quickly(format!("FROM a\nCOPY {}\n", "[".repeat(1 << 20)));
+    let run = of(format!("FROM a\nRUN {}\n", "x ".repeat(1 << 19)));
+    assert_eq!(run.context, ContextNeed::Nothing);
+    let copy = of(format!("FROM a\nCOPY {} /\n", "x ".repeat(1 << 19)));
+    assert_eq!(paths(&copy.context), ["x"]);
+    let up = of(format!("FROM a\nCOPY {} /\n", "../".repeat(1 << 18)));
+    assert_eq!(paths(&up.context), [""]);
+    let heredocs = of(format!("FROM a\nRUN cat {}\n", "<<E ".repeat(1 << 16)));
+    assert!(is_whole(&heredocs), "they are never ended");
+    let continued = of(format!("FROM a\nRUN {}", "\\\n".repeat(1 << 18)));
+    assert_eq!(continued.bases.len(), 1);
+    let brackets = of(format!("FROM a\nCOPY {}\n", "[".repeat(1 << 20)));
+    assert!(is_whole(&brackets), "a COPY without a destination");
+    assert!(is_whole(&of("[".repeat(1 << 20))));
+    let variables = of(format!("FROM a\nCOPY {} /\n", "$A".repeat(1 << 19)));
+    assert!(is_whole(&variables));
 }
 
 #[test]
 fn a_hundred_thousand_lines_are_read() {
-    quickly(format!("FROM a\n{}", "ENV A=$A$A\n".repeat(100_000)));
-    quickly(format!(
-        "FROM scratch\nENV A=ab\n{}",
-        "ENV A=$A$A\n".repeat(100_000)
-    ));
-    quickly(format!("FROM scratch\n{}", "COPY a b\n".repeat(100_000)));
-    quickly("FROM a\n".repeat(100_000));
+    let text = format!("FROM a\n{}", "ENV A=$A$A\n".repeat(100_000));
+    assert_eq!(of(text).context, ContextNeed::Nothing);
+    let text = format!("FROM scratch\n{}", "COPY a b\n".repeat(100_000));
+    assert_eq!(needs(&of(text)), 1);
+    assert_eq!(of("FROM a\n".repeat(100_000)).target, 99_999);
     let many = repeated(50_000, |n| format!("FROM s{n} AS s{}\nENV V{n}=x\n", n + 1));
-    quickly(format!("FROM a AS s0\n{many}"));
-    let named = repeated(50_000, |n| format!("COPY f{n} /\n"));
-    quickly(format!("FROM a\n{named}"));
-    let vars = repeated(30_000, |n| {
+    assert_eq!(of(format!("FROM a AS s0\n{many}")).bases.len(), 1);
+    let named = repeated(100_000, |n| format!("COPY f{n} /\n"));
+    assert_eq!(needs(&of(format!("FROM a\n{named}"))), 100_000);
+    let variables = repeated(30_000, |n| {
         format!("ENV V{n}=$V{}{}\n", n / 2, "x".repeat(20))
     });
-    quickly(format!("FROM scratch\n{vars}"));
+    let reading = of(format!("FROM scratch\n{variables}"));
+    assert_eq!(reading.context, ContextNeed::Nothing);
     let mentions = repeated(50_000, |n| {
         format!("FROM a AS n{n}\nCOPY --from=n{} /x /\n", n / 2)
     });
-    quickly(mentions);
+    assert_eq!(of(mentions).target, 49_999);
+}
+
+#[test]
+fn a_hundred_thousand_images_and_doubts_are_noted_once_each() {
+    let images = repeated(100_000, |n| format!("COPY --from=some/image:{n} / /\n"));
+    let reading = of(format!("FROM scratch\n{images}{images}"));
+    assert_eq!(reading.bases.len(), 100_000);
+    let stages = repeated(50_000, |n| format!("FROM some/image:{n} AS s{n}\n"));
+    let uses = repeated(50_000, |n| format!("COPY --from=s{n} / /\n"));
+    let reading = of(format!("{stages}FROM scratch\n{uses}"));
+    assert_eq!(reading.onbuild_unknown.len(), 50_000);
+    let open = "COPY $OPEN /\n".repeat(100_000);
+    assert_eq!(of(format!("FROM a\n{open}")).undecided.len(), 100_000);
+    let unreadable = "COPY nothing\n".repeat(100_000);
+    assert_eq!(of(format!("FROM a\n{unreadable}")).undecided.len(), 100_000);
+}
+
+#[test]
+fn a_hundred_thousand_heredocs_that_never_end_are_not_searched_for_one_by_one() {
+    let apart = repeated(100_000, |n| format!("RUN cat << E{n}\n"));
+    assert_eq!(of(format!("FROM a\n{apart}")).bases.len(), 1);
+    let ended = repeated(100_000, |n| format!("RUN cat <<E{n}\nx\nE{n}\n"));
+    assert_eq!(of(format!("FROM a\n{ended}")).counted.len(), 100_004);
+}
+
+#[test]
+fn stages_that_stand_on_one_with_many_variables_or_triggers_do_not_multiply_them() {
+    let children = |base: &str| {
+        let stages = repeated(50_000, |n| format!("FROM {base} AS s{n}\n"));
+        let uses = repeated(50_000, |n| format!("COPY --from=s{n} / /\n"));
+        format!("{stages}FROM scratch\n{uses}")
+    };
+    let variables = repeated(50_000, |n| format!("ENV V{n}=x\n"));
+    let reading = of(format!(
+        "FROM scratch AS b\nARG V0=y\n{variables}{}",
+        children("b")
+    ));
+    assert_eq!(reading.context, ContextNeed::Nothing);
+    let triggers = repeated(50_000, |n| format!("ONBUILD COPY f{n} /\n"));
+    let reading = of(format!("FROM scratch AS b\n{triggers}{}", children("b")));
+    assert!(is_whole(&reading), "some triggers were not looked at");
+}
+
+#[test]
+fn many_sources_with_many_excludes_or_a_long_checksum_do_not_multiply_them() {
+    let excludes = repeated(40_000, |n| format!("--exclude=e{n} "));
+    let sources = repeated(100_000, |n| format!("f{n} "));
+    let reading = of(format!("FROM a\nCOPY {excludes}{sources}/\n"));
+    assert_eq!(needs(&reading), 100_000);
+    let urls = repeated(50_000, |n| format!("https://h/{n} "));
+    let sum = "0".repeat(1 << 19);
+    let reading = of(format!("FROM a\nADD --checksum=sha256:{sum} {urls}/\n"));
+    assert_eq!(reading.remotes.len(), 50_000);
+}
+
+#[test]
+fn a_long_value_that_is_trimmed_or_replaced_often_ends() {
+    let long = "ab".repeat(30_000);
+    for form in ["${A#*b}", "${A%%a*}", "${A//a*b/c}", "${A/b/c}", "${A:+x}"] {
+        let uses = format!("ARG B={form}\n").repeat(100_000);
+        let reading = of(format!("FROM scratch\nENV A={long}\n{uses}COPY x$B /\n"));
+        assert!(is_whole(&reading), "{form}");
+    }
+    let short = "ENV B=${A//a/b}\n".repeat(10_000);
+    let reading = of(format!("FROM scratch\nENV A=a-a\n{short}COPY $B /\n"));
+    assert_eq!(paths(&reading.context), ["b-b"]);
 }
 
 #[test]
 fn deep_nesting_ends() {
-    quickly(format!(
-        "FROM a\nCOPY {}{} /\n",
-        "${A:-".repeat(100_000),
-        "}".repeat(100_000)
-    ));
-    quickly(format!("FROM a\nRUN {}<<E\n", "${A:-".repeat(100_000)));
-    quickly(format!(
-        "FROM scratch\nENV A={}\nCOPY ${{A//{}/}} /\n",
-        "a".repeat(5_000),
-        "a*".repeat(2_000)
-    ));
+    let (open, close) = ("${A:-".repeat(100_000), "}".repeat(100_000));
+    assert!(is_whole(&of(format!("FROM a\nCOPY {open}{close} /\n"))));
+    assert!(is_whole(&of(format!("FROM a\nRUN {open}<<E\n"))));
+    let quoted = "\"${A:-".repeat(100_000);
+    assert!(is_whole(&of(format!("FROM a\nCOPY {quoted} /\n"))));
+    let stars = "a*".repeat(2_000);
+    let long = "a".repeat(5_000);
+    let text = format!("FROM scratch\nENV A={long}\nCOPY ${{A//{stars}/}} /\n");
+    assert!(is_whole(&of(text)));
+    let arrays = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    assert!(is_whole(&of(format!("FROM a\nCOPY {arrays}\n"))));
+    let objects = "{\"syntax\":".repeat(100_000);
+    assert!(is_whole(&of(objects)));
 }
 
 fn line() -> impl Strategy<Value = String> {
