@@ -13,6 +13,8 @@
 mod book;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_damage;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};

@@ -75,12 +75,24 @@ impl Book {
         if bytes.len() != TABLES_FROM + folders * FOLDER + files * FILE + names {
             return Err(Damage::Torn);
         }
-        Ok(Self {
+        let book = Self {
             bytes,
             folders,
             files,
             clock,
-        })
+        };
+        // A checksum proves no sense: a folder that claims files of others, or four billion, would
+        // be gone through all the same.
+        let mut next = 0;
+        for at in 0..folders {
+            let folder = book.nth(at).filter(|folder| folder.first == next);
+            next += folder.ok_or(Damage::Torn)?.count;
+        }
+        if next == files {
+            Ok(book)
+        } else {
+            Err(Damage::Torn)
+        }
     }
 
     /// `None` when it has grown beyond what its numbers can tell.

@@ -13,13 +13,13 @@ use super::*;
 use crate::dockerfile::ContextNeed;
 
 /// A context and a state folder beside it.
-struct World {
-    tree: TestTree,
+pub(super) struct World {
+    pub(super) tree: TestTree,
 }
 
 impl World {
     /// The files' last changes lie behind any tick when this returns.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let tree = TestTree::new()
             .file("in/a", "aaaa")
             .file("in/d/b", "bbbb")
@@ -37,17 +37,17 @@ impl World {
         }
     }
 
-    fn file(&self) -> Utf8PathBuf {
+    pub(super) fn file(&self) -> Utf8PathBuf {
         self.tree.root().join("state/stats")
     }
 
-    fn load(&self) -> StatCache {
+    pub(super) fn load(&self) -> StatCache {
         let (cache, warning) = StatCache::load(&self.file());
         assert_eq!(warning, None);
         cache
     }
 
-    fn read(&self, cache: &StatCache, need: &ContextNeed) -> Inputs {
+    pub(super) fn read(&self, cache: &StatCache, need: &ContextNeed) -> Inputs {
         collect(
             &one(&self.tree.root().join("in")),
             &Ignore::default(),
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// A whole run.
-    fn run(&self) -> Inputs {
+    pub(super) fn run(&self) -> Inputs {
         let cache = self.load();
         let inputs = self.read(&cache, &whole());
         cache.save().unwrap();
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// How many files the saved cache knows.
-    fn known(&self) -> usize {
+    pub(super) fn known(&self) -> usize {
         let Ok(bytes) = fs::read(self.file()) else {
             return 0;
         };
@@ -78,7 +78,7 @@ impl World {
     }
 
     /// Makes the saved cache lie about a file, so that a hit shows.
-    fn falsify(&self, name: &str) {
+    pub(super) fn falsify(&self, name: &str) {
         let book = Book::read(fs::read(self.file()).unwrap()).unwrap();
         let folders = book.folders().map(|(path, folder)| {
             let mut files: Vec<Entry> = folder.files().collect();
