@@ -140,12 +140,15 @@ impl Reader {
         }
         for log in status.logs {
             let partial = self.partial.entry(log.vertex).or_default();
-            partial.extend_from_slice(&base64(&log.data));
-            let mut lines = partial.split(|byte| *byte == b'\n');
-            let mut rest = lines.next_back().unwrap_or_default().to_vec();
-            said.extend(lines.map(|line| Said::Output(line.to_vec())));
-            rest.truncate(LONGEST_LINE);
-            *partial = rest;
+            // Only what is new is looked at: a line may come byte by byte.
+            let data = base64(&log.data);
+            let mut lines = data.split(|byte| *byte == b'\n');
+            let rest = lines.next_back().unwrap_or_default();
+            for line in lines {
+                append(partial, line);
+                said.push(Said::Output(std::mem::take(partial)));
+            }
+            append(partial, rest);
         }
         for vertex in status.vertexes {
             let Some(seen) = self.seen.get_mut(&vertex.digest) else {
@@ -172,12 +175,21 @@ impl Reader {
     }
 }
 
+/// Adds to a line as much as it may still grow by.
+fn append(line: &mut Vec<u8>, more: &[u8]) {
+    let room = LONGEST_LINE.saturating_sub(line.len());
+    line.extend_from_slice(&more[..more.len().min(room)]);
+}
+
 /// Go prints bytes as standard base64; what is not that is no output.
 fn base64(text: &str) -> Vec<u8> {
     base64::engine::general_purpose::STANDARD
         .decode(text)
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests_hostile;
 
 #[cfg(test)]
 mod tests {
