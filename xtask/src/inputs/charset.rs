@@ -2,48 +2,54 @@
 //!
 //! Knows their names, `\d` and `[:alpha:]`. Is unaware of how an expression is read.
 
+use std::sync::Arc;
+
 /// Characters that one step may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     /// Whether it is all characters but those of the ranges.
     pub negated: bool,
-    /// First and last characters.
-    pub ranges: Vec<(char, char)>,
+    /// First and last characters, sorted and apart. A step that is repeated a thousand times
+    /// shares them.
+    pub ranges: Arc<[(char, char)]>,
 }
 
 impl Set {
+    pub fn new(negated: bool, mut ranges: Vec<(char, char)>) -> Self {
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, before| {
+            let overlaps = next.0 <= before.1;
+            if overlaps {
+                before.1 = before.1.max(next.1);
+            }
+            overlaps
+        });
+        let ranges = ranges.into();
+        Self { negated, ranges }
+    }
+
     pub fn has(&self, c: char) -> bool {
-        self.ranges
-            .iter()
-            .any(|(low, high)| (*low..=*high).contains(&c))
-            != self.negated
+        let behind = self.ranges.partition_point(|(low, _)| *low <= c);
+        let within = behind > 0 && c <= self.ranges[behind - 1].1;
+        within != self.negated
     }
 
     /// Any character.
     pub fn all() -> Self {
-        Self {
-            negated: true,
-            ranges: Vec::new(),
-        }
+        Self::new(true, Vec::new())
     }
 
     pub fn of(c: char) -> Self {
-        Self {
-            negated: false,
-            ranges: vec![(c, c)],
-        }
+        Self::new(false, vec![(c, c)])
     }
 
     pub fn not(c: char) -> Self {
-        Self {
-            negated: true,
-            ranges: vec![(c, c)],
-        }
+        Self::new(true, vec![(c, c)])
     }
 
     /// The only character of the set.
     pub fn single(&self) -> Option<char> {
-        match self.ranges.as_slice() {
+        match &*self.ranges {
             [(low, high)] if low == high && !self.negated => Some(*low),
             _ => None,
         }
@@ -51,11 +57,9 @@ impl Set {
 
     /// The ranges of all other characters.
     pub fn complemented(&self) -> Vec<(char, char)> {
-        let mut sorted = self.ranges.clone();
-        sorted.sort_unstable();
         let mut gaps = Vec::new();
         let mut from = Some('\0');
-        for (low, high) in sorted {
+        for &(low, high) in &*self.ranges {
             let Some(start) = from else { break };
             gaps.extend((start..low).next_back().map(|end| (start, end)));
             from = (start.max(high)..=char::MAX).nth(usize::from(start <= high));
@@ -88,14 +92,11 @@ pub fn named(name: &[char]) -> Option<Vec<(char, char)>> {
         "xdigit" => &[('0', '9'), ('A', 'F'), ('a', 'f')],
         _ => return None,
     };
-    let set = Set {
-        negated: false,
-        ranges: ranges.to_vec(),
-    };
+    let set = Set::new(false, ranges.to_vec());
     Some(if plain.is_some() {
         set.complemented()
     } else {
-        set.ranges
+        ranges.to_vec()
     })
 }
 
@@ -107,8 +108,5 @@ pub fn perl(c: char) -> Option<Set> {
         's' => &[('\t', '\n'), ('\x0c', '\r'), (' ', ' ')],
         _ => return None,
     };
-    Some(Set {
-        negated: c.is_ascii_uppercase(),
-        ranges: ranges.to_vec(),
-    })
+    Some(Set::new(c.is_ascii_uppercase(), ranges.to_vec()))
 }

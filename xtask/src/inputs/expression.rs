@@ -4,6 +4,8 @@
 //! pattern smuggles in with a backslash or inside brackets. Is unaware of ignore patterns; how
 //! an expression is run stands in `machine`.
 
+use std::cell::OnceCell;
+
 use super::charset::{self, Set};
 
 /// One step; the next one follows it.
@@ -35,6 +37,7 @@ pub fn parse(expression: &[char]) -> Option<Vec<Vec<Step>>> {
     let mut reader = Reader {
         text: expression,
         at: 0,
+        last_name_end: OnceCell::new(),
     };
     let mut alternatives = Vec::new();
     let mut steps = Vec::new();
@@ -99,6 +102,8 @@ fn repeat(steps: &mut Vec<Step>, from: usize, low: usize, high: Option<usize>) -
 struct Reader<'a> {
     text: &'a [char],
     at: usize,
+    /// Where the last `:]` stands, so that it is not looked for again and again in vain.
+    last_name_end: OnceCell<Option<usize>>,
 }
 
 impl<'a> Reader<'a> {
@@ -174,7 +179,13 @@ impl<'a> Reader<'a> {
 
     /// `2}`, `2,}` or `2,3}` after a `{`; anything else leaves the brace a plain character.
     fn count(&mut self) -> Option<(usize, Option<usize>)> {
-        let end = self.text[self.at..].iter().position(|c| *c == '}')?;
+        // Nothing else may stand before the brace that ends it.
+        let inside = |c: &char| c.is_ascii_digit() || *c == ',';
+        let length = self.text[self.at..].iter().take_while(|c| inside(c));
+        let end = length.count();
+        if self.text.get(self.at + end) != Some(&'}') {
+            return None;
+        }
         let inside: String = self.text[self.at..self.at + end].iter().collect();
         let number = |text: &str| {
             let plain = text.chars().all(|c| c.is_ascii_digit());
@@ -222,7 +233,7 @@ impl<'a> Reader<'a> {
                     if set.negated {
                         ranges.extend(set.complemented());
                     } else {
-                        ranges.extend(set.ranges);
+                        ranges.extend_from_slice(&set.ranges);
                     }
                     continue;
                 }
@@ -240,7 +251,7 @@ impl<'a> Reader<'a> {
             ranges.push((low, high));
         }
         self.at += 1;
-        Some(Set { negated, ranges })
+        Some(Set::new(negated, ranges))
     }
 
     fn class_char(&mut self) -> Option<char> {
@@ -254,6 +265,10 @@ impl<'a> Reader<'a> {
     /// of the text.
     fn named_end(&self) -> Option<usize> {
         let from = self.at + 2;
+        let last = *self
+            .last_name_end
+            .get_or_init(|| self.text.windows(2).rposition(|pair| pair == [':', ']']));
+        last.filter(|last| *last >= from)?;
         let found = self.text[from..]
             .windows(2)
             .position(|pair| pair == [':', ']']);

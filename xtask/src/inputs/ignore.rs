@@ -10,6 +10,9 @@ use super::pattern::Matcher;
 /// Go's scanner gives up on a longer line.
 const LONGEST_LINE: usize = 64 * 1024 - 1;
 
+/// How many steps more than characters all patterns of a file may have: a `{1000}` has a thousand.
+const MOST_REPEATED: usize = 1 << 20;
+
 /// The patterns of one ignore file. The default excludes nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {
@@ -43,10 +46,7 @@ impl std::fmt::Display for IgnoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let pattern = String::from_utf8_lossy(&self.pattern);
         let (pattern, why) = (pattern.escape_debug(), self.why);
-        write!(
-            f,
-            "the pattern `{pattern}` {why}, and Docker refuses it too: mend or remove it"
-        )
+        write!(f, "the pattern `{pattern}` {why}: mend or remove it")
     }
 }
 
@@ -71,8 +71,19 @@ impl Ignore {
     /// Takes patterns that stood in no file, like those of `COPY --exclude`.
     pub fn of_patterns<P: AsRef<[u8]>>(patterns: &[P]) -> Result<Self, IgnoreError> {
         let mut read = Vec::with_capacity(patterns.len());
+        let mut repeated = 0;
         for pattern in patterns {
-            read.extend(Pattern::parse(pattern.as_ref())?);
+            let Some(pattern) = Pattern::parse(pattern.as_ref())? else {
+                continue;
+            };
+            repeated += pattern.matcher.steps().saturating_sub(pattern.text.len());
+            if repeated > MOST_REPEATED {
+                return Err(IgnoreError {
+                    pattern: pattern.text,
+                    why: "repeats, with those before it, more than can be followed",
+                });
+            }
+            read.push(pattern);
         }
         let exceptions = read.iter().filter(|pattern| pattern.exception);
         let head = |pattern: &Pattern| match &pattern.matcher {
@@ -140,7 +151,7 @@ impl Ignore {
                 continue;
             }
             if matches!(pattern.matcher, Matcher::Broken) {
-                let why = "has a bracket or an escape that Go's regular expressions do not know";
+                let why = "has a bracket or an escape that Go's regular expressions do not know, and Docker refuses it too";
                 return Err(IgnoreError {
                     pattern: pattern.text.clone(),
                     why,
@@ -181,7 +192,7 @@ fn read_lines(text: &[u8]) -> Result<Vec<Vec<u8>>, IgnoreError> {
         if line.len() > LONGEST_LINE {
             return Err(IgnoreError {
                 pattern: line[..40].to_vec(),
-                why: "is too long",
+                why: "is too long, and Docker refuses it too",
             });
         }
         if number == 0 {
@@ -224,7 +235,7 @@ impl Pattern {
         if text.is_empty() {
             return Err(IgnoreError {
                 pattern: b"!".to_vec(),
-                why: "excepts nothing",
+                why: "excepts nothing, and Docker refuses it too",
             });
         }
         match Matcher::parse(text) {
@@ -235,7 +246,7 @@ impl Pattern {
             })),
             None => Err(IgnoreError {
                 pattern: cleaned,
-                why: "has a syntax error",
+                why: "has a syntax error, and Docker refuses it too",
             }),
         }
     }

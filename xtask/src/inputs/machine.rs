@@ -62,6 +62,11 @@ impl Machine {
         &self.head
     }
 
+    /// How many steps there are.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
     pub fn matches(&self, path: &[u8]) -> bool {
         path.starts_with(&self.head)
             && path.ends_with(&self.tail)

@@ -23,6 +23,8 @@ mod tests_collect;
 #[cfg(test)]
 mod tests_ignore;
 #[cfg(test)]
+mod tests_ignore_hostile;
+#[cfg(test)]
 mod tests_materialise;
 #[cfg(test)]
 mod tests_select;

@@ -65,6 +65,15 @@ impl Matcher {
         }
     }
 
+    /// How many steps its expressions have.
+    pub fn steps(&self) -> usize {
+        match self {
+            Self::Machine(machine) => machine.len(),
+            Self::AnyOf(machines) => machines.iter().map(Machine::len).sum(),
+            Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Broken => 0,
+        }
+    }
+
     /// The bytes that every path begins with that this can match.
     pub fn head(&self) -> &[u8] {
         match self {
