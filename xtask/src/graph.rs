@@ -3,9 +3,9 @@
 //! Knows which stage uses whose image, the order that follows, and the closure of a
 //! wish over it. Is unaware of files, keys and the engine.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use petgraph::algo::{tarjan_scc, toposort};
+use petgraph::algo::{kosaraju_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::Dfs;
 use petgraph::{Direction, visit::Reversed};
@@ -89,7 +89,8 @@ fn node(id: StageId) -> NodeIndex {
 
 /// Names one cycle, from its first stage in the order of names back to itself.
 fn cycle(spec: &Spec, edges: &DiGraph<StageId, ()>) -> Fault {
-    let components = tarjan_scc(edges);
+    // The other algorithm recurses as deep as the cycle is long.
+    let components = kosaraju_scc(edges);
     let knot: BTreeSet<StageId> = components
         .iter()
         .filter(|component| component.len() > 1 || edges.contains_edge(component[0], component[0]))
@@ -102,6 +103,7 @@ fn cycle(spec: &Spec, edges: &DiGraph<StageId, ()>) -> Fault {
         .min()
         .unwrap_or_default();
     let mut path: Vec<StageId> = knot.first().copied().into_iter().collect();
+    let mut places: HashMap<StageId, usize> = path.iter().map(|id| (*id, 0)).collect();
     // Within a knot every stage stands on another of it, so the walk must meet itself.
     while let Some(last) = path.last() {
         let Some(next) = spec
@@ -112,7 +114,7 @@ fn cycle(spec: &Spec, edges: &DiGraph<StageId, ()>) -> Fault {
         else {
             break;
         };
-        if let Some(start) = path.iter().position(|id| *id == next) {
+        if let Some(start) = places.insert(next, path.len()) {
             path.drain(..start);
             path.push(next);
             break;

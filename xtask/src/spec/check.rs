@@ -3,6 +3,7 @@
 //! Knows every rule of the file and reports each breach with its place. Is unaware of
 //! everything outside the file.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -12,7 +13,7 @@ use toml::de::DeTable;
 
 use super::mistakes::{Mistake, Mistakes, Span};
 use super::raw::{RawRegistry, RawSource, RawStage, Text, Texts};
-use super::{Git, Source, SourceId, Spec, Stage, StageId, VERSION};
+use super::{Git, Source, SourceId, Spec, StageId, VERSION};
 use super::{names, profile, tables};
 use crate::fault::Result;
 
@@ -20,6 +21,9 @@ const TOP: &[&str] = &[
     "version", "vars", "defaults", "source", "stage", "profile", "registry",
 ];
 const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage"];
+
+/// How many bytes may stand in all stages together, once defaults and variables are filled in.
+const MOST_TEXT: usize = 64 << 20;
 
 /// Everything of one name space, by name, with the place of the name.
 type Named<T> = BTreeMap<String, (Span, T)>;
@@ -45,6 +49,8 @@ pub(super) struct Scope {
     pub(super) sources: HashMap<String, SourceId>,
     pub(super) stages: HashMap<String, StageId>,
     pub(super) vars: BTreeMap<String, String>,
+    /// How many bytes all values may still come to.
+    pub(super) room: Cell<usize>,
 }
 
 impl Reader<'_, '_> {
@@ -79,6 +85,7 @@ impl Reader<'_, '_> {
             });
         let defaults = self.defaults(&mut table, &mut chosen);
         let stages = self.layered::<RawStage>("stage", &mut table, &mut chosen, profile::lay);
+        let defaults = self.affordable(defaults, stages.len());
         if stages.is_empty() && self.mistakes.is_empty() {
             self.mistakes.push(
                 Mistake::of_file("the graph declares no stage")
@@ -96,6 +103,7 @@ impl Reader<'_, '_> {
                 .map(|(n, i)| (n, StageId(i)))
                 .collect(),
             vars,
+            room: Cell::new(MOST_TEXT),
         };
         spec.registry = self.registry(&mut table);
         spec.sources = sources
@@ -112,6 +120,17 @@ impl Reader<'_, '_> {
         self.claims(&spec.stages, &places);
         self.platforms(&spec.stages, &places);
         spec
+    }
+
+    /// The defaults, unless giving them to every stage would make gigabytes of a small file.
+    fn affordable(&mut self, defaults: RawStage, stages: usize) -> RawStage {
+        if profile::size(&defaults).saturating_mul(stages) <= MOST_TEXT {
+            return defaults;
+        }
+        let title = "`[defaults]` is too large for so many stages";
+        let help = "write what only some stages need into those stages";
+        self.mistakes.push(Mistake::of_file(title).help(help));
+        RawStage::default()
     }
 
     fn version(&mut self, table: &mut DeTable<'_>) {
@@ -242,8 +261,8 @@ impl Reader<'_, '_> {
                             ),
                             "unknown name",
                         );
-                        let known: Vec<&str> = all.keys().map(String::as_str).collect();
-                        self.mistakes.push(mistake.did_you_mean(&name, known));
+                        let known = || all.keys().map(String::as_str);
+                        self.mistakes.push_near(mistake, &name, known);
                     }
                     None => {
                         all.insert(name, (key.span(), read));
@@ -294,52 +313,6 @@ impl Reader<'_, '_> {
         Source { name, path, git }
     }
 
-    /// Two different builds must not fight for one tag: each would undo the other for ever.
-    fn claims(&mut self, stages: &[Stage], places: &[Span]) {
-        let mut owners: HashMap<String, usize> = HashMap::new();
-        for (at, stage) in stages.iter().enumerate() {
-            for reference in stage.references() {
-                let owner = *owners.entry(reference.clone()).or_insert(at);
-                if owner != at && !same_build(stage, &stages[owner]) {
-                    let title = format!(
-                        "stages `{}` and `{}` both put their image under `{reference}`",
-                        stages[owner].name, stage.name
-                    );
-                    let mistake = Mistake::at(places[at].clone(), title, "the second claim");
-                    self.mistakes
-                        .push(mistake.help("give one of them another `image` or other `tags`"));
-                }
-            }
-        }
-    }
-
-    /// BuildKit builds on a parent of another platform without a word, and runs its programs.
-    fn platforms(&mut self, stages: &[Stage], places: &[Span]) {
-        for (stage, place) in stages.iter().zip(places) {
-            for parent in stage
-                .upstream()
-                .into_iter()
-                .filter_map(|id| stages.get(id.index()))
-            {
-                let missing = stage
-                    .platforms
-                    .iter()
-                    .find(|platform| !parent.platforms.contains(platform));
-                if let Some(missing) = missing {
-                    let title = format!(
-                        "`{}` is built for {missing}, and `{}`, which it stands on, is not",
-                        stage.name, parent.name
-                    );
-                    let mistake = Mistake::at(place.clone(), title, "this stage");
-                    self.mistakes.push(
-                        mistake
-                            .help("give both the same `platforms`, or put them into `[defaults]`"),
-                    );
-                }
-            }
-        }
-    }
-
     pub(super) fn known<I: Copy>(
         &mut self,
         name: Text,
@@ -351,10 +324,13 @@ impl Reader<'_, '_> {
         }
         let title = format!("unknown {what} `{}`", name.get_ref().escape_debug());
         let label = format!("no `[{what}.…]` of that name");
-        let mut known: Vec<&str> = ids.keys().map(String::as_str).collect();
-        known.sort_unstable();
-        self.mistakes
-            .push(Mistake::at(name.span(), title, label).did_you_mean(name.get_ref(), known));
+        let mistake = Mistake::at(name.span(), title, label);
+        let known = || {
+            let mut known: Vec<&str> = ids.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            known
+        };
+        self.mistakes.push_near(mistake, name.get_ref(), known);
         None
     }
 
@@ -415,16 +391,4 @@ impl Reader<'_, '_> {
             }
         }
     }
-}
-
-/// Whether two stages would give the same image, so that they may share its name.
-fn same_build(a: &Stage, b: &Stage) -> bool {
-    let bare = |stage: &Stage| Stage {
-        name: String::new(),
-        tags: Vec::new(),
-        weight: 1,
-        services: Vec::new(),
-        ..stage.clone()
-    };
-    bare(a) == bare(b)
 }

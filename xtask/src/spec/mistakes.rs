@@ -12,6 +12,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::Fault;
 
+/// How many mistakes are shown. Nobody reads more, and each costs a look through the file.
+const MOST_SHOWN: usize = 100;
+/// A longer name is no slip of the hand.
+const LONGEST_NAME: usize = 200;
+
 /// A stretch of the graph file, in bytes.
 pub type Span = Range<usize>;
 
@@ -64,8 +69,12 @@ impl Mistake {
 
 /// The known name that is closest to `given`, if any is close enough to be a slip of the hand.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if given.len() > LONGEST_NAME {
+        return None;
+    }
     known
         .into_iter()
+        .filter(|name| name.len() <= LONGEST_NAME)
         .map(|name| (strsim::damerau_levenshtein(given, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len().max(given.len()) / 4)
         .min()
@@ -95,6 +104,21 @@ impl<'t> Mistakes<'t> {
         self.list.push(mistake);
     }
 
+    /// Remembers one more, with `did you mean …?` when one of `known` is close to `given`.
+    pub fn push_near<'a, K: IntoIterator<Item = &'a str>>(
+        &mut self,
+        mistake: Mistake,
+        given: &str,
+        known: impl FnOnce() -> K,
+    ) {
+        // With as many mistakes as names, this would go through all pairs.
+        if self.list.len() < MOST_SHOWN {
+            self.push(mistake.did_you_mean(given, known()));
+        } else {
+            self.push(mistake);
+        }
+    }
+
     /// Whether nothing was wrong.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -114,13 +138,29 @@ impl<'t> Mistakes<'t> {
             Renderer::plain()
         };
         let mut message = String::new();
-        for mistake in &self.list {
+        for mistake in self.list.iter().take(MOST_SHOWN) {
             let _ = writeln!(message, "{}\n", self.render(mistake, &renderer));
         }
         let count = self.list.len();
         let plural = if count == 1 { "mistake" } else { "mistakes" };
         let _ = write!(message, "{count} {plural} in {}", self.file);
+        if count > MOST_SHOWN {
+            let _ = write!(message, ", of which the first {MOST_SHOWN} are shown");
+        }
         Err(Fault::usage(message))
+    }
+
+    /// The whole lines in which a span lies, and the number of the first. Whoever underlines it
+    /// would look through all that he is given.
+    fn lines(&self, span: &Span) -> (Span, usize) {
+        let bytes = self.text.as_bytes();
+        let is_end = |byte: &u8| *byte == b'\n';
+        let start = bytes[..span.start].iter().rposition(is_end);
+        let start = start.map_or(0, |at| at + 1);
+        let end = bytes[span.end..].iter().position(is_end);
+        let end = end.map_or(bytes.len(), |at| span.end + at);
+        let before = bytes[..start].iter().filter(|byte| is_end(byte)).count();
+        (start..end, before + 1)
     }
 
     fn render(&self, mistake: &Mistake, renderer: &Renderer) -> String {
@@ -129,8 +169,11 @@ impl<'t> Mistakes<'t> {
             Some(span) => {
                 let end = span.end.min(self.text.len());
                 let span = span.start.min(end)..end;
+                let (lines, number) = self.lines(&span);
+                let span = span.start - lines.start..span.end - lines.start;
                 title.element(
-                    Snippet::source(self.text)
+                    Snippet::source(&self.text[lines])
+                        .line_start(number)
                         .path(self.file.as_str())
                         .annotation(
                             AnnotationKind::Primary

@@ -11,6 +11,9 @@ pub mod raw;
 mod stage_rules;
 mod tables;
 pub mod template;
+#[cfg(test)]
+mod tests_hostile;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 

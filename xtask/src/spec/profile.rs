@@ -4,7 +4,7 @@
 //! (`args`, `labels`, `contexts`) is merged by name, every other field is replaced.
 //! Nothing is appended, so what a profile says is what holds.
 
-use super::raw::RawStage;
+use super::raw::{RawStage, Text, Texts};
 
 /// `over` laid over `under`.
 pub fn lay(over: RawStage, under: RawStage) -> RawStage {
@@ -28,6 +28,62 @@ pub fn lay(over: RawStage, under: RawStage) -> RawStage {
         prepare: over.prepare.or(under.prepare),
         services: over.services.or(under.services),
     }
+}
+
+/// How many bytes the fields hold, roughly.
+pub fn size(raw: &RawStage) -> usize {
+    fn one(text: &Text) -> usize {
+        text.get_ref().len() + 16
+    }
+    fn list(texts: Option<&Vec<Text>>) -> usize {
+        texts.into_iter().flatten().map(one).sum()
+    }
+    fn map(texts: Option<&Texts>) -> usize {
+        let pairs = texts.into_iter().flatten();
+        pairs.map(|(name, value)| one(name) + one(value)).sum()
+    }
+    let single = [
+        &raw.source,
+        &raw.context,
+        &raw.dockerfile,
+        &raw.target,
+        &raw.image,
+        &raw.from,
+    ];
+    let lists = [
+        &raw.volatile,
+        &raw.platforms,
+        &raw.tags,
+        &raw.overlays,
+        &raw.ssh,
+        &raw.services,
+    ];
+    let maps = [&raw.args, &raw.labels];
+    let contexts = raw.contexts.iter().flatten().map(|(name, context)| {
+        let context = context.get_ref();
+        let given = [&context.stage, &context.image, &context.path];
+        one(name) + given.into_iter().flatten().map(one).sum::<usize>()
+    });
+    let secrets = raw.secrets.iter().flatten().map(|secret| {
+        let secret = secret.get_ref();
+        let given = [&secret.id, &secret.env, &secret.file];
+        16 + given.into_iter().flatten().map(one).sum::<usize>()
+    });
+    let prepare = raw.prepare.iter().map(|prepare| {
+        let prepare = prepare.get_ref();
+        let lists = [&prepare.inputs, &prepare.source_inputs, &prepare.ignore];
+        let lists: usize = lists.into_iter().map(|texts| list(texts.as_ref())).sum();
+        let spanned = [&prepare.run, &prepare.outputs].into_iter().flatten();
+        lists
+            + spanned
+                .map(|texts| list(Some(texts.get_ref())))
+                .sum::<usize>()
+    });
+    let single: usize = single.into_iter().flatten().map(one).sum();
+    let lists: usize = lists.into_iter().map(|texts| list(texts.as_ref())).sum();
+    let maps: usize = maps.into_iter().map(|texts| map(texts.as_ref())).sum();
+    let others = contexts.chain(secrets).chain(prepare).sum::<usize>();
+    single + lists + maps + others
 }
 
 fn merge<M>(over: Option<M>, under: Option<M>) -> Option<M>

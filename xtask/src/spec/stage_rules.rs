@@ -12,6 +12,9 @@ use super::raw::{RawAt, RawContext, RawPrepare, RawSecret, RawStage, Text, Texts
 use super::template::Template;
 use super::{Context, Prepare, Secret, SourceId, Stage, names};
 
+/// How long an argument of a command may be on Linux (`MAX_ARG_STRLEN`).
+const LONGEST_VALUE: usize = 128 << 10;
+
 impl Reader<'_, '_> {
     /// Checks one stage.
     pub(super) fn stage(
@@ -283,6 +286,7 @@ impl Reader<'_, '_> {
         self.rule(&value.span(), what, value.get_ref(), no_nul)
             .then_some(())?;
         let template = match Template::parse(value.get_ref()) {
+            Ok(template) if !self.has_room(what, value, &template, scope) => return None,
             Ok(template) => template.settle(|name| scope.vars.get(name).cloned()),
             Err(wrong) => {
                 self.mistakes.push(Mistake::at(
@@ -295,16 +299,30 @@ impl Reader<'_, '_> {
         };
         for name in template.names().filter(|name| !later(name)) {
             let title = format!("{what} mentions `${{{name}}}`, which is not known here");
-            let known = scope
-                .vars
-                .keys()
-                .map(String::as_str)
-                .chain(["source.commit", "source.rev"]);
+            let vars = scope.vars.keys().map(String::as_str);
+            let known = || vars.chain(["source.commit", "source.rev"]);
             let label = "neither in [vars] nor a fact about the stage's source";
-            self.mistakes
-                .push(Mistake::at(value.span(), title, label).did_you_mean(name, known));
+            let mistake = Mistake::at(value.span(), title, label);
+            self.mistakes.push_near(mistake, name, known);
         }
         Some(template)
+    }
+
+    /// Whether the value stays within bounds when its variables are filled in: a long one that is
+    /// mentioned often makes gigabytes of a small file.
+    fn has_room(&mut self, what: &str, value: &Text, template: &Template, scope: &Scope) -> bool {
+        let filled = template.names().filter_map(|name| scope.vars.get(name));
+        let length = value.get_ref().len() + filled.map(String::len).sum::<usize>();
+        let left = scope.room.get().checked_sub(length);
+        scope.room.set(left.unwrap_or(0));
+        if length <= LONGEST_VALUE && left.is_some() {
+            return true;
+        }
+        let title = format!("{what} grows too long with its variables");
+        let help = "a command takes no argument of more than 128 KiB";
+        self.mistakes
+            .push(Mistake::at(value.span(), title, "here").help(help));
+        false
     }
 
     /// A value that must be known when the file is read.

@@ -69,12 +69,21 @@ pub fn read<T: DeserializeOwned + Default>(
 }
 
 /// Reads a table whose keys are names of the user's own.
-pub fn read_map<T: DeserializeOwned + Default>(
+pub fn read_map<T: DeserializeOwned + Default + IntoIterator + Extend<T::Item>>(
     what: &str,
     table: Table<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> T {
-    read_entries(what, table, mistakes)
+    let span = table.span();
+    let mut all = T::default();
+    // One by one, so that no mistake makes all the others be read again.
+    for (key, value) in table.into_inner() {
+        let mut one = DeTable::default();
+        one.insert(key, value);
+        let one = Spanned::new(span.clone(), one);
+        all.extend(read_entries::<T>(what, one, mistakes));
+    }
+    all
 }
 
 fn read_entries<T: DeserializeOwned + Default>(
@@ -121,7 +130,7 @@ pub fn report_unknown(
             format!("unknown field `{name}` in {what}"),
             format!("expected one of {}", list(known)),
         );
-        mistakes.push(mistake.did_you_mean(&name, known.iter().copied()));
+        mistakes.push_near(mistake, &name, || known.iter().copied());
     }
 }
 

@@ -30,7 +30,7 @@ fn began(vertex: usize) -> String {
 fn a_line_of_several_megabytes_is_cut() {
     let plain = all(["x".repeat(8 << 20)]);
     assert_eq!(plain, [Said::Plain("x".repeat(LONGEST_LINE))]);
-    let printed: Vec<String> = (0..8).map(|_| log("a", &[b'x'; 500_000])).collect();
+    let printed: Vec<String> = (0..8).map(|_| log("a", &b"x".repeat(500_000))).collect();
     assert_eq!(all(printed), [Said::Output(vec![b'x'; LONGEST_LINE])]);
     let in_one = "{\"logs\":[{\"data\":\"".to_owned() + &"A".repeat(4 << 20);
     let said = all([in_one.as_str(), "\"}]", "}", "after"]);
@@ -42,7 +42,10 @@ fn a_line_of_several_megabytes_is_cut() {
 
 #[test]
 fn a_line_that_comes_byte_by_byte_is_not_copied_for_each() {
-    let mut lines = vec![log("a", &[b'x'; 700_000]), log("a", &[b'x'; 700_000])];
+    let mut lines = vec![
+        log("a", &b"x".repeat(700_000)),
+        log("a", &b"x".repeat(700_000)),
+    ];
     lines.extend((0..400_000).map(|_| log("a", b".")));
     lines.push(log("a", b"\nnext"));
     let expected = [vec![b'x'; LONGEST_LINE], b"next".to_vec()].map(Said::Output);

@@ -85,7 +85,7 @@ fn a_link_to_nowhere_in_place_of_the_cache_is_replaced_by_one() {
 fn a_cache_that_may_not_be_read_is_forgotten_with_a_warning() {
     let world = World::new();
     world.run();
-    fs::set_permissions(world.file(), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(world.file(), fs::Permissions::from_mode(0o000)).unwrap();
     let (cache, warning) = StatCache::load(&world.file());
     // Who may read everything reads this as well.
     let may = fs::read(world.file()).is_ok();
