@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dockerfile::reference;
 use crate::fault::{Fault, Result};
+use crate::spec::names;
 use crate::state;
 
 const VERSION: u32 = 1;
@@ -26,14 +27,15 @@ pub struct Lock {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
+    /// Whether builds on it run ONBUILD triggers, which may read any file of their context.
+    /// Always written, and in front of the digest: a file that was cut short must not say that
+    /// there are none.
+    pub onbuild: bool,
     /// The digest that the tag pointed to: of an index, or of a manifest.
     pub digest: String,
     /// The manifest of each platform.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub platforms: BTreeMap<String, String>,
-    /// Whether builds on it run ONBUILD triggers, which may read any file of their context.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub onbuild: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,11 +60,19 @@ impl Lock {
             }
             Err(error) => return Err(Fault::usage(format!("cannot read {path}: {error}"))),
         };
-        let file: File = toml::from_str(&text).map_err(|error| {
-            Fault::usage(format!(
-                "{path} is not a lock file: {error}take the version that is committed, or remove it"
-            ))
-        })?;
+        let remedy = "take the version that is committed, or remove it";
+        let file: File = toml::from_str(&text)
+            .map_err(|error| Fault::usage(format!("{path} is not a lock file: {error}{remedy}")))?;
+        let digests = file.bases.values().flat_map(|base| {
+            let platforms = base.platforms.values();
+            std::iter::once(&base.digest).chain(platforms)
+        });
+        if let Some(wrong) = digests.into_iter().find(|digest| !is_digest(digest)) {
+            let wrong = names::short(wrong);
+            return Err(Fault::usage(format!(
+                "{path} is not a lock file: `{wrong}` is no digest; {remedy}"
+            )));
+        }
         if file.version != VERSION {
             let version = file.version;
             return Err(Fault::usage(format!(
@@ -109,3 +119,12 @@ impl Lock {
             .map_err(|error| fault(&error))
     }
 }
+
+fn is_digest(text: &str) -> bool {
+    let is_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(is_hex))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! A lock that is not what was written, or never was one.
+
+use proptest::prelude::*;
+
+use super::*;
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn graph(&self) -> Utf8PathBuf {
+        let folder = Utf8Path::from_path(self.folder.path()).unwrap();
+        folder.join("build-graph.toml")
+    }
+
+    fn file(&self) -> Utf8PathBuf {
+        self.graph().with_extension("lock")
+    }
+
+    fn read(&self, bytes: impl AsRef<[u8]>) -> Result<Lock> {
+        std::fs::write(self.file(), bytes).unwrap();
+        Lock::beside(&self.graph())
+    }
+}
+
+fn digest(digit: &str) -> String {
+    format!("sha256:{}", digit.repeat(64))
+}
+
+/// A lock with one image that has triggers and one that has none, as bytes.
+fn written(world: &World) -> Vec<u8> {
+    let mut lock = Lock::beside(&world.graph()).unwrap();
+    for (name, onbuild) in [("with", true), ("without", false)] {
+        let base = Base {
+            onbuild,
+            digest: digest("a"),
+            platforms: BTreeMap::new(),
+        };
+        lock.pin(name, base).unwrap();
+    }
+    std::fs::read(world.file()).unwrap()
+}
+
+#[test]
+fn what_was_pinned_is_read_again() {
+    let world = World::new();
+    let lock = world.read(written(&world)).unwrap();
+    assert_eq!(lock.digest("with"), Some(digest("a")));
+    assert_eq!(lock.has_triggers("with:latest"), Some(true));
+    assert_eq!(lock.has_triggers("without"), Some(false));
+    assert_eq!(lock.has_triggers("other"), None);
+}
+
+/// Whatever happened to the file, it is refused, or what it still says of the images is true.
+#[track_caller]
+fn says_nothing_wrong(world: &World, bytes: &[u8], may_be_altered: bool) {
+    let Ok(lock) = world.read(bytes) else { return };
+    for (name, triggers) in [("with", true), ("without", false)] {
+        let shown = String::from_utf8_lossy(bytes);
+        assert!(
+            lock.has_triggers(name).is_none_or(|t| t == triggers),
+            "{shown}"
+        );
+        let found = lock.digest(name);
+        let true_or_none = found.as_ref().is_none_or(|found| *found == digest("a"));
+        // One digit may stand for another; such a pin is one that nobody has built with.
+        assert!(true_or_none || may_be_altered, "{shown}");
+    }
+}
+
+#[test]
+fn no_truncation_and_no_flipped_bit_hides_triggers() {
+    let world = World::new();
+    let good = written(&world);
+    for at in 0..good.len() {
+        says_nothing_wrong(&world, &good[..at], false);
+        for bit in 0..8 {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1 << bit;
+            says_nothing_wrong(&world, &flipped, true);
+        }
+        let mut comment = good.clone();
+        comment[at] = b'#';
+        says_nothing_wrong(&world, &comment, true);
+    }
+}
+
+#[test]
+fn what_is_no_lock_is_refused_with_a_remedy() {
+    let world = World::new();
+    let entry = |digest: &str| {
+        format!("version = 1\n[base.\"x\"]\nonbuild = false\ndigest = \"{digest}\"\n")
+    };
+    assert!(world.read(entry(&digest("0"))).is_ok());
+    let without = entry(&digest("0")).replace("onbuild = false\n", "");
+    let newer = entry(&digest("0")).replace("version = 1", "version = 2");
+    for wrong in [
+        "",
+        "garbage",
+        "\0",
+        "version = 1\nbase = 1\n",
+        "<<<<<<< HEAD\n",
+        &without,
+    ] {
+        let fault = world.read(wrong).unwrap_err();
+        assert!(fault.message.contains("or remove it"), "{}", fault.message);
+    }
+    for wrong in [
+        "",
+        "sha256:",
+        "latest",
+        &digest("A"),
+        &digest("a,"),
+        &digest("aa"),
+    ] {
+        let fault = world.read(entry(wrong)).unwrap_err();
+        assert!(fault.message.contains("no digest"), "{}", fault.message);
+    }
+    assert!(world.read(newer).unwrap_err().message.contains("version 2"));
+    assert!(
+        world
+            .read(b"\xff")
+            .unwrap_err()
+            .message
+            .contains("cannot read")
+    );
+}
+
+#[test]
+fn a_folder_in_place_of_the_lock_is_told_and_a_link_to_nowhere_is_none() {
+    let world = World::new();
+    std::os::unix::fs::symlink("nowhere", world.file()).unwrap();
+    let lock = Lock::beside(&world.graph()).unwrap();
+    assert_eq!(lock.has_triggers("with"), None);
+    std::fs::remove_file(world.file()).unwrap();
+    std::fs::create_dir(world.file()).unwrap();
+    let fault = Lock::beside(&world.graph()).unwrap_err();
+    assert!(fault.message.contains("cannot read"), "{}", fault.message);
+}
+
+#[test]
+fn a_lock_that_means_harm_is_read_or_refused() {
+    let world = World::new();
+    let image = |n| {
+        let digest = digest("0");
+        format!("[base.\"docker.io/library/i{n}:latest\"]\nonbuild = true\ndigest = \"{digest}\"\n")
+    };
+    let many: String = (0..100_000).map(image).collect();
+    let lock = world.read(format!("version = 1\n{many}")).unwrap();
+    assert_eq!(lock.has_triggers("i99999"), Some(true));
+    for (open, close) in [("[", "]"), ("{a=", "}"), ("a.", "a = 1"), ("x", "")] {
+        let text = [open.repeat(1 << 18), close.repeat(1 << 18)].concat();
+        assert!(world.read(format!("version = 1\nbase = {text}\n")).is_err());
+        assert!(world.read(format!("version = 1\n{text}\n")).is_err());
+    }
+    let long = "x".repeat(1 << 20);
+    let text = format!("version = 1\n[base.x]\nonbuild = true\ndigest = \"{long}\"\n");
+    assert!(world.read(text).unwrap_err().message.len() < 1_000);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_of_locks_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..120),
+        odd in r#"(version = 1\n|\[base\."?x"?\]\n|onbuild = true\n|digest = "(sha256:)?[0a]{0,3}"\n|[\[\]{}=".é\n]){0,8}"#,
+    ) {
+        let world = World::new();
+        let _ = world.read(bytes);
+        let _ = world.read(odd);
+    }
+}
