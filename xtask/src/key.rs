@@ -233,6 +233,15 @@ pub struct Ingredient {
     pub value: Vec<u8>,
 }
 
+/// The key of what a record was made of: the walk over the list gives what made the list.
+pub fn of_list(list: &[Ingredient]) -> Key {
+    let mut hash = HashSink(blake3::Hasher::new());
+    for one in list {
+        hash.take(one.what, &one.name, &one.value);
+    }
+    Key(*hash.0.finalize().as_bytes())
+}
+
 struct HashSink(blake3::Hasher);
 
 impl Sink for HashSink {
@@ -351,10 +360,6 @@ mod tests {
             dockerfile: b"FROM scratch",
             ..Ingredients::default()
         };
-        let mut again = HashSink(blake3::Hasher::new());
-        for one in ingredients.list() {
-            again.take(one.what, &one.name, &one.value);
-        }
-        assert_eq!(Key(*again.0.finalize().as_bytes()), ingredients.key());
+        assert_eq!(of_list(&ingredients.list()), ingredients.key());
     }
 }

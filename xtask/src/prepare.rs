@@ -42,7 +42,7 @@ pub fn must_run(
             after: None,
         }]))
     };
-    let Ok(sealed) = std::fs::read(stamp(state, stage)) else {
+    let Ok(Some(sealed)) = state::read(&stamp(state, stage)) else {
         return Ok(because("never run here", None));
     };
     let Ok(stamped) = state::unseal(STAMP, FORMAT, &sealed) else {

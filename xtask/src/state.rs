@@ -45,7 +45,12 @@ impl State {
         std::fs::create_dir_all(&folder).map_err(|error| {
             Fault::lacks(format!("cannot make the state folder {folder}: {error}; set XTASK_STATE to one that can be written"))
         })?;
-        Ok(Self { folder })
+        Ok(Self::in_folder(folder))
+    }
+
+    /// The state in this very folder.
+    pub const fn in_folder(folder: Utf8PathBuf) -> Self {
+        Self { folder }
     }
 
     /// A path in the folder.
@@ -91,6 +96,23 @@ impl State {
 #[derive(Debug)]
 pub struct BuildLock {
     _file: File,
+}
+
+/// Reads a whole file; `None` when there is none. What is no file is an error: one may wait for
+/// ever for a pipe's end.
+pub fn read(path: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
+    let read = std::fs::metadata(path).and_then(|meta| {
+        if meta.is_file() {
+            std::fs::read(path)
+        } else {
+            Err(std::io::Error::other("it is no file"))
+        }
+    });
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes a whole file or nothing: a new file in the same folder, synced, renamed over the old.

@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::meta::Meta;
+use crate::state;
 pub use book::Entry;
 use book::{Book, Damage};
 
@@ -215,9 +216,9 @@ impl Folder<'_> {
 }
 
 fn read_book(file: &Utf8Path, clock: Option<i64>) -> Result<Book, String> {
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::default()),
+    let bytes = match state::read(file) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Book::default()),
         Err(error) => return Err(format!("cannot be read ({error})")),
     };
     let book = book_of(bytes)?;
