@@ -1,5 +1,6 @@
 //! What the program says without an engine: exit statuses, mistakes, inputs and keys.
 
+mod damage;
 #[path = "../support/mod.rs"]
 mod support;
 

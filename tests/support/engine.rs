@@ -1,0 +1,77 @@
+//! An engine that holds the images that a test gives it, and nothing else.
+//!
+//! Knows the three questions that the program asks over a unix socket. It builds nothing.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// Image ids by reference.
+type Images = Arc<Mutex<BTreeMap<String, String>>>;
+
+/// Answers at a socket for as long as the test program runs.
+pub struct Engine {
+    images: Images,
+}
+
+impl Engine {
+    pub fn at(socket: &Path) -> Self {
+        let listener = UnixListener::bind(socket).unwrap();
+        let images = Images::default();
+        let engine = Self {
+            images: Arc::clone(&images),
+        };
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let images = Arc::clone(&images);
+                std::thread::spawn(move || answer(stream, &images));
+            }
+        });
+        engine
+    }
+
+    /// Puts an image under a reference.
+    pub fn hold(&self, reference: &str, id: &str) {
+        let mut images = self.images.lock().unwrap();
+        images.insert(reference.to_owned(), id.to_owned());
+    }
+}
+
+/// Answers one question after the other until the program hangs up.
+fn answer(stream: UnixStream, images: &Images) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut stream = stream;
+    let mut asked = String::new();
+    while let Some(Ok(line)) = lines.next() {
+        if !line.is_empty() {
+            if let Some(path) = line.strip_prefix("GET ") {
+                path.split(' ')
+                    .next()
+                    .unwrap_or_default()
+                    .clone_into(&mut asked);
+            }
+            continue;
+        }
+        let (status, body) = said(&asked, images);
+        let length = body.len();
+        let text = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n{body}");
+        if stream.write_all(text.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn said(asked: &str, images: &Images) -> (u16, String) {
+    if asked == "/version" {
+        return (200, r#"{"Os":"linux","Arch":"amd64"}"#.to_owned());
+    }
+    let reference = asked.strip_prefix("/images/");
+    let reference = reference.and_then(|rest| rest.strip_suffix("/json"));
+    let images = images.lock().unwrap();
+    match reference.and_then(|reference| images.get(reference)) {
+        Some(id) => (200, format!(r#"{{"Id":"{id}","Size":1,"Config":{{}}}}"#)),
+        None => (404, r#"{"message":"no such image"}"#.to_owned()),
+    }
+}
