@@ -59,15 +59,15 @@ pub fn take(walk: &Walk<'_>, needs: &[Need]) -> Result<(), InputsError> {
             }
         }
     }
-    let whole: Vec<Vec<u8>> = places
+    let whole: HashSet<&[u8]> = places
         .iter()
         .filter(|(_, excludes)| excludes.contains(&None))
-        .map(|(place, _)| place.clone())
+        .map(|(place, _)| &place[..])
         .collect();
     let taken: Vec<_> = places
         .par_iter()
         // What lies in a place that is taken wholly comes with it.
-        .filter(|(place, _)| !whole.iter().any(|outer| is_below(place, outer)))
+        .filter(|(place, _)| !folders_above(place).any(|outer| whole.contains(outer)))
         .map(|(place, of)| take_place(walk, place, of, &excludes))
         .collect();
     taken.into_iter().collect()
@@ -259,10 +259,10 @@ fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(Found, Above)>, Input
     Ok(sent.then_some((found, above)))
 }
 
-fn is_below(path: &[u8], folder: &[u8]) -> bool {
-    if folder.is_empty() {
-        return !path.is_empty();
-    }
-    path.strip_prefix(folder)
-        .is_some_and(|rest| rest.starts_with(b"/"))
+/// All folders in which the path lies, the context's root among them. There may be as many places
+/// as a Dockerfile has lines, so they are not compared with each other.
+fn folders_above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let root = (!path.is_empty()).then_some(&path[..0]);
+    root.into_iter().chain(slashes.map(|(end, _)| &path[..end]))
 }
