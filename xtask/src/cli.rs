@@ -35,6 +35,8 @@ pub enum Command {
     Graph(Graph),
     /// Run every check and test of this project
     Test(crate::commands::test::TestArgs),
+    /// Measure this program beside others
+    Bench(crate::commands::bench::BenchArgs),
 }
 
 /// Where the graph is.

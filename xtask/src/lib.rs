@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod assess;
+pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod commands;

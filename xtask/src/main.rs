@@ -44,5 +44,6 @@ fn run(command: &Command) -> Result<()> {
         Command::Inputs(flags) => commands::inputs::run(flags),
         Command::Graph(flags) => commands::graph::run(flags),
         Command::Test(flags) => commands::test::run(flags),
+        Command::Bench(flags) => commands::bench::run(flags),
     }
 }

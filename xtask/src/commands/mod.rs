@@ -1,5 +1,6 @@
 //! One file per command: from its flags to the parts of the program that do it.
 
+pub mod bench;
 pub mod build;
 pub mod explain;
 pub mod graph;

@@ -14,6 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use engine::Store;
 pub use licences::check as check_licences;
+pub use packages::is_installed;
 
 use crate::fault::Result;
 use engine::Engine;
@@ -53,6 +54,11 @@ impl Testbed {
             ("XTASK_TEST_REGISTRY", self.registry.address()),
             ("XTASK_TEST_DOCKER", self.docker.to_string()),
         ]
+    }
+
+    /// The address of the engine that keeps its images in containerd.
+    pub fn host(&self) -> String {
+        self.containerd.host()
     }
 
     /// Stops everything.

@@ -35,6 +35,13 @@ pub fn docker() -> Utf8PathBuf {
     "/usr/bin/docker".into()
 }
 
+/// Whether nothing would have to be installed.
+pub fn is_installed() -> bool {
+    NEEDED
+        .iter()
+        .all(|(program, _)| Utf8Path::new(program).exists())
+}
+
 /// Installs what is missing; does nothing, and starts nothing, when all is there.
 pub fn install() -> Result<()> {
     let missing: Vec<&str> = NEEDED

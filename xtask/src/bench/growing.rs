@@ -1,0 +1,126 @@
+//! The cases in which the number of stages or files is what matters.
+//!
+//! Knows ninja and the sizes. Is unaware of real engines.
+
+use std::process::Command;
+
+use super::measure::Side;
+use super::table::{Row, further_cost};
+use super::{Bench, Place, has, tree};
+use crate::fault::Result;
+
+const STAGES: usize = 10_000;
+const STAGES_RECIPE: &str = "10,000 stages with 110,000 files (1)";
+const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+/// What a no-op may take of ninja's time.
+const OF_NINJA: f64 = 1.0;
+/// Growth is linear when a further file costs at most so much more among the most files than
+/// among fewer: caches of the processor and the logarithm of a sort are allowed for.
+const LINEAR: f64 = 1.25;
+/// Memory that every process may have, and for each file on top, in bytes.
+const BASE: u64 = 30_000_000;
+const EACH: f64 = 300.0;
+
+impl Bench {
+    /// Many fresh stages.
+    pub(super) fn stages(&mut self) -> Result<()> {
+        let folder = self.folder.join("stages");
+        tree::once(&folder, STAGES_RECIPE, |folder| {
+            tree::stages(folder, STAGES)
+        })?;
+        let stand_in = self.stand_in()?;
+        let host = stand_in.host();
+        let place = Place {
+            graph: folder.join("build-graph.toml"),
+            state: self.folder.join("state"),
+            host: &host,
+            path: Some(stand_in.path()),
+        };
+        self.settle(&place)?;
+        stand_in.save()?;
+        let has_ninja = has("ninja");
+        let mut sides = vec![
+            Side::new("cargo xtask plan", || self.xtask(&place, &["plan"])),
+            Side::new("cargo xtask build", || self.xtask(&place, &["build"])),
+        ];
+        if has_ninja {
+            sides.push(Side::new("ninja", || {
+                let mut command = Command::new("ninja");
+                command.current_dir(&folder);
+                command
+            }));
+        }
+        eprintln!("stages: {} runs of each", self.runner.runs());
+        let times = self.runner.in_turns(&sides)?;
+        drop(sides);
+        let names = ["cargo xtask plan", "cargo xtask build"];
+        let ours = names.iter().zip(&times);
+        let rows = ours
+            .clone()
+            .map(|(name, own)| Row::times("stages", *name, own));
+        self.report.rows.extend(rows);
+        if let Some(ninja) = times.get(names.len()) {
+            let rows = ours.map(|(name, own)| {
+                Row::peer(
+                    "stages",
+                    format!("ninja, beside {name}"),
+                    own,
+                    ninja,
+                    OF_NINJA,
+                )
+            });
+            self.report.rows.extend(rows);
+        } else {
+            self.note("ninja was left out, it is not here: apt-get install ninja-build");
+        }
+        Ok(())
+    }
+
+    /// More and more files.
+    pub(super) fn growth(&mut self) -> Result<()> {
+        let stand_in = self.stand_in()?;
+        let host = stand_in.host();
+        let mut medians = Vec::new();
+        let mut peak = 0;
+        for size in SIZES {
+            let folder = self.folder.join(format!("growth/{size}"));
+            tree::once(&folder, &format!("{size} files (1)"), |folder| {
+                tree::growing(folder, size)
+            })?;
+            let place = Place {
+                graph: folder.join("build-graph.toml"),
+                state: self.folder.join("state"),
+                host: &host,
+                path: Some(stand_in.path()),
+            };
+            self.settle(&place)?;
+            stand_in.save()?;
+            let plan = || self.xtask(&place, &["plan"]);
+            eprintln!("growth: {} runs with {size} files", self.runner.runs());
+            let times = self
+                .runner
+                .in_turns(&[Side::new("cargo xtask plan", plan)])?;
+            peak = self.runner.peak("cargo xtask plan", &mut plan())?;
+            let what = format!("cargo xtask plan, {size} files, {} MB", peak / 1_000_000);
+            for times in &times {
+                medians.push((size, times.median()));
+                self.report
+                    .rows
+                    .push(Row::times("growth", what.as_str(), times));
+            }
+        }
+        let what = "a further file, among the most and among fewer";
+        let cost = further_cost(&medians).unwrap_or(f64::NAN);
+        let linear = Row::figure("growth", what, cost, "times", LINEAR);
+        let last = SIZES[SIZES.len() - 1];
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "bytes and files are far from 2^52"
+        )]
+        let each = peak.saturating_sub(BASE) as f64 / last as f64;
+        let what = format!("peak memory of {last} files, above 30 MB");
+        let memory = Row::figure("growth", what, each, "bytes a file", EACH);
+        self.report.rows.extend([linear, memory]);
+        Ok(())
+    }
+}

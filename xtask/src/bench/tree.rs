@@ -1,0 +1,259 @@
+//! The files that are measured on.
+//!
+//! Knows how trees of a given shape are made: the same bytes under the same names every time, on
+//! every machine. Is unaware of what is done with them.
+
+use std::io;
+
+use camino::Utf8Path;
+
+use crate::fault::{Fault, Result};
+
+/// Files of the tree like Dify's, as far as git knows them.
+const DIFY: usize = 6_800;
+/// How many of them are in `api`, and after these in `web`; the others are in `docker`.
+const API: usize = 3_500;
+const WEB: usize = 3_200;
+/// One of so many files is large.
+const LARGE_EVERY: usize = 340;
+const LARGE: usize = 950_000;
+/// Files that neither git nor a context has.
+const IGNORED: usize = 100;
+/// Files in a folder of a growing tree.
+const IN_A_FOLDER: usize = 100;
+
+/// Makes a tree at `folder`, unless one of this `recipe` is there. A recipe is a text that
+/// changes with what the tree holds.
+pub fn once(
+    folder: &Utf8Path,
+    recipe: &str,
+    make: impl FnOnce(&Utf8Path) -> io::Result<()>,
+) -> Result<()> {
+    let note = folder.with_extension("made");
+    if std::fs::read_to_string(&note).is_ok_and(|made| made == recipe) && folder.is_dir() {
+        return Ok(());
+    }
+    eprintln!("making {recipe} in {folder}");
+    let made = || {
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::fs::create_dir_all(folder)?;
+        make(folder)?;
+        std::fs::write(&note, recipe)
+    };
+    made().map_err(|error| Fault::lacks(format!("cannot make {recipe} in {folder}: {error}")))
+}
+
+/// A tree of Dify's size and shape: 6,800 files of 50 MB in folders of four, among them names
+/// with spaces and brackets, and a `node_modules` that is ignored.
+pub fn dify(folder: &Utf8Path) -> io::Result<()> {
+    let own = [
+        ("build-graph.toml", GRAPH),
+        ("bake.json", BAKE),
+        (".gitignore", "node_modules/\n"),
+        (
+            "api/Dockerfile",
+            "FROM scratch\nWORKDIR /app/api\nCOPY . .\n",
+        ),
+        ("api/.dockerignore", ".venv\n**/__pycache__\n*.log\n"),
+        (
+            "web/Dockerfile",
+            "FROM scratch AS packages\nCOPY package.json /\nFROM scratch\nCOPY --from=packages / /\nCOPY . /app/web/\n",
+        ),
+        (
+            "web/.dockerignore",
+            "node_modules\n.next\n*.log\n!keep.log\nDockerfile*\n",
+        ),
+        ("web/package.json", "{\"name\":\"web\"}\n"),
+    ];
+    for (path, text) in own {
+        write(&folder.join(path), text.as_bytes())?;
+    }
+    for number in own.len()..DIFY {
+        write(
+            &folder.join(dify_name(number)),
+            &content(number, dify_size(number)),
+        )?;
+    }
+    for number in 0..IGNORED {
+        let path = format!("web/node_modules/package-{}/{number}.js", number / 10);
+        write(&folder.join(path), &content(number, 2_000))?;
+    }
+    Ok(())
+}
+
+/// The stages of the tree like Dify's.
+const GRAPH: &str = "\
+version = 1
+[stage.api]
+context = \"api\"
+image = \"xtask-bench/api\"
+[stage.web]
+context = \"web\"
+image = \"xtask-bench/web\"
+";
+
+/// The same for `docker buildx bake`, under names of its own, so that neither moves the other's.
+const BAKE: &str = r#"{
+  "group": { "default": { "targets": ["api", "web"] } },
+  "target": {
+    "api": { "context": "api", "tags": ["xtask-bench-bake/api:latest"] },
+    "web": { "context": "web", "tags": ["xtask-bench-bake/web:latest"] }
+  }
+}
+"#;
+
+fn dify_name(number: usize) -> String {
+    let folder = number / 4;
+    let (part, word) = (folder % 40, WORDS[number % WORDS.len()]);
+    let top = WORDS[folder % WORDS.len()];
+    if number < API {
+        return format!("api/core/{top}/provider_{part:02}/part_{folder:04}/{word}_{number:05}.py");
+    }
+    if number >= API + WEB {
+        return format!("docker/{top}/part_{folder:04}/{word}_{number:05}.yaml");
+    }
+    match folder % 5 {
+        0 => format!(
+            "web/app/(commonLayout)/[appId]/{top}-{part:02}/{folder:04}/{word}.{number}.tsx"
+        ),
+        1 => {
+            format!("web/app/components/{top} {part:02}/part {folder:04}/use {word} {number:05}.ts")
+        }
+        _ => format!("web/app/components/{top}-{part:02}/part-{folder:04}/{word}-{number:05}.tsx"),
+    }
+}
+
+const WORDS: [&str; 7] = [
+    "workflow",
+    "datasets",
+    "model",
+    "conversation",
+    "tool",
+    "prompt",
+    "document",
+];
+
+fn dify_size(number: usize) -> usize {
+    let large = if number % LARGE_EVERY == LARGE_EVERY / 2 {
+        LARGE
+    } else {
+        0
+    };
+    let small = usize::try_from(mix(number as u64) % 8_192).unwrap_or_default();
+    400 + small + large
+}
+
+/// Many stages of eleven files each. The first of ten is made from nothing, the others stand on
+/// it. With the same graph for ninja, in which a stage is one edge.
+pub fn stages(folder: &Utf8Path, count: usize) -> io::Result<()> {
+    let mut graph = "version = 1\n".to_owned();
+    let mut ninja = "rule make\n  command = touch $out\n".to_owned();
+    std::fs::create_dir_all(folder.join("out"))?;
+    for stage in 0..count {
+        let name = format!("s{stage:05}");
+        let base = format!("s{:05}", stage / 10 * 10);
+        let is_base = name == base;
+        graph.push_str(&format!(
+            "[stage.{name}]\ncontext = \"{name}\"\nimage = \"xtask-bench/{name}\"\n"
+        ));
+        ninja.push_str(&format!("build out/{name}: make {name}/Dockerfile"));
+        let from = if is_base { "scratch" } else { base.as_str() };
+        let dockerfile = format!("FROM {from}\nCOPY . /\n");
+        write(
+            &folder.join(&name).join("Dockerfile"),
+            dockerfile.as_bytes(),
+        )?;
+        for file in 0..10 {
+            let path = format!("{name}/{}_{file}.py", WORDS[file % WORDS.len()]);
+            std::fs::write(folder.join(&path), content(stage * 10 + file, 100))?;
+            ninja.push_str(&format!(" {path}"));
+        }
+        if !is_base {
+            graph.push_str(&format!("from = \"{base}\"\n"));
+            ninja.push_str(&format!(" | out/{base}"));
+        }
+        ninja.push('\n');
+    }
+    std::fs::write(folder.join("build-graph.toml"), graph)?;
+    std::fs::write(folder.join("build.ninja"), ninja)
+}
+
+/// One stage with so many files. Most are empty: a no-op reads none, and a disk has room for a
+/// million.
+pub fn growing(folder: &Utf8Path, count: usize) -> io::Result<()> {
+    let graph = format!(
+        "version = 1\n[stage.files-{count}]\ncontext = \"tree\"\nimage = \"xtask-bench/files-{count}\"\n"
+    );
+    std::fs::write(folder.join("build-graph.toml"), graph)?;
+    let dockerfile = "FROM scratch\nCOPY . /\n";
+    write(&folder.join("tree/Dockerfile"), dockerfile.as_bytes())?;
+    for number in 0..count.saturating_sub(1) {
+        let part = number / IN_A_FOLDER;
+        let parts = folder.join(format!("tree/package_{:03}/src/part_{part:05}", part / 10));
+        if number % IN_A_FOLDER == 0 {
+            std::fs::create_dir_all(&parts)?;
+        }
+        let path = parts.join(format!("module_{number:07}.ts"));
+        let size = if number % 10 == 0 { 100 } else { 0 };
+        std::fs::write(path, content(number, size))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Utf8Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, bytes)
+}
+
+/// Text that no other number gives, and that does not compress to nothing.
+fn content(number: usize, size: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size + 8);
+    let mut state = mix(number as u64);
+    while bytes.len() < size {
+        state = mix(state);
+        bytes.extend(state.to_le_bytes().map(|byte| b'a' + byte % 26));
+        if state.is_multiple_of(8) {
+            bytes.push(b'\n');
+        }
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// Spreads a number over all 64 bits (splitmix64).
+fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_has_difys_size_and_no_name_twice() {
+        let names: BTreeSet<String> = (0..DIFY).map(dify_name).collect();
+        assert_eq!(names.len(), DIFY);
+        let bytes: usize = (0..DIFY).map(dify_size).sum();
+        assert!((49_000_000..51_000_000).contains(&bytes), "{bytes}");
+        for part in [" ", "[", "("] {
+            assert!(names.iter().any(|name| name.contains(part)), "{part}");
+        }
+    }
+
+    #[test]
+    fn content_is_the_same_every_time_and_another_for_every_file() {
+        assert_eq!(content(7, 300), content(7, 300));
+        assert_ne!(content(7, 300), content(8, 300));
+        assert_eq!(content(7, 300).len(), 300);
+    }
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask bench`: figures of this machine, each beside its goal.
+//!
+//! A goal that is missed is no fault: what a busy machine measures is no proof.
+
+use clap::Args;
+
+use crate::bench::{Bench, Case};
+use crate::fault::Result;
+use crate::interrupt::Interrupt;
+use crate::state;
+
+/// `bench`
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure; all of it when nothing is named
+    #[arg(value_name = "CASE", value_enum)]
+    pub cases: Vec<Case>,
+    /// How often every program runs, after one run that is not counted
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub runs: u16,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Measures the named cases. Their files stay in `target/bench` for the next time.
+pub fn run(flags: &BenchArgs) -> Result<()> {
+    let all = [Case::Noop, Case::Cold, Case::Stages, Case::Growth];
+    let cases = all
+        .iter()
+        .filter(|case| flags.cases.is_empty() || flags.cases.contains(case));
+    let folder = state::workspace().join("target/bench");
+    let mut bench = Bench::open(&folder, Interrupt::listen()?, usize::from(flags.runs))?;
+    for case in cases {
+        bench.measure(*case)?;
+    }
+    let report = bench.report();
+    if flags.json {
+        return super::print_json(&report);
+    }
+    super::print(&report.text());
+    Ok(())
+}
