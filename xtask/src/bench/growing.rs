@@ -4,11 +4,13 @@
 
 use std::process::Command;
 
-use super::measure::Side;
+use super::measure::{Side, Times};
 use super::table::{Row, further_cost};
 use super::{Bench, Place, has, tree};
 use crate::fault::Result;
 
+const PLAN: &str = "cargo xtask plan";
+const BUILD: &str = "cargo xtask build";
 const STAGES: usize = 10_000;
 const STAGES_RECIPE: &str = "10,000 stages with 110,000 files (1)";
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
@@ -40,8 +42,8 @@ impl Bench {
         stand_in.save()?;
         let has_ninja = has("ninja");
         let mut sides = vec![
-            Side::new("cargo xtask plan", || self.xtask(&place, &["plan"])),
-            Side::new("cargo xtask build", || self.xtask(&place, &["build"])),
+            Side::new(PLAN, || self.xtask(&place, &["plan"])),
+            Side::new(BUILD, || self.xtask(&place, &["build"])),
         ];
         if has_ninja {
             sides.push(Side::new("ninja", || {
@@ -53,7 +55,7 @@ impl Bench {
         eprintln!("stages: {} runs of each", self.runner.runs());
         let times = self.runner.in_turns(&sides)?;
         drop(sides);
-        let names = ["cargo xtask plan", "cargo xtask build"];
+        let names = [PLAN, BUILD];
         let ours = names.iter().zip(&times);
         let rows = ours
             .clone()
@@ -61,13 +63,8 @@ impl Bench {
         self.report.rows.extend(rows);
         if let Some(ninja) = times.get(names.len()) {
             let rows = ours.map(|(name, own)| {
-                Row::peer(
-                    "stages",
-                    format!("ninja, beside {name}"),
-                    own,
-                    ninja,
-                    OF_NINJA,
-                )
+                let what = format!("ninja, beside {name}");
+                Row::peer("stages", what, own, ninja, OF_NINJA)
             });
             self.report.rows.extend(rows);
         } else {
@@ -76,12 +73,12 @@ impl Bench {
         Ok(())
     }
 
-    /// More and more files.
+    /// More and more files. All sizes take turns as well, so that what else the machine does
+    /// falls on all of them.
     pub(super) fn growth(&mut self) -> Result<()> {
         let stand_in = self.stand_in()?;
         let host = stand_in.host();
-        let mut medians = Vec::new();
-        let mut peak = 0;
+        let mut places = Vec::new();
         for size in SIZES {
             let folder = self.folder.join(format!("growth/{size}"));
             tree::once(&folder, &format!("{size} files (1)"), |folder| {
@@ -95,20 +92,27 @@ impl Bench {
             };
             self.settle(&place)?;
             stand_in.save()?;
-            let plan = || self.xtask(&place, &["plan"]);
-            eprintln!("growth: {} runs with {size} files", self.runner.runs());
-            let times = self
-                .runner
-                .in_turns(&[Side::new("cargo xtask plan", plan)])?;
-            peak = self.runner.peak("cargo xtask plan", &mut plan())?;
-            let what = format!("cargo xtask plan, {size} files, {} MB", peak / 1_000_000);
-            for times in &times {
-                medians.push((size, times.median()));
-                self.report
-                    .rows
-                    .push(Row::times("growth", what.as_str(), times));
-            }
+            places.push(place);
         }
+        let plan = |place: &Place<'_>| self.xtask(place, &["plan"]);
+        let sides: Vec<_> = places
+            .iter()
+            .map(|place| Side::new(PLAN, || plan(place)))
+            .collect();
+        eprintln!("growth: {} runs of each", self.runner.runs());
+        let times = self.runner.in_turns(&sides)?;
+        let mut rows = Vec::new();
+        let mut peak = 0;
+        for ((place, size), times) in places.iter().zip(SIZES).zip(&times) {
+            peak = self.runner.peak(PLAN, &mut plan(place))?;
+            let what = format!("{PLAN}, {size} files, {} MB", peak / 1_000_000);
+            rows.push(Row::times("growth", what, times));
+        }
+        drop(sides);
+        let medians: Vec<_> = SIZES
+            .into_iter()
+            .zip(times.iter().map(Times::median))
+            .collect();
         let what = "a further file, among the most and among fewer";
         let cost = further_cost(&medians).unwrap_or(f64::NAN);
         let linear = Row::figure("growth", what, cost, "times", LINEAR);
@@ -120,7 +124,8 @@ impl Bench {
         let each = peak.saturating_sub(BASE) as f64 / last as f64;
         let what = format!("peak memory of {last} files, above 30 MB");
         let memory = Row::figure("growth", what, each, "bytes a file", EACH);
-        self.report.rows.extend([linear, memory]);
+        rows.extend([linear, memory]);
+        self.report.rows.extend(rows);
         Ok(())
     }
 }
