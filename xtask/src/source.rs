@@ -3,7 +3,7 @@
 //! Knows local checkouts, the environment's overrides, and how to ask git for a commit.
 //! Is unaware of what is in a checkout.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use xshell::{Shell, cmd};
 
 use crate::fault::{Fault, Result};
@@ -66,6 +66,9 @@ fn checkout(source: &Source, path: &Utf8Path, who: &str) -> Result<Utf8PathBuf> 
 
 /// `path` below `root`, both resolved; a link that leads out of the root is refused.
 pub fn inside(root: &Utf8Path, path: &Utf8Path, what: &str) -> Result<Utf8PathBuf> {
+    if let Some(real) = without_links(root, path) {
+        return Ok(real);
+    }
     let whole = root.join(path);
     let real = whole.canonicalize_utf8().map_err(|error| {
         let why = if error.kind() == std::io::ErrorKind::NotFound {
@@ -84,6 +87,22 @@ pub fn inside(root: &Utf8Path, path: &Utf8Path, what: &str) -> Result<Utf8PathBu
     }
 }
 
+/// `path` below `root` if it is there and no name in it is a link: then it is resolved, as `root`
+/// is. To resolve it as a whole would ask for every folder above the root again, for every stage.
+fn without_links(root: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
+    let mut real = root.to_owned();
+    for part in path.components() {
+        let Utf8Component::Normal(name) = part else {
+            return None;
+        };
+        real.push(name);
+        if real.symlink_metadata().ok()?.is_symlink() {
+            return None;
+        }
+    }
+    Some(real)
+}
+
 /// The commit that is checked out at `root`.
 pub fn commit(root: &Utf8Path) -> Result<String> {
     let fault = |error: &dyn std::fmt::Display| {
@@ -100,4 +119,32 @@ pub fn commit(root: &Utf8Path) -> Result<String> {
         .read()
         .map(|out| out.trim().to_owned())
         .map_err(|error| fault(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_gives_what_resolving_gives_and_leaves_links_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let root = root.canonicalize_utf8().unwrap();
+        std::fs::create_dir_all(root.join("a/b c")).unwrap();
+        std::fs::write(root.join("a/b c/[f]"), "").unwrap();
+        std::os::unix::fs::symlink("a", root.join("link")).unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("out")).unwrap();
+        for path in ["", "a", "a/b c", "a/b c/[f]"] {
+            let real = root.join(path).canonicalize_utf8().unwrap();
+            assert_eq!(without_links(&root, path.into()), Some(real), "{path}");
+        }
+        for path in ["link", "link/b c", "out/passwd", "none", "a/b c/[f]/x"] {
+            assert_eq!(without_links(&root, path.into()), None, "{path}");
+        }
+        assert_eq!(
+            inside(&root, "link/b c".into(), "x").unwrap(),
+            root.join("a/b c")
+        );
+        assert!(inside(&root, "out".into(), "x").is_err());
+    }
 }
