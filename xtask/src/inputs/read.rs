@@ -30,6 +30,9 @@ pub struct Leaf {
     pub kind: FileType,
 }
 
+/// An entry's name, what it is as an input, and what the file system says of it, if it was asked.
+type Look = (CString, Input, Option<Meta>);
+
 /// Reads entries of one open folder.
 pub struct Reader<'a> {
     /// The folder.
@@ -44,17 +47,23 @@ impl Reader<'_> {
     /// Reads entries of the folder.
     pub fn read(&self, leaves: Vec<Leaf>) -> Result<Vec<Input>, InputsError> {
         let known = self.cache.folder(self.disk);
+        // A file of which nothing can be remembered is looked at when it is open, not before.
+        let unseen = known.is_empty();
+        let look = |leaf: Leaf| match leaf.kind {
+            FileType::RegularFile if unseen => Ok(leaf.unseen()),
+            _ => self.look(leaf),
+        };
         let looks: Vec<_> = if leaves.len() >= MANY {
-            leaves.into_par_iter().map(|leaf| self.look(leaf)).collect()
+            leaves.into_par_iter().map(look).collect()
         } else {
-            leaves.into_iter().map(|leaf| self.look(leaf)).collect()
+            leaves.into_iter().map(look).collect()
         };
         let mut inputs = Vec::with_capacity(looks.len());
         let mut unknown = Vec::new();
         for look in looks {
             let (name, mut input, meta) = look?;
             if input.kind == Kind::File {
-                input.hash = known.hash(name.to_bytes(), &meta);
+                input.hash = meta.and_then(|meta| known.hash(name.to_bytes(), &meta));
                 if input.hash.is_none() {
                     unknown.push((name, inputs.len()));
                 }
@@ -80,7 +89,7 @@ impl Reader<'_> {
         Ok(inputs)
     }
 
-    fn look(&self, leaf: Leaf) -> Result<(CString, Input, Meta), InputsError> {
+    fn look(&self, leaf: Leaf) -> Result<Look, InputsError> {
         let Leaf {
             path,
             name,
@@ -122,7 +131,7 @@ impl Reader<'_> {
                 hash: None,
                 layer,
             },
-            meta,
+            Some(meta),
         ))
     }
 
@@ -162,5 +171,18 @@ impl Leaf {
             layer,
             kind,
         }
+    }
+
+    /// A file that will be hashed, and of which only then more is known.
+    fn unseen(self) -> Look {
+        let input = Input {
+            path: self.path,
+            kind: Kind::File,
+            mode: 0,
+            size: 0,
+            hash: None,
+            layer: self.layer,
+        };
+        (self.name, input, None)
     }
 }

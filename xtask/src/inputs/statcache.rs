@@ -163,6 +163,14 @@ impl StatCache {
 }
 
 impl Folder<'_> {
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        match &self.new {
+            Some(new) => new.is_empty(),
+            None => self.old.is_none_or(|old| old.len() == 0),
+        }
+    }
+
     /// The hash of a file, if it is known and the file is what it was.
     pub fn hash(&self, name: &[u8], meta: &Meta) -> Option<[u8; 32]> {
         let (was, hash) = match &self.new {
