@@ -63,6 +63,7 @@ impl Bench {
             report: Report {
                 runs,
                 cores,
+                load: load(),
                 ..Report::default()
             },
         })
@@ -143,6 +144,13 @@ struct Place<'a> {
     host: &'a str,
     /// A search path with another `docker`.
     path: Option<OsString>,
+}
+
+/// The machine's load over the last minute.
+fn load() -> f64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let last_minute = load.split(' ').next().and_then(|load| load.parse().ok());
+    last_minute.unwrap_or_default()
 }
 
 /// Whether a program is on this machine.

@@ -95,6 +95,9 @@ pub struct Report {
     pub runs: usize,
     /// How many cores they had.
     pub cores: usize,
+    /// How many processes wanted one, on average over the minute before: where others took cores
+    /// away, a program that uses all of them looks slower beside one that uses a single one.
+    pub load: f64,
     /// The figures.
     pub rows: Vec<Row>,
     /// What was left out and why, and what a reader must know of the rest.
@@ -131,8 +134,8 @@ impl Report {
             text.push('\n');
         }
         text.push_str(&format!(
-            "{} runs of each in turns, {} cores\n",
-            self.runs, self.cores
+            "{} runs of each in turns, {} cores, load {:.1} before\n",
+            self.runs, self.cores, self.load
         ));
         for note in &self.notes {
             text.push_str(&format!("note: {note}\n"));
@@ -235,6 +238,7 @@ mod tests {
         let report = Report {
             runs: 3,
             cores: 2,
+            load: 0.25,
             rows: vec![
                 Row::times("noop", "ours", &ours),
                 Row::peer("noop", "theirs", &ours, &theirs, 0.02),
@@ -249,7 +253,7 @@ case    what       median        min            result   goal
 noop    ours      10.0 ms    10.0 ms
         theirs  1000.0 ms  1000.0 ms       0.010 of it  0.020  met
 growth  memory                        310 bytes a file    300  missed
-3 runs of each in turns, 2 cores
+3 runs of each in turns, 2 cores, load 0.2 before
 note: said
 "
         );
