@@ -211,16 +211,20 @@ impl<'a> Run<'a> {
             ids.filter_map(|id| place.get(&id).copied())
                 .collect::<Vec<_>>()
         };
-        let tasks = self.wanted.iter().map(|id| Task {
+        let known: Vec<Option<u64>> = self.wanted.iter().map(|id| self.last_ms(*id)).collect();
+        // A stage that was never built may be a long one, and a long one that starts late is what
+        // costs; a short one that starts early costs nothing.
+        let longest = known.iter().flatten().copied().max().unwrap_or(0);
+        let tasks = self.wanted.iter().zip(known).map(|(id, known)| Task {
             children: within(&mut self.work.graph.children(*id)),
             parents: within(&mut self.work.graph.parents(*id)).len(),
             weight: self.work.spec.stage(*id).weight as usize,
-            expected_ms: self.expected_ms(*id).unwrap_or(0),
+            expected_ms: known.unwrap_or(longest),
         });
         tasks.collect()
     }
 
-    fn expected_ms(&self, id: StageId) -> Option<u64> {
+    fn last_ms(&self, id: StageId) -> Option<u64> {
         Some(self.prepared.get(&id)?.records.last()?.duration_ms)
     }
 

@@ -3,9 +3,10 @@
 //! Knows which stage uses whose image, the order that follows, and the closure of a
 //! wish over it. Is unaware of files, keys and the engine.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
-use petgraph::algo::{kosaraju_scc, toposort};
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::Dfs;
 use petgraph::{Direction, visit::Reversed};
@@ -32,12 +33,11 @@ impl Graph {
                 edges.add_edge(node(parent), node(id), ());
             }
         }
-        match toposort(&edges, None) {
-            Ok(nodes) => {
-                let order = nodes.into_iter().map(|at| edges[at]).collect();
-                Ok(Self { edges, order })
-            }
-            Err(_) => Err(cycle(spec, &edges)),
+        let order = order(spec, &edges);
+        if order.len() == edges.node_count() {
+            Ok(Self { edges, order })
+        } else {
+            Err(cycle(spec, &edges))
         }
     }
 
@@ -81,6 +81,32 @@ impl Graph {
             .filter(|id| wanted.contains(id))
             .collect()
     }
+}
+
+/// Every stage after those it stands on, and otherwise as the file declares them: a list that
+/// people recognise, the same on every run. Stages in or behind a cycle are left out.
+fn order(spec: &Spec, edges: &DiGraph<StageId, ()>) -> Vec<StageId> {
+    let mut place = vec![0; edges.node_count()];
+    for (at, id) in spec.declared.iter().enumerate() {
+        place[id.index()] = at;
+    }
+    let first = |at: NodeIndex| Reverse((place[edges[at].index()], at));
+    let mut waits: Vec<usize> = edges
+        .node_indices()
+        .map(|at| edges.edges_directed(at, Direction::Incoming).count())
+        .collect();
+    let mut ready: BinaryHeap<_> = edges.externals(Direction::Incoming).map(first).collect();
+    let mut order = Vec::with_capacity(waits.len());
+    while let Some(Reverse((_, at))) = ready.pop() {
+        order.push(edges[at]);
+        for child in edges.neighbors(at) {
+            waits[child.index()] -= 1;
+            if waits[child.index()] == 0 {
+                ready.push(first(child));
+            }
+        }
+    }
+    order
 }
 
 fn node(id: StageId) -> NodeIndex {
@@ -131,4 +157,24 @@ fn cycle(spec: &Spec, edges: &DiGraph<StageId, ()>) -> Fault {
         spec.file,
         names.join(" -> ")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        let text = format!("version = 1\n{text}");
+        let spec = crate::spec::read("g.toml".into(), "/g".into(), &text, None).unwrap();
+        let graph = Graph::of(&spec).unwrap();
+        let name = |id: &StageId| spec.stage(*id).name.clone();
+        graph.order().iter().map(name).collect()
+    }
+
+    #[test]
+    fn stages_come_as_they_are_declared_but_after_what_they_stand_on() {
+        let text = "[stage.web]\ncontext = \"w\"\n[stage.over]\ncontext = \"o\"\nfrom = \"low\"\n\
+                    [stage.api]\ncontext = \"a\"\n[stage.low]\ncontext = \"l\"\n";
+        assert_eq!(names(text), ["web", "api", "low", "over"]);
+    }
 }

@@ -156,7 +156,7 @@ impl Run<'_> {
             stage: self.name(id).to_owned(),
             reason: reason.clone(),
             at_ms: self.elapsed_ms(),
-            expected_ms: self.expected_ms(id),
+            expected_ms: self.last_ms(id),
         });
     }
 

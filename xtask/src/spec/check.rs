@@ -67,6 +67,7 @@ impl Reader<'_, '_> {
             root: root.to_owned(),
             sources: Vec::new(),
             stages: Vec::new(),
+            declared: Vec::new(),
             registry: None,
         };
         // A file that is not TOML would only give mistakes that follow from that one.
@@ -111,6 +112,8 @@ impl Reader<'_, '_> {
             .map(|(name, (span, raw))| self.source(name, &span, raw))
             .collect();
         let places: Vec<Span> = stages.values().map(|(span, _)| span.clone()).collect();
+        spec.declared = super::ids(places.len()).collect();
+        spec.declared.sort_by_key(|id| places[id.index()].start);
         spec.stages = stages
             .into_iter()
             .map(|(name, (span, raw))| {

@@ -58,6 +58,8 @@ pub struct Spec {
     pub sources: Vec<Source>,
     /// Sorted by name; indexed by `StageId`.
     pub stages: Vec<Stage>,
+    /// All stages as the file declares them: people put first what matters to them.
+    pub declared: Vec<StageId>,
     /// `host/path` for shared records.
     pub registry: Option<String>,
 }
@@ -173,7 +175,7 @@ impl Spec {
 
     /// All ids, in the order of names.
     pub fn ids(&self) -> impl Iterator<Item = StageId> + use<> {
-        (0..u32::try_from(self.stages.len()).unwrap_or(u32::MAX)).map(StageId)
+        ids(self.stages.len())
     }
 
     /// The stage called `name`, or a fault with a did-you-mean.
@@ -195,6 +197,10 @@ impl Spec {
             self.file
         )))
     }
+}
+
+fn ids(stages: usize) -> impl Iterator<Item = StageId> {
+    (0..u32::try_from(stages).unwrap_or(u32::MAX)).map(StageId)
 }
 
 impl Stage {
