@@ -234,3 +234,55 @@ fn what_cannot_change_the_image_keeps_the_key() {
 fn another_checkout_path_keeps_the_key() {
     assert_eq!(key(&one()), key(&one()));
 }
+
+#[test]
+fn every_profile_of_the_projects_own_graph_reaches_the_stages_it_means() {
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let project = Project::new()
+        .file("dify/api/Dockerfile", "FROM python:3.12-slim-bookworm\n")
+        .file("dify/web/Dockerfile", "FROM node:20-alpine3.20\n")
+        .file(
+            "sandbox/docker/amd64/dockerfile",
+            "FROM python:3.10-slim-bookworm\n",
+        );
+    let graph = std::fs::read_to_string(format!("{workspace}/build-graph.toml")).unwrap();
+    let overlays = project.path("overlays");
+    let project = project
+        .file("build-graph.toml", graph)
+        .copy_into(&std::path::Path::new(workspace).join("overlays"), &overlays)
+        .variable("XTASK_SOURCE_DIFY", "dify")
+        .variable("XTASK_SOURCE_DIFY_SANDBOX", "sandbox");
+    for (profile, told) in [
+        ("china", "its node:20-alpine3.20 is stage `mirrors-node`"),
+        ("china", "its ubuntu/squid:latest is "),
+        (
+            "corporate",
+            "its python:3.12-slim-bookworm is stage `ca-python`",
+        ),
+        (
+            "corporate",
+            "its python:3.10-slim-bookworm is stage `ca-sandbox`",
+        ),
+    ] {
+        let drawn = project.run(&["graph", "--profile", profile]).ends(0).stdout;
+        assert!(drawn.contains(told), "{profile}: {told}\n{drawn}");
+    }
+    let plain = project.run(&["graph"]).ends(0).stdout;
+    assert!(!plain.contains("its "), "{plain}");
+}
+
+#[test]
+fn a_wrong_base_is_reported_with_its_place() {
+    let wrong = "[base.\"python:3.12\"]\n[base.\"-x\"]\nimage = \"y\"\n[base.z]\nstage = \"b\"\n\
+                 [base.y]\nimage = \"A B\"\n[profile.p.stage.b]\nweight = 2\n";
+    let project = one().file("build-graph.toml", format!("{ONE}{wrong}"));
+    project
+        .run(&["plan", "--profile", "p"])
+        .ends(2)
+        .says("base `python:3.12` is replaced by nothing")
+        .says("base `-x` must not begin with `-`")
+        .says("unknown stage `b`")
+        .says("`A B` is not an image reference")
+        .says("the profile changes stage `b`, which the graph does not declare")
+        .says("5 mistakes");
+}

@@ -162,6 +162,12 @@ impl Project {
         self
     }
 
+    /// Copies a folder's content to a place in the project.
+    pub fn copy_into(self, from: &Path, to: &Path) -> Self {
+        copy(from, to);
+        self
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command

@@ -22,6 +22,7 @@ use crate::lock::Lock;
 use crate::material::{self, Material};
 use crate::prepare;
 use crate::record::{Records, Store};
+use crate::replacement;
 use crate::spec::{Spec, StageId};
 use crate::state::State;
 use crate::verdict::{self, Change, Kind, Reason, Verdict};
@@ -112,8 +113,7 @@ impl Assessment {
 impl Workspace {
     /// Opens the graph file.
     pub fn open(graph_file: &camino::Utf8Path, profile: Option<&str>) -> Result<Self> {
-        let spec = crate::spec::load(graph_file, profile)?;
-        let graph = Graph::of(&spec)?;
+        let (spec, graph) = replacement::open(graph_file, profile)?;
         let state = State::of(&spec.file)?;
         let (cache, warning) = StatCache::load(&state.path("stats"));
         Ok(Self {

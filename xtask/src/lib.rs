@@ -22,6 +22,7 @@ pub mod lock;
 pub mod material;
 pub mod prepare;
 pub mod record;
+pub mod replacement;
 pub mod report;
 pub mod schedule;
 pub mod source;

@@ -1,5 +1,6 @@
 //! `cargo xtask explain`: why a stage is fresh or stale, first node of the cascade first.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use super::plan::{Line, word};
 use crate::assess::{Assessment, Gathered, Workspace};
 use crate::cli::Explain;
 use crate::fault::Result;
+use crate::replacement;
 use crate::report::words;
 use crate::spec::StageId;
 use crate::verdict::{Change, Verdict};
@@ -25,6 +27,8 @@ struct Whole<'a> {
     whole_context: Option<String>,
     /// The context overlays whose files are among the inputs.
     overlays: Vec<String>,
+    /// What `[base]` puts in the place of external images, by their names.
+    replaced: BTreeMap<&'a str, String>,
 }
 
 /// Explains one stage.
@@ -58,6 +62,7 @@ pub fn run(flags: &Explain) -> Result<()> {
                 .collect(),
             whole_context,
             overlays,
+            replaced: replacement::told(&work.spec, work.spec.stage(id)).collect(),
         });
     }
     let mut text = String::new();
@@ -70,6 +75,9 @@ pub fn run(flags: &Explain) -> Result<()> {
     }
     for overlay in overlays {
         let _ = writeln!(text, "  its context is overlaid with {overlay}");
+    }
+    for (name, by) in replacement::told(&work.spec, work.spec.stage(id)) {
+        let _ = writeln!(text, "  its {name} is {by}, as `[base]` says");
     }
     super::print(&text);
     Ok(())

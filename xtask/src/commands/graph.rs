@@ -8,12 +8,13 @@ use serde::Serialize;
 use crate::cli::{self, GraphFormat};
 use crate::fault::Result;
 use crate::graph::Graph;
+use crate::replacement;
 use crate::spec::{Spec, StageId};
 
 /// Draws the graph.
 pub fn run(flags: &cli::Graph) -> Result<()> {
-    let spec = crate::spec::load(&super::graph_file(&flags.at), flags.at.profile.as_deref())?;
-    let graph = Graph::of(&spec)?;
+    let file = super::graph_file(&flags.at);
+    let (spec, graph) = replacement::open(&file, flags.at.profile.as_deref())?;
     let text = match flags.format {
         GraphFormat::Tree => tree(&spec, &graph),
         GraphFormat::Dot => dot(&spec, &graph),
@@ -55,7 +56,11 @@ fn tree(spec: &Spec, graph: &Graph) -> String {
         } else {
             ""
         };
-        let _ = writeln!(text, "{}{}{mark}", "  ".repeat(depth), label(spec, id));
+        let indent = "  ".repeat(depth);
+        let _ = writeln!(text, "{indent}{}{mark}", label(spec, id));
+        for (name, by) in replacement::told(spec, spec.stage(id)).filter(|_| !again) {
+            let _ = writeln!(text, "{indent}  [its {name} is {by}]");
+        }
         if !again {
             for child in below {
                 branch(text, spec, graph, child, depth + 1, seen);
@@ -178,6 +183,8 @@ struct Node<'a> {
     references: Vec<String>,
     stands_on: Vec<&'a str>,
     services: &'a [String],
+    /// What `[base]` puts in the place of external images, by their names.
+    replaced: BTreeMap<&'a str, String>,
 }
 
 #[derive(Serialize)]
@@ -197,6 +204,7 @@ fn json<'a>(spec: &'a Spec, graph: &Graph) -> Whole<'a> {
                 .map(|parent| spec.stage(parent).name.as_str())
                 .collect(),
             services: &stage.services,
+            replaced: replacement::told(spec, stage).collect(),
         }
     };
     Whole {

@@ -7,20 +7,20 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::DeTable;
 
 use super::mistakes::{Mistake, Mistakes, Span};
+use super::profile::{self, Layered};
 use super::raw::{RawRegistry, RawSource, RawStage, Text, Texts};
 use super::{Git, Source, SourceId, Spec, StageId, VERSION};
-use super::{names, profile, tables};
+use super::{names, tables};
 use crate::fault::Result;
 
 const TOP: &[&str] = &[
-    "version", "vars", "defaults", "source", "stage", "profile", "registry",
+    "version", "vars", "defaults", "source", "stage", "base", "profile", "registry",
 ];
-const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage"];
+const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage", "base"];
 
 /// How many bytes may stand in all stages together, once defaults and variables are filled in.
 const MOST_TEXT: usize = 64 << 20;
@@ -68,6 +68,7 @@ impl Reader<'_, '_> {
             sources: Vec::new(),
             stages: Vec::new(),
             declared: Vec::new(),
+            bases: BTreeMap::new(),
             registry: None,
         };
         // A file that is not TOML would only give mistakes that follow from that one.
@@ -78,14 +79,9 @@ impl Reader<'_, '_> {
         self.version(&mut table);
         let mut chosen = self.profile(&mut table, profile);
         let vars = self.vars(&mut table, &mut chosen);
-        let sources =
-            self.layered::<RawSource>("source", &mut table, &mut chosen, |over, under| RawSource {
-                path: over.path.or(under.path),
-                git: over.git.or(under.git),
-                rev: over.rev.or(under.rev),
-            });
+        let sources = self.layered::<RawSource>("source", &mut table, &mut chosen);
         let defaults = self.defaults(&mut table, &mut chosen);
-        let stages = self.layered::<RawStage>("stage", &mut table, &mut chosen, profile::lay);
+        let stages = self.layered::<RawStage>("stage", &mut table, &mut chosen);
         let defaults = self.affordable(defaults, stages.len());
         if stages.is_empty() && self.mistakes.is_empty() {
             self.mistakes.push(
@@ -107,6 +103,7 @@ impl Reader<'_, '_> {
             room: Cell::new(MOST_TEXT),
         };
         spec.registry = self.registry(&mut table);
+        spec.bases = self.bases(&mut table, &mut chosen, &scope);
         spec.sources = sources
             .into_iter()
             .map(|(name, (span, raw))| self.source(name, &span, raw))
@@ -117,7 +114,7 @@ impl Reader<'_, '_> {
         spec.stages = stages
             .into_iter()
             .map(|(name, (span, raw))| {
-                self.stage(name, &span, profile::lay(raw, defaults.clone()), &scope)
+                self.stage(name, &span, RawStage::lay(raw, defaults.clone()), &scope)
             })
             .collect();
         self.claims(&spec.stages, &places);
@@ -223,16 +220,15 @@ impl Reader<'_, '_> {
                 .unwrap_or_default()
         };
         let under = read(table);
-        profile::lay(read(chosen), under)
+        RawStage::lay(read(chosen), under)
     }
 
     /// All `[what.NAME]` tables, with the profile's laid over them.
-    fn layered<'t, T: DeserializeOwned + Default>(
+    fn layered<'t, T: Layered>(
         &mut self,
         what: &str,
         table: &mut DeTable<'t>,
         chosen: &mut DeTable<'t>,
-        lay: impl Fn(T, T) -> T,
     ) -> Named<T> {
         let mut all: Named<T> = BTreeMap::new();
         for (table, is_profile) in [(table, false), (chosen, true)] {
@@ -254,9 +250,9 @@ impl Reader<'_, '_> {
                 let read: T = tables::read(&whole, table, self.mistakes);
                 match all.remove(&name) {
                     Some((span, under)) => {
-                        all.insert(name, (span, lay(read, under)));
+                        all.insert(name, (span, T::lay(read, under)));
                     }
-                    None if is_profile => {
+                    None if is_profile && !read.declares() => {
                         let mistake = Mistake::at(
                             key.span(),
                             format!(

@@ -3,6 +3,7 @@
 //! Knows the file's syntax and rules. Is unaware of the tree it describes: whether a
 //! folder exists, what a Dockerfile says and what was built are for others.
 
+mod bases;
 mod check;
 pub mod mistakes;
 pub mod names;
@@ -60,8 +61,22 @@ pub struct Spec {
     pub stages: Vec<Stage>,
     /// All stages as the file declares them: people put first what matters to them.
     pub declared: Vec<StageId>,
+    /// What takes the place of external images, by their full spelling.
+    pub bases: BTreeMap<String, Replacement>,
     /// `host/path` for shared records.
     pub registry: Option<String>,
+}
+
+/// What takes the place of an external image in every stage that uses it: at least one of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// The image's name, as the file has it.
+    pub name: String,
+    /// The reference to take it from.
+    pub image: Option<String>,
+    /// The stage whose image takes its place; that stage itself, and what it stands on, get the
+    /// image.
+    pub stage: Option<StageId>,
 }
 
 /// A git repository at a revision, or a local checkout.
@@ -116,6 +131,8 @@ pub struct Stage {
     pub overlays: Vec<Utf8PathBuf>,
     /// Named contexts.
     pub contexts: BTreeMap<String, Context>,
+    /// Those named contexts that a `[base]` table gave, not the stage itself.
+    pub replaced: BTreeSet<String>,
     /// Secrets by id.
     pub secrets: BTreeMap<String, Secret>,
     /// Ids of ssh agents, sorted.

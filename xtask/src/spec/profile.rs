@@ -2,31 +2,63 @@
 //!
 //! The rule is the same for `[defaults]` under a stage and a profile over it: a table
 //! (`args`, `labels`, `contexts`) is merged by name, every other field is replaced.
-//! Nothing is appended, so what a profile says is what holds.
+//! Nothing is appended, so what a profile says is what holds. Knows the fields; is unaware of
+//! their meaning.
 
-use super::raw::{RawStage, Text, Texts};
+use serde::de::DeserializeOwned;
 
-/// `over` laid over `under`.
-pub fn lay(over: RawStage, under: RawStage) -> RawStage {
-    RawStage {
-        source: over.source.or(under.source),
-        context: over.context.or(under.context),
-        dockerfile: over.dockerfile.or(under.dockerfile),
-        target: over.target.or(under.target),
-        args: merge(over.args, under.args),
-        volatile: over.volatile.or(under.volatile),
-        labels: merge(over.labels, under.labels),
-        platforms: over.platforms.or(under.platforms),
-        image: over.image.or(under.image),
-        tags: over.tags.or(under.tags),
-        from: over.from.or(under.from),
-        overlays: over.overlays.or(under.overlays),
-        contexts: merge(over.contexts, under.contexts),
-        secrets: over.secrets.or(under.secrets),
-        ssh: over.ssh.or(under.ssh),
-        weight: over.weight.or(under.weight),
-        prepare: over.prepare.or(under.prepare),
-        services: over.services.or(under.services),
+use super::raw::{RawSource, RawStage, Text, Texts};
+
+/// A table that a profile can lay over another one of the same name.
+pub trait Layered: DeserializeOwned + Default {
+    /// `over` laid over `under`.
+    fn lay(over: Self, under: Self) -> Self;
+    /// Whether it can stand alone, with nothing of its name in the graph below the profile.
+    fn declares(&self) -> bool;
+}
+
+impl Layered for RawSource {
+    fn lay(over: Self, under: Self) -> Self {
+        Self {
+            path: over.path.or(under.path),
+            git: over.git.or(under.git),
+            rev: over.rev.or(under.rev),
+        }
+    }
+
+    fn declares(&self) -> bool {
+        false
+    }
+}
+
+impl Layered for RawStage {
+    fn lay(over: Self, under: Self) -> Self {
+        Self {
+            source: over.source.or(under.source),
+            context: over.context.or(under.context),
+            dockerfile: over.dockerfile.or(under.dockerfile),
+            target: over.target.or(under.target),
+            args: merge(over.args, under.args),
+            volatile: over.volatile.or(under.volatile),
+            labels: merge(over.labels, under.labels),
+            platforms: over.platforms.or(under.platforms),
+            image: over.image.or(under.image),
+            tags: over.tags.or(under.tags),
+            from: over.from.or(under.from),
+            overlays: over.overlays.or(under.overlays),
+            contexts: merge(over.contexts, under.contexts),
+            secrets: over.secrets.or(under.secrets),
+            ssh: over.ssh.or(under.ssh),
+            weight: over.weight.or(under.weight),
+            prepare: over.prepare.or(under.prepare),
+            services: over.services.or(under.services),
+        }
+    }
+
+    /// A profile brings stages of its own, such as overlays on bases; without a context it can only
+    /// mean one that is there.
+    fn declares(&self) -> bool {
+        self.context.is_some()
     }
 }
 

@@ -124,6 +124,16 @@ pub struct RawSource {
     pub rev: Option<Text>,
 }
 
+/// `[base."REFERENCE"]`: what takes the place of an external image, in every stage that uses it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawBase {
+    /// The same image elsewhere: at a mirror.
+    pub image: Option<Text>,
+    /// The stage whose image takes its place: an overlay built on it.
+    pub stage: Option<Text>,
+}
+
 /// `[registry]`: where records are shared.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

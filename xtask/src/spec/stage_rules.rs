@@ -90,6 +90,7 @@ impl Reader<'_, '_> {
                 .filter_map(|path| self.path("overlay", path))
                 .collect(),
             contexts: self.contexts(raw.contexts, scope),
+            replaced: BTreeSet::new(),
             secrets: self.secrets(raw.secrets),
             ssh,
             weight: self.weight(raw.weight),
@@ -326,7 +327,7 @@ impl Reader<'_, '_> {
     }
 
     /// A value that must be known when the file is read.
-    fn settled(
+    pub(super) fn settled(
         &mut self,
         what: &str,
         value: Text,

@@ -79,6 +79,7 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             from,
             overlays,
             contexts,
+            replaced: _,
             secrets,
             ssh,
             weight: _,

@@ -12,7 +12,7 @@ const SOURCES: &str = "/etc/apt/sources.list.d/xtask-trixie.sources";
 const RANK: &str = "/etc/apt/preferences.d/xtask-trixie";
 
 /// A program that proves that a package is there, and the package.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 10] = [
     ("/usr/sbin/dockerd", "docker.io/trixie"),
     ("/usr/bin/docker", "docker-cli/trixie"),
     (
@@ -28,6 +28,7 @@ const NEEDED: [(&str, &str); 9] = [
     ("/bin/ip", "iproute2"),
     ("/bin/busybox", "busybox-static"),
     ("/usr/bin/git", "git"),
+    ("/usr/sbin/debootstrap", "debootstrap"),
 ];
 
 /// The docker command of those packages; another may be first on PATH.

@@ -1,0 +1,192 @@
+//! `[base]`: other images in the place of those that unchanged Dockerfiles name.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::{builds, docker, host, id, project, unique};
+
+fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Removes a container and images when a test ends, in whatever way.
+struct Cleanup<'h> {
+    host: &'h str,
+    container: String,
+    images: Vec<String>,
+}
+
+impl Drop for Cleanup<'_> {
+    fn drop(&mut self) {
+        let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(&program);
+            let _ = command
+                .args(arguments)
+                .env("DOCKER_HOST", self.host)
+                .output();
+        };
+        run(&["rm", "--force", &self.container]);
+        for image in &self.images {
+            run(&["image", "rm", "--force", image]);
+        }
+    }
+}
+
+/// A Debian with Python, pip and apt, as a tar archive: made once, from Debian's own packages.
+fn debian() -> PathBuf {
+    let folder = workspace().join("target/testbed");
+    let archive = folder.join("debian-python.tar");
+    if archive.exists() {
+        return archive;
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = tempfile::Builder::new()
+        .prefix("debian-")
+        .tempdir_in(&folder)
+        .unwrap();
+    let root = made.path().join("root");
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output();
+        let output = output.unwrap_or_else(|error| panic!("this test needs {program}: {error}"));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{program} {arguments:?}: {said}");
+    };
+    let root = root.to_str().unwrap();
+    let mirror = debian_mirror();
+    let with = "--include=ca-certificates,python3-pip,openssl,hostname";
+    run(
+        "debootstrap",
+        &["--variant=minbase", with, "bookworm", root, &mirror],
+    );
+    let half = made.path().join("half.tar");
+    run("tar", &["-C", root, "-cf", half.to_str().unwrap(), "."]);
+    std::fs::rename(half, &archive).unwrap();
+    archive
+}
+
+/// The mirror that this machine uses already.
+fn debian_mirror() -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let text = read("/etc/apt/sources.list.d/debian.sources") + &read("/etc/apt/sources.list");
+    let lines = || text.lines().filter(|line| !line.contains("security"));
+    let new = lines().find_map(|line| line.strip_prefix("URIs:")?.split_whitespace().next());
+    let old = || {
+        let line = lines().find(|line| line.starts_with("deb "))?;
+        line.split_whitespace().find(|word| word.contains("://"))
+    };
+    new.or_else(old)
+        .expect("apt's sources name no mirror")
+        .to_owned()
+}
+
+#[test]
+fn an_unchanged_dockerfile_runs_pip_and_apt_behind_an_intercepting_authority() {
+    let host = host();
+    let (base, server) = (unique("python"), unique("server").replace('/', "-"));
+    let base = format!("{base}:3.12-slim-bookworm");
+    let app = unique("app");
+    let _cleanup = Cleanup {
+        host: &host,
+        container: server.clone(),
+        images: vec![base.clone(), format!("{app}:latest")],
+    };
+    docker(&host, &["import", debian().to_str().unwrap(), &base]);
+    let serve = workspace().join("tests/e2e/corporate/serve.py");
+    docker(
+        &host,
+        &["create", "--name", &server, &base, "python3", "/serve.py"],
+    );
+    docker(
+        &host,
+        &[
+            "cp",
+            serve.to_str().unwrap(),
+            &format!("{server}:/serve.py"),
+        ],
+    );
+    docker(&host, &["start", &server]);
+    let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = docker(&host, &["inspect", "--format", address, &server]);
+
+    let graph = format!(
+        r#"
+version = 1
+[stage.app]
+context = "app"
+image = "{app}"
+args = {{ SERVER = "{address}:8443" }}
+
+# A stand-in: this test asks no registry.
+[base."python:3.12-slim-bookworm"]
+image = "{base}"
+
+[profile.corporate.base."python:3.12-slim-bookworm"]
+stage = "ca"
+[profile.corporate.stage.ca]
+context = "overlays/base-ca"
+args = {{ BASE = "python:3.12-slim-bookworm" }}
+"#
+    );
+    let dockerfile = "FROM python:3.12-slim-bookworm\nARG SERVER\n\
+        RUN pip install --break-system-packages --index-url https://$SERVER/simple greeting\n\
+        RUN python3 -c 'import greeting; assert greeting.WORD == \"hello\"'\n\
+        RUN echo \"deb [trusted=yes] https://$SERVER/apt ./\" > /etc/apt/sources.list \\\n\
+         && apt-get update && apt-get install -y greeting-tool && greeting-tool\n";
+    let project = project(&host)
+        .file("build-graph.toml", graph)
+        .file("app/Dockerfile", dockerfile);
+    let overlay = project.path("overlays/base-ca");
+    let project = project.copy_into(&workspace().join("overlays/base-ca"), &overlay);
+
+    // Nobody has said whom to trust: the step fails for that reason.
+    let authority = project.path("overlays/base-ca/certs/test.crt");
+    copy_when_there(&host, &server, &authority);
+    project
+        .run(&["build"])
+        .ends(1)
+        .says("CERTIFICATE_VERIFY_FAILED");
+
+    let corporate = ["--profile", "corporate"];
+    project.run(&["build", "--profile", "corporate"]).ends(0);
+    let before = builds(&project);
+    project.run(&["build", "--profile", "corporate"]).ends(0);
+    assert_eq!(builds(&project), before, "the second run builds nothing");
+    id(&host, &format!("{app}:latest"));
+
+    let explained = project
+        .run(&["explain", "app", corporate[0], corporate[1]])
+        .ends(0);
+    let told = "its python:3.12-slim-bookworm is stage `ca`";
+    assert!(explained.stdout.contains(told), "{}", explained.stdout);
+    let drawn = project.run(&["graph", corporate[0], corporate[1]]).ends(0);
+    assert!(drawn.stdout.contains(told), "{}", drawn.stdout);
+
+    // Another certificate is another base.
+    let file = project.path("overlays/base-ca/certs/other.crt");
+    std::fs::copy(&authority, file).unwrap();
+    let plan = project.run(&["plan", corporate[0], corporate[1]]).ends(0);
+    assert!(plan.stdout.contains("certs/other.crt"), "{}", plan.stdout);
+}
+
+/// Copies the authority's certificate out of the server, which makes it when it answers.
+fn copy_when_there(host: &str, server: &str, to: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    loop {
+        let from = format!("{server}:/ca.crt");
+        let mut command = Command::new(&program);
+        command.args(["cp", &from]).arg(to).env("DOCKER_HOST", host);
+        if command.output().unwrap().status.success() {
+            return;
+        }
+        let logs = || docker(host, &["logs", server]);
+        assert!(
+            Instant::now() < deadline,
+            "the server made no certificate: {}",
+            logs()
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,173 @@
+//! Which stages the graph's `[base]` tables reach.
+//!
+//! Knows which external images the Dockerfiles name, and puts a named context in their place, as
+//! if every stage had said so itself. Is unaware of what the images hold and of where they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8Path;
+
+use crate::dockerfile::{self, Question, reference};
+use crate::fault::{Fault, Result};
+use crate::graph::Graph;
+use crate::source;
+use crate::spec::{self, Context, Replacement, Spec, Stage, StageId};
+
+/// Reads a graph file, with the overrides of `profile` laid over it, and its DAG.
+pub fn open(file: &Utf8Path, profile: Option<&str>) -> Result<(Spec, Graph)> {
+    let mut spec = spec::load(file, profile)?;
+    apply(&mut spec)?;
+    let graph = Graph::of(&spec)?;
+    Ok((spec, graph))
+}
+
+/// Gives every stage the named contexts that `[base]` asks for. What a stage says itself holds.
+fn apply(spec: &mut Spec) -> Result<()> {
+    if spec.bases.is_empty() {
+        return Ok(());
+    }
+    let mut all = Vec::new();
+    let below: BTreeMap<&str, BTreeSet<StageId>> = spec
+        .bases
+        .iter()
+        .map(|(canonical, given)| (canonical.as_str(), closure(spec, given.stage)))
+        .collect();
+    for id in spec.ids() {
+        let stage = spec.stage(id);
+        let own = own_names(spec, stage);
+        let used = used(spec, stage);
+        for (canonical, given) in &spec.bases {
+            if own.contains(canonical) || !used.may_be(canonical) {
+                continue;
+            }
+            let is_below = below[canonical.as_str()].contains(&id);
+            let context = match (given.stage, &given.image) {
+                (Some(overlay), _) if !is_below => {
+                    same_platforms(spec, stage, overlay, given)?;
+                    Context::Stage(overlay)
+                }
+                (_, Some(image)) => Context::Image(image.clone()),
+                (_, None) => continue,
+            };
+            all.push((id, given.name.clone(), context));
+        }
+    }
+    for (id, name, context) in all {
+        let stage = &mut spec.stages[id.index()];
+        stage.replaced.insert(name.clone());
+        stage.contexts.insert(name, context);
+    }
+    Ok(())
+}
+
+/// What stands in the place of the external images that a stage's Dockerfile names, by `[base]`:
+/// the image's name, and what a person calls its replacement.
+pub fn told<'s>(spec: &'s Spec, stage: &'s Stage) -> impl Iterator<Item = (&'s str, String)> {
+    stage.replaced.iter().filter_map(|name| {
+        let by = match stage.contexts.get(name)? {
+            Context::Stage(id) => format!("stage `{}`", spec.stage(*id).name),
+            Context::Image(reference) => reference.clone(),
+            Context::Folder(..) => return None,
+        };
+        Some((name.as_str(), by))
+    })
+}
+
+/// A stage and everything it stands on.
+fn closure(spec: &Spec, stage: Option<StageId>) -> BTreeSet<StageId> {
+    let mut found = BTreeSet::new();
+    let mut left: Vec<StageId> = stage.into_iter().collect();
+    while let Some(id) = left.pop() {
+        if found.insert(id) {
+            left.extend(spec.stage(id).upstream());
+        }
+    }
+    found
+}
+
+/// The images for which the stage itself says what stands in their place.
+fn own_names(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
+    let parent = stage.from.map(|parent| spec.stage(parent).references());
+    let named = stage.contexts.keys().cloned();
+    named
+        .chain(parent.into_iter().flatten())
+        .filter_map(|name| Some(reference::normalise(&name)?.canonical()))
+        .collect()
+}
+
+/// The external images that a stage uses.
+enum Used {
+    These(BTreeSet<String>),
+    /// The text alone does not tell.
+    Any,
+}
+
+impl Used {
+    fn may_be(&self, canonical: &str) -> bool {
+        match self {
+            Self::These(names) => names.contains(canonical),
+            Self::Any => true,
+        }
+    }
+}
+
+/// A stage that cannot be read uses nothing: whoever wants it hears of that where it is gathered.
+fn used(spec: &Spec, stage: &Stage) -> Used {
+    let text = source::root(spec, stage.source)
+        .and_then(|root| source::inside(&root, &stage.dockerfile, "Dockerfile"))
+        .ok()
+        .and_then(|path| std::fs::read(path).ok());
+    let Some(text) = text else {
+        return Used::These(BTreeSet::new());
+    };
+    let mut args = BTreeMap::new();
+    let mut unknown = stage.volatile.clone();
+    for (name, value) in &stage.args {
+        // What a source's commit is would cost a process, for a name that hardly depends on it.
+        match value.expand(|_| Err(())) {
+            Ok(value) if !unknown.contains(name) => {
+                args.insert(name.clone(), value);
+            }
+            _ => {
+                unknown.insert(name.clone());
+            }
+        }
+    }
+    let contexts: BTreeSet<String> = stage.contexts.keys().cloned().collect();
+    let platform = stage.platforms.first().map(String::as_str);
+    let question = Question {
+        target: stage.target.as_deref(),
+        args: &args,
+        unknown: &unknown,
+        platform,
+        build_platform: platform,
+        contexts: &contexts,
+    };
+    match dockerfile::read(&text, &question) {
+        Ok(reading) if !reading.bases_complete => Used::Any,
+        Ok(reading) => Used::These(
+            reading
+                .bases
+                .iter()
+                .filter_map(|base| Some(reference::normalise(&base.reference)?.canonical()))
+                .collect(),
+        ),
+        Err(_) => Used::These(BTreeSet::new()),
+    }
+}
+
+/// BuildKit builds on an image of another platform without a word.
+fn same_platforms(spec: &Spec, stage: &Stage, overlay: StageId, given: &Replacement) -> Result<()> {
+    let overlay = spec.stage(overlay);
+    if overlay.platforms == stage.platforms {
+        return Ok(());
+    }
+    Err(Fault::usage(format!(
+        "{}: base `{}` is replaced by stage `{}`, which is not built for the platforms of `{}`, which uses it: \
+         give both the same `platforms`, or put them into `[defaults]`",
+        spec.file, given.name, overlay.name, stage.name
+    )))
+}
+
+#[cfg(test)]
+mod tests;
