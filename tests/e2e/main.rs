@@ -9,6 +9,7 @@ mod bases;
 mod healing;
 mod sample;
 mod scheduling;
+mod stages;
 mod trouble;
 
 use std::process::Command;

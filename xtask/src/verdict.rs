@@ -95,13 +95,19 @@ impl Reason {
 }
 
 impl Change {
+    /// Whether there is one before and after, or neither is known yet.
+    fn is_other(&self) -> bool {
+        self.before.is_some() == self.after.is_some()
+    }
+
     fn kind(&self) -> Kind {
         match self.what {
             "input" | "remote" | "prepare" => Kind::InputsChanged,
             "argument" => Kind::ArgumentsChanged,
             "dockerfile" | "dockerfile path" => Kind::DockerfileChanged,
-            "base" => Kind::BaseMoved,
-            "upstream" => Kind::UpstreamChanged,
+            // One that is used only before or only after follows from another change.
+            "base" if self.is_other() => Kind::BaseMoved,
+            "upstream" if self.is_other() => Kind::UpstreamChanged,
             "image" => Kind::ImageMissing,
             _ => Kind::SettingsChanged,
         }

@@ -1,0 +1,240 @@
+//! What a stage may say in the graph file, seen in the image that comes out.
+
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use super::{Project, builds, docker, host, project, unique, with_base};
+
+/// What the image's file holds.
+fn file(host: &str, image: &str, path: &str) -> String {
+    docker(host, &["run", "--rm", "--entrypoint", "cat", image, path])
+}
+
+fn label(host: &str, image: &str, name: &str) -> String {
+    let format = format!("{{{{index .Config.Labels \"{name}\"}}}}");
+    docker(host, &["image", "inspect", "--format", &format, image])
+}
+
+/// Makes a folder a git checkout; says which commit.
+fn commit(project: &Project, folder: &str) -> String {
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
+        let mut command = Command::new("git");
+        command.current_dir(project.path(folder)).args(identity);
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "all"]);
+    git(&["rev-parse", "HEAD"])
+}
+
+#[test]
+fn a_stage_of_a_source_has_its_root_as_context_and_knows_its_commit() {
+    let (host, image) = (host(), unique("api"));
+    let graph = format!(
+        r#"
+version = 1
+[vars]
+version = "1.2.3"
+[source.dify]
+path = "dify"
+[stage.base]
+context = "base"
+[stage.api]
+source = "dify"
+context = "."
+dockerfile = "api/Dockerfile"
+target = "production"
+contexts = {{ base = {{ stage = "base" }} }}
+image = "{image}"
+tags = ["${{version}}", "also"]
+args = {{ COMMIT_SHA = "${{source.commit}}", VERSION = "v${{version}}" }}
+volatile = ["COMMIT_SHA"]
+labels = {{ "org.example.version" = "${{version}}", "org.example.price" = "5$$" }}
+"#
+    );
+    let dockerfile = format!(
+        "FROM base AS production\nARG VERSION\nCOPY . /app\nARG COMMIT_SHA\n\
+         RUN echo {} && echo \"$VERSION $COMMIT_SHA\" > /said\n\
+         FROM production AS later\nRUN exit 1\n",
+        unique("a")
+    );
+    let project = with_base(project(&host))
+        .file("build-graph.toml", graph)
+        .file("dify/api/Dockerfile", dockerfile)
+        .file("dify/api/Dockerfile.dockerignore", "*\n!api/\n")
+        .file("dify/.dockerignore", "api/app.py\n")
+        .file("dify/api/app.py", "the app\n")
+        .file("dify/web/page", "not for the api\n");
+    let commit = commit(&project, "dify");
+    project.build(&[]).ends(0);
+    let reference = format!("{image}:1.2.3");
+    assert_eq!(file(&host, &reference, "/said"), format!("v1.2.3 {commit}"));
+    assert_eq!(file(&host, &reference, "/app/api/app.py"), "the app");
+    let listed = [
+        "run",
+        "--rm",
+        "--entrypoint",
+        "ls",
+        &reference,
+        "-A",
+        "/app",
+    ];
+    assert_eq!(docker(&host, &listed), "api");
+    assert_eq!(label(&host, &reference, "org.example.version"), "1.2.3");
+    assert_eq!(label(&host, &reference, "org.example.price"), "5$");
+    assert_eq!(
+        super::id(&host, &reference),
+        super::id(&host, &format!("{image}:also"))
+    );
+    project.write("dify/web/page", "changed");
+    assert_eq!(project.verdicts()["api"], "fresh");
+}
+
+#[test]
+fn a_dockerfile_outside_the_context_and_contexts_of_every_kind_are_used() {
+    let (host, image) = (host(), unique("web"));
+    let graph = format!(
+        r#"
+version = 1
+[stage.base]
+context = "base"
+[stage.tools]
+context = "tools"
+from = "base"
+[stage.web]
+context = "web"
+dockerfile = "docker/web.dockerfile"
+from = "base"
+image = "{image}"
+contexts = {{ tools = {{ stage = "tools" }}, docs = {{ path = "docs" }} }}
+"#
+    );
+    let project = with_base(project(&host))
+        .file("build-graph.toml", graph)
+        .file("tools/Dockerfile", "FROM base\nRUN echo made > /tool\n")
+        .file("docs/readme", "read me")
+        .file("web/page", "page")
+        .file(
+            "docker/web.dockerfile",
+            "FROM base\nCOPY --from=tools /tool /\nCOPY --from=docs readme /\nCOPY page /\n",
+        );
+    project.build(&[]).ends(0);
+    for (path, content) in [("/tool", "made"), ("/readme", "read me"), ("/page", "page")] {
+        assert_eq!(file(&host, &image, path), content);
+    }
+    project.write("docs/readme", "read this");
+    assert_eq!(project.verdicts()["web"], "stale inputs_changed");
+    project.write("docs/readme", "read me");
+    assert_eq!(project.verdicts()["web"], "fresh");
+    project.write("docker/web.dockerfile", "FROM base\nCOPY page /\n");
+    assert_eq!(project.verdicts()["web"], "stale dockerfile_changed");
+}
+
+#[test]
+fn a_secret_of_a_file_and_an_ssh_agent_reach_the_build() {
+    let host = host();
+    let graph = "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.a]\ncontext = \"a\"\nfrom = \"base\"\n\
+        secrets = [{ id = \"token\", file = \"token.txt\" }]\nssh = [\"default\"]\n";
+    let dockerfile = format!(
+        "FROM base\nRUN --mount=type=secret,id=token --mount=type=ssh \
+         echo {} && test $(wc -c < /run/secrets/token) = 18 && test -S \"$SSH_AUTH_SOCK\"\n",
+        unique("a")
+    );
+    let project = with_base(project(&host));
+    let agent = project.path("agent");
+    let _agent = UnixListener::bind(&agent).unwrap();
+    let project = project
+        .variable("SSH_AUTH_SOCK", agent.to_str().unwrap())
+        .file("build-graph.toml", graph)
+        .file("token.txt", "hunter2-is-secret\n")
+        .file("a/Dockerfile", dockerfile);
+    let built = project.build(&[]).ends(0).never_says("hunter2");
+    assert_eq!(built.those("built"), ["a", "base"]);
+    // Another value of the same secret is no other image.
+    project.write("token.txt", "hunter3\n");
+    assert_eq!(project.verdicts()["a"], "fresh");
+    // Another id is.
+    let graph = graph.replace("\"token\", ", "\"token2\", ");
+    project.write("build-graph.toml", graph);
+    assert_eq!(project.verdicts()["a"], "stale settings_changed");
+}
+
+#[test]
+fn defaults_lie_under_every_stage_and_a_profile_over_one() {
+    let (host, image) = (host(), unique("a"));
+    let graph = format!(
+        r#"
+version = 1
+[vars]
+greeting = "hello"
+[defaults]
+args = {{ FIRST = "${{greeting}}", SECOND = "two" }}
+labels = {{ "org.example.team" = "ours" }}
+[stage.base]
+context = "base"
+[stage.a]
+context = "a"
+from = "base"
+image = "{image}"
+args = {{ SECOND = "own" }}
+[profile.loud.vars]
+greeting = "HELLO"
+[profile.loud.stage.a]
+tags = ["loud"]
+"#
+    );
+    let dockerfile = format!(
+        "FROM base\nARG FIRST\nARG SECOND\nRUN echo {} && echo $FIRST $SECOND > /said\n",
+        unique("a")
+    );
+    let project = with_base(project(&host))
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", dockerfile);
+    project.build(&[]).ends(0);
+    assert_eq!(file(&host, &image, "/said"), "hello own");
+    assert_eq!(label(&host, &image, "org.example.team"), "ours");
+    project.build(&["--profile", "loud"]).ends(0);
+    let loud = format!("{image}:loud");
+    assert_eq!(file(&host, &loud, "/said"), "HELLO own");
+    assert_eq!(file(&host, &image, "/said"), "hello own");
+    assert_eq!(project.verdicts()["a"], "fresh");
+}
+
+#[test]
+fn the_plain_report_tells_the_cause_the_logs_tail_and_the_time_saved() {
+    let host = host();
+    let graph = "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.a]\ncontext = \"a\"\nfrom = \"base\"\n";
+    let project = with_base(project(&host))
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", "FROM base\nCOPY x /x\nRUN sh /x\n")
+        .file("a/x", format!("echo {}; sleep 2\n", unique("a")));
+    let first = project.run(&["build"]).ends(0);
+    first
+        .says("a: building, never built here")
+        .says("2 built, 0 fresh in ");
+    let before = builds(&project);
+    let second = project.run(&["build"]).ends(0);
+    second
+        .says("0 built, 2 fresh in ")
+        .says("of building saved");
+    assert_eq!(builds(&project), before);
+    project.write("a/x", "echo first words; echo last words; exit 7\n");
+    let failed = project.run(&["build"]).ends(1);
+    let told = failed
+        .stderr
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("the whole log: "));
+    let log = told
+        .unwrap_or_else(|| panic!("no log: {}", failed.stderr))
+        .to_owned();
+    failed
+        .says("a: building, x changed")
+        .says("last words")
+        .says("1 failed");
+    let whole = std::fs::read_to_string(log).unwrap();
+    assert!(whole.contains("first words") && whole.contains("last words"));
+}
