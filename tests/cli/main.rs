@@ -286,3 +286,31 @@ fn a_wrong_base_is_reported_with_its_place() {
         .says("the profile changes stage `b`, which the graph does not declare")
         .says("5 mistakes");
 }
+
+#[test]
+fn a_file_that_may_not_be_read_is_exit_2_with_its_place() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = one();
+    let mode = |path: &str, mode: u32| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(project.path(path), permissions).unwrap();
+    };
+    // The superuser may read everything, so that one steps down; the program may lie where others
+    // cannot reach it.
+    std::fs::copy(env!("CARGO_BIN_EXE_xtask"), project.path("xtask")).unwrap();
+    mode("", 0o755);
+    mode("xtask", 0o755);
+    for (path, said) in [
+        ("a/src/one", "a/src/one"),
+        ("a/src", "a/src"),
+        ("a/Dockerfile", "cannot read the Dockerfile"),
+        ("build-graph.toml", "cannot read the graph file"),
+    ] {
+        let before = std::fs::metadata(project.path(path)).unwrap().permissions();
+        mode(path, 0);
+        let ran = project.run_as_nobody(&["inputs", "a"]).ends(2).says(said);
+        assert!(ran.stderr.contains("ermission denied"), "{}", ran.stderr);
+        mode(path, before.mode() & 0o7777);
+    }
+    project.run_as_nobody(&["inputs", "a"]).ends(0);
+}

@@ -184,6 +184,29 @@ impl Project {
         command
     }
 
+    /// Runs the copy of the program in the project, as a user who owns nothing if this one may
+    /// read everything.
+    pub fn run_as_nobody(&self, arguments: &[&str]) -> Ran {
+        use std::os::unix::fs::MetadataExt as _;
+        use std::os::unix::process::CommandExt as _;
+        let model = self.command(arguments);
+        let mut command = Command::new(self.path("xtask"));
+        command.args(model.get_args()).current_dir(self.path(""));
+        command.envs(
+            model
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        let state = self.path("state-of-nobody");
+        std::fs::create_dir_all(&state).unwrap();
+        std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o777)).unwrap();
+        command.env("XTASK_STATE", state);
+        if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+            command.uid(65_534).gid(65_534);
+        }
+        Ran::of(command.output().unwrap())
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments).output().unwrap())
     }
