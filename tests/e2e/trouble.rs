@@ -39,10 +39,8 @@ fn an_interrupt_ends_everything_within_ten_seconds_and_records_nothing() {
     let mut out = BufReader::new(child.stdout.take().unwrap());
     until_step(&mut out, "sleep 120");
     let start = Instant::now();
-    Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
+    let program = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(program, rustix::process::Signal::INT).unwrap();
     let rest: Vec<String> = out.lines().map(Result::unwrap).collect();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(start.elapsed() < Duration::from_secs(10));
