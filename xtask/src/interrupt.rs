@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -99,6 +99,16 @@ impl Interrupt {
     pub fn forget(&self, child: &Child) {
         self.state().groups.remove(&child.id().cast_signed());
         self.inner.changed.notify_all();
+    }
+
+    /// Waits for a child that `spawn` started, and forgets it before its number can be another's.
+    pub fn wait_for(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
+            rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), ended))?;
+        }
+        self.forget(child);
+        child.wait()
     }
 
     /// Sends every running group stronger and stronger signals until none is left.

@@ -112,8 +112,7 @@ pub fn run(
     let Some(mut child) = child else {
         return Err(Fault::interrupted());
     };
-    let status = child.wait();
-    interrupt.forget(&child);
+    let status = interrupt.wait_for(&mut child);
     if interrupt.is_set() {
         return Err(Fault::interrupted());
     }
