@@ -13,7 +13,7 @@ use toml::de::DeTable;
 use super::mistakes::{Mistake, Mistakes, Span};
 use super::profile::{self, Layered};
 use super::raw::{RawRegistry, RawSource, RawStage, Text, Texts};
-use super::{Git, Source, SourceId, Spec, StageId, VERSION};
+use super::{SourceId, Spec, StageId, VERSION};
 use super::{names, tables};
 use crate::fault::Result;
 
@@ -277,39 +277,6 @@ impl Reader<'_, '_> {
         let raw: RawRegistry = tables::read("`registry`", table, self.mistakes);
         raw.url
             .and_then(|url| self.text("registry url", url, names::image))
-    }
-
-    fn source(&mut self, name: String, span: &Span, raw: RawSource) -> Source {
-        let nowhere = raw.path.is_none() && raw.git.is_none();
-        let path = raw
-            .path
-            .and_then(|path| self.text("path", path, names::plain))
-            .map(Utf8PathBuf::from);
-        let rev_span = raw.rev.as_ref().map(Spanned::span);
-        let url = raw
-            .git
-            .and_then(|url| self.text("git URL", url, names::git_url));
-        let rev = raw.rev.and_then(|rev| self.text("rev", rev, names::plain));
-        let git = match (url, rev) {
-            (Some(url), Some(rev)) => Some(Git { url, rev }),
-            (Some(_), None) if rev_span.is_none() => {
-                let title = format!("source `{name}` has a `git` URL and no `rev`");
-                self.mistakes.push(
-                    Mistake::at(span.clone(), title, "`rev` is missing")
-                        .help("name a tag, a branch or a commit"),
-                );
-                None
-            }
-            _ => None,
-        };
-        if nowhere {
-            let title = format!("source `{name}` says neither where it is nor where it comes from");
-            self.mistakes.push(
-                Mistake::at(span.clone(), title, "empty")
-                    .help("give it a `path`, or a `git` URL and a `rev`"),
-            );
-        }
-        Source { name, path, git }
     }
 
     pub(super) fn known<I: Copy>(

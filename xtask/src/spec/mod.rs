@@ -9,6 +9,7 @@ pub mod mistakes;
 pub mod names;
 mod profile;
 pub mod raw;
+mod source_rules;
 mod stage_rules;
 mod tables;
 pub mod template;
@@ -88,6 +89,34 @@ pub struct Source {
     pub path: Option<Utf8PathBuf>,
     /// A repository.
     pub git: Option<Git>,
+    /// Folders that every checkout of it has, relative to its root.
+    pub layout: Vec<Utf8PathBuf>,
+    /// Where it is on this machine. Reading the file leaves it unsought.
+    pub place: Place,
+}
+
+/// Where a source is on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Nobody has looked yet.
+    #[default]
+    Unsought,
+    /// A checkout of the user's own, used as it is.
+    Local {
+        /// Absolute, without links.
+        root: Utf8PathBuf,
+    },
+    /// What was fetched, at the locked commit.
+    Fetched {
+        /// Absolute, without links.
+        root: Utf8PathBuf,
+        /// All digits of it.
+        commit: String,
+    },
+    /// It comes from git and was not fetched yet. The fault says what to do.
+    Unfetched(Fault),
+    /// What the environment or the file names cannot be used.
+    Wrong(Fault),
 }
 
 /// A revision of a git repository.
@@ -97,6 +126,8 @@ pub struct Git {
     pub url: String,
     /// A tag, branch or commit.
     pub rev: String,
+    /// Other URLs of the same repository, asked before `url`, in their order.
+    pub mirrors: Vec<String>,
 }
 
 /// One image, built from one Dockerfile target. Paths are relative to the root of `source`,

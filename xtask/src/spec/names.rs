@@ -148,13 +148,96 @@ pub fn inner_path(text: &str) -> Result<Utf8PathBuf, String> {
     Ok(clean)
 }
 
-/// A git URL: never an option and never a transport that runs a command.
+/// Schemes of git that run no command of the URL's choosing on this machine.
+const GIT_SCHEMES: [&str; 5] = ["https", "http", "ssh", "git", "file"];
+
+/// A git URL: never an option, never a transport that runs a command, and without a secret, as
+/// it is shown, locked and handed to git as an argument.
 pub fn git_url(text: &str) -> Result<(), String> {
     plain(text)?;
-    if text.contains("::") {
+    // As git itself tells a remote helper (git's transport.c).
+    let scheme_char = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    if text.trim_start_matches(scheme_char).starts_with("::") {
         return Err("names a git remote helper, which may run any command".into());
     }
+    if text.starts_with('/') {
+        return Ok(());
+    }
+    let forms = "write `https://…`, `ssh://…`, `user@host:path`, `git://…`, `file://…` or an absolute path; a checkout on this machine is a `path`";
+    if let Some((scheme, rest)) = text.split_once("://") {
+        if !GIT_SCHEMES.contains(&scheme) {
+            return Err(format!("has a scheme that git is not used with: {forms}"));
+        }
+        if scheme == "file" {
+            return Ok(());
+        }
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let is_http = scheme.starts_with("http");
+        return git_authority(authority, is_http);
+    }
+    match text.split_once(':') {
+        Some((host, path)) if !host.contains('/') => {
+            if path.is_empty() || path.starts_with('-') {
+                return Err("has no path behind its host".into());
+            }
+            git_authority(host, false)
+        }
+        _ => Err(format!("is no git URL: {forms}")),
+    }
+}
+
+/// `[user@]host[:port]`.
+fn git_authority(text: &str, is_http: bool) -> Result<(), String> {
+    let (user, host) = match text.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, text),
+    };
+    if user.is_some_and(|user| is_http || user.contains(':')) {
+        return Err(
+            "must not hold a user's name or password: git asks its credential helper for them"
+                .into(),
+        );
+    }
+    if host.is_empty() {
+        return Err("names no host".into());
+    }
+    if host.starts_with('-') || user.is_some_and(|user| user.is_empty() || user.starts_with('-')) {
+        return Err("names a host that ssh would read as an option".into());
+    }
     Ok(())
+}
+
+/// A tag, branch or commit, by the rules of git-check-ref-format(1): nothing that git would read
+/// as a pattern, a range or a way from one commit to another.
+pub fn revision(text: &str) -> Result<(), String> {
+    plain(text)?;
+    if text.len() > 250 {
+        return Err("must not be longer than 250 characters".into());
+    }
+    let part_is_bad = |part: &str| {
+        let ends_in_lock = Utf8Path::new(part).extension() == Some("lock");
+        part.is_empty() || part.starts_with('.') || ends_in_lock
+    };
+    let pairs = ["..", "@{"];
+    if text == "@"
+        || text.ends_with('.')
+        || text.contains([' ', '~', '^', ':', '?', '*', '[', '\\'])
+        || pairs.iter().any(|pair| text.contains(pair))
+        || text.split('/').any(part_is_bad)
+    {
+        return Err("is no name of a tag, a branch or a commit".into());
+    }
+    let lower = text.to_ascii_lowercase();
+    if text != lower && is_commit(&lower) {
+        return Err("is a commit with capital letters: write them small".into());
+    }
+    Ok(())
+}
+
+/// Whether `text` is a whole commit id, of SHA-1 or SHA-256.
+pub fn is_commit(text: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    matches!(text.len(), 40 | 64) && text.bytes().all(is_hex)
 }
 
 #[cfg(test)]
@@ -164,7 +247,7 @@ mod tests {
     #[test]
     fn a_name_that_begins_with_a_dash_is_refused_everywhere() {
         for check in [
-            plain, identifier, image, tag, variable, secret_id, platform, git_url,
+            plain, identifier, image, tag, variable, secret_id, platform, git_url, revision,
         ] {
             assert!(check("-x").is_err());
             assert!(check("a\u{1b}[0m").is_err());
@@ -194,5 +277,93 @@ mod tests {
         for bad in ["A", "a:1", "a@sha256:00", "a//b", "a/", "a b"] {
             assert!(image(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_git_url_is_one_that_runs_nothing_and_holds_no_secret() {
+        for good in [
+            "https://github.com/langgenius/dify.git",
+            "http://git.example:8080/dify",
+            "https://[::1]/dify",
+            "ssh://git@example.com:22/dify",
+            "git@github.com:langgenius/dify.git",
+            "git@[::1]:dify",
+            "git://example.com/dify",
+            "file:///srv/my repositories/dify.git",
+            "/srv/dify.git",
+        ] {
+            assert_eq!(git_url(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "ext::sh -c touch% /tmp/x",
+            "fd::17",
+            "https::x",
+            "ftp://example.com/dify",
+            "ssh+git://example.com/dify",
+            "HTTPS://example.com/dify",
+            "://x",
+            "https://",
+            "https:///dify",
+            "https://token@example.com/dify",
+            "https://user:secret@example.com/dify",
+            "ssh://git:secret@example.com/dify",
+            "ssh://-oProxyCommand=x/dify",
+            "ssh://git@-oProxyCommand=x/dify",
+            "ssh://-x@example.com/dify",
+            "git@-oProxyCommand=x:dify",
+            "-oProxyCommand=x:dify",
+            "--upload-pack=x",
+            "host:-dify",
+            "host:",
+            ":dify",
+            "../dify",
+            "dify",
+            "./a:b",
+            "https://a\nb",
+        ] {
+            assert!(git_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_revision_is_a_name_and_never_a_way_to_one() {
+        for good in [
+            "0.15.3",
+            "main",
+            "feat/x.y",
+            "refs/tags/v1",
+            "HEAD",
+            "a@b",
+            "é",
+        ] {
+            assert_eq!(revision(good), Ok(()), "{good}");
+        }
+        assert_eq!(revision(&"a".repeat(40)), Ok(()));
+        for bad in [
+            "a b",
+            "a..b",
+            "a~1",
+            "a^",
+            "a^{}",
+            "a:b",
+            "a?",
+            "a*",
+            "[a]",
+            "a\\b",
+            "@",
+            "a@{1}",
+            "/a",
+            "a/",
+            "a//b",
+            ".a",
+            "a/.b",
+            "a.lock",
+            "a.",
+            "+a:b",
+            "--upload-pack=x",
+        ] {
+            assert!(revision(bad).is_err(), "{bad}");
+        }
+        assert!(revision(&"A".repeat(40)).unwrap_err().contains("small"));
     }
 }

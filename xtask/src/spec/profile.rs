@@ -23,6 +23,8 @@ impl Layered for RawSource {
             path: over.path.or(under.path),
             git: over.git.or(under.git),
             rev: over.rev.or(under.rev),
+            mirrors: over.mirrors.or(under.mirrors),
+            layout: over.layout.or(under.layout),
         }
     }
 

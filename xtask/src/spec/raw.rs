@@ -122,6 +122,10 @@ pub struct RawSource {
     pub git: Option<Text>,
     /// A tag, branch or commit of it.
     pub rev: Option<Text>,
+    /// Other URLs of the same repository, asked before `git`, in their order.
+    pub mirrors: Option<Vec<Text>>,
+    /// Folders that every checkout of it has.
+    pub layout: Option<Vec<Text>>,
 }
 
 /// `[base."REFERENCE"]`: what takes the place of an external image, in every stage that uses it.
