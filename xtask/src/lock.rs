@@ -1,6 +1,8 @@
-//! `build-graph.lock`: the digests that external images are pinned to.
+//! `build-graph.lock`: the digests that external images are pinned to, and the commits of sources.
 //!
 //! Knows the file and how a reference finds its entry; is unaware of registries.
+
+pub mod sources;
 
 use std::collections::BTreeMap;
 
@@ -13,14 +15,14 @@ use crate::spec::names;
 use crate::state;
 
 const VERSION: u32 = 1;
-const HEAD: &str =
-    "# Written by `cargo xtask`: what external images are pinned to. Commit this file.\n";
+const HEAD: &str = "# Written by `cargo xtask`: what sources and external images are pinned to. Commit this file.\n";
 
 /// The pins of one graph.
 #[derive(Debug, Clone, Default)]
 pub struct Lock {
     path: Utf8PathBuf,
     bases: BTreeMap<String, Base>,
+    sources: BTreeMap<String, sources::Source>,
 }
 
 /// The pin of one external image.
@@ -42,6 +44,8 @@ pub struct Base {
 #[serde(deny_unknown_fields)]
 struct File {
     version: u32,
+    #[serde(default, rename = "source")]
+    sources: BTreeMap<String, sources::Source>,
     #[serde(default, rename = "base")]
     bases: BTreeMap<String, Base>,
 }
@@ -49,13 +53,16 @@ struct File {
 impl Lock {
     /// Reads the lock beside a graph file; none there is an empty one.
     pub fn beside(graph: &Utf8Path) -> Result<Self> {
-        let path = graph.with_extension("lock");
+        Self::at(graph.with_extension("lock"))
+    }
+
+    fn at(path: Utf8PathBuf) -> Result<Self> {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self {
                     path,
-                    bases: BTreeMap::new(),
+                    ..Self::default()
                 });
             }
             Err(error) => return Err(Fault::usage(format!("cannot read {path}: {error}"))),
@@ -73,6 +80,12 @@ impl Lock {
                 "{path} is not a lock file: `{wrong}` is no digest; {remedy}"
             )));
         }
+        if let Some(wrong) = file.sources.values().find_map(sources::Source::mistake) {
+            let wrong = names::short(wrong);
+            return Err(Fault::usage(format!(
+                "{path} is not a lock file: `{wrong}` is no commit; {remedy}"
+            )));
+        }
         if file.version != VERSION {
             let version = file.version;
             return Err(Fault::usage(format!(
@@ -82,6 +95,7 @@ impl Lock {
         Ok(Self {
             path,
             bases: file.bases,
+            sources: file.sources,
         })
     }
 
@@ -107,8 +121,13 @@ impl Lock {
         let name = reference::normalise(reference)
             .map_or_else(|| reference.to_owned(), |known| known.canonical());
         self.bases.insert(name, base);
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
         let file = File {
             version: VERSION,
+            sources: self.sources.clone(),
             bases: self.bases.clone(),
         };
         let fault = |error: &dyn std::fmt::Display| {
