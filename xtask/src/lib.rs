@@ -14,6 +14,7 @@ pub mod engine;
 pub mod event;
 pub mod executor;
 pub mod fault;
+pub mod git;
 pub mod graph;
 pub mod inputs;
 pub mod interrupt;
