@@ -23,6 +23,7 @@ use crate::material::{self, Material};
 use crate::prepare;
 use crate::record::{Records, Store};
 use crate::replacement;
+use crate::source;
 use crate::spec::{Spec, StageId};
 use crate::state::State;
 use crate::verdict::{self, Change, Kind, Reason, Verdict};
@@ -42,7 +43,7 @@ pub struct Workspace {
     pub cache: StatCache,
     /// The engine that builds.
     pub engine: Engine,
-    /// The pins of external images.
+    /// The pins of sources and external images.
     pub lock: Mutex<Lock>,
     /// What went wrong without being a fault, to be told once.
     pub warnings: Mutex<Vec<String>>,
@@ -113,15 +114,19 @@ impl Assessment {
 impl Workspace {
     /// Opens the graph file.
     pub fn open(graph_file: &camino::Utf8Path, profile: Option<&str>) -> Result<Self> {
-        let (spec, graph) = replacement::open(graph_file, profile)?;
+        let mut spec = crate::spec::load(graph_file, profile)?;
         let state = State::of(&spec.file)?;
+        let lock = Lock::beside(&spec.file)?;
+        source::find(&mut spec, &state, &lock);
+        replacement::apply(&mut spec)?;
+        let graph = Graph::of(&spec)?;
         let (cache, warning) = StatCache::load(&state.path("stats"));
         Ok(Self {
             graph,
             store: Store::of(state.clone()),
             cache,
             engine: Engine::find(),
-            lock: Mutex::new(Lock::beside(&spec.file)?),
+            lock: Mutex::new(lock),
             warnings: Mutex::new(warning.into_iter().collect()),
             state,
             spec,

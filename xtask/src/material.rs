@@ -215,17 +215,14 @@ pub fn expand(spec: &Spec, stage: &Stage, volatile: bool) -> Result<BTreeMap<Str
 }
 
 /// What `${source.commit}` and `${source.rev}` stand for. Asked only where a value mentions
-/// them, as it costs a process.
+/// them, as it may cost a process.
 fn fact(spec: &Spec, stage: &Stage, name: &str) -> Result<String> {
-    let root = source::root(spec, stage.source)?;
-    match name {
-        "source.rev" => {
-            let git = stage
-                .source
-                .and_then(|id| spec.sources[id.index()].git.as_ref());
-            git.map_or_else(|| source::commit(&root), |git| Ok(git.rev.clone()))
-        }
-        _ => source::commit(&root),
+    let git = stage
+        .source
+        .and_then(|id| spec.sources[id.index()].git.as_ref());
+    match git {
+        Some(git) if name == "source.rev" => Ok(git.rev.clone()),
+        _ => source::commit(spec, stage.source),
     }
 }
 

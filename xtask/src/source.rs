@@ -1,18 +1,90 @@
 //! Where a stage's paths start on this machine.
 //!
-//! Knows local checkouts, the environment's overrides, and how to ask git for a commit.
-//! Is unaware of what is in a checkout.
+//! Knows local checkouts, the environment's overrides, where fetched sources lie, and how to ask
+//! git for a commit. Is unaware of how a source is fetched and of what is in it.
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
-use xshell::{Shell, cmd};
 
 use crate::fault::{Fault, Result};
-use crate::spec::{Source, SourceId, Spec};
+use crate::git::{self, Trouble};
+use crate::interrupt::Interrupt;
+use crate::lock::Lock;
+use crate::spec::{Place, Source, SourceId, Spec};
+use crate::state::State;
 
 /// The environment variable that points a source at a local checkout.
 pub fn variable(source: &str) -> String {
     let name = source.to_uppercase().replace(['-', '.'], "_");
     format!("XTASK_SOURCE_{name}")
+}
+
+/// The folder in which everything of a fetched source lies: a tree for each commit.
+pub fn folder(state: &State, source: &str) -> Utf8PathBuf {
+    state.path("sources").join(source)
+}
+
+/// Looks where every source is: a checkout that the environment or the file names, else what was
+/// fetched at the locked commit.
+pub fn find(spec: &mut Spec, state: &State, lock: &Lock) {
+    for at in 0..spec.sources.len() {
+        let place = place(spec, &spec.sources[at], state, lock);
+        spec.sources[at].place = place;
+    }
+}
+
+fn place(spec: &Spec, source: &Source, state: &State, lock: &Lock) -> Place {
+    let variable = variable(&source.name);
+    let local = |path: &Utf8Path, who: &str| {
+        let root = checkout(source, path, who);
+        match root.and_then(|root| laid_out(spec, source, root)) {
+            Ok(root) => Place::Local { root },
+            Err(fault) => Place::Wrong(fault),
+        }
+    };
+    if let Some(path) = std::env::var_os(&variable) {
+        return match path.to_str().filter(|path| !path.is_empty()) {
+            Some(path) => local(path.into(), &format!("{variable} says")),
+            None => Place::Wrong(Fault::usage(format!(
+                "{variable} holds no path: point it at a checkout of `{}`",
+                source.name
+            ))),
+        };
+    }
+    if let Some(path) = &source.path {
+        return local(&spec.root.join(path), &format!("{} says", spec.file));
+    }
+    let name = &source.name;
+    let Some(git) = &source.git else {
+        return Place::Wrong(Fault::usage(format!("source `{name}` is declared nowhere")));
+    };
+    let fetched = lock.commit(name, git).and_then(|commit| {
+        let tree = folder(state, name).join(commit);
+        let is_folder = tree.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        let root = is_folder.then(|| tree.canonicalize_utf8().ok()).flatten()?;
+        Some((root, commit.to_owned()))
+    });
+    let Some((root, commit)) = fetched else {
+        return Place::Unfetched(Fault::lacks(format!(
+            "source `{name}` is not on this machine: `cargo xtask sync` fetches {} of {}, or set {variable} to a checkout of it",
+            git.rev, git.url
+        )));
+    };
+    match laid_out(spec, source, root) {
+        Ok(root) => Place::Fetched { root, commit },
+        Err(fault) => Place::Wrong(fault),
+    }
+}
+
+/// `root`, if every folder that the graph file expects there is there.
+fn laid_out(spec: &Spec, source: &Source, root: Utf8PathBuf) -> Result<Utf8PathBuf> {
+    let missing = |folder: &&Utf8PathBuf| !root.join(folder).is_dir();
+    match source.layout.iter().find(missing) {
+        None => Ok(root),
+        Some(missing) => Err(Fault::lacks(format!(
+            "source `{}` at {root} has no folder `{missing}`, which `layout` in {} wants: it is a checkout of something else, or of a release with another layout",
+            source.name, spec.file
+        ))),
+    }
 }
 
 /// The absolute root of a source, or of the graph file's own folder for `None`.
@@ -21,31 +93,14 @@ pub fn root(spec: &Spec, source: Option<SourceId>) -> Result<Utf8PathBuf> {
         return Ok(spec.root.clone());
     };
     let source = &spec.sources[id.index()];
-    let variable = variable(&source.name);
-    if let Some(path) = std::env::var_os(&variable) {
-        let Some(path) = path.to_str().filter(|path| !path.is_empty()) else {
-            return Err(Fault::usage(format!(
-                "{variable} holds no path: point it at a checkout of `{}`",
-                source.name
-            )));
-        };
-        return checkout(source, Utf8Path::new(path), &format!("{variable} says"));
+    match &source.place {
+        Place::Local { root } | Place::Fetched { root, .. } => Ok(root.clone()),
+        Place::Unfetched(fault) | Place::Wrong(fault) => Err(fault.clone()),
+        Place::Unsought => Err(Fault::lacks(format!(
+            "source `{}` was not looked for",
+            source.name
+        ))),
     }
-    if let Some(path) = &source.path {
-        return checkout(
-            source,
-            &spec.root.join(path),
-            &format!("{} says", spec.file),
-        );
-    }
-    let from = source
-        .git
-        .as_ref()
-        .map_or_else(String::new, |git| format!(" of {} at {}", git.url, git.rev));
-    Err(Fault::lacks(format!(
-        "source `{}` is not on this machine: set {variable} to a checkout{from}",
-        source.name
-    )))
 }
 
 fn checkout(source: &Source, path: &Utf8Path, who: &str) -> Result<Utf8PathBuf> {
@@ -103,22 +158,24 @@ fn without_links(root: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
     Some(real)
 }
 
-/// The commit that is checked out at `root`.
-pub fn commit(root: &Utf8Path) -> Result<String> {
-    let fault = |error: &dyn std::fmt::Display| {
-        Fault::lacks(format!(
-            "cannot tell the commit of {root}, which `${{source.commit}}` asks for: {error}"
-        ))
-    };
-    let shell = Shell::new().map_err(|error| fault(&error))?;
-    let head = "HEAD^{commit}";
-    cmd!(shell, "git -C {root} rev-parse --verify {head}")
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .quiet()
-        .ignore_stderr()
-        .read()
-        .map(|out| out.trim().to_owned())
-        .map_err(|error| fault(&error))
+/// The commit of a source: the locked one, or what is checked out where the user works on it.
+pub fn commit(spec: &Spec, source: Option<SourceId>) -> Result<String> {
+    let place = source.map(|id| &spec.sources[id.index()].place);
+    if let Some(Place::Fetched { commit, .. }) = place {
+        return Ok(commit.clone());
+    }
+    let root = root(spec, source)?;
+    let mut command = git::command();
+    command
+        .args(["-C", root.as_str()])
+        .args(["rev-parse", "--verify", "HEAD^{commit}"]);
+    match git::run(command, &Interrupt::default(), |_| {}) {
+        Ok(said) => Ok(String::from_utf8_lossy(&said).trim().to_owned()),
+        Err(Trouble::Interrupted) => Err(Fault::interrupted()),
+        Err(Trouble::NoGit(why) | Trouble::Failed(why)) => Err(Fault::lacks(format!(
+            "cannot tell the commit of {root}, which `${{source.commit}}` asks for: {why}"
+        ))),
+    }
 }
 
 #[cfg(test)]
