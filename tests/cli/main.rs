@@ -4,6 +4,8 @@ mod damage;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::io::BufRead as _;
+
 use support::Project;
 
 const ONE: &str = "version = 1\n[stage.a]\ncontext = \"a\"\nimage = \"t/a\"\n";
@@ -313,4 +315,20 @@ fn a_file_that_may_not_be_read_is_exit_2_with_its_place() {
         mode(path, before.mode() & 0o7777);
     }
     project.run_as_nobody(&["inputs", "a"]).ends(0);
+}
+
+#[test]
+fn a_build_that_waits_for_another_can_be_interrupted() {
+    let project = one();
+    project.run(&["plan"]).ends(3);
+    let state = std::fs::read_dir(project.path("state")).unwrap().next();
+    let lock = state.unwrap().unwrap().path().join("build.lock");
+    let held = std::fs::File::create(lock).unwrap();
+    held.lock().unwrap();
+    let mut waits = project.start(&["build"]);
+    let mut said = std::io::BufReader::new(waits.stderr.take().unwrap()).lines();
+    let told = said.find(|line| line.as_ref().unwrap().contains("waiting for another build"));
+    assert!(told.is_some(), "it never said that it waits");
+    support::interrupt(&waits);
+    assert_eq!(waits.wait().unwrap().code(), Some(130));
 }

@@ -88,10 +88,11 @@ pub fn build(
 ) -> Result<()> {
     let start = Instant::now();
     let wanted = work.wanted(&wishes.stages)?;
-    let _lock = work.state.lock(|holder| {
+    let waiting = |holder: &str| {
         let message = format!("waiting for another build of this graph to end ({holder})");
         let _ = events.send(Event::Notice { message });
-    })?;
+    };
+    let _lock = work.state.lock(waiting, || interrupt.pause())?;
     let jobs = wishes.jobs.unwrap_or_else(default_jobs);
     let (prepared, images) = work.prepare(&wanted)?;
     // A stage that cannot even be read fails the run before anything is built.

@@ -82,6 +82,12 @@ impl Interrupt {
             .is_some()
     }
 
+    /// A short pause between two looks at something that ends without a word; `true` when the
+    /// user wants to stop.
+    pub fn pause(&self) -> bool {
+        self.wait(Duration::from_millis(50))
+    }
+
     /// Starts a child in a process group of its own, to be ended with everything in it. `None`
     /// when the user already wants to stop.
     pub fn spawn(&self, command: &mut Command) -> std::io::Result<Option<Child>> {

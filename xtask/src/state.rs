@@ -59,9 +59,32 @@ impl State {
     }
 
     /// Takes the lock that only one build of a graph holds. `waiting` is told who has it,
-    /// once, before the wait. The lock dies with the process.
-    pub fn lock(&self, waiting: impl FnOnce(&str)) -> Result<BuildLock> {
-        let path = self.path("build.lock");
+    /// once, before the wait; `pause` lets some time go by and says whether to give up. The lock
+    /// dies with the process.
+    pub fn lock(
+        &self,
+        waiting: impl FnOnce(&str),
+        pause: impl FnMut() -> bool,
+    ) -> Result<HeldLock> {
+        self.hold("build.lock", waiting, pause)
+    }
+
+    /// The same for whoever brings sources here.
+    pub fn lock_sources(
+        &self,
+        waiting: impl FnOnce(&str),
+        pause: impl FnMut() -> bool,
+    ) -> Result<HeldLock> {
+        self.hold("sources.lock", waiting, pause)
+    }
+
+    fn hold(
+        &self,
+        name: &str,
+        waiting: impl FnOnce(&str),
+        mut pause: impl FnMut() -> bool,
+    ) -> Result<HeldLock> {
+        let path = self.path(name);
         let fault =
             |error: &dyn std::fmt::Display| Fault::lacks(format!("cannot lock {path}: {error}"));
         let mut file = OpenOptions::new()
@@ -71,16 +94,23 @@ impl State {
             .write(true)
             .open(&path)
             .map_err(|error| fault(&error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+        let mut waiting = Some(waiting);
+        // Asked again and again, as a wait for the lock itself could not be interrupted.
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(fault(&error)),
+            }
+            if let Some(waiting) = waiting.take() {
                 let mut holder = String::new();
                 // What it says is for people only; the lock itself is the truth.
                 let _ = file.read_to_string(&mut holder);
                 waiting(holder.trim());
-                file.lock().map_err(|error| fault(&error))?;
             }
-            Err(TryLockError::Error(error)) => return Err(fault(&error)),
+            if pause() {
+                return Err(Fault::interrupted());
+            }
         }
         let note = format!("process {}", std::process::id());
         let written = file
@@ -88,13 +118,13 @@ impl State {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(note.as_bytes()));
         written.map_err(|error| fault(&error))?;
-        Ok(BuildLock { _file: file })
+        Ok(HeldLock { _file: file })
     }
 }
 
-/// Held while one build of a graph runs.
+/// Held for as long as only one process may do something.
 #[derive(Debug)]
-pub struct BuildLock {
+pub struct HeldLock {
     _file: File,
 }
 
