@@ -67,8 +67,35 @@ pub enum Event {
     },
     /// A stage ended.
     StageFinished(StageFinished),
+    /// A source is being fetched from a repository.
+    SourceStarted {
+        /// Which.
+        source: String,
+        /// The repository's URL.
+        from: String,
+    },
+    /// How far that is.
+    SourceStep {
+        /// Which source.
+        source: String,
+        /// Git's own words.
+        step: String,
+    },
+    /// A source is here, or cannot be had.
+    SourceFinished(SourceFinished),
     /// The run ended. Always the last.
     Finished(Finished),
+}
+
+/// How the fetching of a source ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceFinished {
+    /// Which.
+    pub source: String,
+    /// The commit that is here; `None` when it failed, which the run's own error tells.
+    pub commit: Option<String>,
+    /// How long it took.
+    pub elapsed_ms: u64,
 }
 
 /// How a stage ended.

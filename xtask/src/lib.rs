@@ -29,5 +29,6 @@ pub mod schedule;
 pub mod source;
 pub mod spec;
 pub mod state;
+pub mod sync;
 pub mod testbed;
 pub mod verdict;

@@ -3,6 +3,8 @@
 //! Knows local checkouts, the environment's overrides, where fetched sources lie, and how to ask
 //! git for a commit. Is unaware of how a source is fetched and of what is in it.
 
+pub mod tree;
+
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};

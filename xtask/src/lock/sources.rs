@@ -49,9 +49,14 @@ impl Lock {
         Some(&pin.commit)
     }
 
+    /// What is in the file now.
+    pub fn reread(&self) -> Result<Self> {
+        Self::at(self.path.clone())
+    }
+
     /// Pins a source and writes the file. What another process wrote meanwhile stays.
     pub fn pin_source(&mut self, source: &str, pin: Source) -> Result<()> {
-        *self = Self::at(self.path.clone())?;
+        *self = self.reread()?;
         self.sources.insert(source.to_owned(), pin);
         self.write()
     }

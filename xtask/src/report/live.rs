@@ -45,6 +45,11 @@ impl Live {
     }
 }
 
+/// A source and a stage may have the same name.
+fn source_bar(source: &str) -> String {
+    format!("source {source}")
+}
+
 impl Reporter for Live {
     fn take(&mut self, event: &Event) {
         match event {
@@ -78,6 +83,26 @@ impl Reporter for Live {
                     self.failed.push(stage.clone());
                 } else {
                     self.print(&words::done(stage));
+                }
+            }
+            Event::SourceStarted { source, from } => {
+                self.print(&format!("{source}: fetching from {from}"));
+                let name = source_bar(source);
+                if !self.running.contains_key(&name) {
+                    self.bar(&name, None);
+                }
+            }
+            Event::SourceStep { source, step } => {
+                if let Some(bar) = self.running.get(&source_bar(source)) {
+                    bar.set_message(step.clone());
+                }
+            }
+            Event::SourceFinished(source) => {
+                if let Some(bar) = self.running.remove(&source_bar(&source.source)) {
+                    bar.finish_and_clear();
+                }
+                if let Some(line) = words::fetched(source) {
+                    self.print(&line);
                 }
             }
             Event::Finished(finished) => self.print(&words::summary(finished, &self.failed)),

@@ -12,7 +12,7 @@ pub struct Plain {
 impl Reporter for Plain {
     fn take(&mut self, event: &Event) {
         match event {
-            Event::Started { .. } | Event::Step { .. } => {}
+            Event::Started { .. } | Event::Step { .. } | Event::SourceStep { .. } => {}
             Event::Notice { message } => eprintln!("note: {message}"),
             Event::StageStarted { stage, reason, .. } => {
                 eprintln!("{stage}: building, {}", words::reason(reason));
@@ -27,6 +27,12 @@ impl Reporter for Plain {
                 self.failed.push(stage.clone());
             }
             Event::StageFinished(stage) => eprintln!("{}", words::done(stage)),
+            Event::SourceStarted { source, from } => eprintln!("{source}: fetching from {from}"),
+            Event::SourceFinished(source) => {
+                if let Some(line) = words::fetched(source) {
+                    eprintln!("{line}");
+                }
+            }
             Event::Finished(finished) => eprintln!("{}", words::summary(finished, &self.failed)),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{Finished, Outcome, StageFinished};
+use crate::event::{Finished, Outcome, SourceFinished, StageFinished};
 use crate::verdict::{Change, Kind, Reason};
 
 /// `0.42 s`, `12.3 s`, `3 min 05 s`.
@@ -41,6 +41,14 @@ pub fn count(number: usize, one: &str) -> String {
     } else {
         format!("{number} {one}s")
     }
+}
+
+/// That a source is here. Its fault is told where the run ends.
+pub fn fetched(source: &SourceFinished) -> Option<String> {
+    let commit = source.commit.as_ref()?;
+    let commit = commit.get(..12).unwrap_or(commit);
+    let time = time(source.elapsed_ms);
+    Some(format!("{}: at commit {commit}, in {time}", source.source))
 }
 
 /// A reason in one clause.
