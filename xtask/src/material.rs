@@ -350,13 +350,27 @@ fn read(path: &Utf8Path, what: &str) -> Result<Vec<u8>> {
 /// `<Dockerfile>.dockerignore` replaces the context's own
 /// (docs.docker.com/build/concepts/context, "Filename and location"); a context overlay may bring one.
 fn ignore_of(layers: &Layers, dockerfile: Option<&Utf8Path>) -> Result<Ignore> {
-    let beside = dockerfile.map(|path| Utf8PathBuf::from(format!("{path}.dockerignore")));
-    let own = layers
-        .folders
-        .iter()
-        .rev()
-        .map(|folder| folder.join(".dockerignore"));
-    for path in beside.into_iter().chain(own) {
+    let beside = dockerfile.and_then(|path| {
+        let name = format!("{}.dockerignore", path.file_name()?);
+        Some((path.parent()?, name))
+    });
+    let own = layers.folders.iter().rev();
+    let own = own.map(|folder| (folder.as_path(), ".dockerignore".to_owned()));
+    for (folder, name) in beside.into_iter().chain(own) {
+        let path = folder.join(&name);
+        let Ok(meta) = path.symlink_metadata() else {
+            continue;
+        };
+        if meta.is_symlink() {
+            // BuildKit sees this folder only: it would not ignore what a file elsewhere says.
+            let target = path.read_link_utf8().unwrap_or_default();
+            if target.is_absolute() {
+                return Err(Fault::usage(format!(
+                    "ignore file {path} is a link to {target}, which BuildKit cannot see: write its lines into a file there"
+                )));
+            }
+            source::inside(folder, Utf8Path::new(&name), "ignore file")?;
+        }
         if path.is_file() {
             let text = read(&path, "ignore file")?;
             return Ignore::parse(&text).map_err(|error| Fault::usage(format!("{path}: {error}")));
