@@ -1,8 +1,12 @@
 //! What the program says without an engine: exit statuses, mistakes, inputs and keys.
 
 mod damage;
+mod hostile;
+mod prepare;
+mod sources;
 #[path = "../support/mod.rs"]
 mod support;
+mod sync;
 
 use std::io::BufRead as _;
 

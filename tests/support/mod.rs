@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod engine;
+pub mod remote;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -168,7 +169,8 @@ impl Project {
         self
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The program on this project's graph, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command
             .args(arguments)

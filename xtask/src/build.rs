@@ -3,6 +3,7 @@
 //! Puts the parts together: every stage, when it becomes ready, gets its verdict, then its
 //! action, then its record. Reports by events only; prints nothing.
 
+mod gaps;
 mod resolve;
 mod turn;
 

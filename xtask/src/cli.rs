@@ -33,6 +33,8 @@ pub enum Command {
     Inputs(Inputs),
     /// Draw the graph
     Graph(Graph),
+    /// Fetch the sources at their locked commits
+    Sync(Sync),
     /// Run every check and test of this project
     Test(crate::commands::test::TestArgs),
     /// Measure this program beside others
@@ -68,10 +70,10 @@ pub struct Build {
     /// Build all wanted stages, or the one named, even if fresh
     #[arg(long, value_name = "STAGE", num_args = 0..=1, require_equals = true)]
     pub force: Option<Option<String>>,
-    /// Refuse external images that the lock file does not pin
+    /// Refuse sources and external images that the lock file does not pin
     #[arg(long)]
     pub locked: bool,
-    /// Ask no registry
+    /// Ask no registry and no repository
     #[arg(long)]
     pub offline: bool,
     /// Platforms to build for, in place of the graph's
@@ -138,6 +140,29 @@ pub struct Inputs {
     /// A build argument, `NAME=VALUE`
     #[arg(long, value_name = "K=V", requires = "context")]
     pub build_arg: Vec<String>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sync`
+#[derive(Debug, Args)]
+pub struct Sync {
+    /// Sources to fetch; all when none is named
+    #[arg(value_name = "SOURCE")]
+    pub sources: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// Only ask whether tags and branches are what the lock file says
+    #[arg(long, conflicts_with_all = ["locked", "offline", "json"])]
+    pub check: bool,
+    /// Refuse sources that the lock file does not pin
+    #[arg(long)]
+    pub locked: bool,
+    /// Ask no repository
+    #[arg(long)]
+    pub offline: bool,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

@@ -44,9 +44,9 @@ pub struct Base {
 #[serde(deny_unknown_fields)]
 struct File {
     version: u32,
-    #[serde(default, rename = "source")]
+    #[serde(default, rename = "source", skip_serializing_if = "BTreeMap::is_empty")]
     sources: BTreeMap<String, sources::Source>,
-    #[serde(default, rename = "base")]
+    #[serde(default, rename = "base", skip_serializing_if = "BTreeMap::is_empty")]
     bases: BTreeMap<String, Base>,
 }
 

@@ -160,6 +160,19 @@ fn without_links(root: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
     Some(real)
 }
 
+/// How what git left out of a source is had.
+pub fn remedy(spec: &Spec, source: Option<SourceId>) -> Result<tree::Remedy> {
+    let known = source.map(|id| &spec.sources[id.index()]);
+    Ok(match known {
+        Some(Source {
+            place: Place::Fetched { .. },
+            name,
+            ..
+        }) => tree::Remedy::PointElsewhere(variable(name)),
+        _ => tree::Remedy::Fill(root(spec, source)?),
+    })
+}
+
 /// The commit of a source: the locked one, or what is checked out where the user works on it.
 pub fn commit(spec: &Spec, source: Option<SourceId>) -> Result<String> {
     let place = source.map(|id| &spec.sources[id.index()].place);

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use camino::Utf8PathBuf;
 
-use super::{Now, Run};
+use super::{Now, Run, gaps};
 use crate::action;
 use crate::assess::{Assessment, Gathered, Prepared};
 use crate::event::{Event, Outcome};
@@ -217,6 +217,9 @@ impl Run<'_> {
         let private = action::private_reference(&stage.name, assessment.key);
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
         let action = self.action(id, material, &private)?;
+        for message in gaps::told(&work.spec, stage, material)? {
+            self.tell(Event::Notice { message });
+        }
         let redactor = Redactor::of(stage, &work.spec.root);
         let watch = |progress| {
             let stage = stage.name.clone();

@@ -1,14 +1,19 @@
 //! `cargo xtask build`.
 
+use std::sync::mpsc::Sender;
+
+use super::sync::Asking;
+use crate::assess::Workspace;
 use crate::build::{self, Force, Wishes};
 use crate::cli::Build;
+use crate::event::Event;
 use crate::fault::Result;
 use crate::interrupt::Interrupt;
 use crate::report::Reporting;
 
 /// Brings stages up to date.
 pub fn run(flags: &Build) -> Result<()> {
-    let work = super::open(&flags.at, &flags.platform)?;
+    let mut work = super::open(&flags.at, &flags.platform)?;
     let force = match &flags.force {
         None => Force::Nothing,
         Some(None) => Force::All,
@@ -24,7 +29,25 @@ pub fn run(flags: &Build) -> Result<()> {
     };
     let interrupt = Interrupt::listen()?;
     let reporting = Reporting::start(flags.json);
-    let result = build::build(&work, &wishes, &interrupt, &reporting.sender());
+    let result = with_sources(&mut work, &wishes, &interrupt, &reporting.sender());
     reporting.finish();
     result
+}
+
+/// Builds once the sources of the wanted stages are here.
+fn with_sources(
+    work: &mut Workspace,
+    wishes: &Wishes,
+    interrupt: &Interrupt,
+    events: &Sender<Event>,
+) -> Result<()> {
+    let wanted = work.wanted(&wishes.stages)?;
+    let asking = Asking {
+        interrupt,
+        events,
+        locked: wishes.locked,
+        offline: wishes.offline,
+    };
+    super::sync::for_stages(work, &wanted, &asking)?;
+    build::build(work, wishes, interrupt, events)
 }

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod graph;
 pub mod inputs;
 pub mod plan;
+pub mod sync;
 pub mod test;
 
 use std::io::Write as _;

@@ -45,18 +45,44 @@ impl Gaps {
         })
     }
 
-    /// One clause for each kind, as in `git-lfs pointers in place of a.bin and b.bin`.
-    pub fn clauses(&self) -> Vec<String> {
-        let mut clauses = Vec::new();
+    /// One sentence for each kind, about `who`, with what to do.
+    pub fn told(&self, who: &str, remedy: &Remedy) -> Vec<String> {
+        let mut told = Vec::new();
         if !self.submodules.is_empty() {
-            let names = self.submodules.iter().map(|path| path.as_str().into());
-            clauses.push(format!("nothing in its submodules {}", list(names)));
+            let names = list(self.submodules.iter().map(|path| path.as_str().into()));
+            let remedy = remedy.clause("submodule update --init");
+            told.push(format!(
+                "{who} has nothing in its submodules {names}: {remedy}"
+            ));
         }
         if !self.pointers.is_empty() {
-            let names = self.pointers.iter().map(|path| path.to_string_lossy());
-            clauses.push(format!("git-lfs pointers in place of {}", list(names)));
+            let names = list(self.pointers.iter().map(|path| path.to_string_lossy()));
+            let remedy = remedy.clause("lfs pull");
+            told.push(format!(
+                "{who} has git-lfs pointers in place of {names}: {remedy}"
+            ));
         }
-        clauses
+        told
+    }
+}
+
+/// How gaps are filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// Git fetches what is missing into this checkout of the user's own.
+    Fill(Utf8PathBuf),
+    /// Sources are fetched without it, so this variable must point at a checkout that has it.
+    PointElsewhere(String),
+}
+
+impl Remedy {
+    fn clause(&self, git: &str) -> String {
+        match self {
+            Self::Fill(root) => format!("`git -C {root} {git}` fetches them"),
+            Self::PointElsewhere(variable) => format!(
+                "they are not fetched with it; where an image needs them, set {variable} to a checkout that has them"
+            ),
+        }
     }
 }
 
@@ -170,11 +196,12 @@ mod tests {
         let gaps = Gaps::of(root).unwrap();
         assert_eq!(gaps.submodules, ["libs/x", "z"]);
         assert_eq!(gaps.pointers, [Path::new("a.bin"), Path::new("libs/b.bin")]);
+        let remedy = Remedy::Fill("/s".into());
         assert_eq!(
-            gaps.clauses(),
+            gaps.told("it", &remedy),
             [
-                "nothing in its submodules libs/x, z",
-                "git-lfs pointers in place of a.bin, libs/b.bin"
+                "it has nothing in its submodules libs/x, z: `git -C /s submodule update --init` fetches them",
+                "it has git-lfs pointers in place of a.bin, libs/b.bin: `git -C /s lfs pull` fetches them"
             ]
         );
     }
@@ -185,8 +212,14 @@ mod tests {
             pointers: (0..7).map(|n| PathBuf::from(format!("{n}"))).collect(),
             ..Gaps::default()
         };
-        let clause = "git-lfs pointers in place of 0, 1, 2, 3, 4 and 2 more";
-        assert_eq!(gaps.clauses(), [clause]);
-        assert!(Gaps::default().clauses().is_empty());
+        let told = gaps.told("it", &Remedy::PointElsewhere("XTASK_SOURCE_S".into()));
+        assert_eq!(told.len(), 1);
+        let all = [
+            "in place of 0, 1, 2, 3, 4 and 2 more:",
+            "set XTASK_SOURCE_S",
+        ];
+        assert!(all.iter().all(|part| told[0].contains(part)), "{told:?}");
+        let none = Gaps::default();
+        assert!(none.told("it", &Remedy::Fill("/s".into())).is_empty());
     }
 }

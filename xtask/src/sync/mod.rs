@@ -19,10 +19,11 @@ use crate::fault::{Fault, Result};
 use crate::git::Trouble;
 use crate::interrupt::Interrupt;
 use crate::lock::{Lock, sources};
-use crate::source::{self, tree::Gaps};
+use crate::source::{self, tree::Gaps, tree::Remedy};
 use crate::spec::{Context, Git, Place, Source, SourceId, Spec, StageId, names};
 use crate::state::State;
-use refusal::{Refusal, moved, nobody_has, passing, together};
+pub use refusal::together;
+use refusal::{Refusal, moved, nobody_has, passing};
 use store::{CheckOut, Store};
 
 /// Waits before the second, third and fourth round through the repositories of a source.
@@ -64,6 +65,13 @@ pub struct Drift {
     pub locked: Option<String>,
     /// The commit that the revision is now.
     pub now: String,
+}
+
+impl Drift {
+    /// Whether a tag is not what it was locked as.
+    pub const fn is_moved_tag(&self) -> bool {
+        self.is_tag && self.locked.is_some()
+    }
 }
 
 /// The sources that some stages take files from, in the order of the graph.
@@ -149,12 +157,15 @@ impl Sync<'_> {
             .map_err(|error| Fault::lacks(format!("cannot start threads: {error}")))?;
         let results: Vec<Result<T>> =
             pool.install(|| sources.par_iter().map(|id| each(*id)).collect());
-        let (good, bad): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
-        let faults: Vec<Fault> = bad.into_iter().filter_map(Result::err).collect();
-        match together(faults) {
-            None => Ok(good.into_iter().filter_map(Result::ok).collect()),
-            Some(fault) => Err(fault),
+        let mut good = Vec::new();
+        let mut faults = Vec::new();
+        for result in results {
+            match result {
+                Ok(result) => good.push(result),
+                Err(fault) => faults.push(fault),
+            }
         }
+        together(faults).map(|()| good)
     }
 
     /// Brings one source here and gives its commit.
@@ -243,31 +254,29 @@ impl Sync<'_> {
         urls.push(&git.url);
         let mut reasons: Vec<(&str, Refusal)> = Vec::new();
         for round in 0..=BACKOFF.len() {
-            for url in std::mem::take(&mut urls) {
-                match attempt(url) {
+            let pause = BACKOFF.get(round);
+            let mut again = Vec::new();
+            let mut left = urls.len();
+            for url in urls {
+                left -= 1;
+                let refusal = match attempt(url) {
                     Ok(found) => return Ok(found),
                     Err(Refusal::Final(fault)) => return Err(fault),
-                    Err(refusal) => {
-                        reasons.retain(|(asked, _)| *asked != url);
-                        reasons.push((url, refusal));
-                    }
+                    Err(refusal) => refusal,
+                };
+                if refusal.may_pass() && pause.is_some() {
+                    again.push(url);
                 }
-            }
-            for (url, reason) in &reasons {
-                if let Refusal::Failed { why, passing: true } = reason
-                    && let Some(pause) = BACKOFF.get(round)
-                {
-                    urls.push(url);
-                    self.tell(Event::Notice {
-                        message: format!(
-                            "source `{}`: {url}: {why}; it is asked again in {} s",
-                            source.name,
-                            pause.as_secs()
-                        ),
-                    });
+                // The last reasons stand in the fault itself.
+                if left > 0 || !again.is_empty() {
+                    let message = format!("source `{}`: {}", source.name, refusal.told(url));
+                    self.tell(Event::Notice { message });
                 }
+                reasons.retain(|(asked, _)| *asked != url);
+                reasons.push((url, refusal));
             }
-            let Some(pause) = BACKOFF.get(round).filter(|_| !urls.is_empty()) else {
+            urls = again;
+            let Some(pause) = pause.filter(|_| !urls.is_empty()) else {
                 break;
             };
             if self.interrupt.wait(*pause) {
@@ -340,9 +349,9 @@ impl Sync<'_> {
                 git.rev
             ))),
             (None, Some(found)) => Ok((found.commit, Some(found.reference))),
-            (Some(pinned), Some(found)) if found.is_tag() && found.commit != pinned => {
-                Err(Refusal::Final(moved(source, git, url, pinned, &found)))
-            }
+            (Some(pinned), Some(found)) if found.is_tag() && found.commit != pinned => Err(
+                Refusal::Final(moved(source, git, url, pinned, &found.commit)),
+            ),
             (Some(pinned), found) => Ok((pinned.to_owned(), found.map(|found| found.reference))),
         }
     }
@@ -371,6 +380,22 @@ impl Sync<'_> {
         }))
     }
 
+    /// A drift as a sentence, with what to do.
+    pub fn drift_told(&self, drift: &Drift) -> Result<String> {
+        let source = self.source(drift.source);
+        let git = self.git(source)?;
+        let (name, rev, now) = (&source.name, &git.rev, &drift.now);
+        Ok(match &drift.locked {
+            None => format!(
+                "source `{name}`: {rev} is commit {now} and is not locked: `cargo xtask sync` locks it"
+            ),
+            Some(locked) if drift.is_tag => moved(source, git, &git.url, locked, now).message,
+            Some(locked) => format!(
+                "source `{name}`: {rev} went on from commit {locked} to {now}: `cargo xtask lock --update {name}` takes it"
+            ),
+        })
+    }
+
     fn pin(&self, source: &Source, git: &Git, commit: &str) -> Result<()> {
         let pin = sources::Source::of(git, commit.to_owned());
         self.lock().pin_source(&source.name, pin)?;
@@ -384,9 +409,10 @@ impl Sync<'_> {
     }
 
     fn tell_gaps(&self, source: &Source, root: &camino::Utf8Path) {
+        let remedy = Remedy::PointElsewhere(source::variable(&source.name));
         // Only for a sentence: who cannot read it will hear so from whoever must.
-        for gap in Gaps::of(root).unwrap_or_default().clauses() {
-            let message = gap_of_fetched(&source.name, &gap);
+        let gaps = Gaps::of(root).unwrap_or_default();
+        for message in gaps.told(&format!("source `{}`", source.name), &remedy) {
             self.tell(Event::Notice { message });
         }
     }
@@ -412,11 +438,4 @@ impl Sync<'_> {
         // Nobody listening is no reason to stop.
         let _ = self.events.send(event);
     }
-}
-
-fn gap_of_fetched(name: &str, gap: &str) -> String {
-    format!(
-        "source `{name}` has {gap}: they are not fetched; where an image needs them, set {} to a checkout that has them",
-        source::variable(name)
-    )
 }

@@ -3,8 +3,7 @@
 //! Knows which faults may pass, and the sentences that say what to do about the others. Is unaware
 //! of who is asked in which order.
 
-use super::remote::Found;
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, Result};
 use crate::git::Trouble;
 use crate::source;
 use crate::spec::{Git, Source, Spec};
@@ -17,6 +16,22 @@ pub enum Refusal {
     Missing(String),
     /// It cannot be asked.
     Failed { why: String, passing: bool },
+}
+
+impl Refusal {
+    /// Whether the same question may be answered a little later.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Failed { passing: true, .. })
+    }
+
+    /// The reason, with the repository's URL.
+    pub fn told(&self, url: &str) -> String {
+        match self {
+            Self::Missing(what) => format!("{url} {what}"),
+            Self::Failed { why, .. } => format!("{url}: {why}"),
+            Self::Final(fault) => fault.message.clone(),
+        }
+    }
 }
 
 impl From<Trouble> for Refusal {
@@ -33,31 +48,24 @@ impl From<Trouble> for Refusal {
 }
 
 /// A tag that is another commit than the locked one.
-pub fn moved(source: &Source, git: &Git, url: &str, pinned: &str, found: &Found) -> Fault {
+pub fn moved(source: &Source, git: &Git, url: &str, pinned: &str, now: &str) -> Fault {
     let name = &source.name;
     Fault::usage(format!(
-        "source `{name}`: tag {} of {url} moved: the lock file has commit {pinned}, and the tag is commit {} now; ask its maintainers why, and take it by `cargo xtask lock --update {name}` if it is meant",
-        git.rev, found.commit
+        "source `{name}`: tag {} of {url} moved: the lock file has commit {pinned}, and the tag is commit {now} now; ask its maintainers why, and take it by `cargo xtask lock --update {name}` if it is meant",
+        git.rev
     ))
 }
 
 /// Why no repository had it, with every reason.
 pub fn nobody_has(spec: &Spec, source: &Source, git: &Git, reasons: &[(&str, Refusal)]) -> Fault {
     let name = &source.name;
-    let mut only_missing = true;
-    let mut told = Vec::new();
-    for (url, reason) in reasons {
-        match reason {
-            Refusal::Missing(what) => told.push(format!("{url} {what}")),
-            Refusal::Failed { why, .. } => {
-                only_missing = false;
-                told.push(format!("{url}: {why}"));
-            }
-            Refusal::Final(fault) => told.push(fault.message.clone()),
-        }
-    }
+    let is_missing = |(_, reason): &(&str, Refusal)| matches!(reason, Refusal::Missing(_));
+    let told: Vec<String> = reasons
+        .iter()
+        .map(|(url, reason)| reason.told(url))
+        .collect();
     let told = told.join("; ");
-    if !only_missing {
+    if !reasons.iter().all(is_missing) {
         return Fault::lacks(format!(
             "source `{name}` cannot be fetched: {told}; mend that, name a repository that can be reached in `mirrors`, or set {} to a checkout",
             source::variable(name)
@@ -76,25 +84,21 @@ pub fn nobody_has(spec: &Spec, source: &Source, git: &Git, reasons: &[(&str, Ref
 }
 
 /// All faults as one. That the user wanted to stop says all.
-pub fn together(faults: Vec<Fault>) -> Option<Fault> {
-    let stopped = faults
-        .iter()
-        .find(|fault| fault.class == Class::Interrupted);
-    if let Some(stopped) = stopped {
-        return Some(stopped.clone());
+pub fn together(faults: impl IntoIterator<Item = Fault>) -> Result<()> {
+    let faults: Vec<Fault> = faults.into_iter().collect();
+    let is_stop = |fault: &&Fault| fault.class == Class::Interrupted;
+    match faults.as_slice() {
+        [] => Ok(()),
+        [only] => Err(only.clone()),
+        [first, ..] => Err(faults.iter().find(is_stop).cloned().unwrap_or_else(|| {
+            let lines = faults.iter().map(|fault| format!("error: {fault}"));
+            let message = lines.collect::<Vec<_>>().join("\n");
+            Fault {
+                message,
+                ..first.clone()
+            }
+        })),
     }
-    let mut faults = faults.into_iter();
-    let first = faults.next()?;
-    let others: Vec<String> = faults.map(|fault| fault.message).collect();
-    if others.is_empty() {
-        return Some(first);
-    }
-    let message = std::iter::once(&first.message)
-        .chain(&others)
-        .map(|message| format!("error: {message}"))
-        .collect::<Vec<_>>()
-        .join("\n");
-    Some(Fault { message, ..first })
 }
 
 /// Whether what git said may pass by itself: the network's or a server's fault, never a refusal.
@@ -150,12 +154,12 @@ mod tests {
 
     #[test]
     fn several_faults_are_told_as_lines_and_an_interrupt_says_all() {
-        assert_eq!(together(Vec::new()), None);
+        assert_eq!(together([]), Ok(()));
         let (one, other) = (Fault::lacks("one"), Fault::usage("other"));
-        assert_eq!(together(vec![one.clone()]), Some(one.clone()));
-        let both = together(vec![one.clone(), other]).unwrap();
-        assert_eq!(both, Fault::lacks("error: one\nerror: other"));
-        let stopped = together(vec![one, Fault::interrupted()]);
-        assert_eq!(stopped, Some(Fault::interrupted()));
+        assert_eq!(together([one.clone()]), Err(one.clone()));
+        let both = together([one.clone(), other]);
+        assert_eq!(both, Err(Fault::lacks("error: one\nerror: other")));
+        let stopped = together([one, Fault::interrupted()]);
+        assert_eq!(stopped, Err(Fault::interrupted()));
     }
 }

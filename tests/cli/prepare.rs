@@ -1,0 +1,190 @@
+//! Host commands: when they run, when they need not, and what is believed of them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::engine::Engine;
+use crate::support::{Project, Ran};
+
+/// A stage whose command makes `main` and `env`, and counts its runs. It has only the shell's own
+/// words, as there is nothing else on the path, docker included: a build ends where buildx begins.
+const GRAPH: &str = "version = 1\n[source.s]\npath = \"s\"\n\
+    [stage.a]\nsource = \"s\"\ncontext = \".\"\n\
+    [stage.a.prepare]\nrun = [\"/bin/sh\", \"build.sh\"]\ninputs = [\"build.sh\", \"cmd\"]\n\
+    ignore = [\"**/*.so\"]\noutputs = [\"main\", \"env\"]\n";
+const GOOD: &str = "echo run >> runs\nread line < cmd/main.go\n\
+    echo \"$line\" > main\necho env > env\necho so > cmd/x.so\n";
+
+struct World {
+    project: Project,
+    _engine: Engine,
+}
+
+impl World {
+    fn new() -> Self {
+        let project = Project::new();
+        let socket = project.path("engine.sock");
+        let engine = Engine::at(&socket);
+        let host = format!("unix://{}", socket.display());
+        let project = project
+            .variable("DOCKER_HOST", &host)
+            .variable("PATH", "/nonexistent")
+            .file("build-graph.toml", GRAPH)
+            .file("s/Dockerfile", "FROM scratch\nCOPY main env /\n")
+            .file("s/build.sh", GOOD)
+            .file("s/cmd/main.go", "one\n")
+            .file("s/README", "1");
+        Self {
+            project,
+            _engine: engine,
+        }
+    }
+
+    /// Builds as far as buildx, and says whether the command ran.
+    #[track_caller]
+    fn runs(&self) -> bool {
+        let before = self.count();
+        self.project
+            .run(&["build"])
+            .ends(3)
+            .says("cannot run `docker`");
+        let times = self.count() - before;
+        assert!(times <= 1, "it ran {times} times");
+        times == 1
+    }
+
+    fn fails(&self) -> Ran {
+        self.project.run(&["build"]).ends(1)
+    }
+
+    fn count(&self) -> usize {
+        let runs = fs::read_to_string(self.project.path("s/runs"));
+        runs.unwrap_or_default().lines().count()
+    }
+
+    fn key(&self) -> String {
+        let ran = self.project.run(&["plan", "--json"]).ends(0);
+        let plan: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        plan["stages"][0]["key"].as_str().unwrap().to_owned()
+    }
+
+    fn output(&self, name: &str) -> PathBuf {
+        self.project.path("s").join(name)
+    }
+}
+
+#[test]
+fn what_it_makes_is_read_after_it_ran() {
+    let world = World::new();
+    let plan = world.project.run(&["plan"]).ends(0).stdout;
+    assert!(
+        plan.contains("the host command must run: never run here"),
+        "{plan}"
+    );
+    assert_eq!(world.count(), 0, "a plan runs nothing");
+    assert!(world.runs());
+    let inputs = world.project.run(&["inputs", "a"]).ends(0).stdout;
+    assert_eq!(inputs, "env\nmain\n");
+    let before = world.key();
+    world.project.write("s/cmd/main.go", "two\n");
+    assert!(world.runs());
+    assert_ne!(world.key(), before);
+}
+
+#[test]
+fn it_runs_again_only_when_what_it_reads_or_made_changed() {
+    let world = World::new();
+    assert!(world.runs());
+    assert!(!world.runs());
+    world.project.write("s/README", "2");
+    world.project.write("s/cmd/y.so", "2");
+    assert!(!world.runs(), "nothing that it reads changed");
+    let touched = fs::File::options()
+        .append(true)
+        .open(world.output("cmd/main.go"));
+    touched
+        .unwrap()
+        .set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
+    assert!(!world.runs(), "a time is no content");
+
+    world.project.write("s/cmd/main.go", "two\n");
+    assert!(world.runs());
+    world.project.write("s/cmd/other.go", "");
+    assert!(world.runs());
+    world
+        .project
+        .write("s/build.sh", format!("{GOOD}# other\n"));
+    assert!(world.runs());
+    let graph = GRAPH.replace("[\"/bin/sh\", ", "[\"/bin/sh\", \"-e\", ");
+    world.project.write("build-graph.toml", graph);
+    assert!(world.runs());
+    fs::remove_file(world.output("env")).unwrap();
+    assert!(world.runs());
+    world.project.write("s/main", "made by hand");
+    assert!(world.runs());
+    assert!(!world.runs());
+}
+
+#[test]
+fn a_failure_is_told_with_its_output_and_believed_by_nobody() {
+    let world = World::new();
+    world
+        .project
+        .write("s/build.sh", format!("{GOOD}echo the last words\nexit 7\n"));
+    let ran = world
+        .fails()
+        .says("`/bin/sh build.sh`")
+        .says("exit status: 7");
+    let log = ran.stderr.split("its output is in ").nth(1).unwrap();
+    let log = log.split_whitespace().next().unwrap();
+    assert_eq!(fs::read_to_string(log).unwrap(), "the last words\n");
+    // All outputs are there and new: the status alone counts.
+    world.fails();
+    assert_eq!(world.count(), 2);
+    world.project.write("s/build.sh", GOOD);
+    assert!(world.runs());
+}
+
+#[test]
+fn one_that_ends_well_but_leaves_the_old_file_has_failed() {
+    let world = World::new();
+    assert!(world.runs());
+    // As upstream's: the compiler's status is lost, as another command follows.
+    world.project.write(
+        "s/build.sh",
+        "echo run >> runs\nfalse && echo new > main\necho env > env\n",
+    );
+    world.fails().says("did not make `main` anew");
+    world.fails();
+    assert_eq!(world.count(), 3, "it counts as never run");
+    let inputs = world.project.run(&["inputs", "a"]);
+    inputs.ends(1).says("not all there yet");
+}
+
+#[test]
+fn one_that_ends_well_but_makes_nothing_has_failed() {
+    let world = World::new();
+    world.project.write("s/build.sh", "echo main > main\n");
+    world.fails().says("did not make `env`");
+}
+
+#[test]
+fn one_that_cannot_be_started_is_told() {
+    let world = World::new();
+    let graph = GRAPH.replace("\"/bin/sh\", ", "\"/nonexistent/sh\", ");
+    world.project.write("build-graph.toml", graph);
+    world.fails().says("cannot be started");
+}
+
+#[test]
+fn another_checkout_is_prepared_on_its_own() {
+    let world = World::new();
+    assert!(world.runs());
+    let copy = Project::new().copy_of(&world.project.path("s"));
+    fs::remove_file(copy.path("main")).unwrap();
+    let other = copy.path("").display().to_string();
+    let project = world.project.variable("XTASK_SOURCE_S", &other);
+    project.run(&["build"]).ends(3).says("cannot run `docker`");
+    assert_eq!(fs::read_to_string(copy.path("main")).unwrap(), "one\n");
+}

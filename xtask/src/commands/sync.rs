@@ -1,0 +1,216 @@
+//! `cargo xtask sync`: brings sources here before they are needed.
+
+use std::fmt::Write as _;
+use std::sync::mpsc::{Sender, channel};
+
+use serde::Serialize;
+
+use crate::assess::Workspace;
+use crate::cli;
+use crate::event::Event;
+use crate::fault::{Fault, Result};
+use crate::interrupt::Interrupt;
+use crate::report::{Reporting, words};
+use crate::source::{self, tree::Gaps};
+use crate::spec::{Place, SourceId, StageId, mistakes};
+use crate::sync::{self, Sync};
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    sources: Vec<Line<'a>>,
+}
+
+/// One source as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    source: &'a str,
+    /// `local`, `here` or `fetched`.
+    state: &'static str,
+    /// The locked commit; of a local checkout nothing is locked.
+    commit: Option<&'a str>,
+    path: &'a str,
+}
+
+/// Fetches what is not here, or only asks with `--check`.
+pub fn run(flags: &cli::Sync) -> Result<()> {
+    let mut work = super::open(&flags.at, &[])?;
+    let wanted = wanted(&work, &flags.sources)?;
+    let interrupt = Interrupt::listen()?;
+    // The answer is one object; what happened meanwhile would stand in its way.
+    let reporting = (!flags.json).then(|| Reporting::start(false));
+    let events = reporting
+        .as_ref()
+        .map_or_else(|| channel().0, Reporting::sender);
+    let asking = Asking {
+        interrupt: &interrupt,
+        events: &events,
+        locked: flags.locked,
+        offline: flags.offline,
+    };
+    let result = if flags.check {
+        check(&work, &wanted, &asking).map(|()| Vec::new())
+    } else {
+        bring(&mut work, &wanted, &asking)
+    };
+    drop(events);
+    if let Some(reporting) = reporting {
+        reporting.finish();
+    }
+    let fetched = result?;
+    if flags.check {
+        return Ok(());
+    }
+    let lines: Vec<Line<'_>> = wanted
+        .iter()
+        .filter_map(|id| line(&work, *id, &fetched))
+        .collect();
+    if flags.json {
+        return super::print_json(&Whole { sources: lines });
+    }
+    let width = lines
+        .iter()
+        .map(|line| line.source.len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for line in lines {
+        let commit = line.commit.unwrap_or("used as it is");
+        let _ = writeln!(
+            text,
+            "{:width$}  {:7}  {commit}  {}",
+            line.source, line.state, line.path
+        );
+    }
+    super::print(&text);
+    Ok(())
+}
+
+/// Who asks for sources, and how.
+pub(super) struct Asking<'a> {
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) events: &'a Sender<Event>,
+    pub(super) locked: bool,
+    pub(super) offline: bool,
+}
+
+impl Asking<'_> {
+    fn sync<'w>(&'w self, work: &'w Workspace) -> Sync<'w> {
+        Sync {
+            spec: &work.spec,
+            state: &work.state,
+            lock: &work.lock,
+            interrupt: self.interrupt,
+            events: self.events,
+            locked: self.locked,
+            offline: self.offline,
+        }
+    }
+}
+
+/// Fetches those sources of some stages that are not here; nothing happens when all are.
+pub(super) fn for_stages(
+    work: &mut Workspace,
+    stages: &[StageId],
+    asking: &Asking<'_>,
+) -> Result<()> {
+    let sources = sync::unfetched(&work.spec, &sync::of_stages(&work.spec, stages));
+    fetch(work, &sources, asking)
+}
+
+fn fetch(work: &mut Workspace, sources: &[SourceId], asking: &Asking<'_>) -> Result<()> {
+    if sources.is_empty() {
+        return Ok(());
+    }
+    asking.sync(work).fetch(sources)?;
+    if let Ok(lock) = work.lock.lock() {
+        source::find(&mut work.spec, &work.state, &lock);
+    }
+    Ok(())
+}
+
+/// The sources that were named, or all.
+fn wanted(work: &Workspace, names: &[String]) -> Result<Vec<SourceId>> {
+    let sources = &work.spec.sources;
+    let ids = (0..).map(SourceId).take(sources.len());
+    if names.is_empty() {
+        return Ok(ids.collect());
+    }
+    let known = || sources.iter().map(|source| source.name.as_str());
+    for name in names {
+        if !known().any(|known| known == name) {
+            let hint = mistakes::nearest(name, known()).map_or_else(
+                || format!("it has {}", known().collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            return Err(Fault::usage(format!(
+                "unknown source `{}`: {} does not declare it; {hint}",
+                name.escape_debug(),
+                work.spec.file
+            )));
+        }
+    }
+    Ok(ids
+        .filter(|id| names.contains(&sources[id.index()].name))
+        .collect())
+}
+
+/// Fetches what is not here, and gives what that was.
+fn bring(work: &mut Workspace, wanted: &[SourceId], asking: &Asking<'_>) -> Result<Vec<SourceId>> {
+    let unfetched = sync::unfetched(&work.spec, wanted);
+    fetch(work, &unfetched, asking)?;
+    for id in wanted {
+        let source = &work.spec.sources[id.index()];
+        let root = source::root(&work.spec, Some(*id))?;
+        if let Place::Local { .. } = source.place {
+            let gaps = Gaps::of(&root)
+                .map_err(|error| Fault::lacks(format!("cannot read {root}: {error}")))?;
+            let who = format!("source `{}`", source.name);
+            for message in gaps.told(&who, &source::remedy(&work.spec, Some(*id))?) {
+                let _ = asking.events.send(Event::Notice { message });
+            }
+        }
+    }
+    Ok(unfetched)
+}
+
+/// Asks what tags and branches are now, and says which are not what the lock says.
+fn check(work: &Workspace, wanted: &[SourceId], asking: &Asking<'_>) -> Result<()> {
+    let from_git = |id: &SourceId| work.spec.sources[id.index()].git.is_some();
+    let asked: Vec<SourceId> = wanted.iter().copied().filter(from_git).collect();
+    let sync = asking.sync(work);
+    let drifted = sync.drifted(&asked)?;
+    let mut text = String::new();
+    let mut faults = Vec::new();
+    for drift in &drifted {
+        let told = sync.drift_told(drift)?;
+        if drift.is_moved_tag() {
+            faults.push(Fault::usage(told));
+        } else {
+            let _ = writeln!(text, "{told}");
+        }
+    }
+    let good = asked.len() - drifted.len();
+    let _ = writeln!(
+        text,
+        "{good} of {} as the lock says",
+        words::count(asked.len(), "source")
+    );
+    super::print(&text);
+    sync::together(faults)
+}
+
+fn line<'w>(work: &'w Workspace, id: SourceId, fetched: &[SourceId]) -> Option<Line<'w>> {
+    let source = &work.spec.sources[id.index()];
+    let (state, commit, path) = match &source.place {
+        Place::Local { root } => ("local", None, root),
+        Place::Fetched { root, commit } if fetched.contains(&id) => ("fetched", Some(commit), root),
+        Place::Fetched { root, commit } => ("here", Some(commit), root),
+        Place::Unsought | Place::Unfetched(_) | Place::Wrong(_) => return None,
+    };
+    Some(Line {
+        source: &source.name,
+        state,
+        commit: commit.map(String::as_str),
+        path: path.as_str(),
+    })
+}
