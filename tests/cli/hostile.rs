@@ -40,16 +40,28 @@ fn a_url_or_revision_that_is_an_option_or_runs_a_command_is_refused() {
 
 #[test]
 fn a_rewritten_url_runs_no_command_either() {
-    let world = World::new();
-    let ran = world.project.path("ran");
-    let settings = format!(
-        "[protocol \"ext\"]\nallow = always\n[url \"ext::sh -c touch% {} \"]\ninsteadOf = {}\n",
-        ran.display(),
-        world.remote.url()
-    );
-    world.project.write("gitconfig", settings);
-    world.sync().ends(3).says("transport 'ext' not allowed");
-    assert!(!ran.exists());
+    for transport in ["ext", "own"] {
+        let world = World::new();
+        let ran = world.project.path("ran");
+        let settings = format!(
+            "[protocol]\nallow = always\n[protocol \"ext\"]\nallow = always\n\
+             [url \"{transport}::touch {} \"]\ninsteadOf = {}\n",
+            ran.display(),
+            world.remote.url()
+        );
+        let script = format!("#!/bin/sh\ntouch {}\n", ran.display());
+        let bin = world.project.path("bin").display().to_string();
+        let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
+        let project = world.project.file("gitconfig", settings);
+        let project = project.script("bin/git-remote-own", &script);
+        let told = format!("transport '{transport}' not allowed");
+        project
+            .variable("PATH", &path)
+            .run(&["sync"])
+            .ends(3)
+            .says(&told);
+        assert!(!ran.exists(), "{transport}");
+    }
 }
 
 #[test]

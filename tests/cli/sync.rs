@@ -543,13 +543,16 @@ fn of_two_at_once_one_waits_and_a_killed_one_is_not_waited_for() {
 }
 
 #[test]
-fn many_at_once_end_with_the_same_tree_and_lock() {
-    let world = World::new();
+fn of_many_at_once_one_fetches_for_all() {
+    let world = World::new().with_git("");
     let started: Vec<Child> = (0..4).map(|_| world.project.start(&["sync"])).collect();
     for child in started {
         Project::finish(child).ends(0);
     }
     assert_eq!(world.trees(), world.pinned().into_iter().collect());
+    for asked in ["ls-remote", "fetch --progress", "read-tree"] {
+        assert_eq!(world.calls().matches(asked).count(), 1, "{asked}");
+    }
 }
 
 #[test]
@@ -675,7 +678,8 @@ fn the_settings_and_hooks_of_the_machine_do_not_reach_the_tree() {
             ran
         ),
     );
-    let mut project = world.project;
+    let filter = format!("[filter \"own\"]\nsmudge = \"touch {ran}; cat\"\n");
+    let mut project = world.project.file("template/config", filter);
     for hook in [
         "post-checkout",
         "reference-transaction",

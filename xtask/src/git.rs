@@ -41,14 +41,13 @@ const REPOSITORY: [&str; 11] = [
 const SETTINGS: [&str; 3] = ["GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"];
 
 /// Settings for every call: no hook, no watcher and no upkeep in the background.
-const ALWAYS: [&str; 7] = [
+const ALWAYS: [&str; 6] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "gc.auto=0",
     "maintenance.auto=false",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
-    "protocol.ext.allow=never",
 ];
 /// Transports that run no command of a URL's choosing. Stronger than any configuration.
 const TRANSPORTS: &str = "https:http:ssh:git:file";
@@ -324,6 +323,21 @@ mod tests {
         let said = said(&["fatal: unable to access 'https://me:hunter2@a.example/x/': \u{1b}[2J"]);
         assert_eq!(said, "unable to access 'https://***@a.example/x/':  [2J");
         assert_eq!(clean(b"a@b https://c/d@e"), "a@b https://c/d@e");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_words_of_a_server_make_the_reader_of_them_panic(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            odd in "([a@:/' \u{1b}é]|://|remote: |fatal: | objects: 1){0,20}",
+        ) {
+            for line in [bytes.as_slice(), odd.as_bytes()] {
+                let line = clean(line);
+                assert!(!line.contains(char::is_control), "{line:?}");
+                is_progress(&line);
+                said(&[&line]);
+            }
+        }
     }
 
     #[test]

@@ -140,13 +140,15 @@ fn deep_nesting_ends() {
 
 /// What stands in such a file, in any order.
 fn tokens() -> impl Strategy<Value = String> {
-    const LINES: [&str; 18] = [
+    const LINES: [&str; 20] = [
         "version = 1\n",
         "\n[stage.a]\n",
         "\n[stage.b]\ncontext = \"b\"\n",
         "\n[defaults]\n",
         "\n[vars]\nv = \"1\"\n",
         "\n[source.s]\npath = \"x\"\n",
+        "git = \"é@[::1]:-x\"\nrev = \"a.lock/é\"\n",
+        "mirrors = [\"ssh://@\", \"::\"]\nlayout = [\"..\"]\n",
         "\n[profile.p.stage.a]\n",
         "context = \"a\"\n",
         "image = \"t/${v}\"\n",
