@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use crate::support::Project;
 use crate::support::remote::Remote;
-use crate::sync::World;
+use crate::world::World;
 
 #[test]
 fn a_url_or_revision_that_is_an_option_or_runs_a_command_is_refused() {

@@ -1,5 +1,6 @@
 //! What the program says without an engine: exit statuses, mistakes, inputs and keys.
 
+mod broken;
 mod damage;
 mod hostile;
 mod prepare;
@@ -7,6 +8,7 @@ mod sources;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;
+mod world;
 
 use std::io::BufRead as _;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::Project;
 use crate::support::engine::Engine;
 use crate::support::remote::{Remote, git};
-use crate::sync::World;
+use crate::world::World;
 
 fn clone(world: &World, name: &str) -> String {
     let to = world.project.path(name).display().to_string();

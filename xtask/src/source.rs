@@ -25,6 +25,13 @@ pub fn folder(state: &State, source: &str) -> Utf8PathBuf {
     state.path("sources").join(source)
 }
 
+/// The tree of a commit in such a folder, if it is there.
+pub fn tree_of(folder: &Utf8Path, commit: &str) -> Option<Utf8PathBuf> {
+    let tree = folder.join(commit);
+    let is_folder = tree.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    is_folder.then_some(tree)
+}
+
 /// Looks where every source is: a checkout that the environment or the file names, else what was
 /// fetched at the locked commit.
 pub fn find(spec: &mut Spec, state: &State, lock: &Lock) {
@@ -60,10 +67,8 @@ fn place(spec: &Spec, source: &Source, state: &State, lock: &Lock) -> Place {
         return Place::Wrong(Fault::usage(format!("source `{name}` is declared nowhere")));
     };
     let fetched = lock.commit(name, git).and_then(|commit| {
-        let tree = folder(state, name).join(commit);
-        let is_folder = tree.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-        let root = is_folder.then(|| tree.canonicalize_utf8().ok()).flatten()?;
-        Some((root, commit.to_owned()))
+        let tree = tree_of(&folder(state, name), commit)?;
+        Some((tree.canonicalize_utf8().ok()?, commit.to_owned()))
     });
     let Some((root, commit)) = fetched else {
         return Place::Unfetched(Fault::lacks(format!(

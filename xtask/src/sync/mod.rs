@@ -3,6 +3,7 @@
 //! Knows which commit is wanted, in which order the repositories are asked, what is tried again
 //! and what is told. Is unaware of stages and of what is in a source.
 
+mod drift;
 mod refusal;
 mod remote;
 mod store;
@@ -22,6 +23,7 @@ use crate::lock::{Lock, sources};
 use crate::source::{self, tree::Gaps, tree::Remedy};
 use crate::spec::{Context, Git, Place, Source, SourceId, Spec, StageId, names};
 use crate::state::State;
+pub use drift::Drift;
 pub use refusal::together;
 use refusal::{Refusal, moved, nobody_has, passing};
 use store::{CheckOut, Store};
@@ -52,26 +54,6 @@ pub struct Sync<'a> {
     pub locked: bool,
     /// Ask nobody.
     pub offline: bool,
-}
-
-/// A source whose revision is not what the lock says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drift {
-    /// The source.
-    pub source: SourceId,
-    /// Whether it is a tag that moved, which is not meant to happen.
-    pub is_tag: bool,
-    /// The locked commit; `None` when it has no pin.
-    pub locked: Option<String>,
-    /// The commit that the revision is now.
-    pub now: String,
-}
-
-impl Drift {
-    /// Whether a tag is not what it was locked as.
-    pub const fn is_moved_tag(&self) -> bool {
-        self.is_tag && self.locked.is_some()
-    }
 }
 
 /// The sources that some stages take files from, in the order of the graph.
@@ -111,25 +93,6 @@ impl Sync<'_> {
             result.map(drop)
         })?;
         Ok(())
-    }
-
-    /// Asks what the revisions of sources are now, and gives those that are not what the lock says.
-    /// Fetches nothing and writes nothing.
-    pub fn drifted(&self, sources: &[SourceId]) -> Result<Vec<Drift>> {
-        let all = self.every(sources, |id| self.drift(id))?;
-        Ok(all.into_iter().flatten().collect())
-    }
-
-    /// Pins sources to what their revisions are now, and gives those whose pin changed. They are
-    /// fetched when they are needed.
-    pub fn update(&self, sources: &[SourceId]) -> Result<Vec<Drift>> {
-        let _held = self.hold()?;
-        let drifted = self.drifted(sources)?;
-        for drift in &drifted {
-            let source = self.source(drift.source);
-            self.pin(source, self.git(source)?, &drift.now)?;
-        }
-        Ok(drifted)
     }
 
     /// Lets no other process fetch or pin sources of this graph, and takes over what it pinned.
@@ -354,46 +317,6 @@ impl Sync<'_> {
             ),
             (Some(pinned), found) => Ok((pinned.to_owned(), found.map(|found| found.reference))),
         }
-    }
-
-    fn drift(&self, id: SourceId) -> Result<Option<Drift>> {
-        let source = self.source(id);
-        let git = self.git(source)?;
-        let locked = self.lock().commit(&source.name, git).map(str::to_owned);
-        let (now, is_tag) = if names::is_commit(&git.rev) {
-            (git.rev.clone(), false)
-        } else {
-            let found = self.try_each(source, git, |url| {
-                remote::resolve(url, &git.rev, self.interrupt)?.ok_or_else(|| {
-                    let rev = &git.rev;
-                    Refusal::Missing(format!("has neither a tag nor a branch `{rev}`"))
-                })
-            })?;
-            let is_tag = found.is_tag();
-            (found.commit, is_tag)
-        };
-        Ok((locked.as_ref() != Some(&now)).then_some(Drift {
-            source: id,
-            is_tag,
-            locked,
-            now,
-        }))
-    }
-
-    /// A drift as a sentence, with what to do.
-    pub fn drift_told(&self, drift: &Drift) -> Result<String> {
-        let source = self.source(drift.source);
-        let git = self.git(source)?;
-        let (name, rev, now) = (&source.name, &git.rev, &drift.now);
-        Ok(match &drift.locked {
-            None => format!(
-                "source `{name}`: {rev} is commit {now} and is not locked: `cargo xtask sync` locks it"
-            ),
-            Some(locked) if drift.is_tag => moved(source, git, &git.url, locked, now).message,
-            Some(locked) => format!(
-                "source `{name}`: {rev} went on from commit {locked} to {now}: `cargo xtask lock --update {name}` takes it"
-            ),
-        })
     }
 
     fn pin(&self, source: &Source, git: &Git, commit: &str) -> Result<()> {

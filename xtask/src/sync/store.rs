@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::git::{self, Trouble};
 use crate::interrupt::Interrupt;
-use crate::source::tree;
+use crate::source::{self, tree};
 
 /// Unfinished trees begin with this.
 const NEW: &str = ".new-";
@@ -48,9 +48,7 @@ impl<'a> Store<'a> {
 
     /// The tree of a commit, if it is there.
     pub fn tree(&self, commit: &str) -> Option<Utf8PathBuf> {
-        let tree = self.folder.join(commit);
-        let is_folder = tree.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-        is_folder.then_some(tree)
+        source::tree_of(&self.folder, commit)
     }
 
     /// Whether everything of a commit was fetched.
