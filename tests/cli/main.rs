@@ -249,6 +249,7 @@ fn every_profile_of_the_projects_own_graph_reaches_the_stages_it_means() {
     let project = Project::new()
         .file("dify/api/Dockerfile", "FROM python:3.12-slim-bookworm\n")
         .file("dify/web/Dockerfile", "FROM node:20-alpine3.20\n")
+        .file("dify/docker/.keep", "")
         .file(
             "sandbox/docker/amd64/dockerfile",
             "FROM python:3.10-slim-bookworm\n",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::support::remote::Remote;
 use super::{builds, docker, host, id, project, unique};
 
 fn workspace() -> &'static Path {
@@ -189,4 +190,42 @@ fn copy_when_there(host: &str, server: &str, to: &Path) {
         );
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+#[test]
+fn a_base_is_replaced_in_a_source_that_this_very_build_fetches() {
+    let host = host();
+    let image = unique("app");
+    let remote = Remote::new();
+    remote.write(
+        "api/Dockerfile",
+        "FROM upstream.example/base:1\nCOPY src /src\n",
+    );
+    remote.commit();
+    remote.git(&["tag", "2.0"]);
+    remote.push();
+    let graph = format!(
+        "version = 1\n[source.s]\ngit = \"{}\"\nrev = \"2.0\"\n\
+         [stage.app]\nsource = \"s\"\ncontext = \"api\"\nimage = \"{image}\"\n\
+         [stage.own]\ncontext = \"own\"\n[stage.unused]\ncontext = \"unused\"\n\
+         [base.\"upstream.example/base:1\"]\nstage = \"own\"\n\
+         [base.\"upstream.example/other:1\"]\nstage = \"unused\"\n",
+        remote.url()
+    );
+    let project = project(&host)
+        .file("build-graph.toml", graph)
+        .file("own/Dockerfile", "FROM scratch\nCOPY own /\n")
+        .file("own/own", unique("own"))
+        .file("unused/Dockerfile", "FROM scratch\nCOPY none /\n");
+    let ran = project.build(&["app"]).ends(0);
+    assert_eq!(ran.those("built"), ["app", "own"]);
+    assert_eq!(project.verdicts_of(&["app"])["app"], "fresh");
+    // What the base's replacement holds is in the image that stands on it.
+    let container = docker(&host, &["create", &image, "-"]);
+    let own = project.path("copied");
+    let from = format!("{container}:/own");
+    docker(&host, &["cp", &from, own.to_str().unwrap()]);
+    docker(&host, &["rm", &container]);
+    let read = |path| std::fs::read(path).unwrap();
+    assert_eq!(read(own), read(project.path("own/own")));
 }

@@ -236,7 +236,15 @@ impl Project {
     /// Verdict and kind of reason of every stage.
     #[track_caller]
     pub fn verdicts(&self) -> BTreeMap<String, String> {
-        let ran = self.run(&["plan", "--json"]).ends(0);
+        self.verdicts_of(&[])
+    }
+
+    /// The same of some stages, with what they stand on.
+    #[track_caller]
+    pub fn verdicts_of(&self, stages: &[&str]) -> BTreeMap<String, String> {
+        let mut all = vec!["plan", "--json"];
+        all.extend(stages);
+        let ran = self.run(&all).ends(0);
         let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
         let line = |stage: &Value| {
             let kind = stage["reason"]["kind"].as_str();

@@ -22,8 +22,7 @@ use crate::lock::Lock;
 use crate::material::{self, Material};
 use crate::prepare;
 use crate::record::{Records, Store};
-use crate::replacement;
-use crate::source;
+use crate::replacement::{self, Opened};
 use crate::spec::{Spec, StageId};
 use crate::state::State;
 use crate::verdict::{self, Change, Kind, Reason, Verdict};
@@ -114,12 +113,13 @@ impl Assessment {
 impl Workspace {
     /// Opens the graph file.
     pub fn open(graph_file: &camino::Utf8Path, profile: Option<&str>) -> Result<Self> {
-        let mut spec = crate::spec::load(graph_file, profile)?;
-        let state = State::of(&spec.file)?;
-        let lock = Lock::beside(&spec.file)?;
-        source::find(&mut spec, &state, &lock);
-        replacement::apply(&mut spec)?;
-        let graph = Graph::of(&spec)?;
+        let opened = replacement::open(graph_file, profile)?;
+        let Opened {
+            spec,
+            graph,
+            state,
+            lock,
+        } = opened;
         let (cache, warning) = StatCache::load(&state.path("stats"));
         Ok(Self {
             graph,

@@ -10,19 +10,43 @@ use camino::Utf8Path;
 use crate::dockerfile::{self, Question, reference};
 use crate::fault::{Fault, Result};
 use crate::graph::Graph;
+use crate::lock::Lock;
 use crate::source;
 use crate::spec::{self, Context, Replacement, Spec, Stage, StageId};
+use crate::state::State;
 
-/// Reads a graph file, with the overrides of `profile` laid over it, and its DAG.
-pub fn open(file: &Utf8Path, profile: Option<&str>) -> Result<(Spec, Graph)> {
+/// A graph file with all that must be known to draw it.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the file says, with the overrides of the profile laid over it.
+    pub spec: Spec,
+    /// Its DAG.
+    pub graph: Graph,
+    /// Its state folder.
+    pub state: State,
+    /// Its pins.
+    pub lock: Lock,
+}
+
+/// Reads a graph file, and finds its sources.
+pub fn open(file: &Utf8Path, profile: Option<&str>) -> Result<Opened> {
     let mut spec = spec::load(file, profile)?;
+    let state = State::of(&spec.file)?;
+    let lock = Lock::beside(&spec.file)?;
+    source::find(&mut spec, &state, &lock);
     apply(&mut spec)?;
     let graph = Graph::of(&spec)?;
-    Ok((spec, graph))
+    Ok(Opened {
+        spec,
+        graph,
+        state,
+        lock,
+    })
 }
 
 /// Gives every stage the named contexts that `[base]` asks for. What a stage says itself holds.
-fn apply(spec: &mut Spec) -> Result<()> {
+/// Where a source was not here before, this is done once more when it is.
+pub fn apply(spec: &mut Spec) -> Result<()> {
     if spec.bases.is_empty() {
         return Ok(());
     }

@@ -8,13 +8,13 @@ use serde::Serialize;
 use crate::cli::{self, GraphFormat};
 use crate::fault::Result;
 use crate::graph::Graph;
-use crate::replacement;
+use crate::replacement::{self, Opened};
 use crate::spec::{Spec, StageId};
 
 /// Draws the graph.
 pub fn run(flags: &cli::Graph) -> Result<()> {
     let file = super::graph_file(&flags.at);
-    let (spec, graph) = replacement::open(&file, flags.at.profile.as_deref())?;
+    let Opened { spec, graph, .. } = replacement::open(&file, flags.at.profile.as_deref())?;
     let text = match flags.format {
         GraphFormat::Tree => tree(&spec, &graph),
         GraphFormat::Dot => dot(&spec, &graph),

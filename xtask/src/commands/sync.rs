@@ -9,7 +9,9 @@ use crate::assess::Workspace;
 use crate::cli;
 use crate::event::Event;
 use crate::fault::{Fault, Result};
+use crate::graph::Graph;
 use crate::interrupt::Interrupt;
+use crate::replacement;
 use crate::report::{Reporting, words};
 use crate::source::{self, tree::Gaps};
 use crate::spec::{Place, SourceId, StageId, mistakes};
@@ -125,6 +127,9 @@ fn fetch(work: &mut Workspace, sources: &[SourceId], asking: &Asking<'_>) -> Res
     if let Ok(lock) = work.lock.lock() {
         source::find(&mut work.spec, &work.state, &lock);
     }
+    // Only now is it seen which external images the stages of those sources use.
+    replacement::apply(&mut work.spec)?;
+    work.graph = Graph::of(&work.spec)?;
     Ok(())
 }
 

@@ -23,6 +23,14 @@ fn tree(graph: &str, dockerfiles: &[(&str, &str)]) -> Tree {
     }
 }
 
+/// As `open`, without a state folder; these graphs have no sources.
+fn read(file: &Utf8Path, profile: Option<&str>) -> Result<(Spec, Graph)> {
+    let mut spec = spec::load(file, profile)?;
+    apply(&mut spec)?;
+    let graph = Graph::of(&spec)?;
+    Ok((spec, graph))
+}
+
 fn of<'s>(spec: &'s Spec, name: &str) -> &'s Stage {
     spec.stage(spec.find(name).unwrap())
 }
@@ -49,7 +57,7 @@ fn a_stage_takes_a_bases_place_only_where_the_base_is_used() {
             ("ca", "FROM python:3.12\n"),
         ],
     );
-    let (spec, graph) = open(&tree.file, None).unwrap();
+    let (spec, graph) = read(&tree.file, None).unwrap();
     let (ca, api) = (spec.find("ca").unwrap(), spec.find("api").unwrap());
     let name = "docker.io/library/python:3.12";
     assert_eq!(of(&spec, "api").contexts[name], Context::Stage(ca));
@@ -67,7 +75,7 @@ fn the_overlay_itself_gets_the_mirrors_image() {
             ("ca", "FROM python:3.12\n"),
         ],
     );
-    let (spec, _) = open(&tree.file, None).unwrap();
+    let (spec, _) = read(&tree.file, None).unwrap();
     let contexts = &of(&spec, "ca").contexts;
     let image = Context::Image("mirror.example/python:3.12".to_owned());
     assert_eq!(contexts.values().collect::<Vec<_>>(), [&image]);
@@ -80,7 +88,7 @@ fn what_a_stage_says_itself_holds() {
         "context = \"api\"\ncontexts = { \"python:3.12\" = { image = \"own.example/p:1\" } }\n",
     );
     let tree = tree(&own, &[("api", "FROM python:3.12\n")]);
-    let (spec, _) = open(&tree.file, None).unwrap();
+    let (spec, _) = read(&tree.file, None).unwrap();
     let api = of(&spec, "api");
     assert_eq!(api.contexts.len(), 1);
     assert!(api.replaced.is_empty());
@@ -93,7 +101,7 @@ fn a_base_that_an_argument_names_is_found() {
         "context = \"api\"\nargs = { TAG = \"3.12\" }\n",
     );
     let tree = tree(&with, &[("api", "ARG TAG=3.11\nFROM python:${TAG}\n")]);
-    let (spec, _) = open(&tree.file, None).unwrap();
+    let (spec, _) = read(&tree.file, None).unwrap();
     assert_eq!(of(&spec, "api").replaced.len(), 1);
 }
 
@@ -104,7 +112,7 @@ fn an_overlay_for_other_platforms_is_refused() {
         "context = \"api\"\nplatforms = [\"linux/arm64\"]\n",
     );
     let tree = tree(&with, &[("api", "FROM python:3.12\n")]);
-    let fault = open(&tree.file, None).unwrap_err();
+    let fault = read(&tree.file, None).unwrap_err();
     assert_eq!(fault.class, crate::fault::Class::Usage);
     assert!(fault.message.contains("stage `ca`"), "{fault}");
 }
@@ -122,7 +130,7 @@ stage = "a"
 stage = "b"
 "#;
     let tree = tree(graph, &[("a", "FROM y\n"), ("b", "FROM x\n")]);
-    let fault = open(&tree.file, None).unwrap_err();
+    let fault = read(&tree.file, None).unwrap_err();
     assert!(fault.message.contains("a -> b -> a"), "{fault}");
 }
 
@@ -138,7 +146,7 @@ stage = "ca"
 "#;
     let dockerfiles = [("api", "FROM python:3.12\n"), ("ca", "FROM python:3.12\n")];
     let tree = tree(graph, &dockerfiles);
-    assert_eq!(open(&tree.file, None).unwrap().0.stages.len(), 1);
-    let (spec, _) = open(&tree.file, Some("corporate")).unwrap();
+    assert_eq!(read(&tree.file, None).unwrap().0.stages.len(), 1);
+    let (spec, _) = read(&tree.file, Some("corporate")).unwrap();
     assert_eq!(of(&spec, "api").replaced.len(), 1);
 }
