@@ -339,3 +339,34 @@ fn a_build_that_waits_for_another_can_be_interrupted() {
     support::interrupt(&waits);
     assert_eq!(waits.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn a_reader_who_goes_away_is_no_panic() {
+    use std::io::Read as _;
+    let project = one();
+    for arguments in [
+        &["plan"][..],
+        &["build"],
+        &["explain", "none"],
+        &["inputs", "a"],
+    ] {
+        let mut command = project.command(arguments);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut run = command
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        let status = run.wait().unwrap().code();
+        assert!(
+            matches!(status, Some(0 | 2 | 3)),
+            "{arguments:?}: {status:?}"
+        );
+    }
+    let mut text = String::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    project.command(&["plan"]).stderr(writer).status().unwrap();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(text.contains("Docker engine"), "{text}");
+}

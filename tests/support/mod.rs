@@ -206,7 +206,15 @@ impl Project {
         if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
             command.uid(65_534).gid(65_534);
         }
-        Ran::of(command.output().unwrap())
+        // A child that another test has just forked holds the copy open until its exec.
+        loop {
+            match command.output() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::yield_now();
+                }
+                output => return Ran::of(output.unwrap()),
+            }
+        }
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {

@@ -3,12 +3,23 @@
 //! The way of the data, one direction only: `spec` → `graph` → `inputs` → `key` →
 //! `verdict` → `schedule` → `action` → `executor` → `record` → `report`.
 
+/// A line for people, on stderr. Unlike `eprintln!` it does not panic when nobody reads it any
+/// more, as in `… 2>&1 | head`.
+#[macro_export]
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 pub mod action;
 pub mod assess;
 pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod commands;
+pub mod demo;
 pub mod dockerfile;
 pub mod engine;
 pub mod event;

@@ -28,8 +28,8 @@ fn main() -> ExitCode {
             match fault.message.as_str() {
                 "" => {}
                 // A report of mistakes brings its own headings.
-                message if message.contains('\n') => eprintln!("{message}"),
-                message => eprintln!("error: {message}"),
+                message if message.contains('\n') => xtask::tell!("{message}"),
+                message => xtask::tell!("error: {message}"),
             }
             ExitCode::from(fault.class.status())
         }
@@ -44,6 +44,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Inputs(flags) => commands::inputs::run(flags),
         Command::Graph(flags) => commands::graph::run(flags),
         Command::Sync(flags) => commands::sync::run(flags),
+        Command::Demo(flags) => commands::demo::run(flags),
         Command::Test(flags) => commands::test::run(flags),
         Command::Bench(flags) => commands::bench::run(flags),
     }

@@ -52,7 +52,7 @@ impl Bench {
                 command
             }));
         }
-        eprintln!("stages: {} runs of each", self.runner.runs());
+        crate::tell!("stages: {} runs of each", self.runner.runs());
         let times = self.runner.in_turns(&sides)?;
         drop(sides);
         let names = [PLAN, BUILD];
@@ -99,7 +99,7 @@ impl Bench {
             .iter()
             .map(|place| Side::new(PLAN, || plan(place)))
             .collect();
-        eprintln!("growth: {} runs of each", self.runner.runs());
+        crate::tell!("growth: {} runs of each", self.runner.runs());
         let times = self.runner.in_turns(&sides)?;
         let mut rows = Vec::new();
         let mut peak = 0;

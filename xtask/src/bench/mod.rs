@@ -101,7 +101,7 @@ impl Bench {
 
     /// Brings everything up to date, and makes sure that a next run finds nothing to do.
     fn settle(&self, place: &Place<'_>) -> Result<()> {
-        eprintln!("bringing {} up to date", place.graph);
+        crate::tell!("bringing {} up to date", place.graph);
         let name = "cargo xtask build";
         self.runner.once(name, &mut self.xtask(place, &["build"]))?;
         let printed = self.runner.output(

@@ -33,7 +33,7 @@ pub fn once(
     if std::fs::read_to_string(&note).is_ok_and(|made| made == recipe) && folder.is_dir() {
         return Ok(());
     }
-    eprintln!("making {recipe} in {folder}");
+    crate::tell!("making {recipe} in {folder}");
     let made = || {
         match std::fs::remove_dir_all(folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

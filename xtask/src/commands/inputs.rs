@@ -77,9 +77,9 @@ pub fn run(flags: &cli::Inputs) -> Result<()> {
     }
     super::print(&out);
     let (count, bytes) = material.count();
-    eprintln!("{}, {}", words::count(count, "input"), words::size(bytes));
+    crate::tell!("{}, {}", words::count(count, "input"), words::size(bytes));
     if let Some(why) = &material.context.inputs.whole {
-        eprintln!("the whole context counts: {why}");
+        crate::tell!("the whole context counts: {why}");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod demo;
 pub mod explain;
 pub mod graph;
 pub mod inputs;
@@ -74,6 +75,6 @@ fn tell_warnings(work: &Workspace) {
     if let Ok(warnings) = work.warnings.lock() {
         warnings
             .iter()
-            .for_each(|warning| eprintln!("note: {warning}"));
+            .for_each(|warning| crate::tell!("note: {warning}"));
     }
 }

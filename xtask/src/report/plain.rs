@@ -13,27 +13,27 @@ impl Reporter for Plain {
     fn take(&mut self, event: &Event) {
         match event {
             Event::Started { .. } | Event::Step { .. } | Event::SourceStep { .. } => {}
-            Event::Notice { message } => eprintln!("note: {message}"),
+            Event::Notice { message } => crate::tell!("note: {message}"),
             Event::StageStarted { stage, reason, .. } => {
-                eprintln!("{stage}: building, {}", words::reason(reason));
+                crate::tell!("{stage}: building, {}", words::reason(reason));
             }
             Event::Retry {
                 stage,
                 attempt,
                 why,
-            } => eprintln!("{stage}: attempt {attempt} follows: {why}"),
+            } => crate::tell!("{stage}: attempt {attempt} follows: {why}"),
             Event::StageFinished(stage) if stage.outcome == Outcome::Failed => {
-                eprintln!("{}", words::failure(stage));
+                crate::tell!("{}", words::failure(stage));
                 self.failed.push(stage.clone());
             }
-            Event::StageFinished(stage) => eprintln!("{}", words::done(stage)),
-            Event::SourceStarted { source, from } => eprintln!("{source}: fetching from {from}"),
+            Event::StageFinished(stage) => crate::tell!("{}", words::done(stage)),
+            Event::SourceStarted { source, from } => crate::tell!("{source}: fetching from {from}"),
             Event::SourceFinished(source) => {
                 if let Some(line) = words::fetched(source) {
-                    eprintln!("{line}");
+                    crate::tell!("{line}");
                 }
             }
-            Event::Finished(finished) => eprintln!("{}", words::summary(finished, &self.failed)),
+            Event::Finished(finished) => crate::tell!("{}", words::summary(finished, &self.failed)),
         }
     }
 }
