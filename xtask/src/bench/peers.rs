@@ -52,12 +52,6 @@ impl Engine {
             Self::Started(testbed) => testbed.host(),
         }
     }
-
-    fn stop(self) {
-        if let Self::Started(testbed) = self {
-            testbed.stop();
-        }
-    }
 }
 
 impl Bench {
@@ -79,11 +73,7 @@ impl Bench {
                 self.note(format!("noop was left out, {why}"));
                 Ok(())
             }
-            Ok(engine) => {
-                let measured = self.noop_on(&engine.host());
-                engine.stop();
-                measured
-            }
+            Ok(engine) => self.noop_on(&engine.host()),
         }
     }
 
@@ -105,7 +95,7 @@ impl Bench {
             self.commit(&folder)?;
             sides.push(Side::new("git status", || git(&folder, &["status"])));
         }
-        eprintln!("noop: {} runs of each", self.runner.runs());
+        crate::tell!("noop: {} runs of each", self.runner.runs());
         let times = self.runner.in_turns(&sides)?;
         let peers = sides.iter().zip(&times).zip([0.0, OF_BAKE, OF_GIT]).skip(1);
         let mut rows = vec![Row::times("noop", BUILD, &times[0])];
@@ -173,7 +163,7 @@ impl Bench {
                 command
             }),
         ];
-        eprintln!("cold: {} runs of each", self.runner.runs());
+        crate::tell!("cold: {} runs of each", self.runner.runs());
         let times = self.runner.in_turns(&sides)?;
         drop(sides);
         let what = format!("b3sum, the same {} files", files.len());

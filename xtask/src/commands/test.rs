@@ -46,10 +46,10 @@ pub fn run(args: &TestArgs) -> Result<()> {
     if let Err(fault) = &result
         && !fault.message.is_empty()
     {
-        eprintln!("error: {fault}");
+        crate::tell!("error: {fault}");
     }
     let failed = totals.failed + usize::from(result.is_err() && totals.failed == 0);
-    println!("{} passed, {failed} failed", totals.passed);
+    super::print(&format!("{} passed, {failed} failed\n", totals.passed));
     result.map_err(|fault| Fault {
         message: String::new(),
         ..fault
@@ -100,13 +100,11 @@ impl Suite<'_> {
         }
         let start = Instant::now();
         let testbed = Testbed::start(&state::workspace().join("target/testbed"))?;
-        eprintln!(
+        crate::tell!(
             "engines and registry: started in {}",
             words::time(elapsed(start))
         );
-        let result = self.end_to_end(&filter, &testbed.variables());
-        testbed.stop();
-        result
+        self.end_to_end(&filter, &testbed.variables())
     }
 
     fn end_to_end(&mut self, filter: &[&str], variables: &[(&str, String)]) -> Result<()> {
@@ -154,7 +152,7 @@ impl Suite<'_> {
         }
         let checked = testbed::check_licences(&state::workspace());
         if let Err(fault) = &checked {
-            eprintln!("{fault}");
+            crate::tell!("{fault}");
         }
         self.count(
             "licences and sources, by the tool itself (no cargo-deny here)",
@@ -170,7 +168,7 @@ impl Suite<'_> {
         } else {
             self.totals.failed += 1;
         }
-        eprintln!(
+        crate::tell!(
             "{name}: {} in {}",
             if good { "good" } else { "BAD" },
             words::time(elapsed(start))
@@ -205,7 +203,7 @@ impl Suite<'_> {
         }
         self.totals.passed += totals.passed;
         self.totals.failed += totals.failed;
-        eprintln!(
+        crate::tell!(
             "{name}: {} passed, {} failed in {}",
             totals.passed,
             totals.failed,
@@ -241,7 +239,7 @@ impl Suite<'_> {
         if let Some(stdout) = child.stdout.take() {
             for line in BufReader::new(stdout).lines() {
                 let line = line.map_err(fault)?;
-                eprintln!("{line}");
+                crate::tell!("{line}");
                 output.push_str(&line);
                 output.push('\n');
             }

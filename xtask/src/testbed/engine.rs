@@ -11,6 +11,7 @@ use std::process::Command;
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Shell, cmd};
 
+use super::bridge::Bridge;
 use super::process::{Server, end_leftover};
 use crate::fault::{Fault, Result};
 
@@ -23,12 +24,12 @@ pub enum Store {
     Classic,
 }
 
-/// A running engine.
+/// A running engine. It ends with this value, and its bridge after it.
 #[derive(Debug)]
 pub struct Engine {
-    server: Server,
+    _server: Server,
+    _bridge: Bridge,
     socket: Utf8PathBuf,
-    bridge: String,
 }
 
 impl Engine {
@@ -49,8 +50,8 @@ impl Engine {
         end_leftover(&folder, run.as_str());
         let _ = std::fs::remove_file(run.join("engine.pid"));
         std::fs::create_dir_all(&run).map_err(|error| fault(&error))?;
-        let bridge = format!("xtb{id}");
-        make_bridge(&bridge, hasher.finish()).map_err(|error| fault(&error))?;
+        let bridge = Bridge::make(format!("xtb{id}"), hasher.finish());
+        let bridge = bridge.map_err(|error| fault(&error))?;
         mount_cgroups().map_err(|error| fault(&error))?;
         let socket = run.join("docker.sock");
         let config = folder.join("daemon.json");
@@ -66,31 +67,18 @@ impl Engine {
             .arg(format!("--pidfile={}", run.join("engine.pid")))
             .arg(format!("--containerd-namespace=xtask-{id}"))
             .arg(format!("--containerd-plugins-namespace=xtask-plugins-{id}"))
-            .arg(format!("--bridge={bridge}"));
+            .arg(format!("--bridge={}", bridge.name()));
         let server = Server::start("an engine", &mut command, &folder, || answers(&socket))?;
         Ok(Self {
-            server,
+            _server: server,
+            _bridge: bridge,
             socket,
-            bridge,
         })
     }
 
     /// For DOCKER_HOST.
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket)
-    }
-
-    /// Ends the engine and removes its bridge.
-    pub fn stop(self) {
-        self.server.stop();
-        let bridge = &self.bridge;
-        if let Ok(shell) = Shell::new() {
-            let _ = cmd!(shell, "ip link delete {bridge}")
-                .quiet()
-                .ignore_status()
-                .ignore_stderr()
-                .run();
-        }
     }
 }
 
@@ -103,27 +91,6 @@ fn answers(socket: &Utf8Path) -> bool {
     stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n").is_ok()
         && stream.read_exact(&mut answer).is_ok()
         && answer.ends_with(b"200")
-}
-
-/// A bridge with a network that nothing else on the machine uses.
-fn make_bridge(name: &str, seed: u64) -> Result<(), String> {
-    let shell = Shell::new().map_err(|error| error.to_string())?;
-    let run = |command: xshell::Cmd<'_>| command.quiet().read().map_err(|error| error.to_string());
-    let _ = cmd!(shell, "ip link delete {name}")
-        .quiet()
-        .ignore_status()
-        .ignore_stderr()
-        .run();
-    let taken = run(cmd!(shell, "ip -4 route show"))? + &run(cmd!(shell, "ip -4 address show"))?;
-    let free = (0..250).map(|step| format!("10.213.{}", (seed.wrapping_add(step) % 250) + 2));
-    let free = free
-        .into_iter()
-        .find(|net| !taken.contains(&format!("{net}.")));
-    let net = free.ok_or("no free network for a bridge below 10.213.0.0")?;
-    run(cmd!(shell, "ip link add {name} type bridge"))?;
-    run(cmd!(shell, "ip address add {net}.1/24 dev {name}"))?;
-    run(cmd!(shell, "ip link set {name} up"))?;
-    Ok(())
 }
 
 /// A machine without an init system may lack them; one that has any is left as it is.

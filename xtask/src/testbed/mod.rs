@@ -4,6 +4,7 @@
 //! and folders of its own, and stops what it started, also when interrupted. A user's own
 //! engine, bridges and registries are never touched. Is unaware of the tests themselves.
 
+mod bridge;
 mod engine;
 mod licences;
 mod packages;
@@ -12,15 +13,14 @@ mod registry;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-pub use engine::Store;
+pub use engine::{Engine, Store};
 pub use licences::check as check_licences;
-pub use packages::is_installed;
+pub use packages::{install, is_installed};
 
 use crate::fault::Result;
-use engine::Engine;
 use registry::Registry;
 
-/// Running engines and a registry.
+/// Running engines and a registry; all of them end with this value.
 #[derive(Debug)]
 pub struct Testbed {
     containerd: Engine,
@@ -33,7 +33,7 @@ impl Testbed {
     /// Installs what is missing and starts everything. Data lies below `folder`, which may be
     /// removed at any time that nothing runs.
     pub fn start(folder: &Utf8Path) -> Result<Self> {
-        packages::install()?;
+        install()?;
         let registry = Registry::start(&folder.join("registry"))?;
         // The second engine must not start before the first has its bridge and rules.
         let containerd = Engine::start(&folder.join("containerd"), Store::Containerd)?;
@@ -59,12 +59,5 @@ impl Testbed {
     /// The address of the engine that keeps its images in containerd.
     pub fn host(&self) -> String {
         self.containerd.host()
-    }
-
-    /// Stops everything.
-    pub fn stop(self) {
-        self.containerd.stop();
-        self.classic.stop();
-        self.registry.stop();
     }
 }

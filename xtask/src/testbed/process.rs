@@ -20,7 +20,7 @@ const START: Duration = Duration::from_secs(90);
 const END: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A running server.
+/// A running server; it ends, with everything that it started, with this value.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -63,7 +63,7 @@ impl Server {
                 let text = std::fs::read_to_string(&log).unwrap_or_default();
                 let lines: Vec<&str> = text.lines().collect();
                 let tail = lines[lines.len().saturating_sub(8)..].join("\n");
-                server.stop();
+                drop(server);
                 return Err(fault(&format!(
                     "it {}\n{tail}\n",
                     if ended { "ended" } else { "does not answer" }
@@ -73,9 +73,10 @@ impl Server {
         }
         Ok(server)
     }
+}
 
-    /// Ends it and everything that it started.
-    pub fn stop(mut self) {
+impl Drop for Server {
+    fn drop(&mut self) {
         let pid = Pid::from_child(&self.child);
         let _ = kill_process(pid, Signal::TERM);
         let deadline = Instant::now() + END;

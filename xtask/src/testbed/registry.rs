@@ -8,10 +8,10 @@ use camino::Utf8Path;
 use super::process::{Server, end_leftover};
 use crate::fault::{Fault, Result};
 
-/// A running registry.
+/// A running registry; it ends with this value.
 #[derive(Debug)]
 pub struct Registry {
-    server: Server,
+    _server: Server,
     address: String,
 }
 
@@ -42,16 +42,14 @@ impl Registry {
         let server = Server::start("a registry", &mut command, &folder, || {
             TcpStream::connect(&address).is_ok()
         })?;
-        Ok(Self { server, address })
+        Ok(Self {
+            _server: server,
+            address,
+        })
     }
 
     /// `host:port`.
     pub fn address(&self) -> String {
         self.address.clone()
-    }
-
-    /// Ends it.
-    pub fn stop(self) {
-        self.server.stop();
     }
 }
