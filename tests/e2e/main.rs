@@ -6,6 +6,7 @@
 mod support;
 
 mod bases;
+mod demo;
 mod healing;
 mod sample;
 mod scheduling;

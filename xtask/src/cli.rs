@@ -35,6 +35,8 @@ pub enum Command {
     Graph(Graph),
     /// Fetch the sources at their locked commits
     Sync(Sync),
+    /// Show all this on the bundled sample monorepo, with real images
+    Demo(Demo),
     /// Run every check and test of this project
     Test(crate::commands::test::TestArgs),
     /// Measure this program beside others
@@ -82,6 +84,17 @@ pub struct Build {
     /// One JSON event per line on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Install what is missing without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Leave its images, files and state where they are
+    #[arg(long)]
+    pub keep: bool,
 }
 
 /// `plan`

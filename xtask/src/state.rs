@@ -26,15 +26,19 @@ pub fn workspace() -> Utf8PathBuf {
         .map_or_else(|| manifest.clone(), Utf8Path::to_owned)
 }
 
+/// Where the states of all graphs lie: in `XTASK_STATE`, else in the workspace's `target/xtask`.
+pub fn base() -> Utf8PathBuf {
+    match std::env::var("XTASK_STATE") {
+        Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
+        _ => workspace().join("target/xtask"),
+    }
+}
+
 impl State {
-    /// The state that belongs to `graph`: below `XTASK_STATE`, else below the workspace's
-    /// `target/xtask`. Graphs do not share records, even where they share the folder.
+    /// The state that belongs to `graph`. Graphs do not share records, even where they share the folder.
     pub fn of(graph: &Utf8Path) -> Result<Self> {
         let workspace = workspace();
-        let base = match std::env::var("XTASK_STATE") {
-            Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
-            _ => workspace.join("target/xtask"),
-        };
+        let base = base();
         let whole = graph
             .canonicalize_utf8()
             .unwrap_or_else(|_| graph.to_owned());

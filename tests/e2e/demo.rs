@@ -1,0 +1,80 @@
+//! `cargo xtask demo`: on the user's engine, interrupted, and without any engine.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::{docker, host};
+
+fn demo(host: &str, state: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.arg("demo").args(flags).stdin(Stdio::null());
+    command.env("DOCKER_HOST", host).env("XTASK_STATE", state);
+    command.env_remove("DOCKER_CONTEXT");
+    // The command of the test's engine; another may be first on PATH.
+    if let Ok(program) = std::env::var("XTASK_TEST_DOCKER") {
+        let bin = state.join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let link = bin.join("docker");
+        if !link.exists() {
+            std::os::unix::fs::symlink(program, link).unwrap();
+        }
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", bin.display()));
+    }
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The names of the demo's images in the engine.
+fn images(host: &str) -> String {
+    let label = "label=org.dify.xtask.demo";
+    docker(host, &["image", "ls", "--quiet", "--filter", label])
+}
+
+#[test]
+fn the_demo_builds_heals_and_leaves_nothing_unless_asked() {
+    let host = host();
+    let state = tempfile::tempdir().unwrap();
+    let kept = demo(&host, state.path(), &["--keep"]).output().unwrap();
+    assert!(kept.status.success(), "{}", said(&kept));
+    assert!(said(&kept).contains("7 built, 0 fresh"), "{}", said(&kept));
+    assert!(said(&kept).lines().count() < 48, "{}", said(&kept));
+    assert!(!images(&host).is_empty());
+
+    // What was kept is fresh.
+    let again = demo(&host, state.path(), &[]).output().unwrap();
+    assert!(again.status.success(), "{}", said(&again));
+    assert!(!said(&again).contains("7 built"), "{}", said(&again));
+    assert_eq!(said(&again).matches("0 built, 7 fresh").count(), 2);
+    assert_eq!(images(&host), "");
+    assert!(!state.path().join("demo").exists());
+
+    // So is nothing left when it is interrupted.
+    let mut child = demo(&host, state.path(), &[])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("One line of")));
+    let program = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(program, rustix::process::Signal::INT).unwrap();
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(images(&host), "");
+    assert!(!state.path().join("demo").exists());
+}
+
+#[test]
+fn without_an_engine_the_demo_brings_one_of_its_own() {
+    let state = tempfile::tempdir().unwrap();
+    let nowhere = "unix:///nonexistent/docker.sock";
+    let output = demo(nowhere, state.path(), &["--yes"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("an engine of the demo's own"));
+    assert!(said(&output).contains("7 built, 0 fresh"));
+    assert!(!state.path().join("demo").exists());
+}
