@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod http;
+mod settings;
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -13,8 +14,9 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
+pub use settings::RegistrySettings;
 
 use crate::fault::{Fault, Result};
 
@@ -334,6 +336,69 @@ impl Engine {
             digest: digest.to_owned(),
             onbuild,
         })
+    }
+
+    /// What it was told of registries; nothing when it cannot be asked.
+    pub fn registry_settings(&self) -> RegistrySettings {
+        let asked = match self.connect() {
+            Ok(Some(mut connection)) => connection.ask("GET", "/info").ok().and_then(|answer| {
+                let info: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+                serde_json::to_vec(info.get("RegistryConfig")?).ok()
+            }),
+            Ok(None) => self
+                .docker(&["info", "--format", "{{json .RegistryConfig}}"])
+                .ok()
+                .map(String::into_bytes),
+            Err(_) => None,
+        };
+        asked.map_or_else(RegistrySettings::default, |json| {
+            RegistrySettings::read(&json)
+        })
+    }
+
+    /// What its builds pulled and still keep: a line for each, which ends with the reference.
+    pub fn pulled_by_builds(&self) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Usage {
+            build_cache: Option<Vec<Kept>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Kept {
+            #[serde(default)]
+            description: String,
+        }
+        let mut pulled: Vec<String> = match self.connect()? {
+            Some(mut connection) => {
+                let path = "/system/df?type=build-cache";
+                let answer = connection
+                    .ask("GET", path)
+                    .map_err(|error| self.unreachable(&error))?;
+                if answer.status != 200 {
+                    return Err(self.refused(
+                        "list",
+                        "its build cache",
+                        answer.status,
+                        &answer.body,
+                    ));
+                }
+                let usage: Usage = serde_json::from_slice(&answer.body)
+                    .map_err(|error| self.unreachable(&error))?;
+                let kept = usage.build_cache.unwrap_or_default();
+                kept.into_iter().map(|kept| kept.description).collect()
+            }
+            None => {
+                let format = "{{json .BuildCache}}";
+                let text = self.docker(&["system", "df", "--verbose", "--format", format]);
+                let text = text.map_err(|error| self.unreachable(&error))?;
+                let kept: Vec<Kept> =
+                    serde_json::from_str(&text).map_err(|error| self.unreachable(&error))?;
+                kept.into_iter().map(|kept| kept.description).collect()
+            }
+        };
+        pulled.retain(|line| line.starts_with("pulled from "));
+        Ok(pulled)
     }
 
     fn refused(&self, verb: &str, name: &str, status: u16, body: &[u8]) -> Fault {
