@@ -100,7 +100,8 @@ impl Change {
             "input" | "remote" | "prepare" => Kind::InputsChanged,
             "argument" => Kind::ArgumentsChanged,
             "dockerfile" | "dockerfile path" => Kind::DockerfileChanged,
-            "base" => Kind::BaseMoved,
+            // One that was added or removed did not move: what named it changed.
+            "base" if self.before.is_some() == self.after.is_some() => Kind::BaseMoved,
             "upstream" => Kind::UpstreamChanged,
             "image" => Kind::ImageMissing,
             _ => Kind::SettingsChanged,
