@@ -3,6 +3,7 @@
 //! Puts the parts together: every stage, when it becomes ready, gets its verdict, then its
 //! action, then its record. Reports by events only; prints nothing.
 
+mod pinning;
 mod resolve;
 mod turn;
 
@@ -93,6 +94,9 @@ pub fn build(
         let _ = events.send(Event::Notice { message });
     })?;
     let jobs = wishes.jobs.unwrap_or_else(default_jobs);
+    if wishes.locked {
+        work.refuse_uncovered(&wanted)?;
+    }
     let (prepared, images) = work.prepare(&wanted)?;
     // A stage that cannot even be read fails the run before anything is built.
     for id in &wanted {
@@ -126,6 +130,7 @@ struct Run<'a> {
     prepared: HashMap<StageId, Prepared>,
     start: Instant,
     now: Mutex<Now>,
+    pinning: pinning::Pinning,
 }
 
 /// What changes while stages are built.
@@ -168,6 +173,7 @@ impl<'a> Run<'a> {
             prepared,
             start,
             now: Mutex::new(now),
+            pinning: pinning::Pinning::default(),
         }
     }
 
@@ -179,6 +185,12 @@ impl<'a> Run<'a> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody listening is no reason to stop a build.
         let _ = events.send(event);
+    }
+
+    /// For those that tell of things on threads of their own.
+    fn sender(&self) -> Sender<Event> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.clone()
     }
 
     fn tell_warnings(&self) {

@@ -20,6 +20,7 @@ pub mod inputs;
 pub mod interrupt;
 pub mod key;
 pub mod lock;
+pub mod locking;
 pub mod material;
 pub mod prepare;
 pub mod record;

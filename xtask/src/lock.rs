@@ -2,12 +2,12 @@
 //!
 //! Knows the file and how a reference finds its entry; is unaware of registries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::dockerfile::reference;
+use crate::dockerfile::reference::{self, is_sha256};
 use crate::fault::{Fault, Result};
 use crate::spec::names;
 use crate::state;
@@ -20,6 +20,13 @@ const HEAD: &str =
 #[derive(Debug, Clone, Default)]
 pub struct Lock {
     path: Utf8PathBuf,
+    pins: Pins,
+}
+
+/// What the file holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Pins {
+    /// By canonical reference.
     bases: BTreeMap<String, Base>,
 }
 
@@ -50,13 +57,102 @@ impl Lock {
     /// Reads the lock beside a graph file; none there is an empty one.
     pub fn beside(graph: &Utf8Path) -> Result<Self> {
         let path = graph.with_extension("lock");
-        let text = match std::fs::read_to_string(&path) {
+        let pins = Pins::read(&path)?;
+        Ok(Self { path, pins })
+    }
+
+    /// Reads the file again: another run may have written it.
+    pub fn reload(&mut self) -> Result<()> {
+        self.pins = Pins::read(&self.path)?;
+        Ok(())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// All external images, by canonical reference.
+    pub const fn bases(&self) -> &BTreeMap<String, Base> {
+        &self.pins.bases
+    }
+
+    /// The entry of `reference`. One for another digest than the reference's own is none.
+    pub fn base(&self, reference: &str) -> Option<&Base> {
+        let reference = reference::normalise(reference)?;
+        let base = self.pins.bases.get(&reference.canonical())?;
+        let own = reference.digest.as_ref();
+        own.is_none_or(|own| *own == base.digest).then_some(base)
+    }
+
+    /// The digest that `reference` is pinned to. One that names a digest is its own pin.
+    pub fn digest(&self, reference: &str) -> Option<String> {
+        let own = || reference::normalise(reference)?.digest;
+        own().or_else(|| Some(self.base(reference)?.digest.clone()))
+    }
+
+    /// What of `reference` can change a build for `platforms`: the manifests of these alone, so
+    /// that an index that moved for others leaves it as it was. Without platforms, or where the
+    /// entry lacks one, it is the digest of the whole.
+    pub fn digest_for(&self, reference: &str, platforms: &BTreeSet<String>) -> Option<String> {
+        let manifests = self.base(reference).and_then(|base| {
+            let each = platforms.iter().map(|platform| {
+                let digest = base.platforms.get(platform)?;
+                Some((platform, digest))
+            });
+            each.collect::<Option<Vec<_>>>()
+        });
+        match manifests.as_deref() {
+            None | Some([]) => self.digest(reference),
+            Some([(_, digest)]) => Some((*digest).clone()),
+            Some(several) => {
+                let shown = several
+                    .iter()
+                    .map(|(platform, digest)| format!("{platform} {digest}"));
+                Some(shown.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    /// Whether builds on `reference` run triggers; `None` when it has no entry.
+    pub fn has_triggers(&self, reference: &str) -> Option<bool> {
+        self.base(reference).map(|base| base.onbuild)
+    }
+
+    /// Pins more external images, by canonical reference, and writes the file.
+    pub fn pin(&mut self, more: BTreeMap<String, Base>) -> Result<()> {
+        let mut bases = self.pins.bases.clone();
+        bases.extend(more);
+        self.replace(bases).map(drop)
+    }
+
+    /// Makes `bases` all that is pinned, and writes the file; says whether anything changed.
+    pub fn replace(&mut self, bases: BTreeMap<String, Base>) -> Result<bool> {
+        let pins = Pins { bases };
+        if pins == self.pins {
+            return Ok(false);
+        }
+        let fault = |error: &dyn std::fmt::Display| {
+            Fault::lacks(format!("cannot write {}: {error}", self.path))
+        };
+        let file = File {
+            version: VERSION,
+            bases: pins.bases.clone(),
+        };
+        let text = toml::to_string(&file).map_err(|error| fault(&error))?;
+        state::write_atomically(&self.path, format!("{HEAD}{text}").as_bytes())
+            .map_err(|error| fault(&error))?;
+        self.pins = pins;
+        Ok(true)
+    }
+}
+
+impl Pins {
+    fn read(path: &Utf8Path) -> Result<Self> {
+        let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self {
-                    path,
-                    bases: BTreeMap::new(),
-                });
+                return Ok(Self::default());
             }
             Err(error) => return Err(Fault::usage(format!("cannot read {path}: {error}"))),
         };
@@ -67,7 +163,7 @@ impl Lock {
             let platforms = base.platforms.values();
             std::iter::once(&base.digest).chain(platforms)
         });
-        if let Some(wrong) = digests.into_iter().find(|digest| !is_digest(digest)) {
+        if let Some(wrong) = digests.into_iter().find(|digest| !is_sha256(digest)) {
             let wrong = names::short(wrong);
             return Err(Fault::usage(format!(
                 "{path} is not a lock file: `{wrong}` is no digest; {remedy}"
@@ -79,51 +175,8 @@ impl Lock {
                 "{path} has version {version}, and this program reads {VERSION}"
             )));
         }
-        Ok(Self {
-            path,
-            bases: file.bases,
-        })
+        Ok(Self { bases: file.bases })
     }
-
-    /// The digest that `reference` is pinned to. One that names a digest is its own pin.
-    pub fn digest(&self, reference: &str) -> Option<String> {
-        let reference = reference::normalise(reference)?;
-        if let Some(digest) = &reference.digest {
-            return Some(digest.clone());
-        }
-        self.bases
-            .get(&reference.canonical())
-            .map(|base| base.digest.clone())
-    }
-
-    /// Whether builds on `reference` run triggers; `None` when it has no entry.
-    pub fn has_triggers(&self, reference: &str) -> Option<bool> {
-        let name = reference::normalise(reference)?.canonical();
-        self.bases.get(&name).map(|base| base.onbuild)
-    }
-
-    /// Pins `reference` and writes the file.
-    pub fn pin(&mut self, reference: &str, base: Base) -> Result<()> {
-        let name = reference::normalise(reference)
-            .map_or_else(|| reference.to_owned(), |known| known.canonical());
-        self.bases.insert(name, base);
-        let file = File {
-            version: VERSION,
-            bases: self.bases.clone(),
-        };
-        let fault = |error: &dyn std::fmt::Display| {
-            Fault::lacks(format!("cannot write {}: {error}", self.path))
-        };
-        let text = toml::to_string(&file).map_err(|error| fault(&error))?;
-        state::write_atomically(&self.path, format!("{HEAD}{text}").as_bytes())
-            .map_err(|error| fault(&error))
-    }
-}
-
-fn is_digest(text: &str) -> bool {
-    let is_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-    text.strip_prefix("sha256:")
-        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(is_hex))
 }
 
 #[cfg(test)]

@@ -67,25 +67,6 @@ impl Image {
 /// there has no image.
 pub type Images = HashMap<String, Option<Image>>;
 
-/// What a registry says of a reference.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
-    /// Of an index, or of a manifest.
-    pub digest: String,
-    /// Whether builds on it run triggers.
-    pub onbuild: bool,
-}
-
-fn has_triggers(image: &serde_json::Value) -> bool {
-    let serde_json::Value::Object(fields) = image else {
-        return false;
-    };
-    fields.iter().any(|(name, value)| {
-        (name == "OnBuild" && value.as_array().is_some_and(|list| !list.is_empty()))
-            || has_triggers(value)
-    })
-}
-
 /// The engine that the docker command would use.
 #[derive(Debug)]
 pub struct Engine {
@@ -304,38 +285,6 @@ impl Engine {
             200..=299 => Ok(()),
             status => Err(self.refused("tag", reference, status, &answer.body)),
         }
-    }
-
-    /// Asks the registry what a reference points to now.
-    pub fn resolve(&self, reference: &str) -> Result<Resolved> {
-        let fault = |why: &str| {
-            let why = why.lines().last().unwrap_or_default();
-            Fault::lacks(format!(
-                "cannot find out what {reference} is: {why}; pull it, replace it by a stage or another image in `contexts`, or mend the network"
-            ))
-        };
-        let command = [
-            "buildx",
-            "imagetools",
-            "inspect",
-            "--format",
-            "{{json .}}",
-            "--",
-            reference,
-        ];
-        let answer = self.docker(&command).map_err(|error| fault(&error))?;
-        let answer: serde_json::Value =
-            serde_json::from_str(&answer).map_err(|error| fault(&error.to_string()))?;
-        let digest = answer
-            .pointer("/manifest/digest")
-            .and_then(serde_json::Value::as_str);
-        let digest = digest.ok_or_else(|| fault("the registry named no digest"))?;
-        // One configuration, or one for each platform.
-        let onbuild = answer.get("image").is_some_and(has_triggers);
-        Ok(Resolved {
-            digest: digest.to_owned(),
-            onbuild,
-        })
     }
 
     /// What it was told of registries; nothing when it cannot be asked.
