@@ -33,6 +33,10 @@ pub enum Command {
     Inputs(Inputs),
     /// Draw the graph
     Graph(Graph),
+    /// Pin what external images are, for builds that are the same everywhere
+    Lock(Lock),
+    /// Show which external images moved since they were pinned
+    Outdated(Outdated),
     /// Run every check and test of this project
     Test(crate::commands::test::TestArgs),
     /// Measure this program beside others
@@ -71,7 +75,7 @@ pub struct Build {
     /// Refuse external images that the lock file does not pin
     #[arg(long)]
     pub locked: bool,
-    /// Ask no registry
+    /// Use only what is on this machine
     #[arg(long)]
     pub offline: bool,
     /// Platforms to build for, in place of the graph's
@@ -94,6 +98,9 @@ pub struct Plan {
     /// Platforms, in place of the graph's
     #[arg(long, value_name = "P", value_delimiter = ',')]
     pub platform: Vec<String>,
+    /// Refuse external images that the lock file does not pin
+    #[arg(long)]
+    pub locked: bool,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
@@ -152,6 +159,28 @@ pub struct Graph {
     /// The form of the drawing
     #[arg(long, value_enum, default_value_t = GraphFormat::Tree)]
     pub format: GraphFormat,
+}
+
+/// `lock`
+#[derive(Debug, Args)]
+pub struct Lock {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// Pin anew what these images (all without a name) are by now: `python:3.12-slim-bookworm`
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    pub update: Option<Vec<String>>,
+}
+
+/// `outdated`
+#[derive(Debug, Args)]
+pub struct Outdated {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Forms in which the graph is drawn.

@@ -5,6 +5,8 @@ pub mod build;
 pub mod explain;
 pub mod graph;
 pub mod inputs;
+pub mod lock;
+pub mod outdated;
 pub mod plan;
 pub mod test;
 

@@ -60,6 +60,8 @@ pub struct Spec {
     pub stages: Vec<Stage>,
     /// `host/path` for shared records.
     pub registry: Option<String>,
+    /// The names of the file's profiles.
+    pub profiles: Vec<String>,
 }
 
 /// A git repository at a revision, or a local checkout.
