@@ -1,6 +1,9 @@
 //! What the program says without an engine: exit statuses, mistakes, inputs and keys.
 
+mod access;
 mod damage;
+mod faults;
+mod lock;
 #[path = "../support/mod.rs"]
 mod support;
 

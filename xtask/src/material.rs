@@ -103,7 +103,6 @@ pub fn gather(
 
 /// What a stage's Dockerfile says, before any tree is read.
 struct Said {
-    root: Utf8PathBuf,
     dockerfile: Utf8PathBuf,
     text: Vec<u8>,
     args: BTreeMap<String, String>,
@@ -113,16 +112,14 @@ struct Said {
     externals: Externals,
 }
 
-fn hear(spec: &Spec, stage: &Stage, platform: Option<&str>) -> Result<Said> {
-    let root = source::root(spec, stage.source)?;
-    let dockerfile = source::inside(&root, &stage.dockerfile, "Dockerfile")?;
+fn hear(spec: &Spec, stage: &Stage, root: &Utf8Path, platform: Option<&str>) -> Result<Said> {
+    let dockerfile = source::inside(root, &stage.dockerfile, "Dockerfile")?;
     let text = read(&dockerfile, "Dockerfile")?;
     let args = expand(spec, stage, false)?;
     let (reading, parents) = read_with_parents(spec, stage, &text, &args, platform, &dockerfile)?;
     let images = externals::images(stage, &reading);
     let externals = Externals::of(stage, &reading, &images, platform);
     Ok(Said {
-        root,
         dockerfile,
         text,
         args,
@@ -136,7 +133,8 @@ fn hear(spec: &Spec, stage: &Stage, platform: Option<&str>) -> Result<Said> {
 /// The external images of a stage: only its Dockerfile is read.
 pub fn externals(spec: &Spec, id: StageId, platform: Option<&str>) -> Result<Externals> {
     let stage = spec.stage(id);
-    hear(spec, stage, platform)
+    source::root(spec, stage.source)
+        .and_then(|root| hear(spec, stage, &root, platform))
         .map(|said| said.externals)
         .map_err(|fault| of_stage(stage, fault))
 }
@@ -154,8 +152,9 @@ fn gather_stage(
     platform: Option<&str>,
     cache: &StatCache,
 ) -> Result<Material> {
+    let root = source::root(spec, stage.source)?;
+    let context = folder_inside(&root, &stage.context, "context")?;
     let Said {
-        root,
         dockerfile,
         text,
         args,
@@ -163,8 +162,7 @@ fn gather_stage(
         parents,
         images,
         externals,
-    } = hear(spec, stage, platform)?;
-    let context = folder_inside(&root, &stage.context, "context")?;
+    } = hear(spec, stage, &root, platform)?;
     let labels = stage
         .labels
         .iter()
