@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bases;
 mod healing;
 mod sample;
 mod scheduling;
