@@ -1,6 +1,7 @@
 //! `lock`, `outdated`, `--locked`: what is pinned, what moves, and what is refused.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -125,7 +126,6 @@ fn a_lock_with_nothing_to_do_asks_nobody_and_writes_nothing() {
     assert_eq!(registry.lines(), Vec::<String>::new());
     let after = fs::metadata(project.path("build-graph.lock")).unwrap();
     assert_eq!(after.modified().unwrap(), before.modified().unwrap());
-    use std::os::unix::fs::MetadataExt as _;
     assert_eq!(after.ino(), before.ino());
     // A graph without external images gets no file at all.
     let (scratch, _engine) = one("FROM scratch\n");

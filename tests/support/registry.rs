@@ -17,8 +17,11 @@ const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// `sha256:…` of bytes.
 pub fn digest(bytes: &[u8]) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let hex: String = hash.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    format!("sha256:{hex}")
+    let mut digest = "sha256:".to_owned();
+    for byte in hash.as_ref() {
+        digest += &format!("{byte:02x}");
+    }
+    digest
 }
 
 /// What an image is made of, as far as a lock can see it.
@@ -153,7 +156,7 @@ pub struct Registry {
 impl Registry {
     /// Speaks plain HTTP.
     pub fn start() -> Self {
-        Self::serve("http", |stream, state| answer(stream, state))
+        Self::serve("http", answer)
     }
 
     /// Speaks TLS.
@@ -335,7 +338,7 @@ fn answer(mut stream: impl Read + Write, state: &Mutex<State>) {
             Some(Play::Truncated) => body.truncate(body.len() / 2),
             Some(Play::Other(other)) => {
                 let length = body.len();
-                body = other.clone();
+                body.clone_from(other);
                 body.resize(length.max(other.len()), b' ');
             }
             Some(Play::Misnamed) => {

@@ -204,9 +204,9 @@ impl Run<'_> {
         let registries = locking::registries(move |message| {
             let message = message.to_owned();
             // Nobody listening is no reason to stop.
-            let _ = locked(&notices)
-                .as_ref()
-                .map(|events| events.send(Event::Notice { message }));
+            if let Some(events) = locked(&notices).as_ref() {
+                let _ = events.send(Event::Notice { message });
+            }
         })?;
         Ok(Arc::clone(
             self.pinning.registries.get_or_init(|| Arc::new(registries)),

@@ -92,7 +92,7 @@ impl Run<'_> {
     }
 
     /// The argument by which BuildKit takes the very frontend that is in the key
-    /// (docs.docker.com/build/buildkit/frontend, "BUILDKIT_SYNTAX").
+    /// (docs.docker.com/build/buildkit/frontend, `BUILDKIT_SYNTAX`).
     fn frontend(&self, material: &Material) -> Result<Option<(String, String)>> {
         let Some(reference) = &material.externals.frontend else {
             return Ok(None);

@@ -4,6 +4,8 @@
 //! "Image Manifest V 2, Schema 2") and what of them is looked at. Is unaware of where the bytes
 //! come from; they are another's, so nothing in them is taken on trust.
 
+use std::fmt::Write as _;
+
 use serde::Deserialize;
 
 use crate::dockerfile::normal_platform;
@@ -47,8 +49,12 @@ pub struct Config {
 /// The digest of bytes.
 pub fn digest(bytes: &[u8]) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let hex: String = hash.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    format!("sha256:{hex}")
+    let mut digest = "sha256:".to_owned();
+    for byte in hash.as_ref() {
+        // Writing to a string cannot fail.
+        let _ = write!(digest, "{byte:02x}");
+    }
+    digest
 }
 
 #[derive(Deserialize)]

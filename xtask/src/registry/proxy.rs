@@ -1,6 +1,6 @@
 //! Which proxy a request goes through.
 //!
-//! Knows HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY as the docker command and curl read
+//! Knows `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` as docker and curl read
 //! them, and that this machine is never asked through a proxy.
 
 use super::net;
