@@ -11,6 +11,8 @@ fn world() -> (Registry, Project, crate::support::engine::Engine) {
     let registry = Registry::start();
     registry.put("team/one:1", &Image::of("1"));
     let (project, engine) = one(&format!("FROM {}\n", registry.reference("team/one:1")));
+    // Some plays are waits for nothing.
+    let project = project.variable("XTASK_REGISTRY_TIMEOUT", "1");
     (registry, project, engine)
 }
 

@@ -1,4 +1,4 @@
-//! `lock`, `outdated`, `--locked`: what is pinned, what moves, and what is refused.
+//! `lock`, `--locked`, `--offline`: what is pinned, what moves, and what is refused.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,7 +18,6 @@ pub fn project(graph: &str) -> (Project, Engine) {
     let project = project
         .variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
         .variable("PATH", "/nonexistent")
-        .variable("XTASK_REGISTRY_TIMEOUT", "1")
         .file("build-graph.toml", graph);
     (project, engine)
 }
@@ -34,7 +33,7 @@ pub fn lock(project: &Project) -> String {
 }
 
 /// One stage on each of the images `one:1` and `two:1`.
-fn two(registry: &Registry) -> (Project, Engine) {
+pub fn two(registry: &Registry) -> (Project, Engine) {
     let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.b]\ncontext = \"b\"\n";
     let (project, engine) = project(graph);
     let from = |name: &str| format!("FROM {}\n", registry.reference(name));
@@ -55,11 +54,6 @@ fn keys(project: &Project) -> Vec<String> {
     stages
         .map(|stage| stage["key"].as_str().unwrap().to_owned())
         .collect()
-}
-
-fn outdated(project: &Project) -> Value {
-    let ran = project.run(&["outdated", "--json"]).ends(0);
-    serde_json::from_str(&ran.stdout).unwrap()
 }
 
 #[test]
@@ -332,63 +326,6 @@ fn entries_that_no_profile_uses_are_dropped_with_a_line_and_others_are_kept() {
 }
 
 #[test]
-fn outdated_says_what_moved_since_when_and_what_would_be_built_again() {
-    let registry = Registry::start();
-    let (before, _) = registry.put("one:1", &Image::of("1"));
-    let ageless = Image::of("2").created("1970-01-01T00:00:00Z");
-    registry.put("two:1", &ageless);
-    let (project, _engine) = two(&registry);
-    let unlocked = outdated(&project);
-    assert_eq!(unlocked["checked"], 0);
-    assert_eq!(unlocked["unlocked"].as_array().unwrap().len(), 2);
-    project.run(&["lock"]).ends(0);
-    assert_eq!(outdated(&project)["outdated"], Value::Array(Vec::new()));
-
-    let (after, _) = registry.put(
-        "one:1",
-        &Image::of("1b").created("2026-11-22T08:30:00+01:00"),
-    );
-    registry.put("two:1", &ageless.platform("linux/arm64", "x"));
-    let text = lock(&project);
-    let found = outdated(&project);
-    assert_eq!(lock(&project), text, "it writes nothing");
-    let rows = found["outdated"].as_array().unwrap();
-    assert_eq!(rows.len(), 2);
-    assert_eq!(rows[0]["name"], registry.reference("one:1"));
-    assert_eq!(
-        (&rows[0]["locked"], &rows[0]["current"]),
-        (&Value::from(before), &Value::from(after))
-    );
-    assert_eq!(rows[0]["since"], "2026-11-22T07:30:00Z");
-    assert_eq!(rows[0]["stages"], Value::from(vec!["a"]));
-    assert_eq!(rows[0]["rebuilds"], Value::from(vec!["a"]));
-    assert_eq!(rows[1]["rebuilds"], Value::Array(Vec::new()));
-    // An image that hides its age has the time at which the registry took it in.
-    assert_eq!(rows[1]["since"], "2015-10-21T07:28:00Z");
-    let table = project.run(&["outdated"]).ends(0).stdout;
-    assert!(
-        table.contains("2026-11-22") && table.contains("2 of 2 locked images moved"),
-        "{table}"
-    );
-}
-
-#[test]
-fn outdated_shows_what_it_could_ask_when_one_registry_is_gone() {
-    let (good, bad) = (Registry::start(), Registry::start());
-    good.put("one:1", &Image::of("1"));
-    bad.put("two:1", &Image::of("2"));
-    let (project, _engine) = two(&good);
-    let project = project.file("b/Dockerfile", format!("FROM {}\n", bad.reference("two:1")));
-    project.run(&["lock"]).ends(0);
-    good.put("one:1", &Image::of("1b"));
-    bad.play("", 100, Play::status(404));
-    let ran = project.run(&["outdated", "--json"]).ends(3).says("has no");
-    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(found["outdated"].as_array().unwrap().len(), 1);
-    assert_eq!(found["failed"][0]["name"], bad.reference("two:1"));
-}
-
-#[test]
 fn an_image_that_only_the_engine_has_is_told_and_is_no_fault() {
     let registry = Registry::start();
     registry.put("one:1", &Image::of("1"));
@@ -426,7 +363,8 @@ fn a_digest_is_kept_as_it_is_and_looked_at_for_its_platforms() {
     registry.put("one:1", &Image::of("2"));
     registry.asked();
     update(&project, &[]).ends(0);
-    assert_eq!(outdated(&project)["checked"], 0);
+    let ran = project.run(&["outdated", "--json"]).ends(0);
+    assert!(ran.stdout.contains("\"checked\":0"), "{}", ran.stdout);
     assert_eq!(registry.lines(), Vec::<String>::new());
     assert_eq!(lock(&project), text);
 }
@@ -517,4 +455,38 @@ fn of_two_locks_at_once_one_waits_and_both_are_whole() {
     let new = ran.iter().filter(|ran| ran.stdout.contains("2 new"));
     assert_eq!(new.count(), 1, "the others found it done");
     project.run(&["plan", "--locked"]).ends(0);
+}
+
+#[test]
+fn a_first_build_locks_what_it_uses_and_falls_back_on_the_engine_alone() {
+    let registry = Registry::start();
+    registry.put("one:1", &Image::of("1"));
+    let (project, engine) = two(&registry);
+    // There is nothing to build with, so every build ends behind the locking.
+    let ran = project.run(&["build", "--keep-going"]).ends(3);
+    let (here, gone) = (registry.reference("one:1"), registry.reference("two:1"));
+    let ran = ran.says(&format!("pinned {here} to sha256:"));
+    ran.says(&format!("has no `{gone}`"))
+        .says("commit that file");
+    assert!(lock(&project).contains(&here) && !lock(&project).contains(&gone));
+    // Once the engine has it, that will do, and no registry is waited for.
+    engine.hold(&gone, "sha256:0123");
+    let ran = project.run(&["build", "b"]).ends(3);
+    ran.says(&format!(
+        "`{gone}` is not locked, and the engine's own image is used"
+    ));
+    for (play, why) in [
+        (Play::status(503), "cannot answer"),
+        (Play::Reset, "cannot reach"),
+    ] {
+        registry.play("/two/", 100, play);
+        let ran = project.run(&["build", "b"]).ends(3);
+        ran.says("the engine's own image is used").says(why);
+        registry.mend();
+    }
+    // What a registry has and nobody can read is another matter.
+    registry.put_manifest("two", "1", "application/json", b"{}");
+    let ran = project.run(&["build", "b"]).ends(3).says("no manifest");
+    assert!(!ran.stderr.contains("own image is used"), "{}", ran.stderr);
+    assert!(!lock(&project).contains(&gone));
 }

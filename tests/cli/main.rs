@@ -4,6 +4,7 @@ mod access;
 mod damage;
 mod faults;
 mod lock;
+mod outdated;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -154,6 +154,19 @@ pub fn registries(notice: impl Fn(&str) + Send + Sync + 'static) -> Result<Regis
     ))
 }
 
+/// How many questions to registries are under way at once. They wait for a network, so the
+/// number of cores says nothing.
+const AT_ONCE: usize = 8;
+
+/// Runs `ask` where `rayon` has so many threads.
+pub fn at_once<T: Send>(ask: impl FnOnce() -> T + Send) -> T {
+    match rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build() {
+        Ok(pool) => pool.install(ask),
+        // With fewer threads it takes longer.
+        Err(_) => ask(),
+    }
+}
+
 /// Asks for several images at once.
 pub fn look_up<'u>(
     registries: &Registries,
@@ -162,7 +175,7 @@ pub fn look_up<'u>(
     let ask = |(name, reference, effort): &(&'u str, &Reference, Effort)| {
         (*name, registries.look_up(reference, *effort))
     };
-    wanted.par_iter().map(ask).collect()
+    at_once(|| wanted.par_iter().map(ask).collect())
 }
 
 /// Whether the engine holds an image under the name, which then is not to be had elsewhere when

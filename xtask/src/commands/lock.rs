@@ -87,15 +87,15 @@ fn resolve<'u>(
     lock: &Lock,
     moving: &BTreeSet<String>,
 ) -> Result<BTreeMap<&'u str, Base>> {
-    let wanted: Vec<(&String, &Used)> = uses
+    let wanted: Vec<(&'u String, &'u Used)> = uses
         .images
         .iter()
         .filter(|(name, _)| moving.contains(*name) || lock.base(name).is_none())
         .collect();
-    let answers: Vec<_> = wanted
-        .par_iter()
-        .map(|(name, used)| (*name, *used, renew(registries, used, lock.base(name))))
-        .collect();
+    let renewed = |(name, used): &(&'u String, &'u Used)| {
+        (*name, *used, renew(registries, used, lock.base(name)))
+    };
+    let answers: Vec<_> = locking::at_once(|| wanted.par_iter().map(renewed).collect());
     let mut found = BTreeMap::new();
     let mut errors = Vec::new();
     for (name, used, answer) in answers {

@@ -71,13 +71,12 @@ pub fn run(flags: &Flags) -> Result<()> {
         .iter()
         .filter(|(_, used)| used.reference.digest.is_none())
         .collect();
-    let rows: Vec<_> = movable
-        .par_iter()
-        .map(|(name, used)| (*used, row(&work, &registries, name, used, bases.get(*name))))
-        .collect();
+    let row =
+        |(name, used): &(&String, &'_ Used)| row(&work, &registries, name, used, bases.get(*name));
+    let rows: Vec<_> = locking::at_once(|| movable.par_iter().map(row).collect());
     let (mut moved, mut unlocked, mut failed, mut errors) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (used, row) in rows {
+    for ((_, used), row) in movable.iter().zip(rows) {
         match row {
             Ok(Row::Same) => {}
             Ok(Row::Unlocked) => unlocked.push(used.name.clone()),

@@ -103,11 +103,14 @@ impl RegistryError {
         )
     }
 
-    /// Whether there was no way to the registry, so that nothing is known of the image.
+    /// Whether the registry could not be asked, so that nothing is known of the image.
     pub const fn is_silence(&self) -> bool {
         matches!(
             self.trouble,
-            Trouble::Unreachable { .. } | Trouble::Tls(_) | Trouble::TooMany { .. }
+            Trouble::Unreachable { .. }
+                | Trouble::Tls(_)
+                | Trouble::TooMany { .. }
+                | Trouble::Status { status: 500.., .. }
         )
     }
 }

@@ -8,6 +8,7 @@
 mod challenge;
 mod endpoint;
 mod error;
+mod helper;
 mod keyring;
 mod manifest;
 mod net;
@@ -15,6 +16,7 @@ mod pass;
 mod patience;
 mod proxy;
 mod talk;
+mod text;
 mod transport;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
