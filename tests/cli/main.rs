@@ -1,8 +1,12 @@
 //! What the program says without an engine: exit statuses, mistakes, inputs and keys.
 
+mod access;
 mod broken;
 mod damage;
+mod faults;
 mod hostile;
+mod lock;
+mod outdated;
 mod prepare;
 mod sources;
 #[path = "../support/mod.rs"]

@@ -423,3 +423,37 @@ fn a_repository_in_the_environment_is_not_taken_for_the_sources_own() {
     assert!(world.tree().join("api/src/one").exists());
     assert_eq!(git(&other.path(), &["for-each-ref"]), before);
 }
+
+#[test]
+fn lock_pins_sources_too_and_follows_a_tag_only_when_told_to() {
+    let world = World::new();
+    world.project.run(&["lock"]).ends(0);
+    let before = world.pinned().unwrap();
+    assert!(world.tree().join("api/src/one").exists());
+    world.remote.write("api/src/two", "2\n");
+    let after = world.remote.commit();
+    world.remote.git(&["tag", "--force", "1.0"]);
+    world.remote.push();
+    world.project.run(&["lock"]).ends(0);
+    assert_eq!(world.pinned().as_ref(), Some(&before));
+    let found = world.project.run(&["outdated", "--json"]).ends(0).stdout;
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let row = &found["outdated"][0];
+    assert_eq!(row["kind"], "source");
+    assert_eq!(row["name"], "s");
+    assert_eq!(row["locked"], before.as_str());
+    assert_eq!(row["current"], after.as_str());
+    assert_eq!(row["rebuilds"], serde_json::json!(["a"]));
+    let moved = world.project.run(&["lock", "--update", "s"]).ends(0).stdout;
+    assert!(
+        moved.contains(&format!("moved    source s: {before} -> {after}")),
+        "{moved}"
+    );
+    assert_eq!(world.pinned(), Some(after));
+    assert!(world.tree().join("api/src/two").exists());
+    world
+        .project
+        .run(&["lock", "--update", "none"])
+        .ends(2)
+        .says("none");
+}

@@ -8,6 +8,7 @@ mod support;
 mod bases;
 mod demo;
 mod healing;
+mod locked;
 mod sample;
 mod scheduling;
 mod stages;

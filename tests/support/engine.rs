@@ -1,6 +1,6 @@
 //! An engine that holds the images that a test gives it, and nothing else.
 //!
-//! Knows the three questions that the program asks over a unix socket. It builds nothing.
+//! Knows the five questions that the program asks over a unix socket. It builds nothing.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,22 +14,31 @@ type Images = Arc<Mutex<BTreeMap<String, String>>>;
 /// Answers at a socket for as long as the test program runs.
 pub struct Engine {
     images: Images,
+    told: Arc<Mutex<String>>,
 }
 
 impl Engine {
     pub fn at(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
         let images = Images::default();
+        let told = Arc::new(Mutex::new("{}".to_owned()));
         let engine = Self {
             images: Arc::clone(&images),
+            told: Arc::clone(&told),
         };
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let images = Arc::clone(&images);
-                std::thread::spawn(move || answer(stream, &images));
+                let (images, told) = (Arc::clone(&images), Arc::clone(&told));
+                std::thread::spawn(move || answer(stream, &images, &told));
             }
         });
         engine
+    }
+
+    /// What it was told of registries, as its `/info` shows it.
+    pub fn tell(&self, registry_config: &str) {
+        let mut told = self.told.lock().unwrap();
+        *told = format!("{{\"RegistryConfig\":{registry_config}}}");
     }
 
     /// Puts an image under a reference.
@@ -40,7 +49,7 @@ impl Engine {
 }
 
 /// Answers one question after the other until the program hangs up.
-fn answer(stream: UnixStream, images: &Images) {
+fn answer(stream: UnixStream, images: &Images, told: &Mutex<String>) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let mut stream = stream;
     let mut asked = String::new();
@@ -54,7 +63,7 @@ fn answer(stream: UnixStream, images: &Images) {
             }
             continue;
         }
-        let (status, body) = said(&asked, images);
+        let (status, body) = said(&asked, images, told);
         let length = body.len();
         let text = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n{body}");
         if stream.write_all(text.as_bytes()).is_err() {
@@ -63,7 +72,13 @@ fn answer(stream: UnixStream, images: &Images) {
     }
 }
 
-fn said(asked: &str, images: &Images) -> (u16, String) {
+fn said(asked: &str, images: &Images, told: &Mutex<String>) -> (u16, String) {
+    if asked.starts_with("/system/df?") {
+        return (200, r#"{"BuildCache":null}"#.to_owned());
+    }
+    if asked == "/info" {
+        return (200, told.lock().unwrap().clone());
+    }
     if asked == "/version" {
         return (200, r#"{"Os":"linux","Arch":"amd64"}"#.to_owned());
     }

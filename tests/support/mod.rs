@@ -6,7 +6,10 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod engine;
+pub mod push;
+pub mod registry;
 pub mod remote;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -181,6 +184,20 @@ impl Project {
             .env("XTASK_STATE", self.path("state"))
             .env_remove("DOCKER_CONTEXT")
             .env_remove("SOURCE_DATE_EPOCH");
+        // Nothing but this machine is asked: a proxy that is not there stands before all else.
+        for name in ["HTTP_PROXY", "HTTPS_PROXY"] {
+            command.env(name, "http://127.0.0.1:1");
+        }
+        for name in [
+            "NO_PROXY",
+            "no_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "https_proxy",
+            "http_proxy",
+        ] {
+            command.env_remove(name);
+        }
         command.env("DOCKER_CONFIG", self.path("docker-config"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
@@ -288,9 +305,8 @@ impl Project {
 
 /// What Ctrl-C does.
 pub fn interrupt(child: &Child) {
-    let id = child.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
-    assert!(sent.success());
+    let program = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(program, rustix::process::Signal::INT).unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -8,7 +8,7 @@ mod bases;
 mod gathering;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 pub use gathering::{ingredients, of_material};
 use rayon::prelude::*;
@@ -19,10 +19,12 @@ use crate::graph::Graph;
 use crate::inputs::StatCache;
 use crate::key::{Ingredient, Key};
 use crate::lock::Lock;
+use crate::locking::{self, Uses};
 use crate::material::{self, Material};
 use crate::prepare;
 use crate::record::{Records, Store};
 use crate::replacement::{self, Opened};
+use crate::source;
 use crate::spec::{Spec, StageId};
 use crate::state::State;
 use crate::verdict::{self, Change, Kind, Reason, Verdict};
@@ -200,6 +202,26 @@ impl Workspace {
         questions.sort_unstable();
         questions.dedup();
         questions
+    }
+
+    /// The external images of stages.
+    pub fn external_images(&self, stages: &[StageId]) -> Result<Uses> {
+        Uses::of(&self.spec, stages, self.engine.platform())
+    }
+
+    /// Refuses stages with external images that the lock does not cover.
+    pub fn refuse_uncovered(&self, wanted: &[StageId]) -> Result<()> {
+        let root = |id: &StageId| source::root(&self.spec, self.spec.stage(*id).source);
+        let is_made = |id: &StageId| {
+            let stage = self.spec.stage(*id);
+            stage.prepare.is_some()
+                && root(id).is_ok_and(|root| !root.join(&stage.dockerfile).exists())
+        };
+        // A Dockerfile that a host command makes is looked at once that has run.
+        let there: Vec<StageId> = wanted.iter().copied().filter(|id| !is_made(id)).collect();
+        let uses = self.external_images(&there)?;
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        locking::refuse_uncovered(&self.spec, &uses, &lock)
     }
 
     /// The material of one stage, unless its host command must run first.

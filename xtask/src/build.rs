@@ -4,6 +4,7 @@
 //! action, then its record. Reports by events only; prints nothing.
 
 mod gaps;
+mod pinning;
 mod resolve;
 mod turn;
 
@@ -95,6 +96,9 @@ pub fn build(
     };
     let _lock = work.state.lock(waiting, || interrupt.pause())?;
     let jobs = wishes.jobs.unwrap_or_else(default_jobs);
+    if wishes.locked {
+        work.refuse_uncovered(&wanted)?;
+    }
     let (prepared, images) = work.prepare(&wanted)?;
     // A stage that cannot even be read fails the run before anything is built.
     for id in &wanted {
@@ -128,6 +132,7 @@ struct Run<'a> {
     prepared: HashMap<StageId, Prepared>,
     start: Instant,
     now: Mutex<Now>,
+    pinning: pinning::Pinning,
 }
 
 /// What changes while stages are built.
@@ -170,6 +175,7 @@ impl<'a> Run<'a> {
             prepared,
             start,
             now: Mutex::new(now),
+            pinning: pinning::Pinning::default(),
         }
     }
 
@@ -181,6 +187,12 @@ impl<'a> Run<'a> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody listening is no reason to stop a build.
         let _ = events.send(event);
+    }
+
+    /// For those that tell of things on threads of their own.
+    fn sender(&self) -> Sender<Event> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.clone()
     }
 
     fn tell_warnings(&self) {

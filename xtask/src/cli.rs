@@ -33,6 +33,10 @@ pub enum Command {
     Inputs(Inputs),
     /// Draw the graph
     Graph(Graph),
+    /// Pin what sources and external images are, for builds that are the same everywhere
+    Lock(Lock),
+    /// Show which sources and external images moved since they were pinned
+    Outdated(Outdated),
     /// Fetch the sources at their locked commits
     Sync(Sync),
     /// Show all this on the bundled sample monorepo, with real images
@@ -75,7 +79,7 @@ pub struct Build {
     /// Refuse sources and external images that the lock file does not pin
     #[arg(long)]
     pub locked: bool,
-    /// Ask no registry and no repository
+    /// Use only what is on this machine: ask no registry and no repository
     #[arg(long)]
     pub offline: bool,
     /// Platforms to build for, in place of the graph's
@@ -109,6 +113,9 @@ pub struct Plan {
     /// Platforms, in place of the graph's
     #[arg(long, value_name = "P", value_delimiter = ',')]
     pub platform: Vec<String>,
+    /// Refuse external images that the lock file does not pin
+    #[arg(long)]
+    pub locked: bool,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
@@ -190,6 +197,29 @@ pub struct Graph {
     /// The form of the drawing
     #[arg(long, value_enum, default_value_t = GraphFormat::Tree)]
     pub format: GraphFormat,
+}
+
+/// `lock`
+#[derive(Debug, Args)]
+pub struct Lock {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// Pin anew what these images and sources (all without a name) are by now:
+    /// `python:3.12-slim-bookworm`, `dify`
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    pub update: Option<Vec<String>>,
+}
+
+/// `outdated`
+#[derive(Debug, Args)]
+pub struct Outdated {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Forms in which the graph is drawn.

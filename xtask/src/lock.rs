@@ -4,12 +4,12 @@
 
 pub mod sources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::dockerfile::reference;
+use crate::dockerfile::reference::{self, is_sha256};
 use crate::fault::{Fault, Result};
 use crate::spec::names;
 use crate::state;
@@ -21,8 +21,15 @@ const HEAD: &str = "# Written by `cargo xtask`: what sources and external images
 #[derive(Debug, Clone, Default)]
 pub struct Lock {
     path: Utf8PathBuf,
-    bases: BTreeMap<String, Base>,
+    pins: Pins,
+}
+
+/// What the file holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Pins {
     sources: BTreeMap<String, sources::Source>,
+    /// By canonical reference.
+    bases: BTreeMap<String, Base>,
 }
 
 /// The pin of one external image.
@@ -53,17 +60,112 @@ struct File {
 impl Lock {
     /// Reads the lock beside a graph file; none there is an empty one.
     pub fn beside(graph: &Utf8Path) -> Result<Self> {
-        Self::at(graph.with_extension("lock"))
+        let path = graph.with_extension("lock");
+        let pins = Pins::read(&path)?;
+        Ok(Self { path, pins })
     }
 
-    fn at(path: Utf8PathBuf) -> Result<Self> {
-        let text = match std::fs::read_to_string(&path) {
+    /// Reads the file again: another run may have written it.
+    pub fn reload(&mut self) -> Result<()> {
+        self.pins = Pins::read(&self.path)?;
+        Ok(())
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// All external images, by canonical reference.
+    pub const fn bases(&self) -> &BTreeMap<String, Base> {
+        &self.pins.bases
+    }
+
+    /// The entry of `reference`. One for another digest than the reference's own is none.
+    pub fn base(&self, reference: &str) -> Option<&Base> {
+        let reference = reference::normalise(reference)?;
+        let base = self.pins.bases.get(&reference.canonical())?;
+        let own = reference.digest.as_ref();
+        own.is_none_or(|own| *own == base.digest).then_some(base)
+    }
+
+    /// The digest that `reference` is pinned to. One that names a digest is its own pin.
+    pub fn digest(&self, reference: &str) -> Option<String> {
+        let own = || reference::normalise(reference)?.digest;
+        own().or_else(|| Some(self.base(reference)?.digest.clone()))
+    }
+
+    /// What of `reference` can change a build for `platforms`: the manifests of these alone, so
+    /// that an index that moved for others leaves it as it was. Without platforms, or where the
+    /// entry lacks one, it is the digest of the whole.
+    pub fn digest_for(&self, reference: &str, platforms: &BTreeSet<String>) -> Option<String> {
+        let manifests = self.base(reference).and_then(|base| {
+            let each = platforms.iter().map(|platform| {
+                let digest = base.platforms.get(platform)?;
+                Some((platform, digest))
+            });
+            each.collect::<Option<Vec<_>>>()
+        });
+        match manifests.as_deref() {
+            None | Some([]) => self.digest(reference),
+            Some([(_, digest)]) => Some((*digest).clone()),
+            Some(several) => {
+                let shown = several
+                    .iter()
+                    .map(|(platform, digest)| format!("{platform} {digest}"));
+                Some(shown.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    /// Whether builds on `reference` run triggers; `None` when it has no entry.
+    pub fn has_triggers(&self, reference: &str) -> Option<bool> {
+        self.base(reference).map(|base| base.onbuild)
+    }
+
+    /// Pins more external images, by canonical reference, and writes the file. What another process
+    /// wrote meanwhile stays.
+    pub fn pin(&mut self, more: BTreeMap<String, Base>) -> Result<()> {
+        self.reload()?;
+        let mut pins = self.pins.clone();
+        pins.bases.extend(more);
+        self.write(pins).map(drop)
+    }
+
+    /// Makes `bases` all external images that are pinned, and writes the file; says whether
+    /// anything changed.
+    pub fn replace(&mut self, bases: BTreeMap<String, Base>) -> Result<bool> {
+        self.reload()?;
+        let sources = self.pins.sources.clone();
+        self.write(Pins { sources, bases })
+    }
+
+    fn write(&mut self, pins: Pins) -> Result<bool> {
+        if pins == self.pins {
+            return Ok(false);
+        }
+        let fault = |error: &dyn std::fmt::Display| {
+            Fault::lacks(format!("cannot write {}: {error}", self.path))
+        };
+        let file = File {
+            version: VERSION,
+            sources: pins.sources.clone(),
+            bases: pins.bases.clone(),
+        };
+        let text = toml::to_string(&file).map_err(|error| fault(&error))?;
+        state::write_atomically(&self.path, format!("{HEAD}{text}").as_bytes())
+            .map_err(|error| fault(&error))?;
+        self.pins = pins;
+        Ok(true)
+    }
+}
+
+impl Pins {
+    fn read(path: &Utf8Path) -> Result<Self> {
+        let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self {
-                    path,
-                    ..Self::default()
-                });
+                return Ok(Self::default());
             }
             Err(error) => return Err(Fault::usage(format!("cannot read {path}: {error}"))),
         };
@@ -74,7 +176,7 @@ impl Lock {
             let platforms = base.platforms.values();
             std::iter::once(&base.digest).chain(platforms)
         });
-        if let Some(wrong) = digests.into_iter().find(|digest| !is_digest(digest)) {
+        if let Some(wrong) = digests.into_iter().find(|digest| !is_sha256(digest)) {
             let wrong = names::short(wrong);
             return Err(Fault::usage(format!(
                 "{path} is not a lock file: `{wrong}` is no digest; {remedy}"
@@ -93,56 +195,10 @@ impl Lock {
             )));
         }
         Ok(Self {
-            path,
-            bases: file.bases,
             sources: file.sources,
+            bases: file.bases,
         })
     }
-
-    /// The digest that `reference` is pinned to. One that names a digest is its own pin.
-    pub fn digest(&self, reference: &str) -> Option<String> {
-        let reference = reference::normalise(reference)?;
-        if let Some(digest) = &reference.digest {
-            return Some(digest.clone());
-        }
-        self.bases
-            .get(&reference.canonical())
-            .map(|base| base.digest.clone())
-    }
-
-    /// Whether builds on `reference` run triggers; `None` when it has no entry.
-    pub fn has_triggers(&self, reference: &str) -> Option<bool> {
-        let name = reference::normalise(reference)?.canonical();
-        self.bases.get(&name).map(|base| base.onbuild)
-    }
-
-    /// Pins `reference` and writes the file.
-    pub fn pin(&mut self, reference: &str, base: Base) -> Result<()> {
-        let name = reference::normalise(reference)
-            .map_or_else(|| reference.to_owned(), |known| known.canonical());
-        self.bases.insert(name, base);
-        self.write()
-    }
-
-    fn write(&self) -> Result<()> {
-        let file = File {
-            version: VERSION,
-            sources: self.sources.clone(),
-            bases: self.bases.clone(),
-        };
-        let fault = |error: &dyn std::fmt::Display| {
-            Fault::lacks(format!("cannot write {}: {error}", self.path))
-        };
-        let text = toml::to_string(&file).map_err(|error| fault(&error))?;
-        state::write_atomically(&self.path, format!("{HEAD}{text}").as_bytes())
-            .map_err(|error| fault(&error))
-    }
-}
-
-fn is_digest(text: &str) -> bool {
-    let is_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-    text.strip_prefix("sha256:")
-        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(is_hex))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! together. Is unaware of records and of the engine; every stage's material can be
 //! gathered at the same time.
 
+mod externals;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,6 +15,8 @@ use crate::fault::{Fault, Result};
 use crate::inputs::{self, Ignore, Inputs, InputsError, Layers, StatCache};
 use crate::source;
 use crate::spec::{Context, SourceId, Spec, Stage, StageId};
+
+pub use externals::Externals;
 
 /// A folder that BuildKit reads from, with what lies over it and what it leaves out.
 #[derive(Debug)]
@@ -54,23 +58,13 @@ pub struct Material {
     pub parents: BTreeMap<String, StageId>,
     /// Named contexts that are external images, by name.
     pub images: BTreeMap<String, String>,
+    /// The external images that the build uses, without those that a named context replaces.
+    pub externals: Externals,
     /// Stages it stands on whose Dockerfiles speak of ONBUILD.
     pub with_triggers: Vec<String>,
 }
 
 impl Material {
-    /// The external images that the build uses, as references, without those that a named
-    /// context replaces.
-    pub fn bases(&self) -> BTreeSet<&str> {
-        let named = self.images.values().map(String::as_str);
-        self.reading
-            .bases
-            .iter()
-            .map(|base| base.reference.as_str())
-            .chain(named)
-            .collect()
-    }
-
     /// How many inputs there are, and their size in bytes.
     pub fn count(&self) -> (usize, u64) {
         let folders = || std::iter::once(&self.context).chain(self.folders.values());
@@ -104,11 +98,52 @@ pub fn gather(
     cache: &StatCache,
 ) -> Result<Material> {
     let stage = spec.stage(id);
-    let here = |fault: Fault| Fault {
+    gather_stage(spec, stage, platform, cache).map_err(|fault| of_stage(stage, fault))
+}
+
+/// What a stage's Dockerfile says, before any tree is read.
+struct Said {
+    dockerfile: Utf8PathBuf,
+    text: Vec<u8>,
+    args: BTreeMap<String, String>,
+    reading: Reading,
+    parents: BTreeMap<String, StageId>,
+    images: BTreeMap<String, String>,
+    externals: Externals,
+}
+
+fn hear(spec: &Spec, stage: &Stage, root: &Utf8Path, platform: Option<&str>) -> Result<Said> {
+    let dockerfile = source::inside(root, &stage.dockerfile, "Dockerfile")?;
+    let text = read(&dockerfile, "Dockerfile")?;
+    let args = expand(spec, stage, false)?;
+    let (reading, parents) = read_with_parents(spec, stage, &text, &args, platform, &dockerfile)?;
+    let images = externals::images(stage, &reading);
+    let externals = Externals::of(stage, &reading, &images, platform);
+    Ok(Said {
+        dockerfile,
+        text,
+        args,
+        reading,
+        parents,
+        images,
+        externals,
+    })
+}
+
+/// The external images of a stage: only its Dockerfile is read.
+pub fn externals(spec: &Spec, id: StageId, platform: Option<&str>) -> Result<Externals> {
+    let stage = spec.stage(id);
+    source::root(spec, stage.source)
+        .and_then(|root| hear(spec, stage, &root, platform))
+        .map(|said| said.externals)
+        .map_err(|fault| of_stage(stage, fault))
+}
+
+fn of_stage(stage: &Stage, fault: Fault) -> Fault {
+    Fault {
         message: format!("stage `{}`: {}", stage.name, fault.message),
         ..fault
-    };
-    gather_stage(spec, stage, platform, cache).map_err(here)
+    }
 }
 
 fn gather_stage(
@@ -119,16 +154,21 @@ fn gather_stage(
 ) -> Result<Material> {
     let root = source::root(spec, stage.source)?;
     let context = folder_inside(&root, &stage.context, "context")?;
-    let dockerfile = source::inside(&root, &stage.dockerfile, "Dockerfile")?;
-    let text = read(&dockerfile, "Dockerfile")?;
-    let args = expand(spec, stage, false)?;
+    let Said {
+        dockerfile,
+        text,
+        args,
+        reading,
+        parents,
+        images,
+        externals,
+    } = hear(spec, stage, &root, platform)?;
     let labels = stage
         .labels
         .iter()
         .map(|(name, value)| Ok((name.clone(), value.expand(|name| fact(spec, stage, name))?)))
         .collect::<Result<_>>()?;
 
-    let (reading, parents) = read_with_parents(spec, stage, &text, &args, platform, &dockerfile)?;
     let mut layers = Layers {
         folders: vec![context],
     };
@@ -140,16 +180,12 @@ fn gather_stage(
     let ignore = ignore_of(&layers, Some(&dockerfile))?;
     let context = collect(layers, ignore, reading.context.clone(), cache)?;
     let mut folders = BTreeMap::new();
-    let mut images = BTreeMap::new();
     for (name, given) in &stage.contexts {
         let Some(need) = reading.named.get(name) else {
             continue;
         };
         match given {
-            Context::Stage(_) => {}
-            Context::Image(reference) => {
-                images.insert(name.clone(), reference.clone());
-            }
+            Context::Stage(_) | Context::Image(_) => {}
             Context::Folder(source, path) => {
                 let folder = folder_of_context(spec, *source, path, name)?;
                 let layers = Layers {
@@ -171,6 +207,7 @@ fn gather_stage(
         folders,
         parents,
         images,
+        externals,
         with_triggers,
     })
 }
@@ -432,6 +469,7 @@ pub fn of_folder(
         folders: BTreeMap::new(),
         parents: BTreeMap::new(),
         images: BTreeMap::new(),
+        externals: Externals::default(),
         with_triggers: Vec::new(),
     })
 }

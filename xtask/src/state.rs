@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -155,6 +156,8 @@ pub fn write_atomically(path: &Utf8Path, content: &[u8]) -> std::io::Result<()> 
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
+        // As any file is made, so that the others of a machine may read what is committed.
+        .permissions(std::fs::Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;

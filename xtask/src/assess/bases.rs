@@ -3,7 +3,7 @@
 //! Knows pins, the images that the engine itself holds, and what about an image no key can
 //! follow. Is unaware of inputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Workspace;
 use crate::engine::{Image, Images};
@@ -18,13 +18,22 @@ impl Workspace {
         material: &'m Material,
         images: &mut Images,
     ) -> Result<BTreeMap<&'m str, String>> {
+        let externals = &material.externals;
+        let whole = BTreeSet::new();
         let mut digests = BTreeMap::new();
-        for reference in material.bases() {
+        for reference in externals.references.iter().map(String::as_str) {
+            // A frontend runs on the builder, for whatever platform it builds.
+            let is_frontend = externals.frontend.as_deref() == Some(reference);
+            let platforms = if is_frontend {
+                &whole
+            } else {
+                &externals.platforms
+            };
             let pinned = self
                 .lock
                 .lock()
                 .ok()
-                .and_then(|lock| lock.digest(reference));
+                .and_then(|lock| lock.digest_for(reference, platforms));
             let digest = match pinned {
                 Some(digest) => digest,
                 None => {
@@ -32,7 +41,7 @@ impl Workspace {
                     self.ask_for(std::iter::once(&name), images)?;
                     let image = images.get(reference).and_then(Option::as_ref);
                     image.map_or_else(
-                        || "not pinned".to_owned(),
+                        || "not locked".to_owned(),
                         |image| format!("engine {}", image.id),
                     )
                 }
@@ -64,7 +73,7 @@ impl Workspace {
         if let Some(parent) = material.with_triggers.first() {
             return Ok(Some(base(format!("`{parent}` with ONBUILD instructions"))));
         }
-        for reference in material.bases() {
+        for reference in &material.externals.references {
             let known = self
                 .lock
                 .lock()

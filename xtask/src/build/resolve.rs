@@ -1,7 +1,7 @@
 //! From a stage's material to its buildx call.
 //!
-//! Knows which external images must be pinned first, which folder is sent, and what stands
-//! behind each named context. Is unaware of when the call is made.
+//! Knows which folder is sent, and what stands behind each named context and each external
+//! image. Is unaware of when the call is made.
 
 use std::collections::BTreeMap;
 
@@ -9,67 +9,18 @@ use camino::Utf8PathBuf;
 
 use super::Run;
 use crate::action::{self, Action, Parts};
-use crate::engine::Resolved;
-use crate::event::Event;
 use crate::fault::{Fault, Result};
 use crate::inputs;
-use crate::lock::Base;
 use crate::material::{self, Material};
 use crate::spec::{Context, StageId};
 
 impl Run<'_> {
-    /// Pins external images that are neither pinned nor in the engine.
-    pub(super) fn pin(&self, material: &Material) -> Result<()> {
-        for reference in material.bases() {
-            let pinned = self
-                .work
-                .lock
-                .lock()
-                .is_ok_and(|lock| lock.has_triggers(reference).is_some());
-            if pinned {
-                continue;
-            }
-            if self.wishes.locked {
-                return Err(Fault::usage(format!(
-                    "`{reference}` has no entry in the lock file, and `--locked` was given: build once without it, and commit the lock"
-                )));
-            }
-            let name = reference.to_owned();
-            if !self.now().images.contains_key(&name) {
-                let found = self.work.engine.images(std::slice::from_ref(&name))?;
-                self.now().images.extend(found);
-            }
-            if self.now().images.get(&name).is_some_and(Option::is_some) {
-                continue;
-            }
-            if self.wishes.offline {
-                return Err(Fault::lacks(format!(
-                    "`{reference}` is neither pinned nor in the engine, and `--offline` was given: pull it, or build once online"
-                )));
-            }
-            let Resolved { digest, onbuild } = self.work.engine.resolve(reference)?;
-            self.tell(Event::Notice {
-                message: format!("pinned {reference} to {digest}; commit the lock file"),
-            });
-            if let Ok(mut lock) = self.work.lock.lock() {
-                lock.pin(
-                    reference,
-                    Base {
-                        digest,
-                        platforms: BTreeMap::new(),
-                        onbuild,
-                    },
-                )?;
-            }
-        }
-        Ok(())
-    }
-
     /// The buildx call that builds a stage.
     pub(super) fn action(&self, id: StageId, material: &Material, private: &str) -> Result<Action> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let mut args = material.args.clone();
         args.extend(material::expand(&work.spec, stage, true)?);
+        args.extend(self.frontend(material)?);
         let mut references = stage.references();
         references.push(private.to_owned());
         let metadata = work
@@ -138,6 +89,19 @@ impl Run<'_> {
             contexts.insert(name.clone(), format!("docker-image://{private}"));
         }
         Ok(contexts)
+    }
+
+    /// The argument by which BuildKit takes the very frontend that is in the key
+    /// (docs.docker.com/build/buildkit/frontend, `BUILDKIT_SYNTAX`).
+    fn frontend(&self, material: &Material) -> Result<Option<(String, String)>> {
+        let Some(reference) = &material.externals.frontend else {
+            return Ok(None);
+        };
+        let exact = self.exact(reference)?;
+        let bare = exact
+            .as_deref()
+            .and_then(|exact| exact.strip_prefix("docker-image://"));
+        Ok(bare.map(|bare| ("BUILDKIT_SYNTAX".to_owned(), bare.to_owned())))
     }
 
     /// What makes buildx use the very image that is in the key: the pin, or, for an image of the

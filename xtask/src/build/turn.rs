@@ -119,15 +119,20 @@ impl Run<'_> {
                 )),
             };
         };
-        self.pin(material)?;
-        let assessment = {
+        let assess = || {
             let mut now = self.now();
             let Now {
                 upstream, images, ..
             } = &mut *now;
             self.work
-                .assess(id, prepared, upstream, images, self.wishes.force.covers(id))?
+                .assess(id, prepared, upstream, images, self.wishes.force.covers(id))
         };
+        let mut assessment = assess()?;
+        // What is fresh asks no registry, even where an image of the engine's own has no entry.
+        let must_be_built = matches!(assessment.verdict, Verdict::Stale { healable: None, .. });
+        if must_be_built && self.pin(id, material)? {
+            assessment = assess()?;
+        }
         match &assessment.verdict {
             Verdict::Fresh(record) => {
                 let record = self.put_under_new_references(id, record)?;
@@ -214,6 +219,9 @@ impl Run<'_> {
 
     fn execute(&self, id: StageId, material: &Material, assessment: Assessment) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
+        if self.wishes.offline {
+            self.refuse_absent(material)?;
+        }
         let private = action::private_reference(&stage.name, assessment.key);
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
         let action = self.action(id, material, &private)?;

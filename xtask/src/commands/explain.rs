@@ -138,7 +138,12 @@ fn line(change: &Change) -> String {
         );
     }
     let side = |value: &Option<String>, none: &str| {
-        value.as_deref().map_or_else(|| none.to_owned(), shorten)
+        // A base's digests are what one looks up elsewhere, so they are shown whole.
+        let shown = |text: &str| match change.what {
+            "base" => text.to_owned(),
+            _ => words::shortened(text),
+        };
+        value.as_deref().map_or_else(|| none.to_owned(), shown)
     };
     let name = if change.name.is_empty() {
         String::new()
@@ -170,15 +175,5 @@ fn of_input(change: &Change) -> String {
             format!(": {} -> {}", target(before), target(after))
         }
         _ => String::new(),
-    }
-}
-
-/// Digests are known by their first digits.
-fn shorten(value: &str) -> String {
-    let digest = |text: &str| text.len() >= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match value.rsplit_once(':') {
-        Some((head, tail)) if digest(tail) => format!("{head}:{}…", &tail[..12]),
-        None if digest(value) => format!("{}…", &value[..12]),
-        _ => value.to_owned(),
     }
 }

@@ -6,6 +6,8 @@ pub mod demo;
 pub mod explain;
 pub mod graph;
 pub mod inputs;
+pub mod lock;
+pub mod outdated;
 pub mod plan;
 pub mod sync;
 pub mod test;

@@ -62,6 +62,9 @@ pub fn run(flags: &Plan) -> Result<()> {
     let start = Instant::now();
     let work = super::open(&flags.at, &flags.platform)?;
     let wanted = work.wanted(&flags.stages)?;
+    if flags.locked {
+        work.refuse_uncovered(&wanted)?;
+    }
     let plan = work.plan(&wanted, |_| false)?;
     super::tell_warnings(&work);
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -119,6 +119,92 @@ pub(super) fn for_stages(
     fetch(work, &sources, asking)
 }
 
+/// Brings here what has no pin, and pins anew the sources among `names`, or all where no name is
+/// given. Gives a line for each that moved, and the names that are no sources'.
+pub(super) fn pin(
+    work: &mut Workspace,
+    names: Option<&[String]>,
+    interrupt: &Interrupt,
+) -> Result<(String, Option<Vec<String>>)> {
+    let reporting = Reporting::start(false);
+    let events = reporting.sender();
+    let asking = Asking {
+        interrupt,
+        events: &events,
+        locked: false,
+        offline: false,
+    };
+    let result = pin_asking(work, names, &asking);
+    // The reporter ends when nobody can tell it anything any more.
+    drop(events);
+    reporting.finish();
+    result
+}
+
+fn pin_asking(
+    work: &mut Workspace,
+    names: Option<&[String]>,
+    asking: &Asking<'_>,
+) -> Result<(String, Option<Vec<String>>)> {
+    let from_git = from_git(work);
+    let is_named = |id: &SourceId, name: &String| work.spec.sources[id.index()].name == *name;
+    let (moving, images) = match names {
+        None => (Vec::new(), None),
+        Some([]) => (from_git.clone(), Some(Vec::new())),
+        Some(names) => {
+            let moving: Vec<SourceId> = from_git
+                .iter()
+                .copied()
+                .filter(|id| names.iter().any(|name| is_named(id, name)))
+                .collect();
+            let is_source = |name: &&String| moving.iter().any(|id| is_named(id, name));
+            let images: Vec<String> = names
+                .iter()
+                .filter(|name| !is_source(name))
+                .cloned()
+                .collect();
+            // Without a name all images would be meant.
+            (moving, (!images.is_empty()).then_some(images))
+        }
+    };
+    let mut text = String::new();
+    if !moving.is_empty() {
+        for drift in asking.sync(work).update(&moving)? {
+            let name = &work.spec.sources[drift.source.index()].name;
+            let _ = match &drift.locked {
+                Some(locked) => writeln!(text, "moved    source {name}: {locked} -> {}", drift.now),
+                None => writeln!(text, "locked   source {name}: {}", drift.now),
+            };
+        }
+        if let Ok(lock) = work.lock.lock() {
+            source::find(&mut work.spec, &work.state, &lock);
+        }
+    }
+    let missing = sync::unfetched(&work.spec, &from_git);
+    fetch(work, &missing, asking)?;
+    Ok((text, images))
+}
+
+/// The sources that git brings: a checkout of the user's own is pinned to nothing.
+pub(super) fn from_git(work: &Workspace) -> Vec<SourceId> {
+    let sources = work.spec.sources.iter().zip(0..);
+    sources
+        .filter(|(source, _)| source.git.is_some() && !matches!(source.place, Place::Local { .. }))
+        .map(|(_, id)| SourceId(id))
+        .collect()
+}
+
+/// The sources whose revisions are not what the lock says.
+pub(super) fn drifted(work: &Workspace, interrupt: &Interrupt) -> Result<Vec<sync::Drift>> {
+    let asking = Asking {
+        interrupt,
+        events: &channel().0,
+        locked: false,
+        offline: false,
+    };
+    asking.sync(work).drifted(&from_git(work))
+}
+
 fn fetch(work: &mut Workspace, sources: &[SourceId], asking: &Asking<'_>) -> Result<()> {
     if sources.is_empty() {
         return Ok(());

@@ -39,6 +39,7 @@ pub use answer::{read, read_knowing};
 pub use error::DockerfileError;
 pub use fingerprint::Counted;
 pub use need::{ContextNeed, Need};
+pub use platform::normal as normal_platform;
 pub use reading::{BaseKind, BaseUse, ImageFacts, Question, Reading, Remote};
 pub use reference::{Reference, normalise};
 pub use sources::RemoteKind;

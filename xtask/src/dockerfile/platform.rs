@@ -33,7 +33,7 @@ impl Platform {
             return None;
         }
         let os = if os == "macos" { "darwin" } else { os };
-        let (arch, variant) = normal(arch, variant);
+        let (arch, variant) = normal_parts(arch, variant);
         Some(Self {
             os: os.to_owned(),
             arch: arch.to_owned(),
@@ -66,7 +66,12 @@ impl Platform {
     }
 }
 
-fn normal<'a>(arch: &'a str, variant: &'a str) -> (&'a str, &'a str) {
+/// A platform in containerd's normal form: `linux/arm64` for `linux/aarch64/v8`.
+pub fn normal(text: &str) -> Option<String> {
+    Platform::read(text).map(|platform| platform.spelled())
+}
+
+fn normal_parts<'a>(arch: &'a str, variant: &'a str) -> (&'a str, &'a str) {
     match (arch, variant) {
         ("i386", _) => ("386", ""),
         ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),

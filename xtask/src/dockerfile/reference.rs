@@ -177,6 +177,11 @@ fn is_digest(digest: &str) -> bool {
     known_length && hex.bytes().all(is_lower_hex)
 }
 
+/// `sha256:` and 64 digits: the digests that registries give and a lock holds.
+pub fn is_sha256(digest: &str) -> bool {
+    digest.starts_with("sha256:") && is_digest(digest)
+}
+
 fn is_lower_hex(b: u8) -> bool {
     b.is_ascii_digit() || (b'a'..=b'f').contains(&b)
 }

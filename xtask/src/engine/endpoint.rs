@@ -15,16 +15,24 @@ pub enum Endpoint {
     Other(String),
 }
 
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The folder of docker's own config file and contexts.
+pub fn config_folder() -> Option<Utf8PathBuf> {
+    variable("DOCKER_CONFIG")
+        .map(Utf8PathBuf::from)
+        .or_else(|| variable("HOME").map(|home| Utf8PathBuf::from(home).join(".docker")))
+}
+
 /// The endpoint that the docker command would use, and the context's name when it is not
 /// the default one.
 pub fn find() -> (Endpoint, Option<String>) {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(host) = variable("DOCKER_HOST") {
         return (read(&host), None);
     }
-    let config = variable("DOCKER_CONFIG")
-        .map(Utf8PathBuf::from)
-        .or_else(|| variable("HOME").map(|home| Utf8PathBuf::from(home).join(".docker")));
+    let config = config_folder();
     let context = variable("DOCKER_CONTEXT").or_else(|| current(config.as_ref()?));
     match context.filter(|name| name != "default") {
         None => (read("unix:///var/run/docker.sock"), None),

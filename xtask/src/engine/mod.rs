@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod http;
+mod settings;
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -13,8 +14,9 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
+pub use settings::RegistrySettings;
 
 use crate::fault::{Fault, Result};
 
@@ -64,25 +66,6 @@ impl Image {
 /// Which images stand behind which references. A reference that was asked for and is not
 /// there has no image.
 pub type Images = HashMap<String, Option<Image>>;
-
-/// What a registry says of a reference.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
-    /// Of an index, or of a manifest.
-    pub digest: String,
-    /// Whether builds on it run triggers.
-    pub onbuild: bool,
-}
-
-fn has_triggers(image: &serde_json::Value) -> bool {
-    let serde_json::Value::Object(fields) = image else {
-        return false;
-    };
-    fields.iter().any(|(name, value)| {
-        (name == "OnBuild" && value.as_array().is_some_and(|list| !list.is_empty()))
-            || has_triggers(value)
-    })
-}
 
 /// The engine that the docker command would use.
 #[derive(Debug)]
@@ -304,36 +287,67 @@ impl Engine {
         }
     }
 
-    /// Asks the registry what a reference points to now.
-    pub fn resolve(&self, reference: &str) -> Result<Resolved> {
-        let fault = |why: &str| {
-            let why = why.lines().last().unwrap_or_default();
-            Fault::lacks(format!(
-                "cannot find out what {reference} is: {why}; pull it, replace it by a stage or another image in `contexts`, or mend the network"
-            ))
+    /// What it was told of registries; nothing when it cannot be asked.
+    pub fn registry_settings(&self) -> RegistrySettings {
+        let asked = match self.connect() {
+            Ok(Some(mut connection)) => connection.ask("GET", "/info").ok().and_then(|answer| {
+                let info: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+                serde_json::to_vec(info.get("RegistryConfig")?).ok()
+            }),
+            Ok(None) => self
+                .docker(&["info", "--format", "{{json .RegistryConfig}}"])
+                .ok()
+                .map(String::into_bytes),
+            Err(_) => None,
         };
-        let command = [
-            "buildx",
-            "imagetools",
-            "inspect",
-            "--format",
-            "{{json .}}",
-            "--",
-            reference,
-        ];
-        let answer = self.docker(&command).map_err(|error| fault(&error))?;
-        let answer: serde_json::Value =
-            serde_json::from_str(&answer).map_err(|error| fault(&error.to_string()))?;
-        let digest = answer
-            .pointer("/manifest/digest")
-            .and_then(serde_json::Value::as_str);
-        let digest = digest.ok_or_else(|| fault("the registry named no digest"))?;
-        // One configuration, or one for each platform.
-        let onbuild = answer.get("image").is_some_and(has_triggers);
-        Ok(Resolved {
-            digest: digest.to_owned(),
-            onbuild,
+        asked.map_or_else(RegistrySettings::default, |json| {
+            RegistrySettings::read(&json)
         })
+    }
+
+    /// What its builds pulled and still keep: a line for each, which ends with the reference.
+    pub fn pulled_by_builds(&self) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Usage {
+            build_cache: Option<Vec<Kept>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Kept {
+            #[serde(default)]
+            description: String,
+        }
+        let mut pulled: Vec<String> = match self.connect()? {
+            Some(mut connection) => {
+                let path = "/system/df?type=build-cache";
+                let answer = connection
+                    .ask("GET", path)
+                    .map_err(|error| self.unreachable(&error))?;
+                if answer.status != 200 {
+                    return Err(self.refused(
+                        "list",
+                        "its build cache",
+                        answer.status,
+                        &answer.body,
+                    ));
+                }
+                let usage: Usage = serde_json::from_slice(&answer.body)
+                    .map_err(|error| self.unreachable(&error))?;
+                let kept = usage.build_cache.unwrap_or_default();
+                kept.into_iter().map(|kept| kept.description).collect()
+            }
+            None => {
+                let format = "{{json .BuildCache}}";
+                let text = self.docker(&["system", "df", "--verbose", "--format", format]);
+                let text = text.map_err(|error| self.unreachable(&error))?;
+                let kept: Vec<Kept> =
+                    serde_json::from_str(&text).map_err(|error| self.unreachable(&error))?;
+                kept.into_iter().map(|kept| kept.description).collect()
+            }
+        };
+        pulled.retain(|line| line.starts_with("pulled from "));
+        Ok(pulled)
     }
 
     fn refused(&self, verb: &str, name: &str, status: u16, body: &[u8]) -> Fault {

@@ -45,20 +45,16 @@ impl Source {
 impl Lock {
     /// The commit that a source is pinned to, if it is pinned as the graph declares it.
     pub fn commit(&self, source: &str, git: &Git) -> Option<&str> {
-        let pin = self.sources.get(source).filter(|pin| pin.is_of(git))?;
+        let pin = self.pins.sources.get(source).filter(|pin| pin.is_of(git))?;
         Some(&pin.commit)
-    }
-
-    /// What is in the file now.
-    pub fn reread(&self) -> Result<Self> {
-        Self::at(self.path.clone())
     }
 
     /// Pins a source and writes the file. What another process wrote meanwhile stays.
     pub fn pin_source(&mut self, source: &str, pin: Source) -> Result<()> {
-        *self = self.reread()?;
-        self.sources.insert(source.to_owned(), pin);
-        self.write()
+        self.reload()?;
+        let mut pins = self.pins.clone();
+        pins.sources.insert(source.to_owned(), pin);
+        self.write(pins).map(drop)
     }
 }
 

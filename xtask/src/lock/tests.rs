@@ -34,16 +34,24 @@ fn digest(digit: &str) -> String {
     format!("sha256:{}", digit.repeat(64))
 }
 
+fn base(onbuild: bool, whole: &str, platforms: &[(&str, &str)]) -> Base {
+    let platforms = platforms.iter();
+    Base {
+        onbuild,
+        digest: digest(whole),
+        platforms: platforms
+            .map(|(p, d)| ((*p).to_owned(), digest(d)))
+            .collect(),
+    }
+}
+
 /// A lock with one image that has triggers and one that has none, as bytes.
 fn written(world: &World) -> Vec<u8> {
     let mut lock = Lock::beside(&world.graph()).unwrap();
     for (name, onbuild) in [("with", true), ("without", false)] {
-        let base = Base {
-            onbuild,
-            digest: digest("a"),
-            platforms: BTreeMap::new(),
-        };
-        lock.pin(name, base).unwrap();
+        let name = reference::normalise(name).unwrap().canonical();
+        lock.pin(BTreeMap::from([(name, base(onbuild, "a", &[]))]))
+            .unwrap();
     }
     std::fs::read(world.file()).unwrap()
 }
@@ -56,6 +64,106 @@ fn what_was_pinned_is_read_again() {
     assert_eq!(lock.has_triggers("with:latest"), Some(true));
     assert_eq!(lock.has_triggers("without"), Some(false));
     assert_eq!(lock.has_triggers("other"), None);
+}
+
+#[test]
+fn only_the_platforms_that_are_built_for_count() {
+    let world = World::new();
+    let mut lock = Lock::beside(&world.graph()).unwrap();
+    let name = "docker.io/library/x:latest".to_owned();
+    let both = [("linux/amd64", "b"), ("linux/arm64", "c")];
+    lock.pin(BTreeMap::from([(name, base(false, "a", &both))]))
+        .unwrap();
+    let digest_for = |platforms: &[&str]| {
+        let platforms = platforms
+            .iter()
+            .map(|&platform| platform.to_owned())
+            .collect();
+        lock.digest_for("x", &platforms).unwrap()
+    };
+    assert_eq!(digest_for(&["linux/amd64"]), digest("b"));
+    let several = format!("linux/amd64 {}, linux/arm64 {}", digest("b"), digest("c"));
+    assert_eq!(digest_for(&["linux/arm64", "linux/amd64"]), several);
+    // A platform that has no manifest of its own could be any of them.
+    for open in [
+        &[] as &[&str],
+        &["linux/arm/v7"],
+        &["linux/amd64", "linux/arm/v7"],
+    ] {
+        assert_eq!(digest_for(open), digest("a"), "{open:?}");
+    }
+    assert_eq!(lock.digest_for("y", &BTreeSet::new()), None);
+}
+
+#[test]
+fn a_reference_with_a_digest_is_its_own_pin_whatever_an_entry_says() {
+    let world = World::new();
+    let mut lock = Lock::beside(&world.graph()).unwrap();
+    let own = format!("x@{}", digest("a"));
+    assert_eq!(lock.digest(&own), Some(digest("a")));
+    assert_eq!(lock.has_triggers(&own), None);
+    let name = reference::normalise(&own).unwrap().canonical();
+    let entry =
+        |whole| BTreeMap::from([(name.clone(), base(true, whole, &[("linux/amd64", "b")]))]);
+    let amd64 = BTreeSet::from(["linux/amd64".to_owned()]);
+    lock.pin(entry("a")).unwrap();
+    assert_eq!(lock.digest_for(&own, &amd64), Some(digest("b")));
+    lock.pin(entry("c")).unwrap();
+    assert_eq!(lock.digest_for(&own, &amd64), Some(digest("a")));
+    assert_eq!(lock.has_triggers(&own), None);
+}
+
+#[test]
+fn a_lock_with_nothing_new_is_not_written_and_another_runs_entries_are_kept() {
+    let world = World::new();
+    written(&world);
+    let mut lock = Lock::beside(&world.graph()).unwrap();
+    // Whatever is written is another file.
+    let inode = || std::os::unix::fs::MetadataExt::ino(&world.file().metadata().unwrap());
+    let before = inode();
+    assert!(!lock.replace(lock.bases().clone()).unwrap());
+    assert_eq!(inode(), before);
+    let mut stale = Lock::beside(&world.graph()).unwrap();
+    lock.pin(BTreeMap::from([(
+        "docker.io/library/more:1".to_owned(),
+        base(false, "d", &[]),
+    )]))
+    .unwrap();
+    assert_ne!(inode(), before);
+    let other = "docker.io/library/other:1".to_owned();
+    stale
+        .pin(BTreeMap::from([(other, base(false, "e", &[]))]))
+        .unwrap();
+    assert_eq!(stale.bases().len(), 4);
+}
+
+#[test]
+fn entries_are_written_in_the_order_of_names_and_the_same_on_every_machine() {
+    let (one, other) = (World::new(), World::new());
+    let names = [
+        "docker.io/library/b:1",
+        "docker.io/library/a:1",
+        "ghcr.io/a/b:1",
+    ];
+    let write = |world: &World, names: &[&str]| {
+        let mut lock = Lock::beside(&world.graph()).unwrap();
+        for name in names {
+            let base = base(false, "a", &[("linux/arm64", "c"), ("linux/amd64", "b")]);
+            lock.pin(BTreeMap::from([((*name).to_owned(), base)]))
+                .unwrap();
+        }
+        std::fs::read_to_string(world.file()).unwrap()
+    };
+    let text = write(&one, &names);
+    let (a, b, c) = (digest("a"), digest("b"), digest("c"));
+    let entry = |name: &str| {
+        format!(
+            "[base.\"{name}\"]\nonbuild = false\ndigest = \"{a}\"\n\n[base.\"{name}\".platforms]\n\"linux/amd64\" = \"{b}\"\n\"linux/arm64\" = \"{c}\"\n"
+        )
+    };
+    let entries = [names[1], names[0], names[2]].map(entry).join("\n");
+    assert_eq!(text, format!("{HEAD}version = 1\n\n{entries}"));
+    assert_eq!(write(&other, &[names[2], names[0], names[1]]), text);
 }
 
 /// Whatever happened to the file, it is refused, or what it still says of the images is true.

@@ -51,6 +51,16 @@ pub fn fetched(source: &SourceFinished) -> Option<String> {
     Some(format!("{}: at commit {commit}, in {time}", source.source))
 }
 
+/// Digests are known by their first digits.
+pub fn shortened(value: &str) -> String {
+    let digest = |text: &str| text.len() >= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match value.rsplit_once(':') {
+        Some((head, tail)) if digest(tail) => format!("{head}:{}…", &tail[..12]),
+        None if digest(value) => format!("{}…", &value[..12]),
+        _ => value.to_owned(),
+    }
+}
+
 /// A reason in one clause.
 pub fn reason(reason: &Reason) -> String {
     let changes = &reason.changes;

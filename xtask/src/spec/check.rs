@@ -70,6 +70,7 @@ impl Reader<'_, '_> {
             declared: Vec::new(),
             bases: BTreeMap::new(),
             registry: None,
+            profiles: Vec::new(),
         };
         // A file that is not TOML would only give mistakes that follow from that one.
         if !self.mistakes.is_empty() {
@@ -77,7 +78,8 @@ impl Reader<'_, '_> {
         }
         tables::report_unknown("the graph file", &mut table, TOP, self.mistakes);
         self.version(&mut table);
-        let mut chosen = self.profile(&mut table, profile);
+        let (profiles, mut chosen) = self.profile(&mut table, profile);
+        spec.profiles = profiles;
         let vars = self.vars(&mut table, &mut chosen);
         let sources = self.layered::<RawSource>("source", &mut table, &mut chosen);
         let defaults = self.defaults(&mut table, &mut chosen);
@@ -155,9 +157,13 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// The tables of the chosen profile; the others are read too, so that a mistake in one
+    /// All profiles' names, and the tables of the chosen one; the others are read too, so that a mistake in one
     /// does not wait for the day it is chosen.
-    fn profile<'t>(&mut self, table: &mut DeTable<'t>, chosen: Option<&str>) -> DeTable<'t> {
+    fn profile<'t>(
+        &mut self,
+        table: &mut DeTable<'t>,
+        chosen: Option<&str>,
+    ) -> (Vec<String>, DeTable<'t>) {
         let profiles = tables::take(table, "profile", self.mistakes);
         let mut profiles = profiles.map(Spanned::into_inner).unwrap_or_default();
         let names: Vec<String> = profiles
@@ -186,7 +192,7 @@ impl Reader<'_, '_> {
             self.mistakes
                 .push(mistake.did_you_mean(chosen, names.iter().map(String::as_str)));
         }
-        result
+        (names, result)
     }
 
     fn vars<'t>(

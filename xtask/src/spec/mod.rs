@@ -66,6 +66,8 @@ pub struct Spec {
     pub bases: BTreeMap<String, Replacement>,
     /// `host/path` for shared records.
     pub registry: Option<String>,
+    /// The names of the file's profiles.
+    pub profiles: Vec<String>,
 }
 
 /// What takes the place of an external image in every stage that uses it: at least one of the two.

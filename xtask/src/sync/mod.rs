@@ -103,8 +103,7 @@ impl Sync<'_> {
         };
         let pause = || self.interrupt.pause();
         let held = self.state.lock_sources(waiting, pause)?;
-        let mut lock = self.lock();
-        *lock = lock.reread()?;
+        self.lock().reload()?;
         Ok(held)
     }
 

@@ -1,0 +1,69 @@
+//! `outdated`: what moved upstream since it was locked.
+
+use serde_json::Value;
+
+use crate::lock::{lock, two};
+use crate::support::Project;
+use crate::support::registry::{Image, Play, Registry};
+
+fn outdated(project: &Project) -> Value {
+    let ran = project.run(&["outdated", "--json"]).ends(0);
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+#[test]
+fn outdated_says_what_moved_since_when_and_what_would_be_built_again() {
+    let registry = Registry::start();
+    let (before, _) = registry.put("one:1", &Image::of("1"));
+    let ageless = Image::of("2").created("1970-01-01T00:00:00Z");
+    registry.put("two:1", &ageless);
+    let (project, _engine) = two(&registry);
+    let unlocked = outdated(&project);
+    assert_eq!(unlocked["checked"], 0);
+    assert_eq!(unlocked["unlocked"].as_array().unwrap().len(), 2);
+    project.run(&["lock"]).ends(0);
+    assert_eq!(outdated(&project)["outdated"], Value::Array(Vec::new()));
+
+    let (after, _) = registry.put(
+        "one:1",
+        &Image::of("1b").created("2026-11-22T08:30:00+01:00"),
+    );
+    registry.put("two:1", &ageless.platform("linux/arm64", "x"));
+    let text = lock(&project);
+    let found = outdated(&project);
+    assert_eq!(lock(&project), text, "it writes nothing");
+    let rows = found["outdated"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0]["name"], registry.reference("one:1"));
+    assert_eq!(
+        (&rows[0]["locked"], &rows[0]["current"]),
+        (&Value::from(before), &Value::from(after))
+    );
+    assert_eq!(rows[0]["since"], "2026-11-22T07:30:00Z");
+    assert_eq!(rows[0]["stages"], Value::from(vec!["a"]));
+    assert_eq!(rows[0]["rebuilds"], Value::from(vec!["a"]));
+    assert_eq!(rows[1]["rebuilds"], Value::Array(Vec::new()));
+    // An image that hides its age has the time at which the registry took it in.
+    assert_eq!(rows[1]["since"], "2015-10-21T07:28:00Z");
+    let table = project.run(&["outdated"]).ends(0).stdout;
+    assert!(
+        table.contains("2026-11-22") && table.contains("2 of 2 locked images and sources moved"),
+        "{table}"
+    );
+}
+
+#[test]
+fn outdated_shows_what_it_could_ask_when_one_registry_is_gone() {
+    let (good, bad) = (Registry::start(), Registry::start());
+    good.put("one:1", &Image::of("1"));
+    bad.put("two:1", &Image::of("2"));
+    let (project, _engine) = two(&good);
+    let project = project.file("b/Dockerfile", format!("FROM {}\n", bad.reference("two:1")));
+    project.run(&["lock"]).ends(0);
+    good.put("one:1", &Image::of("1b"));
+    bad.play("", 100, Play::status(404));
+    let ran = project.run(&["outdated", "--json"]).ends(3).says("has no");
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(found["outdated"].as_array().unwrap().len(), 1);
+    assert_eq!(found["failed"][0]["name"], bad.reference("two:1"));
+}

@@ -1,0 +1,495 @@
+//! A registry on loopback, in the test's own process, that plays the faults of real ones.
+//!
+//! Knows the reading half of the distribution spec, tokens, and how to break off, stall and lie.
+//! It takes no uploads: a test puts its images in.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
+/// `sha256:…` of bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let mut digest = "sha256:".to_owned();
+    for byte in hash.as_ref() {
+        digest += &format!("{byte:02x}");
+    }
+    digest
+}
+
+/// What an image is made of, as far as a lock can see it.
+#[derive(Clone)]
+pub struct Image {
+    platforms: Vec<(String, String)>,
+    onbuild: bool,
+    created: String,
+    index: bool,
+}
+
+impl Image {
+    /// One of `linux/amd64` and `linux/arm64`, whose content is `content`.
+    pub fn of(content: &str) -> Self {
+        Self {
+            platforms: Vec::new(),
+            onbuild: false,
+            created: "2026-11-20T10:00:00Z".into(),
+            index: true,
+        }
+        .platform("linux/amd64", content)
+        .platform("linux/arm64", content)
+    }
+
+    /// One for a single platform, without an index.
+    pub fn single(content: &str) -> Self {
+        Self {
+            platforms: vec![("linux/amd64".into(), content.into())],
+            index: false,
+            ..Self::of(content)
+        }
+    }
+
+    /// Gives one platform other content.
+    pub fn platform(mut self, platform: &str, content: &str) -> Self {
+        self.platforms.retain(|(known, _)| known != platform);
+        self.platforms.push((platform.into(), content.into()));
+        self
+    }
+
+    pub fn with_triggers(mut self) -> Self {
+        self.onbuild = true;
+        self
+    }
+
+    pub fn created(mut self, created: &str) -> Self {
+        self.created = created.into();
+        self
+    }
+}
+
+/// Ways not to answer.
+#[derive(Clone)]
+pub enum Play {
+    /// A status with these headers.
+    Status(u16, Vec<(&'static str, String)>),
+    /// The connection is reset.
+    Reset,
+    /// The connection is closed without a word.
+    Close,
+    /// The body breaks off behind half of the promised length.
+    Cut,
+    /// Half of the body, called the whole.
+    Truncated,
+    /// The right length, another content.
+    Other(Vec<u8>),
+    /// The right content, said to have another digest.
+    Misnamed,
+    /// The body comes a byte at a time, and for ever.
+    Drip,
+    /// Nothing comes until the test ends.
+    Hang,
+    /// Something that is no HTTP.
+    Noise,
+    /// On to another address.
+    Redirect(String),
+}
+
+impl Play {
+    pub fn status(status: u16) -> Self {
+        Self::Status(status, Vec::new())
+    }
+
+    pub fn wait(status: u16, seconds: &str) -> Self {
+        Self::Status(status, vec![("Retry-After", seconds.into())])
+    }
+}
+
+/// Who may read.
+#[derive(Clone)]
+pub enum Door {
+    Open,
+    /// A user and a password at once.
+    Password(&'static str, &'static str),
+    /// A token of this registry's own token server; with a login when it is given.
+    Token(Option<(&'static str, &'static str)>),
+    /// A token for an identity token.
+    Identity(&'static str),
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub line: String,
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+}
+
+struct Rule {
+    part: String,
+    left: usize,
+    play: Play,
+}
+
+struct State {
+    /// By path below `/v2/`.
+    content: HashMap<String, (String, Vec<u8>)>,
+    rules: Vec<Rule>,
+    asked: Vec<Asked>,
+    door: Door,
+    address: String,
+    scheme: &'static str,
+}
+
+/// It answers for as long as the test program runs.
+#[derive(Clone)]
+pub struct Registry {
+    state: Arc<Mutex<State>>,
+    address: String,
+}
+
+impl Registry {
+    /// Speaks plain HTTP.
+    pub fn start() -> Self {
+        Self::serve("http", answer)
+    }
+
+    /// Speaks TLS.
+    pub fn start_tls(config: rustls::ServerConfig) -> Self {
+        let config = Arc::new(config);
+        Self::serve("https", move |stream, state| {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            answer(rustls::StreamOwned::new(connection, stream), state);
+        })
+    }
+
+    fn serve(
+        scheme: &'static str,
+        talk: impl Fn(TcpStream, &Mutex<State>) + Clone + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let state = Arc::new(Mutex::new(State {
+            content: HashMap::new(),
+            rules: Vec::new(),
+            asked: Vec::new(),
+            door: Door::Open,
+            address: address.clone(),
+            scheme,
+        }));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (state, talk) = (Arc::clone(&shared), talk.clone());
+                std::thread::spawn(move || talk(stream, &state));
+            }
+        });
+        Self { state, address }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A reference to an image here.
+    pub fn reference(&self, name: &str) -> String {
+        format!("{}/{name}", self.address)
+    }
+
+    /// Puts an image under `name:tag`; gives the digest of the whole and of each platform.
+    pub fn put(&self, name: &str, image: &Image) -> (String, BTreeMap<String, String>) {
+        let (repository, tag) = name.rsplit_once(':').unwrap();
+        let mut manifests = BTreeMap::new();
+        let mut entries = Vec::new();
+        let mut one = Vec::new();
+        for (platform, content) in &image.platforms {
+            let (os, arch) = platform.split_once('/').unwrap();
+            let triggers = image.onbuild.then(|| vec!["COPY hidden /hidden"]);
+            let config = json!({
+                "architecture": arch, "os": os, "created": image.created,
+                "config": {"Env": [content], "OnBuild": triggers},
+            });
+            let config = serde_json::to_vec(&config).unwrap();
+            let manifest = json!({
+                "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+                "config": {"digest": digest(&config), "size": config.len()},
+            });
+            self.put_blob(repository, &config);
+            one = serde_json::to_vec(&manifest).unwrap();
+            self.put_raw(
+                &format!("{repository}/manifests/{}", digest(&one)),
+                MANIFEST,
+                &one,
+            );
+            manifests.insert(platform.clone(), digest(&one));
+            entries.push(json!({
+                "mediaType": MANIFEST, "digest": digest(&one), "size": one.len(),
+                "platform": {"os": os, "architecture": arch},
+            }));
+        }
+        let whole = if image.index {
+            serde_json::to_vec(
+                &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}),
+            )
+            .unwrap()
+        } else {
+            one
+        };
+        let kind = if image.index { INDEX } else { MANIFEST };
+        (self.put_manifest(repository, tag, kind, &whole), manifests)
+    }
+
+    /// Puts any bytes in the place of a manifest.
+    pub fn put_manifest(&self, repository: &str, tag: &str, kind: &str, bytes: &[u8]) -> String {
+        let digest = digest(bytes);
+        for name in [tag, &digest] {
+            self.put_raw(&format!("{repository}/manifests/{name}"), kind, bytes);
+        }
+        digest
+    }
+
+    pub fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
+        let digest = digest(bytes);
+        self.put_raw(
+            &format!("{repository}/blobs/{digest}"),
+            "application/octet-stream",
+            bytes,
+        );
+        digest
+    }
+
+    /// The digests of everything that is no manifest.
+    pub fn blobs(&self, repository: &str) -> Vec<String> {
+        let prefix = format!("{repository}/blobs/");
+        let state = self.state();
+        let paths = state.content.keys();
+        paths
+            .filter_map(|path| path.strip_prefix(&prefix).map(str::to_owned))
+            .collect()
+    }
+
+    fn put_raw(&self, path: &str, kind: &str, bytes: &[u8]) {
+        let content = (kind.to_owned(), bytes.to_vec());
+        self.state().content.insert(path.to_owned(), content);
+    }
+
+    /// Plays a fault for the next `times` requests whose line (`HEAD /v2/…`) holds `part`.
+    pub fn play(&self, part: &str, times: usize, play: Play) {
+        let part = part.to_owned();
+        self.state().rules.push(Rule {
+            part,
+            left: times,
+            play,
+        });
+    }
+
+    /// No more faults.
+    pub fn mend(&self) {
+        self.state().rules.clear();
+    }
+
+    pub fn guard(&self, door: Door) {
+        self.state().door = door;
+    }
+
+    /// What was asked since the last call.
+    pub fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.state().asked)
+    }
+
+    /// The same, as `HEAD /v2/…` only.
+    pub fn lines(&self) -> Vec<String> {
+        self.asked().into_iter().map(|asked| asked.line).collect()
+    }
+}
+
+/// Answers one request after the other.
+fn answer(mut stream: impl Read + Write, state: &Mutex<State>) {
+    while let Some((asked, play)) = hear(&mut stream, state) {
+        let (status, headers, body) = match &play {
+            Some(Play::Reset | Play::Close) => return,
+            Some(Play::Hang) => loop {
+                std::thread::park();
+            },
+            Some(Play::Noise) => {
+                let _ = stream.write_all(b"220 smtp.example ready\r\n\r\n");
+                return;
+            }
+            Some(Play::Status(status, headers)) => {
+                let body = json!({"errors": [{"code": "PLAYED", "message": "as played"}]});
+                (*status, headers.clone(), body.to_string().into_bytes())
+            }
+            Some(Play::Redirect(to)) => (307, vec![("Location", to.clone())], Vec::new()),
+            _ => said(&asked, &mut state.lock().unwrap()),
+        };
+        let mut body = body;
+        let mut headers = headers;
+        match &play {
+            Some(Play::Truncated) => body.truncate(body.len() / 2),
+            Some(Play::Other(other)) => {
+                let length = body.len();
+                body.clone_from(other);
+                body.resize(length.max(other.len()), b' ');
+            }
+            Some(Play::Misnamed) => {
+                headers.retain(|(name, _)| *name != "Docker-Content-Digest");
+                headers.push(("Docker-Content-Digest", digest(b"another")));
+            }
+            _ => {}
+        }
+        let mut head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n", body.len());
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += "\r\n";
+        if asked.line.starts_with("HEAD ") {
+            body.clear();
+        }
+        let sent = match &play {
+            Some(Play::Drip) => drip(&mut stream, &head, &body),
+            Some(Play::Cut) => {
+                body.truncate(body.len() / 2);
+                let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+                return;
+            }
+            _ => stream.write_all(&[head.as_bytes(), &body].concat()),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+fn drip(stream: &mut impl Write, head: &str, body: &[u8]) -> std::io::Result<()> {
+    stream.write_all(head.as_bytes())?;
+    for byte in body {
+        stream.write_all(&[*byte])?;
+        stream.flush()?;
+        // Slower than anybody waits for, and not for ever: the test program must end.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+/// Reads a request and decides what is played. The last byte of its head is left unread until
+/// then: a socket that is closed with something unread is reset.
+fn hear(stream: &mut impl Read, state: &Mutex<State>) -> Option<(Asked, Option<Play>)> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r") {
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let mut lines = head.lines();
+    let line = lines.next()?.trim_end_matches(" HTTP/1.1").to_owned();
+    let headers: BTreeMap<String, String> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
+        .collect();
+    let play = {
+        let mut state = state.lock().unwrap();
+        let rules = &mut state.rules;
+        let rule = rules
+            .iter_mut()
+            .find(|rule| rule.left > 0 && line.contains(&rule.part));
+        rule.map(|rule| {
+            rule.left -= 1;
+            rule.play.clone()
+        })
+    };
+    let mut asked = Asked {
+        line,
+        headers,
+        body: String::new(),
+    };
+    if !matches!(play, Some(Play::Reset)) {
+        stream.read_exact(&mut byte).ok()?;
+        let length = asked.headers.get("content-length");
+        let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).ok()?;
+        asked.body = String::from_utf8_lossy(&body).into_owned();
+    }
+    state.lock().unwrap().asked.push(asked.clone());
+    Some((asked, play))
+}
+
+type Said = (u16, Vec<(&'static str, String)>, Vec<u8>);
+
+fn said(asked: &Asked, state: &mut State) -> Said {
+    let path = asked.line.split(' ').nth(1).unwrap_or_default();
+    if path.starts_with("/token") {
+        return token(asked, state);
+    }
+    if let Some(refused) = refusal(asked, state) {
+        return refused;
+    }
+    match path
+        .strip_prefix("/v2/")
+        .and_then(|path| state.content.get(path))
+    {
+        Some((kind, bytes)) => {
+            let headers = vec![
+                ("Content-Type", kind.clone()),
+                ("Docker-Content-Digest", digest(bytes)),
+                ("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT".to_owned()),
+            ];
+            (200, headers, bytes.clone())
+        }
+        None => (404, Vec::new(), b"{}".to_vec()),
+    }
+}
+
+fn refusal(asked: &Asked, state: &State) -> Option<Said> {
+    let given = asked.headers.get("authorization");
+    let is = |wanted: String| given == Some(&wanted);
+    let challenge = match &state.door {
+        Door::Open => return None,
+        Door::Password(user, secret) if is(basic(user, secret)) => return None,
+        Door::Password(..) => "Basic realm=\"here\"".to_owned(),
+        Door::Token(_) | Door::Identity(_) if is("Bearer a-token".to_owned()) => {
+            return None;
+        }
+        Door::Token(_) | Door::Identity(_) => {
+            let (scheme, address) = (state.scheme, &state.address);
+            format!("Bearer realm=\"{scheme}://{address}/token\",service=\"here\"")
+        }
+    };
+    Some((401, vec![("WWW-Authenticate", challenge)], b"{}".to_vec()))
+}
+
+fn token(asked: &Asked, state: &State) -> Said {
+    let given = asked.headers.get("authorization");
+    let good = match &state.door {
+        Door::Token(None) => true,
+        Door::Token(Some((user, secret))) => given == Some(&basic(user, secret)),
+        Door::Identity(token) => {
+            asked.line.starts_with("POST ")
+                && asked.body.contains(&format!("refresh_token={token}"))
+        }
+        Door::Open | Door::Password(..) => false,
+    };
+    if !good {
+        return (401, Vec::new(), b"{}".to_vec());
+    }
+    let token: Value = json!({ "token": "a-token" });
+    (200, Vec::new(), token.to_string().into_bytes())
+}
+
+fn basic(user: &str, secret: &str) -> String {
+    use base64::Engine as _;
+    let pair = format!("{user}:{secret}");
+    let pair = base64::engine::general_purpose::STANDARD.encode(pair);
+    format!("Basic {pair}")
+}

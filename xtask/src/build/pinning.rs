@@ -1,0 +1,282 @@
+//! External images, before a stage is built on them.
+//!
+//! Knows that one without an entry in the lock gets one at its first build, that the engine's own
+//! image serves where no registry knows of it, and what `--locked` and `--offline` refuse. Is
+//! unaware of how a registry is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use super::Run;
+use crate::dockerfile::reference;
+use crate::engine::Images;
+use crate::event::Event;
+use crate::fault::{Fault, Result};
+use crate::lock::Base;
+use crate::locking::{self, Uses};
+use crate::material::Material;
+use crate::registry::{Effort, Registries};
+use crate::spec::StageId;
+
+/// How often a wait for a registry looks whether the user wants to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What one run knows of registries.
+#[derive(Debug, Default)]
+pub(super) struct Pinning {
+    registries: OnceLock<Arc<Registries>>,
+    /// Where notices of further attempts go. Taken away when nobody waits for the answer any
+    /// more: the report ends with the last sender.
+    notices: Arc<Mutex<Option<Sender<Event>>>>,
+    /// Held while a registry is asked, so that two stages on one image ask once. Holds the images
+    /// that only the engine has.
+    engine_only: Mutex<BTreeSet<String>>,
+}
+
+impl Run<'_> {
+    /// Gives the external images of a stage that must be built their entries in the lock; says
+    /// whether there are new ones.
+    pub(super) fn pin(&self, id: StageId, material: &Material) -> Result<bool> {
+        let mut uses = Uses::default();
+        uses.add(id, material.externals.clone());
+        let lock = || locked(&self.work.lock);
+        if uses.missing(&lock()).is_empty() {
+            return Ok(false);
+        }
+        if self.wishes.locked {
+            locking::refuse_uncovered(&self.work.spec, &uses, &lock())?;
+        }
+        let mut engine_only = locked(&self.pinning.engine_only);
+        // Another stage, or another run, may have done it meanwhile.
+        lock().reload()?;
+        let missing: Vec<String> = uses
+            .missing(&lock())
+            .values()
+            .map(|used| used.name.clone())
+            .filter(|name| !engine_only.contains(name))
+            .collect();
+        if missing.is_empty() {
+            return Ok(true);
+        }
+        let held = self.held(&missing)?;
+        if self.wishes.offline {
+            let absent: Vec<&String> = missing
+                .iter()
+                .filter(|name| !locking::is_held(&held, name))
+                .collect();
+            return match absent.as_slice() {
+                [] => Ok(false),
+                absent => Err(not_here(absent)),
+            };
+        }
+        let mut new = BTreeMap::new();
+        for (name, answer) in self.ask(&missing, &held)? {
+            match answer {
+                Ok(base) => {
+                    new.insert(name, base);
+                }
+                Err(why) => {
+                    let message = format!(
+                        "`{name}` is not locked, and the engine's own image is used: {why}"
+                    );
+                    self.tell(Event::Notice { message });
+                    engine_only.insert(name);
+                }
+            }
+        }
+        if new.is_empty() {
+            return Ok(false);
+        }
+        let file = lock().path().to_owned();
+        let notices: Vec<String> = new
+            .iter()
+            .map(|(name, base)| {
+                let digest = &base.digest;
+                format!("pinned {name} to {digest} in {file}; commit that file")
+            })
+            .collect();
+        let by_canonical = new.into_iter().filter_map(|(name, base)| {
+            let reference = reference::normalise(&name)?;
+            Some((reference.canonical(), base))
+        });
+        lock().pin(by_canonical.collect())?;
+        for message in notices {
+            self.tell(Event::Notice { message });
+        }
+        Ok(true)
+    }
+
+    /// What the engine holds under these names.
+    fn held(&self, names: &[String]) -> Result<Images> {
+        let known: Images = {
+            let now = self.now();
+            let known = names
+                .iter()
+                .filter_map(|name| now.images.get_key_value(name));
+            known
+                .map(|(name, image)| (name.clone(), image.clone()))
+                .collect()
+        };
+        let mut held = known;
+        let unknown: Vec<String> = names
+            .iter()
+            .filter(|name| !held.contains_key(*name))
+            .cloned()
+            .collect();
+        if !unknown.is_empty() {
+            let asked = self.work.engine.images(&unknown)?;
+            self.now().images.extend(asked.clone());
+            held.extend(asked);
+        }
+        Ok(held)
+    }
+
+    /// Asks the registries, on a thread of its own: a wait for a slow one must not outlast the
+    /// user's wish to stop. An error is why the engine's own image must do.
+    fn ask(&self, names: &[String], held: &Images) -> Result<Vec<(String, Result<Base, String>)>> {
+        let registries = self.registries()?;
+        let wanted: Vec<_> = names
+            .iter()
+            .filter_map(|name| {
+                let effort = if locking::is_held(held, name) {
+                    Effort::Brief
+                } else {
+                    Effort::Full
+                };
+                Some((name.clone(), reference::normalise(name)?, effort))
+            })
+            .collect();
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let borrowed: Vec<_> = wanted
+                .iter()
+                .map(|(name, reference, effort)| (name.as_str(), reference, *effort))
+                .collect();
+            let answers = locking::look_up(&registries, &borrowed);
+            let owned = answers
+                .into_iter()
+                .map(|(name, answer)| (name.to_owned(), answer));
+            // Nobody listens after an interrupt.
+            let _ = sender.send(owned.collect::<Vec<_>>());
+        });
+        let answers = loop {
+            match receiver.recv_timeout(LOOK) {
+                Ok(answers) => break answers,
+                Err(RecvTimeoutError::Timeout) if self.interrupt.is_set() => {
+                    *locked(&self.pinning.notices) = None;
+                    return Err(Fault::interrupted());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Fault::failed("the question to a registry failed"));
+                }
+            }
+        };
+        let mut good = Vec::new();
+        let mut bad = Vec::new();
+        for (name, answer) in answers {
+            match answer {
+                Ok(found) => good.push((name, Ok(Base::from(found)))),
+                Err(error)
+                    if locking::is_held(held, &name)
+                        && (error.is_absence() || error.is_silence()) =>
+                {
+                    good.push((name, Err(error.to_string())));
+                }
+                Err(error) => bad.push(error),
+            }
+        }
+        if bad.is_empty() {
+            Ok(good)
+        } else {
+            Err(locking::together(&bad))
+        }
+    }
+
+    fn registries(&self) -> Result<Arc<Registries>> {
+        if let Some(registries) = self.pinning.registries.get() {
+            return Ok(Arc::clone(registries));
+        }
+        let notices = Arc::clone(&self.pinning.notices);
+        *locked(&notices) = Some(self.sender());
+        let registries = locking::registries(move |message| {
+            let message = message.to_owned();
+            // Nobody listening is no reason to stop.
+            if let Some(events) = locked(&notices).as_ref() {
+                let _ = events.send(Event::Notice { message });
+            }
+        })?;
+        Ok(Arc::clone(
+            self.pinning.registries.get_or_init(|| Arc::new(registries)),
+        ))
+    }
+
+    /// Refuses a stage for which the engine would have to fetch something.
+    pub(super) fn refuse_absent(&self, material: &Material) -> Result<()> {
+        let fetched = material
+            .reading
+            .remotes
+            .iter()
+            .find(|remote| remote.checksum.is_none());
+        if let Some(remote) = fetched {
+            return Err(Fault::lacks(format!(
+                "its Dockerfile adds {} from elsewhere (line {}), and `--offline` was given: build it without",
+                remote.url, remote.line
+            )));
+        }
+        let pinned: Vec<(String, String)> = {
+            let lock = locked(&self.work.lock);
+            let references = material.externals.references.iter();
+            references
+                .filter_map(|name| Some((name.clone(), lock.digest(name)?)))
+                .collect()
+        };
+        let exact: Vec<String> = pinned
+            .iter()
+            .map(|(name, digest)| format!("{}@{digest}", bare(name)))
+            .collect();
+        let images = self.work.engine.images(&exact)?;
+        let absent = || {
+            let all = pinned.iter().zip(&exact);
+            all.filter(|(_, exact)| !locking::is_held(&images, exact))
+        };
+        if absent().next().is_none() {
+            return Ok(());
+        }
+        // BuildKit keeps what it pulled for a build, where the engine's images do not show it.
+        let pulled = self.work.engine.pulled_by_builds()?;
+        let absent: Vec<&String> = absent()
+            .filter(|((_, digest), _)| !pulled.iter().any(|line| line.ends_with(digest)))
+            .map(|(_, exact)| exact)
+            .collect();
+        match absent.as_slice() {
+            [] => Ok(()),
+            absent => Err(not_here(absent)),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn bare(reference: &str) -> &str {
+    reference
+        .split_once('@')
+        .map_or(reference, |(bare, _)| bare)
+}
+
+fn not_here(names: &[&String]) -> Fault {
+    let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let (verb, them) = if names.len() == 1 {
+        ("is", "it")
+    } else {
+        ("are", "them")
+    };
+    Fault::lacks(format!(
+        "{} {verb} not on this machine, and `--offline` was given: `docker pull` {them} while there is a network, or build once without it",
+        shown.join(", ")
+    ))
+}

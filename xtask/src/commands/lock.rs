@@ -1,0 +1,181 @@
+//! `cargo xtask lock`: pins what external images are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::PoisonError;
+
+use rayon::prelude::*;
+
+use crate::assess::Workspace;
+use crate::cli::Lock as Flags;
+use crate::fault::Result;
+use crate::interrupt::Interrupt;
+use crate::lock::{Base, Lock};
+use crate::locking::{self, Used, Uses};
+use crate::registry::{Effort, Registries, RegistryError};
+use crate::report::words;
+use crate::spec;
+
+/// Gives every external image of the graph its entry, and drops those that nothing uses.
+pub fn run(flags: &Flags) -> Result<()> {
+    let mut work = super::open(&flags.at, &[])?;
+    let interrupt = Interrupt::listen()?;
+    let held = work.state.clone();
+    let waiting = |holder: &str| {
+        crate::tell!("note: waiting for a build of this graph to end ({holder})");
+    };
+    let _running = held.lock(waiting, || interrupt.pause())?;
+    // What the Dockerfiles of a source say is known once its commit is here.
+    let (lines, images) = super::sync::pin(&mut work, flags.update.as_deref(), &interrupt)?;
+    let mut text = lines;
+    let mut lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
+    lock.reload()?;
+    let all = work.wanted(&[])?;
+    let uses = work.external_images(&all)?;
+    for (id, why) in &uses.open {
+        let stage = &work.spec.stage(*id).name;
+        crate::tell!("note: stage `{stage}` may use images that are not locked, as {why}");
+    }
+    let moving = match images {
+        None => BTreeSet::new(),
+        Some(names) => uses.named(&names)?,
+    };
+    let registries = locking::registries(|message| crate::tell!("note: {message}"))?;
+    let found = resolve(&work, &registries, &uses, &lock, &moving)?;
+    let mut bases = kept(&work, &uses, &lock);
+    let mut counts = [0_usize; 3];
+    for name in lock
+        .bases()
+        .keys()
+        .filter(|name| !bases.contains_key(*name))
+    {
+        let _ = writeln!(text, "dropped  {name}: no stage uses it");
+        counts[2] += 1;
+    }
+    for (name, base) in found {
+        let digest = words::shortened(&base.digest);
+        match lock.bases().get(name) {
+            Some(old) if *old == base => {}
+            Some(old) => {
+                let old = words::shortened(&old.digest);
+                let _ = writeln!(text, "moved    {name}: {old} -> {digest}");
+                counts[1] += 1;
+            }
+            None => {
+                let _ = writeln!(text, "locked   {name}: {digest}");
+                counts[0] += 1;
+            }
+        }
+        bases.insert(name.to_owned(), base);
+    }
+    let changed = lock.replace(bases)?;
+    let images = words::count(lock.bases().len(), "external image");
+    let path = lock.path();
+    if changed {
+        let [new, moved, dropped] = counts;
+        let _ = writeln!(
+            text,
+            "{path}: {images}; {new} new, {moved} moved, {dropped} dropped; commit it"
+        );
+    } else {
+        let _ = writeln!(text, "{path}: {images}, nothing to do");
+    }
+    super::print(&text);
+    Ok(())
+}
+
+/// The entries of all images that have none, and of those that shall move. All or none: one that
+/// cannot be had is a fault, unless it is the engine's own and no registry's.
+fn resolve<'u>(
+    work: &Workspace,
+    registries: &Registries,
+    uses: &'u Uses,
+    lock: &Lock,
+    moving: &BTreeSet<String>,
+) -> Result<BTreeMap<&'u str, Base>> {
+    let wanted: Vec<(&'u String, &'u Used)> = uses
+        .images
+        .iter()
+        .filter(|(name, _)| moving.contains(*name) || lock.base(name).is_none())
+        .collect();
+    let renewed = |(name, used): &(&'u String, &'u Used)| {
+        (*name, *used, renew(registries, used, lock.base(name)))
+    };
+    let answers: Vec<_> = locking::at_once(|| wanted.par_iter().map(renewed).collect());
+    let mut found = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (name, used, answer) in answers {
+        match answer {
+            Ok(base) => {
+                found.insert(name.as_str(), base);
+            }
+            Err(error) => errors.push((used, error)),
+        }
+    }
+    let absent: Vec<String> = errors
+        .iter()
+        .filter(|(_, error)| error.is_absence())
+        .map(|(used, _)| used.name.clone())
+        .collect();
+    // An engine that is not there holds nothing.
+    let held = if absent.is_empty() {
+        crate::engine::Images::new()
+    } else {
+        work.engine.images(&absent).unwrap_or_default()
+    };
+    let (own, bad): (Vec<_>, Vec<_>) = errors
+        .into_iter()
+        .partition(|(used, error)| error.is_absence() && locking::is_held(&held, &used.name));
+    if !bad.is_empty() {
+        let bad: Vec<RegistryError> = bad.into_iter().map(|(_, error)| error).collect();
+        return Err(locking::together(&bad));
+    }
+    for (used, error) in own {
+        crate::tell!(
+            "note: `{}` is in the engine alone and is not locked: {error}",
+            used.name
+        );
+    }
+    Ok(found)
+}
+
+/// The entry of one image by now. The image is looked at only when it is another one.
+fn renew(registries: &Registries, used: &Used, old: Option<&Base>) -> Result<Base, RegistryError> {
+    let tag = registries.tag(&used.reference, Effort::Full)?;
+    match old {
+        Some(old) if old.digest == tag.digest => Ok(old.clone()),
+        _ => {
+            let found = registries.image(&used.reference, &tag.digest, Effort::Full)?;
+            Ok(found.into())
+        }
+    }
+}
+
+/// The entries that some profile of the graph uses.
+fn kept(work: &Workspace, uses: &Uses, lock: &Lock) -> BTreeMap<String, Base> {
+    let mut bases = lock.bases().clone();
+    let is_used = |uses: &Uses, name: &String| uses.images.contains_key(name);
+    if bases.keys().all(|name| is_used(uses, name)) {
+        return bases;
+    }
+    let mut others = vec![uses.clone()];
+    let profiles = work.spec.profiles.iter().map(|name| Some(name.as_str()));
+    for profile in profiles.chain([None]) {
+        let read = spec::load(&work.spec.file, profile).and_then(|spec| {
+            let all: Vec<_> = spec.ids().collect();
+            Uses::of(&spec, &all, work.engine.platform())
+        });
+        match read {
+            Ok(uses) => others.push(uses),
+            Err(fault) => {
+                let which = profile.map_or_else(String::new, |name| format!(" `{name}`"));
+                crate::tell!(
+                    "note: nothing is dropped, as the profile{which} cannot be read: {fault}"
+                );
+                return bases;
+            }
+        }
+    }
+    bases.retain(|name, _| others.iter().any(|uses| is_used(uses, name)));
+    bases
+}

@@ -1,0 +1,137 @@
+//! Which server answers for a reference, and how it may be spoken to.
+//!
+//! Knows Docker Hub's two names, the engine's mirrors and its insecure registries
+//! (docs.docker.com/reference/cli/dockerd, "insecure-registries"), and that plain HTTP is for
+//! this machine and for those alone. Asks nobody.
+
+use super::net;
+use crate::dockerfile::Reference;
+use crate::engine::RegistrySettings;
+
+/// The server behind `docker.io`.
+pub const HUB: &str = "registry-1.docker.io";
+
+/// How a server may be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// TLS, and a certificate that this machine trusts.
+    Verified,
+    /// This machine: plain HTTP first, as BuildKit does there, then TLS as above.
+    Loopback,
+    /// The engine was told to take it as it is: TLS unverified first, then plain HTTP.
+    Insecure,
+}
+
+/// One server that may be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `host` or `host:port`.
+    pub host: String,
+    /// How.
+    pub trust: Trust,
+}
+
+/// The servers for a registry: mirrors in their order, and the registry itself at last.
+pub fn all(reference: &Reference, settings: &RegistrySettings) -> Vec<Endpoint> {
+    if reference.registry != "docker.io" {
+        return vec![at(&reference.registry, settings)];
+    }
+    let mirrors = settings.mirrors.iter().filter_map(|mirror| {
+        let (scheme, rest) = mirror.split_once("://").unwrap_or(("https", mirror));
+        let host = rest.split('/').next().filter(|host| !host.is_empty())?;
+        let endpoint = at(host, settings);
+        // A mirror that the engine reaches by plain HTTP was declared so by that address.
+        let trust = match (scheme, endpoint.trust) {
+            ("http", Trust::Verified) => Trust::Insecure,
+            (_, trust) => trust,
+        };
+        Some(Endpoint { trust, ..endpoint })
+    });
+    mirrors.chain([at(HUB, settings)]).collect()
+}
+
+/// How one server may be spoken to.
+pub fn at(host: &str, settings: &RegistrySettings) -> Endpoint {
+    let (name, _) = net::split_port(host);
+    let declared = settings
+        .insecure
+        .iter()
+        .any(|insecure| insecure == host || insecure == name || net::is_in_network(name, insecure));
+    // The engine counts this machine among the insecure ones by default; here a certificate of
+    // its own is still looked at.
+    let trust = match (net::is_loopback(host), declared) {
+        (true, _) => Trust::Loopback,
+        (false, true) => Trust::Insecure,
+        (false, false) => Trust::Verified,
+    };
+    Endpoint {
+        host: host.to_owned(),
+        trust,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dockerfile::normalise;
+
+    fn hosts(reference: &str, settings: &RegistrySettings) -> Vec<(String, Trust)> {
+        let reference = normalise(reference).unwrap();
+        let all = all(&reference, settings);
+        all.into_iter().map(|e| (e.host, e.trust)).collect()
+    }
+
+    fn settings(mirrors: &[&str], insecure: &[&str]) -> RegistrySettings {
+        let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        RegistrySettings {
+            mirrors: owned(mirrors),
+            insecure: owned(insecure),
+        }
+    }
+
+    #[test]
+    fn docker_hub_has_another_host_and_mirrors_come_before_it() {
+        let none = RegistrySettings::default();
+        assert_eq!(
+            hosts("python:3.12", &none),
+            [(HUB.to_owned(), Trust::Verified)]
+        );
+        let mirrored = settings(
+            &[
+                "https://m.example/",
+                "http://10.1.2.3:5000",
+                "http://localhost:5000",
+            ],
+            &[],
+        );
+        assert_eq!(
+            hosts("python:3.12", &mirrored),
+            [
+                ("m.example".to_owned(), Trust::Verified),
+                ("10.1.2.3:5000".to_owned(), Trust::Insecure),
+                ("localhost:5000".to_owned(), Trust::Loopback),
+                (HUB.to_owned(), Trust::Verified),
+            ]
+        );
+        // Mirrors are Docker Hub's alone.
+        assert_eq!(
+            hosts("ghcr.io/a/b", &mirrored),
+            [("ghcr.io".to_owned(), Trust::Verified)]
+        );
+    }
+
+    #[test]
+    fn only_this_machine_and_declared_hosts_may_go_without_a_certificate() {
+        let declared = settings(&[], &["reg.example:5000", "10.0.0.0/8", "127.0.0.0/8"]);
+        for (host, trust) in [
+            ("reg.example:5000", Trust::Insecure),
+            ("reg.example:5001", Trust::Verified),
+            ("10.9.9.9:5000", Trust::Insecure),
+            ("127.0.0.1:5000", Trust::Loopback),
+            ("localhost", Trust::Loopback),
+            ("11.0.0.1", Trust::Verified),
+        ] {
+            assert_eq!(at(host, &declared).trust, trust, "{host}");
+        }
+    }
+}

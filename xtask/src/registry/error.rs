@@ -1,0 +1,212 @@
+//! What can go wrong between this machine and a registry, each with its remedy.
+//!
+//! Knows the sentence for each kind of fault. Is unaware of how it was met.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::fault::Fault;
+
+/// A question that got no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryError {
+    /// The image, in its short spelling.
+    pub image: String,
+    /// The host that was asked last.
+    pub host: String,
+    /// What went wrong there.
+    pub trouble: Trouble,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Status 401 or 403: it is private, or (as Docker Hub answers) does not exist.
+    Refused {
+        /// The status.
+        status: u16,
+        /// Whether docker's config holds a login for the host.
+        logged_in: bool,
+        /// Why no login could be had where the config names a way to one.
+        keyring: Option<String>,
+    },
+    /// Status 404.
+    Missing,
+    /// Status 429, and waiting did not help or would take too long.
+    TooMany {
+        /// How long the registry wants to be left alone.
+        wait: Option<Duration>,
+    },
+    /// Its certificate is not trusted, or it speaks no TLS that is safe.
+    Tls(String),
+    /// No connection, or one that broke off.
+    Unreachable {
+        /// Why.
+        why: String,
+        /// Whether it is this machine, and nothing listens there.
+        refused: bool,
+    },
+    /// Any other status.
+    Status {
+        /// The status.
+        status: u16,
+        /// What the registry says of it, behind a comma; or empty.
+        says: String,
+        /// How long it wants to be left alone.
+        wait: Option<Duration>,
+    },
+    /// What came is not what was asked for; it may have been broken on its way.
+    Wrong(String),
+    /// What came is what was asked for, and no use.
+    Useless(String),
+}
+
+impl Trouble {
+    /// Whether the same question may get an answer a little later.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::TooMany { .. } | Self::Wrong(_) => true,
+            Self::Unreachable { refused, .. } => !refused,
+            Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425),
+            Self::Refused { .. } | Self::Missing | Self::Tls(_) | Self::Useless(_) => false,
+        }
+    }
+
+    /// What the host did, for a notice of the next attempt.
+    pub(super) fn clause(&self) -> String {
+        match self {
+            Self::TooMany { .. } => "answers no more questions now (status 429)".to_owned(),
+            Self::Status { status, says, .. } => format!("cannot answer (status {status}{says})"),
+            Self::Unreachable { why, .. } => format!("cannot be reached: {why}"),
+            Self::Wrong(why) | Self::Useless(why) | Self::Tls(why) => {
+                format!("sends what cannot be used: {why}")
+            }
+            Self::Refused { .. } | Self::Missing => "refuses".to_owned(),
+        }
+    }
+
+    /// How long the registry wants to be left alone before the next attempt.
+    pub(super) const fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::TooMany { wait } | Self::Status { wait, .. } => *wait,
+            _ => None,
+        }
+    }
+}
+
+impl RegistryError {
+    /// Whether the registry itself says that it has no such image for this user.
+    pub fn is_absence(&self) -> bool {
+        matches!(
+            self.trouble,
+            Trouble::Missing | Trouble::Refused { .. } | Trouble::Unreachable { refused: true, .. }
+        )
+    }
+
+    /// Whether the registry could not be asked, so that nothing is known of the image.
+    pub const fn is_silence(&self) -> bool {
+        matches!(
+            self.trouble,
+            Trouble::Unreachable { .. }
+                | Trouble::Tls(_)
+                | Trouble::TooMany { .. }
+                | Trouble::Status { status: 500.., .. }
+        )
+    }
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            image,
+            host,
+            trouble,
+        } = self;
+        match trouble {
+            Trouble::Refused {
+                status,
+                logged_in,
+                keyring,
+            } => {
+                write!(
+                    f,
+                    "{host} lets nobody read `{image}` without a right to it (status {status}): "
+                )?;
+                let login = login(host);
+                match (keyring, logged_in) {
+                    (Some(why), _) => write!(f, "{why}; mend that, or run `{login}`"),
+                    (None, true) => write!(
+                        f,
+                        "the login in docker's config is not good for it; `{login}` again, or correct the name if there is no such image"
+                    ),
+                    (None, false) => write!(
+                        f,
+                        "run `{login}` if it is private, or correct the name if there is no such image"
+                    ),
+                }
+            }
+            Trouble::Missing => write!(
+                f,
+                "{host} has no `{image}` (status 404): correct the name or the tag"
+            ),
+            Trouble::TooMany { wait } => {
+                write!(
+                    f,
+                    "{host} answers no more questions about `{image}` now (status 429)"
+                )?;
+                if let Some(wait) = wait {
+                    write!(f, ", and none for another {} s", wait.as_secs())?;
+                }
+                write!(
+                    f,
+                    ": try again later, run `{}` for a higher limit, or give the engine a mirror (`registry-mirrors`)",
+                    login(host)
+                )
+            }
+            Trouble::Tls(why) => write!(
+                f,
+                "cannot trust {host}, which was asked for `{image}`: {why}; if it is your company's, add its CA to this machine's certificates, name it in SSL_CERT_FILE, or put it into /etc/docker/certs.d/{host}/ca.crt"
+            ),
+            Trouble::Unreachable { why, .. } => write!(
+                f,
+                "cannot reach {host}, which was asked for `{image}`: {why}; mend the network, set HTTPS_PROXY, give the engine a mirror (`registry-mirrors`), or replace the image in `contexts`"
+            ),
+            Trouble::Status { status, says, .. } => {
+                write!(
+                    f,
+                    "{host} cannot answer for `{image}` (status {status}{says})"
+                )?;
+                if *status >= 500 {
+                    write!(f, ": try again later")
+                } else {
+                    write!(f, ": is it a registry, and is the name right?")
+                }
+            }
+            Trouble::Useless(why) => write!(
+                f,
+                "what {host} sends for `{image}` cannot be used: {why}; is the name right?"
+            ),
+            Trouble::Wrong(why) => write!(
+                f,
+                "what {host} sends for `{image}` cannot be used: {why}; a proxy or a mirror between may be broken, so try again, or ask without it"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RegistryError {}
+
+/// Docker Hub is the registry that `docker login` means by itself.
+fn login(host: &str) -> String {
+    if host == super::endpoint::HUB {
+        "docker login".to_owned()
+    } else {
+        format!("docker login {host}")
+    }
+}
+
+impl From<RegistryError> for Fault {
+    fn from(error: RegistryError) -> Self {
+        Self::lacks(error.to_string())
+    }
+}

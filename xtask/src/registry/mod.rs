@@ -1,0 +1,354 @@
+//! What registries say of images.
+//!
+//! Knows the reading half of the distribution spec (opencontainers/distribution-spec): which
+//! digest a tag points to, and the manifests and configurations behind it. Every body is held
+//! against its digest. Is unaware of lock files and stages. Nothing is set up (TLS, docker's
+//! config, the engine's settings) before the first question.
+
+mod challenge;
+mod endpoint;
+mod error;
+mod helper;
+mod keyring;
+mod manifest;
+mod net;
+mod pass;
+mod patience;
+mod proxy;
+mod talk;
+mod text;
+mod transport;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Mutex, OnceLock};
+
+use camino::Utf8PathBuf;
+use rayon::prelude::*;
+use ureq::http::Method;
+
+pub use error::{RegistryError, Trouble};
+pub use patience::Patience;
+
+use crate::calendar;
+use crate::dockerfile::Reference;
+use crate::dockerfile::reference::is_sha256;
+use crate::engine::RegistrySettings;
+use endpoint::Endpoint;
+use keyring::Keyring;
+use manifest::{Config, Entry, Manifest};
+use transport::Transport;
+
+/// What the distribution spec asks registries to take at least, for manifests; no image is near.
+const MANIFEST: u64 = 4 << 20;
+/// More than any image's configuration.
+const CONFIG: u64 = 8 << 20;
+/// More than the platforms of any image.
+const IMAGES: usize = 128;
+
+/// What a tag points to now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Of an index, or of a manifest.
+    pub digest: String,
+    /// When the registry says that it was changed, in seconds since 1970.
+    pub modified: Option<i64>,
+}
+
+/// An image, or several for as many platforms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Of an index, or of a manifest.
+    pub digest: String,
+    /// The manifest of each platform, in normal form. A platform that an index has twice (of two
+    /// versions of Windows) is left out, as only the index tells which a build takes.
+    pub platforms: BTreeMap<String, String>,
+    /// Whether builds on any of them run triggers.
+    pub onbuild: bool,
+    /// When each platform's image was made, in seconds since 1970, where it tells.
+    pub created: BTreeMap<String, i64>,
+}
+
+/// How hard to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// As long as the answer is needed.
+    Full,
+    /// Once, and not for long: there is another way.
+    Brief,
+}
+
+type Source = Box<dyn Fn() -> RegistrySettings + Send + Sync>;
+type Notice = Box<dyn Fn(&str) + Send + Sync>;
+
+/// All registries.
+pub struct Registries {
+    source: Source,
+    notice: Notice,
+    settings: OnceLock<RegistrySettings>,
+    config: Option<Utf8PathBuf>,
+    keyring: OnceLock<Keyring>,
+    transport: Transport,
+    patience: Patience,
+    /// Proofs of the right to read, by host and repository.
+    passes: Mutex<HashMap<(String, String), String>>,
+    /// How a host that may be spoken to in several ways turned out to listen.
+    ways: Mutex<HashMap<String, talk::Way>>,
+}
+
+impl fmt::Debug for Registries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registries")
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registries {
+    /// `config` is the folder of docker's config file, `source` gives the engine's settings, and
+    /// `notice` is told of every further attempt.
+    pub fn new(
+        patience: Patience,
+        config: Option<Utf8PathBuf>,
+        source: impl Fn() -> RegistrySettings + Send + Sync + 'static,
+        notice: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            source: Box::new(source),
+            notice: Box::new(notice),
+            settings: OnceLock::new(),
+            config,
+            keyring: OnceLock::new(),
+            transport: Transport::new(patience.limits()),
+            patience,
+            passes: Mutex::default(),
+            ways: Mutex::default(),
+        }
+    }
+
+    /// What a reference points to now; one with a digest points to that.
+    pub fn tag(&self, reference: &Reference, effort: Effort) -> Result<Tag, RegistryError> {
+        if let Some(digest) = &reference.digest {
+            return Ok(Tag {
+                digest: digest.clone(),
+                modified: None,
+            });
+        }
+        let tag = reference.tag.as_deref().unwrap_or("latest");
+        self.somewhere(reference, effort, |endpoint, effort| {
+            let path = format!("manifests/{tag}");
+            // A HEAD is not counted by registries that limit their readers.
+            let head = self.ask(reference, endpoint, effort, Method::HEAD, &path, MANIFEST);
+            let head = match head {
+                Err(Trouble::Status {
+                    status: 400 | 405 | 501,
+                    ..
+                }) => None,
+                other => Some(other?),
+            };
+            let digest = head.as_ref().and_then(|head| head.header(DIGEST));
+            if let (Some(head), Some(digest)) = (&head, digest.filter(|digest| is_sha256(digest))) {
+                return Ok(Tag {
+                    digest: digest.to_owned(),
+                    modified: head.header("last-modified").and_then(calendar::http),
+                });
+            }
+            let (body, modified) = self.body(reference, endpoint, effort, &path, None)?;
+            Ok(Tag {
+                digest: manifest::digest(&body),
+                modified,
+            })
+        })
+    }
+
+    /// The image behind `digest`, in the repository of `reference`.
+    pub fn image(
+        &self,
+        reference: &Reference,
+        digest: &str,
+        effort: Effort,
+    ) -> Result<Found, RegistryError> {
+        self.somewhere(reference, effort, |endpoint, effort| {
+            if !is_sha256(digest) {
+                let why = format!(
+                    "`{}` is no SHA-256 digest",
+                    crate::spec::names::short(digest)
+                );
+                return Err(Trouble::Useless(why));
+            }
+            let ask = Images {
+                registries: self,
+                reference,
+                endpoint,
+                effort,
+            };
+            ask.all(digest)
+        })
+    }
+
+    /// What a reference points to now, and the image behind it.
+    pub fn look_up(&self, reference: &Reference, effort: Effort) -> Result<Found, RegistryError> {
+        let tag = self.tag(reference, effort)?;
+        self.image(reference, &tag.digest, effort)
+    }
+
+    /// Asks the mirrors in their order, then the registry itself, whose word is the last.
+    fn somewhere<T>(
+        &self,
+        reference: &Reference,
+        effort: Effort,
+        ask: impl Fn(&Endpoint, Effort) -> Result<T, Trouble>,
+    ) -> Result<T, RegistryError> {
+        let mut endpoints = endpoint::all(reference, self.settings())
+            .into_iter()
+            .peekable();
+        loop {
+            let Some(endpoint) = endpoints.next() else {
+                return Err(RegistryError {
+                    image: reference.familiar(),
+                    host: reference.registry.clone(),
+                    trouble: Trouble::Missing,
+                });
+            };
+            let is_last = endpoints.peek().is_none();
+            let answer = ask(&endpoint, if is_last { effort } else { Effort::Brief });
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(trouble) if is_last => {
+                    return Err(RegistryError {
+                        image: reference.familiar(),
+                        host: endpoint.host,
+                        trouble,
+                    });
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// A body that its digest was held against: the one that was asked for, or, for a tag, the
+    /// one that the registry names beside it. And when it was changed last.
+    fn body(
+        &self,
+        reference: &Reference,
+        endpoint: &Endpoint,
+        effort: Effort,
+        path: &str,
+        digest: Option<&str>,
+    ) -> Result<(Vec<u8>, Option<i64>), Trouble> {
+        let limit = if path.starts_with("blobs/") {
+            CONFIG
+        } else {
+            MANIFEST
+        };
+        self.persist(&endpoint.host, effort, || {
+            let answer = self.ask_once(reference, endpoint, effort, Method::GET, path, limit)?;
+            let is = manifest::digest(&answer.body);
+            let named = answer.header(DIGEST).filter(|digest| is_sha256(digest));
+            if let Some(wanted) = digest.or(named).filter(|wanted| *wanted != is) {
+                return Err(Trouble::Wrong(format!(
+                    "it should have the digest {wanted}, and {} bytes of {is} came",
+                    answer.body.len()
+                )));
+            }
+            let modified = answer.header("last-modified").and_then(calendar::http);
+            Ok((answer.body, modified))
+        })
+    }
+
+    fn settings(&self) -> &RegistrySettings {
+        self.settings.get_or_init(&self.source)
+    }
+
+    fn keyring(&self) -> &Keyring {
+        self.keyring
+            .get_or_init(|| Keyring::read(self.config.as_deref()))
+    }
+}
+
+const DIGEST: &str = "docker-content-digest";
+
+/// The images behind one digest, at one server.
+struct Images<'a> {
+    registries: &'a Registries,
+    reference: &'a Reference,
+    endpoint: &'a Endpoint,
+    effort: Effort,
+}
+
+impl Images<'_> {
+    fn all(&self, digest: &str) -> Result<Found, Trouble> {
+        let entries = match self.manifest(digest)? {
+            Manifest::Image { .. } => {
+                vec![Entry {
+                    digest: digest.to_owned(),
+                    platform: None,
+                }]
+            }
+            Manifest::Index(entries) if entries.is_empty() => {
+                return Err(Trouble::Useless("its index lists no image".to_owned()));
+            }
+            Manifest::Index(entries) if entries.len() > IMAGES => {
+                return Err(Trouble::Useless(format!(
+                    "its index lists {} images",
+                    entries.len()
+                )));
+            }
+            Manifest::Index(entries) => entries,
+        };
+        let configs = entries
+            .par_iter()
+            .map(|entry| self.config(&entry.digest))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut found = Found {
+            digest: digest.to_owned(),
+            platforms: BTreeMap::new(),
+            onbuild: configs.iter().any(|config| config.onbuild),
+            created: BTreeMap::new(),
+        };
+        let mut twice = BTreeSet::new();
+        for (entry, config) in entries.into_iter().zip(configs) {
+            let Some(platform) = entry.platform.or(config.platform) else {
+                continue;
+            };
+            let created = config.created.as_deref().and_then(calendar::rfc3339);
+            found
+                .created
+                .extend(created.map(|at| (platform.clone(), at)));
+            let earlier = found
+                .platforms
+                .insert(platform.clone(), entry.digest.clone());
+            if earlier.is_some_and(|earlier| earlier != entry.digest) {
+                twice.insert(platform);
+            }
+        }
+        found
+            .platforms
+            .retain(|platform, _| !twice.contains(platform));
+        Ok(found)
+    }
+
+    fn manifest(&self, digest: &str) -> Result<Manifest, Trouble> {
+        let body = self.get(&format!("manifests/{digest}"), digest)?;
+        manifest::read(&body).map_err(Trouble::Useless)
+    }
+
+    fn config(&self, digest: &str) -> Result<Config, Trouble> {
+        let Manifest::Image { config } = self.manifest(digest)? else {
+            return Err(Trouble::Useless("its index lists another index".to_owned()));
+        };
+        let body = self.get(&format!("blobs/{config}"), &config)?;
+        manifest::read_config(&body).map_err(Trouble::Useless)
+    }
+
+    fn get(&self, path: &str, digest: &str) -> Result<Vec<u8>, Trouble> {
+        let Self {
+            registries,
+            reference,
+            endpoint,
+            effort,
+        } = self;
+        let got = registries.body(reference, endpoint, *effort, path, Some(digest));
+        got.map(|(body, _)| body)
+    }
+}

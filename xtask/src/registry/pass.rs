@@ -1,0 +1,267 @@
+//! Proving to a registry that one may read.
+//!
+//! Knows the token flow of the distribution project
+//! (distribution.github.io/distribution/spec/auth/token and …/oauth). A proof is a header's value;
+//! it is kept for the repository it was given for and shown nowhere.
+
+use base64::Engine as _;
+use serde::Deserialize;
+use ureq::http::Method;
+
+use super::challenge::Challenge;
+use super::endpoint::Trust;
+use super::keyring::{Known, Login};
+use super::transport::{Answer, Ask};
+
+/// More than any token.
+const LIMIT: u64 = 1 << 20;
+
+/// What to do next for a proof.
+pub enum Next<'a> {
+    /// The header's value is known.
+    Header(String),
+    /// A token server must be asked.
+    Token(Box<Ask<'a>>),
+}
+
+/// The way from a challenge to a proof. `None` when there is none: a password is asked for and
+/// no login is known. The fault is a clause.
+pub fn next<'a>(
+    challenge: &Challenge,
+    known: &Known,
+    repository: &str,
+    url: &'a mut String,
+    trust_of: impl Fn(&str) -> Trust,
+) -> Result<Option<Next<'a>>, String> {
+    match (challenge, &known.login) {
+        (_, Some(Login::Bearer(token))) => Ok(Some(Next::Header(format!("Bearer {token}")))),
+        (Challenge::Basic, Some(Login::Password { user, secret })) => {
+            Ok(Some(Next::Header(basic(user, secret))))
+        }
+        (Challenge::Basic, _) => Ok(None),
+        (
+            Challenge::Bearer {
+                realm,
+                service,
+                scope,
+            },
+            login,
+        ) => {
+            may_be_told(realm, trust_of)?;
+            let scope = scope
+                .clone()
+                .unwrap_or_else(|| format!("repository:{repository}:pull"));
+            let mut fields = vec![("scope", scope.as_str())];
+            fields.extend(service.as_deref().map(|service| ("service", service)));
+            let mut ask = Ask {
+                method: Method::GET,
+                url: "",
+                headers: Vec::new(),
+                form: None,
+                limit: LIMIT,
+            };
+            if let Some(Login::Identity(token)) = login {
+                fields.extend([
+                    ("grant_type", "refresh_token"),
+                    ("client_id", "xtask"),
+                    ("refresh_token", token),
+                ]);
+                ask.method = Method::POST;
+                ask.form = Some(form(&fields));
+                ask.headers.push((
+                    "content-type",
+                    "application/x-www-form-urlencoded".to_owned(),
+                ));
+                url.clone_from(realm);
+            } else {
+                if let Some(Login::Password { user, secret }) = login {
+                    ask.headers.push(("authorization", basic(user, secret)));
+                }
+                let joint = if realm.contains('?') { '&' } else { '?' };
+                *url = format!("{realm}{joint}{}", form(&fields));
+            }
+            ask.url = url;
+            Ok(Some(Next::Token(Box::new(ask))))
+        }
+    }
+}
+
+/// The header's value in a token server's answer; the fault is a clause.
+pub fn of_answer(answer: &Answer) -> Result<String, String> {
+    #[derive(Deserialize)]
+    struct Token {
+        token: Option<String>,
+        access_token: Option<String>,
+    }
+    // What it says is not repeated: it may be half a token.
+    let token: Option<Token> = serde_json::from_slice(&answer.body).ok();
+    let token = token.and_then(|answer| {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        given(answer.token).or_else(|| given(answer.access_token))
+    });
+    token
+        .map(|token| format!("Bearer {token}"))
+        .ok_or_else(|| "its token server sends no token".to_owned())
+}
+
+/// A login may go to the token server that the registry names, but never in the clear.
+fn may_be_told(realm: &str, trust_of: impl Fn(&str) -> Trust) -> Result<(), String> {
+    if realm.starts_with("https://") {
+        return Ok(());
+    }
+    let host = realm
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split('/').next());
+    match host.map(trust_of) {
+        Some(Trust::Loopback | Trust::Insecure) => Ok(()),
+        _ => Err("it names a token server that does not speak TLS".to_owned()),
+    }
+}
+
+fn basic(user: &str, secret: &str) -> String {
+    let pair = format!("{user}:{secret}");
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(pair)
+    )
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", encode(value)))
+        .collect();
+    pairs.join("&")
+}
+
+/// Percent-encodes everything but what needs it nowhere (RFC 3986, 2.3).
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bearer(realm: &str) -> Challenge {
+        Challenge::Bearer {
+            realm: realm.to_owned(),
+            service: Some("reg & co".to_owned()),
+            scope: None,
+        }
+    }
+
+    fn known(login: Option<Login>) -> Known {
+        Known {
+            login,
+            trouble: None,
+        }
+    }
+
+    fn password() -> Option<Login> {
+        Some(Login::Password {
+            user: "u".to_owned(),
+            secret: "p:q".to_owned(),
+        })
+    }
+
+    fn trust(host: &str) -> Trust {
+        if host.starts_with("127.") {
+            Trust::Loopback
+        } else {
+            Trust::Verified
+        }
+    }
+
+    #[track_caller]
+    fn token(login: Option<Login>, realm: &str) -> (Method, String, Vec<String>, Option<String>) {
+        let mut url = String::new();
+        let next = next(&bearer(realm), &known(login), "a/b", &mut url, trust);
+        let Ok(Some(Next::Token(ask))) = next else {
+            panic!("no token is asked for");
+        };
+        let headers = ask.headers.iter().map(|(n, v)| format!("{n}: {v}"));
+        (
+            ask.method.clone(),
+            ask.url.to_owned(),
+            headers.collect(),
+            ask.form.clone(),
+        )
+    }
+
+    #[test]
+    fn a_token_is_asked_for_with_the_scope_and_the_login() {
+        let (method, url, headers, form) = token(None, "https://auth.example/token");
+        assert_eq!(method, Method::GET);
+        assert_eq!(
+            url,
+            "https://auth.example/token?scope=repository%3Aa%2Fb%3Apull&service=reg%20%26%20co"
+        );
+        assert!(headers.is_empty() && form.is_none());
+        let (_, url, headers, _) = token(password(), "https://auth.example/token?x=1");
+        assert!(
+            url.starts_with("https://auth.example/token?x=1&scope="),
+            "{url}"
+        );
+        assert_eq!(headers, ["authorization: Basic dTpwOnE="]);
+    }
+
+    #[test]
+    fn an_identity_token_is_posted_and_never_in_the_address() {
+        let login = Some(Login::Identity("id&1".to_owned()));
+        let (method, url, _, form) = token(login, "https://auth.example/token");
+        assert_eq!(method, Method::POST);
+        assert_eq!(url, "https://auth.example/token");
+        assert!(form.unwrap().contains("refresh_token=id%261"));
+    }
+
+    #[test]
+    fn no_login_goes_to_a_token_server_in_the_clear() {
+        let mut url = String::new();
+        for realm in ["http://auth.example/token", "ftp://x", "auth.example", ""] {
+            let next = next(&bearer(realm), &known(password()), "a", &mut url, trust);
+            assert!(next.is_err(), "{realm}");
+        }
+        token(password(), "http://127.0.0.1:5000/token");
+    }
+
+    #[test]
+    fn a_password_is_sent_only_where_one_is_known() {
+        let mut url = String::new();
+        let basic = next(&Challenge::Basic, &known(password()), "a", &mut url, trust);
+        assert!(matches!(basic, Ok(Some(Next::Header(h))) if h == "Basic dTpwOnE="));
+        let mut url = String::new();
+        let none = next(&Challenge::Basic, &known(None), "a", &mut url, trust);
+        assert!(matches!(none, Ok(None)));
+    }
+
+    #[test]
+    fn a_token_has_two_names_and_what_has_none_is_not_repeated() {
+        let answer = |body: &str| Answer {
+            status: 200,
+            headers: ureq::http::HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+        };
+        for body in [
+            r#"{"token":"t"}"#,
+            r#"{"access_token":"t"}"#,
+            r#"{"token":"","access_token":"t"}"#,
+        ] {
+            assert_eq!(
+                of_answer(&answer(body)),
+                Ok("Bearer t".to_owned()),
+                "{body}"
+            );
+        }
+        let error = of_answer(&answer(r#"{"token":"hunter2"#)).unwrap_err();
+        assert!(!error.contains("hunter2"));
+    }
+}

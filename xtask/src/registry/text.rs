@@ -1,0 +1,108 @@
+//! Texts in an answer: addresses, waits, complaints.
+//!
+//! Knows how they are written. Is unaware of what follows from them.
+
+use std::time::Duration;
+
+use ureq::http::Uri;
+
+use crate::calendar;
+use crate::spec::names;
+
+/// The authority of an address.
+pub fn host_of(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    // What stands before an `@` is no host.
+    let authority = uri.authority()?.as_str();
+    Some(
+        authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host)
+            .to_owned(),
+    )
+}
+
+/// The address that a `Location` means.
+pub fn resolve(url: &str, location: &str) -> Option<String> {
+    if location.starts_with("https://") || location.starts_with("http://") {
+        return host_of(location).map(|_| location.to_owned());
+    }
+    let path = location
+        .strip_prefix('/')
+        .filter(|path| !path.starts_with('/'))?;
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    Some(format!("{scheme}://{authority}/{path}"))
+}
+
+/// `Retry-After`: seconds, or a moment.
+pub fn wait_of(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = u64::try_from(calendar::http(text)?).ok()?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Some(Duration::from_secs(until).saturating_sub(now.ok()?))
+}
+
+/// The first error of the distribution spec's list, behind a comma.
+pub fn says(body: &[u8]) -> String {
+    let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let text = |value: &serde_json::Value, at: &str| {
+        let text = value.pointer(at)?.as_str()?;
+        (!text.is_empty()).then(|| names::short(text))
+    };
+    value
+        .and_then(|value| {
+            text(&value, "/errors/0/message").or_else(|| text(&value, "/errors/0/code"))
+        })
+        .map_or_else(String::new, |says| format!(", {says}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_an_address_or_a_path_of_the_same_server() {
+        let at = "https://a.example:5000/v2/x/blobs/y";
+        for (location, place) in [
+            ("https://b.example/z?q=1", Some("https://b.example/z?q=1")),
+            ("/z", Some("https://a.example:5000/z")),
+            ("//b.example/z", None),
+            ("z", None),
+            ("ftp://b.example/z", None),
+            ("https://", None),
+        ] {
+            assert_eq!(resolve(at, location).as_deref(), place, "{location}");
+        }
+        assert_eq!(
+            host_of("https://user@b.example:1/x").as_deref(),
+            Some("b.example:1")
+        );
+    }
+
+    #[test]
+    fn a_wait_is_seconds_or_a_moment() {
+        assert_eq!(wait_of(" 7 "), Some(Duration::from_secs(7)));
+        assert_eq!(
+            wait_of("Wed, 21 Oct 2015 07:28:00 GMT"),
+            Some(Duration::ZERO)
+        );
+        assert!(wait_of("Wed, 21 Oct 2999 07:28:00 GMT") > Some(Duration::from_secs(3600)));
+        for text in ["", "-1", "soon", "1.5"] {
+            assert_eq!(wait_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_registry_says_is_one_clause_that_no_terminal_acts_on() {
+        assert_eq!(
+            says(br#"{"errors":[{"code":"X","message":"no\u001b[2J"}]}"#),
+            ", no\\u{1b}[2J"
+        );
+        assert_eq!(says(br#"{"errors":[{"code":"TOOMANY"}]}"#), ", TOOMANY");
+        assert_eq!(says(b"<html>"), "");
+    }
+}
