@@ -20,6 +20,7 @@ use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::schedule::{self, End, Task, Work};
 use crate::spec::StageId;
+use crate::state;
 
 /// What the command line asks of a build.
 #[derive(Debug, Clone, Default)]
@@ -92,6 +93,8 @@ pub fn build(
         let message = format!("waiting for another build of this graph to end ({holder})");
         let _ = events.send(Event::Notice { message });
     })?;
+    // What builds that were killed left.
+    state::remove_abandoned(&work.spec.root);
     let jobs = wishes.jobs.unwrap_or_else(default_jobs);
     let (prepared, images) = work.prepare(&wanted)?;
     // A stage that cannot even be read fails the run before anything is built.
