@@ -94,6 +94,7 @@ pub fn build(
         let _ = events.send(Event::Notice { message });
     })?;
     // What builds that were killed left.
+    work.state.remove_call_folders();
     state::remove_abandoned(&work.spec.root);
     let jobs = wishes.jobs.unwrap_or_else(default_jobs);
     let (prepared, images) = work.prepare(&wanted)?;

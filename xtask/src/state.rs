@@ -59,6 +59,25 @@ impl State {
         self.folder.join(inner)
     }
 
+    /// A new folder for one call of a build, which goes with the value.
+    pub fn call_folder(&self) -> std::io::Result<CallFolder> {
+        let calls = self.path("calls");
+        std::fs::create_dir_all(&calls)?;
+        let folder = tempfile::tempdir_in(&calls)?;
+        let name = folder.path().file_name().unwrap_or_default();
+        let path = calls.join(name.to_string_lossy().as_ref());
+        Ok(CallFolder {
+            path,
+            _folder: folder,
+        })
+    }
+
+    /// Removes the folders of calls whose builds were killed. Only for whoever holds the lock.
+    pub fn remove_call_folders(&self) {
+        // What cannot be removed costs disk only.
+        let _ = std::fs::remove_dir_all(self.path("calls"));
+    }
+
     /// Takes the lock that only one build of a graph holds. `waiting` is told who has it,
     /// once, before the wait. The lock dies with the process.
     pub fn lock(&self, waiting: impl FnOnce(&str)) -> Result<BuildLock> {
@@ -90,6 +109,20 @@ impl State {
             .and_then(|()| file.write_all(note.as_bytes()));
         written.map_err(|error| fault(&error))?;
         Ok(BuildLock { _file: file })
+    }
+}
+
+/// A folder of one call's own.
+#[derive(Debug)]
+pub struct CallFolder {
+    path: Utf8PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl CallFolder {
+    /// Where it is.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
     }
 }
 
