@@ -6,6 +6,7 @@
 mod support;
 
 mod healing;
+mod peers;
 mod sample;
 mod scheduling;
 mod trouble;
