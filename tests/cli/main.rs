@@ -1,6 +1,7 @@
 //! What the program says without an engine: exit statuses, mistakes, inputs and keys.
 
 mod damage;
+mod kill;
 #[path = "../support/mod.rs"]
 mod support;
 
