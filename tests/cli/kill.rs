@@ -2,6 +2,7 @@
 //! and what was left is removed. Killed builds are in the end-to-end tests.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
@@ -130,4 +131,45 @@ fn a_run_killed_while_it_writes_the_lock_leaves_a_whole_lock() {
     assert_eq!(unfinished(&folder), [""; 0].map(PathBuf::from));
     let lock = fs::read_to_string(project.path("build-graph.lock")).unwrap();
     assert_eq!(lock.matches(&digest).count(), BASES);
+}
+
+#[test]
+fn a_host_command_that_outlives_its_killed_build_is_waited_for() {
+    let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.a.prepare]\ndir = \"a\"\n\
+        run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n";
+    // Stops halfway until it may go on.
+    let make = "echo >> started; { cat in; until [ -e go ]; do sleep 0.01; done; cat in; } > out\n";
+    let project = Project::new();
+    let socket = project.path("engine.sock");
+    let _engine = Engine::at(&socket);
+    let project = project
+        .variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
+        .script("bin/docker", "#!/bin/sh\nexit 1\n")
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", "FROM scratch\nCOPY out /out\n")
+        .file("a/make.sh", make)
+        .file("a/in", "1");
+    let bin = project.path("bin");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let project = project.variable("PATH", &path);
+    let out = || fs::read_to_string(project.path("a/out")).unwrap_or_default();
+    let mut killed = project.start(&["build"]);
+    while out() != "1" {
+        assert!(killed.try_wait().unwrap().is_none(), "it stops halfway");
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    project.write("a/in", "2");
+    let mut next = project.start(&["build", "--json"]);
+    let mut said = BufReader::new(next.stdout.take().unwrap()).lines();
+    let waits = said.any(|line| line.unwrap().contains("waiting for its end"));
+    assert!(waits, "or else two commands would write one file");
+    let started = fs::read_to_string(project.path("a/started")).unwrap();
+    assert_eq!(started.lines().count(), 1);
+    project.write("a/go", "");
+    said.for_each(drop);
+    next.wait().unwrap();
+    assert_eq!(out(), "22");
+    let ran = project.run(&["plan", "--json"]).ends(0);
+    assert!(ran.stdout.contains("no_record"), "{}", ran.stdout);
 }

@@ -104,6 +104,13 @@ impl Run<'_> {
             &work.cache,
             &log,
             self.interrupt,
+            || {
+                let message = format!(
+                    "the host command of `{}` still runs for a build that was killed: waiting for its end",
+                    stage.name
+                );
+                self.tell(Event::Notice { message });
+            },
         )?;
         let prepared = Prepared {
             material: work.gather(id),
