@@ -5,6 +5,7 @@
 //! is not, and a build to the end must make it so. What the images hold is read from the engine,
 //! file by file. `XTASK_TEST_KILLS` says how many rounds there are, `XTASK_TEST_SEED` which.
 
+mod meanwhile;
 mod truth;
 mod world;
 
