@@ -14,7 +14,7 @@ use crate::support::engine::Engine;
 /// How often a file must have been caught half written.
 const HITS: usize = 20;
 /// After so many tries without it, the program writes files in another way than these tests know.
-const TRIES: usize = 2_000;
+const TRIES: usize = 500;
 
 fn unfinished(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().flatten();

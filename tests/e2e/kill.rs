@@ -59,8 +59,8 @@ enum Moment {
     After(Duration),
     /// When it has told of so many events of this kind, and so much time later.
     Event(&'static str, u64, Duration),
-    /// When a file of its state is being written.
-    Writing,
+    /// When so many changes were seen of the files of its state.
+    Writing(u64),
 }
 
 impl Moment {
@@ -85,7 +85,7 @@ impl Moment {
                 let nth = 1 + random.below(3);
                 Self::Event(random.one_of(&events), nth, millis(30, random))
             }
-            _ => Self::Writing,
+            _ => Self::Writing(1 + random.below(6)),
         }
     }
 }
@@ -104,8 +104,11 @@ enum How {
 #[derive(Debug, Default)]
 struct Counts {
     rounds: u64,
+    /// Runs that had ended before their moment came.
     ended_before: u64,
-    unfinished: u64,
+    /// Kills that left half a file.
+    halfway: u64,
+    /// Processes that went on.
     orphans: u64,
 }
 
@@ -143,10 +146,10 @@ impl Life {
         let how = self
             .random
             .one_of(&[How::Alone, How::WithAll, How::BuildsHeld]);
-        let unfinished = self.world.unfinished().len();
+        let halfway = self.world.halfway();
         let orphans = self.kill(moment, how);
         self.counts.rounds += 1;
-        self.counts.unfinished += u64::from(self.world.unfinished().len() > unfinished);
+        self.counts.halfway += u64::from(self.world.halfway() > halfway);
         self.counts.orphans += orphans.len() as u64;
         // What goes on may see the change or not.
         let times = self.random.below(2);
@@ -215,15 +218,13 @@ impl Life {
                     std::thread::sleep(later);
                 }
             }
-            Moment::Writing => {
-                let before = self.world.unfinished();
-                let new = |world: &World| {
-                    world
-                        .unfinished()
-                        .iter()
-                        .any(|path| !before.contains(path) && !in_a_call(path))
-                };
-                while program.lives() && !new(&self.world) {}
+            Moment::Writing(changes) => {
+                let (mut state, mut seen) = (self.world.state(), 0);
+                while seen < changes && program.lives() {
+                    let now = self.world.state();
+                    seen += u64::from(now != state);
+                    state = now;
+                }
             }
         }
         let ended = !program.lives();
@@ -251,11 +252,6 @@ impl Life {
         assert!(ended || status.signal() == Some(9), "{status}");
         children
     }
-}
-
-fn in_a_call(path: &std::path::Path) -> bool {
-    path.parent()
-        .is_some_and(|folder| folder.ends_with("calls"))
 }
 
 /// Lives through so many rounds, and at last writes every file of the state once more.

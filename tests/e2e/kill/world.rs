@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -206,20 +207,44 @@ impl World {
         verdicts
     }
 
-    /// Files that someone began to write, and never finished.
+    /// The files of the state, as they are now.
+    pub fn state(&self) -> Vec<StateFile> {
+        let mut files = Vec::new();
+        below(&self.project.path("state"), &mut files);
+        files
+    }
+
+    /// How many files someone began to write, and never finished.
+    pub fn halfway(&self) -> usize {
+        let unfinished = self.unfinished();
+        let names = unfinished.iter().filter_map(|path| path.file_name());
+        names
+            .filter(|name| name.as_encoded_bytes().starts_with(b"."))
+            .count()
+    }
+
+    /// These, and the folders of calls that never ended.
     pub fn unfinished(&self) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(self.project.path("")).unwrap().flatten() {
-            if is_unfinished(&entry.path()) {
-                found.push(entry.path());
-            }
-        }
-        below(&self.project.path("state"), &mut found);
-        found
+        let beside = fs::read_dir(self.project.path("")).unwrap().flatten();
+        let beside = beside.map(|entry| entry.path());
+        let state = self.state().into_iter().map(|file| file.path);
+        beside
+            .chain(state)
+            .filter(|path| is_unfinished(path))
+            .collect()
     }
 }
 
-/// A call's own folder is unfinished for as long as it is there.
+/// What tells a file that is being written from one that was.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StateFile {
+    path: PathBuf,
+    size: u64,
+    modified: SystemTime,
+    inode: u64,
+}
+
+/// A call's own folder is unfinished for as long as it is there, and so is a merged context.
 fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_str().unwrap();
     let of_a_call = path
@@ -228,17 +253,26 @@ fn is_unfinished(path: &Path) -> bool {
     name.starts_with('.') || of_a_call
 }
 
-fn below(folder: &Path, found: &mut Vec<PathBuf>) {
-    // What is gone meanwhile was finished.
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries {
+/// Logs and contexts decide nothing.
+fn below(folder: &Path, files: &mut Vec<StateFile>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if is_unfinished(&path) {
-            found.push(path);
-        } else if entry.file_type().is_ok_and(|kind| kind.is_dir())
-            && !path.ends_with("merged/side")
-        {
-            below(&path, found);
+        let name = entry.file_name();
+        // What is gone meanwhile was finished.
+        let Ok(meta) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        if meta.is_dir() && !is_unfinished(&path) {
+            if name != "logs" && !path.ends_with("merged/side") {
+                below(&path, files);
+            }
+        } else if name != "build.lock" {
+            files.push(StateFile {
+                size: meta.len(),
+                modified: meta.modified().unwrap(),
+                inode: meta.ino(),
+                path,
+            });
         }
     }
 }
