@@ -5,6 +5,7 @@ mod broken;
 mod damage;
 mod faults;
 mod hostile;
+mod kill;
 mod lock;
 mod outdated;
 mod prepare;

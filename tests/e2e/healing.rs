@@ -1,6 +1,6 @@
 //! An image that is gone or was replaced is never called fresh.
 
-use super::{Project, builds, docker, hosts, id, project, unique};
+use super::{Project, builds, hosts, id, project, unique};
 
 fn one(host: &str, image: &str) -> Project {
     let graph = format!("version = 1\n[stage.a]\ncontext = \"a\"\nimage = \"{image}\"\n");
@@ -8,41 +8,6 @@ fn one(host: &str, image: &str) -> Project {
         .file("build-graph.toml", graph)
         .file("a/Dockerfile", "FROM scratch\nCOPY x /x\n")
         .file("a/x", image)
-}
-
-#[test]
-fn an_image_that_was_deleted_is_missing_and_rebuilt() {
-    for host in hosts() {
-        let image = unique("a");
-        let project = one(&host, &image);
-        project.build(&[]).ends(0);
-        let built = id(&host, &format!("{image}:latest"));
-        docker(&host, &["image", "rm", "--force", &built]);
-        assert_eq!(project.verdicts()["a"], "stale image_missing");
-        assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
-        assert_eq!(project.verdicts()["a"], "fresh");
-        id(&host, &format!("{image}:latest"));
-    }
-}
-
-#[test]
-fn a_tag_that_points_to_another_image_is_put_back() {
-    for host in hosts() {
-        let (image, other) = (unique("a"), unique("b"));
-        let project = one(&host, &image);
-        project.build(&[]).ends(0);
-        one(&host, &other).build(&[]).ends(0);
-        let reference = format!("{image}:latest");
-        let right = id(&host, &reference);
-        docker(
-            &host,
-            &["image", "tag", &format!("{other}:latest"), &reference],
-        );
-        assert_eq!(project.verdicts()["a"], "stale image_missing");
-        assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
-        assert_eq!(id(&host, &reference), right);
-        assert_eq!(project.verdicts()["a"], "fresh");
-    }
 }
 
 #[test]
@@ -96,62 +61,6 @@ fn a_force_rebuilds_only_what_it_names() {
     project.build(&[]).ends(0);
     assert_eq!(project.build(&["--force=a"]).ends(0).those("built"), ["a"]);
     assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a"]);
-}
-
-#[test]
-fn a_volatile_argument_does_not_make_a_stage_stale_and_another_does() {
-    let host = super::host();
-    let project = one(&host, &unique("a")).file(
-        "a/Dockerfile",
-        "FROM scratch\nARG COMMIT\nARG MODE\nCOPY x /x\nENV A=$COMMIT B=$MODE\n",
-    );
-    let graph = |commit: &str, mode: &str| {
-        format!(
-            "version = 1\n[stage.a]\ncontext = \"a\"\nargs = {{ COMMIT = \"{commit}\", MODE = \"{mode}\" }}\nvolatile = [\"COMMIT\"]\n"
-        )
-    };
-    project.write("build-graph.toml", graph("1", "x"));
-    project.build(&[]).ends(0);
-    project.write("build-graph.toml", graph("2", "x"));
-    assert_eq!(project.verdicts()["a"], "fresh");
-    project.write("build-graph.toml", graph("2", "y"));
-    assert_eq!(project.verdicts()["a"], "stale arguments_changed");
-}
-
-#[test]
-fn an_external_image_is_pinned_and_its_move_is_not_followed() {
-    let host = super::host();
-    let Ok(registry) = std::env::var("XTASK_TEST_REGISTRY") else {
-        return;
-    };
-    let base = format!("{registry}/{}", unique("base"));
-    let push = |content: &str| {
-        let maker = one(&host, &base).file("a/x", content);
-        maker.build(&[]).ends(0);
-        docker(&host, &["push", &format!("{base}:latest")]);
-        docker(
-            &host,
-            &[
-                "image",
-                "rm",
-                "--force",
-                &id(&host, &format!("{base}:latest")),
-            ],
-        );
-    };
-    push("first");
-    let project =
-        one(&host, &unique("a")).file("a/Dockerfile", format!("FROM {base}:latest\nCOPY x /y\n"));
-    let first = project.build(&[]).ends(0);
-    assert!(first.stdout.contains("pinned"), "{}", first.stdout);
-    assert!(
-        std::fs::read_to_string(project.path("build-graph.lock"))
-            .unwrap()
-            .contains("sha256:")
-    );
-    push("second");
-    assert_eq!(project.verdicts()["a"], "fresh");
-    project.build(&["--locked", "--force"]).ends(0);
 }
 
 #[test]

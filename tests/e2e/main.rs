@@ -8,7 +8,9 @@ mod support;
 mod bases;
 mod demo;
 mod healing;
+mod kill;
 mod locked;
+mod peers;
 mod sample;
 mod scheduling;
 mod stages;
@@ -47,18 +49,23 @@ fn unique(name: &str) -> String {
 }
 
 fn docker(host: &str, arguments: &[&str]) -> String {
+    docker_says(host, arguments).unwrap_or_else(|why| panic!("docker {arguments:?}: {why}"))
+}
+
+/// What the docker command prints, or what it complains of.
+fn docker_says(host: &str, arguments: &[&str]) -> Result<String, String> {
     let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
     let output = Command::new(program)
         .args(arguments)
         .env("DOCKER_HOST", host)
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "docker {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
+    }
 }
 
 fn id(host: &str, reference: &str) -> String {

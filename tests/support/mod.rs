@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod engine;
+pub mod process;
 pub mod push;
 pub mod registry;
 pub mod remote;

@@ -48,7 +48,8 @@ pub struct Parts<'a> {
     pub contexts: BTreeMap<String, String>,
     /// The references to put the image under.
     pub references: Vec<String>,
-    /// Where buildx writes what it made.
+    /// Where buildx writes what it made. A call that outlives its killed build still writes there,
+    /// so no two calls share it.
     pub metadata: &'a Utf8Path,
 }
 

@@ -22,6 +22,7 @@ use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::schedule::{self, End, Task, Work};
 use crate::spec::StageId;
+use crate::state;
 
 /// What the command line asks of a build.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +96,9 @@ pub fn build(
         let _ = events.send(Event::Notice { message });
     };
     let _lock = work.state.lock(waiting, || interrupt.pause())?;
+    // What builds that were killed left.
+    work.state.remove_call_folders();
+    state::remove_abandoned(&work.spec.root);
     let jobs = wishes.jobs.unwrap_or_else(default_jobs);
     if wishes.locked {
         work.refuse_uncovered(&wanted)?;

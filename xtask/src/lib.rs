@@ -3,6 +3,9 @@
 //! The way of the data, one direction only: `spec` → `graph` → `inputs` → `key` →
 //! `verdict` → `schedule` → `action` → `executor` → `record` → `report`.
 
+// They panic when nobody reads; `tell!` and `commands::print` do not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 /// A line for people, on stderr. Unlike `eprintln!` it does not panic when nobody reads it any
 /// more, as in `… 2>&1 | head`.
 #[macro_export]

@@ -4,8 +4,10 @@
 //! or when what it made is not there as it left it. Knows files and processes; is unaware of
 //! images.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -21,6 +23,8 @@ use crate::verdict::{Change, Reason};
 
 const STAMP: &str = "xtask-prepared";
 const FORMAT: u32 = 1;
+/// Between two looks at whether the command of a killed build still runs.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the command must run; `None` when there is none, or when it need not.
 pub fn must_run(
@@ -59,7 +63,8 @@ pub fn must_run(
     Ok(None)
 }
 
-/// Runs the command to its end, its output in `log`.
+/// Runs the command to its end, its output in `log`. `waiting` is told when the command of a
+/// killed build must end first.
 pub fn run(
     spec: &Spec,
     stage: &Stage,
@@ -67,6 +72,7 @@ pub fn run(
     cache: &StatCache,
     log: &Utf8Path,
     interrupt: &Interrupt,
+    waiting: impl FnOnce(),
 ) -> Result<()> {
     let Some(prepare) = &stage.prepare else {
         return Ok(());
@@ -79,22 +85,19 @@ pub fn run(
             stage.name
         ))
     };
+    let no_log = |error: std::io::Error| fault(format!("cannot have its log {log}: {error}"));
+    let output = own(log, interrupt, waiting).map_err(no_log)?;
+    let Some(output) = output else {
+        return Err(Fault::interrupted());
+    };
     let before: Vec<_> = prepare
         .outputs
         .iter()
         .map(|path| identity(&folder.join(path)))
         .collect();
     let read = what_it_reads(spec, stage, prepare, &folder, cache)?;
-
-    if let Some(parent) = log.parent() {
-        std::fs::create_dir_all(parent)
-            .map_err(|error| fault(format!("has no place for its log {log}: {error}")))?;
-    }
-    let output = std::fs::File::create(log)
-        .map_err(|error| fault(format!("cannot have its log {log}: {error}")))?;
-    let errors = output
-        .try_clone()
-        .map_err(|error| fault(format!("cannot have its log {log}: {error}")))?;
+    let errors = output.try_clone().map_err(no_log)?;
+    let owned = output.try_clone().map_err(no_log)?;
     let mut command = Command::new(&prepare.run[0]);
     command
         .args(&prepare.run[1..])
@@ -113,6 +116,8 @@ pub fn run(
         return Err(Fault::interrupted());
     };
     let status = interrupt.wait_for(&mut child);
+    // What it leaves running on purpose hinders nobody. A file system without locks has none.
+    let _ = owned.unlock();
     if interrupt.is_set() {
         return Err(Fault::interrupted());
     }
@@ -147,6 +152,32 @@ pub fn run(
             state.path("")
         ))
     })
+}
+
+/// The log, empty and locked. Its lock is the command's as well, and so outlives a build that is
+/// killed: the command goes on then, and a second one beside it would mix what they make. `None`
+/// when the user wants to stop.
+fn own(
+    log: &Utf8Path,
+    interrupt: &Interrupt,
+    waiting: impl FnOnce(),
+) -> std::io::Result<Option<File>> {
+    if let Some(parent) = log.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).write(true).open(log)?;
+    let mut waiting = Some(waiting);
+    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if let Some(waiting) = waiting.take() {
+            waiting();
+        }
+        if interrupt.wait(PAUSE) {
+            return Ok(None);
+        }
+    }
+    file.set_len(0)?;
+    Ok(Some(file))
 }
 
 fn stamp(state: &State, stage: &Stage) -> Utf8PathBuf {

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -61,6 +61,25 @@ impl State {
     /// A path in the folder.
     pub fn path(&self, inner: impl AsRef<Utf8Path>) -> Utf8PathBuf {
         self.folder.join(inner)
+    }
+
+    /// A new folder for one call of a build, which goes with the value.
+    pub fn call_folder(&self) -> std::io::Result<CallFolder> {
+        let calls = self.path("calls");
+        std::fs::create_dir_all(&calls)?;
+        let folder = tempfile::tempdir_in(&calls)?;
+        let name = folder.path().file_name().unwrap_or_default();
+        let path = calls.join(name.to_string_lossy().as_ref());
+        Ok(CallFolder {
+            path,
+            _folder: folder,
+        })
+    }
+
+    /// Removes the folders of calls whose builds were killed. Only for whoever holds the lock.
+    pub fn remove_call_folders(&self) {
+        // What cannot be removed costs disk only.
+        let _ = std::fs::remove_dir_all(self.path("calls"));
     }
 
     /// Takes the lock that only one build of a graph holds. `waiting` is told who has it,
@@ -127,6 +146,20 @@ impl State {
     }
 }
 
+/// A folder of one call's own.
+#[derive(Debug)]
+pub struct CallFolder {
+    path: Utf8PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl CallFolder {
+    /// Where it is.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+}
+
 /// Held for as long as only one process may do something.
 #[derive(Debug)]
 pub struct HeldLock {
@@ -150,19 +183,58 @@ pub fn read(path: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// What the name of a file begins with while it is written.
+const NEW: &str = ".xtask-new-";
+
 /// Writes a whole file or nothing: a new file in the same folder, synced, renamed over the old.
+/// What writers that were killed left in the folder is removed.
 pub fn write_atomically(path: &Utf8Path, content: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Utf8Path::new("."));
+    let folder = path.parent().filter(|path| !path.as_str().is_empty());
+    let folder = folder.unwrap_or(Utf8Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        // As any file is made, so that the others of a machine may read what is committed.
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
+    let mut file = new_file(folder)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
+    remove_abandoned(folder);
     Ok(())
+}
+
+/// A new file, locked. The lock dies with its writer, so it tells a file that is still being
+/// written from one that never will be.
+fn new_file(folder: &Utf8Path) -> std::io::Result<tempfile::NamedTempFile> {
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(NEW)
+            // As any file is made, so that the others of a machine may read what is committed.
+            .permissions(std::fs::Permissions::from_mode(0o666))
+            .tempfile_in(folder)?;
+        match file.as_file().try_lock() {
+            // Another process took it for abandoned before it was locked.
+            Err(TryLockError::WouldBlock) => {}
+            Ok(()) if file.as_file().metadata()?.nlink() == 0 => {}
+            // Where nothing can be locked, nothing is ever taken for abandoned.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
+        }
+    }
+}
+
+/// Removes the new files of writers that were killed. What cannot be removed costs disk only.
+pub fn remove_abandoned(folder: &Utf8Path) {
+    let entries = folder.read_dir_utf8().into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().starts_with(NEW)) {
+        // One may wait for ever to open what is no file.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else {
+            continue;
+        };
+        // Locked until it is removed, so that a writer who has only just made it sees that it is lost.
+        if file.try_lock().is_ok() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// `content` under a header that names its kind and version and carries a checksum.
@@ -214,5 +286,73 @@ pub fn unseal<'b>(kind: &str, version: u32, sealed: &'b [u8]) -> Result<&'b [u8]
         Ok(content)
     } else {
         Err(Broken::Torn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Utf8Path) -> Vec<String> {
+        let entries = folder.read_dir_utf8().unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_by_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        // The lock of a killed writer is gone.
+        drop(new_file(folder).unwrap().into_temp_path().keep().unwrap());
+        assert_eq!(names(folder).len(), 1);
+        write_atomically(&folder.join("a"), b"1").unwrap();
+        assert_eq!(names(folder), ["a"]);
+        assert_eq!(std::fs::read(folder.join("a")).unwrap(), b"1");
+    }
+
+    #[test]
+    fn what_another_writer_still_writes_is_left_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let others = new_file(folder).unwrap();
+        write_atomically(&folder.join("a"), b"1").unwrap();
+        assert_eq!(names(folder).len(), 2);
+        others.persist(folder.join("b")).unwrap();
+        write_atomically(&folder.join("a"), b"2").unwrap();
+        assert_eq!(names(folder), ["a", "b"]);
+    }
+
+    #[test]
+    fn many_writers_at_once_never_lose_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                scope.spawn(move || {
+                    for _ in 0..100 {
+                        let path = folder.join(format!("{writer}"));
+                        write_atomically(&path, b"1").unwrap();
+                        remove_abandoned(folder);
+                    }
+                });
+            }
+        });
+        assert_eq!(names(folder), ["0", "1", "2", "3"]);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_new_file_stops_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let pipe = folder.join(format!("{NEW}x"));
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, pipe.as_str(), kind, mode, 0).unwrap();
+        write_atomically(&folder.join("a"), b"1").unwrap();
+        assert!(folder.join("a").is_file());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Run;
 use crate::action::{self, Action, Parts};
@@ -15,22 +15,20 @@ use crate::material::{self, Material};
 use crate::spec::{Context, StageId};
 
 impl Run<'_> {
-    /// The buildx call that builds a stage.
-    pub(super) fn action(&self, id: StageId, material: &Material, private: &str) -> Result<Action> {
+    /// The buildx call that builds a stage, and that may write to `own`.
+    pub(super) fn action(
+        &self,
+        id: StageId,
+        material: &Material,
+        private: &str,
+        own: &Utf8Path,
+    ) -> Result<Action> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let mut args = material.args.clone();
         args.extend(material::expand(&work.spec, stage, true)?);
         args.extend(self.frontend(material)?);
         let mut references = stage.references();
         references.push(private.to_owned());
-        let metadata = work
-            .state
-            .path("metadata")
-            .join(format!("{}.json", stage.name));
-        if let Some(folder) = metadata.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| Fault::lacks(format!("cannot make {folder}: {error}")))?;
-        }
         Ok(action::build(&Parts {
             spec: &work.spec,
             stage,
@@ -41,7 +39,7 @@ impl Run<'_> {
             labels: &material.labels,
             contexts: self.contexts(id, material)?,
             references,
-            metadata: &metadata,
+            metadata: &own.join("metadata.json"),
         }))
     }
 

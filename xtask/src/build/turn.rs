@@ -3,16 +3,18 @@
 //! Knows what each verdict leads to, and that a record is saved only for a build whose inputs
 //! stayed as they were. Is unaware of the order of stages.
 
+use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
 use camino::Utf8PathBuf;
 
 use super::{Now, Run, gaps};
 use crate::action;
-use crate::assess::{Assessment, Gathered, Prepared};
+use crate::assess::{Assessment, Gathered, Prepared, Upstream};
+use crate::engine::Image;
 use crate::event::{Event, Outcome};
 use crate::executor::redact::Redactor;
-use crate::executor::{self, Failure, Progress};
+use crate::executor::{self, Failure, Made, Progress};
 use crate::fault::{Class, Fault, Result};
 use crate::material::Material;
 use crate::prepare;
@@ -102,6 +104,13 @@ impl Run<'_> {
             &work.cache,
             &log,
             self.interrupt,
+            || {
+                let message = format!(
+                    "the host command of `{}` still runs for a build that was killed: waiting for its end",
+                    stage.name
+                );
+                self.tell(Event::Notice { message });
+            },
         )?;
         let prepared = Prepared {
             material: work.gather(id),
@@ -224,7 +233,11 @@ impl Run<'_> {
         }
         let private = action::private_reference(&stage.name, assessment.key);
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
-        let action = self.action(id, material, &private)?;
+        let own = work.state.call_folder().map_err(|error| {
+            let folder = work.state.path("");
+            Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
+        })?;
+        let action = self.action(id, material, &private, own.path())?;
         for message in gaps::told(&work.spec, stage, material)? {
             self.tell(Event::Notice { message });
         }
@@ -241,8 +254,8 @@ impl Run<'_> {
             });
         };
         let began = Instant::now();
-        match executor::run(&action, &log, &redactor, self.interrupt, &watch) {
-            Ok(()) => {}
+        let made = match executor::run(&action, &log, &redactor, self.interrupt, &watch) {
+            Ok(made) => made,
             Err(Failure::Interrupted) => return Err(Fault::interrupted()),
             Err(Failure::NoDocker(error)) => return Err(Fault::lacks(error)),
             Err(Failure::Build { error, tail }) => {
@@ -252,15 +265,9 @@ impl Run<'_> {
                     ..Turn::failed(error)
                 });
             }
-        }
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let built = work.engine.images(std::slice::from_ref(&private))?;
-        let Some(image) = built.get(&private).cloned().flatten() else {
-            return Err(Fault::failed(format!(
-                "buildx ended well, but the engine does not have {private}: is another builder in use than the engine's own?"
-            )));
         };
-        self.now().images.extend(built);
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (image, undisturbed) = self.what_stands(material, &private, &made)?;
         let ended = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -273,9 +280,18 @@ impl Run<'_> {
             duration_ms,
             ended_ms: u64::try_from(ended.as_millis()).unwrap_or(u64::MAX),
         };
-        if material.changed_since(&work.cache)? {
+        let unusable = if !undisturbed {
+            Some(
+                "while another build named its image, or one that it stands on: the image may be that one's",
+            )
+        } else if material.changed_since(&work.cache)? {
+            Some("while its inputs changed: the image may hold some of each")
+        } else {
+            None
+        };
+        if let Some(why) = unusable {
             let message = format!(
-                "`{}` was built while its inputs changed: the image may hold some of each, so it is not recorded and will be built again",
+                "`{}` was built {why}, so it is not recorded and will be built again",
                 stage.name
             );
             self.tell(Event::Notice { message });
@@ -294,5 +310,46 @@ impl Run<'_> {
             log: Some(log),
             ..Turn::good(Outcome::Built, record)
         })
+    }
+
+    /// The image that stands under the private reference after a build, and whether nothing
+    /// disturbed that build: the image is the one that buildx made, and the stages that it stands
+    /// on still have the images that are in its key. A call of a killed build may go on and name
+    /// its image at any time, and so may the build of another checkout.
+    fn what_stands(
+        &self,
+        material: &Material,
+        private: &str,
+        made: &Made,
+    ) -> Result<(Image, bool)> {
+        let mut expected = BTreeMap::new();
+        {
+            let now = self.now();
+            for parent in material.parents.values() {
+                if let (Some(reference), Some(Upstream::Image(image))) =
+                    (now.privates.get(parent), now.upstream.get(parent))
+                {
+                    expected.insert(reference.clone(), image.clone());
+                }
+            }
+        }
+        let asked: Vec<String> = expected
+            .keys()
+            .cloned()
+            .chain([private.to_owned()])
+            .collect();
+        let found = self.work.engine.images(&asked)?;
+        let held = |reference: &str| found.get(reference).cloned().flatten();
+        let Some(image) = held(private) else {
+            return Err(Fault::failed(format!(
+                "buildx ended well, but the engine does not have {private}: is another builder in use than the engine's own?"
+            )));
+        };
+        let upstream_stayed = expected
+            .iter()
+            .all(|(reference, image)| held(reference).is_some_and(|now| now.id == *image));
+        let undisturbed = made.is(&image.id) && upstream_stayed;
+        self.now().images.extend(found);
+        Ok((image, undisturbed))
     }
 }

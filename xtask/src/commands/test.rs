@@ -25,6 +25,9 @@ pub struct TestArgs {
     /// Leave out what needs an engine
     #[arg(long)]
     pub fast: bool,
+    /// How often a build is killed at a random moment
+    #[arg(long, value_name = "N")]
+    pub kills: Option<u64>,
 }
 
 /// Everything that was counted.
@@ -95,8 +98,14 @@ impl Suite<'_> {
         if args.fast {
             return Ok(());
         }
+        let asked: Vec<_> = args
+            .kills
+            .map(|kills| ("XTASK_TEST_KILLS", kills.to_string()))
+            .into_iter()
+            .collect();
         if let Ok(host) = std::env::var("XTASK_TEST_ENGINE") {
-            return self.end_to_end(&filter, &[("XTASK_TEST_CONTAINERD", host)]);
+            let engine = ("XTASK_TEST_CONTAINERD", host);
+            return self.end_to_end(&filter, &[&asked[..], &[engine]].concat());
         }
         let start = Instant::now();
         let testbed = Testbed::start(&state::workspace().join("target/testbed"))?;
@@ -104,7 +113,7 @@ impl Suite<'_> {
             "engines and registry: started in {}",
             words::time(elapsed(start))
         );
-        self.end_to_end(&filter, &testbed.variables())
+        self.end_to_end(&filter, &[asked, testbed.variables()].concat())
     }
 
     fn end_to_end(&mut self, filter: &[&str], variables: &[(&str, String)]) -> Result<()> {

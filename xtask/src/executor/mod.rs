@@ -5,6 +5,7 @@
 //! failing step. Is unaware of keys, records and people.
 
 mod log;
+mod made;
 pub mod rawjson;
 pub mod redact;
 
@@ -17,6 +18,7 @@ use camino::Utf8Path;
 use crate::action::Action;
 use crate::interrupt::Interrupt;
 use log::Log;
+pub use made::Made;
 use rawjson::{Reader, Said};
 use redact::Redactor;
 
@@ -66,7 +68,7 @@ pub fn run(
     redactor: &Redactor,
     interrupt: &Interrupt,
     watch: &dyn Fn(Progress),
-) -> Result<(), Failure> {
+) -> Result<Made, Failure> {
     let mut attempt = 1;
     loop {
         let failure = match attempt_once(action, log, redactor, interrupt, watch) {
@@ -93,7 +95,7 @@ fn attempt_once(
     redactor: &Redactor,
     interrupt: &Interrupt,
     watch: &dyn Fn(Progress),
-) -> Result<(), Failure> {
+) -> Result<Made, Failure> {
     let mut log = Log::create(log, redactor)
         .map_err(|error| Failure::NoDocker(format!("cannot write the log {log}: {error}")))?;
     let mut command = Command::new("docker");
@@ -125,7 +127,10 @@ fn attempt_once(
         return Err(Failure::Interrupted);
     }
     match status {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() => {
+            let metadata = std::fs::read(&action.metadata).unwrap_or_default();
+            Ok(Made::read(&metadata))
+        }
         Ok(status) => {
             let error = error.unwrap_or_else(|| format!("docker buildx ended with {status}"));
             Err(Failure::Build {

@@ -22,8 +22,10 @@ use super::walk::join;
 use super::{InputsError, Layers};
 
 /// Lays the layers' entries that are not ignored into `into`, which is made new and replaces
-/// what was there only when it is complete.
+/// what was there only when it is complete. One at a time may do so for the same `into`.
 pub fn materialise(layers: &Layers, ignore: &Ignore, into: &Utf8Path) -> Result<(), InputsError> {
+    // Always the same name: what a run that was killed left is replaced, not added to.
+    let name = format!(".merging-{}", into.file_name().unwrap_or_default());
     let into = into.as_std_path();
     let fault = |why: io::Error| InputsError::writing(into, why);
     let beside = into.parent().filter(|path| !path.as_os_str().is_empty());
@@ -31,8 +33,10 @@ pub fn materialise(layers: &Layers, ignore: &Ignore, into: &Utf8Path) -> Result<
     fs::create_dir_all(beside).map_err(fault)?;
     let tree = Tree::new(&layers.folders);
     tree.check()?;
+    remove(&beside.join(&name)).map_err(fault)?;
     let new = tempfile::Builder::new()
-        .prefix(".merging")
+        .prefix(&name)
+        .rand_bytes(0)
         .tempdir_in(beside)
         .map_err(fault)?;
 

@@ -139,7 +139,7 @@ impl StatCache {
         }
         let bytes = Book::write(clock, folders.into_iter())
             .ok_or_else(|| io::Error::other("it has grown too large"))?;
-        write_atomically(file, &bytes)
+        state::write_atomically(file, &bytes)
     }
 
     fn learnt(&self) -> MutexGuard<'_, Learnt> {
@@ -252,21 +252,8 @@ fn read_clock(folder: &Utf8Path) -> io::Result<i64> {
         folder
     };
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".clock")
-        .tempfile_in(folder)?;
+    // Without a name, a run that is killed leaves nothing behind.
+    let mut file = tempfile::tempfile_in(folder)?;
     file.write_all(b".")?;
-    Ok(Meta::of(&rustix::fs::fstat(file.as_file())?).modified)
-}
-
-fn write_atomically(file: &Utf8Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = file.parent().filter(|path| !path.as_str().is_empty());
-    let folder = folder.unwrap_or(Utf8Path::new("."));
-    let mut new = tempfile::Builder::new()
-        .prefix(".stats")
-        .tempfile_in(folder)?;
-    new.write_all(bytes)?;
-    new.as_file().sync_all()?;
-    new.persist(file)?;
-    Ok(())
+    Ok(Meta::of(&rustix::fs::fstat(&file)?).modified)
 }

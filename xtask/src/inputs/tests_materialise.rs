@@ -64,6 +64,20 @@ fn what_was_there_before_is_replaced() {
 }
 
 #[test]
+fn what_a_killed_run_laid_out_halfway_is_replaced() {
+    let tree = sample()
+        .files(&["state/.merging-merged/half/a"])
+        .mode("state/.merging-merged/half", 0o555);
+    merge(&tree, &["up"], "").unwrap();
+    assert!(
+        !paths(&merged(&tree))
+            .iter()
+            .any(|path| path.contains("half"))
+    );
+    assert_eq!(fs::read_dir(tree.at("state")).unwrap().count(), 1);
+}
+
+#[test]
 fn upstreams_own_files_are_not_touched() {
     let tree = sample();
     let before = fs::metadata(tree.at("up/api/a")).unwrap();

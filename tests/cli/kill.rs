@@ -1,0 +1,175 @@
+//! The program killed by SIGKILL while it writes a file: the file is the old one or the new one,
+//! and what was left is removed. Killed builds are in the end-to-end tests.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use serde_json::Value;
+
+use crate::support::Project;
+use crate::support::engine::Engine;
+
+/// How often a file must have been caught half written.
+const HITS: usize = 20;
+/// After so many tries without it, the program writes files in another way than these tests know.
+const TRIES: usize = 500;
+
+fn unfinished(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().flatten();
+    let names = entries.filter(|entry| {
+        entry
+            .file_name()
+            .to_str()
+            .unwrap()
+            .starts_with(".xtask-new-")
+    });
+    names.map(|entry| entry.path()).collect()
+}
+
+/// Kills the program as soon as it writes a file in the folder. Whether it was in time.
+fn kill_at_write(mut child: Child, folder: &Path) -> bool {
+    let before = unfinished(folder);
+    while child.try_wait().unwrap().is_none() {
+        if unfinished(folder).iter().any(|path| !before.contains(path)) {
+            child.kill().unwrap();
+        }
+    }
+    unfinished(folder).iter().any(|path| !before.contains(path))
+}
+
+fn keys(project: &Project) -> Vec<String> {
+    let ran = project.run(&["plan", "--json"]).ends(0);
+    assert_eq!(ran.stderr, "");
+    let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let stages = plan["stages"].as_array().unwrap().iter();
+    stages
+        .map(|stage| stage["key"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_run_killed_while_it_writes_the_stat_cache_changes_no_answer() {
+    let mut project = Project::new();
+    let socket = project.path("engine.sock");
+    let _engine = Engine::at(&socket);
+    project = project
+        .variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
+        .file(
+            "build-graph.toml",
+            "version = 1\n[stage.a]\ncontext = \"a\"\n",
+        )
+        .file("a/Dockerfile", "FROM scratch\nCOPY src /src\n");
+    for at in 0..300 {
+        project.write(&format!("a/src/{at}"), at.to_string());
+    }
+    keys(&project);
+    let mut graphs = fs::read_dir(project.path("state")).unwrap();
+    let state = graphs.next().unwrap().unwrap().path();
+    let mut hits = 0;
+    for round in 0..TRIES {
+        // Of the same length: only the times tell.
+        project.write(&format!("a/src/{}", round % 300), format!("{round:04}"));
+        hits += usize::from(kill_at_write(project.start(&["plan"]), &state));
+        let told = keys(&project);
+        // What is known without the cache is the truth.
+        if round % 10 == 0 {
+            let _ = fs::remove_file(state.join("stats"));
+            assert_eq!(keys(&project), told);
+        }
+        if hits == HITS {
+            break;
+        }
+    }
+    assert_eq!(hits, HITS);
+    project.write("a/src/0", "last");
+    keys(&project);
+    // The last plan wrote the cache, and removed what the killed ones had left.
+    assert_eq!(unfinished(&state), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn a_run_killed_while_it_writes_the_lock_leaves_a_whole_lock() {
+    const BASES: usize = 30;
+    let digest = "a".repeat(64);
+    let answer = format!("{{\"manifest\":{{\"digest\":\"sha256:{digest}\"}},\"image\":{{}}}}");
+    let mut project = Project::new();
+    let (socket, bin) = (project.path("engine.sock"), project.path("bin"));
+    let _engine = Engine::at(&socket);
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut graph = "version = 1\n".to_owned();
+    for at in 0..BASES {
+        graph += &format!("[stage.s{at}]\ncontext = \"s{at}\"\n");
+        let dockerfile = format!("FROM example.test/base{at}:1\n");
+        project = project.file(&format!("s{at}/Dockerfile"), dockerfile);
+    }
+    // A registry that knows every image, and a builder that can build none.
+    let docker = format!("#!/bin/sh\n[ \"$2\" = imagetools ] && echo '{answer}'\n");
+    let project = project
+        .variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
+        .variable("PATH", &path)
+        .script("bin/docker", &docker)
+        .file("build-graph.toml", graph);
+    let folder = project.path("");
+    let build = ["build", "--keep-going"];
+    let mut hits = 0;
+    for round in 0..TRIES {
+        if round % 10 == 0 {
+            let _ = fs::remove_file(project.path("build-graph.lock"));
+        }
+        hits += usize::from(kill_at_write(project.start(&build), &folder));
+        keys(&project);
+        if hits == HITS {
+            break;
+        }
+    }
+    assert_eq!(hits, HITS);
+    // The next build removes what was left beside the graph file, even if it writes no lock.
+    project.run(&build).ends(1);
+    project.run(&build).ends(1);
+    assert_eq!(unfinished(&folder), [""; 0].map(PathBuf::from));
+    let lock = fs::read_to_string(project.path("build-graph.lock")).unwrap();
+    assert_eq!(lock.matches(&digest).count(), BASES);
+}
+
+#[test]
+fn a_host_command_that_outlives_its_killed_build_is_waited_for() {
+    let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.a.prepare]\ndir = \"a\"\n\
+        run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n";
+    // Stops halfway until it may go on.
+    let make = "echo >> started; { cat in; until [ -e go ]; do sleep 0.01; done; cat in; } > out\n";
+    let project = Project::new();
+    let socket = project.path("engine.sock");
+    let _engine = Engine::at(&socket);
+    let project = project
+        .variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
+        .script("bin/docker", "#!/bin/sh\nexit 1\n")
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", "FROM scratch\nCOPY out /out\n")
+        .file("a/make.sh", make)
+        .file("a/in", "1");
+    let bin = project.path("bin");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let project = project.variable("PATH", &path);
+    let out = || fs::read_to_string(project.path("a/out")).unwrap_or_default();
+    let mut killed = project.start(&["build"]);
+    while out() != "1" {
+        assert!(killed.try_wait().unwrap().is_none(), "it stops halfway");
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    project.write("a/in", "2");
+    let mut next = project.start(&["build", "--json"]);
+    let mut said = BufReader::new(next.stdout.take().unwrap()).lines();
+    let waits = said.any(|line| line.unwrap().contains("waiting for its end"));
+    assert!(waits, "or else two commands would write one file");
+    let started = fs::read_to_string(project.path("a/started")).unwrap();
+    assert_eq!(started.lines().count(), 1);
+    project.write("a/go", "");
+    said.for_each(drop);
+    next.wait().unwrap();
+    assert_eq!(out(), "22");
+    let ran = project.run(&["plan", "--json"]).ends(0);
+    assert!(ran.stdout.contains("no_record"), "{}", ran.stdout);
+}
