@@ -287,16 +287,19 @@ mod tests {
         let now = calendar::rfc3339("2026-11-24T09:00:00Z").unwrap();
         let text = table(&[moved(&["api", "sandbox"]), moved(&[])], 3, now);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("image        locked"), "{text}");
+        assert!(lines[0].starts_with("name         locked"), "{text}");
         assert_eq!(
             lines[1],
             "python:3.12  sha256:aaaaaaaaaaaa…  sha256:bbbbbbbbbbbb…  2026-11-20, 3 days ago  api, sandbox"
         );
         assert!(lines[2].ends_with("it moved for other platforms"), "{text}");
-        assert!(lines[3].starts_with("2 of 3 locked images moved"), "{text}");
+        assert!(
+            lines[3].starts_with("2 of 3 locked images and sources moved"),
+            "{text}"
+        );
         assert_eq!(
             table(&[], 1, now),
-            "nothing moved: 1 locked image looked at\n"
+            "nothing moved: 1 locked image or source looked at\n"
         );
     }
 
