@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -138,7 +140,7 @@ fn a_host_command_that_outlives_its_killed_build_is_waited_for() {
     let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.a.prepare]\ndir = \"a\"\n\
         run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n";
     // Stops halfway until it may go on.
-    let make = "echo >> started; { cat in; until [ -e go ]; do sleep 0.01; done; cat in; } > out\n";
+    let make = "echo >> started; { cat in; until [ -e go ] || [ ! -e in ]; do sleep 0.01; done; cat in; } > out\n";
     let project = Project::new();
     let socket = project.path("engine.sock");
     let _engine = Engine::at(&socket);
@@ -161,14 +163,24 @@ fn a_host_command_that_outlives_its_killed_build_is_waited_for() {
     killed.wait().unwrap();
     project.write("a/in", "2");
     let mut next = project.start(&["build", "--json"]);
-    let mut said = BufReader::new(next.stdout.take().unwrap()).lines();
-    let waits = said.any(|line| line.unwrap().contains("waiting for its end"));
-    assert!(waits, "or else two commands would write one file");
-    let started = fs::read_to_string(project.path("a/started")).unwrap();
-    assert_eq!(started.lines().count(), 1);
+    let stdout = BufReader::new(next.stdout.take().unwrap());
+    let (tell, told) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in stdout.lines().map_while(Result::ok) {
+            let _ = tell.send(line);
+        }
+    });
+    loop {
+        let started = fs::read_to_string(project.path("a/started")).unwrap();
+        assert_eq!(started.lines().count(), 1, "two commands write one file");
+        let line = told.recv_timeout(Duration::from_millis(20));
+        if line.is_ok_and(|line| line.contains("waiting for its end")) {
+            break;
+        }
+    }
     project.write("a/go", "");
-    said.for_each(drop);
     next.wait().unwrap();
+    reader.join().unwrap();
     assert_eq!(out(), "22");
     let ran = project.run(&["plan", "--json"]).ends(0);
     assert!(ran.stdout.contains("no_record"), "{}", ran.stdout);
