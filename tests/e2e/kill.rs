@@ -156,9 +156,11 @@ impl Life {
         self.change(times);
         self.world.look();
         self.build();
-        self.world.look();
-        for orphan in &orphans {
-            orphan.signal_group(Signal::CONT);
+        if how == How::BuildsHeld && !orphans.is_empty() {
+            self.world.look();
+            for orphan in &orphans {
+                orphan.signal_group(Signal::CONT);
+            }
         }
         let until = Instant::now() + Duration::from_secs(60);
         while orphans.iter().any(|orphan| orphan.lives()) {
