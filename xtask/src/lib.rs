@@ -43,6 +43,7 @@ pub mod registry;
 pub mod replacement;
 pub mod report;
 pub mod schedule;
+pub mod setup;
 pub mod source;
 pub mod spec;
 pub mod state;

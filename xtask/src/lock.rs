@@ -81,6 +81,11 @@ impl Lock {
         &self.pins.bases
     }
 
+    /// All pinned external images, in their full spelling.
+    pub fn references(&self) -> impl Iterator<Item = &str> {
+        self.pins.bases.keys().map(String::as_str)
+    }
+
     /// The entry of `reference`. One for another digest than the reference's own is none.
     pub fn base(&self, reference: &str) -> Option<&Base> {
         let reference = reference::normalise(reference)?;

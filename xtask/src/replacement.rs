@@ -119,6 +119,15 @@ fn own_names(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
         .collect()
 }
 
+/// The external images that a stage takes from a registry, by their full spelling, as far as the
+/// text of its Dockerfile tells.
+pub fn external(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
+    match used(spec, stage) {
+        Used::These(names) => names.difference(&own_names(spec, stage)).cloned().collect(),
+        Used::Any => BTreeSet::new(),
+    }
+}
+
 /// The external images that a stage uses.
 enum Used {
     These(BTreeSet<String>),

@@ -1,0 +1,431 @@
+//! From facts and needs to findings.
+//!
+//! Knows what this program and its graph ask of a machine, and why. Pure: the same facts give the
+//! same findings on any machine.
+
+use serde::Serialize;
+
+use super::facts::{Emulation, Engine, Facts, Store};
+use super::needs::{Needs, architecture};
+
+/// The least memory, in bytes (the guide's *System requirements*).
+const MEMORY: u64 = 4_000_000_000;
+/// The least free disk, in bytes (the same).
+const DISK: u64 = 30_000_000_000;
+/// The least version of the engine (the guide's *Questions*).
+const ENGINE: [u64; 3] = [20, 10, 0];
+/// The first buildx that knows `--progress=rawjson` (its release notes of 0.13.0).
+const BUILDX: [u64; 3] = [0, 13, 0];
+/// How far a clock may be off before certificates and package lists are refused: apt refuses a
+/// list from the future, and short-lived tokens last minutes.
+const CLOCK: u64 = 120;
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// May do harm, or could not be found out; nothing waits for it.
+    Warning,
+    /// No build without it.
+    Missing,
+}
+
+/// What would mend a finding, for the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fix {
+    /// Install the engine, the docker command, buildx and compose.
+    InstallEngine,
+    /// Install the docker command alone, for an engine elsewhere.
+    InstallDocker,
+    /// Install buildx.
+    InstallBuildx,
+    /// Install compose.
+    InstallCompose,
+    /// Install git.
+    InstallGit,
+    /// Start the engine that is installed.
+    StartEngine,
+    /// Let this user talk to the engine.
+    JoinGroup,
+    /// Have programs of these architectures run.
+    Emulate(Vec<String>),
+}
+
+/// The answer of one check.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// Which check; a stable word.
+    pub check: &'static str,
+    /// How it ended.
+    pub level: Level,
+    /// What there is.
+    pub found: String,
+    /// What there should be.
+    pub needed: String,
+    /// What it is needed for.
+    pub why: String,
+    /// What a person does about it; empty when nothing need be done.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
+    /// What the plan does about it.
+    #[serde(skip)]
+    pub fix: Option<Fix>,
+}
+
+impl Finding {
+    pub(super) fn new(check: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            level: Level::Ok,
+            found: found.into(),
+            needed: String::new(),
+            why: String::new(),
+            remedy: String::new(),
+            fix: None,
+        }
+    }
+
+    pub(super) fn needs(mut self, needed: impl Into<String>, why: impl Into<String>) -> Self {
+        self.needed = needed.into();
+        self.why = why.into();
+        self
+    }
+
+    pub(super) fn warns(mut self, remedy: impl Into<String>) -> Self {
+        self.level = Level::Warning;
+        self.remedy = remedy.into();
+        self
+    }
+
+    fn lacks(mut self, remedy: impl Into<String>) -> Self {
+        self.level = Level::Missing;
+        self.remedy = remedy.into();
+        self
+    }
+
+    fn fix(mut self, fix: Fix) -> Self {
+        self.fix = Some(fix);
+        self
+    }
+}
+
+/// All findings, in the order in which a person reads them.
+pub fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {
+    let mut all = vec![
+        system(facts),
+        memory(facts),
+        disk(facts),
+        processor(facts),
+        engine(facts),
+        docker(facts),
+        buildx(facts),
+    ];
+    all.extend(store(facts, needs));
+    all.extend(builder(facts, needs));
+    all.extend(emulation(facts, needs));
+    all.push(compose(facts));
+    all.push(git(facts, needs));
+    all.extend(super::network::check(&facts.hosts));
+    all.extend(login(facts, needs));
+    all.extend(clock(facts));
+    all
+}
+
+fn system(facts: &Facts) -> Finding {
+    let os = &facts.os;
+    let finding = Finding::new("operating system", os.name.clone()).needs(
+        "Linux: Debian 11, Ubuntu 20.04, Fedora, Arch or later",
+        "the engine runs on Linux, and these are the systems whose packages are known here",
+    );
+    if os.kind == "macos" {
+        return finding.warns("run the engine in Docker Desktop, colima or OrbStack");
+    }
+    if os.kind != "linux" {
+        return finding.lacks("use a Linux machine, or WSL 2 on Windows");
+    }
+    let least = match os.id.as_str() {
+        "debian" => Some([11, 0, 0]),
+        "ubuntu" => Some([20, 4, 0]),
+        "fedora" | "arch" => None,
+        _ => {
+            return finding
+                .warns("should a package be missing, install it by this system's own manual");
+        }
+    };
+    // Debian's testing and unstable have no version.
+    match (least, version(&os.version)) {
+        (Some(least), Some(found)) if found < least => {
+            finding.warns("upgrade it: its engine may be too old")
+        }
+        _ => finding,
+    }
+}
+
+fn memory(facts: &Facts) -> Finding {
+    let Some(memory) = facts.memory else {
+        return Finding::new("memory", "unknown")
+            .needs("4 GB", "the web front end's build takes up to 4 GB")
+            .warns("");
+    };
+    let finding = Finding::new("memory", gigabytes(memory))
+        .needs("4 GB", "the web front end's build takes up to 4 GB");
+    if memory >= MEMORY {
+        finding
+    } else {
+        finding.warns("give the machine more, or build one stage at a time: `--jobs 1`")
+    }
+}
+
+fn disk(facts: &Facts) -> Finding {
+    const WHY: &str = "all images and their caches together take that much";
+    let Some(disk) = &facts.disk else {
+        return Finding::new("disk", "unknown")
+            .needs("30 GB free", WHY)
+            .warns("");
+    };
+    let found = format!("{} free at {}", gigabytes(disk.free), disk.folder);
+    let finding = Finding::new("disk", found).needs("30 GB free", WHY);
+    if disk.free >= DISK {
+        finding
+    } else {
+        finding.warns(
+            "make room there, as by `docker system prune`, or give the engine another `data-root`",
+        )
+    }
+}
+
+fn processor(facts: &Facts) -> Finding {
+    let found = facts.machine.clone();
+    let finding = Finding::new("processor", found).needs(
+        "x86_64 or aarch64",
+        "the images are made for these; others have no base images",
+    );
+    match architecture(&facts.machine) {
+        Some("amd64" | "arm64") => finding,
+        _ => finding.warns("build on another machine, through `docker context`"),
+    }
+}
+
+fn engine(facts: &Facts) -> Finding {
+    let at = &facts.address;
+    let needs = |found: String| {
+        Finding::new("engine", found).needs(
+            "Docker Engine 20.10.0 or later, reachable",
+            "it builds and keeps the images",
+        )
+    };
+    match &facts.engine {
+        Engine::Answers { version: text, .. } => {
+            let finding = needs(format!("{text} at {at}"));
+            if version(text).is_some_and(|found| found < ENGINE) {
+                // One that works is the user's: nothing here replaces it.
+                return finding.lacks("upgrade it by the way it was installed");
+            }
+            finding
+        }
+        Engine::Forbidden(_) => {
+            let finding = needs(format!("one at {at} that this user may not talk to"));
+            let remedy =
+                "join the group `docker`, whose members are as good as root, and log in again";
+            finding.lacks(remedy).fix(Fix::JoinGroup)
+        }
+        Engine::Silent(why) if !facts.address_is_default => needs(format!("none at {at}: {why}"))
+            .lacks("start it, or unset DOCKER_HOST, or choose another by `docker context use`"),
+        Engine::Silent(why) if facts.has_dockerd => {
+            needs(format!("installed, but not running at {at}: {why}"))
+                .lacks("start it")
+                .fix(Fix::StartEngine)
+        }
+        Engine::Silent(_) | Engine::Unasked => needs(format!("none at {at}"))
+            .lacks("install it")
+            .fix(Fix::InstallEngine),
+    }
+}
+
+fn docker(facts: &Facts) -> Finding {
+    let finding = |found: &str| {
+        Finding::new("docker command", found)
+            .needs("docker on PATH", "buildx is started through it")
+    };
+    match &facts.docker {
+        Some(version) => finding(version),
+        None => finding("none").lacks("install it").fix(Fix::InstallDocker),
+    }
+}
+
+fn buildx(facts: &Facts) -> Finding {
+    let finding = |found: &str| {
+        Finding::new("buildx", found).needs(
+            "0.13.0 or later",
+            "it makes the images and tells of every step",
+        )
+    };
+    match &facts.buildx {
+        None => finding("none").lacks("install it").fix(Fix::InstallBuildx),
+        Some(text) if version(text).is_some_and(|found| found < BUILDX) => {
+            let remedy =
+                "install a later one; one in ~/.docker/cli-plugins comes before the system's";
+            finding(text).lacks(remedy)
+        }
+        Some(text) => finding(text),
+    }
+}
+
+fn store(facts: &Facts, needs: &Needs) -> Option<Finding> {
+    let Engine::Answers { store, .. } = &facts.engine else {
+        return None;
+    };
+    let (found, good) = match store {
+        Store::Containerd => ("containerd", true),
+        Store::Classic => ("the engine's own", !needs.several),
+    };
+    let finding = Finding::new("image store", found);
+    Some(if good {
+        finding.needs(
+            "any",
+            "one image for several platforms would need containerd's",
+        )
+    } else {
+        let remedy = "set {\"features\": {\"containerd-snapshotter\": true}} in the engine's daemon.json and restart it";
+        finding
+            .needs(
+                "containerd",
+                "the graph makes one image for several platforms",
+            )
+            .lacks(remedy)
+    })
+}
+
+fn builder(facts: &Facts, needs: &Needs) -> Option<Finding> {
+    let finding = |found: String| {
+        let needed = match needs.platforms.as_slice() {
+            [] => "one that works".to_owned(),
+            some => some.join(", "),
+        };
+        Finding::new("builder", found).needs(needed, "stages are built for these platforms")
+    };
+    match facts.builder.as_ref()? {
+        Err(why) => Some(finding(why.clone()).lacks("see `docker buildx inspect default`")),
+        Ok(platforms) => {
+            let can = |wanted: &&String| platforms.iter().any(|own| own == *wanted);
+            let missing: Vec<&str> = needs
+                .platforms
+                .iter()
+                .filter(|wanted| !can(wanted))
+                .map(String::as_str)
+                .collect();
+            let finding = finding(platforms.join(", "));
+            Some(if missing.is_empty() {
+                finding
+            } else {
+                // It asks the kernel when a build begins; emulation has a check of its own.
+                finding.warns(format!(
+                    "it does not list {}: see emulation",
+                    missing.join(", ")
+                ))
+            })
+        }
+    }
+}
+
+fn emulation(facts: &Facts, needs: &Needs) -> Vec<Finding> {
+    let foreign = needs.foreign(&facts.machine).into_iter();
+    let one = |name: String| {
+        let finding = |found: String| {
+            Finding::new("emulation", format!("{name}: {found}")).needs(
+                format!("programs for {name} run here"),
+                "a stage is built for it, and its RUN steps are its programs",
+            )
+        };
+        let remedy = "register QEMU for it";
+        let fix = || Fix::Emulate(vec![name.clone()]);
+        match facts.emulation.get(&name) {
+            Some(Emulation::Runs) => finding("a probe ran".into()),
+            Some(Emulation::Broken(why)) => {
+                finding(format!("registered, but a probe failed: {why}"))
+                    .lacks(remedy)
+                    .fix(fix())
+            }
+            Some(Emulation::OutsideContainers) => {
+                finding("registered without the flag F, so not inside containers".into())
+                    .lacks("register it again with the flag F (binfmt_misc)")
+                    .fix(fix())
+            }
+            Some(Emulation::Missing) => finding("not registered".into()).lacks(remedy).fix(fix()),
+            None => finding("unknown".into()).warns("it can only be tried on the engine's machine"),
+        }
+    };
+    foreign.map(one).collect()
+}
+
+fn compose(facts: &Facts) -> Finding {
+    let finding = |found: &str| {
+        Finding::new("compose", found).needs("2 or later", "the running stack is started with it")
+    };
+    match &facts.compose {
+        None => finding("none").warns("install it").fix(Fix::InstallCompose),
+        Some(text) if version(text).is_some_and(|found| found[0] < 2) => finding(text)
+            .warns("install a later one")
+            .fix(Fix::InstallCompose),
+        Some(text) => finding(text),
+    }
+}
+
+fn git(facts: &Facts, needs: &Needs) -> Finding {
+    let finding =
+        |found: &str| Finding::new("git", found).needs("any", "sources are fetched with it");
+    match &facts.git {
+        Some(version) => finding(version),
+        None if needs.fetches => finding("none").lacks("install it").fix(Fix::InstallGit),
+        None => finding("none").warns("install it").fix(Fix::InstallGit),
+    }
+}
+
+fn login(facts: &Facts, needs: &Needs) -> Option<Finding> {
+    let registry = needs.writes_to.as_ref()?;
+    let there = facts.logins.contains(registry);
+    let finding = Finding::new("login", if there { "there" } else { "none" }).needs(
+        format!("a login to {registry}"),
+        "records are shared through it",
+    );
+    Some(if there {
+        finding
+    } else {
+        finding.warns(format!(
+            "`docker login {registry}`, unless it lets everybody write"
+        ))
+    })
+}
+
+fn clock(facts: &Facts) -> Option<Finding> {
+    let ahead = facts.clock?;
+    let found = match ahead {
+        0.. => format!("{ahead} s ahead"),
+        _ => format!("{} s behind", -ahead),
+    };
+    let why = "certificates, tokens and package lists are refused by a wrong clock";
+    let finding = Finding::new("clock", found).needs("within 2 minutes", why);
+    Some(if ahead.unsigned_abs() <= CLOCK {
+        finding
+    } else {
+        finding.warns("set the clock, as by `timedatectl set-ntp true`")
+    })
+}
+
+/// The numbers that a version begins with: `26.1.5+dfsg1`, `v0.13`, `2.26.1-4`.
+pub fn version(text: &str) -> Option<[u64; 3]> {
+    let text = text.trim().trim_start_matches('v');
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let mut numbers = text[..end].split('.').map(str::parse);
+    let first = numbers.next()?.ok()?;
+    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
+    Some([first, next(), next()])
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10)
+}

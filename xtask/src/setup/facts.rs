@@ -1,0 +1,175 @@
+//! What a machine is and has, as data.
+//!
+//! Knows nothing of how it was found out, so that a test can invent any machine. What could not
+//! be found out is `None` or says why; it is never guessed.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+
+/// Everything that the checks look at.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The operating system.
+    pub os: Os,
+    /// `x86_64`, `aarch64`, as `uname -m` says.
+    pub machine: String,
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Where the engine keeps its data, or would keep them.
+    pub disk: Option<Disk>,
+    /// Who runs this.
+    pub user: User,
+    /// What starts services.
+    pub init: Init,
+    /// The address of the engine that the docker command would use.
+    pub address: String,
+    /// Whether that is the place where a local engine listens by default.
+    pub address_is_default: bool,
+    /// What answers there.
+    pub engine: Engine,
+    /// Whether `dockerd` is installed here.
+    pub has_dockerd: bool,
+    /// Whether somebody has configured it.
+    pub has_daemon_json: bool,
+    /// The version of the docker command.
+    pub docker: Option<String>,
+    /// The version of its buildx plugin.
+    pub buildx: Option<String>,
+    /// The version of its compose plugin.
+    pub compose: Option<String>,
+    /// The version of git.
+    pub git: Option<String>,
+    /// The platforms of the builder that `build` uses, or why it cannot be used.
+    pub builder: Option<Result<Vec<String>, String>>,
+    /// What runs programs of other architectures, by the graph's names of them (`arm64`).
+    pub emulation: BTreeMap<String, Emulation>,
+    /// Whether the kernel's table of interpreters is mounted.
+    pub has_binfmt: bool,
+    /// What became of a question to each host that the graph needs, in the order of the needs.
+    pub hosts: Vec<(Host, Reach)>,
+    /// Registries for which docker has a login.
+    pub logins: Vec<String>,
+    /// How many seconds this machine's clock is ahead of a server's, negative when behind.
+    pub clock: Option<i64>,
+    /// The mirror that apt takes Debian's packages from.
+    pub debian_mirror: Option<String>,
+}
+
+/// An operating system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Os {
+    /// `linux`, `macos`, as Rust names it.
+    pub kind: String,
+    /// `debian`, `ubuntu`: ID in os-release(5).
+    pub id: String,
+    /// Those that it is made from: `ID_LIKE` in os-release(5).
+    pub like: Vec<String>,
+    /// `12`, `22.04`; empty where it rolls.
+    pub version: String,
+    /// What a person calls it.
+    pub name: String,
+}
+
+/// Room for images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The folder of the engine, or the nearest one above it that is there.
+    pub folder: Utf8PathBuf,
+    /// Free bytes.
+    pub free: u64,
+}
+
+/// Who runs this.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    /// Whether that is the superuser.
+    pub is_root: bool,
+    /// The name, for the `docker` group.
+    pub name: String,
+    /// Whether there is a `sudo` to become the superuser by.
+    pub has_sudo: bool,
+}
+
+/// What starts services.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Init {
+    /// systemd runs.
+    Systemd,
+    /// There is no systemd, as in a container; `service` may run a package's own script.
+    #[default]
+    Nothing,
+}
+
+/// What answers at the engine's address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// An engine.
+    Answers {
+        /// Its version.
+        version: String,
+        /// Where it keeps images.
+        store: Store,
+    },
+    /// This user may not talk to it.
+    Forbidden(String),
+    /// Nothing; this is what the attempt said.
+    Silent(String),
+    /// Nobody has asked yet.
+    #[default]
+    Unasked,
+}
+
+/// Where an engine keeps images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// In containerd: several platforms in one image.
+    Containerd,
+    /// In its own graph driver: one platform.
+    Classic,
+}
+
+/// What happens to a program of another architecture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Emulation {
+    /// A probe ran and gave the right answer.
+    Runs,
+    /// The kernel has an interpreter for it, but the probe failed.
+    Broken(String),
+    /// The kernel has an interpreter for it, which containers cannot see.
+    OutsideContainers,
+    /// Nothing runs it.
+    Missing,
+}
+
+/// A host that the graph needs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Host {
+    /// `docker.io`, `github.com`: what is shown.
+    pub name: String,
+    /// What is asked.
+    pub url: String,
+    /// What it is for: "images", "source `dify`".
+    pub purpose: String,
+    /// Hosts of one group stand for each other: one that answers is enough.
+    pub group: String,
+}
+
+/// What became of a question to a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// It answers.
+    Answers,
+    /// It has no address.
+    NoName,
+    /// The proxy has no address, or does not answer.
+    DeadProxy(String),
+    /// The proxy refuses, or wants a password.
+    ProxyRefuses(String),
+    /// The certificate is signed by an authority that this machine does not trust.
+    Certificate(String),
+    /// It has an address and does not answer there.
+    NoAnswer(String),
+    /// It cannot be asked from here yet: no git.
+    Unasked,
+}

@@ -1,0 +1,13 @@
+//! What the machine must have, and how it gets it.
+//!
+//! `gather` finds out the facts; `check` holds them against the graph's needs; `plan` makes
+//! commands of what is missing; `apply` runs them. Only the first and the last touch the machine.
+
+pub mod check;
+pub mod facts;
+pub mod needs;
+pub mod network;
+pub mod packages;
+pub mod plan;
+#[cfg(test)]
+mod tests;

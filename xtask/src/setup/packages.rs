@@ -1,0 +1,126 @@
+//! What the systems call their packages.
+//!
+//! Knows package managers and names, and where a Debian 12 machine gets an engine with buildx (its
+//! own docker.io is too old): from Debian 13, behind its own packages in rank, so that nothing
+//! else is ever upgraded. Is unaware of what is installed.
+
+use super::facts::Os;
+
+/// Where apt reads of Debian 13.
+pub const TRIXIE_SOURCE: &str = "/etc/apt/sources.list.d/xtask-trixie.sources";
+/// Where apt reads of its rank.
+pub const TRIXIE_RANK: &str = "/etc/apt/preferences.d/xtask-trixie";
+/// Its rank: below everything else.
+pub const RANK: &str = "Package: *\nPin: release n=trixie\nPin-Priority: 100\n";
+
+/// Debian 13 as apt reads it, from a mirror.
+pub fn trixie(mirror: &str) -> String {
+    format!(
+        "Types: deb\nURIs: {mirror}\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    )
+}
+
+/// A system whose packages are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// Debian 12, with Debian 13 beside it.
+    Bookworm,
+    /// Debian 13 and later.
+    Debian,
+    /// Ubuntu, and what is made from it.
+    Ubuntu,
+    /// Fedora.
+    Fedora,
+    /// Arch Linux.
+    Arch,
+}
+
+/// What may have to be installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// dockerd and what it runs.
+    Engine,
+    /// The docker command.
+    Docker,
+    /// Its buildx plugin.
+    Buildx,
+    /// Its compose plugin.
+    Compose,
+    /// git.
+    Git,
+    /// QEMU for programs, with its registration.
+    Emulation,
+}
+
+impl System {
+    /// The system of these facts, if its packages are known.
+    pub fn of(os: &Os) -> Option<Self> {
+        if os.kind != "linux" {
+            return None;
+        }
+        match os.id.as_str() {
+            "debian" => match os.version.parse::<u32>() {
+                Ok(12) => Some(Self::Bookworm),
+                Ok(..12) => None,
+                // testing and unstable have no version.
+                Ok(_) | Err(_) => Some(Self::Debian),
+            },
+            "ubuntu" => Some(Self::Ubuntu),
+            "fedora" => Some(Self::Fedora),
+            "arch" => Some(Self::Arch),
+            _ if os.like.iter().any(|like| like == "ubuntu") => Some(Self::Ubuntu),
+            _ if os.like.iter().any(|like| like == "arch") => Some(Self::Arch),
+            _ => None,
+        }
+    }
+
+    /// The packages of a part.
+    pub fn packages(self, part: Part) -> &'static [&'static str] {
+        match (self, part) {
+            (Self::Bookworm, Part::Engine) => &["docker.io/trixie", "iptables", "ca-certificates"],
+            (Self::Debian | Self::Ubuntu, Part::Engine) => {
+                &["docker.io", "iptables", "ca-certificates"]
+            }
+            (Self::Fedora, Part::Engine) => &["moby-engine"],
+            (Self::Arch, Part::Engine | Part::Docker) => &["docker"],
+            (Self::Bookworm, Part::Docker) => &["docker-cli/trixie"],
+            (Self::Debian | Self::Fedora, Part::Docker) => &["docker-cli"],
+            (Self::Ubuntu, Part::Docker) => &["docker.io"],
+            (Self::Bookworm, Part::Buildx) => &["docker-buildx/trixie"],
+            (_, Part::Buildx) => &["docker-buildx"],
+            (Self::Bookworm, Part::Compose) => &["docker-compose/trixie"],
+            (Self::Ubuntu, Part::Compose) => &["docker-compose-v2"],
+            (_, Part::Compose) => &["docker-compose"],
+            (Self::Fedora | Self::Arch, Part::Git) => &["git"],
+            // Without these git trusts nobody.
+            (_, Part::Git) => &["git", "ca-certificates"],
+            (Self::Bookworm | Self::Debian | Self::Ubuntu, Part::Emulation) => {
+                &["qemu-user-static", "binfmt-support"]
+            }
+            (Self::Fedora, Part::Emulation) => &["qemu-user-static"],
+            (Self::Arch, Part::Emulation) => &["qemu-user-static", "qemu-user-static-binfmt"],
+        }
+    }
+
+    /// Whether apt installs here.
+    pub const fn has_apt(self) -> bool {
+        matches!(self, Self::Bookworm | Self::Debian | Self::Ubuntu)
+    }
+
+    /// The command that installs; packages follow it.
+    pub fn install(self) -> Vec<&'static str> {
+        match self {
+            Self::Bookworm | Self::Debian | Self::Ubuntu => vec![
+                "env",
+                "DEBIAN_FRONTEND=noninteractive",
+                "apt-get",
+                "install",
+                "--yes",
+                "--no-install-recommends",
+            ],
+            Self::Fedora => vec!["dnf", "install", "--assumeyes"],
+            // Without a refresh: Arch does not support a part of an upgrade.
+            Self::Arch => vec!["pacman", "-S", "--needed", "--noconfirm"],
+        }
+    }
+}

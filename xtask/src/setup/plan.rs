@@ -1,0 +1,204 @@
+//! From findings to commands.
+//!
+//! Knows how each system installs and starts what is missing. Pure: nothing here runs. An engine
+//! that answers is never touched, and no builder is created: `build` uses the engine's own one,
+//! which alone sees the images in the engine's store.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::check::{Finding, Fix, Level};
+use super::facts::{Facts, Init};
+use super::packages::{self, Part, System};
+
+/// The engine's configuration.
+pub const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+/// Images in containerd, which later engines choose themselves: one image may be for several
+/// platforms there (docs.docker.com/engine/storage/containerd).
+const CONTAINERD_STORE: &str = "{\"features\": {\"containerd-snapshotter\": true}}\n";
+const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
+
+/// What is to be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// What nobody but the user can do.
+    pub by_hand: Vec<String>,
+}
+
+/// One thing to do, always as the superuser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Run a command.
+    Run {
+        /// The program and its arguments.
+        argv: Vec<String>,
+    },
+    /// Write a file that is not there yet.
+    Write {
+        /// Where.
+        path: String,
+        /// All of it.
+        content: String,
+    },
+    /// Start the engine that is installed and wait until it answers.
+    Start {
+        /// By systemd, else by the package's own script or by itself.
+        systemd: bool,
+    },
+}
+
+impl Step {
+    fn run(argv: &[&str]) -> Self {
+        Self::Run {
+            argv: argv.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn write(path: &str, content: impl Into<String>) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            content: content.into(),
+        }
+    }
+}
+
+/// The way from the findings to a machine without them, as far as it is known here.
+pub fn plan(facts: &Facts, findings: &[Finding]) -> Plan {
+    let mut plan = Plan::default();
+    let fixes: Vec<&Fix> = findings
+        .iter()
+        .filter(|finding| finding.level != Level::Ok)
+        .filter_map(|finding| finding.fix.as_ref())
+        .collect();
+    for finding in findings {
+        if finding.level == Level::Missing && finding.fix.is_none() {
+            let (check, remedy) = (finding.check, &finding.remedy);
+            plan.by_hand.push(format!("{check}: {remedy}"));
+        }
+    }
+    if fixes.is_empty() {
+        return plan;
+    }
+    if facts.os.kind == "macos" {
+        plan.by_hand.push(
+            "install Docker Desktop (docker.com/products/docker-desktop), colima (`brew install colima docker docker-buildx docker-compose`, `colima start`) or OrbStack (orbstack.dev), and start it".into(),
+        );
+        return plan;
+    }
+    let parts = parts(&fixes);
+    match System::of(&facts.os) {
+        Some(system) => plan.install(facts, system, &parts),
+        None if parts.is_empty() => {}
+        None => plan.by_hand.push(format!(
+            "install Docker Engine with buildx, and git, by the manual (docs.docker.com/engine/install): the packages of {} are not known here",
+            facts.os.name
+        )),
+    }
+    let known = System::of(&facts.os).is_some();
+    if fixes.contains(&&Fix::StartEngine) || (known && parts.contains(&Part::Engine)) {
+        plan.steps.push(Step::Start {
+            systemd: facts.init == Init::Systemd,
+        });
+    }
+    let joins = fixes.contains(&&Fix::JoinGroup)
+        || (parts.contains(&Part::Engine) && known && !facts.user.is_root);
+    if joins {
+        plan.steps
+            .push(Step::run(&["usermod", "-aG", "docker", &facts.user.name]));
+        plan.by_hand
+            .push("log in again, so that you are in the group `docker`".into());
+    }
+    if !facts.user.is_root && !facts.user.has_sudo && !plan.steps.is_empty() {
+        let shown: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        plan.by_hand
+            .insert(0, format!("as root: {}", shown.join("; ")));
+        plan.steps.clear();
+    }
+    plan
+}
+
+fn parts(fixes: &[&Fix]) -> BTreeSet<Part> {
+    let mut parts = BTreeSet::new();
+    for fix in fixes {
+        match fix {
+            Fix::InstallEngine => parts.extend([Part::Engine, Part::Docker, Part::Buildx]),
+            Fix::InstallDocker => parts.extend([Part::Docker]),
+            Fix::InstallBuildx => parts.extend([Part::Buildx]),
+            Fix::InstallCompose => parts.extend([Part::Compose]),
+            Fix::InstallGit => parts.extend([Part::Git]),
+            Fix::Emulate(_) => parts.extend([Part::Emulation]),
+            Fix::StartEngine | Fix::JoinGroup => {}
+        }
+    }
+    parts
+}
+
+impl Plan {
+    fn install(&mut self, facts: &Facts, system: System, parts: &BTreeSet<Part>) {
+        if parts.is_empty() {
+            return;
+        }
+        if parts.contains(&Part::Engine) && !facts.has_daemon_json {
+            self.steps.push(Step::write(DAEMON_JSON, CONTAINERD_STORE));
+        }
+        if parts.contains(&Part::Emulation) && !facts.has_binfmt {
+            self.steps
+                .push(Step::run(&["mount", "-t", "binfmt_misc", "none", BINFMT]));
+        }
+        if system == System::Bookworm {
+            let Some(mirror) = &facts.debian_mirror else {
+                self.by_hand.push(
+                    "apt's sources name no mirror of Debian: add one to /etc/apt/sources.list.d"
+                        .into(),
+                );
+                return;
+            };
+            let source = packages::trixie(mirror);
+            self.steps
+                .push(Step::write(packages::TRIXIE_RANK, packages::RANK));
+            self.steps
+                .push(Step::write(packages::TRIXIE_SOURCE, source));
+        }
+        if system.has_apt() {
+            self.steps.push(Step::run(&["apt-get", "update"]));
+        }
+        let mut argv = system.install();
+        let mut named = BTreeSet::new();
+        for part in parts {
+            let packages = system.packages(*part).iter();
+            argv.extend(packages.filter(|package| named.insert(**package)));
+        }
+        self.steps.push(Step::run(&argv));
+        if parts.contains(&Part::Emulation) {
+            self.register(facts, system);
+        }
+    }
+
+    /// Package scripts register where systemd or binfmt-support runs; asked again, both do nothing.
+    fn register(&mut self, facts: &Facts, system: System) {
+        if system.has_apt() {
+            self.steps.push(Step::run(&["update-binfmts", "--enable"]));
+        } else if facts.init == Init::Systemd {
+            self.steps
+                .push(Step::run(&["systemctl", "restart", "systemd-binfmt"]));
+        } else {
+            self.by_hand
+                .push("register QEMU by binfmt.d(5): no systemd runs here to do it".into());
+        }
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Run { argv } => f.write_str(&argv.join(" ")),
+            Self::Write { path, .. } => write!(f, "write {path}"),
+            Self::Start { systemd: true } => f.write_str("systemctl enable --now docker"),
+            Self::Start { systemd: false } => f.write_str("service docker start"),
+        }
+    }
+}
