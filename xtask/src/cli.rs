@@ -39,6 +39,8 @@ pub enum Command {
     Outdated(Outdated),
     /// Fetch the sources at their locked commits
     Sync(Sync),
+    /// Check what this machine must have, and install and start what is missing
+    Setup(Setup),
     /// Show all this on the bundled sample monorepo, with real images
     Demo(Demo),
     /// Run every check and test of this project
@@ -87,6 +89,23 @@ pub struct Build {
     pub platform: Vec<String>,
     /// One JSON event per line on stdout
     #[arg(long)]
+    pub json: bool,
+}
+
+/// `setup`
+#[derive(Debug, Args)]
+pub struct Setup {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// Only look
+    #[arg(long)]
+    pub check: bool,
+    /// Do not ask
+    #[arg(long, conflicts_with = "check")]
+    pub yes: bool,
+    /// One JSON object on stdout
+    #[arg(long, requires = "check")]
     pub json: bool,
 }
 

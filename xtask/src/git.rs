@@ -242,6 +242,15 @@ fn is_progress(line: &str) -> bool {
     what.ends_with("objects") && digits(rest) || what == "Resolving deltas" && digits(rest)
 }
 
+/// The words of git's stderr that say what went wrong, fit for a terminal.
+pub fn sentence(stderr: &str) -> String {
+    let mut reason = Reason::default();
+    for line in stderr.lines() {
+        reason.add(clean(line.as_bytes()));
+    }
+    reason.sentence("a failure")
+}
+
 /// Finds in git's words the ones that say what went wrong.
 #[derive(Default)]
 struct Reason {

@@ -46,6 +46,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Lock(flags) => commands::lock::run(flags),
         Command::Outdated(flags) => commands::outdated::run(flags),
         Command::Sync(flags) => commands::sync::run(flags),
+        Command::Setup(flags) => commands::setup::run(flags),
         Command::Demo(flags) => commands::demo::run(flags),
         Command::Test(flags) => commands::test::run(flags),
         Command::Bench(flags) => commands::bench::run(flags),

@@ -9,6 +9,7 @@ pub mod inputs;
 pub mod lock;
 pub mod outdated;
 pub mod plan;
+pub mod setup;
 pub mod sync;
 pub mod test;
 

@@ -67,6 +67,47 @@ impl Image {
 /// there has no image.
 pub type Images = HashMap<String, Option<Image>>;
 
+/// What an engine says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its version.
+    pub version: String,
+    /// The folder in which it keeps its data, on its own machine.
+    pub folder: String,
+    /// Whether it keeps images in containerd.
+    pub containerd: bool,
+    /// URLs that it asks before Docker Hub.
+    pub mirrors: Vec<String>,
+}
+
+impl About {
+    fn of(info: &serde_json::Value) -> Option<Self> {
+        let text = |key: &str| info.get(key)?.as_str().map(str::to_owned);
+        let driver = info.get("DriverStatus").map(ToString::to_string);
+        let mirrors = info.pointer("/RegistryConfig/IndexConfigs/docker.io/Mirrors");
+        let mirrors = mirrors.and_then(serde_json::Value::as_array);
+        Some(Self {
+            version: text("ServerVersion").filter(|version| !version.is_empty())?,
+            folder: text("DockerRootDir").unwrap_or_default(),
+            containerd: driver.is_some_and(|driver| driver.contains("io.containerd.snapshotter")),
+            mirrors: mirrors
+                .into_iter()
+                .flatten()
+                .filter_map(|mirror| mirror.as_str().map(str::to_owned))
+                .collect(),
+        })
+    }
+}
+
+/// Why an engine says nothing of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// This user may not talk to it.
+    Forbidden(String),
+    /// Nothing answers.
+    Silent(String),
+}
+
 /// The engine that the docker command would use.
 #[derive(Debug)]
 pub struct Engine {
@@ -89,6 +130,47 @@ impl Engine {
     /// The docker context in use, unless it is the default one.
     pub fn context(&self) -> Option<&str> {
         self.context.as_deref()
+    }
+
+    /// Its address, as DOCKER_HOST has it.
+    pub fn address(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Socket(path) => format!("unix://{path}"),
+            Endpoint::Other(host) => host.clone(),
+        }
+    }
+
+    /// Whether nobody has asked for another engine than the machine's own.
+    pub fn is_default(&self) -> bool {
+        self.context.is_none() && self.endpoint == Endpoint::Socket("/var/run/docker.sock".into())
+    }
+
+    /// Whether it is on this machine, as far as its address tells.
+    pub const fn is_local(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Socket(_))
+    }
+
+    /// Asks it of itself.
+    pub fn about(&self) -> Result<About, NoAnswer> {
+        let silent = |error: &dyn std::fmt::Display| NoAnswer::Silent(error.to_string());
+        let info = match &self.endpoint {
+            Endpoint::Other(_) => self
+                .docker(&["info", "--format", "{{json .}}"])
+                .map_err(|error| silent(&error))?
+                .into_bytes(),
+            Endpoint::Socket(path) => match Connection::open(path.as_std_path()) {
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    return Err(NoAnswer::Forbidden(error.to_string()));
+                }
+                Err(error) => return Err(silent(&error)),
+                Ok(mut connection) => {
+                    let answer = connection.ask("GET", "/info");
+                    answer.map_err(|error| silent(&error))?.body
+                }
+            },
+        };
+        let info = serde_json::from_slice(&info).map_err(|error| silent(&error))?;
+        About::of(&info).ok_or_else(|| silent(&"what answers there is no Docker engine"))
     }
 
     fn shown(&self) -> &str {

@@ -26,7 +26,7 @@ fn one((host, reach): &(Host, Reach)) -> Option<Finding> {
     let name = &host.name;
     let finding = |found: String| {
         Finding::new("network", format!("{name}: {found}"))
-            .needs("an answer", format!("{} come from there", host.purpose))
+            .needs("an answer", format!("it has {}", host.purpose))
     };
     Some(match reach {
         Reach::Answers => finding("answers".into()),

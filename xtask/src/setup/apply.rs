@@ -1,0 +1,185 @@
+//! Runs a plan.
+//!
+//! Prints every command before it runs, keeps what it says in a log, and stops at the first that
+//! fails. Is unaware of why a step is there.
+
+use std::fs::{File, OpenOptions};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::facts::Facts;
+use super::plan::{Plan, Step};
+use crate::engine::{Engine, NoAnswer};
+use crate::fault::{Fault, Result};
+use crate::interrupt::Interrupt;
+
+/// How long an engine may take to start, on a slow machine.
+const START: Duration = Duration::from_secs(90);
+/// Lines of a failed command that are shown.
+const TAIL: usize = 12;
+/// The start script of Debian's package.
+const SCRIPT: &str = "/etc/init.d/docker";
+
+/// Does everything in the plan; the log is written anew.
+pub fn apply(plan: &Plan, facts: &Facts, log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
+    let run = Run {
+        log: log.to_owned(),
+        is_root: facts.user.is_root,
+        interrupt,
+    };
+    run.open(true)?;
+    if !run.is_root && !plan.steps.is_empty() {
+        run.let_in()?;
+    }
+    for step in &plan.steps {
+        match step {
+            Step::Run { argv } => run.run(argv)?,
+            Step::Write { path, content } => run.write(path, content)?,
+            Step::Start { systemd } => run.start(*systemd)?,
+        }
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    log: Utf8PathBuf,
+    is_root: bool,
+    interrupt: &'a Interrupt,
+}
+
+impl Run<'_> {
+    fn open(&self, anew: bool) -> Result<File> {
+        let folder = self.log.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let mut options = OpenOptions::new();
+        if anew {
+            options.write(true).truncate(true);
+        } else {
+            options.append(true);
+        }
+        folder
+            .and_then(|()| options.create(true).open(&self.log))
+            .map_err(|error| Fault::lacks(format!("cannot write the log {}: {error}", self.log)))
+    }
+
+    /// Lets sudo ask for the password once, while it still has the terminal to itself.
+    fn let_in(&self) -> Result<()> {
+        let status = Command::new("sudo").arg("--validate").status();
+        if status.is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+        Err(Fault::lacks(
+            "sudo does not let this user in: run `cargo xtask setup` as root, or ask who may",
+        ))
+    }
+
+    fn run(&self, argv: &[String]) -> Result<()> {
+        let mut all: Vec<&str> = if self.is_root {
+            Vec::new()
+        } else {
+            vec!["sudo", "--non-interactive", "--"]
+        };
+        all.extend(argv.iter().map(String::as_str));
+        let shown = all.join(" ");
+        crate::tell!("+ {shown}");
+        let [program, arguments @ ..] = all.as_slice() else {
+            return Ok(());
+        };
+        let log = self.open(false)?;
+        let before = log.metadata().map_or(0, |meta| meta.len());
+        let fault = |why: &str| Fault::lacks(format!("`{shown}` {why}"));
+        let errors = log.try_clone().map_err(|error| fault(&error.to_string()))?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        let child = self.interrupt.spawn(&mut command);
+        let child = child.map_err(|error| fault(&format!("cannot be started: {error}")))?;
+        let Some(mut child) = child else {
+            return Err(Fault::interrupted());
+        };
+        let status = self.interrupt.wait_for(&mut child);
+        if self.interrupt.is_set() {
+            return Err(Fault::interrupted());
+        }
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => {
+                let tail = self.tail(before);
+                Err(fault(&format!(
+                    "ended with {status}; its output is in {}\n{tail}",
+                    self.log
+                )))
+            }
+            Err(error) => Err(fault(&format!("cannot be waited for: {error}"))),
+        }
+    }
+
+    /// The last lines behind a place in the log.
+    fn tail(&self, from: u64) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+        let text = String::from_utf8_lossy(&bytes[from..]).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(TAIL)..].iter();
+        let shown = last.map(|line| format!("  | {}", line.replace(char::is_control, " ")));
+        shown.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Never over a file that is there with other content.
+    fn write(&self, path: &str, content: &str) -> Result<()> {
+        let there = std::fs::read_to_string(path);
+        if there.as_ref().is_ok_and(|there| there == content) {
+            return Ok(());
+        }
+        if Utf8Path::new(path).exists() {
+            return Err(Fault::lacks(format!(
+                "{path} is there already and says something else: move it away, or set up by hand"
+            )));
+        }
+        let fault = |error: std::io::Error| {
+            Fault::lacks(format!("cannot write {path} beforehand: {error}"))
+        };
+        let mut file = tempfile::NamedTempFile::new().map_err(fault)?;
+        std::io::Write::write_all(&mut file, content.as_bytes()).map_err(fault)?;
+        crate::tell!("# {path}:");
+        content.lines().for_each(|line| crate::tell!("#   {line}"));
+        let from = file.path().to_string_lossy().into_owned();
+        let argv = ["install", "-D", "--mode=644", "--", &from, path];
+        self.run(&argv.map(str::to_owned))
+    }
+
+    fn start(&self, systemd: bool) -> Result<()> {
+        let argv: &[&str] = if systemd {
+            &["systemctl", "enable", "--now", "docker"]
+        } else if Utf8Path::new(SCRIPT).exists() {
+            &["service", "docker", "start"]
+        } else {
+            // It stays when this program ends, and says the rest into the log.
+            &["setsid", "--fork", "dockerd"]
+        };
+        let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
+        self.run(&argv)?;
+        let until = Instant::now() + START;
+        loop {
+            match Engine::find().about() {
+                // Whether this user may talk to it is another question.
+                Ok(_) | Err(NoAnswer::Forbidden(_)) => return Ok(()),
+                Err(NoAnswer::Silent(why)) if Instant::now() > until => {
+                    return Err(Fault::lacks(format!(
+                        "the engine does not answer {} s after its start: {why}; see /var/log/docker.log, `journalctl -u docker` or {}",
+                        START.as_secs(),
+                        self.log
+                    )));
+                }
+                Err(NoAnswer::Silent(_)) => {}
+            }
+            if self.interrupt.pause() {
+                return Err(Fault::interrupted());
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Asks a program, for a while.
+//!
+//! Knows how to give up on one that does not answer. Is unaware of what is asked.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::interrupt::Interrupt;
+
+/// How long anything may take that is only looked at.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// More than any answer that is asked for.
+const MOST: u64 = 4 << 20;
+
+/// What a program answered.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Whether it ended well.
+    pub good: bool,
+    /// The status that it ended with, unless it was ended by a signal.
+    pub status: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
+}
+
+impl Said {
+    /// Why it failed, in one line.
+    pub fn why(&self) -> String {
+        let lines = self.stderr.lines().chain(self.stdout.lines());
+        let telling = lines.filter(|line| !line.trim().is_empty()).next_back();
+        let line = telling.unwrap_or("it said nothing").trim();
+        let shown = line.chars().filter(|c| !c.is_control()).take(300);
+        shown.collect()
+    }
+}
+
+/// Runs a program to its end. One that cannot be started or does not end in time has said so.
+pub fn ask(mut command: Command, interrupt: &Interrupt) -> Said {
+    let failed = |why: String| Said {
+        stderr: why,
+        ..Said::default()
+    };
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = match interrupt.spawn(&mut command) {
+        Ok(Some(child)) => child,
+        Ok(None) => return failed("interrupted".into()),
+        Err(error) => return failed(error.to_string()),
+    };
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let readers = (
+        std::thread::spawn(move || read(stdout)),
+        std::thread::spawn(move || read(stderr)),
+    );
+    let until = Instant::now() + PATIENCE;
+    let status = std::thread::scope(|scope| {
+        let id = child.id();
+        let waits = scope.spawn(|| interrupt.wait_for(&mut child));
+        while !waits.is_finished() && Instant::now() < until {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        if !waits.is_finished()
+            && let Some(group) = Pid::from_raw(id.cast_signed())
+        {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        waits.join()
+    });
+    if Instant::now() >= until {
+        return failed(format!("no answer within {} s", PATIENCE.as_secs()));
+    }
+    let status = status.ok().and_then(Result::ok);
+    Said {
+        good: status.is_some_and(|status| status.success()),
+        status: status.and_then(|status| status.code()),
+        stdout: readers.0.join().unwrap_or_default(),
+        stderr: readers.1.join().unwrap_or_default(),
+    }
+}
+
+/// The same, by words.
+pub fn words(program: &str, arguments: &[&str], interrupt: &Interrupt) -> Said {
+    let mut command = Command::new(program);
+    command.args(arguments).env("LC_ALL", "C");
+    ask(command, interrupt)
+}
+
+fn read(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        // What cannot be read is as if it were not said.
+        let _ = pipe.take(MOST).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
