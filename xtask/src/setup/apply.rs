@@ -21,6 +21,8 @@ const START: Duration = Duration::from_secs(90);
 const TAIL: usize = 12;
 /// The start script of Debian's package.
 const SCRIPT: &str = "/etc/init.d/docker";
+/// Where that script puts the engine's words.
+const ENGINE_LOG: &str = "/var/log/docker.log";
 
 /// Does everything in the plan; the log is written anew.
 pub fn apply(plan: &Plan, facts: &Facts, log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
@@ -29,7 +31,7 @@ pub fn apply(plan: &Plan, facts: &Facts, log: &Utf8Path, interrupt: &Interrupt) 
         is_root: facts.user.is_root,
         interrupt,
     };
-    run.open(true)?;
+    open(&run.log, true)?;
     if !run.is_root && !plan.steps.is_empty() {
         run.let_in()?;
     }
@@ -50,19 +52,6 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn open(&self, anew: bool) -> Result<File> {
-        let folder = self.log.parent().map_or(Ok(()), std::fs::create_dir_all);
-        let mut options = OpenOptions::new();
-        if anew {
-            options.write(true).truncate(true);
-        } else {
-            options.append(true);
-        }
-        folder
-            .and_then(|()| options.create(true).open(&self.log))
-            .map_err(|error| Fault::lacks(format!("cannot write the log {}: {error}", self.log)))
-    }
-
     /// Lets sudo ask for the password once, while it still has the terminal to itself.
     fn let_in(&self) -> Result<()> {
         let status = Command::new("sudo").arg("--validate").status();
@@ -75,6 +64,11 @@ impl Run<'_> {
     }
 
     fn run(&self, argv: &[String]) -> Result<()> {
+        self.run_into(&self.log, argv)
+    }
+
+    /// Runs a command whose output goes behind what is in a file.
+    fn run_into(&self, path: &Utf8Path, argv: &[String]) -> Result<()> {
         let mut all: Vec<&str> = if self.is_root {
             Vec::new()
         } else {
@@ -86,7 +80,7 @@ impl Run<'_> {
         let [program, arguments @ ..] = all.as_slice() else {
             return Ok(());
         };
-        let log = self.open(false)?;
+        let log = open(path, false)?;
         let before = log.metadata().map_or(0, |meta| meta.len());
         let fault = |why: &str| Fault::lacks(format!("`{shown}` {why}"));
         let errors = log.try_clone().map_err(|error| fault(&error.to_string()))?;
@@ -108,25 +102,13 @@ impl Run<'_> {
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => {
-                let tail = self.tail(before);
+                let tail = tail(path, before);
                 Err(fault(&format!(
-                    "ended with {status}; its output is in {}\n{tail}",
-                    self.log
+                    "ended with {status}; its output is in {path}\n{tail}"
                 )))
             }
             Err(error) => Err(fault(&format!("cannot be waited for: {error}"))),
         }
-    }
-
-    /// The last lines behind a place in the log.
-    fn tail(&self, from: u64) -> String {
-        let bytes = std::fs::read(&self.log).unwrap_or_default();
-        let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
-        let text = String::from_utf8_lossy(&bytes[from..]).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(TAIL)..].iter();
-        let shown = last.map(|line| format!("  | {}", line.replace(char::is_control, " ")));
-        shown.collect::<Vec<_>>().join("\n")
     }
 
     /// Never over a file that is there with other content.
@@ -153,16 +135,32 @@ impl Run<'_> {
     }
 
     fn start(&self, systemd: bool) -> Result<()> {
-        let argv: &[&str] = if systemd {
-            &["systemctl", "enable", "--now", "docker"]
-        } else if Utf8Path::new(SCRIPT).exists() {
-            &["service", "docker", "start"]
-        } else {
-            // It stays when this program ends, and says the rest into the log.
-            &["setsid", "--fork", "dockerd"]
+        let run = |argv: &[&str]| {
+            let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
+            self.run(&argv)
         };
-        let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
-        self.run(&argv)?;
+        // It stays when this program ends, and keeps its own pid file.
+        let itself = || {
+            let log = if self.is_root {
+                Utf8PathBuf::from(ENGINE_LOG)
+            } else {
+                self.log.with_file_name("dockerd.log")
+            };
+            crate::tell!("# its log is {log}");
+            self.run_into(&log, &["setsid", "--fork", "dockerd"].map(str::to_owned))
+        };
+        if systemd {
+            run(&["systemctl", "enable", "--now", "docker"])?;
+        } else if !Utf8Path::new(SCRIPT).exists() {
+            itself()?;
+        } else if let Err(fault) = run(&["service", "docker", "start"]) {
+            if self.interrupt.is_set() {
+                return Err(fault);
+            }
+            // The script wants an arrangement of control groups that not every machine has.
+            crate::tell!("{fault}");
+            itself()?;
+        }
         let until = Instant::now() + START;
         loop {
             match Engine::find().about() {
@@ -170,7 +168,7 @@ impl Run<'_> {
                 Ok(_) | Err(NoAnswer::Forbidden(_)) => return Ok(()),
                 Err(NoAnswer::Silent(why)) if Instant::now() > until => {
                     return Err(Fault::lacks(format!(
-                        "the engine does not answer {} s after its start: {why}; see /var/log/docker.log, `journalctl -u docker` or {}",
+                        "the engine does not answer {} s after its start: {why}; see {ENGINE_LOG}, `journalctl -u docker` or {}",
                         START.as_secs(),
                         self.log
                     )));
@@ -182,4 +180,28 @@ impl Run<'_> {
             }
         }
     }
+}
+
+fn open(path: &Utf8Path, anew: bool) -> Result<File> {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let mut options = OpenOptions::new();
+    if anew {
+        options.write(true).truncate(true);
+    } else {
+        options.append(true);
+    }
+    folder
+        .and_then(|()| options.create(true).open(path))
+        .map_err(|error| Fault::lacks(format!("cannot write the log {path}: {error}")))
+}
+
+/// The last lines behind a place in a log.
+fn tail(path: &Utf8Path, from: u64) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+    let text = String::from_utf8_lossy(&bytes[from..]).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(TAIL)..].iter();
+    let shown = last.map(|line| format!("  | {}", line.replace(char::is_control, " ")));
+    shown.collect::<Vec<_>>().join("\n")
 }

@@ -30,6 +30,8 @@ pub struct Facts {
     pub engine: Engine,
     /// Whether `dockerd` is installed here.
     pub has_dockerd: bool,
+    /// Whether control groups are mounted, which every engine needs.
+    pub has_cgroups: bool,
     /// Whether somebody has configured it.
     pub has_daemon_json: bool,
     /// The version of the docker command.

@@ -17,6 +17,7 @@ pub const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 /// Images in containerd, which later engines choose themselves: one image may be for several
 /// platforms there (docs.docker.com/engine/storage/containerd).
 const CONTAINERD_STORE: &str = "{\"features\": {\"containerd-snapshotter\": true}}\n";
+const CGROUPS: &str = "/sys/fs/cgroup";
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 
 /// What is to be done.
@@ -46,7 +47,7 @@ pub enum Step {
     },
     /// Start the engine that is installed and wait until it answers.
     Start {
-        /// By systemd, else by the package's own script or by itself.
+        /// By systemd, else by the package's own script, or without one by itself.
         systemd: bool,
     },
 }
@@ -100,6 +101,10 @@ pub fn plan(facts: &Facts, findings: &[Finding]) -> Plan {
     }
     let known = System::of(&facts.os).is_some();
     if fixes.contains(&&Fix::StartEngine) || (known && parts.contains(&Part::Engine)) {
+        if !facts.has_cgroups {
+            plan.steps
+                .push(Step::run(&["mount", "-t", "cgroup2", "none", CGROUPS]));
+        }
         plan.steps.push(Step::Start {
             systemd: facts.init == Init::Systemd,
         });
@@ -198,7 +203,9 @@ impl std::fmt::Display for Step {
             Self::Run { argv } => f.write_str(&argv.join(" ")),
             Self::Write { path, .. } => write!(f, "write {path}"),
             Self::Start { systemd: true } => f.write_str("systemctl enable --now docker"),
-            Self::Start { systemd: false } => f.write_str("service docker start"),
+            Self::Start { systemd: false } => {
+                f.write_str("service docker start (without such a script: dockerd)")
+            }
         }
     }
 }

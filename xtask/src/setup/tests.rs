@@ -28,6 +28,7 @@ fn good() -> Facts {
             store: Store::Containerd,
         },
         has_dockerd: true,
+        has_cgroups: true,
         docker: Some("26.1.5".into()),
         buildx: Some("0.13.1+ds1".into()),
         compose: Some("2.26.1-4".into()),
@@ -103,7 +104,7 @@ fn debian_12_gets_its_engine_from_debian_13_behind_its_own_packages() {
         "env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
          docker.io/trixie iptables ca-certificates docker-cli/trixie docker-buildx/trixie \
          docker-compose/trixie git",
-        "service docker start",
+        "service docker start (without such a script: dockerd)",
     ];
     assert_eq!(steps(&bare()), expected);
     let plan = planned(&bare(), &Needs::default());
@@ -261,7 +262,16 @@ fn an_engine_that_is_installed_is_only_started() {
         engine: Engine::Silent("no such file".into()),
         ..good()
     };
-    assert_eq!(steps(&facts), ["service docker start"]);
+    let start = "service docker start (without such a script: dockerd)";
+    assert_eq!(steps(&facts), [start]);
+    let facts = Facts {
+        has_cgroups: false,
+        ..facts
+    };
+    assert_eq!(
+        steps(&facts),
+        ["mount -t cgroup2 none /sys/fs/cgroup", start]
+    );
 }
 
 #[test]

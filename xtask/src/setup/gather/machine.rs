@@ -109,6 +109,16 @@ pub fn on_path(program: &str) -> Option<Utf8PathBuf> {
         .find(runs)
 }
 
+/// Whether control groups are mounted; no other system than Linux has them.
+pub fn has_cgroups() -> bool {
+    let kind = |line: &str| {
+        line.split(' ')
+            .nth(2)
+            .is_some_and(|kind| kind.starts_with("cgroup"))
+    };
+    read("/proc/mounts").is_none_or(|mounts| mounts.lines().any(kind))
+}
+
 /// Whether the kernel's table of interpreters is mounted.
 pub fn has_binfmt() -> bool {
     Utf8Path::new(BINFMT).join("status").exists()

@@ -64,6 +64,7 @@ pub fn gather(needs: &Needs, reaching: Reaching, interrupt: &Interrupt) -> Facts
             address_is_default: engine.is_default(),
             has_dockerd: on_path("dockerd").is_some()
                 || camino::Utf8Path::new("/usr/sbin/dockerd").exists(),
+            has_cgroups: machine::has_cgroups(),
             has_daemon_json: camino::Utf8Path::new(DAEMON_JSON).exists(),
             docker: docker_version(interrupt),
             buildx,
