@@ -87,6 +87,9 @@ pub struct Build {
     /// Platforms to build for, in place of the graph's
     #[arg(long, value_name = "P", value_delimiter = ',')]
     pub platform: Vec<String>,
+    /// Set up what this machine lacks without asking, as `setup --yes` does
+    #[arg(long)]
+    pub yes: bool,
     /// One JSON event per line on stdout
     #[arg(long)]
     pub json: bool,

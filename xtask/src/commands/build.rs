@@ -11,8 +11,19 @@ use crate::fault::Result;
 use crate::interrupt::Interrupt;
 use crate::report::Reporting;
 
-/// Brings stages up to date.
+/// Brings stages up to date; where the machine lacks something that can be had, once more after it
+/// was set up.
 pub fn run(flags: &Build) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let fault = match attempt(flags, &interrupt) {
+        Err(fault) if !flags.offline => fault,
+        result => return result,
+    };
+    super::setup::mend(fault, &flags.at, flags.yes, &interrupt)?;
+    attempt(flags, &interrupt)
+}
+
+fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
     let mut work = super::open(&flags.at, &flags.platform)?;
     let force = match &flags.force {
         None => Force::Nothing,
@@ -27,9 +38,8 @@ pub fn run(flags: &Build) -> Result<()> {
         locked: flags.locked,
         offline: flags.offline,
     };
-    let interrupt = Interrupt::listen()?;
     let reporting = Reporting::start(flags.json);
-    let result = with_sources(&mut work, &wishes, &interrupt, &reporting.sender());
+    let result = with_sources(&mut work, &wishes, interrupt, &reporting.sender());
     reporting.finish();
     result
 }

@@ -6,13 +6,13 @@ use std::io::{BufRead as _, IsTerminal as _};
 use serde::Serialize;
 
 use crate::cli;
-use crate::fault::{Fault, Result};
+use crate::fault::{Class, Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::replacement;
 use crate::setup::apply::apply;
 use crate::setup::check::{Finding, Level, check};
 use crate::setup::facts::Facts;
-use crate::setup::gather::{Reaching, gather};
+use crate::setup::gather::{self, Reaching, gather};
 use crate::setup::needs::Needs;
 use crate::setup::plan::{Plan, plan};
 use crate::state;
@@ -55,7 +55,13 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
         }
         return ended(&findings, &plan);
     }
-    carry_out(&plan, &facts, flags.yes, &interrupt)?;
+    carry_out(
+        &plan,
+        &facts,
+        flags.yes,
+        "cargo xtask setup --yes",
+        &interrupt,
+    )?;
     let findings = check(&gather(&needs, Reaching::Here, &interrupt), &needs);
     super::print(&format!(
         "\nNow:\n{}",
@@ -64,26 +70,62 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
     ended(&findings, &plan)
 }
 
-/// Sets up what a build by `needs` lacks, if something can be done about it and the user agrees.
-/// Says whether anything was done.
-pub fn bring_up(needs: &Needs, yes: bool, interrupt: &Interrupt) -> Result<bool> {
-    let facts = gather(needs, Reaching::Here, interrupt);
-    if interrupt.is_set() {
-        return Err(Fault::interrupted());
+/// After a build that failed: sets up what it lacked, if it lacked something that can be had and
+/// the user agrees. Otherwise the build's own fault stands.
+pub fn mend(fault: Fault, at: &cli::Where, yes: bool, interrupt: &Interrupt) -> Result<()> {
+    let opened = replacement::open(&super::graph_file(at), at.profile.as_deref())?;
+    let needs = Needs::of(&opened.spec, &opened.lock);
+    let may_help = match fault.class {
+        Class::Lacks => !gather::has_essentials(interrupt) || needs.may_emulate(),
+        // A step for another architecture fails as any step does.
+        Class::Failed => needs.may_emulate(),
+        Class::Usage | Class::Interrupted => false,
+    };
+    if !may_help {
+        return Err(fault);
     }
-    let mut findings = check(&facts, needs);
-    // What may be missing is no reason to install anything now.
-    findings.retain(|finding| finding.level == Level::Missing);
-    let plan = plan(&facts, &findings);
-    if plan.steps.is_empty() {
-        return Ok(false);
+    let Some(lack) = Lack::find(&needs, interrupt) else {
+        return Err(fault);
+    };
+    if !fault.message.is_empty() {
+        crate::tell!("error: {fault}");
     }
-    crate::tell!("{}", table(&findings).trim_end());
-    carry_out(&plan, &facts, yes, interrupt)?;
-    plan.by_hand
-        .iter()
-        .for_each(|line| crate::tell!("by hand: {line}"));
-    Ok(true)
+    lack.end(yes, "cargo xtask setup", interrupt)
+}
+
+/// What a machine lacks for a build, where something can be done about it.
+pub struct Lack {
+    facts: Facts,
+    findings: Vec<Finding>,
+    plan: Plan,
+}
+
+impl Lack {
+    /// `None` where nothing is missing, or nothing of it can be had by commands known here.
+    pub fn find(needs: &Needs, interrupt: &Interrupt) -> Option<Self> {
+        let facts = gather(needs, Reaching::Here, interrupt);
+        let findings = check(&facts, needs);
+        let missing = |finding: &&Finding| finding.level == Level::Missing;
+        let needed: Vec<Finding> = findings.iter().filter(missing).cloned().collect();
+        if plan(&facts, &needed).steps.is_empty() {
+            return None;
+        }
+        // Once the user is asked, he is asked for all of it.
+        Some(Self {
+            plan: plan(&facts, &findings),
+            findings: needed,
+            facts,
+        })
+    }
+
+    /// Sets all of it up, if the user agrees; `instead` is named where he cannot be asked.
+    pub fn end(&self, yes: bool, instead: &str, interrupt: &Interrupt) -> Result<()> {
+        crate::tell!("{}", table(&self.findings).trim_end());
+        carry_out(&self.plan, &self.facts, yes, instead, interrupt)?;
+        let by_hand = self.plan.by_hand.iter();
+        by_hand.for_each(|line| crate::tell!("by hand: {line}"));
+        Ok(())
+    }
 }
 
 fn is_ready(findings: &[Finding]) -> bool {
@@ -117,19 +159,25 @@ fn ended(findings: &[Finding], plan: &Plan) -> Result<()> {
 }
 
 /// Shows the plan, asks, and does it.
-fn carry_out(plan: &Plan, facts: &Facts, yes: bool, interrupt: &Interrupt) -> Result<()> {
+fn carry_out(
+    plan: &Plan,
+    facts: &Facts,
+    yes: bool,
+    instead: &str,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let how = if facts.user.is_root { "" } else { ", by sudo" };
     crate::tell!("\nTo be done{how}:");
     plan.steps.iter().for_each(|step| crate::tell!("  {step}"));
     if !yes {
-        agree("Do that?", "cargo xtask setup --yes")?;
+        agree("Do that?", instead)?;
     }
     crate::tell!("");
     apply(plan, facts, &state::base().join("setup.log"), interrupt)
 }
 
 /// Asks on a terminal; elsewhere nobody agreed, and `instead` is named.
-pub fn agree(question: &str, instead: &str) -> Result<()> {
+fn agree(question: &str, instead: &str) -> Result<()> {
     let refused = || {
         Fault::lacks(format!(
             "nothing was changed on this machine: `{instead}` does it"

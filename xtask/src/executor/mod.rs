@@ -131,6 +131,10 @@ fn attempt_once(
             let metadata = std::fs::read(&action.metadata).unwrap_or_default();
             Ok(Made::read(&metadata))
         }
+        // Its own status for a command that it does not have; buildx never ends with it.
+        Ok(status) if status.code() == Some(125) && error.is_none() => Err(Failure::NoDocker(
+            "`docker` has no `buildx`: install Docker's buildx plugin".to_owned(),
+        )),
         Ok(status) => {
             let error = error.unwrap_or_else(|| format!("docker buildx ended with {status}"));
             Err(Failure::Build {

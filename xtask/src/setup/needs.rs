@@ -62,6 +62,11 @@ impl Needs {
         }
     }
 
+    /// Whether a stage may be for another architecture than this machine's.
+    pub const fn may_emulate(&self) -> bool {
+        !self.platforms.is_empty()
+    }
+
     /// The architectures other than `machine`'s, as platforms name them.
     pub fn foreign(&self, machine: &str) -> Vec<String> {
         let own = architecture(machine);

@@ -1,15 +1,13 @@
 //! Debian packages that the tests need.
 //!
-//! Knows where a Debian 12 machine gets an engine with buildx (its own docker.io is too old):
-//! from Debian 13, behind its own packages in rank, so that nothing else is ever upgraded.
+//! Knows what they are; from where a Debian 12 machine has an engine with buildx, `setup` knows.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Shell, cmd};
 
 use crate::fault::{Fault, Result};
-
-const SOURCES: &str = "/etc/apt/sources.list.d/xtask-trixie.sources";
-const RANK: &str = "/etc/apt/preferences.d/xtask-trixie";
+use crate::setup::gather::debian_mirror;
+use crate::setup::packages as suite;
 
 /// A program that proves that a package is there, and the package.
 const NEEDED: [(&str, &str); 10] = [
@@ -89,32 +87,10 @@ pub fn install() -> Result<()> {
 
 /// Debian 13 beside Debian 12, from the mirror that the machine uses already.
 fn add_suite() -> std::io::Result<()> {
-    let own = std::fs::read_to_string("/etc/apt/sources.list.d/debian.sources").unwrap_or_default();
-    let mirror = own
-        .lines()
-        .find_map(|line| line.strip_prefix("URIs:"))
-        .map(|uris| uris.trim().to_owned())
-        .or_else(mirror_of_list)
-        .ok_or_else(|| {
-            std::io::Error::other("apt's sources name no mirror to take Debian 13 from")
-        })?;
-    let source = format!(
-        "Types: deb\nURIs: {mirror}\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
-    );
-    std::fs::write(SOURCES, source)?;
-    std::fs::write(
-        RANK,
-        "Package: *\nPin: release n=trixie\nPin-Priority: 100\n",
-    )
-}
-
-/// The same from the older form of the file.
-fn mirror_of_list() -> Option<String> {
-    let list = std::fs::read_to_string("/etc/apt/sources.list").ok()?;
-    let line = list
-        .lines()
-        .find(|line| line.starts_with("deb ") && !line.contains("security"))?;
-    line.split_whitespace()
-        .find(|word| word.contains("://"))
-        .map(str::to_owned)
+    let mirror = debian_mirror().ok_or_else(|| {
+        std::io::Error::other("apt's sources name no mirror to take Debian 13 from")
+    })?;
+    // First its rank, so that it is never above Debian 12.
+    std::fs::write(suite::TRIXIE_RANK, suite::RANK)?;
+    std::fs::write(suite::TRIXIE_SOURCE, suite::trixie(&mirror))
 }

@@ -87,6 +87,11 @@ pub fn gather(needs: &Needs, reaching: Reaching, interrupt: &Interrupt) -> Facts
     })
 }
 
+/// Whether an engine answers, and docker and buildx are there: the least that a build needs.
+pub fn has_essentials(interrupt: &Interrupt) -> bool {
+    Engine::find().about().is_ok() && words("docker", &["buildx", "version"], interrupt).good
+}
+
 fn state(about: Result<About, NoAnswer>) -> State {
     match about {
         Ok(about) => State::Answers {

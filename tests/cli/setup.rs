@@ -1,0 +1,106 @@
+//! `cargo xtask setup --check`, and what a build says on a machine that lacks something.
+
+use super::Project;
+
+const NOWHERE: &str = "unix:///nonexistent/docker.sock";
+
+/// A project whose stages need nothing from anywhere.
+fn closed() -> Project {
+    Project::new()
+        .variable("DOCKER_HOST", NOWHERE)
+        .variable("http_proxy", "http://127.0.0.1:1")
+        .file(
+            "build-graph.toml",
+            "version = 1\n[stage.a]\ncontext = \"a\"\nimage = \"t/a\"\n",
+        )
+        .file("a/Dockerfile", "FROM scratch\nCOPY src /src\n")
+        .file("a/src/one", "1")
+}
+
+#[test]
+fn every_check_says_what_was_found_what_is_needed_and_why() {
+    let ran = closed().run(&["setup", "--check", "--json"]).ends(3);
+    let whole: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(whole["ready"], false);
+    let findings = whole["findings"].as_array().unwrap();
+    let names: Vec<&str> = findings
+        .iter()
+        .map(|finding| {
+            for field in ["found", "needed", "why"] {
+                assert_ne!(finding[field].as_str().unwrap(), "", "{finding}");
+            }
+            finding["check"].as_str().unwrap()
+        })
+        .collect();
+    for name in [
+        "operating system",
+        "memory",
+        "disk",
+        "processor",
+        "engine",
+        "docker command",
+        "buildx",
+        "compose",
+        "git",
+    ] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+    let engine = findings.iter().find(|finding| finding["check"] == "engine");
+    let engine = engine.unwrap();
+    assert_eq!(engine["level"], "missing");
+    assert!(engine["found"].as_str().unwrap().contains(NOWHERE));
+}
+
+#[test]
+fn a_check_changes_nothing_and_says_the_same_twice() {
+    let project = closed();
+    let first = project.run(&["setup", "--check"]).ends(3);
+    let second = project.run(&["setup", "--check"]).ends(3);
+    let without_numbers = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    assert_eq!(
+        without_numbers(&first.stdout),
+        without_numbers(&second.stdout)
+    );
+    assert!(!project.path("state/setup.log").exists());
+}
+
+#[test]
+fn an_engine_elsewhere_is_never_set_up() {
+    for arguments in [&["setup", "--yes"][..], &["build", "--yes"]] {
+        // What else this machine may lack is no concern of this test.
+        let ran = closed().run(arguments).ends(3);
+        assert!(!ran.stderr.contains("+ service"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("+ systemctl"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("dockerd"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_dead_proxy_is_told_from_a_dead_name() {
+    let graph = "version = 1\n[source.s]\ngit = \"https://a.invalid/s.git\"\nrev = \"1\"\n\
+                 [stage.a]\nsource = \"s\"\ncontext = \"a\"\n";
+    let asked = |proxy: Option<&str>| {
+        let mut project = closed().file("build-graph.toml", graph);
+        for name in ["https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"] {
+            project = project.variable(name, proxy.unwrap_or_default());
+        }
+        let ran = project.run(&["setup", "--check", "--json"]).ends(3);
+        let whole: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let findings = whole["findings"].as_array().unwrap().clone();
+        let network = findings
+            .iter()
+            .find(|finding| finding["check"] == "network");
+        network.unwrap()["found"].as_str().unwrap().to_owned()
+    };
+    assert!(
+        asked(None).contains("no address for that name"),
+        "{}",
+        asked(None)
+    );
+    let proxy = Some("http://127.0.0.1:1");
+    assert!(
+        asked(proxy).contains("the proxy does not answer"),
+        "{}",
+        asked(proxy)
+    );
+}
