@@ -353,6 +353,7 @@ fn a_foreign_platform_wants_an_emulator_that_really_runs() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn each_shortage_is_found_and_told() {
     let none = Needs::default();
     let several = Needs {

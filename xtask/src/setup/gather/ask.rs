@@ -31,8 +31,8 @@ pub struct Said {
 impl Said {
     /// Why it failed, in one line.
     pub fn why(&self) -> String {
-        let lines = self.stderr.lines().chain(self.stdout.lines());
-        let telling = lines.filter(|line| !line.trim().is_empty()).next_back();
+        let mut lines = self.stderr.lines().chain(self.stdout.lines());
+        let telling = lines.rfind(|line| !line.trim().is_empty());
         let line = telling.unwrap_or("it said nothing").trim();
         let shown = line.chars().filter(|c| !c.is_control()).take(300);
         shown.collect()

@@ -71,7 +71,7 @@ pub fn clock(servers: &[String]) -> Option<i64> {
         let before = now()?;
         let date = seconds_of(&date_of(&at, &line, server)?)?;
         let after = now()?;
-        Some((before + after) / 2 - date)
+        Some(i64::midpoint(before, after) - date)
     })
 }
 
@@ -103,12 +103,11 @@ fn date_of(at: &str, line: &str, host: &str) -> Option<String> {
     // What a server says beyond that is no header.
     let _ = stream.take(16 << 10).read_to_end(&mut head);
     let head = String::from_utf8_lossy(&head);
-    let dated = head.lines().find_map(|line| {
+    head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("date")
             .then(|| value.trim().to_owned())
-    });
-    dated
+    })
 }
 
 /// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, IMF-fixdate).
