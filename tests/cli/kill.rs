@@ -92,50 +92,6 @@ fn a_run_killed_while_it_writes_the_stat_cache_changes_no_answer() {
 }
 
 #[test]
-fn a_run_killed_while_it_writes_the_lock_leaves_a_whole_lock() {
-    const BASES: usize = 30;
-    let digest = "a".repeat(64);
-    let answer = format!("{{\"manifest\":{{\"digest\":\"sha256:{digest}\"}},\"image\":{{}}}}");
-    let mut project = Project::new();
-    let (socket, bin) = (project.path("engine.sock"), project.path("bin"));
-    let _engine = Engine::at(&socket);
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let mut graph = "version = 1\n".to_owned();
-    for at in 0..BASES {
-        graph += &format!("[stage.s{at}]\ncontext = \"s{at}\"\n");
-        let dockerfile = format!("FROM example.test/base{at}:1\n");
-        project = project.file(&format!("s{at}/Dockerfile"), dockerfile);
-    }
-    // A registry that knows every image, and a builder that can build none.
-    let docker = format!("#!/bin/sh\n[ \"$2\" = imagetools ] && echo '{answer}'\n");
-    let project = project
-        .variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
-        .variable("PATH", &path)
-        .script("bin/docker", &docker)
-        .file("build-graph.toml", graph);
-    let folder = project.path("");
-    let build = ["build", "--keep-going"];
-    let mut hits = 0;
-    for round in 0..TRIES {
-        if round % 10 == 0 {
-            let _ = fs::remove_file(project.path("build-graph.lock"));
-        }
-        hits += usize::from(kill_at_write(project.start(&build), &folder));
-        keys(&project);
-        if hits == HITS {
-            break;
-        }
-    }
-    assert_eq!(hits, HITS);
-    // The next build removes what was left beside the graph file, even if it writes no lock.
-    project.run(&build).ends(1);
-    project.run(&build).ends(1);
-    assert_eq!(unfinished(&folder), [""; 0].map(PathBuf::from));
-    let lock = fs::read_to_string(project.path("build-graph.lock")).unwrap();
-    assert_eq!(lock.matches(&digest).count(), BASES);
-}
-
-#[test]
 fn a_host_command_that_outlives_its_killed_build_is_waited_for() {
     let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.a.prepare]\ndir = \"a\"\n\
         run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n";
