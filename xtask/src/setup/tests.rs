@@ -352,151 +352,86 @@ fn a_foreign_platform_wants_an_emulator_that_really_runs() {
     }
 }
 
+/// How a check ends on a good machine after one change.
+fn after(change: impl Fn(&mut Facts), needs: &Needs, name: &str) -> Level {
+    let mut facts = good();
+    change(&mut facts);
+    level(&facts, needs, name)
+}
+
+/// A check, and a change that it must find.
+type Shortage = (&'static str, fn(&mut Facts));
+
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table of cases")]
-fn each_shortage_is_found_and_told() {
+fn a_machine_that_is_small_or_odd_is_warned_of() {
+    let changes: [Shortage; 7] = [
+        ("memory", |facts| facts.memory = Some(3_900_000_000)),
+        ("memory", |facts| facts.memory = None),
+        ("disk", |facts| {
+            facts.disk = Some(super::facts::Disk {
+                folder: "/data".into(),
+                free: 29_000_000_000,
+            })
+        }),
+        ("processor", |facts| facts.machine = "mips64".into()),
+        ("clock", |facts| facts.clock = Some(-121)),
+        ("clock", |facts| facts.clock = Some(121)),
+        ("operating system", |facts| facts.os = os("ubuntu", "18.04")),
+    ];
+    for (name, change) in changes {
+        let found = after(change, &Needs::default(), name);
+        assert_eq!(found, Level::Warning, "{name}");
+    }
+    let almost = after(|facts| facts.clock = Some(119), &Needs::default(), "clock");
+    assert_eq!(almost, Level::Ok);
+}
+
+#[test]
+fn programs_that_are_old_or_not_there_are_found() {
     let none = Needs::default();
+    let old_buildx = |facts: &mut Facts| facts.buildx = Some("0.12.1".into());
+    assert_eq!(after(old_buildx, &none, "buildx"), Level::Missing);
+    let broken = |facts: &mut Facts| facts.builder = Some(Err("gone".into()));
+    assert_eq!(after(broken, &none, "builder"), Level::Missing);
+    let old_compose = |facts: &mut Facts| facts.compose = Some("1.29.2".into());
+    assert_eq!(after(old_compose, &none, "compose"), Level::Warning);
+    // git is a must only where a source has to be fetched.
+    let without_git = |facts: &mut Facts| facts.git = None;
+    assert_eq!(after(without_git, &none, "git"), Level::Warning);
+    let fetches = Needs {
+        fetches: true,
+        ..Needs::default()
+    };
+    assert_eq!(after(without_git, &fetches, "git"), Level::Missing);
+}
+
+#[test]
+fn only_an_image_for_several_platforms_wants_the_containerd_store() {
+    let classic = |facts: &mut Facts| {
+        facts.engine = Engine::Answers {
+            version: "26.1.5".into(),
+            store: Store::Classic,
+        };
+    };
     let several = Needs {
         several: true,
         ..Needs::default()
     };
-    let classic = Engine::Answers {
-        version: "26.1.5".into(),
-        store: Store::Classic,
-    };
-    let registry = Needs {
+    let store = "image store";
+    assert_eq!(after(classic, &Needs::default(), store), Level::Ok);
+    assert_eq!(after(classic, &several, store), Level::Missing);
+    assert_eq!(after(|_| {}, &several, store), Level::Ok);
+}
+
+#[test]
+fn a_registry_that_is_written_to_wants_a_login() {
+    let needs = Needs {
         writes_to: Some("ghcr.io".into()),
         ..Needs::default()
     };
-    let little = super::facts::Disk {
-        folder: "/data".into(),
-        free: 29_000_000_000,
-    };
-    for (facts, needs, name, expected) in [
-        (
-            Facts {
-                memory: Some(3_900_000_000),
-                ..good()
-            },
-            &none,
-            "memory",
-            Level::Warning,
-        ),
-        (
-            Facts {
-                disk: Some(little),
-                ..good()
-            },
-            &none,
-            "disk",
-            Level::Warning,
-        ),
-        (
-            Facts {
-                machine: "mips64".into(),
-                ..good()
-            },
-            &none,
-            "processor",
-            Level::Warning,
-        ),
-        (
-            Facts {
-                buildx: Some("0.12.1".into()),
-                ..good()
-            },
-            &none,
-            "buildx",
-            Level::Missing,
-        ),
-        (
-            Facts {
-                engine: classic.clone(),
-                ..good()
-            },
-            &none,
-            "image store",
-            Level::Ok,
-        ),
-        (
-            Facts {
-                engine: classic,
-                ..good()
-            },
-            &several,
-            "image store",
-            Level::Missing,
-        ),
-        (
-            Facts {
-                builder: Some(Err("gone".into())),
-                ..good()
-            },
-            &none,
-            "builder",
-            Level::Missing,
-        ),
-        (
-            Facts {
-                compose: Some("1.29.2".into()),
-                ..good()
-            },
-            &none,
-            "compose",
-            Level::Warning,
-        ),
-        (
-            Facts {
-                git: None,
-                ..good()
-            },
-            &none,
-            "git",
-            Level::Warning,
-        ),
-        (
-            Facts {
-                git: None,
-                ..good()
-            },
-            &Needs {
-                fetches: true,
-                ..Needs::default()
-            },
-            "git",
-            Level::Missing,
-        ),
-        (
-            Facts {
-                clock: Some(-121),
-                ..good()
-            },
-            &none,
-            "clock",
-            Level::Warning,
-        ),
-        (
-            Facts {
-                os: os("ubuntu", "18.04"),
-                ..good()
-            },
-            &none,
-            "operating system",
-            Level::Warning,
-        ),
-        (good(), &registry, "login", Level::Warning),
-        (
-            Facts {
-                logins: vec!["ghcr.io".into()],
-                ..good()
-            },
-            &registry,
-            "login",
-            Level::Ok,
-        ),
-    ] {
-        assert_eq!(level(&facts, needs, name), expected, "{name}: {facts:?}");
-    }
+    assert_eq!(after(|_| {}, &needs, "login"), Level::Warning);
+    let there = |facts: &mut Facts| facts.logins = vec!["ghcr.io".into()];
+    assert_eq!(after(there, &needs, "login"), Level::Ok);
 }
 
 #[test]
