@@ -9,6 +9,7 @@ mod kill;
 mod lock;
 mod outdated;
 mod prepare;
+mod readme;
 mod setup;
 mod sources;
 #[path = "../support/mod.rs"]
