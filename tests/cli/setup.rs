@@ -33,12 +33,12 @@ fn every_check_says_what_was_found_what_is_needed_and_why() {
         })
         .collect();
     for name in [
-        "operating system",
+        "system",
         "memory",
         "disk",
         "processor",
         "engine",
-        "docker command",
+        "docker",
         "buildx",
         "compose",
         "git",

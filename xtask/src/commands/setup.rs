@@ -14,7 +14,7 @@ use crate::setup::check::{Finding, Level, check};
 use crate::setup::facts::Facts;
 use crate::setup::gather::{self, Reaching, gather};
 use crate::setup::needs::Needs;
-use crate::setup::plan::{Plan, plan};
+use crate::setup::plan::{Plan, plan as make_plan};
 use crate::state;
 
 /// What `--check --json` prints.
@@ -36,7 +36,7 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
         return Err(Fault::interrupted());
     }
     let findings = check(&facts, &needs);
-    let plan = plan(&facts, &findings);
+    let plan = make_plan(&facts, &findings);
     if flags.json {
         super::print_json(&Whole {
             ready: is_ready(&findings),
@@ -62,12 +62,14 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
         "cargo xtask setup --yes",
         &interrupt,
     )?;
-    let findings = check(&gather(&needs, Reaching::Here, &interrupt), &needs);
-    super::print(&format!(
-        "\nNow:\n{}",
-        table_of(findings.iter().filter(|finding| finding.check != "network"))
-    ));
-    ended(&findings, &plan)
+    plan.by_hand
+        .iter()
+        .for_each(|line| crate::tell!("by hand: {line}"));
+    let facts = gather(&needs, Reaching::Here, &interrupt);
+    let findings = check(&facts, &needs);
+    super::print(&format!("\nNow:\n{}", table(&findings)));
+    let left = make_plan(&facts, &findings);
+    ended(&findings, &left)
 }
 
 /// After a build that failed: sets up what it lacked, if it lacked something that can be had and
@@ -107,12 +109,12 @@ impl Lack {
         let findings = check(&facts, needs);
         let missing = |finding: &&Finding| finding.level == Level::Missing;
         let needed: Vec<Finding> = findings.iter().filter(missing).cloned().collect();
-        if plan(&facts, &needed).steps.is_empty() {
+        if make_plan(&facts, &needed).steps.is_empty() {
             return None;
         }
         // Once the user is asked, he is asked for all of it.
         Some(Self {
-            plan: plan(&facts, &findings),
+            plan: make_plan(&facts, &findings),
             findings: needed,
             facts,
         })
@@ -197,12 +199,8 @@ fn agree(question: &str, instead: &str) -> Result<()> {
     }
 }
 
-fn table(findings: &[Finding]) -> String {
-    table_of(findings.iter())
-}
-
 /// A line for each finding, and one for what to do about it.
-fn table_of<'f>(findings: impl Iterator<Item = &'f Finding>) -> String {
+fn table(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
         let word = match finding.level {

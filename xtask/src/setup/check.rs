@@ -135,7 +135,7 @@ pub fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {
 
 fn system(facts: &Facts) -> Finding {
     let os = &facts.os;
-    let finding = Finding::new("operating system", os.name.clone()).needs(
+    let finding = Finding::new("system", os.name.clone()).needs(
         "Linux: Debian 11, Ubuntu 20.04, Fedora, Arch or later",
         "the engine runs on Linux, and these are the systems whose packages are known here",
     );
@@ -246,8 +246,7 @@ fn engine(facts: &Facts) -> Finding {
 
 fn docker(facts: &Facts) -> Finding {
     let finding = |found: &str| {
-        Finding::new("docker command", found)
-            .needs("docker on PATH", "buildx is started through it")
+        Finding::new("docker", found).needs("docker on PATH", "buildx is started through it")
     };
     match &facts.docker {
         Some(version) => finding(version),
@@ -281,7 +280,7 @@ fn store(facts: &Facts, needs: &Needs) -> Option<Finding> {
         Store::Containerd => ("containerd", true),
         Store::Classic => ("the engine's own", !needs.several),
     };
-    let finding = Finding::new("image store", found);
+    let finding = Finding::new("store", found);
     Some(if good {
         finding.needs(
             "any",

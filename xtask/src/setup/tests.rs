@@ -376,7 +376,7 @@ fn a_machine_that_is_small_or_odd_is_warned_of() {
         ("processor", |facts| facts.machine = "mips64".into()),
         ("clock", |facts| facts.clock = Some(-121)),
         ("clock", |facts| facts.clock = Some(121)),
-        ("operating system", |facts| facts.os = os("ubuntu", "18.04")),
+        ("system", |facts| facts.os = os("ubuntu", "18.04")),
     ];
     for (name, change) in changes {
         let found = after(change, &Needs::default(), name);
@@ -417,7 +417,7 @@ fn only_an_image_for_several_platforms_wants_the_containerd_store() {
         several: true,
         ..Needs::default()
     };
-    let store = "image store";
+    let store = "store";
     assert_eq!(after(classic, &Needs::default(), store), Level::Ok);
     assert_eq!(after(classic, &several, store), Level::Missing);
     assert_eq!(after(|_| {}, &several, store), Level::Ok);

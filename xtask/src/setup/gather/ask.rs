@@ -4,6 +4,7 @@
 
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -12,6 +13,8 @@ use crate::interrupt::Interrupt;
 
 /// How long anything may take that is only looked at.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait for the rest of an output whose writer has ended.
+const LEFT_OPEN: Duration = Duration::from_secs(2);
 /// More than any answer that is asked for.
 const MOST: u64 = 4 << 20;
 
@@ -55,10 +58,7 @@ pub fn ask(mut command: Command, interrupt: &Interrupt) -> Said {
         Err(error) => return failed(error.to_string()),
     };
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let readers = (
-        std::thread::spawn(move || read(stdout)),
-        std::thread::spawn(move || read(stderr)),
-    );
+    let (said, complained) = (reading(stdout), reading(stderr));
     let until = Instant::now() + PATIENCE;
     let status = std::thread::scope(|scope| {
         let id = child.id();
@@ -80,8 +80,8 @@ pub fn ask(mut command: Command, interrupt: &Interrupt) -> Said {
     Said {
         good: status.is_some_and(|status| status.success()),
         status: status.and_then(|status| status.code()),
-        stdout: readers.0.join().unwrap_or_default(),
-        stderr: readers.1.join().unwrap_or_default(),
+        stdout: said.recv_timeout(LEFT_OPEN).unwrap_or_default(),
+        stderr: complained.recv_timeout(LEFT_OPEN).unwrap_or_default(),
     }
 }
 
@@ -92,11 +92,18 @@ pub fn words(program: &str, arguments: &[&str], interrupt: &Interrupt) -> Said {
     ask(command, interrupt)
 }
 
-fn read(pipe: Option<impl Read>) -> String {
-    let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        // What cannot be read is as if it were not said.
-        let _ = pipe.take(MOST).read_to_end(&mut bytes);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+/// Reads beside the waiting: something left behind, such as the master of a shared ssh connection,
+/// may hold the pipe open for ever.
+fn reading(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(pipe) = pipe {
+            // What cannot be read is as if it were not said.
+            let _ = pipe.take(MOST).read_to_end(&mut bytes);
+        }
+        // Whoever has gone away wants no more of it.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
 }
