@@ -144,11 +144,12 @@ fn ended(findings: &[Finding], plan: &Plan) -> Result<()> {
     if is_ready(findings) {
         return Ok(());
     }
-    let missing: Vec<&str> = findings
+    let mut missing: Vec<&str> = findings
         .iter()
         .filter(|finding| finding.level == Level::Missing)
         .map(|finding| finding.check)
         .collect();
+    missing.dedup();
     let remedy = if plan.steps.is_empty() {
         "see what is said of each"
     } else {

@@ -340,8 +340,15 @@ fn emulation(facts: &Facts, needs: &Needs) -> Vec<Finding> {
         };
         let remedy = "register QEMU for it";
         let fix = || Fix::Emulate(vec![name.clone()]);
+        // An engine in a virtual machine, as Docker Desktop's, has emulation of its own there.
+        let elsewhere = !facts.address_is_default || facts.os.kind != "linux";
+        let listed = match &facts.builder {
+            Some(Ok(platforms)) => platforms.contains(&format!("linux/{name}")),
+            _ => false,
+        };
         match facts.emulation.get(&name) {
             Some(Emulation::Runs) => finding("a probe ran".into()),
+            _ if elsewhere && listed => finding("the builder says that it can".into()),
             Some(Emulation::Broken(why)) => {
                 finding(format!("registered, but a probe failed: {why}"))
                     .lacks(remedy)

@@ -352,6 +352,28 @@ fn a_foreign_platform_wants_an_emulator_that_really_runs() {
     }
 }
 
+#[test]
+fn the_emulation_of_an_engine_in_a_virtual_machine_is_the_builders_to_tell() {
+    let needs = Needs {
+        platforms: vec!["linux/arm64".into()],
+        ..Needs::default()
+    };
+    let lists = |facts: &mut Facts| facts.builder = Some(Ok(vec!["linux/arm64".into()]));
+    let desktop = |facts: &mut Facts| {
+        lists(facts);
+        facts.address_is_default = false;
+        facts.emulation.insert("arm64".into(), Emulation::Missing);
+    };
+    assert_eq!(after(desktop, &needs, "emulation"), Level::Ok);
+    // On this very machine a probe is a better witness.
+    let here = |facts: &mut Facts| {
+        desktop(facts);
+        facts.address_is_default = true;
+    };
+    assert_eq!(after(here, &needs, "emulation"), Level::Missing);
+    assert_eq!(after(|_| {}, &needs, "emulation"), Level::Warning);
+}
+
 /// How a check ends on a good machine after one change.
 fn after(change: impl Fn(&mut Facts), needs: &Needs, name: &str) -> Level {
     let mut facts = good();

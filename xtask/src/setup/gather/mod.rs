@@ -71,7 +71,7 @@ pub fn gather(needs: &Needs, reaching: Reaching, interrupt: &Interrupt) -> Facts
             compose: compose_version(interrupt),
             git,
             builder: (answers && has_buildx).then(|| builder(&engine, interrupt)),
-            emulation: if here {
+            emulation: if here && cfg!(target_os = "linux") {
                 machine::emulation(&foreign, interrupt)
             } else {
                 std::collections::BTreeMap::new()
