@@ -4,7 +4,8 @@
 //! fails. Is unaware of why a step is there.
 
 use std::fs::{File, OpenOptions};
-use std::process::{Command, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -90,12 +91,10 @@ impl Run<'_> {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
-        let child = self.interrupt.spawn(&mut command);
-        let child = child.map_err(|error| fault(&format!("cannot be started: {error}")))?;
-        let Some(mut child) = child else {
+        if self.interrupt.is_set() {
             return Err(Fault::interrupted());
-        };
-        let status = self.interrupt.wait_for(&mut child);
+        }
+        let status = self.to_its_end(&mut command);
         if self.interrupt.is_set() {
             return Err(Fault::interrupted());
         }
@@ -107,8 +106,22 @@ impl Run<'_> {
                     "ended with {status}; its output is in {path}\n{tail}"
                 )))
             }
-            Err(error) => Err(fault(&format!("cannot be waited for: {error}"))),
+            Err(error) => Err(fault(&format!("cannot be run: {error}"))),
         }
+    }
+
+    /// A package manager that is killed leaves packages half installed, so an interrupt waits for
+    /// the command that runs, and stops what would follow it.
+    fn to_its_end(&self, command: &mut Command) -> std::io::Result<ExitStatus> {
+        // In a group of its own, a Ctrl-C on the terminal does not reach it.
+        let mut child = command.process_group(0).spawn()?;
+        while child.try_wait()?.is_none() {
+            if self.interrupt.pause() {
+                crate::tell!("interrupted: this command is let to its end, nothing follows it");
+                return child.wait();
+            }
+        }
+        child.wait()
     }
 
     /// Never over a file that is there with other content.
@@ -204,4 +217,82 @@ fn tail(path: &Utf8Path, from: u64) -> String {
     let last = lines[lines.len().saturating_sub(TAIL)..].iter();
     let shown = last.map(|line| format!("  | {}", line.replace(char::is_control, " ")));
     shown.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plan of shell commands, run as if by the superuser, in a folder.
+    fn run(folder: &Utf8Path, commands: &[&str]) -> Result<()> {
+        let step = |command: &&str| Step::Run {
+            argv: ["sh", "-c", command].map(str::to_owned).to_vec(),
+        };
+        let plan = Plan {
+            steps: commands.iter().map(step).collect(),
+            by_hand: Vec::new(),
+        };
+        let mut facts = Facts::default();
+        facts.user.is_root = true;
+        let log = folder.join("logs/setup.log");
+        apply(&plan, &facts, &log, &Interrupt::default())
+    }
+
+    #[test]
+    fn the_first_failure_ends_it_and_shows_its_own_words_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let after = folder.join("after");
+        let touch = format!("touch {after}");
+        let commands = ["echo good", "echo no such package; exit 100", &touch];
+        let fault = run(folder, &commands).unwrap_err();
+        assert_eq!(fault.class, crate::fault::Class::Lacks);
+        for said in [
+            "exit 100",
+            "exit status: 100",
+            "| no such package",
+            "setup.log",
+        ] {
+            assert!(fault.message.contains(said), "{said}: {fault}");
+        }
+        assert!(!fault.message.contains("| good"), "{fault}");
+        assert!(!after.exists());
+    }
+
+    #[test]
+    fn a_plan_without_failures_is_done_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let after = folder.join("after");
+        run(folder, &["true", &format!("touch {after}")]).unwrap();
+        assert!(after.exists());
+    }
+
+    #[test]
+    fn a_file_that_says_something_else_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let file = folder.join("daemon.json");
+        std::fs::write(&file, "{}").unwrap();
+        let write = |content: &str| Plan {
+            steps: vec![Step::Write {
+                path: file.to_string(),
+                content: content.to_owned(),
+            }],
+            by_hand: Vec::new(),
+        };
+        let log = folder.join("setup.log");
+        let interrupt = Interrupt::default();
+        let facts = Facts {
+            user: super::super::facts::User {
+                is_root: true,
+                ..Default::default()
+            },
+            ..Facts::default()
+        };
+        apply(&write("{}"), &facts, &log, &interrupt).unwrap();
+        let fault = apply(&write("other"), &facts, &log, &interrupt).unwrap_err();
+        assert!(fault.message.contains("says something else"), "{fault}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
+    }
 }
