@@ -5,37 +5,25 @@
 //! gathered at the same time.
 
 mod externals;
+mod folder;
+mod reading;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::dockerfile::{self, ContextNeed, Question, Reading, reference};
+use crate::dockerfile::{self, Question, Reading};
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Inputs, InputsError, Layers, StatCache};
+use crate::inputs::{Layers, StatCache};
 use crate::source;
-use crate::spec::{Context, SourceId, Spec, Stage, StageId};
+use crate::spec::{Context, Spec, Stage, StageId};
 
 pub use externals::Externals;
-
-/// A folder that BuildKit reads from, with what lies over it and what it leaves out.
-#[derive(Debug)]
-pub struct Folder {
-    /// The folder itself first, then the context overlays.
-    pub layers: Layers,
-    /// What is never sent.
-    pub ignore: Ignore,
-    /// What can change the image.
-    pub inputs: Inputs,
-    need: ContextNeed,
-}
-
-impl Folder {
-    /// Reads the folder once more.
-    pub fn collect_again(&self, cache: &StatCache) -> Result<Inputs, InputsError> {
-        inputs::collect(&self.layers, &self.ignore, &self.need, cache)
-    }
-}
+pub use folder::{Folder, folder_of_context};
+use folder::{collect, folder_inside, ignore_of, read};
+use reading::read_with_parents;
+pub use values::expand;
 
 /// All of it.
 #[derive(Debug)]
@@ -163,11 +151,7 @@ fn gather_stage(
         images,
         externals,
     } = hear(spec, stage, &root, platform)?;
-    let labels = stage
-        .labels
-        .iter()
-        .map(|(name, value)| Ok((name.clone(), value.expand(|name| fact(spec, stage, name))?)))
-        .collect::<Result<_>>()?;
+    let labels = values::labels(spec, stage)?;
 
     let mut layers = Layers {
         folders: vec![context],
@@ -228,203 +212,6 @@ fn with_triggers(spec: &Spec, parents: &BTreeMap<String, StageId>) -> Result<Vec
         }
     }
     Ok(found)
-}
-
-/// The folder behind a named context.
-pub fn folder_of_context(
-    spec: &Spec,
-    source: Option<SourceId>,
-    path: &Utf8Path,
-    name: &str,
-) -> Result<Utf8PathBuf> {
-    let root = source::root(spec, source)?;
-    folder_inside(&root, path, &format!("named context `{name}`"))
-}
-
-/// The arguments with their values: the volatile ones, or the others.
-pub fn expand(spec: &Spec, stage: &Stage, volatile: bool) -> Result<BTreeMap<String, String>> {
-    stage
-        .args
-        .iter()
-        .filter(|(name, _)| stage.volatile.contains(*name) == volatile)
-        .map(|(name, value)| Ok((name.clone(), value.expand(|name| fact(spec, stage, name))?)))
-        .collect()
-}
-
-/// What `${source.commit}` and `${source.rev}` stand for. Asked only where a value mentions
-/// them, as it may cost a process.
-fn fact(spec: &Spec, stage: &Stage, name: &str) -> Result<String> {
-    let git = stage
-        .source
-        .and_then(|id| spec.sources[id.index()].git.as_ref());
-    match git {
-        Some(git) if name == "source.rev" => Ok(git.rev.clone()),
-        _ => source::commit(spec, stage.source),
-    }
-}
-
-/// Reads the Dockerfile, and finds the names under which it uses the images of other stages.
-fn read_with_parents(
-    spec: &Spec,
-    stage: &Stage,
-    text: &[u8],
-    args: &BTreeMap<String, String>,
-    platform: Option<&str>,
-    path: &Utf8Path,
-) -> Result<(Reading, BTreeMap<String, StageId>)> {
-    let mut candidates: BTreeMap<String, StageId> = BTreeMap::new();
-    if let Some(parent) = stage.from {
-        candidates.insert(spec.stage(parent).name.clone(), parent);
-        candidates.extend(
-            spec.stage(parent)
-                .references()
-                .into_iter()
-                .map(|reference| (reference, parent)),
-        );
-    }
-    for (name, context) in &stage.contexts {
-        if let Context::Stage(id) = context {
-            candidates.insert(name.clone(), *id);
-        }
-    }
-    let read = |candidates: &BTreeMap<String, StageId>| {
-        let contexts: BTreeSet<String> = stage
-            .contexts
-            .keys()
-            .chain(candidates.keys())
-            .cloned()
-            .collect();
-        let unknown: BTreeSet<String> = stage.volatile.clone();
-        let question = Question {
-            target: stage.target.as_deref(),
-            args,
-            unknown: &unknown,
-            platform: match stage.platforms.as_slice() {
-                [] => platform,
-                [one] => Some(one),
-                // Several platforms: whatever depends on one has no value, which widens.
-                _ => None,
-            },
-            build_platform: platform,
-            contexts: &contexts,
-        };
-        dockerfile::read(text, &question).map_err(|error| Fault::usage(format!("{path}: {error}")))
-    };
-    let mut reading = read(&candidates)?;
-    if let Some(parent) = stage.from {
-        let used = |reading: &Reading, candidates: &BTreeMap<String, StageId>| {
-            candidates
-                .iter()
-                .any(|(name, id)| *id == parent && reading.named.contains_key(name))
-        };
-        if !used(&reading, &candidates) {
-            // The parent's image under another tag: overlays are written against a release.
-            let image = spec
-                .stage(parent)
-                .image
-                .as_deref()
-                .and_then(reference::normalise);
-            let sibling = reading.bases.iter().find(|base| {
-                let base = reference::normalise(&base.reference);
-                base.zip(image.as_ref()).is_some_and(|(base, image)| {
-                    base.registry == image.registry && base.repository == image.repository
-                })
-            });
-            let Some(sibling) = sibling else {
-                return Err(stands_on_nothing(spec, stage, parent, &reading, path));
-            };
-            candidates.insert(sibling.reference.clone(), parent);
-            reading = read(&candidates)?;
-        }
-    }
-    candidates.retain(|name, _| reading.named.contains_key(name));
-    Ok((reading, candidates))
-}
-
-fn stands_on_nothing(
-    spec: &Spec,
-    stage: &Stage,
-    parent: StageId,
-    reading: &Reading,
-    path: &Utf8Path,
-) -> Fault {
-    let parent = spec.stage(parent);
-    let wanted = parent
-        .references()
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| parent.name.clone());
-    let found: Vec<&str> = reading
-        .bases
-        .iter()
-        .map(|base| base.reference.as_str())
-        .collect();
-    let found = if found.is_empty() {
-        "no image".to_owned()
-    } else {
-        found.join(", ")
-    };
-    Fault::usage(format!(
-        "stands on `{}`, but its Dockerfile {path} uses {found}: write `FROM {wanted}`, or say in `contexts` of `{}` which name the image replaces",
-        parent.name, stage.name
-    ))
-}
-
-fn folder_inside(root: &Utf8Path, path: &Utf8Path, what: &str) -> Result<Utf8PathBuf> {
-    let folder = source::inside(root, path, what)?;
-    if folder.is_dir() {
-        Ok(folder)
-    } else {
-        Err(Fault::usage(format!("{what} {folder} is not a folder")))
-    }
-}
-
-fn read(path: &Utf8Path, what: &str) -> Result<Vec<u8>> {
-    std::fs::read(path)
-        .map_err(|error| Fault::usage(format!("cannot read the {what} {path}: {error}")))
-}
-
-/// `<Dockerfile>.dockerignore` replaces the context's own
-/// (docs.docker.com/build/concepts/context, "Filename and location"); a context overlay may bring one.
-fn ignore_of(layers: &Layers, dockerfile: Option<&Utf8Path>) -> Result<Ignore> {
-    let beside = dockerfile.and_then(|path| {
-        let name = format!("{}.dockerignore", path.file_name()?);
-        Some((path.parent()?, name))
-    });
-    let own = layers.folders.iter().rev();
-    let own = own.map(|folder| (folder.as_path(), ".dockerignore".to_owned()));
-    for (folder, name) in beside.into_iter().chain(own) {
-        let path = folder.join(&name);
-        let Ok(meta) = path.symlink_metadata() else {
-            continue;
-        };
-        if meta.is_symlink() {
-            // BuildKit sees this folder only: it would not ignore what a file elsewhere says.
-            let target = path.read_link_utf8().unwrap_or_default();
-            if target.is_absolute() {
-                return Err(Fault::usage(format!(
-                    "ignore file {path} is a link to {target}, which BuildKit cannot see: write its lines into a file there"
-                )));
-            }
-            source::inside(folder, Utf8Path::new(&name), "ignore file")?;
-        }
-        if path.is_file() {
-            let text = read(&path, "ignore file")?;
-            return Ignore::parse(&text).map_err(|error| Fault::usage(format!("{path}: {error}")));
-        }
-    }
-    Ok(Ignore::default())
-}
-
-fn collect(layers: Layers, ignore: Ignore, need: ContextNeed, cache: &StatCache) -> Result<Folder> {
-    let inputs = inputs::collect(&layers, &ignore, &need, cache)
-        .map_err(|error| Fault::usage(error.to_string()))?;
-    Ok(Folder {
-        layers,
-        ignore,
-        inputs,
-        need,
-    })
 }
 
 /// The material of a folder that is in no graph, for `inputs --context`.
