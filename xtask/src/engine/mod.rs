@@ -5,9 +5,9 @@
 
 mod endpoint;
 mod http;
+mod images;
 mod settings;
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::sync::OnceLock;
 
@@ -16,56 +16,10 @@ use xshell::{Shell, cmd};
 
 pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
+pub use images::{Config, Image, Images};
 pub use settings::RegistrySettings;
 
 use crate::fault::{Fault, Result};
-
-/// From how many questions on one list of all images is cheaper than asking for each
-/// (one inspect 11–18 ms, the list 125 ms: ENGINE.md).
-const LIST_FROM: usize = 12;
-/// How many questions are under way at once.
-const AT_ONCE: usize = 4;
-
-/// An image in the engine's store.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Image {
-    /// `sha256:…`: with the containerd store the digest of the manifest (or of the index,
-    /// for several platforms), with the classic store that of the image's configuration.
-    pub id: String,
-    /// In bytes.
-    #[serde(default)]
-    pub size: u64,
-    /// Its configuration, which only an inspection tells, not a list.
-    #[serde(default)]
-    pub config: Option<Config>,
-}
-
-/// What of an image's configuration decides how others are built on it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Config {
-    /// ONBUILD triggers.
-    #[serde(default)]
-    pub on_build: Option<Vec<String>>,
-}
-
-impl Image {
-    /// Whether builds on it run triggers; `None` when only a list was asked.
-    pub fn has_triggers(&self) -> Option<bool> {
-        let config = self.config.as_ref()?;
-        Some(
-            config
-                .on_build
-                .as_ref()
-                .is_some_and(|triggers| !triggers.is_empty()),
-        )
-    }
-}
-
-/// Which images stand behind which references. A reference that was asked for and is not
-/// there has no image.
-pub type Images = HashMap<String, Option<Image>>;
 
 /// What an engine says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -223,150 +177,6 @@ impl Engine {
                 Some(format!("{}/{}", version.os, version.arch))
             })
             .as_deref()
-    }
-
-    /// Asks for all references at once.
-    pub fn images(&self, references: &[String]) -> Result<Images> {
-        if let Endpoint::Other(_) = &self.endpoint {
-            return self.images_by_command(references);
-        }
-        if references.len() >= LIST_FROM {
-            return self.images_by_list(references);
-        }
-        let share = references.len().div_ceil(AT_ONCE).max(1);
-        // Connections are made here, so that an engine that is not there is one fault, not four.
-        let parts = references
-            .chunks(share)
-            .map(|part| Ok((part, self.connect()?)))
-            .collect::<Result<Vec<_>>>()?;
-        if parts.is_empty() {
-            self.connect()?;
-        }
-        let answers = std::thread::scope(|scope| {
-            let askers: Vec<_> = parts
-                .into_iter()
-                .map(|(part, connection)| scope.spawn(move || self.inspect(part, connection)))
-                .collect();
-            askers
-                .into_iter()
-                .map(|asker| {
-                    asker
-                        .join()
-                        .unwrap_or_else(|_| Err(self.unreachable(&"a question failed")))
-                })
-                .collect::<Result<Vec<_>>>()
-        })?;
-        Ok(answers.into_iter().flatten().collect())
-    }
-
-    fn inspect(&self, references: &[String], connection: Option<Connection>) -> Result<Images> {
-        let Some(mut connection) = connection else {
-            return self.images_by_command(references);
-        };
-        let mut images = Images::new();
-        for reference in references {
-            let path = format!("/images/{}/json", http::encode(reference));
-            let answer = connection
-                .ask("GET", &path)
-                .map_err(|error| self.unreachable(&error))?;
-            let image = match answer.status {
-                200 => Some(
-                    serde_json::from_slice(&answer.body)
-                        .map_err(|error| self.unreachable(&error))?,
-                ),
-                404 => None,
-                status => return Err(self.refused("inspect", reference, status, &answer.body)),
-            };
-            images.insert(reference.clone(), image);
-        }
-        Ok(images)
-    }
-
-    fn images_by_list(&self, references: &[String]) -> Result<Images> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Listed {
-            #[serde(flatten)]
-            image: Image,
-            repo_tags: Option<Vec<String>>,
-        }
-        let Some(mut connection) = self.connect()? else {
-            return self.images_by_command(references);
-        };
-        let answer = connection
-            .ask("GET", "/images/json")
-            .map_err(|error| self.unreachable(&error))?;
-        if answer.status != 200 {
-            return Err(self.refused("list", "all images", answer.status, &answer.body));
-        }
-        let listed: Vec<Listed> =
-            serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(&error))?;
-        let mut by_reference = HashMap::new();
-        for Listed { image, repo_tags } in listed {
-            for reference in repo_tags.unwrap_or_default() {
-                by_reference.insert(reference, image.clone());
-            }
-        }
-        let mut images = Images::new();
-        let mut unlisted = Vec::new();
-        for reference in references {
-            match by_reference.get(reference) {
-                Some(image) => {
-                    images.insert(reference.clone(), Some(image.clone()));
-                }
-                // A spelling that the list does not use is no proof of absence.
-                None if !reference.starts_with(crate::action::PRIVATE) => {
-                    unlisted.push(reference.clone());
-                }
-                None => {
-                    images.insert(reference.clone(), None);
-                }
-            }
-        }
-        images.extend(self.inspect(&unlisted, Some(connection))?);
-        Ok(images)
-    }
-
-    fn images_by_command(&self, references: &[String]) -> Result<Images> {
-        let mut images = Images::new();
-        for reference in references {
-            let format =
-                "{\"Id\":{{json .Id}},\"Size\":{{json .Size}},\"Config\":{{json .Config}}}";
-            let image =
-                match self.docker(&["image", "inspect", "--format", format, "--", reference]) {
-                    Ok(text) => Some(
-                        serde_json::from_str(&text).map_err(|error| self.unreachable(&error))?,
-                    ),
-                    Err(error) if error.to_lowercase().contains("no such image") => None,
-                    Err(error) => return Err(self.unreachable(&error)),
-                };
-            images.insert(reference.clone(), image);
-        }
-        Ok(images)
-    }
-
-    /// Puts an image under one more reference.
-    pub fn tag(&self, image: &str, reference: &str) -> Result<()> {
-        let Some(mut connection) = self.connect()? else {
-            let done = self.docker(&["image", "tag", "--", image, reference]);
-            return done.map(drop).map_err(|error| {
-                Fault::failed(format!("cannot tag {image} as {reference}: {error}"))
-            });
-        };
-        let (repository, tag) = reference.rsplit_once(':').unwrap_or((reference, "latest"));
-        let path = format!(
-            "/images/{}/tag?repo={}&tag={}",
-            http::encode(image),
-            http::encode(repository),
-            http::encode(tag)
-        );
-        let answer = connection
-            .ask("POST", &path)
-            .map_err(|error| self.unreachable(&error))?;
-        match answer.status {
-            200..=299 => Ok(()),
-            status => Err(self.refused("tag", reference, status, &answer.body)),
-        }
     }
 
     /// What it was told of registries; nothing when it cannot be asked.
