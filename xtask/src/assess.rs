@@ -4,12 +4,14 @@
 //! stages' material is gathered in parallel while the engine is asked, then keys and verdicts
 //! follow in build order, each as soon as its upstream is known.
 
+mod assessment;
 mod bases;
 mod gathering;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+pub use assessment::{Assessment, Upstream};
 pub use gathering::{ingredients, of_material};
 use rayon::prelude::*;
 
@@ -17,7 +19,6 @@ use crate::engine::{Engine, Images};
 use crate::fault::{Fault, Result};
 use crate::graph::Graph;
 use crate::inputs::StatCache;
-use crate::key::{Ingredient, Key};
 use crate::lock::Lock;
 use crate::locking::{self, Uses};
 use crate::material::{self, Material};
@@ -66,50 +67,6 @@ pub enum Gathered {
     Material(Box<Material>),
     /// The stage's host command must run before the context can be read.
     PrepareFirst(Reason),
-}
-
-/// A stage's upstream image, or what stands for it while that is not known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Upstream {
-    /// The image.
-    Image(String),
-    /// It must be built first; the key tells one unbuilt parent from another.
-    Unbuilt(String),
-}
-
-/// A stage's answer.
-#[derive(Debug)]
-pub struct Assessment {
-    /// The stage.
-    pub id: StageId,
-    /// Its key; provisional where its upstream is not built.
-    pub key: Key,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// What the key was made of.
-    pub made_of: Vec<Ingredient>,
-    /// Number of inputs.
-    pub inputs: usize,
-    /// Their size.
-    pub input_bytes: u64,
-}
-
-impl Assessment {
-    /// What the stages that stand on this one may know of its image.
-    pub fn upstream(&self) -> Upstream {
-        match &self.verdict {
-            Verdict::Fresh(record) => Upstream::Image(record.image.clone()),
-            Verdict::Stale { .. } | Verdict::Unknown(_) => Upstream::Unbuilt(self.key.hex()),
-        }
-    }
-
-    /// The reason, unless the stage is fresh.
-    pub fn reason(&self) -> Option<&Reason> {
-        match &self.verdict {
-            Verdict::Fresh(_) => None,
-            Verdict::Stale { reason, .. } | Verdict::Unknown(reason) => Some(reason),
-        }
-    }
 }
 
 impl Workspace {
@@ -246,7 +203,7 @@ impl Workspace {
     ) -> Result<Assessment> {
         let material = match &prepared.material {
             Ok(Gathered::Material(material)) => material,
-            Ok(Gathered::PrepareFirst(reason)) => return Ok(unprepared(id, reason)),
+            Ok(Gathered::PrepareFirst(reason)) => return Ok(Assessment::unprepared(id, reason)),
             Err(fault) => return Err(fault.clone()),
         };
         let stage = self.spec.stage(id);
@@ -389,19 +346,4 @@ fn undecided(
         })
         .collect();
     Verdict::Unknown(Reason::of(changes))
-}
-
-/// A stage whose host command must run has no key yet; this one fits no record.
-fn unprepared(id: StageId, reason: &Reason) -> Assessment {
-    Assessment {
-        id,
-        key: Key([0; 32]),
-        verdict: Verdict::Stale {
-            reason: reason.clone(),
-            healable: None,
-        },
-        made_of: Vec::new(),
-        inputs: 0,
-        input_bytes: 0,
-    }
 }

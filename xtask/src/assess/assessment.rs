@@ -1,0 +1,66 @@
+//! The answer to one stage, and what those that stand on it may know of it.
+//!
+//! Is unaware of how the answer is found.
+
+use crate::key::{Ingredient, Key};
+use crate::spec::StageId;
+use crate::verdict::{Reason, Verdict};
+
+/// A stage's upstream image, or what stands for it while that is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// The image.
+    Image(String),
+    /// It must be built first; the key tells one unbuilt parent from another.
+    Unbuilt(String),
+}
+
+/// A stage's answer.
+#[derive(Debug)]
+pub struct Assessment {
+    /// The stage.
+    pub id: StageId,
+    /// Its key; provisional where its upstream is not built.
+    pub key: Key,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What the key was made of.
+    pub made_of: Vec<Ingredient>,
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Their size.
+    pub input_bytes: u64,
+}
+
+impl Assessment {
+    /// What the stages that stand on this one may know of its image.
+    pub fn upstream(&self) -> Upstream {
+        match &self.verdict {
+            Verdict::Fresh(record) => Upstream::Image(record.image.clone()),
+            Verdict::Stale { .. } | Verdict::Unknown(_) => Upstream::Unbuilt(self.key.hex()),
+        }
+    }
+
+    /// The reason, unless the stage is fresh.
+    pub fn reason(&self) -> Option<&Reason> {
+        match &self.verdict {
+            Verdict::Fresh(_) => None,
+            Verdict::Stale { reason, .. } | Verdict::Unknown(reason) => Some(reason),
+        }
+    }
+
+    /// A stage whose host command must run has no key yet; this one fits no record.
+    pub(super) fn unprepared(id: StageId, reason: &Reason) -> Self {
+        Self {
+            id,
+            key: Key([0; 32]),
+            verdict: Verdict::Stale {
+                reason: reason.clone(),
+                healable: None,
+            },
+            made_of: Vec::new(),
+            inputs: 0,
+            input_bytes: 0,
+        }
+    }
+}
