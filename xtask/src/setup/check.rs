@@ -3,9 +3,8 @@
 //! Knows what this program and its graph ask of a machine, and why. Pure: the same facts give the
 //! same findings on any machine.
 
-use serde::Serialize;
-
 use super::facts::{Emulation, Engine, Facts, Store};
+use super::finding::{Finding, Fix};
 use super::needs::{Needs, architecture};
 
 /// The least memory, in bytes (the guide's *System requirements*).
@@ -19,97 +18,6 @@ const BUILDX: [u64; 3] = [0, 13, 0];
 /// How far a clock may be off before certificates and package lists are refused: apt refuses a
 /// list from the future, and short-lived tokens last minutes.
 const CLOCK: u64 = 120;
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// May do harm, or could not be found out; nothing waits for it.
-    Warning,
-    /// No build without it.
-    Missing,
-}
-
-/// What would mend a finding, for the plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fix {
-    /// Install the engine, the docker command, buildx and compose.
-    InstallEngine,
-    /// Install the docker command alone, for an engine elsewhere.
-    InstallDocker,
-    /// Install buildx.
-    InstallBuildx,
-    /// Install compose.
-    InstallCompose,
-    /// Install git.
-    InstallGit,
-    /// Start the engine that is installed.
-    StartEngine,
-    /// Let this user talk to the engine.
-    JoinGroup,
-    /// Have programs of these architectures run.
-    Emulate(Vec<String>),
-}
-
-/// The answer of one check.
-#[derive(Debug, Clone, Serialize)]
-pub struct Finding {
-    /// Which check; a stable word.
-    pub check: &'static str,
-    /// How it ended.
-    pub level: Level,
-    /// What there is.
-    pub found: String,
-    /// What there should be.
-    pub needed: String,
-    /// What it is needed for.
-    pub why: String,
-    /// What a person does about it; empty when nothing need be done.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub remedy: String,
-    /// What the plan does about it.
-    #[serde(skip)]
-    pub fix: Option<Fix>,
-}
-
-impl Finding {
-    pub(super) fn new(check: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            check,
-            level: Level::Ok,
-            found: found.into(),
-            needed: String::new(),
-            why: String::new(),
-            remedy: String::new(),
-            fix: None,
-        }
-    }
-
-    pub(super) fn needs(mut self, needed: impl Into<String>, why: impl Into<String>) -> Self {
-        self.needed = needed.into();
-        self.why = why.into();
-        self
-    }
-
-    pub(super) fn warns(mut self, remedy: impl Into<String>) -> Self {
-        self.level = Level::Warning;
-        self.remedy = remedy.into();
-        self
-    }
-
-    fn lacks(mut self, remedy: impl Into<String>) -> Self {
-        self.level = Level::Missing;
-        self.remedy = remedy.into();
-        self
-    }
-
-    fn fix(mut self, fix: Fix) -> Self {
-        self.fix = Some(fix);
-        self
-    }
-}
 
 /// All findings, in the order in which a person reads them.
 pub fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod check;
 pub mod facts;
+pub mod finding;
 pub mod gather;
 pub mod needs;
 pub mod network;

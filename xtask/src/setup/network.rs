@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::check::Finding;
 use super::facts::{Host, Reach};
+use super::finding::Finding;
 
 /// One finding for each group of hosts that stand for each other.
 pub fn check(hosts: &[(Host, Reach)]) -> Vec<Finding> {
@@ -90,7 +90,7 @@ fn tried(said: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Level;
+    use super::super::finding::Level;
     use super::*;
 
     #[test]

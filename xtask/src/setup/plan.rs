@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::check::{Finding, Fix, Level};
 use super::facts::{Facts, Init};
+use super::finding::{Finding, Fix, Level};
 use super::packages::{self, Part, System};
 
 /// The engine's configuration.

@@ -1,7 +1,8 @@
 //! Invented machines: what is found, and what would be done.
 
-use super::check::{Finding, Level, check, version};
+use super::check::{check, version};
 use super::facts::{Emulation, Engine, Facts, Init, Os, Store, User};
+use super::finding::{Finding, Level};
 use super::needs::Needs;
 use super::plan::{Plan, Step, plan};
 
