@@ -7,6 +7,7 @@ mod faults;
 mod hostile;
 mod kill;
 mod lock;
+mod locked;
 mod outdated;
 mod prepare;
 mod readme;

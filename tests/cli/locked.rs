@@ -1,0 +1,127 @@
+//! What `plan` and `build` make of the lock: first builds, `--locked`, `--offline`.
+
+use crate::lock::{lock, one, plan, two};
+use crate::support::registry::{Image, Play, Registry};
+
+#[test]
+fn a_plan_writes_no_lock_and_asks_no_registry() {
+    let registry = Registry::start();
+    registry.put("one:1", &Image::of("1"));
+    let (project, _engine) = one(&format!("FROM {}\n", registry.reference("one:1")));
+    plan(&project);
+    assert!(!project.path("build-graph.lock").exists());
+    assert_eq!(registry.lines(), Vec::<String>::new());
+}
+
+#[test]
+fn locked_refuses_what_the_lock_does_not_cover_and_names_all_of_it() {
+    let registry = Registry::start();
+    registry.put("one:1", &Image::of("1"));
+    registry.put("two:1", &Image::of("2"));
+    let (project, _engine) = two(&registry);
+    for command in [&["plan", "--locked"] as &[&str], &["build", "--locked"]] {
+        project
+            .run(command)
+            .ends(2)
+            .says(&registry.reference("one:1"))
+            .says(&registry.reference("two:1"))
+            .says("cargo xtask lock");
+    }
+    // Only what is wanted must be covered.
+    let text = {
+        project.run(&["lock"]).ends(0);
+        lock(&project)
+    };
+    let without_two = text
+        .split("[base.\"")
+        .filter(|part| !part.contains("/two:1"));
+    let without_two = without_two.collect::<Vec<_>>().join("[base.\"");
+    project.write("build-graph.lock", without_two);
+    project.run(&["plan", "--locked", "a"]).ends(0);
+    let refused = project.run(&["plan", "--locked"]).ends(2);
+    assert!(!refused.stderr.contains("one:1"), "{}", refused.stderr);
+    assert_eq!(
+        registry
+            .lines()
+            .iter()
+            .filter(|l| l.starts_with("HEAD"))
+            .count(),
+        2
+    );
+    // A name that no text tells cannot be covered.
+    let (open, _engine) = one("ARG X\nFROM x-$X\n");
+    open.run(&["plan", "--locked"])
+        .ends(2)
+        .says("does not tell all its images");
+    open.run(&["lock"])
+        .ends(0)
+        .says("may use images that are not locked");
+}
+
+#[test]
+fn offline_names_what_is_missing_and_asks_no_registry() {
+    let registry = Registry::start();
+    registry.put("one:1", &Image::of("1"));
+    registry.put("two:1", &Image::of("2"));
+    let (project, engine) = two(&registry);
+    let missing = project.run(&["build", "--offline", "--keep-going"]).ends(3);
+    missing
+        .says("one:1")
+        .says("two:1")
+        .says("--offline")
+        .says("docker pull");
+    project.run(&["lock"]).ends(0);
+    registry.asked();
+    // Locked, and still not here.
+    let missing = project.run(&["build", "--offline", "a"]).ends(3);
+    missing.says("one:1@sha256:").says("not on this machine");
+    // Here: the build goes on until there is nothing to build with.
+    let text = lock(&project);
+    let digest = text.split("digest = \"").nth(1).unwrap();
+    let digest = digest.split('"').next().unwrap();
+    engine.hold(
+        &format!("{}@{digest}", registry.reference("one:1")),
+        "sha256:0123",
+    );
+    let ran = project.run(&["build", "--offline", "a"]).ends(3);
+    assert!(
+        !ran.stderr.contains("not on this machine"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(registry.lines(), Vec::<String>::new());
+}
+
+#[test]
+fn a_first_build_locks_what_it_uses_and_falls_back_on_the_engine_alone() {
+    let registry = Registry::start();
+    registry.put("one:1", &Image::of("1"));
+    let (project, engine) = two(&registry);
+    // There is nothing to build with, so every build ends behind the locking.
+    let ran = project.run(&["build", "--keep-going"]).ends(3);
+    let (here, gone) = (registry.reference("one:1"), registry.reference("two:1"));
+    let ran = ran.says(&format!("pinned {here} to sha256:"));
+    ran.says(&format!("has no `{gone}`"))
+        .says("commit that file");
+    assert!(lock(&project).contains(&here) && !lock(&project).contains(&gone));
+    // Once the engine has it, that will do, and no registry is waited for.
+    engine.hold(&gone, "sha256:0123");
+    let ran = project.run(&["build", "b"]).ends(3);
+    ran.says(&format!(
+        "`{gone}` is not locked, and the engine's own image is used"
+    ));
+    for (play, why) in [
+        (Play::status(503), "cannot answer"),
+        (Play::Reset, "cannot reach"),
+    ] {
+        registry.play("/two/", 100, play);
+        let ran = project.run(&["build", "b"]).ends(3);
+        ran.says("the engine's own image is used").says(why);
+        registry.mend();
+    }
+    // What a registry has and nobody can read is another matter.
+    registry.put_manifest("two", "1", "application/json", b"{}");
+    let ran = project.run(&["build", "b"]).ends(3).says("no manifest");
+    assert!(!ran.stderr.contains("own image is used"), "{}", ran.stderr);
+    assert!(!lock(&project).contains(&gone));
+}
