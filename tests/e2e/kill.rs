@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::Signal;
 
 use super::hosts;
-use crate::support::process::Process;
+use crate::support::process::{Process, is_locked};
 use world::World;
 
 /// Rounds of the suite; `cargo xtask test --kills N` asks for others.
@@ -190,6 +190,21 @@ impl Life {
         }
     }
 
+    /// Held builds may hold the lock of buildx's own settings, for which every other buildx waits
+    /// for ever: they go on until they have let go of it.
+    fn let_go_of_buildx(&self, held: &[Process]) {
+        let lock = self.world.project.path("docker-config/buildx/.lock");
+        let until = Instant::now() + Duration::from_secs(60);
+        while is_locked(&lock) {
+            assert!(Instant::now() < until, "buildx keeps {lock:?}");
+            for child in held.iter().filter(|child| child.is_stopped()) {
+                child.signal_group(Signal::CONT);
+                std::thread::yield_now();
+                child.signal_group(Signal::STOP);
+            }
+        }
+    }
+
     /// Starts a build and kills it; gives what it had started and left.
     fn kill(&mut self, moment: Moment, how: How) -> Vec<Process> {
         let mut child = self
@@ -241,6 +256,9 @@ impl Life {
                 }
                 How::Alone | How::BuildsHeld => {}
             }
+        }
+        if how == How::BuildsHeld {
+            self.let_go_of_buildx(&children);
         }
         program.signal(Signal::KILL);
         let status = child.wait().unwrap();

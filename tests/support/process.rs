@@ -3,6 +3,8 @@
 //! Knows /proc. A process that nobody has waited for yet counts as gone.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -23,6 +25,16 @@ fn stat(pid: i32) -> Option<(char, i32, u64)> {
     Some((state, parent, words.nth(17)?.parse().ok()?))
 }
 
+/// Whether anybody holds a lock of a file, or waits for one.
+pub fn is_locked(path: &Path) -> bool {
+    let Ok(meta) = fs::metadata(path) else {
+        return false;
+    };
+    let inode = format!(":{} ", meta.ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().any(|line| line.contains(&inode))
+}
+
 impl Process {
     pub fn of(pid: i32) -> Option<Self> {
         let (_, _, start) = stat(pid)?;
@@ -32,6 +44,11 @@ impl Process {
     /// Whether it still runs, or could.
     pub fn lives(self) -> bool {
         stat(self.pid).is_some_and(|(state, _, start)| state != 'Z' && start == self.start)
+    }
+
+    /// Whether it stands still.
+    pub fn is_stopped(self) -> bool {
+        stat(self.pid).is_some_and(|(state, _, start)| state == 'T' && start == self.start)
     }
 
     /// The processes that it started itself.
