@@ -7,22 +7,26 @@
 mod assessment;
 mod bases;
 mod gathering;
+mod memo;
+mod outline;
+mod prepared;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 pub use assessment::{Assessment, Upstream};
-pub use gathering::{ingredients, of_material};
+pub use gathering::of_material;
+pub use outline::Outline;
+pub use prepared::{Gathered, Prepared};
 use rayon::prelude::*;
 
 use crate::engine::{Engine, Images};
 use crate::fault::{Fault, Result};
 use crate::graph::Graph;
 use crate::inputs::StatCache;
+use crate::key;
 use crate::lock::Lock;
 use crate::locking::{self, Uses};
-use crate::material::{self, Material};
-use crate::prepare;
 use crate::record::{Records, Store};
 use crate::replacement::{self, Opened};
 use crate::source;
@@ -51,24 +55,6 @@ pub struct Workspace {
     pub warnings: Mutex<Vec<String>>,
 }
 
-/// What is known of a stage before its upstream is.
-#[derive(Debug)]
-pub struct Prepared {
-    /// What the tree says; or that a host command must run first.
-    pub material: Result<Gathered>,
-    /// The stage's records.
-    pub records: Records,
-}
-
-/// The tree's part.
-#[derive(Debug)]
-pub enum Gathered {
-    /// All of it.
-    Material(Box<Material>),
-    /// The stage's host command must run before the context can be read.
-    PrepareFirst(Reason),
-}
-
 impl Workspace {
     /// Opens the graph file.
     pub fn open(graph_file: &camino::Utf8Path, profile: Option<&str>) -> Result<Self> {
@@ -79,14 +65,13 @@ impl Workspace {
             state,
             lock,
         } = opened;
-        let (cache, warning) = StatCache::load(&state.path("stats"));
         Ok(Self {
             graph,
             store: Store::of(state.clone()),
-            cache,
+            cache: StatCache::in_file(&state.path("stats")),
             engine: Engine::find(),
             lock: Mutex::new(lock),
-            warnings: Mutex::new(warning.into_iter().collect()),
+            warnings: Mutex::default(),
             state,
             spec,
         })
@@ -119,46 +104,20 @@ impl Workspace {
                 (*id, records)
             })
             .collect();
-        let questions = self.questions(wanted, &records);
-        let (images, material) = std::thread::scope(|scope| {
+        let questions = questions(wanted, &records);
+        let (images, looked) = std::thread::scope(|scope| {
             let asked = scope.spawn(|| self.engine.images(&questions));
-            let material: Vec<_> = wanted.par_iter().map(|id| self.gather(*id)).collect();
+            let looked = self.look_at_all(wanted);
             let images = asked
                 .join()
                 .unwrap_or_else(|_| Err(Fault::lacks("the question to the engine failed")));
-            (images, material)
+            (images, looked)
         });
-        // A cache that cannot be written costs time at the next run, nothing else.
-        if let Err(error) = self.cache.save() {
-            self.warn(format!(
-                "cannot write the stat cache in {}: {error}",
-                self.state.path("")
-            ));
-        }
-        let prepared = wanted.iter().zip(material).map(|(id, material)| {
-            (
-                *id,
-                Prepared {
-                    material,
-                    records: records.remove(id).unwrap_or_default(),
-                },
-            )
+        let prepared = wanted.iter().zip(looked).map(|(id, looked)| {
+            let records = records.remove(id).unwrap_or_default();
+            (*id, Prepared::new(looked, records))
         });
         Ok((prepared.collect(), images?))
-    }
-
-    /// The references whose images decide the verdicts, if nothing changed since the last build.
-    fn questions(&self, wanted: &[StageId], records: &HashMap<StageId, Records>) -> Vec<String> {
-        let mut questions = Vec::new();
-        for id in wanted {
-            if let Some(last) = records.get(id).and_then(Records::last) {
-                questions.push(last.private.clone());
-                questions.extend(self.spec.stage(*id).references());
-            }
-        }
-        questions.sort_unstable();
-        questions.dedup();
-        questions
     }
 
     /// The external images of stages.
@@ -181,18 +140,9 @@ impl Workspace {
         locking::refuse_uncovered(&self.spec, &uses, &lock)
     }
 
-    /// The material of one stage, unless its host command must run first.
-    pub fn gather(&self, id: StageId) -> Result<Gathered> {
-        let stage = self.spec.stage(id);
-        if let Some(reason) = prepare::must_run(&self.spec, stage, &self.state, &self.cache)? {
-            return Ok(Gathered::PrepareFirst(reason));
-        }
-        let material = material::gather(&self.spec, id, self.engine.platform(), &self.cache)?;
-        Ok(Gathered::Material(Box::new(material)))
-    }
-
     /// The verdict of one stage whose upstream is in `upstream`. `images` is added to where more
-    /// must be asked.
+    /// must be asked. What is remembered of a stage is enough to call it fresh; for any other
+    /// verdict its trees are read.
     pub fn assess(
         &self,
         id: StageId,
@@ -201,62 +151,88 @@ impl Workspace {
         images: &mut Images,
         forced: bool,
     ) -> Result<Assessment> {
-        let material = match &prepared.material {
-            Ok(Gathered::Material(material)) => material,
-            Ok(Gathered::PrepareFirst(reason)) => return Ok(Assessment::unprepared(id, reason)),
-            Err(fault) => return Err(fault.clone()),
-        };
+        if let Ok(Gathered::Remembered(outline)) = prepared.gathered() {
+            let own = self.assess_known(id, prepared, outline, upstream, images, forced, None)?;
+            if matches!(own.verdict, Verdict::Fresh(_)) {
+                return Ok(own);
+            }
+            prepared.look_again(self, id);
+        }
+        match prepared.gathered() {
+            Ok(Gathered::PrepareFirst(reason)) => Ok(Assessment::unprepared(id, reason)),
+            Ok(Gathered::Remembered(_)) => Err(Fault::failed("was not read again")),
+            Ok(Gathered::Material(outline, material)) => {
+                let list = |around: &key::Around| {
+                    let mut own = gathering::own(&self.spec, id, material);
+                    own.around = around.clone();
+                    own.list()
+                };
+                let list: List<'_> = Some(&list);
+                self.assess_known(id, prepared, outline, upstream, images, forced, list)
+            }
+            Err(fault) => Err(fault.clone()),
+        }
+    }
+
+    /// `list` gives what the key is made of, where that is known.
+    #[expect(clippy::too_many_arguments, reason = "all that a verdict hangs on")]
+    fn assess_known(
+        &self,
+        id: StageId,
+        prepared: &Prepared,
+        outline: &Outline,
+        upstream: &BTreeMap<StageId, Upstream>,
+        images: &mut Images,
+        forced: bool,
+        list: List<'_>,
+    ) -> Result<Assessment> {
         let stage = self.spec.stage(id);
-        let bases = self.base_digests(material, images)?;
-        let ingredients = ingredients(&self.spec, id, material, &bases, upstream);
-        let key = ingredients.key();
-        let (inputs, input_bytes) = material.count();
+        let around = gathering::around(outline, self.base_digests(outline, images)?, upstream);
+        let key = key::key(outline.own, &around);
         let references = stage.references();
-        let unbuilt = upstream_of(material)
-            .any(|parent| matches!(upstream.get(&parent), Some(Upstream::Unbuilt(_))));
+        let unbuilt = outline
+            .parents()
+            .any(|(_, parent)| matches!(upstream.get(&parent), Some(Upstream::Unbuilt(_))));
         let made_of = std::cell::OnceCell::new();
-        let list = || made_of.get_or_init(|| ingredients.list());
+        let list = || made_of.get_or_init(|| list.map_or_else(Vec::new, |list| list(&around)));
         let compare = |record: &crate::record::Record| {
             verdict::differences(
                 self.store.made_of(&stage.name, record.key).as_deref(),
                 list(),
             )
         };
+        let stale = |reason| Verdict::Stale {
+            reason,
+            healable: None,
+        };
         let verdict = if forced {
-            Verdict::Stale {
-                reason: Reason::plain(Kind::Forced),
-                healable: None,
-            }
-        } else if let Some(change) = self.unfollowed(material, images)? {
-            let reason = Reason::of(vec![change]);
-            Verdict::Stale {
-                reason,
-                healable: None,
-            }
+            stale(Reason::plain(Kind::Forced))
+        } else if let Some(change) = self.unfollowed(outline, images)? {
+            stale(Reason::of(vec![change]))
         } else if unbuilt {
-            undecided(
-                self,
-                upstream,
-                material,
-                prepared.records.last().map(compare),
-            )
+            let compared = prepared.records.last().map(compare);
+            undecided(self, upstream, outline, compared)
         } else {
             if let Some(record) = prepared.records.of(key) {
-                self.ask_for(std::iter::once(&record.private).chain(&references), images)?;
+                self.ask_for(std::iter::once(&record.private), images)?;
+                self.ask_for(references.iter(), images)?;
             }
             verdict::decide(key, &references, &prepared.records, images, compare)
         };
         let made_of = match verdict {
             Verdict::Fresh(_) => Vec::new(),
-            _ => made_of.into_inner().unwrap_or_else(|| ingredients.list()),
+            _ => {
+                list();
+                made_of.into_inner().unwrap_or_default()
+            }
         };
         Ok(Assessment {
             id,
             key,
             verdict,
             made_of,
-            inputs,
-            input_bytes,
+            inputs: outline.inputs,
+            input_bytes: outline.input_bytes,
         })
     }
 
@@ -297,16 +273,24 @@ impl Workspace {
     }
 }
 
-/// The stages whose images the material really uses.
-pub fn upstream_of(material: &Material) -> impl Iterator<Item = StageId> + '_ {
-    material.parents.values().copied()
+/// What a key is made of, given what is around.
+type List<'l> = Option<&'l dyn Fn(&key::Around) -> Vec<key::Ingredient>>;
+
+/// The references whose images decide the verdicts, if nothing changed since the last build. An
+/// engine tells with an image by which other names it goes.
+fn questions(wanted: &[StageId], records: &HashMap<StageId, Records>) -> Vec<String> {
+    let last = wanted.iter().filter_map(|id| records.get(id)?.last());
+    let mut questions: Vec<String> = last.map(|record| record.private.clone()).collect();
+    questions.sort_unstable();
+    questions.dedup();
+    questions
 }
 
 /// A stage that stands on an unbuilt one: stale by its own doing, or not known yet.
 fn undecided(
     work: &Workspace,
     upstream: &BTreeMap<StageId, Upstream>,
-    material: &Material,
+    outline: &Outline,
     compared: Option<Reason>,
 ) -> Verdict {
     let Some(mut reason) = compared else {
@@ -329,8 +313,8 @@ fn undecided(
             healable: None,
         };
     }
-    let waits = upstream_of(material)
-        .filter(|parent| matches!(upstream.get(parent), Some(Upstream::Unbuilt(_))));
+    let parents = outline.parents().map(|(_, parent)| parent);
+    let waits = parents.filter(|parent| matches!(upstream.get(parent), Some(Upstream::Unbuilt(_))));
     let mut names: Vec<String> = waits
         .map(|parent| work.spec.stage(parent).name.clone())
         .collect();

@@ -106,11 +106,7 @@ pub fn build(
     let (prepared, images) = work.prepare(&wanted)?;
     // A stage that cannot even be read fails the run before anything is built.
     for id in &wanted {
-        if let Some(Prepared {
-            material: Err(fault),
-            ..
-        }) = prepared.get(id)
-        {
+        if let Some(Err(fault)) = prepared.get(id).map(Prepared::gathered) {
             return Err(fault.clone());
         }
     }

@@ -15,7 +15,8 @@ use crate::inputs::{Input, Inputs, Kind};
 /// differently never finds the records of another.
 ///
 /// 1: the first.
-pub const FORMAT: u32 = 1;
+/// 2: what is the stage's own is hashed by itself, so that it can be remembered.
+pub const FORMAT: u32 = 2;
 
 /// A stage's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,10 +60,14 @@ impl<'de> Deserialize<'de> for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// The format version.
-    Format,
     /// An output setting that changes the image.
     Setting,
+    /// An external image.
+    Base,
+    /// The image of another stage.
+    Upstream,
+    /// The format version.
+    Format,
     /// A target platform.
     Platform,
     /// The Dockerfile's path, relative to its root.
@@ -81,14 +86,17 @@ pub enum What {
     Ssh,
     /// A named context and what stands behind it.
     Context,
-    /// An external image.
-    Base,
-    /// The image of another stage.
-    Upstream,
     /// A remote ADD source.
     Remote,
     /// An entry of the build context.
     Input,
+}
+
+impl What {
+    /// Whether the stage's own tree and tables do not decide it.
+    const fn is_around(self) -> bool {
+        matches!(self, Self::Setting | Self::Base | Self::Upstream)
+    }
 }
 
 /// A sink for the walk.
@@ -97,12 +105,28 @@ pub trait Sink {
     fn take(&mut self, what: What, name: &[u8], value: &[u8]);
 }
 
+/// What a stage's image is made of beside what is its own: images, which may be others at any
+/// time, and this run's settings.
+#[derive(Debug, Clone, Default)]
+pub struct Around {
+    /// Output settings that change the image, by name.
+    pub settings: BTreeMap<&'static str, String>,
+    /// External images by reference: their digest.
+    pub bases: BTreeMap<String, String>,
+    /// Upstream stages by the name that the Dockerfile uses: their image's digest.
+    pub upstream: BTreeMap<String, String>,
+}
+
+/// The hash of what is a stage's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own([u8; 32]);
+
 /// All that a stage's image is made of. Every map is sorted, so that neither the order of
 /// the file nor the number of threads shows.
 #[derive(Debug, Default)]
 pub struct Ingredients<'a> {
-    /// Output settings that change the image, by name.
-    pub settings: BTreeMap<&'static str, String>,
+    /// What is not the stage's own.
+    pub around: Around,
     /// Target platforms.
     pub platforms: &'a [String],
     /// The Dockerfile, relative to the root of its source.
@@ -121,23 +145,35 @@ pub struct Ingredients<'a> {
     pub ssh: BTreeSet<&'a str>,
     /// Named contexts by name: what kind of thing each is.
     pub contexts: BTreeMap<&'a str, String>,
-    /// External images by reference: their digest.
-    pub bases: BTreeMap<&'a str, String>,
-    /// Upstream stages by the name that the Dockerfile uses: their image's digest.
-    pub upstream: BTreeMap<String, String>,
     /// Remote ADD sources: their checksum, or empty.
     pub remotes: BTreeMap<String, String>,
     /// Inputs by context: the main one has the empty name.
     pub inputs: Vec<(&'a str, &'a Inputs)>,
 }
 
-impl Ingredients<'_> {
-    /// The walk. Nothing is hashed or listed anywhere else.
-    pub fn walk(&self, sink: &mut impl Sink) {
-        sink.take(What::Format, b"", FORMAT.to_string().as_bytes());
+impl Around {
+    fn walk(&self, sink: &mut impl Sink) {
         for (name, value) in &self.settings {
             sink.take(What::Setting, name.as_bytes(), value.as_bytes());
         }
+        for (reference, digest) in &self.bases {
+            sink.take(What::Base, reference.as_bytes(), digest.as_bytes());
+        }
+        for (name, digest) in &self.upstream {
+            sink.take(What::Upstream, name.as_bytes(), digest.as_bytes());
+        }
+    }
+}
+
+impl Ingredients<'_> {
+    /// The walk. Nothing is hashed or listed anywhere else.
+    pub fn walk(&self, sink: &mut impl Sink) {
+        self.around.walk(sink);
+        self.walk_own(sink);
+    }
+
+    fn walk_own(&self, sink: &mut impl Sink) {
+        sink.take(What::Format, b"", FORMAT.to_string().as_bytes());
         for platform in self.platforms {
             sink.take(What::Platform, platform.as_bytes(), b"");
         }
@@ -163,12 +199,6 @@ impl Ingredients<'_> {
         for (name, kind) in &self.contexts {
             sink.take(What::Context, name.as_bytes(), kind.as_bytes());
         }
-        for (reference, digest) in &self.bases {
-            sink.take(What::Base, reference.as_bytes(), digest.as_bytes());
-        }
-        for (name, digest) in &self.upstream {
-            sink.take(What::Upstream, name.as_bytes(), digest.as_bytes());
-        }
         for (url, checksum) in &self.remotes {
             sink.take(What::Remote, url.as_bytes(), checksum.as_bytes());
         }
@@ -188,11 +218,16 @@ impl Ingredients<'_> {
         }
     }
 
+    /// The hash of what is the stage's own.
+    pub fn own(&self) -> Own {
+        let mut hash = HashSink::default();
+        self.walk_own(&mut hash);
+        hash.own()
+    }
+
     /// The key.
     pub fn key(&self) -> Key {
-        let mut hash = HashSink(blake3::Hasher::new());
-        self.walk(&mut hash);
-        Key(*hash.0.finalize().as_bytes())
+        key(self.own(), &self.around)
     }
 
     /// What the key was made of, for a record.
@@ -233,16 +268,43 @@ pub struct Ingredient {
     pub value: Vec<u8>,
 }
 
+/// The key of a stage whose own part is known already.
+pub fn key(own: Own, around: &Around) -> Key {
+    let mut hash = HashSink::default();
+    around.walk(&mut hash);
+    hash.key(own)
+}
+
 /// The key of what a record was made of: the walk over the list gives what made the list.
 pub fn of_list(list: &[Ingredient]) -> Key {
-    let mut hash = HashSink(blake3::Hasher::new());
+    let mut hash = HashSink::default();
     for one in list {
         hash.take(one.what, &one.name, &one.value);
     }
-    Key(*hash.0.finalize().as_bytes())
+    let own = hash.own();
+    hash.key(own)
 }
 
-struct HashSink(blake3::Hasher);
+/// What is around, and what is the stage's own.
+#[derive(Default)]
+struct HashSink {
+    around: blake3::Hasher,
+    own: blake3::Hasher,
+}
+
+impl HashSink {
+    fn own(&self) -> Own {
+        Own(*self.own.finalize().as_bytes())
+    }
+
+    /// The own part stands in front: it has one length, so that the rest cannot be taken for it.
+    fn key(&self, own: Own) -> Key {
+        let mut hash = blake3::Hasher::new();
+        hash.update(&own.0)
+            .update(self.around.finalize().as_bytes());
+        Key(*hash.finalize().as_bytes())
+    }
+}
 
 impl Sink for HashSink {
     fn take(&mut self, what: What, name: &[u8], value: &[u8]) {
@@ -251,9 +313,12 @@ impl Sink for HashSink {
         head[0] = what as u8;
         head[1..9].copy_from_slice(&(name.len() as u64).to_le_bytes());
         head[9..].copy_from_slice(&(value.len() as u64).to_le_bytes());
-        self.0.update(&head);
-        self.0.update(name);
-        self.0.update(value);
+        let hash = if what.is_around() {
+            &mut self.around
+        } else {
+            &mut self.own
+        };
+        hash.update(&head).update(name).update(value);
     }
 }
 
@@ -308,7 +373,7 @@ mod tests {
         };
         assert_eq!(
             ingredients.key().hex(),
-            "2e039debfe3dd107c3872ecad07505d28c7cad7414f99b2dadce2e774b737af5"
+            "005d8d1e8aed1b440b16e6575a447b6423374d153618acb052383e1df1759497"
         );
     }
 
@@ -356,10 +421,12 @@ mod tests {
 
     #[test]
     fn the_list_comes_from_the_walk_that_made_the_key() {
-        let ingredients = Ingredients {
+        let mut ingredients = Ingredients {
             dockerfile: b"FROM scratch",
             ..Ingredients::default()
         };
+        let upstream = &mut ingredients.around.upstream;
+        upstream.insert("api".into(), "sha256:1".into());
         assert_eq!(of_list(&ingredients.list()), ingredients.key());
     }
 }

@@ -15,15 +15,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::{self, Question, Reading};
 use crate::fault::{Fault, Result};
-use crate::inputs::{Layers, StatCache};
+use crate::inputs::{Layers, StatCache, Witness};
 use crate::source;
 use crate::spec::{Context, Spec, Stage, StageId};
 
 pub use externals::Externals;
 pub use folder::{Folder, folder_of_context};
-use folder::{collect, folder_inside, ignore_of, read};
+use folder::{collect, folder_inside, ignore_of, inside, read};
 use reading::read_with_parents;
-pub use values::expand;
+pub use values::{expand, labels};
 
 /// All of it.
 #[derive(Debug)]
@@ -59,23 +59,6 @@ impl Material {
         let entries = folders().map(|folder| folder.inputs.entries.len()).sum();
         (entries, folders().map(|folder| folder.inputs.bytes).sum())
     }
-
-    /// Whether the Dockerfile or any input is not what it was when this was gathered.
-    pub fn changed_since(&self, cache: &StatCache) -> Result<bool> {
-        let text = std::fs::read(&self.dockerfile).unwrap_or_default();
-        if text != self.text {
-            return Ok(true);
-        }
-        for folder in std::iter::once(&self.context).chain(self.folders.values()) {
-            let again = folder
-                .collect_again(cache)
-                .map_err(|error| Fault::usage(error.to_string()))?;
-            if again.entries != folder.inputs.entries {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
 }
 
 /// Gathers the material of a stage. `platform` is the engine's own, when it is known.
@@ -83,10 +66,10 @@ pub fn gather(
     spec: &Spec,
     id: StageId,
     platform: Option<&str>,
-    cache: &StatCache,
+    witness: &Witness<'_>,
 ) -> Result<Material> {
     let stage = spec.stage(id);
-    gather_stage(spec, stage, platform, cache).map_err(|fault| of_stage(stage, fault))
+    gather_stage(spec, stage, platform, witness).map_err(|fault| of_stage(stage, fault))
 }
 
 /// What a stage's Dockerfile says, before any tree is read.
@@ -100,9 +83,15 @@ struct Said {
     externals: Externals,
 }
 
-fn hear(spec: &Spec, stage: &Stage, root: &Utf8Path, platform: Option<&str>) -> Result<Said> {
-    let dockerfile = source::inside(root, &stage.dockerfile, "Dockerfile")?;
-    let text = read(&dockerfile, "Dockerfile")?;
+fn hear(
+    spec: &Spec,
+    stage: &Stage,
+    root: &Utf8Path,
+    platform: Option<&str>,
+    witness: &Witness<'_>,
+) -> Result<Said> {
+    let dockerfile = inside(root, &stage.dockerfile, "Dockerfile", witness)?;
+    let text = read(&dockerfile, "Dockerfile", witness)?;
     let args = expand(spec, stage, false)?;
     let (reading, parents) = read_with_parents(spec, stage, &text, &args, platform, &dockerfile)?;
     let images = externals::images(stage, &reading);
@@ -121,8 +110,10 @@ fn hear(spec: &Spec, stage: &Stage, root: &Utf8Path, platform: Option<&str>) -> 
 /// The external images of a stage: only its Dockerfile is read.
 pub fn externals(spec: &Spec, id: StageId, platform: Option<&str>) -> Result<Externals> {
     let stage = spec.stage(id);
+    let cache = StatCache::in_memory();
+    let witness = Witness::forgetful(&cache);
     source::root(spec, stage.source)
-        .and_then(|root| hear(spec, stage, &root, platform))
+        .and_then(|root| hear(spec, stage, &root, platform, &witness))
         .map(|said| said.externals)
         .map_err(|fault| of_stage(stage, fault))
 }
@@ -138,10 +129,10 @@ fn gather_stage(
     spec: &Spec,
     stage: &Stage,
     platform: Option<&str>,
-    cache: &StatCache,
+    witness: &Witness<'_>,
 ) -> Result<Material> {
     let root = source::root(spec, stage.source)?;
-    let context = folder_inside(&root, &stage.context, "context")?;
+    let context = folder_inside(&root, &stage.context, "context", witness)?;
     let Said {
         dockerfile,
         text,
@@ -150,19 +141,18 @@ fn gather_stage(
         parents,
         images,
         externals,
-    } = hear(spec, stage, &root, platform)?;
-    let labels = values::labels(spec, stage)?;
+    } = hear(spec, stage, &root, platform, witness)?;
+    let labels = labels(spec, stage)?;
 
     let mut layers = Layers {
         folders: vec![context],
     };
     for overlay in &stage.overlays {
-        layers
-            .folders
-            .push(folder_inside(&spec.root, overlay, "context overlay")?);
+        let folder = folder_inside(&spec.root, overlay, "context overlay", witness)?;
+        layers.folders.push(folder);
     }
-    let ignore = ignore_of(&layers, Some(&dockerfile))?;
-    let context = collect(layers, ignore, reading.context.clone(), cache)?;
+    let ignore = ignore_of(&layers, Some(&dockerfile), witness)?;
+    let context = collect(layers, ignore, &reading.context, witness)?;
     let mut folders = BTreeMap::new();
     for (name, given) in &stage.contexts {
         let Some(need) = reading.named.get(name) else {
@@ -171,16 +161,16 @@ fn gather_stage(
         match given {
             Context::Stage(_) | Context::Image(_) => {}
             Context::Folder(source, path) => {
-                let folder = folder_of_context(spec, *source, path, name)?;
+                let folder = folder_of_context(spec, *source, path, name, witness)?;
                 let layers = Layers {
                     folders: vec![folder],
                 };
-                let ignore = ignore_of(&layers, None)?;
-                folders.insert(name.clone(), collect(layers, ignore, need.clone(), cache)?);
+                let ignore = ignore_of(&layers, None, witness)?;
+                folders.insert(name.clone(), collect(layers, ignore, need, witness)?);
             }
         }
     }
-    let with_triggers = with_triggers(spec, &parents)?;
+    let with_triggers = with_triggers(spec, &parents, witness)?;
     Ok(Material {
         dockerfile,
         text,
@@ -198,12 +188,16 @@ fn gather_stage(
 
 /// Triggers run in the child and may read any file of its context, so a parent that may have
 /// some must be known. A trigger is not inherited further, so only parents are looked at.
-fn with_triggers(spec: &Spec, parents: &BTreeMap<String, StageId>) -> Result<Vec<String>> {
+fn with_triggers(
+    spec: &Spec,
+    parents: &BTreeMap<String, StageId>,
+    witness: &Witness<'_>,
+) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for parent in parents.values().map(|id| spec.stage(*id)) {
         let root = source::root(spec, parent.source)?;
-        let path = source::inside(&root, &parent.dockerfile, "Dockerfile")?;
-        let text = read(&path, "Dockerfile")?.to_ascii_uppercase();
+        let path = inside(&root, &parent.dockerfile, "Dockerfile", witness)?;
+        let text = read(&path, "Dockerfile", witness)?.to_ascii_uppercase();
         if text
             .windows(b"ONBUILD".len())
             .any(|word| word == b"ONBUILD")
@@ -229,7 +223,8 @@ pub fn of_folder(
     };
     let context = real(context, "context")?;
     let dockerfile = real(dockerfile, "Dockerfile")?;
-    let text = read(&dockerfile, "Dockerfile")?;
+    let witness = &Witness::forgetful(cache);
+    let text = read(&dockerfile, "Dockerfile", witness)?;
     let nothing = BTreeSet::new();
     let question = Question {
         target,
@@ -244,8 +239,8 @@ pub fn of_folder(
     let layers = Layers {
         folders: vec![context],
     };
-    let ignore = ignore_of(&layers, Some(&dockerfile))?;
-    let context = collect(layers, ignore, reading.context.clone(), cache)?;
+    let ignore = ignore_of(&layers, Some(&dockerfile), witness)?;
+    let context = collect(layers, ignore, &reading.context, witness)?;
     Ok(Material {
         dockerfile,
         text,

@@ -13,7 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::{ContextNeed, Need};
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Inputs, Layers, StatCache};
+use crate::inputs::{self, Ignore, Inputs, Layers, StatCache, Witness};
 use crate::interrupt::Interrupt;
 use crate::key::Ingredients;
 use crate::source;
@@ -31,12 +31,12 @@ pub fn must_run(
     spec: &Spec,
     stage: &Stage,
     state: &State,
-    cache: &StatCache,
+    witness: &Witness<'_>,
 ) -> Result<Option<Reason>> {
     let Some(prepare) = &stage.prepare else {
         return Ok(None);
     };
-    let folder = folder(spec, stage, prepare)?;
+    let folder = folder(spec, stage, prepare, witness)?;
     let because = |name: &str, before: Option<&str>| {
         let before = before.map(str::to_owned);
         Some(Reason::of(vec![Change {
@@ -46,7 +46,11 @@ pub fn must_run(
             after: None,
         }]))
     };
-    let Ok(Some(sealed)) = state::read(&stamp(state, stage)) else {
+    let stamp = stamp(state, stage);
+    if !stamp.is_file() {
+        return Ok(because("never run here", None));
+    }
+    let Ok(sealed) = inputs::read_file(&stamp, witness) else {
         return Ok(because("never run here", None));
     };
     let Ok(stamped) = state::unseal(STAMP, FORMAT, &sealed) else {
@@ -54,10 +58,10 @@ pub fn must_run(
     };
     let stamped = String::from_utf8_lossy(stamped);
     let (read, made) = stamped.split_once(' ').unwrap_or_default();
-    if read != what_it_reads(spec, stage, prepare, &folder, cache)? {
+    if read != what_it_reads(spec, stage, prepare, &folder, witness)? {
         return Ok(because("its command or inputs changed", Some(read)));
     }
-    if made != digest(&folder, &prepare.outputs, &Ignore::default(), "", cache)? {
+    if made != digest(&folder, &prepare.outputs, &Ignore::default(), "", witness)? {
         return Ok(because("its outputs are not as it left them", Some(made)));
     }
     Ok(None)
@@ -77,7 +81,8 @@ pub fn run(
     let Some(prepare) = &stage.prepare else {
         return Ok(());
     };
-    let folder = folder(spec, stage, prepare)?;
+    let witness = &Witness::forgetful(cache);
+    let folder = folder(spec, stage, prepare, witness)?;
     let shown = prepare.run.join(" ");
     let fault = |why: String| {
         Fault::failed(format!(
@@ -95,7 +100,7 @@ pub fn run(
         .iter()
         .map(|path| identity(&folder.join(path)))
         .collect();
-    let read = what_it_reads(spec, stage, prepare, &folder, cache)?;
+    let read = what_it_reads(spec, stage, prepare, &folder, witness)?;
     let errors = output.try_clone().map_err(no_log)?;
     let owned = output.try_clone().map_err(no_log)?;
     let mut command = Command::new(&prepare.run[0]);
@@ -144,7 +149,7 @@ pub fn run(
             )));
         }
     }
-    let made = digest(&folder, &prepare.outputs, &Ignore::default(), "", cache)?;
+    let made = digest(&folder, &prepare.outputs, &Ignore::default(), "", witness)?;
     let stamped = state::seal(STAMP, FORMAT, format!("{read} {made}").as_bytes());
     state::write_atomically(&stamp(state, stage), &stamped).map_err(|error| {
         fault(format!(
@@ -190,7 +195,7 @@ fn what_it_reads(
     stage: &Stage,
     prepare: &Prepare,
     folder: &Utf8Path,
-    cache: &StatCache,
+    witness: &Witness<'_>,
 ) -> Result<String> {
     let ignore = Ignore::parse(prepare.ignore.join("\n").as_bytes())
         .map_err(|error| Fault::usage(format!("`prepare` of `{}`: {error}", stage.name)))?;
@@ -199,22 +204,29 @@ fn what_it_reads(
         &prepare.inputs,
         &ignore,
         &prepare.run.join("\0"),
-        cache,
+        witness,
     )?;
     if prepare.source_inputs.is_empty() {
         return Ok(own);
     }
     let root = source::root(spec, stage.source)?;
-    Ok(own + &digest(&root, &prepare.source_inputs, &ignore, "", cache)?)
+    Ok(own + &digest(&root, &prepare.source_inputs, &ignore, "", witness)?)
 }
 
-fn folder(spec: &Spec, stage: &Stage, prepare: &Prepare) -> Result<Utf8PathBuf> {
+/// Where it runs. Links on the way may be pointed elsewhere without a trace there.
+fn folder(
+    spec: &Spec,
+    stage: &Stage,
+    prepare: &Prepare,
+    witness: &Witness<'_>,
+) -> Result<Utf8PathBuf> {
     let root = source::root(spec, stage.source.filter(|_| !prepare.beside_graph))?;
-    source::inside(
-        &root,
-        &prepare.dir,
-        &format!("the folder in which `{}` is prepared,", stage.name),
-    )
+    let what = format!("the folder in which `{}` is prepared,", stage.name);
+    let real = source::inside(&root, &prepare.dir, &what)?;
+    if real != root.join(&prepare.dir) {
+        witness.doubt();
+    }
+    Ok(real)
 }
 
 /// What tells a file that was written from one that was not.
@@ -228,7 +240,7 @@ fn digest(
     paths: &[Utf8PathBuf],
     ignore: &Ignore,
     command: &str,
-    cache: &StatCache,
+    witness: &Witness<'_>,
 ) -> Result<String> {
     let needs = paths.iter().map(|path| Need {
         path: path.as_str().into(),
@@ -239,9 +251,13 @@ fn digest(
     let layers = Layers {
         folders: vec![folder.to_owned()],
     };
-    let inputs: Inputs =
-        inputs::collect(&layers, ignore, &ContextNeed::Paths(needs.collect()), cache)
-            .map_err(|error| Fault::usage(error.to_string()))?;
+    let inputs: Inputs = inputs::collect(
+        &layers,
+        ignore,
+        &ContextNeed::Paths(needs.collect()),
+        witness,
+    )
+    .map_err(|error| Fault::usage(error.to_string()))?;
     let ingredients = Ingredients {
         dockerfile: command.as_bytes(),
         inputs: vec![("", &inputs)],

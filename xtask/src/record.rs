@@ -177,8 +177,10 @@ impl Miss {
 }
 
 const KINDS: [What; 15] = [
-    What::Format,
     What::Setting,
+    What::Base,
+    What::Upstream,
+    What::Format,
     What::Platform,
     What::DockerfilePath,
     What::Dockerfile,
@@ -188,8 +190,6 @@ const KINDS: [What; 15] = [
     What::Secret,
     What::Ssh,
     What::Context,
-    What::Base,
-    What::Upstream,
     What::Remote,
     What::Input,
 ];

@@ -189,11 +189,39 @@ const NEW: &str = ".xtask-new-";
 /// Writes a whole file or nothing: a new file in the same folder, synced, renamed over the old.
 /// What writers that were killed left in the folder is removed.
 pub fn write_atomically(path: &Utf8Path, content: &[u8]) -> std::io::Result<()> {
+    write_parts(path, &[content])
+}
+
+/// The same with sealed content that lies in several parts.
+pub fn write_sealed(
+    path: &Utf8Path,
+    kind: &str,
+    version: u32,
+    parts: &[&[u8]],
+) -> std::io::Result<()> {
+    let mut hash = blake3::Hasher::new();
+    for part in parts {
+        hash.update(part);
+    }
+    let header = header(kind, version, &hash.finalize());
+    let parts: Vec<&[u8]> = std::iter::once(header.as_bytes())
+        .chain(parts.iter().copied())
+        .collect();
+    write_parts(path, &parts)
+}
+
+fn write_parts(path: &Utf8Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let folder = path.parent().filter(|path| !path.as_str().is_empty());
     let folder = folder.unwrap_or(Utf8Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut file = new_file(folder)?;
-    file.write_all(content)?;
+    let file = new_file(folder)?;
+    let mut writer = std::io::BufWriter::new(file);
+    for part in parts {
+        writer.write_all(part)?;
+    }
+    let file = writer
+        .into_inner()
+        .map_err(std::io::IntoInnerError::into_error)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     remove_abandoned(folder);
@@ -239,9 +267,13 @@ pub fn remove_abandoned(folder: &Utf8Path) {
 
 /// `content` under a header that names its kind and version and carries a checksum.
 pub fn seal(kind: &str, version: u32, content: &[u8]) -> Vec<u8> {
-    let mut sealed = format!("{kind} {version} {}\n", blake3::hash(content)).into_bytes();
+    let mut sealed = header(kind, version, &blake3::hash(content)).into_bytes();
     sealed.extend_from_slice(content);
     sealed
+}
+
+fn header(kind: &str, version: u32, hash: &blake3::Hash) -> String {
+    format!("{kind} {version} {hash}\n")
 }
 
 /// Why sealed bytes cannot be used.

@@ -5,20 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Workspace;
+use super::{Outline, Workspace};
 use crate::engine::{Image, Images};
 use crate::fault::Result;
-use crate::material::Material;
 use crate::verdict::Change;
 
 impl Workspace {
     /// The digest of every external image: its pin, or the image that the engine itself holds.
-    pub(super) fn base_digests<'m>(
+    pub(super) fn base_digests(
         &self,
-        material: &'m Material,
+        outline: &Outline,
         images: &mut Images,
-    ) -> Result<BTreeMap<&'m str, String>> {
-        let externals = &material.externals;
+    ) -> Result<BTreeMap<String, String>> {
+        let externals = &outline.externals;
         let whole = BTreeSet::new();
         let mut digests = BTreeMap::new();
         for reference in externals.references.iter().map(String::as_str) {
@@ -46,7 +45,7 @@ impl Workspace {
                     )
                 }
             };
-            digests.insert(reference, digest);
+            digests.insert(reference.to_owned(), digest);
         }
         Ok(digests)
     }
@@ -56,7 +55,7 @@ impl Workspace {
     /// read files that no instruction of the Dockerfile names.
     pub(super) fn unfollowed(
         &self,
-        material: &Material,
+        outline: &Outline,
         images: &mut Images,
     ) -> Result<Option<Change>> {
         let base = |name: String| Change {
@@ -65,15 +64,15 @@ impl Workspace {
             before: None,
             after: None,
         };
-        if !material.reading.bases_complete {
+        if outline.externals.open.is_some() {
             return Ok(Some(base(
                 "whose name the Dockerfile alone does not tell".to_owned(),
             )));
         }
-        if let Some(parent) = material.with_triggers.first() {
+        if let Some(parent) = outline.with_triggers.first() {
             return Ok(Some(base(format!("`{parent}` with ONBUILD instructions"))));
         }
-        for reference in &material.externals.references {
+        for reference in &outline.externals.references {
             let known = self
                 .lock
                 .lock()

@@ -4,20 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use super::Upstream;
+use super::{Outline, Upstream};
 use crate::inputs::Inputs;
-use crate::key::Ingredients;
+use crate::key::{Around, Ingredients};
 use crate::material::Material;
 use crate::spec::{Spec, StageId};
 
-/// Puts a stage's ingredients together.
-pub fn ingredients<'m>(
-    spec: &'m Spec,
-    id: StageId,
-    material: &'m Material,
-    bases: &BTreeMap<&'m str, String>,
-    upstream: &BTreeMap<StageId, Upstream>,
-) -> Ingredients<'m> {
+/// What is a stage's own.
+pub fn own<'m>(spec: &'m Spec, id: StageId, material: &'m Material) -> Ingredients<'m> {
     let stage = spec.stage(id);
     let mut ingredients = of_material(material);
     ingredients.platforms = &stage.platforms;
@@ -33,7 +27,6 @@ pub fn ingredients<'m>(
         .collect();
     ingredients.secrets = stage.secrets.keys().map(String::as_str).collect();
     ingredients.ssh = stage.ssh.iter().map(String::as_str).collect();
-    ingredients.bases = bases.clone();
     for (name, reference) in &material.images {
         ingredients
             .contexts
@@ -45,23 +38,33 @@ pub fn ingredients<'m>(
             .keys()
             .map(|name| (name.as_str(), "stage".to_owned())),
     );
-    ingredients.upstream = material
-        .parents
-        .iter()
-        .map(|(name, parent)| {
-            let digest = match upstream.get(parent) {
-                Some(Upstream::Image(image)) => image.clone(),
-                Some(Upstream::Unbuilt(key)) => format!("unbuilt {key}"),
-                None => "unknown".to_owned(),
-            };
-            (name.clone(), digest)
-        })
-        .collect();
-    // Buildx hands this variable to the build by itself (docs.docker.com/build/ci/github-actions/reproducible-builds).
-    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
-        ingredients.settings.insert("SOURCE_DATE_EPOCH", epoch);
-    }
     ingredients
+}
+
+/// What is not a stage's own.
+pub fn around(
+    outline: &Outline,
+    bases: BTreeMap<String, String>,
+    upstream: &BTreeMap<StageId, Upstream>,
+) -> Around {
+    let digest = |parent| match upstream.get(&parent) {
+        Some(Upstream::Image(image)) => image.clone(),
+        Some(Upstream::Unbuilt(key)) => format!("unbuilt {key}"),
+        None => "unknown".to_owned(),
+    };
+    // Buildx hands this variable to the build by itself (docs.docker.com/build/ci/github-actions/reproducible-builds).
+    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
+    Around {
+        settings: epoch
+            .into_iter()
+            .map(|epoch| ("SOURCE_DATE_EPOCH", epoch))
+            .collect(),
+        bases,
+        upstream: outline
+            .parents()
+            .map(|(name, parent)| (name.to_owned(), digest(parent)))
+            .collect(),
+    }
 }
 
 /// The part of the ingredients that a folder and a Dockerfile alone decide.

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::Run;
 use crate::action::{self, Action, Parts};
 use crate::fault::{Fault, Result};
-use crate::inputs;
+use crate::inputs::{self, Witness};
 use crate::material::{self, Material};
 use crate::spec::{Context, StageId};
 
@@ -74,7 +74,9 @@ impl Run<'_> {
             if let (Context::Folder(source, path), true) =
                 (given, material.folders.contains_key(name))
             {
-                let folder = material::folder_of_context(&work.spec, *source, path, name)?;
+                let witness = Witness::forgetful(&work.cache);
+                let folder =
+                    material::folder_of_context(&work.spec, *source, path, name, &witness)?;
                 contexts.insert(name.clone(), folder.into_string());
             }
         }

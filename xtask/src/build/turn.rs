@@ -16,6 +16,7 @@ use crate::event::{Event, Outcome};
 use crate::executor::redact::Redactor;
 use crate::executor::{self, Failure, Made, Progress};
 use crate::fault::{Class, Fault, Result};
+use crate::key::Own;
 use crate::material::Material;
 use crate::prepare;
 use crate::record::Record;
@@ -83,7 +84,7 @@ impl Run<'_> {
             .prepared
             .get(&id)
             .ok_or_else(|| Fault::failed("was never prepared"))?;
-        if let Ok(Gathered::PrepareFirst(reason)) = &prepared.material {
+        if let Ok(Gathered::PrepareFirst(reason)) = prepared.gathered() {
             return self.after_host_command(id, prepared, reason);
         }
         self.assessed(id, prepared)
@@ -112,22 +113,16 @@ impl Run<'_> {
                 self.tell(Event::Notice { message });
             },
         )?;
-        let prepared = Prepared {
-            material: work.gather(id),
-            records: before.records.clone(),
-        };
+        let prepared = Prepared::new(work.gather(id), before.records.clone());
+        if let Ok(Gathered::PrepareFirst(_)) = prepared.gathered() {
+            return Err(Fault::failed(
+                "its host command changed what it reads itself",
+            ));
+        }
         self.assessed(id, &prepared)
     }
 
     fn assessed(&self, id: StageId, prepared: &Prepared) -> Result<Turn> {
-        let Ok(Gathered::Material(material)) = &prepared.material else {
-            return match &prepared.material {
-                Err(fault) => Err(fault.clone()),
-                Ok(_) => Err(Fault::failed(
-                    "its host command changed what it reads itself",
-                )),
-            };
-        };
         let assess = || {
             let mut now = self.now();
             let Now {
@@ -137,16 +132,23 @@ impl Run<'_> {
                 .assess(id, prepared, upstream, images, self.wishes.force.covers(id))
         };
         let mut assessment = assess()?;
+        let (own, material) = match (&assessment.verdict, prepared.gathered()) {
+            (Verdict::Fresh(record), _) => return self.fresh(id, record),
+            (_, Ok(Gathered::Material(outline, material))) => (&outline.own, material),
+            // It was fresh a moment ago, and its tree was read again since.
+            (_, Ok(Gathered::PrepareFirst(reason))) => {
+                return self.after_host_command(id, prepared, reason);
+            }
+            (_, Ok(Gathered::Remembered(_))) => return Err(Fault::failed("was not read again")),
+            (_, Err(fault)) => return Err(fault.clone()),
+        };
         // What is fresh asks no registry, even where an image of the engine's own has no entry.
         let must_be_built = matches!(assessment.verdict, Verdict::Stale { healable: None, .. });
         if must_be_built && self.pin(id, material)? {
             assessment = assess()?;
         }
         match &assessment.verdict {
-            Verdict::Fresh(record) => {
-                let record = self.put_under_new_references(id, record)?;
-                Ok(Turn::good(Outcome::Fresh, record))
-            }
+            Verdict::Fresh(record) => self.fresh(id, record),
             Verdict::Stale {
                 healable: Some(record),
                 reason,
@@ -159,10 +161,15 @@ impl Run<'_> {
                 reason,
             } => {
                 self.tell_started(id, reason);
-                self.execute(id, material, assessment)
+                self.execute(id, *own, material, assessment)
             }
             Verdict::Unknown(_) => Err(Fault::failed("a stage that it stands on has no image")),
         }
+    }
+
+    fn fresh(&self, id: StageId, record: &Record) -> Result<Turn> {
+        let record = self.put_under_new_references(id, record)?;
+        Ok(Turn::good(Outcome::Fresh, record))
     }
 
     fn tell_started(&self, id: StageId, reason: &Reason) {
@@ -226,18 +233,32 @@ impl Run<'_> {
         })
     }
 
-    fn execute(&self, id: StageId, material: &Material, assessment: Assessment) -> Result<Turn> {
+    /// Whether the stage's trees are not what they were when its key was made.
+    fn has_changed(&self, id: StageId, own: Own) -> bool {
+        match self.work.gather(id) {
+            Ok(Gathered::Material(outline, _)) => outline.own != own,
+            _ => true,
+        }
+    }
+
+    fn execute(
+        &self,
+        id: StageId,
+        own: Own,
+        material: &Material,
+        assessment: Assessment,
+    ) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         if self.wishes.offline {
             self.refuse_absent(material)?;
         }
         let private = action::private_reference(&stage.name, assessment.key);
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
-        let own = work.state.call_folder().map_err(|error| {
+        let calls = work.state.call_folder().map_err(|error| {
             let folder = work.state.path("");
             Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
         })?;
-        let action = self.action(id, material, &private, own.path())?;
+        let action = self.action(id, material, &private, calls.path())?;
         for message in gaps::told(&work.spec, stage, material)? {
             self.tell(Event::Notice { message });
         }
@@ -284,7 +305,7 @@ impl Run<'_> {
             Some(
                 "while another build named its image, or one that it stands on: the image may be that one's",
             )
-        } else if material.changed_since(&work.cache)? {
+        } else if self.has_changed(id, own) {
             Some("while its inputs changed: the image may hold some of each")
         } else {
             None

@@ -43,7 +43,7 @@ pub fn run(flags: &Explain) -> Result<()> {
     };
     let cause = cascade(&work, &plan, id);
     let whole_context = match work.gather(id) {
-        Ok(Gathered::Material(material)) => material.context.inputs.whole.clone(),
+        Ok(Gathered::Material(_, material)) => material.context.inputs.whole.clone(),
         _ => None,
     };
     let overlays = work

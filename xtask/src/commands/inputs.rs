@@ -89,7 +89,8 @@ fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
     let work = super::open(&flags.at, &[])?;
     let id = work.spec.find(stage)?;
     let material = match work.gather(id)? {
-        Gathered::Material(material) => *material,
+        Gathered::Material(_, material) => *material,
+        Gathered::Remembered(_) => return Err(Fault::failed("was not read")),
         Gathered::PrepareFirst(reason) => {
             return Err(Fault::failed(format!(
                 "the inputs of `{stage}` are not all there yet: {}; `cargo xtask build {stage}` runs it",

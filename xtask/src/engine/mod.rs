@@ -6,6 +6,7 @@
 mod endpoint;
 mod http;
 mod images;
+mod platform;
 mod settings;
 
 use std::io::ErrorKind;
@@ -67,7 +68,10 @@ pub enum NoAnswer {
 pub struct Engine {
     endpoint: Endpoint,
     context: Option<String>,
+    /// What it says that its platform is, once it was asked.
     platform: OnceLock<Option<String>>,
+    /// What it said in an earlier run.
+    assumed: OnceLock<String>,
 }
 
 impl Engine {
@@ -78,6 +82,7 @@ impl Engine {
             endpoint,
             context,
             platform: OnceLock::new(),
+            assumed: OnceLock::new(),
         }
     }
 
@@ -154,29 +159,6 @@ impl Engine {
                 Err(error) => Err(self.unreachable(&error)),
             },
         }
-    }
-
-    /// The engine's own platform, `linux/amd64`; `None` when it cannot be asked.
-    pub fn platform(&self) -> Option<&str> {
-        self.platform
-            .get_or_init(|| {
-                #[derive(Deserialize)]
-                #[serde(rename_all = "PascalCase")]
-                struct Version {
-                    os: String,
-                    arch: String,
-                }
-                let text = match self.connect().ok()? {
-                    Some(mut connection) => connection.ask("GET", "/version").ok()?.body,
-                    None => self
-                        .docker(&["version", "--format", "{{json .Server}}"])
-                        .ok()?
-                        .into_bytes(),
-                };
-                let version: Version = serde_json::from_slice(&text).ok()?;
-                Some(format!("{}/{}", version.os, version.arch))
-            })
-            .as_deref()
     }
 
     /// What it was told of registries; nothing when it cannot be asked.

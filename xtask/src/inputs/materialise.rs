@@ -19,7 +19,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, Timespec, Timestamps};
 use super::ignore::{Above, Ignore};
 use super::tree::{Found, Tree};
 use super::walk::join;
-use super::{InputsError, Layers};
+use super::{InputsError, Layers, StatCache, Witness};
 
 /// Lays the layers' entries that are not ignored into `into`, which is made new and replaces
 /// what was there only when it is complete. One at a time may do so for the same `into`.
@@ -31,7 +31,9 @@ pub fn materialise(layers: &Layers, ignore: &Ignore, into: &Utf8Path) -> Result<
     let beside = into.parent().filter(|path| !path.as_os_str().is_empty());
     let beside = beside.unwrap_or(Path::new("."));
     fs::create_dir_all(beside).map_err(fault)?;
-    let tree = Tree::new(&layers.folders);
+    let cache = StatCache::in_memory();
+    let witness = Witness::forgetful(&cache);
+    let tree = Tree::new(&layers.folders, &witness);
     tree.check()?;
     remove(&beside.join(&name)).map_err(fault)?;
     let new = tempfile::Builder::new()

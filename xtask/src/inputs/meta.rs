@@ -3,7 +3,7 @@
 //! Knows which of it tells a changed file from an unchanged one. Is unaware of where it is
 //! kept.
 
-use rustix::fs::Stat;
+use rustix::fs::{FileType, Stat};
 
 /// Two equal ones mean the same content, unless the file was written within a tick of the
 /// clock; `statcache` sees to that.
@@ -37,6 +37,39 @@ impl Meta {
             device: stat.st_dev,
             mode: stat.st_mode,
         }
+    }
+
+    /// How many bytes `put` writes.
+    pub const BYTES: usize = 5 * 8 + 4;
+
+    /// Writes it as bytes.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        let times = [self.modified.cast_unsigned(), self.changed.cast_unsigned()];
+        for long in [self.size, times[0], times[1], self.inode, self.device] {
+            bytes.extend_from_slice(&long.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.mode.to_le_bytes());
+    }
+
+    /// Reads what `put` wrote.
+    pub fn get(bytes: &[u8]) -> Option<Self> {
+        let long = |at: usize| {
+            let bytes = bytes.get(at..at + 8)?;
+            Some(u64::from_le_bytes(bytes.try_into().ok()?))
+        };
+        Some(Self {
+            size: long(0)?,
+            modified: long(8)?.cast_signed(),
+            changed: long(16)?.cast_signed(),
+            inode: long(24)?,
+            device: long(32)?,
+            mode: u32::from_le_bytes(bytes.get(40..44)?.try_into().ok()?),
+        })
+    }
+
+    /// The bits that tell a file from a folder or a link.
+    pub fn kind(&self) -> u32 {
+        FileType::from_raw_mode(self.mode).as_raw_mode()
     }
 
     /// Permission bits with setuid, setgid and sticky.

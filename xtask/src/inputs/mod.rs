@@ -32,6 +32,7 @@ mod tests_select;
 mod testtree;
 mod tree;
 mod walk;
+mod witness;
 
 use camino::Utf8PathBuf;
 
@@ -39,6 +40,7 @@ pub use error::InputsError;
 pub use ignore::{Ignore, IgnoreError};
 pub use materialise::materialise;
 pub use statcache::StatCache;
+pub use witness::{Witness, hold, read_file};
 
 use crate::dockerfile::ContextNeed;
 use tree::{Found, Tree};
@@ -122,15 +124,16 @@ impl Input {
     }
 }
 
-/// Reads all that `need` takes from the context and that `ignore` leaves in it.
+/// Reads all that `need` takes from the context and that `ignore` leaves in it. `witness` is told
+/// of every look.
 pub fn collect(
     layers: &Layers,
     ignore: &Ignore,
     need: &ContextNeed,
-    cache: &StatCache,
+    witness: &Witness<'_>,
 ) -> Result<Inputs, InputsError> {
-    let tree = Tree::new(&layers.folders);
-    let walk = Walk::new(tree, ignore, cache);
+    let tree = Tree::new(&layers.folders, witness);
+    let walk = Walk::new(tree, ignore);
     let mut whole = None;
     match need {
         ContextNeed::Nothing => tree.check()?,

@@ -13,7 +13,8 @@ use rustix::fs::{AtFlags, FileType};
 use super::hash::{self, HashError};
 use super::meta::Meta;
 use super::statcache::Entry;
-use super::{Input, InputsError, Kind, StatCache};
+use super::witness::Witness;
+use super::{Input, InputsError, Kind};
 
 /// Fewer entries than this are looked at by one thread.
 const MANY: usize = 256;
@@ -39,14 +40,16 @@ pub struct Reader<'a> {
     pub folder: BorrowedFd<'a>,
     /// Where it lies.
     pub disk: &'a Path,
-    /// What is remembered of it.
-    pub cache: &'a StatCache,
+    /// What it was before its names were read, where they all were.
+    pub listed: Option<&'a Meta>,
+    /// Who is told what its entries were.
+    pub witness: &'a Witness<'a>,
 }
 
 impl Reader<'_> {
     /// Reads entries of the folder.
     pub fn read(&self, leaves: Vec<Leaf>) -> Result<Vec<Input>, InputsError> {
-        let known = self.cache.folder(self.disk);
+        let known = self.witness.cache().folder(self.disk);
         // A file of which nothing can be remembered is looked at when it is open, not before.
         let unseen = known.is_empty();
         let look = |leaf: Leaf| match leaf.kind {
@@ -59,6 +62,7 @@ impl Reader<'_> {
             leaves.into_iter().map(look).collect()
         };
         let mut inputs = Vec::with_capacity(looks.len());
+        let mut seen = Vec::with_capacity(looks.len());
         let mut unknown = Vec::new();
         for look in looks {
             let (name, mut input, meta) = look?;
@@ -68,6 +72,7 @@ impl Reader<'_> {
                     unknown.push((name, inputs.len()));
                 }
             }
+            seen.push(meta);
             inputs.push(input);
         }
         let hash = |(name, at): (CString, usize)| self.hash(&name).map(|hashed| (at, hashed));
@@ -83,8 +88,16 @@ impl Reader<'_> {
             input.hash = Some(entry.hash);
             input.size = entry.meta.size;
             input.mode = entry.meta.permissions();
+            seen[at] = Some(entry.meta);
             learnt.push(entry);
         }
+        let names = inputs.iter().map(|input| last_name(&input.path));
+        let entries: Vec<_> = names
+            .zip(seen)
+            .filter_map(|(name, meta)| Some((name, meta?)))
+            .collect();
+        self.witness
+            .read(self.disk, self.listed, entries.into_iter());
         known.learn(learnt, |name| self.has_file(name));
         Ok(inputs)
     }
@@ -160,11 +173,14 @@ impl Reader<'_> {
     }
 }
 
+fn last_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
 impl Leaf {
     pub fn new(path: Vec<u8>, layer: u16, kind: FileType) -> Self {
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         // Names come from the file system, which has none with a NUL.
-        let name = CString::new(name).unwrap_or_default();
+        let name = CString::new(last_name(&path)).unwrap_or_default();
         Self {
             path,
             name,

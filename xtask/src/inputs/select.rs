@@ -146,6 +146,11 @@ fn step(
                 return Ok(());
             };
             let listing = walk.tree.list(&way.at, &pile)?;
+            for listed in &listing.folders {
+                let nothing = std::iter::empty();
+                let witness = walk.tree.witness();
+                witness.read(&listed.disk, Some(&listed.meta), nothing);
+            }
             let names = listing.entries.iter().map(|(name, _)| name.to_bytes());
             names
                 .filter(|name| glob.matches(name) || *name == text)

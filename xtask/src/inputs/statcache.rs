@@ -22,7 +22,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -41,11 +41,18 @@ const COARSE_TICK: i64 = 3_000_000_000;
 #[derive(Debug, Default)]
 pub struct StatCache {
     file: Option<Utf8PathBuf>,
+    /// What the file held, from the first look on.
+    opened: OnceLock<Opened>,
+    /// Folders about which this run knows better than `old`, sorted by name in each.
+    new: Mutex<Learnt>,
+}
+
+#[derive(Debug, Default)]
+struct Opened {
     /// The clock before anything was hashed; without it nothing is remembered.
     clock: Option<i64>,
     old: Book,
-    /// Folders about which this run knows better than `old`, sorted by name in each.
-    new: Mutex<Learnt>,
+    warning: Option<String>,
 }
 
 type Learnt = HashMap<Box<[u8]>, Arc<[Entry]>>;
@@ -65,41 +72,62 @@ impl StatCache {
         Self::default()
     }
 
-    /// Reads a cache file. One that is not there is an empty cache; so is one that cannot be
-    /// used, which is told as well.
-    pub fn load(file: &Utf8Path) -> (Self, Option<String>) {
-        let clock = read_clock(file.parent().unwrap_or(Utf8Path::new(""))).ok();
-        let (old, warning) = match read_book(file, clock) {
-            Ok(book) => (book, None),
-            Err(why) => (
-                Book::default(),
-                Some(format!(
-                    "the stat cache {file} {why}: all files are read anew"
-                )),
-            ),
-        };
-        (
-            Self {
-                file: Some(file.to_owned()),
+    /// A cache with a file, which is read at the first look. One that is not there is an empty
+    /// cache; so is one that cannot be used, of which `warning` tells.
+    pub fn in_file(file: &Utf8Path) -> Self {
+        Self {
+            file: Some(file.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// Reads the clock and the file, unless that was done. To be called before the first look at
+    /// anything that is to be remembered.
+    pub fn open(&self) {
+        self.opened();
+    }
+
+    /// Why the file could not be used, if it was read.
+    pub fn warning(&self) -> Option<String> {
+        self.opened.get()?.warning.clone()
+    }
+
+    fn opened(&self) -> &Opened {
+        self.opened.get_or_init(|| {
+            let Some(file) = &self.file else {
+                return Opened::default();
+            };
+            let clock = read_clock(file.parent().unwrap_or(Utf8Path::new(""))).ok();
+            let (old, warning) = match read_book(file, clock) {
+                Ok(book) => (book, None),
+                Err(why) => {
+                    let warning = format!("the stat cache {file} {why}: all files are read anew");
+                    (Book::default(), Some(warning))
+                }
+            };
+            Opened {
                 clock,
                 old,
-                new: Mutex::default(),
-            },
-            warning,
-        )
+                warning,
+            }
+        })
     }
 
     /// A cache with the content of a cache file, saved nowhere; or what is wrong with the bytes.
     pub fn of_bytes(bytes: Vec<u8>) -> Result<Self, String> {
+        let old = book_of(bytes)?;
         Ok(Self {
-            old: book_of(bytes)?,
+            opened: OnceLock::from(Opened {
+                old,
+                ..Opened::default()
+            }),
             ..Self::default()
         })
     }
 
     /// How many files it knew when it was read.
     pub fn known(&self) -> usize {
-        let folders = self.old.folders();
+        let folders = self.opened().old.folders();
         folders.map(|(_, folder)| folder.files().count()).sum()
     }
 
@@ -110,7 +138,7 @@ impl StatCache {
         let old = if new.is_some() {
             None
         } else {
-            self.old.folder(&path)
+            self.opened().old.folder(&path)
         };
         Folder {
             cache: self,
@@ -124,11 +152,15 @@ impl StatCache {
     /// Writes the cache, if this run has learnt anything.
     pub fn save(&self) -> io::Result<()> {
         let new = self.learnt();
-        let (Some(file), Some(clock), false) = (&self.file, self.clock, new.is_empty()) else {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let opened = self.opened();
+        let (Some(file), Some(clock)) = (&self.file, opened.clock) else {
             return Ok(());
         };
         let mut folders: BTreeMap<&[u8], Vec<Entry>> = BTreeMap::new();
-        for (path, old) in self.old.folders() {
+        for (path, old) in opened.old.folders() {
             // Not every context is read in every run, but folders that are gone stay gone.
             if !new.contains_key(path) && Path::new(OsStr::from_bytes(path)).is_dir() {
                 folders.insert(path, old.files().collect());
@@ -148,14 +180,15 @@ impl StatCache {
     }
 
     /// Whether a write after this run's first look would show.
-    fn may_remember(&self, meta: &Meta) -> bool {
+    pub(super) fn may_remember(&self, meta: &Meta) -> bool {
         let older = |time: i64| {
             let tick = if time % 1_000_000_000 == 0 {
                 COARSE_TICK
             } else {
                 TICK
             };
-            self.clock
+            self.opened()
+                .clock
                 .is_some_and(|clock| time < clock.saturating_sub(tick))
         };
         older(meta.modified) && older(meta.changed)

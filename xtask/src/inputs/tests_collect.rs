@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode};
 
-use super::testtree::{TestTree, chmod, copy, listed, paths, read, try_read, whole};
-use super::{Ignore, Inputs, InputsError, Kind, Layers, StatCache, collect};
+use super::testtree::{TestTree, chmod, copy, listed, paths, read, read_anew, try_read, whole};
+use super::{Ignore, Inputs, InputsError, Kind, Layers};
 use crate::dockerfile::ContextNeed;
 
 /// The inputs before and after something was done to the tree.
@@ -200,13 +200,7 @@ fn an_overlay_replaces_files_and_adds_to_folders() {
         .file("over/api/b", "patched")
         .files(&["over/api/c", "over/web", "over/lib/new"]);
     let layers = tree.layers(&["up", "over"]);
-    let inputs = collect(
-        &layers,
-        &Ignore::default(),
-        &whole(),
-        &StatCache::in_memory(),
-    )
-    .unwrap();
+    let inputs = read_anew(&layers, &Ignore::default(), &whole()).unwrap();
     assert_eq!(
         paths(&inputs),
         ["api/", "api/a", "api/b", "api/c", "lib/", "lib/new", "web"]
@@ -220,13 +214,7 @@ fn an_overlay_replaces_files_and_adds_to_folders() {
 fn a_folder_that_was_replaced_on_the_way_up_does_not_come_back() {
     let tree = TestTree::new().files(&["1/d/a", "2/d", "3/d/c"]);
     let layers = tree.layers(&["1", "2", "3"]);
-    let inputs = collect(
-        &layers,
-        &Ignore::default(),
-        &whole(),
-        &StatCache::in_memory(),
-    )
-    .unwrap();
+    let inputs = read_anew(&layers, &Ignore::default(), &whole()).unwrap();
     assert_eq!(paths(&inputs), ["d/", "d/c"]);
 }
 
@@ -236,7 +224,7 @@ fn a_context_that_is_no_folder_is_named() {
     for name in ["file", "nothing"] {
         let layers = tree.layers(&[name]);
         for need in [whole(), copy(&["a"]), ContextNeed::Nothing] {
-            let result = collect(&layers, &Ignore::default(), &need, &StatCache::in_memory());
+            let result = read_anew(&layers, &Ignore::default(), &need);
             let error = result.unwrap_err();
             assert!(matches!(error, InputsError::NoFolder { .. }), "{error}");
             assert!(error.to_string().contains(name), "{error}");
@@ -306,12 +294,11 @@ proptest! {
             fs::File::open(path).unwrap().set_modified(old).unwrap();
         }
         let ignore = Ignore::parse(ignore.as_bytes()).unwrap();
-        let cache = StatCache::in_memory();
         let with = |threads, folders: &[&TestTree]| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let folders = folders.iter().map(|tree| tree.root().to_owned()).collect();
             let layers = Layers { folders };
-            let mut inputs = pool.install(|| collect(&layers, &ignore, &whole(), &cache)).unwrap();
+            let mut inputs = pool.install(|| read_anew(&layers, &ignore, &whole())).unwrap();
             for input in &mut inputs.entries {
                 input.layer = 0;
             }

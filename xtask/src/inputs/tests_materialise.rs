@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-use super::testtree::{TestTree, chmod, one, paths, whole};
-use super::{Ignore, Inputs, InputsError, StatCache, collect, materialise};
+use super::testtree::{TestTree, chmod, one, paths, read_anew, whole};
+use super::{Ignore, Inputs, InputsError, materialise};
 
 fn merge(tree: &TestTree, layers: &[&str], ignore: &str) -> Result<(), InputsError> {
     let ignore = Ignore::parse(ignore.as_bytes()).unwrap();
@@ -18,7 +18,7 @@ fn merge(tree: &TestTree, layers: &[&str], ignore: &str) -> Result<(), InputsErr
 
 fn merged(tree: &TestTree) -> Inputs {
     let into = one(&tree.root().join("state/merged"));
-    collect(&into, &Ignore::default(), &whole(), &StatCache::in_memory()).unwrap()
+    read_anew(&into, &Ignore::default(), &whole()).unwrap()
 }
 
 fn sample() -> TestTree {
@@ -38,7 +38,7 @@ fn the_laid_out_folder_has_the_inputs_of_the_layers() {
     merge(&tree, &["up", "over"], ignore).unwrap();
     let ignore = Ignore::parse(ignore.as_bytes()).unwrap();
     let layers = tree.layers(&["up", "over"]);
-    let mut wanted = collect(&layers, &ignore, &whole(), &StatCache::in_memory()).unwrap();
+    let mut wanted = read_anew(&layers, &ignore, &whole()).unwrap();
     for input in &mut wanted.entries {
         input.layer = 0;
     }

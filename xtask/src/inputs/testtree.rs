@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Ignore, Inputs, InputsError, Layers, StatCache, collect};
+use super::{Ignore, Inputs, InputsError, Layers, StatCache, Witness, collect};
 use crate::dockerfile::{ContextNeed, Need};
 
 /// A folder that goes with the test.
@@ -107,7 +107,7 @@ pub fn read(tree: &TestTree, need: &ContextNeed) -> Inputs {
 
 pub fn try_read(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Result<Inputs, InputsError> {
     let ignore = Ignore::parse(ignore.as_bytes()).unwrap();
-    collect(&one(tree.root()), &ignore, need, &StatCache::in_memory())
+    read_anew(&one(tree.root()), &ignore, need)
 }
 
 /// The paths, folders with a slash behind them.
@@ -126,4 +126,14 @@ pub fn paths(inputs: &Inputs) -> Vec<String> {
 /// The paths that a need takes under an ignore file.
 pub fn listed(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Vec<String> {
     paths(&try_read(tree, ignore, need).unwrap())
+}
+
+/// Reads without any memory.
+pub fn read_anew(
+    layers: &Layers,
+    ignore: &Ignore,
+    need: &ContextNeed,
+) -> Result<Inputs, InputsError> {
+    let cache = StatCache::in_memory();
+    collect(layers, ignore, need, &Witness::forgetful(&cache))
 }

@@ -15,6 +15,8 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::InputsError;
+use super::meta::Meta;
+use super::witness::Witness;
 
 /// The numbers of the layers in which a folder is a folder, lowest first.
 pub type Pile = Vec<u16>;
@@ -23,6 +25,7 @@ pub type Pile = Vec<u16>;
 #[derive(Debug, Clone, Copy)]
 pub struct Tree<'a> {
     roots: &'a [Utf8PathBuf],
+    witness: &'a Witness<'a>,
 }
 
 /// One entry of the merged tree.
@@ -37,21 +40,42 @@ pub enum Found {
 /// A folder's entries, sorted by name.
 #[derive(Debug)]
 pub struct Listing {
-    /// The open folder of each layer of its pile.
-    pub folders: Vec<(u16, OwnedFd)>,
+    /// The folder of each layer of its pile.
+    pub folders: Vec<Listed>,
     /// Names and what they are.
     pub entries: Vec<(CString, Found)>,
 }
 
+/// One layer's folder whose names were read.
+#[derive(Debug)]
+pub struct Listed {
+    /// The layer.
+    pub layer: u16,
+    /// The folder, open.
+    pub folder: OwnedFd,
+    /// Where it lies.
+    pub disk: PathBuf,
+    /// What it was before its names were read.
+    pub meta: Meta,
+}
+
 impl<'a> Tree<'a> {
-    pub fn new(roots: &'a [Utf8PathBuf]) -> Self {
-        Self { roots }
+    pub fn new(roots: &'a [Utf8PathBuf], witness: &'a Witness<'a>) -> Self {
+        Self { roots, witness }
+    }
+
+    /// Who is told of every look.
+    pub fn witness(&self) -> &'a Witness<'a> {
+        self.witness
     }
 
     /// Makes sure that every root is a folder, which else shows only when it is listed.
     pub fn check(&self) -> Result<(), InputsError> {
         for root in self.roots {
             open(root.as_std_path(), true)?;
+            // A root that is a link is found to be another kind of thing, and read again.
+            let kind = Some(FileType::Directory);
+            self.witness.looked_up(root.as_std_path(), kind);
         }
         Ok(())
     }
@@ -78,10 +102,18 @@ impl<'a> Tree<'a> {
         for &layer in pile {
             let disk = self.on_disk(layer, path);
             let folder = open(&disk, path.is_empty())?;
+            let stat =
+                rustix::fs::fstat(&folder).map_err(|why| InputsError::reading(&disk, why))?;
             read_names(&folder, &disk, &mut |name, kind| {
                 entries.push((name, found(layer, kind)));
             })?;
-            folders.push((layer, folder));
+            let meta = Meta::of(&stat);
+            folders.push(Listed {
+                layer,
+                folder,
+                disk,
+                meta,
+            });
         }
         // A stable sort, so that equal names stay in the order of their layers.
         entries.sort_by(|a, b| a.0.cmp(&b.0));
@@ -104,10 +136,15 @@ impl<'a> Tree<'a> {
             let disk = self.on_disk(layer, path);
             let stat = match rustix::fs::statat(CWD, &disk, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
-                Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                Err(Errno::NOENT | Errno::NOTDIR) => {
+                    self.witness.looked_up(&disk, None);
+                    continue;
+                }
                 Err(why) => return Err(InputsError::reading(&disk, why)),
             };
-            let upper = found(layer, FileType::from_raw_mode(stat.st_mode));
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            self.witness.looked_up(&disk, Some(kind));
+            let upper = found(layer, kind);
             match &mut merged {
                 Some(lower) => lay_over(lower, &upper),
                 None => merged = Some(upper),

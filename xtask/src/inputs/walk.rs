@@ -12,13 +12,12 @@ use rustix::fs::{CWD, Mode, OFlags};
 use super::ignore::{Above, Ignore};
 use super::read::{Leaf, Reader};
 use super::tree::{Found, Listing, Tree};
-use super::{Input, InputsError, StatCache};
+use super::{Input, InputsError};
 
 /// What stays the same during one walk.
 pub struct Walk<'a> {
     pub tree: Tree<'a>,
     pub ignore: &'a Ignore,
-    pub cache: &'a StatCache,
     found: Mutex<Vec<Input>>,
 }
 
@@ -57,11 +56,10 @@ impl std::ops::BitOrAssign for Through {
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(tree: Tree<'a>, ignore: &'a Ignore, cache: &'a StatCache) -> Self {
+    pub fn new(tree: Tree<'a>, ignore: &'a Ignore) -> Self {
         Self {
             tree,
             ignore,
-            cache,
             found: Mutex::default(),
         }
     }
@@ -189,16 +187,19 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        for (layer, folder) in layers {
+        for listed in layers {
             let own = match pile {
                 [_] => std::mem::take(&mut leaves),
-                _ => leaves.extract_if(.., |leaf| leaf.layer == layer).collect(),
+                _ => {
+                    let own = leaves.extract_if(.., |leaf| leaf.layer == listed.layer);
+                    own.collect()
+                }
             };
-            let disk = self.tree.on_disk(layer, path);
             let reader = Reader {
-                folder: folder.as_fd(),
-                disk: &disk,
-                cache: self.cache,
+                folder: listed.folder.as_fd(),
+                disk: &listed.disk,
+                listed: Some(&listed.meta),
+                witness: self.tree.witness(),
             };
             self.add(reader.read(own)?);
             // The folder is closed here: those below it are opened by their whole path, so that
@@ -229,7 +230,8 @@ impl<'a> Walk<'a> {
         let reader = Reader {
             folder: open.as_fd(),
             disk: &disk,
-            cache: self.cache,
+            listed: None,
+            witness: self.tree.witness(),
         };
         self.add(reader.read(vec![leaf])?);
         Ok(())

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::dockerfile::{Reading, normal_platform, reference};
 use crate::spec::{Context, Stage};
 
 /// All of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Externals {
     /// In the short spelling.
     pub references: BTreeSet<String>,

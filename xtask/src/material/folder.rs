@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::ContextNeed;
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Inputs, InputsError, Layers, StatCache};
+use crate::inputs::{self, Ignore, Inputs, Layers, Witness};
 use crate::source;
 use crate::spec::{SourceId, Spec};
 
@@ -20,14 +20,6 @@ pub struct Folder {
     pub ignore: Ignore,
     /// What can change the image.
     pub inputs: Inputs,
-    need: ContextNeed,
-}
-
-impl Folder {
-    /// Reads the folder once more.
-    pub fn collect_again(&self, cache: &StatCache) -> Result<Inputs, InputsError> {
-        inputs::collect(&self.layers, &self.ignore, &self.need, cache)
-    }
 }
 
 /// The folder behind a named context.
@@ -36,13 +28,34 @@ pub fn folder_of_context(
     source: Option<SourceId>,
     path: &Utf8Path,
     name: &str,
+    witness: &Witness<'_>,
 ) -> Result<Utf8PathBuf> {
     let root = source::root(spec, source)?;
-    folder_inside(&root, path, &format!("named context `{name}`"))
+    folder_inside(&root, path, &format!("named context `{name}`"), witness)
 }
 
-pub(super) fn folder_inside(root: &Utf8Path, path: &Utf8Path, what: &str) -> Result<Utf8PathBuf> {
-    let folder = source::inside(root, path, what)?;
+/// Where a path of the graph file leads. Links on the way may be pointed elsewhere, of which a
+/// look at the place itself tells nothing.
+pub(super) fn inside(
+    root: &Utf8Path,
+    path: &Utf8Path,
+    what: &str,
+    witness: &Witness<'_>,
+) -> Result<Utf8PathBuf> {
+    let real = source::inside(root, path, what)?;
+    if real != root.join(path) {
+        witness.doubt();
+    }
+    Ok(real)
+}
+
+pub(super) fn folder_inside(
+    root: &Utf8Path,
+    path: &Utf8Path,
+    what: &str,
+    witness: &Witness<'_>,
+) -> Result<Utf8PathBuf> {
+    let folder = inside(root, path, what, witness)?;
     if folder.is_dir() {
         Ok(folder)
     } else {
@@ -50,14 +63,19 @@ pub(super) fn folder_inside(root: &Utf8Path, path: &Utf8Path, what: &str) -> Res
     }
 }
 
-pub(super) fn read(path: &Utf8Path, what: &str) -> Result<Vec<u8>> {
-    std::fs::read(path)
+/// Reads a file that decides what counts.
+pub(super) fn read(path: &Utf8Path, what: &str, witness: &Witness<'_>) -> Result<Vec<u8>> {
+    inputs::read_file(path, witness)
         .map_err(|error| Fault::usage(format!("cannot read the {what} {path}: {error}")))
 }
 
 /// `<Dockerfile>.dockerignore` replaces the context's own
 /// (docs.docker.com/build/concepts/context, "Filename and location"); a context overlay may bring one.
-pub(super) fn ignore_of(layers: &Layers, dockerfile: Option<&Utf8Path>) -> Result<Ignore> {
+pub(super) fn ignore_of(
+    layers: &Layers,
+    dockerfile: Option<&Utf8Path>,
+    witness: &Witness<'_>,
+) -> Result<Ignore> {
     let beside = dockerfile.and_then(|path| {
         let name = format!("{}.dockerignore", path.file_name()?);
         Some((path.parent()?, name))
@@ -67,9 +85,12 @@ pub(super) fn ignore_of(layers: &Layers, dockerfile: Option<&Utf8Path>) -> Resul
     for (folder, name) in beside.into_iter().chain(own) {
         let path = folder.join(&name);
         let Ok(meta) = path.symlink_metadata() else {
+            witness.looked_up(path.as_std_path(), None);
             continue;
         };
         if meta.is_symlink() {
+            // Where it leads may change without a trace here.
+            witness.doubt();
             // BuildKit sees this folder only: it would not ignore what a file elsewhere says.
             let target = path.read_link_utf8().unwrap_or_default();
             if target.is_absolute() {
@@ -80,9 +101,11 @@ pub(super) fn ignore_of(layers: &Layers, dockerfile: Option<&Utf8Path>) -> Resul
             source::inside(folder, Utf8Path::new(&name), "ignore file")?;
         }
         if path.is_file() {
-            let text = read(&path, "ignore file")?;
+            let text = read(&path, "ignore file", witness)?;
             return Ignore::parse(&text).map_err(|error| Fault::usage(format!("{path}: {error}")));
         }
+        // Something else stands there.
+        witness.doubt();
     }
     Ok(Ignore::default())
 }
@@ -90,15 +113,14 @@ pub(super) fn ignore_of(layers: &Layers, dockerfile: Option<&Utf8Path>) -> Resul
 pub(super) fn collect(
     layers: Layers,
     ignore: Ignore,
-    need: ContextNeed,
-    cache: &StatCache,
+    need: &ContextNeed,
+    witness: &Witness<'_>,
 ) -> Result<Folder> {
-    let inputs = inputs::collect(&layers, &ignore, &need, cache)
+    let inputs = inputs::collect(&layers, &ignore, need, witness)
         .map_err(|error| Fault::usage(error.to_string()))?;
     Ok(Folder {
         layers,
         ignore,
         inputs,
-        need,
     })
 }

@@ -19,7 +19,7 @@ pub fn expand(spec: &Spec, stage: &Stage, volatile: bool) -> Result<BTreeMap<Str
 }
 
 /// The labels with their values.
-pub(super) fn labels(spec: &Spec, stage: &Stage) -> Result<BTreeMap<String, String>> {
+pub fn labels(spec: &Spec, stage: &Stage) -> Result<BTreeMap<String, String>> {
     stage
         .labels
         .iter()

@@ -39,6 +39,16 @@ pub fn check(file: &Utf8Path, root: &Utf8Path, text: &str, profile: Option<&str>
     Ok(spec)
 }
 
+fn fingerprint(text: &str, profile: Option<&str>) -> [u8; 32] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&(text.len() as u64).to_le_bytes());
+    hash.update(text.as_bytes());
+    if let Some(profile) = profile {
+        hash.update(b"profile ").update(profile.as_bytes());
+    }
+    *hash.finalize().as_bytes()
+}
+
 /// Reads the file and collects what is wrong with it.
 pub(super) struct Reader<'m, 't> {
     pub(super) mistakes: &'m mut Mistakes<'t>,
@@ -63,6 +73,7 @@ impl Reader<'_, '_> {
     ) -> Spec {
         let mut table = tables::parse(text, self.mistakes).into_inner();
         let mut spec = Spec {
+            text: fingerprint(text, profile),
             file: file.to_owned(),
             root: root.to_owned(),
             sources: Vec::new(),

@@ -56,6 +56,8 @@ pub struct Spec {
     pub file: Utf8PathBuf,
     /// Its folder, absolute.
     pub root: Utf8PathBuf,
+    /// A hash of its text, and of the profile that lies over it.
+    pub text: [u8; 32],
     /// Sorted by name.
     pub sources: Vec<Source>,
     /// Sorted by name; indexed by `StageId`.

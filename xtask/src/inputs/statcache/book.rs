@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 const CHECKED_FROM: usize = 8 + 4 + 32;
 const TABLES_FROM: usize = CHECKED_FROM + 8 + 3 * 4;
 const FOLDER: usize = 4 * 4;
-const FILE: usize = 2 * 4 + 5 * 8 + 4 + 32;
+const FILE: usize = 2 * 4 + Meta::BYTES + 32;
 
 /// A file whose content was hashed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,12 +116,7 @@ impl Book {
             folder_count += 1;
             for file in files {
                 put_name(&mut file_table, &file.name)?;
-                let meta = file.meta;
-                let times = [meta.modified.cast_unsigned(), meta.changed.cast_unsigned()];
-                for long in [meta.size, times[0], times[1], meta.inode, meta.device] {
-                    file_table.extend_from_slice(&long.to_le_bytes());
-                }
-                put(&mut file_table, meta.mode);
+                file.meta.put(&mut file_table);
                 file_table.extend_from_slice(&file.hash);
                 file_count = file_count.checked_add(1)?;
             }
@@ -211,15 +206,8 @@ impl<'a> Folder<'a> {
 impl Book {
     fn fields(&self, row: usize) -> Option<(Meta, [u8; 32])> {
         let row = self.bytes.get(row..row + FILE)?;
-        let meta = Meta {
-            size: long(row, 8)?,
-            modified: long(row, 16)?.cast_signed(),
-            changed: long(row, 24)?.cast_signed(),
-            inode: long(row, 32)?,
-            device: long(row, 40)?,
-            mode: number(row, 48)?,
-        };
-        Some((meta, row[52..].try_into().ok()?))
+        let meta = Meta::get(&row[8..])?;
+        Some((meta, row[8 + Meta::BYTES..].try_into().ok()?))
     }
 }
 

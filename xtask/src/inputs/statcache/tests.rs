@@ -4,13 +4,21 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::super::testtree::{TestTree, copy, one, whole};
-use super::super::{Ignore, Inputs, collect};
+use super::super::{Ignore, Inputs, Witness, collect};
 use super::book::Book;
 use super::*;
 use crate::dockerfile::ContextNeed;
+
+/// A cache whose file was read, and what was told of that.
+pub(super) fn load(file: &Utf8Path) -> (StatCache, Option<String>) {
+    let cache = StatCache::in_file(file);
+    cache.open();
+    let warning = cache.warning();
+    (cache, warning)
+}
 
 /// A context and a state folder beside it.
 pub(super) struct World {
@@ -42,7 +50,7 @@ impl World {
     }
 
     pub(super) fn load(&self) -> StatCache {
-        let (cache, warning) = StatCache::load(&self.file());
+        let (cache, warning) = load(&self.file());
         assert_eq!(warning, None);
         cache
     }
@@ -52,7 +60,7 @@ impl World {
             &one(&self.tree.root().join("in")),
             &Ignore::default(),
             need,
-            cache,
+            &Witness::forgetful(cache),
         )
         .unwrap()
     }
@@ -203,7 +211,7 @@ fn a_cache_from_the_future_is_forgotten_since_the_clock_was_set_back() {
         Book::write(later, folders.into_iter()).unwrap(),
     )
     .unwrap();
-    let (cache, warning) = StatCache::load(&world.file());
+    let (cache, warning) = load(&world.file());
     assert!(warning.unwrap().contains("future"));
     world.read(&cache, &whole());
     cache.save().unwrap();
@@ -272,7 +280,7 @@ fn a_cache_that_is_torn_foreign_or_newer_is_empty_with_a_warning() {
     ];
     for (bytes, says) in cases {
         fs::write(world.file(), bytes).unwrap();
-        let (cache, warning) = StatCache::load(&world.file());
+        let (cache, warning) = load(&world.file());
         let warning = warning.unwrap();
         assert!(warning.contains(says), "{warning}");
         assert_eq!(world.read(&cache, &whole()).entries.len(), 3);
@@ -283,7 +291,7 @@ fn a_cache_that_is_torn_foreign_or_newer_is_empty_with_a_warning() {
 fn a_state_folder_that_is_not_there_yet_is_made() {
     let world = World::new();
     let file = world.tree.root().join("state/deep/er/stats");
-    let (cache, warning) = StatCache::load(&file);
+    let (cache, warning) = load(&file);
     assert_eq!(warning, None);
     world.read(&cache, &whole());
     cache.save().unwrap();

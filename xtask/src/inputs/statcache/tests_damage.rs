@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::Inputs;
 use super::super::testtree::whole;
-use super::tests::World;
+use super::tests::{World, load};
 use super::*;
 
 /// What a run without any cache says.
@@ -27,7 +27,7 @@ fn with_a_lie() -> World {
 /// The file as it is must be told to be unusable, and must not be believed.
 #[track_caller]
 fn is_forgotten(world: &World, what: &str) {
-    let (cache, warning) = StatCache::load(&world.file());
+    let (cache, warning) = load(&world.file());
     assert!(warning.is_some(), "{what}");
     assert_eq!(world.read(&cache, &whole()), right(world), "{what}");
 }
@@ -66,7 +66,7 @@ fn a_folder_in_place_of_the_cache_costs_time_only() {
     put_aside(&world);
     fs::create_dir(world.file()).unwrap();
     is_forgotten(&world, "a folder");
-    let (cache, _) = StatCache::load(&world.file());
+    let (cache, _) = load(&world.file());
     world.read(&cache, &whole());
     assert!(cache.save().is_err(), "which is told as well");
 }
@@ -86,7 +86,7 @@ fn a_cache_that_may_not_be_read_is_forgotten_with_a_warning() {
     let world = World::new();
     world.run();
     fs::set_permissions(world.file(), fs::Permissions::from_mode(0o000)).unwrap();
-    let (cache, warning) = StatCache::load(&world.file());
+    let (cache, warning) = load(&world.file());
     // Who may read everything reads this as well.
     let may = fs::read(world.file()).is_ok();
     assert_eq!(warning.is_none(), may);

@@ -1,0 +1,53 @@
+//! What a verdict needs to know of a stage's tree.
+//!
+//! Knows no more than that: where a stage is fresh, nothing else of its material is ever asked
+//! for. It can be kept, which the material itself is too large for. Is unaware of verdicts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::gathering;
+use crate::key::Own;
+use crate::material::{Externals, Material};
+use crate::spec::{Spec, StageId};
+
+/// The part of a stage's material that decides on its verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outline {
+    /// The hash of all that is the stage's own.
+    pub own: Own,
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Their size in bytes.
+    pub input_bytes: u64,
+    /// The external images that the build uses.
+    pub externals: Externals,
+    /// Stages it stands on whose Dockerfiles speak of ONBUILD.
+    pub with_triggers: Vec<String>,
+    /// The numbers of the stages whose images it uses, by the names that its Dockerfile has for
+    /// them. They mean what they meant when the graph file was this very text.
+    parents: BTreeMap<String, u32>,
+}
+
+impl Outline {
+    /// The outline of what was gathered.
+    pub fn of(spec: &Spec, id: StageId, material: &Material) -> Self {
+        let (inputs, input_bytes) = material.count();
+        let parents = material.parents.iter();
+        Self {
+            own: gathering::own(spec, id, material).own(),
+            inputs,
+            input_bytes,
+            externals: material.externals.clone(),
+            with_triggers: material.with_triggers.clone(),
+            parents: parents.map(|(name, id)| (name.clone(), id.0)).collect(),
+        }
+    }
+
+    /// The stages whose images it uses, by the names that its Dockerfile has for them.
+    pub fn parents(&self) -> impl Iterator<Item = (&str, StageId)> {
+        let parents = self.parents.iter();
+        parents.map(|(name, id)| (name.as_str(), StageId(*id)))
+    }
+}

@@ -1,0 +1,152 @@
+//! What is known of the stages before their upstream is.
+//!
+//! Knows in which order answers are looked for: first what is remembered, on all cores; then, for
+//! what that does not answer, the trees. Is unaware of verdicts.
+
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use super::memo::{self, Memo, Memos};
+use super::{Outline, Workspace};
+use crate::fault::Result;
+use crate::inputs::Witness;
+use crate::material::{self, Material};
+use crate::prepare;
+use crate::record::Records;
+use crate::spec::StageId;
+use crate::verdict::Reason;
+
+/// What is known of a stage before its upstream is.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The stage's records.
+    pub records: Records,
+    first: Result<Gathered>,
+    /// What the trees said, where the memory was not enough.
+    second: OnceLock<Result<Gathered>>,
+}
+
+/// The trees' part.
+#[derive(Debug)]
+pub enum Gathered {
+    /// What they said in an earlier run; they are as they were.
+    Remembered(Outline),
+    /// All of it.
+    Material(Outline, Box<Material>),
+    /// The stage's host command must run before the context can be read.
+    PrepareFirst(Reason),
+}
+
+impl Prepared {
+    /// Of a stage that was looked at.
+    pub fn new(gathered: Result<Gathered>, records: Records) -> Self {
+        Self {
+            records,
+            first: gathered,
+            second: OnceLock::new(),
+        }
+    }
+
+    /// The best answer so far.
+    pub fn gathered(&self) -> &Result<Gathered> {
+        self.second.get().unwrap_or(&self.first)
+    }
+
+    /// Reads the trees of a stage of which something is remembered.
+    pub(super) fn look_again(&self, work: &Workspace, id: StageId) {
+        self.second.get_or_init(|| work.gather(id));
+    }
+}
+
+impl Workspace {
+    /// The material of one stage, unless its host command must run first.
+    pub fn gather(&self, id: StageId) -> Result<Gathered> {
+        self.engine.prove_platform()?;
+        self.gather_seen_by(id, &Witness::forgetful(&self.cache))
+    }
+
+    fn gather_seen_by(&self, id: StageId, witness: &Witness<'_>) -> Result<Gathered> {
+        let stage = self.spec.stage(id);
+        if let Some(reason) = prepare::must_run(&self.spec, stage, &self.state, witness)? {
+            return Ok(Gathered::PrepareFirst(reason));
+        }
+        let material = material::gather(&self.spec, id, self.engine.platform(), witness)?;
+        let outline = Outline::of(&self.spec, id, &material);
+        Ok(Gathered::Material(outline, Box::new(material)))
+    }
+
+    /// Looks at all wanted stages, each as little as is enough.
+    pub(super) fn look_at_all(&self, wanted: &[StageId]) -> Vec<Result<Gathered>> {
+        let engine = self.state.path("engine");
+        self.engine.remember_platform(&engine);
+        let mut memos = self.memos();
+        let mut remembered = self.recall_all(&memos, wanted);
+        if remembered.iter().any(Option::is_none) && !self.engine.has_remembered_right() {
+            memos = self.memos();
+            remembered = self.recall_all(&memos, wanted);
+        }
+        let looked: Vec<_> = wanted
+            .par_iter()
+            .zip(remembered)
+            .map(|(id, remembered)| match remembered {
+                Some(outline) => (Ok(Gathered::Remembered(outline)), None),
+                None => self.look_at(*id),
+            })
+            .collect();
+        let mut gathered = Vec::with_capacity(looked.len());
+        let mut new = Vec::new();
+        for (answer, memo) in looked {
+            gathered.push(answer);
+            new.extend(memo);
+        }
+        // What cannot be written costs time at the next run, nothing else.
+        let fault = |what: &str, saved: std::io::Result<()>| {
+            if let Err(error) = saved {
+                let folder = self.state.path("");
+                self.warn(format!("cannot write {what} in {folder}: {error}"));
+            }
+        };
+        if !new.is_empty() {
+            fault("the memos", memos.save(&new));
+        }
+        drop(new);
+        fault("the stat cache", self.cache.save());
+        self.cache
+            .warning()
+            .into_iter()
+            .for_each(|warning| self.warn(warning));
+        self.engine.note_platform(&engine);
+        gathered
+    }
+
+    fn memos(&self) -> Memos {
+        let world = memo::world(&self.spec, self.engine.platform());
+        let (memos, warning) = Memos::load(self.state.path("memos"), world);
+        warning.into_iter().for_each(|warning| self.warn(warning));
+        memos
+    }
+
+    fn recall_all(&self, memos: &Memos, wanted: &[StageId]) -> Vec<Option<Outline>> {
+        let recall = |id: &StageId| {
+            let stage = self.spec.stage(*id);
+            memos.recall(&stage.name, &memo::question(&self.spec, stage).ok()?)
+        };
+        wanted.par_iter().map(recall).collect()
+    }
+
+    /// Gathers a stage, and makes a memo of it.
+    fn look_at(&self, id: StageId) -> (Result<Gathered>, Option<Memo>) {
+        let stage = self.spec.stage(id);
+        let witness = Witness::new(&self.cache);
+        let gathered = self.gather_seen_by(id, &witness);
+        let memo = match &gathered {
+            Ok(Gathered::Material(outline, _)) => witness.testify().and_then(|sightings| {
+                let question = memo::question(&self.spec, stage).ok()?;
+                Memo::new(&stage.name, &question, outline, sightings)
+            }),
+            _ => None,
+        };
+        (gathered, memo)
+    }
+}

@@ -1,0 +1,412 @@
+//! What the answer to a reading of trees hangs on.
+//!
+//! Every look at the file system that decides which entries are inputs, and what they are, leaves
+//! a sighting here: a folder that was listed, an entry that was read, a name that was looked up.
+//! When all of them are the same again, reading again would give the same. Knows what each kind of
+//! look must compare, and where that proves nothing. Is unaware of what was read for.
+//!
+//! The rule of `statcache` holds for folders as well: a list of names is believed only where the
+//! folder's last change is older, by more than a tick, than the clock before the first look.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use camino::Utf8Path;
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::StatCache;
+use super::meta::Meta;
+
+/// Entries in one piece: pieces are compared on all cores.
+const PIECE: usize = 256;
+/// From how many entries on it is cheaper to open their folder than to walk its path for each.
+const OPEN_FROM: usize = 24;
+
+/// Something looks at trees for an answer that may be remembered.
+#[derive(Debug)]
+pub struct Witness<'a> {
+    cache: &'a StatCache,
+    /// Whether somebody will ask again.
+    remembers: bool,
+    /// Whether an equal sighting would prove nothing.
+    doubtful: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    pieces: Vec<Vec<u8>>,
+    /// The deepest folder that everything lies in, with a slash behind it.
+    within: Option<Vec<u8>>,
+    /// Names that were looked up, and what kind of thing each was.
+    kinds: BTreeMap<Vec<u8>, Option<u32>>,
+    /// Devices on which a folder's times are known to show every change of its entries.
+    devices: BTreeSet<u64>,
+}
+
+/// How an entry must be found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// Not there.
+    Absent,
+    /// Of this kind (the bits of `S_IFMT`): what it holds was not looked at.
+    Kind(u32),
+    /// Not touched since.
+    Same(Meta),
+}
+
+impl<'a> Witness<'a> {
+    /// One that remembers. It reads the clock now, before the first look.
+    pub fn new(cache: &'a StatCache) -> Self {
+        cache.open();
+        Self {
+            cache,
+            remembers: true,
+            doubtful: AtomicBool::new(false),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// One that remembers nothing, where nobody will ask again.
+    pub fn forgetful(cache: &'a StatCache) -> Self {
+        Self {
+            remembers: false,
+            ..Self::new(cache)
+        }
+    }
+
+    /// The hashes of files.
+    pub fn cache(&self) -> &'a StatCache {
+        self.cache
+    }
+
+    /// Something was decided that no sighting here can stand for.
+    pub fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Relaxed);
+    }
+
+    /// A name was looked up; nothing but what kind of thing stands there was decided by it.
+    pub fn looked_up(&self, path: &Path, kind: Option<FileType>) {
+        if !self.remembers {
+            return;
+        }
+        let kind = kind.map(FileType::as_raw_mode);
+        let path = path.as_os_str().as_bytes().to_vec();
+        let before = self.seen().kinds.insert(path, kind);
+        if before.is_some_and(|before| before != kind) {
+            self.doubt();
+        }
+    }
+
+    /// A folder's entries were read: all names if `listed` says what the folder was before that,
+    /// and what these entries hold.
+    pub fn read<'e>(
+        &self,
+        folder: &Path,
+        listed: Option<&Meta>,
+        entries: impl ExactSizeIterator<Item = (&'e [u8], Meta)>,
+    ) {
+        if !self.remembers || listed.is_none() && entries.len() == 0 {
+            return;
+        }
+        let mut doubtful = listed.is_some_and(|meta| !self.shows_changes(folder, meta));
+        let mut pieces = Vec::with_capacity(1 + entries.len() / PIECE);
+        let mut piece = begin(folder.as_os_str().as_bytes(), listed);
+        for (at, (name, meta)) in entries.enumerate() {
+            doubtful |= !self.cache.may_remember(&meta);
+            if at > 0 && at % PIECE == 0 {
+                let next = begin(folder.as_os_str().as_bytes(), None);
+                pieces.push(std::mem::replace(&mut piece, next));
+            }
+            put_entry(&mut piece, name, Sight::Same(meta));
+        }
+        pieces.push(piece);
+        if doubtful {
+            self.doubt();
+        }
+        let mut seen = self.seen();
+        seen.widen(folder.as_os_str().as_bytes());
+        seen.pieces.append(&mut pieces);
+    }
+
+    /// One file was read by itself, as `meta` says it was.
+    pub fn read_file(&self, path: &Path, meta: Meta) {
+        match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => {
+                self.read(folder, None, std::iter::once((name.as_bytes(), meta)));
+            }
+            _ => self.doubt(),
+        }
+    }
+
+    /// Whether the folder's times tell every change of its names from now on.
+    fn shows_changes(&self, folder: &Path, meta: &Meta) -> bool {
+        if !self.cache.may_remember(meta) {
+            return false;
+        }
+        if self.seen().devices.contains(&meta.device) {
+            return true;
+        }
+        let known = is_known_file_system(folder);
+        if known {
+            self.seen().devices.insert(meta.device);
+        }
+        known
+    }
+
+    /// All that was seen, in parts for `hold`; `None` where it would prove nothing.
+    pub fn testify(self) -> Option<Vec<Vec<u8>>> {
+        if !self.remembers || self.doubtful.into_inner() {
+            return None;
+        }
+        let seen = self
+            .seen
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut seen = seen;
+        let kinds = std::mem::take(&mut seen.kinds);
+        for path in kinds.keys() {
+            seen.widen(parent(path));
+        }
+        let Seen {
+            mut pieces, within, ..
+        } = seen;
+        let mut last: Option<(&[u8], Vec<u8>)> = None;
+        for (path, kind) in &kinds {
+            let folder = parent(path);
+            let name = path[folder.len()..].strip_prefix(b"/").unwrap_or(path);
+            let sight = kind.map_or(Sight::Absent, Sight::Kind);
+            match &mut last {
+                Some((of, piece)) if *of == folder => put_entry(piece, name, sight),
+                _ => {
+                    let mut piece = begin(folder, None);
+                    put_entry(&mut piece, name, sight);
+                    pieces.extend(last.replace((folder, piece)).map(|(_, piece)| piece));
+                }
+            }
+        }
+        pieces.extend(last.map(|(_, piece)| piece));
+        let within = within?;
+        for piece in &mut pieces {
+            shorten(piece, within.len());
+        }
+        pieces.insert(0, within);
+        Some(pieces)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // A thread that panics holds the lock only around whole insertions.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Notes that something in a folder, whose path is absolute, was seen.
+    fn widen(&mut self, folder: &[u8]) {
+        let Some(within) = &mut self.within else {
+            self.within = Some([folder, b"/"].concat());
+            return;
+        };
+        if folder.starts_with(within)
+            || folder.len() + 1 == within.len() && within.starts_with(folder)
+        {
+            return;
+        }
+        let common = within
+            .iter()
+            .zip(folder)
+            .take_while(|(a, b)| a == b)
+            .count();
+        let common = if common == folder.len() && within.get(common) == Some(&b'/') {
+            common + 1
+        } else {
+            within[..common]
+                .iter()
+                .rposition(|byte| *byte == b'/')
+                .map_or(0, |at| at + 1)
+        };
+        within.truncate(common);
+    }
+}
+
+/// The folder of a path; of one in the root folder it is empty.
+fn parent(path: &[u8]) -> &[u8] {
+    let at = path.iter().rposition(|byte| *byte == b'/');
+    &path[..at.unwrap_or(0)]
+}
+
+/// Takes so many bytes from the front of the folder's path that a piece begins with.
+fn shorten(piece: &mut Vec<u8>, by: usize) {
+    let Some(length) = piece
+        .first_chunk()
+        .map(|length| u16::from_le_bytes(*length))
+    else {
+        return;
+    };
+    let by = by.min(usize::from(length));
+    piece.drain(2..2 + by);
+    let left = usize::from(length) - by;
+    piece[..2].copy_from_slice(&u16::try_from(left).unwrap_or_default().to_le_bytes());
+}
+
+/// Reads a whole file, and tells the witness what it was.
+pub fn read_file(path: &Utf8Path, witness: &Witness<'_>) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let before = Meta::of(&rustix::fs::fstat(&file)?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    if before == Meta::of(&rustix::fs::fstat(&file)?) {
+        witness.read_file(path.as_std_path(), before);
+    } else {
+        witness.doubt();
+    }
+    Ok(bytes)
+}
+
+/// Whether everything is as it was seen. Bytes that are no testimony are not.
+pub fn hold(parts: &[&[u8]]) -> bool {
+    let Some((within, pieces)) = parts.split_first() else {
+        return false;
+    };
+    // Paths are walked from here: those above are the same for all.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(within) = rustix::fs::openat(CWD, *within, flags, Mode::empty()) else {
+        return false;
+    };
+    pieces
+        .par_iter()
+        .all(|piece| piece_holds(within.as_fd(), piece).unwrap_or(false))
+}
+
+fn begin(folder: &[u8], listed: Option<&Meta>) -> Vec<u8> {
+    let mut piece = Vec::with_capacity(64 + folder.len());
+    put_name(&mut piece, folder);
+    piece.push(u8::from(listed.is_some()));
+    if let Some(meta) = listed {
+        meta.put(&mut piece);
+    }
+    piece
+}
+
+fn put_name(piece: &mut Vec<u8>, name: &[u8]) {
+    // No path is longer than a few thousand bytes; one that were would be found changed.
+    let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+    piece.extend_from_slice(&length.to_le_bytes());
+    piece.extend_from_slice(&name[..usize::from(length)]);
+}
+
+fn put_entry(piece: &mut Vec<u8>, name: &[u8], sight: Sight) {
+    put_name(piece, name);
+    match sight {
+        Sight::Absent => piece.push(0),
+        Sight::Kind(kind) => {
+            piece.push(1);
+            piece.extend_from_slice(&kind.to_le_bytes());
+        }
+        Sight::Same(meta) => {
+            piece.push(2);
+            meta.put(piece);
+        }
+    }
+}
+
+/// `None` when the bytes are not what `begin` and `put_entry` write.
+fn piece_holds(within: BorrowedFd<'_>, mut piece: &[u8]) -> Option<bool> {
+    let rest = &mut piece;
+    let folder = match take_name(rest)? {
+        b"" => b".",
+        folder => folder,
+    };
+    if take(rest, 1)? != [0] {
+        let listed = Meta::get(take(rest, Meta::BYTES)?)?;
+        if look(within, folder) != Some(Some(listed)) {
+            return Some(false);
+        }
+    }
+    // A name that was only looked up may lie in a folder that is not there.
+    let open = if rest.len() > OPEN_FROM * Meta::BYTES {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(within, folder, flags, Mode::empty()).ok()
+    } else {
+        None
+    };
+    let mut path = [folder, b"/"].concat();
+    let folder = path.len();
+    while !rest.is_empty() {
+        let name = take_name(rest)?;
+        let found = if let Some(open) = &open {
+            look(open, name)
+        } else {
+            path.truncate(folder);
+            path.extend_from_slice(name);
+            look(within, &path)
+        };
+        let same = match (take(rest, 1)?, found) {
+            ([0], found) => found == Some(None),
+            ([1], found) => {
+                let kind = u32::from_le_bytes(take(rest, 4)?.try_into().ok()?);
+                found.flatten().is_some_and(|meta| meta.kind() == kind)
+            }
+            (_, found) => found == Some(Meta::get(take(rest, Meta::BYTES)?)),
+        };
+        if !same {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
+/// What stands there, or that nothing does; `None` when that cannot be told.
+fn look(folder: impl AsFd, name: &[u8]) -> Option<Option<Meta>> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Some(Some(Meta::of(&stat))),
+        Err(Errno::NOENT | Errno::NOTDIR) => Some(None),
+        Err(_) => None,
+    }
+}
+
+fn take<'b>(bytes: &mut &'b [u8], count: usize) -> Option<&'b [u8]> {
+    let (taken, rest) = bytes.split_at_checked(count)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+fn take_name<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let length = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
+    take(bytes, usize::from(length))
+}
+
+/// Whether the folder lies on a file system of this machine's own kernel, which gives a folder a
+/// new time whenever a name comes or goes. Network and FUSE file systems need not.
+#[cfg(target_os = "linux")]
+fn is_known_file_system(folder: &Path) -> bool {
+    /// The magic numbers of ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs, ZFS and bcachefs
+    /// (statfs(2)).
+    const KNOWN: [u64; 8] = [
+        0xef53,
+        0x5846_5342,
+        0x9123_683e,
+        0xf2f5_2010,
+        0x0102_1994,
+        0x794c_7630,
+        0x2fc1_2fc1,
+        0xca45_1a4e,
+    ];
+    rustix::fs::statfs(OsStr::from_bytes(folder.as_os_str().as_bytes()))
+        .is_ok_and(|found| KNOWN.contains(&(found.f_type.cast_unsigned() & 0xffff_ffff)))
+}
+
+/// Nothing is known of the others.
+#[cfg(not(target_os = "linux"))]
+fn is_known_file_system(_: &Path) -> bool {
+    false
+}
