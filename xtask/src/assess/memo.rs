@@ -201,3 +201,6 @@ pub fn question(spec: &Spec, stage: &Stage) -> Result<Question> {
     );
     Ok(*blake3::hash(asked.as_bytes()).as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

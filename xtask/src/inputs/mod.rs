@@ -29,6 +29,8 @@ mod tests_materialise;
 #[cfg(test)]
 mod tests_select;
 #[cfg(test)]
+mod tests_witness;
+#[cfg(test)]
 mod testtree;
 mod tree;
 mod walk;

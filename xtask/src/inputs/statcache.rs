@@ -12,7 +12,7 @@
 
 mod book;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 #[cfg(test)]
 mod tests_damage;
 

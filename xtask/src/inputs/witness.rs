@@ -328,7 +328,7 @@ fn piece_holds(within: BorrowedFd<'_>, mut piece: &[u8]) -> Option<bool> {
     };
     if take(rest, 1)? != [0] {
         let listed = Meta::get(take(rest, Meta::BYTES)?)?;
-        if look(within, folder) != Some(Some(listed)) {
+        if look(within, folder) != Ok(Some(listed)) {
             return Some(false);
         }
     }
@@ -351,12 +351,12 @@ fn piece_holds(within: BorrowedFd<'_>, mut piece: &[u8]) -> Option<bool> {
             look(within, &path)
         };
         let same = match (take(rest, 1)?, found) {
-            ([0], found) => found == Some(None),
+            ([0], found) => found == Ok(None),
             ([1], found) => {
                 let kind = u32::from_le_bytes(take(rest, 4)?.try_into().ok()?);
-                found.flatten().is_some_and(|meta| meta.kind() == kind)
+                found.is_ok_and(|found| found.is_some_and(|meta| meta.kind() == kind))
             }
-            (_, found) => found == Some(Meta::get(take(rest, Meta::BYTES)?)),
+            (_, found) => found == Ok(Meta::get(take(rest, Meta::BYTES)?)),
         };
         if !same {
             return Some(false);
@@ -365,12 +365,12 @@ fn piece_holds(within: BorrowedFd<'_>, mut piece: &[u8]) -> Option<bool> {
     Some(true)
 }
 
-/// What stands there, or that nothing does; `None` when that cannot be told.
-fn look(folder: impl AsFd, name: &[u8]) -> Option<Option<Meta>> {
+/// What stands there, if anything does.
+fn look(folder: impl AsFd, name: &[u8]) -> Result<Option<Meta>, Errno> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Some(Some(Meta::of(&stat))),
-        Err(Errno::NOENT | Errno::NOTDIR) => Some(None),
-        Err(_) => None,
+        Ok(stat) => Ok(Some(Meta::of(&stat))),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(why) => Err(why),
     }
 }
 
@@ -388,7 +388,7 @@ fn take_name<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
 /// Whether the folder lies on a file system of this machine's own kernel, which gives a folder a
 /// new time whenever a name comes or goes. Network and FUSE file systems need not.
 #[cfg(target_os = "linux")]
-fn is_known_file_system(folder: &Path) -> bool {
+pub(super) fn is_known_file_system(folder: &Path) -> bool {
     /// The magic numbers of ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs, ZFS and bcachefs
     /// (statfs(2)).
     const KNOWN: [u64; 8] = [

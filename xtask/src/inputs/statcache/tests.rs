@@ -20,6 +20,15 @@ pub(super) fn load(file: &Utf8Path) -> (StatCache, Option<String>) {
     (cache, warning)
 }
 
+/// Returns once a run that begins now may remember what was written before. The clock is seen in
+/// `folder`.
+pub fn settle(folder: &Utf8Path) {
+    let written = read_clock(folder).unwrap();
+    while read_clock(folder).unwrap() <= written + TICK {
+        std::thread::yield_now();
+    }
+}
+
 /// A context and a state folder beside it.
 pub(super) struct World {
     pub(super) tree: TestTree,
@@ -37,12 +46,8 @@ impl World {
         world
     }
 
-    /// Returns once a run that begins now may remember what was written before.
     fn settle(&self) {
-        let written = read_clock(&self.tree.root().join("state")).unwrap();
-        while read_clock(&self.tree.root().join("state")).unwrap() <= written + TICK {
-            std::thread::yield_now();
-        }
+        settle(&self.tree.root().join("state"));
     }
 
     pub(super) fn file(&self) -> Utf8PathBuf {

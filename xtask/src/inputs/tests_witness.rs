@@ -1,0 +1,262 @@
+//! Whether what a witness saw proves that reading again would give the same.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use proptest::prelude::*;
+use rustix::fs::{CWD, FileType, Mode};
+
+use super::statcache::tests::settle;
+use super::testtree::{TestTree, chmod, copy, one, whole};
+use super::{Ignore, Inputs, InputsError, StatCache, Witness, collect, hold};
+use crate::dockerfile::ContextNeed;
+
+/// Reads the folder `in` of a tree, with a cache in its folder `state`.
+fn read(
+    tree: &TestTree,
+    ignore: &str,
+    need: &ContextNeed,
+) -> Result<(Inputs, Option<Vec<Vec<u8>>>), InputsError> {
+    let cache = StatCache::in_file(&tree.root().join("state/stats"));
+    let witness = Witness::new(&cache);
+    let ignore = Ignore::parse(ignore.as_bytes()).unwrap();
+    let inputs = collect(&one(&tree.root().join("in")), &ignore, need, &witness)?;
+    Ok((inputs, witness.testify()))
+}
+
+fn holds(parts: &[Vec<u8>]) -> bool {
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    hold(&parts)
+}
+
+/// What was seen of a tree whose last change lies behind a tick.
+fn seen(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Vec<Vec<u8>> {
+    settle(&tree.root().join("state"));
+    let (_, parts) = read(tree, ignore, need).unwrap();
+    parts.expect("nothing is doubtful")
+}
+
+fn sample() -> TestTree {
+    TestTree::new()
+        .files(&["in/a/one", "in/a/two", "in/b/three", "in/out"])
+        .link("in/link", "a")
+        .dir("in/empty")
+        .dir("state")
+}
+
+/// Each change of the sample that reading all of it must notice.
+#[test]
+fn every_change_of_what_was_read_is_noticed() {
+    type Change = (&'static str, fn(&TestTree));
+    let changes: [Change; 12] = [
+        ("content", |tree| tree.write("in/a/one", "other")),
+        ("content of the same size and time", |tree| {
+            let path = tree.at("in/a/one");
+            let time = fs::metadata(&path).unwrap().modified().unwrap();
+            fs::write(&path, "IN/A/ONE").unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(time).unwrap();
+        }),
+        ("mode", |tree| chmod(&tree.at("in/a/one"), 0o755)),
+        ("added", |tree| tree.write("in/b/new", "")),
+        ("removed", |tree| {
+            fs::remove_file(tree.at("in/b/three")).unwrap();
+        }),
+        ("moved", |tree| {
+            fs::rename(tree.at("in/a/one"), tree.at("in/b/one")).unwrap();
+        }),
+        ("renamed", |tree| {
+            fs::rename(tree.at("in/a/one"), tree.at("in/a/eno")).unwrap();
+        }),
+        ("link", |tree| {
+            fs::remove_file(tree.at("in/link")).unwrap();
+            symlink("b", tree.at("in/link")).unwrap();
+        }),
+        ("empty folder added", |tree| {
+            fs::create_dir(tree.at("in/empty/er")).unwrap();
+        }),
+        ("empty folder removed", |tree| {
+            fs::remove_dir(tree.at("in/empty")).unwrap();
+        }),
+        ("folder replaced by a link to where it went", |tree| {
+            fs::rename(tree.at("in/a"), tree.at("c")).unwrap();
+            symlink("../c", tree.at("in/a")).unwrap();
+        }),
+        ("context gone", |tree| {
+            fs::rename(tree.at("in"), tree.at("was")).unwrap();
+        }),
+    ];
+    let samples: Vec<_> = changes.iter().map(|_| sample()).collect();
+    for ((what, change), tree) in changes.iter().zip(samples) {
+        let parts = seen(&tree, "", &whole());
+        assert!(holds(&parts), "before {what}");
+        change(&tree);
+        assert!(!holds(&parts), "{what}");
+    }
+}
+
+#[test]
+fn what_was_not_looked_at_may_change() {
+    let tree = sample();
+    let parts = seen(&tree, "b\n", &copy(&["a", "b", "nothing"]));
+    tree.write("in/b/three", "other");
+    tree.write("in/b/new", "");
+    tree.write("in/out", "other");
+    tree.write("in/new", "");
+    fs::remove_dir(tree.at("in/empty")).unwrap();
+    assert!(holds(&parts));
+}
+
+#[test]
+fn a_source_that_was_not_there_is_noticed_when_it_comes() {
+    let tree = sample();
+    for source in ["nothing", "a/nothing", "none/at/all", "b/n*"] {
+        let parts = seen(&tree, "", &copy(&[source]));
+        tree.write(format!("in/{}", source.replace('*', "ew")), "");
+        assert!(!holds(&parts), "{source}");
+    }
+}
+
+#[test]
+fn a_link_on_the_way_is_noticed_when_it_leads_elsewhere() {
+    let tree = sample();
+    let parts = seen(&tree, "", &copy(&["link/one"]));
+    fs::remove_file(tree.at("in/link")).unwrap();
+    symlink("b", tree.at("in/link")).unwrap();
+    assert!(!holds(&parts));
+}
+
+#[test]
+fn what_changed_within_a_tick_is_not_believed() {
+    let tree = sample();
+    settle(&tree.root().join("state"));
+    tree.write("in/a/one", "in/a/eno");
+    let (_, parts) = read(&tree, "", &copy(&["a/one"])).unwrap();
+    assert_eq!(parts, None);
+    settle(&tree.root().join("state"));
+    tree.write("in/b/new", "");
+    // Only the folder's own change is as new.
+    let (_, parts) = read(&tree, "b/new\n", &copy(&["b"])).unwrap();
+    assert_eq!(parts, None);
+}
+
+#[test]
+fn damaged_bytes_prove_nothing_and_do_no_harm() {
+    let tree = sample();
+    let parts = seen(&tree, "", &whole());
+    assert!(!hold(&[]));
+    for part in 0..parts.len() {
+        for length in 0..parts[part].len() {
+            let mut cut = parts.clone();
+            cut[part].truncate(length);
+            // Only a piece without its last entries is still a piece.
+            let _ = holds(&cut);
+        }
+        for at in 0..parts[part].len() {
+            let mut flipped = parts.clone();
+            flipped[part][at] ^= 0x81;
+            let _ = holds(&flipped);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn listings_of_file_systems_that_are_not_known_are_not_believed() {
+    assert!(!super::witness::is_known_file_system(std::path::Path::new(
+        "/proc"
+    )));
+}
+
+/// One change, made as far as it can be.
+fn alter(tree: &TestTree, kind: u8, path: &str, other: &str) {
+    let (path, other) = (
+        tree.at(format!("in/{path}")),
+        tree.at(format!("in/{other}")),
+    );
+    if kind < 2 && !path.is_file() && path.exists() {
+        // A pipe's writer waits for ever.
+        return;
+    }
+    let _ = match kind {
+        0 => fs::write(&path, "new"),
+        1 => fs::write(&path, path.as_os_str().as_encoded_bytes()),
+        2 => fs::create_dir_all(&path),
+        3 => fs::remove_file(&path),
+        4 => fs::remove_dir_all(&path),
+        5 => fs::rename(&path, &other),
+        6 => fs::rename(&path, &other).and_then(|()| symlink(&other, &path)),
+        7 => symlink(other.file_name().unwrap(), &path),
+        8 => rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).map_err(Into::into),
+        _ => {
+            if path.exists() {
+                chmod(&path, 0o755);
+            }
+            Ok(())
+        }
+    };
+}
+
+/// A tree, what is read of it, and the changes after that.
+#[derive(Debug, Clone)]
+struct Case {
+    files: Vec<String>,
+    links: Vec<(String, String)>,
+    ignore: String,
+    sources: Vec<String>,
+    changes: Vec<(u8, String, String)>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let path = || "[abc](/[abc]){0,2}";
+    let files = proptest::collection::vec(path(), 0..8);
+    let links = proptest::collection::vec((path(), r"(\.\./)?[abc](/[abc])?"), 0..3);
+    let sources = proptest::collection::vec(r"([abc*]|\?|\.)(/[abc*]){0,2}", 0..4);
+    let changes = proptest::collection::vec((0u8..10, path(), path()), 1..6);
+    let ignore = r"((!?)(a|b|c/a|\*|\*\*/b|a/\*)\n){0,3}";
+    (files, links, ignore, sources, changes).prop_map(|(files, links, ignore, sources, changes)| {
+        Case {
+            files,
+            links,
+            ignore,
+            sources,
+            changes,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// Many trees at a time, as all of them must wait for one tick.
+    #[test]
+    fn while_everything_holds_reading_again_gives_the_same(cases in proptest::collection::vec(case(), 60)) {
+        let trees: Vec<TestTree> = cases.iter().map(|case| {
+            let tree = TestTree::new().dir("in").dir("state");
+            for file in &case.files {
+                let folder = tree.at(format!("in/{file}"));
+                let _ = fs::create_dir_all(folder.parent().unwrap());
+                alter(&tree, 1, file, file);
+            }
+            for (link, target) in &case.links {
+                let _ = symlink(target, tree.at(format!("in/{link}")));
+            }
+            tree
+        }).collect();
+        settle(&trees[0].root().join("state"));
+        for (case, tree) in cases.iter().zip(&trees) {
+            let sources: Vec<&str> = case.sources.iter().map(String::as_str).collect();
+            let need = if sources.is_empty() { whole() } else { copy(&sources) };
+            let Ok((before, parts)) = read(tree, &case.ignore, &need) else { continue };
+            let parts = parts.expect("nothing is doubtful");
+            prop_assert!(holds(&parts), "{case:?}");
+            for (kind, path, other) in &case.changes {
+                alter(tree, *kind, path, other);
+                if holds(&parts) {
+                    let after = read(tree, &case.ignore, &need).map(|(inputs, _)| inputs).ok();
+                    prop_assert_eq!(after.as_ref(), Some(&before), "{:?}", case);
+                }
+            }
+        }
+    }
+}
