@@ -33,10 +33,12 @@ fn plan(project: &Project, stage: &str) -> Value {
     found.unwrap().clone()
 }
 
-/// Builds everything, and sees that it is fresh then.
+/// Builds everything, and sees that it is fresh then. All of it is remembered after that, so that
+/// a next run has only its memory to see a change by.
 #[track_caller]
 fn build(project: &Project) {
     project.build(&[]).ends(0);
+    project.settle();
     let verdicts = project.verdicts();
     assert!(verdicts.values().all(|is| is == "fresh"), "{verdicts:?}");
 }

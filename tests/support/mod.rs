@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -257,6 +258,20 @@ impl Project {
         let mut all = vec!["build", "--json"];
         all.extend(arguments);
         self.run(&all)
+    }
+
+    /// Returns once a run that begins now may remember everything that was written so far: the
+    /// file system's clock has gone on by more than a tick.
+    pub fn settle(&self) {
+        let clock = || {
+            let file = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
+            let meta = file.as_file().metadata().unwrap();
+            meta.modified().unwrap()
+        };
+        let until = clock() + Duration::from_millis(150);
+        while clock() < until {
+            std::thread::yield_now();
+        }
     }
 
     /// Verdict and kind of reason of every stage.
