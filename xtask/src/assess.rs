@@ -47,6 +47,8 @@ pub struct Workspace {
     pub store: Store,
     /// Content hashes by file state.
     pub cache: StatCache,
+    /// What the trees said in earlier runs.
+    memos: prepared::Ahead,
     /// The engine that builds.
     pub engine: Engine,
     /// The pins of sources and external images.
@@ -58,6 +60,7 @@ pub struct Workspace {
 impl Workspace {
     /// Opens the graph file.
     pub fn open(graph_file: &camino::Utf8Path, profile: Option<&str>) -> Result<Self> {
+        let memos = prepared::Ahead::start(State::place(graph_file).join("memos"));
         let opened = replacement::open(graph_file, profile)?;
         let Opened {
             spec,
@@ -69,6 +72,7 @@ impl Workspace {
             graph,
             store: Store::of(state.clone()),
             cache: StatCache::in_file(&state.path("stats")),
+            memos,
             engine: Engine::find(),
             lock: Mutex::new(lock),
             warnings: Mutex::default(),

@@ -38,6 +38,15 @@ pub fn base() -> Utf8PathBuf {
 impl State {
     /// The state that belongs to `graph`. Graphs do not share records, even where they share the folder.
     pub fn of(graph: &Utf8Path) -> Result<Self> {
+        let folder = Self::place(graph);
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            Fault::lacks(format!("cannot make the state folder {folder}: {error}; set XTASK_STATE to one that can be written"))
+        })?;
+        Ok(Self::in_folder(folder))
+    }
+
+    /// Where that state lies, if it is there.
+    pub fn place(graph: &Utf8Path) -> Utf8PathBuf {
         let workspace = workspace();
         let base = base();
         let whole = graph
@@ -46,11 +55,7 @@ impl State {
         // Relative where it can be: a checkout that moves keeps its records.
         let named = whole.strip_prefix(&workspace).unwrap_or(&whole);
         let id = &blake3::hash(named.as_str().as_bytes()).to_hex()[..12];
-        let folder = base.join(format!("graph-{id}"));
-        std::fs::create_dir_all(&folder).map_err(|error| {
-            Fault::lacks(format!("cannot make the state folder {folder}: {error}; set XTASK_STATE to one that can be written"))
-        })?;
-        Ok(Self::in_folder(folder))
+        base.join(format!("graph-{id}"))
     }
 
     /// The state in this very folder.

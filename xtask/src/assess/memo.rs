@@ -34,7 +34,7 @@ pub struct Memos {
     world: Question,
     content: Vec<u8>,
     /// Where each stage's memo stands in the content.
-    places: BTreeMap<String, Range<usize>>,
+    places: Places,
 }
 
 /// A new memo: the question, the answer, and what it hangs on.
@@ -65,12 +65,10 @@ impl Memo {
 }
 
 impl Memos {
-    /// Reads the file. One that cannot be used has no memos, and is told of; one of another world
-    /// has none either.
-    pub fn load(file: Utf8PathBuf, world: Question) -> (Self, Option<String>) {
+    /// Reads the file. One that cannot be used has no memos, and is told of.
+    pub fn read(file: Utf8PathBuf) -> (Self, Option<String>) {
         let mut memos = Self {
             file,
-            world,
             ..Self::default()
         };
         let why = match state::read(&memos.file) {
@@ -78,7 +76,8 @@ impl Memos {
             Ok(Some(sealed)) => match state::unseal(MEMOS, FORMAT, &sealed) {
                 Ok(content) => {
                     let head = sealed.len() - content.len();
-                    if let Some(places) = places(content, &world, head) {
+                    if let Some((world, places)) = places(content, head) {
+                        memos.world = world;
                         memos.places = places;
                         memos.content = sealed;
                     }
@@ -90,6 +89,18 @@ impl Memos {
         };
         let warning = format!("{} {why}: all trees are read anew", memos.file);
         (memos, Some(warning))
+    }
+
+    /// These memos, if they are of this world; else none.
+    pub fn of_world(self, world: Question) -> Self {
+        if self.world == world {
+            return self;
+        }
+        Self {
+            file: self.file,
+            world,
+            ..Self::default()
+        }
     }
 
     /// What was answered to the same question, if everything that the answer hangs on is as it was.
@@ -133,10 +144,12 @@ impl Memos {
     }
 }
 
-/// Where each stage's memo stands, counted from `head` bytes in front of the content; `None` when
-/// they are of another world.
-fn places(content: &[u8], world: &Question, head: usize) -> Option<BTreeMap<String, Range<usize>>> {
-    let mut rest = content.strip_prefix(world)?;
+/// Where each stage's memo stands.
+type Places = BTreeMap<String, Range<usize>>;
+
+/// The world of the memos, and their places counted from `head` bytes in front of the content.
+fn places(content: &[u8], head: usize) -> Option<(Question, Places)> {
+    let (world, mut rest) = content.split_first_chunk()?;
     let mut places = BTreeMap::new();
     while !rest.is_empty() {
         let stage = std::str::from_utf8(take(&mut rest)?).ok()?;
@@ -144,7 +157,7 @@ fn places(content: &[u8], world: &Question, head: usize) -> Option<BTreeMap<Stri
         let end = head + content.len() - rest.len();
         places.insert(stage.to_owned(), end - memo.len()..end);
     }
-    Some(places)
+    Some((*world, places))
 }
 
 /// Bytes behind their length.

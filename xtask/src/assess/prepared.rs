@@ -3,8 +3,10 @@
 //! Knows in which order answers are looked for: first what is remembered, on all cores; then, for
 //! what that does not answer, the trees. Is unaware of verdicts.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 
+use camino::Utf8PathBuf;
 use rayon::prelude::*;
 
 use super::memo::{self, Memo, Memos};
@@ -16,6 +18,35 @@ use crate::prepare;
 use crate::record::Records;
 use crate::spec::StageId;
 use crate::verdict::Reason;
+
+/// The file of memos, which is read while the graph file is.
+#[derive(Debug)]
+pub struct Ahead {
+    file: Utf8PathBuf,
+    reader: Mutex<Option<JoinHandle<(Memos, Option<String>)>>>,
+}
+
+impl Ahead {
+    /// Begins to read.
+    pub fn start(file: Utf8PathBuf) -> Self {
+        let own = file.clone();
+        Self {
+            file,
+            reader: Mutex::new(Some(std::thread::spawn(move || Memos::read(own)))),
+        }
+    }
+
+    /// What was read. Whoever comes later reads again.
+    fn take(&self) -> (Memos, Option<String>) {
+        let reader = self
+            .reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let read = reader.and_then(|reader| reader.join().ok());
+        read.unwrap_or_else(|| Memos::read(self.file.clone()))
+    }
+}
 
 /// What is known of a stage before its upstream is.
 #[derive(Debug)]
@@ -80,10 +111,13 @@ impl Workspace {
     pub(super) fn look_at_all(&self, wanted: &[StageId]) -> Vec<Result<Gathered>> {
         let engine = self.state.path("engine");
         self.engine.remember_platform(&engine);
-        let mut memos = self.memos();
+        let (memos, warning) = self.memos.take();
+        warning.into_iter().for_each(|warning| self.warn(warning));
+        let world = || memo::world(&self.spec, self.engine.platform());
+        let mut memos = memos.of_world(world());
         let mut remembered = self.recall_all(&memos, wanted);
         if remembered.iter().any(Option::is_none) && !self.engine.has_remembered_right() {
-            memos = self.memos();
+            memos = memos.of_world(world());
             remembered = self.recall_all(&memos, wanted);
         }
         let looked: Vec<_> = wanted
@@ -118,13 +152,6 @@ impl Workspace {
             .for_each(|warning| self.warn(warning));
         self.engine.note_platform(&engine);
         gathered
-    }
-
-    fn memos(&self) -> Memos {
-        let world = memo::world(&self.spec, self.engine.platform());
-        let (memos, warning) = Memos::load(self.state.path("memos"), world);
-        warning.into_iter().for_each(|warning| self.warn(warning));
-        memos
     }
 
     fn recall_all(&self, memos: &Memos, wanted: &[StageId]) -> Vec<Option<Outline>> {

@@ -161,7 +161,10 @@ impl Engine {
             }
         }
         images.extend(self.inspect(&unlisted, Some(connection))?);
-        Ok(with_other_names(images))
+        for (name, image) in by_reference {
+            images.entry(name).or_insert(Some(image));
+        }
+        Ok(images)
     }
 
     fn images_by_command(&self, references: &[String]) -> Result<Images> {

@@ -8,7 +8,7 @@
 //! The rule of `statcache` holds for folders as well: a list of names is believed only where the
 //! folder's last change is older, by more than a tick, than the clock before the first look.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -49,6 +49,8 @@ struct Seen {
     within: Option<Vec<u8>>,
     /// Names that were looked up, and what kind of thing each was.
     kinds: BTreeMap<Vec<u8>, Option<u32>>,
+    /// Folders whose names were all read.
+    listed: HashSet<Vec<u8>>,
     /// Devices on which a folder's times are known to show every change of its entries.
     devices: BTreeSet<u64>,
 }
@@ -134,7 +136,11 @@ impl<'a> Witness<'a> {
             self.doubt();
         }
         let mut seen = self.seen();
-        seen.widen(folder.as_os_str().as_bytes());
+        let folder = folder.as_os_str().as_bytes();
+        seen.widen(folder);
+        if listed.is_some() {
+            seen.listed.insert(folder.to_vec());
+        }
         seen.pieces.append(&mut pieces);
     }
 
@@ -173,7 +179,9 @@ impl<'a> Witness<'a> {
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         let mut seen = seen;
-        let kinds = std::mem::take(&mut seen.kinds);
+        let mut kinds = std::mem::take(&mut seen.kinds);
+        // While a folder is as it was when it was listed, so is what stands under its names.
+        kinds.retain(|path, _| !seen.listed.contains(parent(path)));
         for path in kinds.keys() {
             seen.widen(parent(path));
         }

@@ -38,9 +38,9 @@ impl World {
     }
 
     fn load(&self, world: Question) -> Memos {
-        let (memos, warning) = Memos::load(self.file(), world);
+        let (memos, warning) = Memos::read(self.file());
         assert_eq!(warning, None);
-        memos
+        memos.of_world(world)
     }
 
     fn memo(&self, stage: &str, question: Question, inputs: usize) -> Memo {
@@ -126,7 +126,8 @@ fn a_file_that_is_cut_or_altered_has_no_memos_and_is_told_of() {
     damaged.push(b"garbage".to_vec());
     for bytes in damaged {
         fs::write(world.file(), bytes).unwrap();
-        let (memos, warning) = Memos::load(world.file(), HERE);
+        let (memos, warning) = Memos::read(world.file());
+        let memos = memos.of_world(HERE);
         assert_eq!(memos.recall("a", &ASKED), None);
         assert!(warning.unwrap().contains("all trees are read anew"));
         memos.save(&[world.memo("b", ASKED, 1)]).unwrap();
