@@ -196,7 +196,7 @@ impl Life {
         let lock = self.world.project.path("docker-config/buildx/.lock");
         let until = Instant::now() + Duration::from_secs(60);
         while is_locked(&lock) {
-            assert!(Instant::now() < until, "buildx keeps {lock:?}");
+            assert!(Instant::now() < until, "buildx keeps its lock");
             for child in held.iter().filter(|child| child.is_stopped()) {
                 child.signal_group(Signal::CONT);
                 std::thread::yield_now();

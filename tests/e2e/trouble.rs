@@ -114,9 +114,8 @@ fn a_secret_reaches_the_build_and_nothing_else() {
     assert!(String::from_utf8_lossy(&log.stdout).contains("a.log"));
 }
 
-#[test]
-fn a_passing_fault_is_tried_again() {
-    // No real registry answers 503 once on demand.
+/// A project of one stage whose docker command fails first, as the script says.
+fn with_trouble(script: impl FnOnce(&Project, &str) -> String) -> Project {
     let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
     let project = project(&host())
         .file(
@@ -125,13 +124,39 @@ fn a_passing_fault_is_tried_again() {
         )
         .file("a/Dockerfile", "FROM scratch\nCOPY x /x\n")
         .file("a/x", unique("x"));
-    let mark = project.path("failed-once");
-    let mark = mark.display();
-    let script = format!(
-        "#!/bin/sh\nif [ ! -e {mark} ]; then : > {mark}; echo 'ERROR: failed to solve: unexpected status: 503 Service Unavailable' >&2; exit 1; fi\nexec {real} \"$@\"\n"
-    );
-    let project = project.script("bin/docker", &script);
+    let script = script(&project, &real);
+    project.script("bin/docker", &script)
+}
+
+#[track_caller]
+fn is_built_at_the_second_attempt(project: &Project) {
     let ran = project.build(&[]).ends(0);
     assert_eq!(ran.those("built"), ["a"]);
-    assert!(ran.stdout.contains("\"event\":\"retry\""));
+    let retries = ran.events();
+    let retries = retries.iter().filter(|event| event["event"] == "retry");
+    assert_eq!(retries.count(), 1);
+}
+
+#[test]
+fn a_passing_fault_is_tried_again() {
+    // No real registry answers 503 once on demand.
+    let project = with_trouble(|project, real| {
+        let mark = project.path("failed-once");
+        let mark = mark.display();
+        format!(
+            "#!/bin/sh\nif [ ! -e {mark} ]; then : > {mark}; echo 'ERROR: failed to solve: unexpected status: 503 Service Unavailable' >&2; exit 1; fi\nexec {real} \"$@\"\n"
+        )
+    });
+    is_built_at_the_second_attempt(&project);
+}
+
+#[test]
+fn a_cache_that_names_a_snapshot_that_is_gone_is_done_without() {
+    // No real engine loses one on demand.
+    let project = with_trouble(|_, real| {
+        format!(
+            "#!/bin/sh\ncase \"$*\" in *\"buildx build\"*--no-cache*) ;; *\"buildx build\"*) echo 'ERROR: failed to solve: failed to commit a to b during finalize: failed to stat active key during commit: snapshot a does not exist: not found' >&2; exit 1 ;; esac\nexec {real} \"$@\"\n"
+        )
+    });
+    is_built_at_the_second_attempt(&project);
 }

@@ -64,6 +64,19 @@ pub struct Action {
     pub metadata: Utf8PathBuf,
 }
 
+impl Action {
+    /// The same call, for which no step is taken from BuildKit's cache.
+    #[must_use]
+    pub fn without_cache(&self) -> Self {
+        let mut action = self.clone();
+        // In front of what may be no flag.
+        let end = action.argv.iter().position(|argument| argument == "--");
+        let end = end.unwrap_or(action.argv.len());
+        action.argv.insert(end, "--no-cache".to_owned());
+        action
+    }
+}
+
 /// The call for a stage.
 ///
 /// `--provenance=false`: a default attestation would give the image another id on every

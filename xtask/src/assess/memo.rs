@@ -13,7 +13,7 @@ use camino::Utf8PathBuf;
 
 use super::outline::Outline;
 use crate::fault::Result;
-use crate::inputs;
+use crate::inputs::{self, Testimony};
 use crate::key;
 use crate::material;
 use crate::spec::{Spec, Stage};
@@ -37,6 +37,9 @@ pub struct Memos {
     places: Places,
 }
 
+/// The memos of a file, and what is wrong with it.
+pub type Read = (Memos, Option<String>);
+
 /// A new memo: the question, the answer, and what it hangs on.
 #[derive(Debug)]
 pub struct Memo {
@@ -50,7 +53,7 @@ impl Memo {
         stage: &str,
         question: &Question,
         outline: &Outline,
-        sightings: Vec<Vec<u8>>,
+        sightings: Testimony,
     ) -> Option<Self> {
         let mut bytes = question.to_vec();
         put(&mut bytes, &serde_json::to_vec(outline).ok()?)?;
@@ -66,7 +69,7 @@ impl Memo {
 
 impl Memos {
     /// Reads the file. One that cannot be used has no memos, and is told of.
-    pub fn read(file: Utf8PathBuf) -> (Self, Option<String>) {
+    pub fn read(file: Utf8PathBuf) -> Read {
         let mut memos = Self {
             file,
             ..Self::default()

@@ -23,7 +23,7 @@ use crate::verdict::Reason;
 #[derive(Debug)]
 pub struct Ahead {
     file: Utf8PathBuf,
-    reader: Mutex<Option<JoinHandle<(Memos, Option<String>)>>>,
+    reader: Mutex<Option<JoinHandle<memo::Read>>>,
 }
 
 impl Ahead {
@@ -37,7 +37,7 @@ impl Ahead {
     }
 
     /// What was read. Whoever comes later reads again.
-    fn take(&self) -> (Memos, Option<String>) {
+    fn take(&self) -> memo::Read {
         let reader = self
             .reader
             .lock()

@@ -31,6 +31,11 @@ const BACKOFF: [Duration; 3] = [
 /// Lines of the log that a failure shows.
 const TAIL: usize = 25;
 
+/// A build that was cut off took a snapshot with it that BuildKit's cache still names: seen in
+/// Docker 26.1.5 after a kill. Every build that is given the step from the cache fails so, until
+/// one does without it.
+const LOST_SNAPSHOT: &str = "failed to stat active key during commit: snapshot";
+
 /// What a running action tells whoever watches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
@@ -70,13 +75,17 @@ pub fn run(
     watch: &dyn Fn(Progress),
 ) -> Result<Made, Failure> {
     let mut attempt = 1;
+    let mut action = std::borrow::Cow::Borrowed(action);
     loop {
-        let failure = match attempt_once(action, log, redactor, interrupt, watch) {
+        let failure = match attempt_once(&action, log, redactor, interrupt, watch) {
             Err(Failure::Build { error, .. }) if passing(&error) && attempt <= BACKOFF.len() => {
                 error
             }
             other => return other,
         };
+        if failure.contains(LOST_SNAPSHOT) {
+            action = std::borrow::Cow::Owned(action.without_cache());
+        }
         let pause = BACKOFF[attempt - 1];
         attempt += 1;
         watch(Progress::Retry {
@@ -238,9 +247,7 @@ fn passing(error: &str) -> bool {
         "client.timeout exceeded",
         "temporary failure in name resolution",
         "server misbehaving",
-        // A build that was cut off took a snapshot with it that this one was about to share: seen
-        // in Docker 26.1.5 right after a kill. The next attempt makes it anew.
-        "failed to stat active key during commit: snapshot",
+        LOST_SNAPSHOT,
     ];
     let error = error.to_lowercase();
     // Two builds of the same key in two checkouts name the image in the same moment.

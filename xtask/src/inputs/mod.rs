@@ -42,7 +42,7 @@ pub use error::InputsError;
 pub use ignore::{Ignore, IgnoreError};
 pub use materialise::materialise;
 pub use statcache::StatCache;
-pub use witness::{Witness, hold, read_file};
+pub use witness::{Testimony, Witness, hold, read_file};
 
 use crate::dockerfile::ContextNeed;
 use tree::{Found, Tree};

@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::statcache::tests::settle;
 use super::testtree::{TestTree, chmod, copy, one, whole};
-use super::{Ignore, Inputs, InputsError, StatCache, Witness, collect, hold};
+use super::{Ignore, Inputs, InputsError, StatCache, Testimony, Witness, collect, hold};
 use crate::dockerfile::ContextNeed;
 
 /// Reads the folder `in` of a tree, with a cache in its folder `state`.
@@ -16,7 +16,7 @@ fn read(
     tree: &TestTree,
     ignore: &str,
     need: &ContextNeed,
-) -> Result<(Inputs, Option<Vec<Vec<u8>>>), InputsError> {
+) -> Result<(Inputs, Option<Testimony>), InputsError> {
     let cache = StatCache::in_file(&tree.root().join("state/stats"));
     let witness = Witness::new(&cache);
     let ignore = Ignore::parse(ignore.as_bytes()).unwrap();
@@ -30,7 +30,7 @@ fn holds(parts: &[Vec<u8>]) -> bool {
 }
 
 /// What was seen of a tree whose last change lies behind a tick.
-fn seen(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Vec<Vec<u8>> {
+fn seen(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Testimony {
     settle(&tree.root().join("state"));
     let (_, parts) = read(tree, ignore, need).unwrap();
     parts.expect("nothing is doubtful")

@@ -31,6 +31,9 @@ const PIECE: usize = 256;
 /// From how many entries on it is cheaper to open their folder than to walk its path for each.
 const OPEN_FROM: usize = 24;
 
+/// All that was seen: the folder that everything lies in, then pieces of it.
+pub type Testimony = Vec<Vec<u8>>;
+
 /// Something looks at trees for an answer that may be remembered.
 #[derive(Debug)]
 pub struct Witness<'a> {
@@ -170,7 +173,7 @@ impl<'a> Witness<'a> {
     }
 
     /// All that was seen, in parts for `hold`; `None` where it would prove nothing.
-    pub fn testify(self) -> Option<Vec<Vec<u8>>> {
+    pub fn testify(self) -> Option<Testimony> {
         if !self.remembers || self.doubtful.into_inner() {
             return None;
         }
