@@ -170,6 +170,19 @@ fn one_that_ends_well_but_makes_nothing_has_failed() {
 }
 
 #[test]
+fn one_that_changes_what_it_reads_itself_has_failed_and_the_file_is_named() {
+    let world = World::new();
+    let script = format!("{GOOD}echo made > cmd/made.h\n");
+    world.project.write("s/build.sh", script);
+    let ran = world.fails();
+    let ran = ran.says("changed `cmd/made.h`, which it reads itself");
+    ran.says("by `ignore` in `prepare`");
+    // It stays as it is now, and so the command may be believed.
+    assert!(world.runs());
+    assert!(!world.runs());
+}
+
+#[test]
 fn one_that_cannot_be_started_is_told() {
     let world = World::new();
     let graph = GRAPH.replace("\"/bin/sh\", ", "\"/nonexistent/sh\", ");

@@ -13,13 +13,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::{ContextNeed, Need};
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Inputs, Layers, StatCache, Witness};
+use crate::inputs::{self, Ignore, Input, Inputs, Layers, StatCache, Witness};
 use crate::interrupt::Interrupt;
 use crate::key::Ingredients;
 use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
 use crate::state::{self, State};
-use crate::verdict::{Change, Reason};
+use crate::verdict::{self, Change, Reason};
 
 const STAMP: &str = "xtask-prepared";
 const FORMAT: u32 = 1;
@@ -58,10 +58,10 @@ pub fn must_run(
     };
     let stamped = String::from_utf8_lossy(stamped);
     let (read, made) = stamped.split_once(' ').unwrap_or_default();
-    if read != what_it_reads(spec, stage, prepare, &folder, witness)? {
+    if read != digest(&what_it_reads(spec, stage, prepare, &folder, witness)?) {
         return Ok(because("its command or inputs changed", Some(read)));
     }
-    if made != digest(&folder, &prepare.outputs, &Ignore::default(), "", witness)? {
+    if made != digest(&[what_it_made(prepare, &folder, witness)?]) {
         return Ok(because("its outputs are not as it left them", Some(made)));
     }
     Ok(None)
@@ -149,7 +149,16 @@ pub fn run(
             )));
         }
     }
-    let made = digest(&folder, &prepare.outputs, &Ignore::default(), "", witness)?;
+    let after = what_it_reads(spec, stage, prepare, &folder, witness)?;
+    if let Some(path) = difference(&read, &after) {
+        return Err(fault(format!(
+            "changed `{path}`, which it reads itself, so it would run again and again: leave that out of what it reads by `ignore` in `prepare`, or name it in `outputs`"
+        )));
+    }
+    let (read, made) = (
+        digest(&read),
+        digest(&[what_it_made(prepare, &folder, witness)?]),
+    );
     let stamped = state::seal(STAMP, FORMAT, format!("{read} {made}").as_bytes());
     state::write_atomically(&stamp(state, stage), &stamped).map_err(|error| {
         fault(format!(
@@ -189,6 +198,12 @@ fn stamp(state: &State, stage: &Stage) -> Utf8PathBuf {
     state.path("prepared").join(&stage.name)
 }
 
+/// Some of the host command's files, and the command where they hang on it.
+struct Part {
+    command: String,
+    inputs: Inputs,
+}
+
 /// The command itself, what it reads where it runs, and what it reads of the source.
 fn what_it_reads(
     spec: &Spec,
@@ -196,21 +211,39 @@ fn what_it_reads(
     prepare: &Prepare,
     folder: &Utf8Path,
     witness: &Witness<'_>,
-) -> Result<String> {
+) -> Result<Vec<Part>> {
     let ignore = Ignore::parse(prepare.ignore.join("\n").as_bytes())
         .map_err(|error| Fault::usage(format!("`prepare` of `{}`: {error}", stage.name)))?;
-    let own = digest(
-        folder,
-        &prepare.inputs,
-        &ignore,
-        &prepare.run.join("\0"),
-        witness,
-    )?;
-    if prepare.source_inputs.is_empty() {
-        return Ok(own);
+    let command = prepare.run.join("\0");
+    let inputs = files(folder, &prepare.inputs, &ignore, witness)?;
+    let mut parts = vec![Part { command, inputs }];
+    if !prepare.source_inputs.is_empty() {
+        let root = source::root(spec, stage.source)?;
+        parts.push(Part {
+            command: String::new(),
+            inputs: files(&root, &prepare.source_inputs, &ignore, witness)?,
+        });
     }
-    let root = source::root(spec, stage.source)?;
-    Ok(own + &digest(&root, &prepare.source_inputs, &ignore, "", witness)?)
+    Ok(parts)
+}
+
+fn what_it_made(prepare: &Prepare, folder: &Utf8Path, witness: &Witness<'_>) -> Result<Part> {
+    Ok(Part {
+        command: String::new(),
+        inputs: files(folder, &prepare.outputs, &Ignore::default(), witness)?,
+    })
+}
+
+/// The first path at which there is not the same as before.
+fn difference(before: &[Part], after: &[Part]) -> Option<String> {
+    let (before, after) = before
+        .iter()
+        .zip(after)
+        .map(|(before, after)| (&before.inputs.entries, &after.inputs.entries))
+        .find(|(before, after)| before != after)?;
+    let other = |one: &[Input], all: &[Input]| one.iter().find(|own| !all.contains(own)).cloned();
+    let first = other(after, before).or_else(|| other(before, after))?;
+    Some(verdict::text(&first.path))
 }
 
 /// Where it runs. Links on the way may be pointed elsewhere without a trace there.
@@ -235,13 +268,12 @@ fn identity(path: &Utf8Path) -> Option<(u64, i64, i64)> {
     Some((meta.ino(), meta.ctime(), meta.ctime_nsec()))
 }
 
-fn digest(
+fn files(
     folder: &Utf8Path,
     paths: &[Utf8PathBuf],
     ignore: &Ignore,
-    command: &str,
     witness: &Witness<'_>,
-) -> Result<String> {
+) -> Result<Inputs> {
     let needs = paths.iter().map(|path| Need {
         path: path.as_str().into(),
         wildcard: false,
@@ -251,17 +283,19 @@ fn digest(
     let layers = Layers {
         folders: vec![folder.to_owned()],
     };
-    let inputs: Inputs = inputs::collect(
-        &layers,
-        ignore,
-        &ContextNeed::Paths(needs.collect()),
-        witness,
-    )
-    .map_err(|error| Fault::usage(error.to_string()))?;
-    let ingredients = Ingredients {
-        dockerfile: command.as_bytes(),
-        inputs: vec![("", &inputs)],
-        ..Ingredients::default()
+    let need = ContextNeed::Paths(needs.collect());
+    inputs::collect(&layers, ignore, &need, witness)
+        .map_err(|error| Fault::usage(error.to_string()))
+}
+
+fn digest(parts: &[Part]) -> String {
+    let key = |part: &Part| {
+        let ingredients = Ingredients {
+            dockerfile: part.command.as_bytes(),
+            inputs: vec![("", &part.inputs)],
+            ..Ingredients::default()
+        };
+        ingredients.key().hex()
     };
-    Ok(ingredients.key().hex())
+    parts.iter().map(key).collect()
 }

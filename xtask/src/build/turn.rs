@@ -116,7 +116,7 @@ impl Run<'_> {
         let prepared = Prepared::new(work.gather(id), before.records.clone());
         if let Ok(Gathered::PrepareFirst(_)) = prepared.gathered() {
             return Err(Fault::failed(
-                "its host command changed what it reads itself",
+                "what its host command reads changed again while it ran: run this once more",
             ));
         }
         self.assessed(id, &prepared)

@@ -174,6 +174,10 @@ fn of_input(change: &Change) -> String {
             let target = |text: &str| text.strip_prefix("symlink ").unwrap_or(text).to_owned();
             format!(": {} -> {}", target(before), target(after))
         }
+        "changed" => {
+            let content = |text: &str| words::shortened(&word(text, 2));
+            format!(": {} -> {}", content(before), content(after))
+        }
         _ => String::new(),
     }
 }
