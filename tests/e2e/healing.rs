@@ -64,7 +64,7 @@ fn a_force_rebuilds_only_what_it_names() {
 }
 
 #[test]
-fn a_stage_on_an_image_with_triggers_is_never_called_fresh() {
+fn a_stage_on_an_external_image_with_triggers_is_never_called_fresh() {
     let host = super::host();
     let base = unique("base");
     let trigger = |project: Project| {
@@ -79,10 +79,14 @@ fn a_stage_on_an_image_with_triggers_is_never_called_fresh() {
         .file("a/hidden", "1");
     project.build(&[]).ends(0);
     assert_eq!(project.verdicts()["a"], "stale base_moved");
-    // The same between two stages of one graph.
+}
+
+#[test]
+fn the_triggers_of_the_stage_below_take_files_of_this_ones_context() {
+    let host = super::host();
     let graph =
         "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.a]\ncontext = \"a\"\nfrom = \"p\"\n";
-    let project = one(&host, &base)
+    let project = one(&host, &unique("a"))
         .file("build-graph.toml", graph)
         .file(
             "p/Dockerfile",
@@ -90,10 +94,25 @@ fn a_stage_on_an_image_with_triggers_is_never_called_fresh() {
         )
         .file("p/x", "1")
         .file("a/Dockerfile", "FROM p\nCOPY x /y\n")
-        .file("a/hidden", "1");
+        .file("a/hidden", "1")
+        .file("a/beside", "1");
     project.build(&[]).ends(0);
+    project.write("a/beside", "2");
     assert_eq!(project.verdicts()["p"], "fresh");
-    assert_eq!(project.verdicts()["a"], "stale base_moved");
+    assert_eq!(project.verdicts()["a"], "fresh");
+    project.write("a/hidden", "2");
+    assert_eq!(project.verdicts()["p"], "fresh");
+    assert_eq!(project.verdicts()["a"], "stale inputs_changed");
+    assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
+    // One that hangs on a variable of an image is not decided by any text.
+    let hidden = "FROM scratch\nCOPY x /x\nONBUILD COPY $HIDDEN /hidden\n";
+    project.write(
+        "p/Dockerfile",
+        hidden.replace("$HIDDEN", "${HIDDEN:-hidden}"),
+    );
+    project.build(&[]).ends(0);
+    project.write("a/beside", "3");
+    assert_eq!(project.verdicts()["a"], "stale inputs_changed");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::dockerfile::{self, Question, Reading};
+use crate::dockerfile::{self, ImageFacts, Question, Reading};
 use crate::fault::{Fault, Result};
 use crate::inputs::{Layers, StatCache, Witness};
 use crate::source;
@@ -22,7 +22,7 @@ use crate::spec::{Context, Spec, Stage, StageId};
 pub use externals::Externals;
 pub use folder::{Folder, folder_of_context};
 use folder::{collect, folder_inside, ignore_of, inside, read};
-use reading::read_with_parents;
+use reading::{Asked, read_with_parents};
 pub use values::{expand, labels};
 
 /// All of it.
@@ -48,7 +48,7 @@ pub struct Material {
     pub images: BTreeMap<String, String>,
     /// The external images that the build uses, without those that a named context replaces.
     pub externals: Externals,
-    /// Stages it stands on whose Dockerfiles speak of ONBUILD.
+    /// Stages it stands on that may leave it ONBUILD triggers which nobody can tell.
     pub with_triggers: Vec<String>,
 }
 
@@ -81,6 +81,7 @@ struct Said {
     parents: BTreeMap<String, StageId>,
     images: BTreeMap<String, String>,
     externals: Externals,
+    with_triggers: Vec<String>,
 }
 
 fn hear(
@@ -93,7 +94,24 @@ fn hear(
     let dockerfile = inside(root, &stage.dockerfile, "Dockerfile", witness)?;
     let text = read(&dockerfile, "Dockerfile", witness)?;
     let args = expand(spec, stage, false)?;
-    let (reading, parents) = read_with_parents(spec, stage, &text, &args, platform, &dockerfile)?;
+    let asked = Asked {
+        stage,
+        text: &text,
+        args: &args,
+        platform,
+        path: &dockerfile,
+    };
+    let mut with_triggers = Vec::new();
+    let mut facts = |parent| {
+        let parent = spec.stage(parent);
+        let triggers = triggers(spec, parent, platform, witness)?;
+        if triggers.is_none() {
+            with_triggers.push(parent.name.clone());
+        }
+        let known = triggers.filter(|triggers| !triggers.is_empty());
+        Ok(known.map(|onbuild| ImageFacts { onbuild, env: None }))
+    };
+    let (reading, parents) = read_with_parents(spec, &asked, &mut facts)?;
     let images = externals::images(stage, &reading);
     let externals = Externals::of(stage, &reading, &images, platform);
     Ok(Said {
@@ -104,6 +122,7 @@ fn hear(
         parents,
         images,
         externals,
+        with_triggers,
     })
 }
 
@@ -141,6 +160,7 @@ fn gather_stage(
         parents,
         images,
         externals,
+        with_triggers,
     } = hear(spec, stage, &root, platform, witness)?;
     let labels = labels(spec, stage)?;
 
@@ -170,7 +190,6 @@ fn gather_stage(
             }
         }
     }
-    let with_triggers = with_triggers(spec, &parents, witness)?;
     Ok(Material {
         dockerfile,
         text,
@@ -186,26 +205,33 @@ fn gather_stage(
     })
 }
 
-/// Triggers run in the child and may read any file of its context, so a parent that may have
-/// some must be known. A trigger is not inherited further, so only parents are looked at.
-fn with_triggers(
+/// The ONBUILD triggers of a stage that another stands on, which run in that one and may read any
+/// file of its context; `None` where the Dockerfile alone does not tell them. A trigger is not
+/// inherited further.
+fn triggers(
     spec: &Spec,
-    parents: &BTreeMap<String, StageId>,
+    parent: &Stage,
+    platform: Option<&str>,
     witness: &Witness<'_>,
-) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for parent in parents.values().map(|id| spec.stage(*id)) {
-        let root = source::root(spec, parent.source)?;
-        let path = inside(&root, &parent.dockerfile, "Dockerfile", witness)?;
-        let text = read(&path, "Dockerfile", witness)?.to_ascii_uppercase();
-        if text
-            .windows(b"ONBUILD".len())
-            .any(|word| word == b"ONBUILD")
-        {
-            found.push(parent.name.clone());
-        }
+) -> Result<Option<Vec<String>>> {
+    let root = source::root(spec, parent.source)?;
+    let path = inside(&root, &parent.dockerfile, "Dockerfile", witness)?;
+    let text = read(&path, "Dockerfile", witness)?;
+    let upper = text.to_ascii_uppercase();
+    let word = b"ONBUILD";
+    if !upper.windows(word.len()).any(|found| found == word) {
+        return Ok(Some(Vec::new()));
     }
-    Ok(found)
+    // What the parent's own arguments are is not in the question that a memo of this one answers.
+    witness.doubt();
+    let asked = Asked {
+        stage: parent,
+        text: &text,
+        args: &expand(spec, parent, false)?,
+        platform,
+        path: &path,
+    };
+    asked.triggers(spec)
 }
 
 /// The material of a folder that is in no graph, for `inputs --context`.

@@ -23,7 +23,7 @@ pub struct Outline {
     pub input_bytes: u64,
     /// The external images that the build uses.
     pub externals: Externals,
-    /// Stages it stands on whose Dockerfiles speak of ONBUILD.
+    /// Stages it stands on that may leave it ONBUILD triggers which nobody can tell.
     pub with_triggers: Vec<String>,
     /// The numbers of the stages whose images it uses, by the names that its Dockerfile has for
     /// them. They mean what they meant when the graph file was this very text.

@@ -165,6 +165,7 @@ fn blank(syntax: Option<String>) -> Reading {
         target_name: None,
         bases: Vec::new(),
         bases_complete: true,
+        triggers: Vec::new(),
         onbuild_unknown: Vec::new(),
         named: BTreeMap::new(),
         context: ContextNeed::Nothing,

@@ -55,8 +55,8 @@ impl<'a> Question<'a> {
 pub struct ImageFacts {
     /// ONBUILD triggers.
     pub onbuild: Vec<String>,
-    /// The environment, in full.
-    pub env: BTreeMap<String, String>,
+    /// The environment, in full; `None` where it is not known.
+    pub env: Option<BTreeMap<String, String>>,
 }
 
 /// What a build of the target uses.
@@ -72,6 +72,8 @@ pub struct Reading {
     pub bases: Vec<BaseUse>,
     /// Whether `bases` is surely all of them, each with its platform.
     pub bases_complete: bool,
+    /// ONBUILD triggers that the target leaves to whatever is built on it.
+    pub triggers: Vec<String>,
     /// Images that reachable stages build on and whose ONBUILD triggers were not given.
     pub onbuild_unknown: Vec<String>,
     /// Needs on the named contexts that are used, under the names that were given.

@@ -242,8 +242,13 @@ impl<'a> Walk<'a> {
     /// What is known of an image that a stage stands on; `name` is for people.
     fn image(&mut self, key: &str, name: &str) -> (StageScope, Vec<String>) {
         if let Some(facts) = self.images.get(key) {
-            let env = facts.env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-            let scope = StageScope::on_image(env, self.outer.budget);
+            let scope = facts
+                .env
+                .as_ref()
+                .map_or_else(StageScope::on_unknown_image, |env| {
+                    let env = env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+                    StageScope::on_image(env, self.outer.budget)
+                });
             return (scope, self.triggers(&facts.onbuild));
         }
         if self.seen.images.insert(name.to_owned()) {
@@ -364,6 +369,10 @@ impl<'a> Walk<'a> {
                 needs.sort_by_key(|n| n.line);
                 needs.retain(|n| seen.insert((n.path.clone(), n.wildcard, n.exclude.clone())));
             }
+        }
+        let target = self.done.get(self.reading.target);
+        if let Some(Some(done)) = target {
+            self.reading.triggers.clone_from(&done.onbuild);
         }
         let done = self.done.iter().enumerate();
         let reached: Vec<usize> = done

@@ -6,19 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
-use crate::dockerfile::{self, Question, Reading, reference};
+use crate::dockerfile::{self, ImageFacts, Question, Reading, reference};
 use crate::fault::{Fault, Result};
 use crate::spec::{Context, Spec, Stage, StageId};
 
-/// Reads the Dockerfile, and finds the names under which it uses the images of other stages.
-pub(super) fn read_with_parents(
-    spec: &Spec,
-    stage: &Stage,
-    text: &[u8],
-    args: &BTreeMap<String, String>,
-    platform: Option<&str>,
-    path: &Utf8Path,
-) -> Result<(Reading, BTreeMap<String, StageId>)> {
+/// The names under which a Dockerfile may use the images of other stages.
+fn candidates(spec: &Spec, stage: &Stage) -> BTreeMap<String, StageId> {
     let mut candidates: BTreeMap<String, StageId> = BTreeMap::new();
     if let Some(parent) = stage.from {
         candidates.insert(spec.stage(parent).name.clone(), parent);
@@ -34,29 +27,65 @@ pub(super) fn read_with_parents(
             candidates.insert(name.clone(), *id);
         }
     }
-    let read = |candidates: &BTreeMap<String, StageId>| {
-        let contexts: BTreeSet<String> = stage
-            .contexts
-            .keys()
-            .chain(candidates.keys())
-            .cloned()
-            .collect();
-        let unknown: BTreeSet<String> = stage.volatile.clone();
+    candidates
+}
+
+/// A Dockerfile, and what is known of the stage that is built from it.
+pub(super) struct Asked<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) text: &'a [u8],
+    pub(super) args: &'a BTreeMap<String, String>,
+    /// The engine's own.
+    pub(super) platform: Option<&'a str>,
+    /// The Dockerfile, for people.
+    pub(super) path: &'a Utf8Path,
+}
+
+impl Asked<'_> {
+    fn read(
+        &self,
+        candidates: &BTreeMap<String, StageId>,
+        facts: &BTreeMap<String, ImageFacts>,
+    ) -> Result<Reading> {
+        let Self { stage, path, .. } = self;
+        let names = stage.contexts.keys().chain(candidates.keys());
+        let contexts: BTreeSet<String> = names.cloned().collect();
         let question = Question {
             target: stage.target.as_deref(),
-            args,
-            unknown: &unknown,
+            args: self.args,
+            unknown: &stage.volatile,
             platform: match stage.platforms.as_slice() {
-                [] => platform,
+                [] => self.platform,
                 [one] => Some(one),
                 // Several platforms: whatever depends on one has no value, which widens.
                 _ => None,
             },
-            build_platform: platform,
+            build_platform: self.platform,
             contexts: &contexts,
         };
-        dockerfile::read(text, &question).map_err(|error| Fault::usage(format!("{path}: {error}")))
-    };
+        dockerfile::read_knowing(self.text, &question, facts)
+            .map_err(|error| Fault::usage(format!("{path}: {error}")))
+    }
+
+    /// The ONBUILD triggers that the stage leaves to those that stand on it; `None` where its
+    /// Dockerfile does not decide them.
+    pub(super) fn triggers(&self, spec: &Spec) -> Result<Option<Vec<String>>> {
+        let reading = self.read(&candidates(spec, self.stage), &BTreeMap::new())?;
+        Ok(reading.undecided.is_empty().then_some(reading.triggers))
+    }
+}
+
+/// Reads the Dockerfile, and finds the names under which it uses the images of other stages.
+/// `facts` tells what of a parent's image a Dockerfile that is built on it must know.
+pub(super) fn read_with_parents(
+    spec: &Spec,
+    asked: &Asked<'_>,
+    facts: &mut dyn FnMut(StageId) -> Result<Option<ImageFacts>>,
+) -> Result<(Reading, BTreeMap<String, StageId>)> {
+    let (stage, path) = (asked.stage, asked.path);
+    let mut candidates = candidates(spec, stage);
+    let nothing = BTreeMap::new();
+    let read = |candidates: &BTreeMap<String, StageId>| asked.read(candidates, &nothing);
     let mut reading = read(&candidates)?;
     if let Some(parent) = stage.from {
         let used = |reading: &Reading, candidates: &BTreeMap<String, StageId>| {
@@ -83,6 +112,17 @@ pub(super) fn read_with_parents(
             candidates.insert(sibling.reference.clone(), parent);
             reading = read(&candidates)?;
         }
+    }
+    let mut known = BTreeMap::new();
+    for (name, parent) in &candidates {
+        if reading.named.contains_key(name)
+            && let Some(facts) = facts(*parent)?
+        {
+            known.insert(name.clone(), facts);
+        }
+    }
+    if !known.is_empty() {
+        reading = asked.read(&candidates, &known)?;
     }
     candidates.retain(|name, _| reading.named.contains_key(name));
     Ok((reading, candidates))

@@ -223,6 +223,15 @@ fn onbuild_of_a_given_image_runs_and_of_others_is_told() {
 }
 
 #[test]
+fn the_targets_own_triggers_are_left_to_those_that_build_on_it() {
+    let text =
+        "FROM a AS x\nONBUILD COPY one /\nFROM x\nONBUILD COPY two /\nONBUILD RUN <<E\nhi\nE\n";
+    assert_eq!(of(text).triggers, ["COPY two /", "RUN <<E\nhi\nE"]);
+    assert_eq!(ask().target("x").of(text).triggers, ["COPY one /"]);
+    assert!(of("FROM a\nCOPY x /\n").triggers.is_empty());
+}
+
+#[test]
 fn a_stage_that_copies_from_itself_or_in_a_circle_ends() {
     let _ = of("FROM a AS x\nCOPY --from=x /a /\n");
     let _ = of("FROM a AS x\nCOPY --from=y /a /\nFROM b AS y\nCOPY --from=x /b /\n");

@@ -55,8 +55,13 @@ impl Ask {
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
         let onbuild = onbuild.iter().map(|t| (*t).to_owned()).collect();
-        self.images
-            .insert(canonical.to_owned(), ImageFacts { onbuild, env });
+        self.images.insert(
+            canonical.to_owned(),
+            ImageFacts {
+                onbuild,
+                env: Some(env),
+            },
+        );
         self
     }
 
