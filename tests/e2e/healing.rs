@@ -79,6 +79,10 @@ fn a_stage_on_an_external_image_with_triggers_is_never_called_fresh() {
         .file("a/hidden", "1");
     project.build(&[]).ends(0);
     assert_eq!(project.verdicts()["a"], "stale base_moved");
+    let told = project.run(&["plan"]).ends(0).stdout;
+    let why =
+        format!("it stands on a base {base} with ONBUILD instructions: only BuildKit can tell");
+    assert!(told.contains(&why), "{told}");
 }
 
 #[test]

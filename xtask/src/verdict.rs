@@ -95,6 +95,11 @@ impl Reason {
 }
 
 impl Change {
+    /// Whether nothing is known of it, before or after.
+    pub fn is_unknown(&self) -> bool {
+        self.before.is_none() && self.after.is_none()
+    }
+
     /// Whether there is one before and after, or neither is known yet.
     fn is_other(&self) -> bool {
         self.before.is_some() == self.after.is_some()

@@ -84,9 +84,16 @@ pub fn reason(reason: &Reason) -> String {
             Some(Change { name, .. }) => format!("{name} is another image"),
             None => "another upstream image".into(),
         },
-        Kind::BaseMoved => {
-            first("base").map_or_else(String::new, |change| format!("base {} moved", change.name))
-        }
+        Kind::BaseMoved => match first("base") {
+            Some(change) if change.is_unknown() => {
+                format!(
+                    "it stands on a base {}: only BuildKit can tell",
+                    change.name
+                )
+            }
+            Some(change) => format!("base {} moved", change.name),
+            None => String::new(),
+        },
         Kind::InputsChanged => inputs(changes),
         Kind::ArgumentsChanged => named("argument", changes),
         Kind::DockerfileChanged => "the Dockerfile changed".into(),
