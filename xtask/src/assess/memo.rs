@@ -4,10 +4,14 @@
 //! one of them is the same again, and so is all else that was asked, gathering the stage would give
 //! this outline: it is not gathered. Knows the file of memos and what voids all of them. Is unaware
 //! of records and engines: a memo says what a stage's key is made of, never that it is fresh.
+//!
+//! Where the clock stands earlier than when the memos were written, it was set back, and a file
+//! that is written now may get the very times that it had: all memos are void then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
+use std::time::SystemTime;
 
 use camino::Utf8PathBuf;
 
@@ -79,7 +83,7 @@ impl Memos {
             Ok(Some(sealed)) => match state::unseal(MEMOS, FORMAT, &sealed) {
                 Ok(content) => {
                     let head = sealed.len() - content.len();
-                    if let Some((world, places)) = places(content, head) {
+                    if let Some((world, places)) = places(content, head, now()) {
                         memos.world = world;
                         memos.places = places;
                         memos.content = sealed;
@@ -139,7 +143,8 @@ impl Memos {
                 Some((head, memo))
             })
             .collect();
-        let mut parts: Vec<&[u8]> = vec![&self.world];
+        let clock = now().to_le_bytes();
+        let mut parts: Vec<&[u8]> = vec![&self.world, &clock];
         for (head, memo) in &memos {
             parts.extend([&head[..], memo]);
         }
@@ -150,9 +155,20 @@ impl Memos {
 /// Where each stage's memo stands.
 type Places = BTreeMap<String, Range<usize>>;
 
-/// The world of the memos, and their places counted from `head` bytes in front of the content.
-fn places(content: &[u8], head: usize) -> Option<(Question, Places)> {
-    let (world, mut rest) = content.split_first_chunk()?;
+/// Nanoseconds since 1970.
+fn now() -> u128 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default().as_nanos()
+}
+
+/// The world of the memos, and their places counted from `head` bytes in front of the content;
+/// nothing where they were written later than `now`.
+fn places(content: &[u8], head: usize, now: u128) -> Option<(Question, Places)> {
+    let (world, rest) = content.split_first_chunk()?;
+    let (clock, mut rest) = rest.split_first_chunk()?;
+    if now < u128::from_le_bytes(*clock) {
+        return None;
+    }
     let mut places = BTreeMap::new();
     while !rest.is_empty() {
         let stage = std::str::from_utf8(take(&mut rest)?).ok()?;

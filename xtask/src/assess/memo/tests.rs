@@ -182,3 +182,14 @@ fn names_of_any_bytes_survive() {
     fs::write(world.folder.path().join(odd), "").unwrap();
     assert!(world.load(HERE).recall("a", &ASKED).is_none());
 }
+
+#[test]
+fn memos_of_a_clock_that_was_set_back_since_are_void() {
+    let world = World::new();
+    world.load(HERE).save(&[world.memo("a", ASKED, 1)]).unwrap();
+    let sealed = fs::read(world.file()).unwrap();
+    let content = state::unseal(MEMOS, FORMAT, &sealed).unwrap();
+    assert!(places(content, 0, now()).is_some());
+    let hour = 3_600_000_000_000;
+    assert!(places(content, 0, now() - hour).is_none());
+}
