@@ -174,10 +174,12 @@ fn damages(other: &Path) -> Vec<(String, Damage)> {
     all
 }
 
-/// Plans with each damage done to a file, and hands over what was done and what came out.
+/// Plans with each damage done to a file, and hands over what was done and what came out. Without
+/// memos nothing else hides the damage.
 fn plan_with(world: &World, file: &Path, other: &Path, check: impl Fn(&str, &Plan)) {
     let good = fs::read(file).unwrap();
     for (what, damage) in damages(other) {
+        remove(&world.file("memos"));
         remove(file);
         damage(file, &good);
         check(&what, &plan(&world.project));
@@ -247,6 +249,38 @@ fn a_damaged_stat_cache_changes_no_answer() {
 }
 
 #[test]
+fn damaged_memos_change_no_answer() {
+    let world = World::new();
+    let (file, other) = (world.file("memos"), world.file("records/a.json"));
+    let good = plan(&world.project);
+    world.project.settle();
+    assert_eq!(plan(&world.project), good);
+    let memos = fs::read(&file).unwrap();
+    plan_with(&world, &file, &other, |what, plan| {
+        assert_eq!(*plan, good, "{what}");
+    });
+    assert_eq!(fs::read(&file).unwrap(), memos);
+    world.project.write("a/added", "");
+    assert_ne!(plan(&world.project)["a"], good["a"]);
+}
+
+#[test]
+fn a_damaged_note_of_the_engines_platform_makes_it_asked_again() {
+    let world = World::new();
+    let (file, other) = (world.file("engine"), world.file("records/a.json"));
+    let good = plan(&world.project);
+    plan_with(&world, &file, &other, |what, plan| {
+        assert_eq!(*plan, good, "{what}");
+    });
+    fs::write(
+        &file,
+        state::seal("xtask-engine", 1, b"linux/arm64 elsewhere"),
+    )
+    .unwrap();
+    assert_eq!(plan(&world.project), good);
+}
+
+#[test]
 fn a_damaged_note_of_a_host_command_makes_it_run_again() {
     let world = World::new();
     let (file, other) = (world.file("prepared/p"), world.file("records/a.json"));
@@ -262,7 +296,14 @@ fn a_damaged_note_of_a_host_command_makes_it_run_again() {
 fn what_may_not_be_read_or_written_is_no_fault_of_a_plan() {
     let world = World::new();
     let good = plan(&world.project);
-    for inner in ["records/a.json", "stats", "records", "made-of/b"] {
+    for inner in [
+        "records/a.json",
+        "stats",
+        "memos",
+        "engine",
+        "records",
+        "made-of/b",
+    ] {
         let path = world.file(inner);
         if !path.exists() {
             continue;

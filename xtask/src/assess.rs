@@ -7,7 +7,7 @@
 mod assessment;
 mod bases;
 mod gathering;
-mod memo;
+pub mod memo;
 mod outline;
 mod prepared;
 

@@ -21,7 +21,7 @@ use crate::inputs::{self, Testimony};
 use crate::key;
 use crate::material;
 use crate::spec::{Spec, Stage};
-use crate::state;
+use crate::state::{self, Broken};
 
 /// The kind of the file.
 pub const MEMOS: &str = "xtask-memos";
@@ -74,28 +74,34 @@ impl Memo {
 impl Memos {
     /// Reads the file. One that cannot be used has no memos, and is told of.
     pub fn read(file: Utf8PathBuf) -> Read {
-        let mut memos = Self {
-            file,
-            ..Self::default()
+        let read = match state::read(&file) {
+            Ok(None) => Ok(Self::default()),
+            Ok(Some(sealed)) => Self::of_bytes(sealed).map_err(|broken| broken.clause().to_owned()),
+            Err(error) => Err(format!("cannot be read ({error})")),
         };
-        let why = match state::read(&memos.file) {
-            Ok(None) => return (memos, None),
-            Ok(Some(sealed)) => match state::unseal(MEMOS, FORMAT, &sealed) {
-                Ok(content) => {
-                    let head = sealed.len() - content.len();
-                    if let Some((world, places)) = places(content, head, now()) {
-                        memos.world = world;
-                        memos.places = places;
-                        memos.content = sealed;
-                    }
-                    return (memos, None);
-                }
-                Err(broken) => broken.clause().to_owned(),
-            },
-            Err(error) => format!("cannot be read ({error})"),
+        let (memos, warning) = match read {
+            Ok(memos) => (memos, None),
+            Err(why) => {
+                let warning = format!("{file} {why}: all trees are read anew");
+                (Self::default(), Some(warning))
+            }
         };
-        let warning = format!("{} {why}: all trees are read anew", memos.file);
-        (memos, Some(warning))
+        (Self { file, ..memos }, warning)
+    }
+
+    /// The memos that a file's bytes hold. Those of a clock that was set back since are none.
+    pub fn of_bytes(sealed: Vec<u8>) -> Result<Self, Broken> {
+        let content = state::unseal(MEMOS, FORMAT, &sealed)?;
+        let head = sealed.len() - content.len();
+        let Some((world, places)) = places(content, head, now()) else {
+            return Ok(Self::default());
+        };
+        Ok(Self {
+            file: Utf8PathBuf::new(),
+            world,
+            content: sealed,
+            places,
+        })
     }
 
     /// These memos, if they are of this world; else none.
