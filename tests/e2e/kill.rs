@@ -12,45 +12,17 @@ mod world;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::hosts;
 use crate::support::process::{Process, is_locked};
+use crate::support::random::{Random, number, seed};
 use world::World;
 
 /// Rounds of the suite; `cargo xtask test --kills N` asks for others.
 const ROUNDS: u64 = 100;
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is no number")),
-    )
-}
-
-/// Numbers that look random and follow from a seed (`SplitMix64`, Steele and others, 2014).
-pub struct Random(u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
-    }
-}
 
 /// When a run is killed.
 #[derive(Debug, Clone, Copy)]
@@ -300,8 +272,7 @@ fn live(host: &str, seed: u64, rounds: u64) {
 #[test]
 fn a_program_killed_at_any_moment_leaves_no_false_skip_no_broken_state_and_no_lock() {
     let rounds = number("XTASK_TEST_KILLS").unwrap_or(ROUNDS);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seed = number("XTASK_TEST_SEED").unwrap_or_else(|| u64::from(now.unwrap().subsec_nanos()));
+    let seed = seed("XTASK_TEST_SEED");
     println!("XTASK_TEST_KILLS={rounds} XTASK_TEST_SEED={seed}");
     let hosts = hosts();
     let lives: Vec<_> = (0..2).map(|at| hosts[at % hosts.len()].clone()).collect();

@@ -8,6 +8,7 @@
 pub mod engine;
 pub mod process;
 pub mod push;
+pub mod random;
 pub mod registry;
 pub mod remote;
 pub mod tls;

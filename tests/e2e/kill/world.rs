@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::Random;
 use super::truth::{self, Entries, Images};
+use crate::support::random::Random;
 use crate::{Project, docker_says, project, unique, with_base};
 
 const FOLDERS: usize = 4;
