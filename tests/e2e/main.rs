@@ -10,6 +10,7 @@ mod demo;
 mod healing;
 mod kill;
 mod locked;
+mod oracle;
 mod peers;
 mod sample;
 mod scheduling;

@@ -28,6 +28,28 @@ pub struct TestArgs {
     /// How often a build is killed at a random moment
     #[arg(long, value_name = "N")]
     pub kills: Option<u64>,
+    /// How many random changes the key is held against a real build for
+    #[arg(long, value_name = "N")]
+    pub oracle: Option<u64>,
+    /// The seed of the kills and of the random changes, as a run prints it
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+}
+
+impl TestArgs {
+    /// What the random tests find their numbers by.
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let numbers = [
+            ("XTASK_TEST_KILLS", self.kills),
+            ("XTASK_TEST_ORACLE", self.oracle),
+            ("XTASK_TEST_SEED", self.seed),
+            ("XTASK_TEST_ORACLE_SEED", self.seed),
+        ];
+        let asked = numbers.into_iter();
+        asked
+            .filter_map(|(name, number)| Some((name, number?.to_string())))
+            .collect()
+    }
 }
 
 /// Everything that was counted.
@@ -98,11 +120,7 @@ impl Suite<'_> {
         if args.fast {
             return Ok(());
         }
-        let asked: Vec<_> = args
-            .kills
-            .map(|kills| ("XTASK_TEST_KILLS", kills.to_string()))
-            .into_iter()
-            .collect();
+        let asked = args.variables();
         if let Ok(host) = std::env::var("XTASK_TEST_ENGINE") {
             let engine = ("XTASK_TEST_CONTAINERD", host);
             return self.end_to_end(&filter, &[&asked[..], &[engine]].concat());

@@ -1,0 +1,216 @@
+//! The oracle: what the key says is held against what BuildKit really does.
+//!
+//! A case is a random tree with an ignore file and a Dockerfile, and a row of mutations, each of
+//! one thing: a file's content, mode or place, a link, an ignore line, an edit of the Dockerfile, an
+//! argument, the target. After each of them `cargo xtask plan` gives the key, and a real
+//! build says whether any step ran again and which image came of it; `judge` has the rule.
+//!
+//! `XTASK_TEST_ORACLE` says how many mutations there are, `XTASK_TEST_ORACLE_SEED` which. A case
+//! follows from its seed alone, and case k of seed S has the seed S + k: what is printed of a
+//! failing case makes it the first one, alone.
+
+mod builder;
+mod edits;
+mod grow;
+mod judge;
+mod mutate;
+mod program;
+mod recipe;
+mod state;
+mod tree;
+mod write;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::host;
+use crate::support::random::{self, Random};
+use builder::Outcome;
+use judge::{Seen, Table, Verdict};
+use mutate::Mutation;
+use program::Program;
+use state::State;
+use tree::Disk;
+
+/// Mutations of the suite; `cargo xtask test --oracle N` asks for others.
+const MUTATIONS: u64 = 300;
+/// Mutations of one case.
+const OF_A_CASE: u64 = 10;
+/// One case out of so many is asked of `inputs --context` as well.
+const BY_FOLDER: u64 = 10;
+/// Cases that run at the same time.
+const AT_ONCE: usize = 2;
+/// The share of keys that must stay when nothing ran, in percent. A few hundred mutations may
+/// have bad luck: among 300, some 130 run nothing, and three kinds of edits that are known to
+/// change the key for nothing come in numbers that vary.
+const STAY: u64 = 97;
+const STAY_OF_FEW: u64 = 90;
+const FEW: u64 = 1000;
+
+/// One case while it runs.
+struct Case<'a> {
+    host: &'a str,
+    program: &'a Program,
+    seed: u64,
+    name: String,
+    nonce: String,
+    by_folder: bool,
+    disk: Disk,
+    seen: Vec<Seen>,
+}
+
+/// A state's answers from both sides.
+struct Answers {
+    keys: program::Keys,
+    outcome: Outcome,
+}
+
+impl Case<'_> {
+    /// Brings a state to the disk and asks both sides.
+    fn ask(&mut self, state: &State, renamed: Option<&(Vec<u8>, Vec<u8>)>) -> Answers {
+        let below = |path: &Vec<u8>| [b"ctx/", &path[..]].concat();
+        let renamed = renamed.map(|(from, to)| (below(from), below(to)));
+        self.disk.lay(&state.files(&self.nonce), renamed.as_ref());
+        let keys = self.program.keys(&self.name, state, self.by_folder);
+        let folder = self.program.folder(&self.name);
+        let outcome = builder::build(self.host, &folder, state, &self.program.base);
+        Answers { keys, outcome }
+    }
+
+    /// The first state that can be built.
+    fn first(&mut self, random: &mut Random) -> State {
+        loop {
+            let state = mutate::first(random);
+            let Answers { keys, outcome } = self.ask(&state, None);
+            match outcome {
+                Outcome::Built(built) => {
+                    self.seen.push(Seen { keys, built });
+                    return state;
+                }
+                Outcome::Refused(why) => eprintln!("seed {}: {why}", self.seed),
+            }
+        }
+    }
+
+    /// One mutation, and the state to go on from.
+    fn step(&mut self, random: &mut Random, before: State, table: &Mutex<Table>) -> State {
+        let mutation = mutate::mutate(random, &before);
+        let answers = self.ask(&mutation.state, mutation.renamed.as_ref());
+        let (verdict, after) = match &answers.outcome {
+            Outcome::Refused(why) => {
+                eprintln!(
+                    "seed {}: {} {}: {why}",
+                    self.seed, mutation.kind, mutation.note
+                );
+                (Verdict::Refused, before.clone())
+            }
+            Outcome::Built(built) => {
+                let verdict = judge::judge(&self.seen, &answers.keys, built);
+                (verdict, mutation.state.clone())
+            }
+        };
+        table.lock().unwrap().add(mutation.kind, verdict);
+        if matches!(
+            verdict,
+            Verdict::FalseSkip | Verdict::ForNothing | Verdict::NotUnderstood
+        ) {
+            self.tell(verdict, &before, &mutation, &answers);
+        }
+        if let Outcome::Built(built) = answers.outcome {
+            let keys = answers.keys;
+            self.seen.push(Seen { keys, built });
+        }
+        after
+    }
+
+    /// Everything that is needed to understand it without running it again.
+    fn tell(&self, verdict: Verdict, before: &State, mutation: &Mutation, answers: &Answers) {
+        let Outcome::Built(built) = &answers.outcome else {
+            return;
+        };
+        println!(
+            "==== {verdict:?}: {} {} (seed {}, mutation {} of its case)\n---- before\n{}---- after\n{}\
+             ---- keys {:?}\n---- {built:?}\n---- states before",
+            mutation.kind,
+            mutation.note,
+            self.seed,
+            self.seen.len(),
+            before.shown(&self.nonce),
+            mutation.state.shown(&self.nonce),
+            answers.keys,
+        );
+        for seen in &self.seen {
+            println!("  {:?}\n  {:?}", seen.keys, seen.built);
+        }
+    }
+}
+
+/// Lives through one case.
+fn run(host: &str, program: &Program, seed: u64, mutations: u64, table: &Mutex<Table>) {
+    let nonce = program::nonce();
+    let name = format!("case-{nonce}");
+    let mut case = Case {
+        host,
+        program,
+        seed,
+        disk: Disk::at(program.folder(&name)),
+        name,
+        nonce,
+        by_folder: seed.is_multiple_of(BY_FOLDER),
+        seen: Vec::new(),
+    };
+    let mut random = Random(seed);
+    let mut state = case.first(&mut random);
+    for _ in 0..mutations {
+        state = case.step(&mut random, state, table);
+    }
+    std::fs::remove_dir_all(program.folder(&case.name)).unwrap();
+}
+
+/// Shows something of a run that ends well too, where `println!` is kept back.
+fn show(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+#[test]
+fn the_key_changes_whenever_buildkit_would_run_a_step_again() {
+    let mutations = random::number("XTASK_TEST_ORACLE").unwrap_or(MUTATIONS);
+    let seed = random::seed("XTASK_TEST_ORACLE_SEED");
+    show(&format!("oracle: {mutations} mutations, seed {seed}"));
+    let (next, table) = (AtomicU64::new(0), Mutex::new(Table::default()));
+    let host = host();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                let program = Program::new(&host);
+                loop {
+                    let case = next.fetch_add(1, Ordering::Relaxed);
+                    let left = mutations.saturating_sub(case * OF_A_CASE);
+                    if left == 0 {
+                        return;
+                    }
+                    let seed = seed.wrapping_add(case);
+                    run(&host, &program, seed, left.min(OF_A_CASE), &table);
+                }
+            });
+        }
+    });
+    let table = table.into_inner().unwrap();
+    show(&table.to_string());
+    let (stayed, nothing) = (
+        table.count(Verdict::Stayed),
+        table.count(Verdict::ForNothing),
+    );
+    show(&format!(
+        "oracle: of {} that ran nothing the key stayed in {stayed}",
+        stayed + nothing
+    ));
+    assert_eq!(table.count(Verdict::FalseSkip), 0, "false skips: see above");
+    assert_eq!(table.count(Verdict::NotUnderstood), 0, "see above");
+    let least = if mutations < FEW { STAY_OF_FEW } else { STAY };
+    assert!(
+        stayed * 100 >= (stayed + nothing) * least,
+        "the key changed for nothing too often"
+    );
+}

@@ -1,0 +1,192 @@
+//! What BuildKit does with a state: which steps it runs, and which image comes of it.
+//!
+//! Knows buildx's raw progress and the layout of an OCI archive, by readers of its own: the
+//! program's are on trial. Is unaware of keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::state::State;
+
+/// What a build made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The steps that BuildKit ran and did not have.
+    pub ran: Vec<String>,
+    /// The digest of the image's config, which names its layers too.
+    pub image: String,
+    /// The config without its history, which tells of the instructions' texts.
+    pub effect: String,
+}
+
+pub enum Outcome {
+    Built(Built),
+    /// BuildKit refuses the state; why, shortened.
+    Refused(String),
+}
+
+/// Builds as the program would; `base` is the reference of the base's image.
+pub fn build(host: &str, root: &Path, state: &State, base: &str) -> Outcome {
+    let mut before = Vec::new();
+    for _ in 0..TRIES {
+        let output = call(host, root, state, base);
+        let said = String::from_utf8_lossy(&output.stderr);
+        // What a try has run that came to nothing is cached for the next.
+        before.extend(ran(&said));
+        if output.status.success() {
+            let (image, effect) = image(&output.stdout);
+            before.sort();
+            before.dedup();
+            return Outcome::Built(Built {
+                ran: before,
+                image,
+                effect,
+            });
+        }
+        let mut lines = said.lines().rev();
+        let why = lines.find(|line| line.starts_with("ERROR: failed to solve: "));
+        let why = why.unwrap_or_else(|| panic!("buildx failed: {said}"));
+        if !PASSING.iter().any(|passing| why.contains(passing)) {
+            return Outcome::Refused(why.to_owned());
+        }
+    }
+    panic!("the engine failed {TRIES} times")
+}
+
+/// How often a build is tried when the engine fails by itself, and what it says then.
+const TRIES: u32 = 4;
+const PASSING: [&str; 2] = ["failed to stat active key", "error reading from server"];
+
+fn call(host: &str, root: &Path, state: &State, base: &str) -> Output {
+    let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    let mut command = Command::new(program);
+    command.args([
+        "buildx",
+        "build",
+        "--builder=default",
+        "--progress=rawjson",
+        "--provenance=false",
+        "--output=type=oci,dest=-",
+    ]);
+    command.arg(format!("--build-context=base=docker-image://{base}"));
+    command
+        .arg("--file")
+        .arg(root.join(state.place.dockerfile()));
+    for (name, value) in &state.args {
+        command.arg(format!("--build-arg={name}={value}"));
+    }
+    if let Some(target) = &state.target {
+        command.arg(format!("--target={target}"));
+    }
+    command.arg("--").arg(root.join("ctx"));
+    command.env("DOCKER_HOST", host).stdin(Stdio::null());
+    command.env("DOCKER_CONFIG", root.join("docker-config"));
+    command.env_remove("SOURCE_DATE_EPOCH");
+    command.output().unwrap()
+}
+
+/// What the stream tells of one step.
+#[derive(Default)]
+struct Step {
+    name: String,
+    /// Each time that it began.
+    began: BTreeSet<String>,
+    /// Whether it stands on nothing.
+    is_first: bool,
+    cached: bool,
+}
+
+impl Step {
+    /// A step that stands on nothing begins once to be looked for in the cache
+    /// (moby/buildkit `solver/jobs.go`, `CacheMap`), and a second time when it is run.
+    fn ran(&self) -> bool {
+        !self.cached && self.began.len() > usize::from(self.is_first)
+    }
+
+    /// Loading, exporting and looking for a base are no steps of a Dockerfile.
+    fn is_of_dockerfile(&self) -> bool {
+        let outside = ["[internal]", "exporting", "[context base]"];
+        let is_base = self
+            .name
+            .split_once("] ")
+            .is_some_and(|(_, text)| text.starts_with("FROM "));
+        !is_base && !outside.iter().any(|start| self.name.starts_with(start))
+    }
+}
+
+/// The steps of a Dockerfile that were run, not taken from the cache.
+fn ran(progress: &str) -> Vec<String> {
+    let mut steps: BTreeMap<String, Step> = BTreeMap::new();
+    for status in objects(progress) {
+        let Some(vertexes) = status["vertexes"].as_array() else {
+            continue;
+        };
+        for vertex in vertexes {
+            let text = |field: &str| vertex[field].as_str().map(str::to_owned);
+            let step = steps.entry(text("digest").unwrap()).or_default();
+            step.name = text("name").unwrap_or_default();
+            step.began.extend(text("started"));
+            step.is_first = vertex["inputs"].as_array().is_none_or(Vec::is_empty);
+            step.cached |= vertex["cached"] == true;
+        }
+    }
+    let ran = steps.into_values().filter(Step::ran);
+    ran.filter(Step::is_of_dockerfile)
+        .map(|step| step.name)
+        .collect()
+}
+
+/// The pretty-printed objects of the stream; lines between them are for people.
+fn objects(progress: &str) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut object = String::new();
+    for line in progress.lines() {
+        if object.is_empty() && !line.starts_with('{') {
+            continue;
+        }
+        object.push_str(line);
+        if line.starts_with('}') {
+            all.push(serde_json::from_str(&object).unwrap_or_else(|why| panic!("{why}: {object}")));
+            object.clear();
+        }
+    }
+    assert!(object.is_empty(), "half an object: {object}");
+    all
+}
+
+/// The digest of the config in an OCI archive, and the config without history and times.
+fn image(archive: &[u8]) -> (String, String) {
+    let files = files(archive);
+    let json = |name: &str| -> Value { serde_json::from_slice(files[name]).unwrap() };
+    let blob = |digest: &Value| {
+        let digest = digest.as_str().unwrap().to_owned();
+        let content = json(&format!("blobs/{}", digest.replace(':', "/")));
+        (digest, content)
+    };
+    let (_, manifest) = blob(&json("index.json")["manifests"][0]["digest"]);
+    let (digest, mut config) = blob(&manifest["config"]["digest"]);
+    let fields = config.as_object_mut().unwrap();
+    fields.remove("history");
+    (digest, config.to_string())
+}
+
+/// The files of a tar archive with short names.
+fn files(archive: &[u8]) -> BTreeMap<String, &[u8]> {
+    let text = |field: &[u8]| {
+        let end = field.iter().position(|byte| *byte == 0);
+        String::from_utf8_lossy(&field[..end.unwrap_or(field.len())]).into_owned()
+    };
+    let mut files = BTreeMap::new();
+    let mut at = 0;
+    while archive.get(at).is_some_and(|byte| *byte != 0) {
+        let size = text(&archive[at + 124..at + 136]);
+        let size = usize::from_str_radix(size.trim(), 8).unwrap();
+        let content = &archive[at + 512..at + 512 + size];
+        files.insert(text(&archive[at..at + 100]), content);
+        at += 512 + size.next_multiple_of(512);
+    }
+    files
+}

@@ -1,0 +1,110 @@
+//! One state of a case: everything that is given to BuildKit and to the program.
+//!
+//! Knows how it lies on the disk, and how to show it. Is unaware of how states come about.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::recipe::Recipe;
+use super::tree::{Node, Tree};
+
+/// Where the Dockerfile lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At the root of the context.
+    Root,
+    /// In a folder of the context.
+    Nested,
+    /// Beside the context.
+    Outside,
+}
+
+impl Place {
+    pub fn dockerfile(self) -> &'static str {
+        match self {
+            Self::Root => "ctx/Dockerfile",
+            Self::Nested => "ctx/docker/image.Dockerfile",
+            Self::Outside => "recipe/Dockerfile",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct State {
+    /// The context, without the Dockerfile and the ignore files.
+    pub tree: Tree,
+    pub place: Place,
+    pub recipe: Recipe,
+    /// The lines of the context's own ignore file.
+    pub own: Option<Vec<String>>,
+    /// The lines of the Dockerfile's ignore file, which replaces it.
+    pub beside: Option<Vec<String>>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    pub target: Option<String>,
+    /// The time of the next file that is written.
+    pub clock: u64,
+}
+
+impl State {
+    pub fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// All files of the case, with its nonce in the Dockerfile.
+    pub fn files(&self, nonce: &str) -> Tree {
+        let mut files = Tree::default();
+        files.put(b"ctx", Node::Folder);
+        for (path, node) in &self.tree.0 {
+            files.put(&[b"ctx/", &path[..]].concat(), node.clone());
+        }
+        let dockerfile = self.place.dockerfile();
+        files.put(dockerfile.as_bytes(), text(&self.recipe.text(nonce)));
+        if let Some(lines) = &self.own {
+            files.put(b"ctx/.dockerignore", text(&lines.join("\n")));
+        }
+        if let Some(lines) = &self.beside {
+            let path = format!("{dockerfile}.dockerignore");
+            files.put(path.as_bytes(), text(&lines.join("\n")));
+        }
+        files
+    }
+
+    /// Whether both sides are given the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.files("") == other.files("") && self.args == other.args && self.target == other.target
+    }
+
+    /// For people.
+    pub fn shown(&self, nonce: &str) -> String {
+        let mut out = self.tree.listing();
+        let lines = |lines: &Option<Vec<String>>| lines.as_ref().map(|lines| lines.join("\n"));
+        for (name, lines) in [
+            (".dockerignore", lines(&self.own)),
+            ("the Dockerfile's own ignore file", lines(&self.beside)),
+            (self.place.dockerfile(), Some(self.recipe.text(nonce))),
+        ] {
+            if let Some(lines) = lines {
+                let _ = writeln!(out, "--- {name}\n{lines}");
+            }
+        }
+        let _ = writeln!(
+            out,
+            "--- arguments {:?}, target {:?}",
+            self.args, self.target
+        );
+        out
+    }
+}
+
+/// A file whose time follows from its text, so that another text has another time.
+fn text(text: &str) -> Node {
+    let hash = blake3::hash(text.as_bytes());
+    let [a, b, c, ..] = *hash.as_bytes();
+    Node::File {
+        mode: 0o644,
+        content: text.as_bytes().to_vec(),
+        stamp: 1_000_000 + u64::from(u32::from_le_bytes([a, b, c, 0])),
+    }
+}
