@@ -15,7 +15,9 @@ use crate::inputs::{Input, Inputs, Kind};
 /// differently never finds the records of another.
 ///
 /// 1: the first.
-/// 2: what is the stage's own is hashed by itself, so that it can be remembered.
+/// 2: what is the stage's own is hashed by itself, so that it can be remembered; spaces between the
+/// words of an instruction, and other ways to write the target, count no more.
+pub const FORMAT: u32 = 2;
 pub const FORMAT: u32 = 2;
 
 /// A stage's key.
@@ -373,7 +375,7 @@ mod tests {
         };
         assert_eq!(
             ingredients.key().hex(),
-            "005d8d1e8aed1b440b16e6575a447b6423374d153618acb052383e1df1759497"
+            "GOLDEN"
         );
     }
 

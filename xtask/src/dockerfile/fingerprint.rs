@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::canonical;
 use super::lines::{Logical, Text};
 use super::stages::{Base, Stage, Stages};
 
@@ -13,7 +14,7 @@ use super::stages::{Base, Stage, Stages};
 pub struct Counted {
     /// One-based line, for people; 0 where a record stands for no line.
     pub line: usize,
-    /// The instruction as `BuildKit` joins it, with its heredocs; or what it resolves to.
+    /// The instruction as `BuildKit` reads it, with its heredocs; or what it resolves to.
     pub text: Vec<u8>,
 }
 
@@ -33,8 +34,8 @@ impl Counted {
         }
     }
 
-    fn line(logical: &Logical) -> Self {
-        let mut text = logical.text.as_bytes().to_vec();
+    fn line(logical: &Logical, escape: char) -> Self {
+        let mut text = canonical::text(logical, escape).into_bytes();
         for heredoc in &logical.heredocs {
             text.extend_from_slice(format!("\n{}\n", heredoc.body.len()).as_bytes());
             text.extend_from_slice(heredoc.body.as_bytes());
@@ -59,7 +60,10 @@ pub(super) fn counted(
         Counted::note(format!("escape {}", text.escape)),
         Counted::note(format!("syntax {}", syntax.unwrap_or_default())),
     ];
-    let line = |index: usize| text.lines.get(index).map(Counted::line);
+    let line = |index: usize| {
+        let logical = text.lines.get(index)?;
+        Some(Counted::line(logical, text.escape))
+    };
     counted.extend(declaring.iter().copied().filter_map(line));
     for (position, at) in reached.iter().enumerate() {
         let stage = &stages.all[*at];

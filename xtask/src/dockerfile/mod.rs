@@ -10,6 +10,7 @@
 //! ```
 
 mod answer;
+mod canonical;
 mod directives;
 mod error;
 mod fingerprint;

@@ -51,6 +51,64 @@ fn edits_that_can_change_the_build_count() {
     }
 }
 
+/// The text that counts of one instruction.
+fn counted(instruction: &str) -> Vec<u8> {
+    print(&format!("FROM scratch\n{instruction}\n"))
+}
+
+#[test]
+fn what_the_parser_drops_does_not_count() {
+    for (one, two) in [
+        ("COPY a b /x/", "copy  a\tb \\\n\n  # inside\n   /x/  "),
+        (
+            "COPY --link --chmod=1 a /x",
+            "COPY   --link  --chmod=\"1\"   a  /x",
+        ),
+        (r#"COPY ["a b", "/x"]"#, r#"COPY [ "a b","/x" ]"#),
+        (r#"RUN ["a", "b  c"]"#, r#"run ["a",   "b  c"]"#),
+        ("RUN a  b", "run   \\\n a  b "),
+        ("ADD a /x", "Add a   /x"),
+        ("ENV A=1 B=2", "ENV  A=1   B=2"),
+        ("ENV A b  c", "env  A b  c "),
+        ("LABEL a=b c=d", "LABEL a=b \\\n  c=d"),
+        ("ARG A=1", "arg   A=1"),
+        ("EXPOSE 1 2", "EXPOSE 1  2"),
+        ("ENV A='1  2' B=\"3  4\"", "ENV A='1  2'\t B=\"3  4\""),
+        ("USER a", "user   a"),
+        ("ONBUILD COPY a /x", "  onbuild   COPY a /x"),
+    ] {
+        assert!(counted(one) == counted(two), "{one:?} and {two:?}");
+    }
+    assert!(print("FROM a AS b\n") == print("from  a   AS  b\n"));
+}
+
+#[test]
+fn what_the_parser_keeps_counts() {
+    for (one, two) in [
+        ("RUN a  b", "RUN a b"),
+        ("RUN a", "RUN A"),
+        ("RUN <<EOF\na  b\nEOF", "RUN <<EOF\na b\nEOF"),
+        (r#"RUN ["a", "b  c"]"#, r#"RUN ["a", "b c"]"#),
+        (r#"RUN ["a", "b"]"#, r#"RUN ["a b"]"#),
+        (r#"RUN ["a", "b"]"#, "RUN a b"),
+        ("CMD a  b", "CMD a b"),
+        ("WORKDIR /a  b", "WORKDIR /a b"),
+        ("ENV A b  c", "ENV A b c"),
+        ("ENV A=\"b  c\"", "ENV A=\"b c\""),
+        ("ENV A=b\\  B=c", "ENV A=b\\ B=c"),
+        ("ENV A=1 B='2  3'", "ENV A=1 B='2 3'"),
+        ("LABEL a=b c=d", "LABEL a=b\u{a0}c=d"),
+        ("ONBUILD COPY a  /x", "ONBUILD COPY a /x"),
+        ("ONBUILD COPY a /x", "ONBUILD copy a /x"),
+        ("COPY a b /x/", "COPY b a /x/"),
+        ("COPY --link a /x", "COPY a --link /x"),
+        ("COPY -- --link a /x/", "COPY --link a /x/"),
+        (r#"COPY ["a b", "/x"]"#, "COPY a b /x"),
+    ] {
+        assert!(counted(one) != counted(two), "{one:?} and {two:?}");
+    }
+}
+
 #[test]
 fn a_global_default_that_a_stage_takes_over_counts() {
     let file = |v: &str| {

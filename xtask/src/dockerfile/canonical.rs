@@ -1,0 +1,72 @@
+//! One instruction in the form in which it counts: without what BuildKit's parser drops.
+//!
+//! Knows which spaces, continuations, cases and quotes of flags never reach a build
+//! (moby/buildkit `frontend/dockerfile/parser`: `splitCommand`, `extractBuilderFlags` and the
+//! parsers by keyword). Is unaware of what instructions do. In doubt the text stays as it is.
+
+use super::flags::{self, JsonWords, Split};
+use super::lines::Logical;
+
+/// The text of an instruction; two have the same only if BuildKit reads the same in them.
+pub(super) fn text(logical: &Logical, escape: char) -> String {
+    let split = flags::split(&logical.text, escape).ok();
+    let written = split.and_then(|split| written(logical, &split, escape));
+    written.unwrap_or_else(|| logical.text.clone())
+}
+
+fn written(logical: &Logical, split: &Split, escape: char) -> Option<String> {
+    let keyword = split.keyword.as_str();
+    if !flags::KEYWORDS.contains(&keyword) {
+        return None;
+    }
+    if keyword == "ONBUILD" {
+        // The image keeps the text of a trigger, as it is.
+        let trigger = logical.text.trim_start().get(keyword.len()..)?;
+        return Some(format!("{keyword} {}", trigger.trim_start()));
+    }
+    // What is written below must come apart again at the same places.
+    let is_one_word = |flag: &String| flag.bytes().all(|byte| byte.is_ascii_graphic());
+    if !split.flags.iter().all(is_one_word) || split.rest.starts_with("--") {
+        return None;
+    }
+    let rest = if logical.heredocs.is_empty() {
+        rest(keyword, &split.rest, escape)
+    } else {
+        split.rest.clone()
+    };
+    let words = std::iter::once(keyword).chain(split.flags.iter().map(String::as_str));
+    let words: Vec<&str> = words.chain([rest.as_str()]).collect();
+    Some(words.join(" "))
+}
+
+fn rest(keyword: &str, rest: &str, escape: char) -> String {
+    let list = match keyword {
+        "COPY" | "ADD" | "VOLUME" => flags::json_words(rest),
+        // Without JSON these are one text, spaces and all.
+        "RUN" | "CMD" | "ENTRYPOINT" | "SHELL" => match flags::json_words(rest) {
+            JsonWords::Plain => JsonWords::Doubtful,
+            list => list,
+        },
+        "FROM" | "EXPOSE" => JsonWords::Plain,
+        "ARG" | "ENV" | "LABEL" => return pairs(keyword, rest, escape),
+        _ => JsonWords::Doubtful,
+    };
+    match list {
+        JsonWords::Words(words) => serde_json::Value::from(words).to_string(),
+        JsonWords::Plain => flags::blank_words(rest).join(" "),
+        JsonWords::Doubtful => rest.to_owned(),
+    }
+}
+
+/// Words of their own, `NAME=value` or `NAME`, with one space between them. The older form
+/// `ENV NAME some value` keeps its spaces, and so does what stands in quotes.
+fn pairs(keyword: &str, rest: &str, escape: char) -> String {
+    let is_plain = |c: char| c.is_ascii() && c != '\\' && c != escape;
+    let words = flags::quoted_words(rest, escape);
+    let first = words.first().is_some_and(|word| word.contains('='));
+    if rest.chars().all(is_plain) && (keyword == "ARG" || first) {
+        words.join(" ")
+    } else {
+        rest.to_owned()
+    }
+}
