@@ -18,7 +18,6 @@ use crate::inputs::{Input, Inputs, Kind};
 /// 2: what is the stage's own is hashed by itself, so that it can be remembered; spaces between the
 /// words of an instruction, and other ways to write the target, count no more.
 pub const FORMAT: u32 = 2;
-pub const FORMAT: u32 = 2;
 
 /// A stage's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -375,7 +374,7 @@ mod tests {
         };
         assert_eq!(
             ingredients.key().hex(),
-            "GOLDEN"
+            "005d8d1e8aed1b440b16e6575a447b6423374d153618acb052383e1df1759497"
         );
     }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{Outline, Upstream};
+use crate::dockerfile::Reading;
 use crate::inputs::Inputs;
 use crate::key::{Around, Ingredients};
 use crate::material::Material;
@@ -16,7 +17,7 @@ pub fn own<'m>(spec: &'m Spec, id: StageId, material: &'m Material) -> Ingredien
     let mut ingredients = of_material(material);
     ingredients.platforms = &stage.platforms;
     ingredients.dockerfile_path = stage.dockerfile.as_str();
-    ingredients.target = stage.target.as_deref();
+    ingredients.target = target(&material.reading, stage.target.as_deref());
     ingredients
         .args
         .retain(|name, _| !stage.volatile.contains(*name));
@@ -67,6 +68,14 @@ pub fn around(
     }
 }
 
+/// The Dockerfile target by the name that its stage has: however it is written, and also where it
+/// is the last one and nobody named it, that is the same build. Where the text does not decide
+/// everything, what was asked for counts.
+fn target<'m>(reading: &'m Reading, asked: Option<&'m str>) -> Option<&'m str> {
+    let resolved = reading.target_name.as_deref();
+    resolved.filter(|_| reading.undecided.is_empty()).or(asked)
+}
+
 /// The part of the ingredients that a folder and a Dockerfile alone decide.
 pub fn of_material(material: &Material) -> Ingredients<'_> {
     let reading = &material.reading;
@@ -100,5 +109,37 @@ pub fn of_material(material: &Material) -> Ingredients<'_> {
             .collect(),
         inputs: named.chain([main]).collect(),
         ..Ingredients::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dockerfile::{self, Question};
+
+    fn counts(text: &str, asked: Option<&str>) -> Option<String> {
+        let question = Question {
+            target: asked,
+            ..Question::default()
+        };
+        let reading = dockerfile::read(text.as_bytes(), &question).unwrap();
+        target(&reading, asked).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_target_counts_as_the_stage_that_it_means() {
+        let text = "FROM scratch AS one\nFROM scratch AS Two\n";
+        assert_eq!(counts(text, Some("one")).as_deref(), Some("one"));
+        for asked in [None, Some("two"), Some("TWO")] {
+            assert_eq!(counts(text, asked).as_deref(), Some("two"));
+        }
+        assert_eq!(counts("FROM scratch\n", None), None);
+    }
+
+    #[test]
+    fn a_target_that_another_frontend_finds_counts_as_it_is_written() {
+        let text = "# syntax=mine\nFROM scratch AS one\n";
+        assert_eq!(counts(text, Some("One")).as_deref(), Some("One"));
+        assert_eq!(counts(text, None), None);
     }
 }
