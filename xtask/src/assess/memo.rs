@@ -105,6 +105,7 @@ impl Memos {
     }
 
     /// These memos, if they are of this world; else none.
+    #[must_use]
     pub fn of_world(self, world: Question) -> Self {
         if self.world == world {
             return self;
