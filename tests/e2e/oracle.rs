@@ -38,6 +38,9 @@ const MUTATIONS: u64 = 300;
 const OF_A_CASE: u64 = 10;
 /// One case out of so many is asked of `inputs --context` as well.
 const BY_FOLDER: u64 = 10;
+/// One case out of so many is asked for once more behind each build: by then its files are older
+/// than a tick, so that all is remembered and the next mutation must be seen by memory alone.
+const BY_MEMORY: u64 = 2;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 2;
 /// The share of keys that must stay when nothing ran, in percent. A few hundred mutations may
@@ -55,6 +58,7 @@ struct Case<'a> {
     name: String,
     nonce: String,
     by_folder: bool,
+    by_memory: bool,
     disk: Disk,
     seen: Vec<Seen>,
 }
@@ -74,6 +78,10 @@ impl Case<'_> {
         let keys = self.program.keys(&self.name, state, self.by_folder);
         let folder = self.program.folder(&self.name);
         let outcome = builder::build(self.host, &folder, state, &self.program.base);
+        if self.by_memory {
+            let again = self.program.keys(&self.name, state, false);
+            assert_eq!(again.plan, keys.plan, "seed {}: the same tree", self.seed);
+        }
         Answers { keys, outcome }
     }
 
@@ -157,6 +165,7 @@ fn run(host: &str, program: &Program, seed: u64, mutations: u64, table: &Mutex<T
         name,
         nonce,
         by_folder: seed.is_multiple_of(BY_FOLDER),
+        by_memory: seed.is_multiple_of(BY_MEMORY),
         seen: Vec::new(),
     };
     let mut random = Random(seed);
