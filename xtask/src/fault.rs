@@ -64,6 +64,18 @@ impl Fault {
         Self::new(Class::Interrupted, "interrupted")
     }
 
+    /// What a person reads of it, if there is anything left to say.
+    pub fn told(&self) -> Option<String> {
+        let first = self.message.lines().next()?;
+        // A report of several mistakes brings its own headings, perhaps in colours.
+        let has_heading = first != self.message && first.contains("error");
+        Some(if has_heading {
+            self.message.clone()
+        } else {
+            format!("error: {}", self.message)
+        })
+    }
+
     fn new(class: Class, message: impl Into<String>) -> Self {
         Self {
             class,
@@ -79,3 +91,23 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_told_with_one_heading() {
+        let told = |message: &str| Fault::lacks(message).told();
+        assert_eq!(told("").as_deref(), None);
+        assert_eq!(told("no git").as_deref(), Some("error: no git"));
+        for headed in [
+            "error: one\nerror: other",
+            "\u{1b}[91merror\u{1b}[0m: a\n --> b",
+        ] {
+            assert_eq!(told(headed).as_deref(), Some(headed));
+        }
+        let tail = "`apt-get` failed\n  | error: no package";
+        assert_eq!(told(tail), Some(format!("error: {tail}")));
+    }
+}

@@ -25,11 +25,8 @@ fn main() -> ExitCode {
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            match fault.message.as_str() {
-                "" => {}
-                // A report of mistakes brings its own headings.
-                message if message.contains('\n') => xtask::tell!("{message}"),
-                message => xtask::tell!("error: {message}"),
+            if let Some(told) = fault.told() {
+                xtask::tell!("{told}");
             }
             ExitCode::from(fault.class.status())
         }

@@ -90,8 +90,8 @@ pub fn mend(fault: Fault, at: &cli::Where, yes: bool, interrupt: &Interrupt) -> 
     let Some(lack) = Lack::find(&needs, interrupt) else {
         return Err(fault);
     };
-    if !fault.message.is_empty() {
-        crate::tell!("error: {fault}");
+    if let Some(told) = fault.told() {
+        crate::tell!("{told}");
     }
     lack.end(yes, "cargo xtask setup", interrupt)
 }

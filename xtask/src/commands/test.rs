@@ -69,9 +69,9 @@ pub fn run(args: &TestArgs) -> Result<()> {
     let result = suite.everything(args);
     let totals = suite.totals;
     if let Err(fault) = &result
-        && !fault.message.is_empty()
+        && let Some(told) = fault.told()
     {
-        crate::tell!("error: {fault}");
+        crate::tell!("{told}");
     }
     let failed = totals.failed + usize::from(result.is_err() && totals.failed == 0);
     super::print(&format!("{} passed, {failed} failed\n", totals.passed));
