@@ -68,9 +68,9 @@ impl<'a> Demo<'a> {
         let own = if has_engine() {
             None
         } else {
-            testbed::install()?;
-            let data = folder.join("engine");
-            Some(testbed::Engine::start(&data, testbed::Store::Containerd)?)
+            testbed::install(&folder.join("install.log"), interrupt)?;
+            let (data, store) = (folder.join("engine"), testbed::Store::Containerd);
+            Some(testbed::Engine::start(&data, store, interrupt)?)
         };
         copy::sample(&folder.join("sample"), NAMES).map_err(|error| fault(&error))?;
         Ok(Self {

@@ -86,6 +86,11 @@ impl Runner {
         Self { interrupt, runs }
     }
 
+    /// What tells that the user wants to stop.
+    pub const fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
     /// How often every program runs.
     pub const fn runs(&self) -> usize {
         self.runs

@@ -11,6 +11,7 @@ use super::measure::Side;
 use super::table::Row;
 use super::{Bench, Place, has, tree};
 use crate::fault::{Fault, Result};
+use crate::interrupt::Interrupt;
 use crate::testbed::{self, Testbed};
 
 const BUILD: &str = "cargo xtask build";
@@ -29,7 +30,7 @@ enum Engine {
 
 impl Engine {
     /// The engine that was named, or one of its own on a machine that has what this needs.
-    fn find(folder: &Utf8Path) -> Result<Self, String> {
+    fn find(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self, String> {
         if let Ok(host) = std::env::var("XTASK_TEST_ENGINE") {
             return Ok(Self::Running(host));
         }
@@ -40,7 +41,7 @@ impl Engine {
                 "no engine: {remedy}, or run `cargo xtask test` once as root, which installs one"
             ));
         }
-        let started = Testbed::start(folder);
+        let started = Testbed::start(folder, interrupt);
         started
             .map(|testbed| Self::Started(Box::new(testbed)))
             .map_err(|fault| format!("{fault}; {remedy}"))
@@ -68,7 +69,9 @@ impl Bench {
             self.note("noop was left out, there is no docker here: apt-get install docker-cli docker-buildx");
             return Ok(());
         }
-        match Engine::find(&self.folder.join("engine")) {
+        let interrupt = self.runner.interrupt();
+        match Engine::find(&self.folder.join("engine"), interrupt) {
+            Err(_) if interrupt.is_set() => Err(Fault::interrupted()),
             Err(why) => {
                 self.note(format!("noop was left out, {why}"));
                 Ok(())

@@ -126,7 +126,8 @@ impl Suite<'_> {
             return self.end_to_end(&filter, &[&asked[..], &[engine]].concat());
         }
         let start = Instant::now();
-        let testbed = Testbed::start(&state::workspace().join("target/testbed"))?;
+        let folder = state::workspace().join("target/testbed");
+        let testbed = Testbed::start(&folder, self.interrupt)?;
         crate::tell!(
             "engines and registry: started in {}",
             words::time(elapsed(start))

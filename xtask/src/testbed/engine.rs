@@ -14,6 +14,7 @@ use xshell::{Shell, cmd};
 use super::bridge::Bridge;
 use super::process::{Server, end_leftover};
 use crate::fault::{Fault, Result};
+use crate::interrupt::Interrupt;
 
 /// Where an engine keeps images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub struct Engine {
 
 impl Engine {
     /// Starts an engine with its data below `folder`.
-    pub fn start(folder: &Utf8Path, store: Store) -> Result<Self> {
+    pub fn start(folder: &Utf8Path, store: Store, interrupt: &Interrupt) -> Result<Self> {
         let fault = |error: &dyn std::fmt::Display| {
             Fault::lacks(format!(
                 "cannot start an engine for the tests in {folder}: {error}"
@@ -68,7 +69,9 @@ impl Engine {
             .arg(format!("--containerd-namespace=xtask-{id}"))
             .arg(format!("--containerd-plugins-namespace=xtask-plugins-{id}"))
             .arg(format!("--bridge={}", bridge.name()));
-        let server = Server::start("an engine", &mut command, &folder, || answers(&socket))?;
+        let server = Server::start("an engine", &mut command, &folder, interrupt, || {
+            answers(&socket)
+        })?;
         Ok(Self {
             _server: server,
             _bridge: bridge,

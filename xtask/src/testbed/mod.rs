@@ -18,6 +18,7 @@ pub use licences::check as check_licences;
 pub use packages::{install, is_installed};
 
 use crate::fault::Result;
+use crate::interrupt::Interrupt;
 use registry::Registry;
 
 /// Running engines and a registry; all of them end with this value.
@@ -32,12 +33,13 @@ pub struct Testbed {
 impl Testbed {
     /// Installs what is missing and starts everything. Data lies below `folder`, which may be
     /// removed at any time that nothing runs.
-    pub fn start(folder: &Utf8Path) -> Result<Self> {
-        install()?;
-        let registry = Registry::start(&folder.join("registry"))?;
+    pub fn start(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
+        install(&folder.join("install.log"), interrupt)?;
+        let registry = Registry::start(&folder.join("registry"), interrupt)?;
         // The second engine must not start before the first has its bridge and rules.
-        let containerd = Engine::start(&folder.join("containerd"), Store::Containerd)?;
-        let classic = Engine::start(&folder.join("classic"), Store::Classic)?;
+        let engine = |name: &str, store| Engine::start(&folder.join(name), store, interrupt);
+        let containerd = engine("containerd", Store::Containerd)?;
+        let classic = engine("classic", Store::Classic)?;
         Ok(Self {
             containerd,
             classic,

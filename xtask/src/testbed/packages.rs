@@ -3,11 +3,14 @@
 //! Knows what they are; from where a Debian 12 machine has an engine with buildx, `setup` knows.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use xshell::{Shell, cmd};
 
-use crate::fault::{Fault, Result};
+use crate::fault::{Class, Fault, Result};
+use crate::interrupt::Interrupt;
+use crate::setup::apply::apply;
+use crate::setup::facts::Facts;
 use crate::setup::gather::debian_mirror;
 use crate::setup::packages as suite;
+use crate::setup::plan::{Plan, Step};
 
 /// A program that proves that a package is there, and the package.
 const NEEDED: [(&str, &str); 10] = [
@@ -41,8 +44,9 @@ pub fn is_installed() -> bool {
         .all(|(program, _)| Utf8Path::new(program).exists())
 }
 
-/// Installs what is missing; does nothing, and starts nothing, when all is there.
-pub fn install() -> Result<()> {
+/// Installs what is missing; does nothing, and starts nothing, when all is there. What the package
+/// manager says goes into the log.
+pub fn install(log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
     let missing: Vec<&str> = NEEDED
         .iter()
         .filter(|(program, _)| !Utf8Path::new(program).exists())
@@ -66,31 +70,40 @@ pub fn install() -> Result<()> {
             "only Debian 12 is known here, so install them by hand",
         ));
     }
-    add_suite().map_err(|error| fault(&error.to_string()))?;
-    let shell = Shell::new().map_err(|error| fault(&error.to_string()))?;
-    let shell_fault = |error: xshell::Error| fault(&error.to_string());
-    let quiet = ("DEBIAN_FRONTEND", "noninteractive");
-    cmd!(shell, "apt-get update -q")
-        .env(quiet.0, quiet.1)
-        .run()
-        .map_err(shell_fault)?;
-    cmd!(
-        shell,
-        "apt-get install -y -q --no-install-recommends {missing...}"
-    )
-    .env(quiet.0, quiet.1)
-    // A machine with an init system must not start an engine that nobody asked for.
-    .env("RUNLEVEL", "1")
-    .run()
-    .map_err(shell_fault)
+    let Some(mirror) = debian_mirror() else {
+        return Err(fault(
+            "apt's sources name no mirror to take Debian 13 from, so add one",
+        ));
+    };
+    let mut facts = Facts::default();
+    facts.user.is_root = true;
+    apply(&plan(&mirror, &missing), &facts, log, interrupt).map_err(|why| match why.class {
+        Class::Interrupted => why,
+        _ => fault(&why.message),
+    })
 }
 
-/// Debian 13 beside Debian 12, from the mirror that the machine uses already.
-fn add_suite() -> std::io::Result<()> {
-    let mirror = debian_mirror().ok_or_else(|| {
-        std::io::Error::other("apt's sources name no mirror to take Debian 13 from")
-    })?;
-    // First its rank, so that it is never above Debian 12.
-    std::fs::write(suite::TRIXIE_RANK, suite::RANK)?;
-    std::fs::write(suite::TRIXIE_SOURCE, suite::trixie(&mirror))
+/// Debian 13 beside Debian 12, from the mirror that the machine uses already, and the packages.
+fn plan(mirror: &str, missing: &[&str]) -> Plan {
+    let run = |argv: &[&str]| Step::Run {
+        argv: argv.iter().map(ToString::to_string).collect(),
+    };
+    let write = |path: &str, content: String| Step::Write {
+        path: path.to_owned(),
+        content,
+    };
+    // A machine with an init system must not start an engine that nobody asked for.
+    let mut argv = vec!["env", "RUNLEVEL=1"];
+    argv.extend(suite::System::Bookworm.install());
+    argv.extend(missing);
+    Plan {
+        steps: vec![
+            // First its rank, so that it is never above Debian 12.
+            write(suite::TRIXIE_RANK, suite::RANK.to_owned()),
+            write(suite::TRIXIE_SOURCE, suite::trixie(mirror)),
+            run(&["apt-get", "update"]),
+            run(&argv),
+        ],
+        by_hand: Vec::new(),
+    }
 }

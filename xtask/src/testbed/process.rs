@@ -13,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::fault::{Fault, Result};
+use crate::interrupt::Interrupt;
 
 /// How long a server may take to start, on a slow machine.
 const START: Duration = Duration::from_secs(90);
@@ -28,11 +29,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until `answers`.
+    /// Starts a server and waits until `answers`, unless the user wants to stop first.
     pub fn start(
         name: &str,
         command: &mut Command,
         folder: &Utf8Path,
+        interrupt: &Interrupt,
         mut answers: impl FnMut() -> bool,
     ) -> Result<Self> {
         let log = folder.join("log");
@@ -69,7 +71,9 @@ impl Server {
                     if ended { "ended" } else { "does not answer" }
                 )));
             }
-            std::thread::sleep(LOOK);
+            if interrupt.pause() {
+                return Err(Fault::interrupted());
+            }
         }
         Ok(server)
     }

@@ -7,6 +7,7 @@ use camino::Utf8Path;
 
 use super::process::{Server, end_leftover};
 use crate::fault::{Fault, Result};
+use crate::interrupt::Interrupt;
 
 /// A running registry; it ends with this value.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct Registry {
 
 impl Registry {
     /// Starts a registry on a free port, with its data below `folder`.
-    pub fn start(folder: &Utf8Path) -> Result<Self> {
+    pub fn start(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
         let fault = |error: std::io::Error| {
             Fault::lacks(format!(
                 "cannot start a registry for the tests in {folder}: {error}"
@@ -39,7 +40,7 @@ impl Registry {
         std::fs::write(&config, content).map_err(fault)?;
         let mut command = Command::new("/usr/bin/docker-registry");
         command.arg("serve").arg(config.as_str());
-        let server = Server::start("a registry", &mut command, &folder, || {
+        let server = Server::start("a registry", &mut command, &folder, interrupt, || {
             TcpStream::connect(&address).is_ok()
         })?;
         Ok(Self {
