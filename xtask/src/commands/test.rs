@@ -1,9 +1,9 @@
 //! `cargo xtask test`: every check and test of this project, on real engines.
 //!
-//! Formatting, lints, licences; then unit and documentation tests, which need no engine; then
-//! the end-to-end tests on engines and a registry that are started for them. With
-//! `XTASK_TEST_ENGINE=unix:///…` the end-to-end tests use that running engine instead, and
-//! nothing is installed or started.
+//! First it installs what the tests need. Then formatting, lints, licences; unit and documentation
+//! tests, which need no engine; the end-to-end tests on engines and a registry that are started for
+//! them. With `XTASK_TEST_ENGINE=unix:///…` the end-to-end tests use that running engine instead,
+//! and nothing is installed or started.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -13,6 +13,7 @@ use clap::Args;
 use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::report::words;
+use crate::setup::gather;
 use crate::state;
 use crate::testbed::{self, Testbed};
 
@@ -93,6 +94,13 @@ struct Suite<'a> {
 
 impl Suite<'_> {
     fn everything(&mut self, args: &TestArgs) -> Result<()> {
+        let engine = std::env::var("XTASK_TEST_ENGINE").ok();
+        let folder = state::workspace().join("target/testbed");
+        if args.fast || engine.is_some() {
+            has_git()?;
+        } else {
+            testbed::install(&folder.join("install.log"), self.interrupt)?;
+        }
         if args.filter.is_none() {
             self.check("formatting", &["fmt", "--all", "--check"])?;
             self.check(
@@ -121,12 +129,11 @@ impl Suite<'_> {
             return Ok(());
         }
         let asked = args.variables();
-        if let Ok(host) = std::env::var("XTASK_TEST_ENGINE") {
+        if let Some(host) = engine {
             let engine = ("XTASK_TEST_CONTAINERD", host);
             return self.end_to_end(&filter, &[&asked[..], &[engine]].concat());
         }
         let start = Instant::now();
-        let folder = state::workspace().join("target/testbed");
         let testbed = Testbed::start(&folder, self.interrupt)?;
         crate::tell!(
             "engines and registry: started in {}",
@@ -278,6 +285,16 @@ impl Suite<'_> {
             return Err(Fault::interrupted());
         }
         Ok((status.success(), output))
+    }
+}
+
+/// What the tests need where nothing may be installed.
+fn has_git() -> Result<()> {
+    match gather::on_path("git") {
+        Some(_) => Ok(()),
+        None => Err(Fault::lacks(
+            "the tests need git: `cargo xtask setup` installs it",
+        )),
     }
 }
 

@@ -31,10 +31,9 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    /// Installs what is missing and starts everything. Data lies below `folder`, which may be
-    /// removed at any time that nothing runs.
+    /// Starts everything, where all that it needs is installed. Data lies below `folder`, which may
+    /// be removed at any time that nothing runs.
     pub fn start(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
-        install(&folder.join("install.log"), interrupt)?;
         let registry = Registry::start(&folder.join("registry"), interrupt)?;
         // The second engine must not start before the first has its bridge and rules.
         let engine = |name: &str, store| Engine::start(&folder.join(name), store, interrupt);
