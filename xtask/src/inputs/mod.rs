@@ -18,6 +18,7 @@ mod pattern;
 mod read;
 mod select;
 mod statcache;
+mod testimony;
 #[cfg(test)]
 mod tests_collect;
 #[cfg(test)]
@@ -42,7 +43,8 @@ pub use error::InputsError;
 pub use ignore::{Ignore, IgnoreError};
 pub use materialise::materialise;
 pub use statcache::StatCache;
-pub use witness::{Testimony, Witness, hold, read_file};
+pub use testimony::{Testimony, hold};
+pub use witness::{Witness, read_file};
 
 use crate::dockerfile::ContextNeed;
 use tree::{Found, Tree};

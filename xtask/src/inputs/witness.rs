@@ -12,27 +12,20 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::Utf8Path;
-use rayon::prelude::*;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::FileType;
 
 use super::StatCache;
 use super::meta::Meta;
+use super::testimony::{Sight, Testimony, begin, put_entry, shorten};
 
 /// Entries in one piece: pieces are compared on all cores.
 const PIECE: usize = 256;
-/// From how many entries on it is cheaper to open their folder than to walk its path for each.
-const OPEN_FROM: usize = 24;
-
-/// All that was seen: the folder that everything lies in, then pieces of it.
-pub type Testimony = Vec<Vec<u8>>;
 
 /// Something looks at trees for an answer that may be remembered.
 #[derive(Debug)]
@@ -56,17 +49,6 @@ struct Seen {
     listed: HashSet<Vec<u8>>,
     /// Devices on which a folder's times are known to show every change of its entries.
     devices: BTreeSet<u64>,
-}
-
-/// How an entry must be found again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sight {
-    /// Not there.
-    Absent,
-    /// Of this kind (the bits of `S_IFMT`): what it holds was not looked at.
-    Kind(u32),
-    /// Not touched since.
-    Same(Meta),
 }
 
 impl<'a> Witness<'a> {
@@ -255,20 +237,6 @@ fn parent(path: &[u8]) -> &[u8] {
     &path[..at.unwrap_or(0)]
 }
 
-/// Takes so many bytes from the front of the folder's path that a piece begins with.
-fn shorten(piece: &mut Vec<u8>, by: usize) {
-    let Some(length) = piece
-        .first_chunk()
-        .map(|length| u16::from_le_bytes(*length))
-    else {
-        return;
-    };
-    let by = by.min(usize::from(length));
-    piece.drain(2..2 + by);
-    let left = usize::from(length) - by;
-    piece[..2].copy_from_slice(&u16::try_from(left).unwrap_or_default().to_le_bytes());
-}
-
 /// Reads a whole file, and tells the witness what it was.
 pub fn read_file(path: &Utf8Path, witness: &Witness<'_>) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
@@ -281,119 +249,6 @@ pub fn read_file(path: &Utf8Path, witness: &Witness<'_>) -> io::Result<Vec<u8>> 
         witness.doubt();
     }
     Ok(bytes)
-}
-
-/// Whether everything is as it was seen. Bytes that are no testimony are not.
-pub fn hold(parts: &[&[u8]]) -> bool {
-    let Some((within, pieces)) = parts.split_first() else {
-        return false;
-    };
-    // Paths are walked from here: those above are the same for all.
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(within) = rustix::fs::openat(CWD, *within, flags, Mode::empty()) else {
-        return false;
-    };
-    pieces
-        .par_iter()
-        .all(|piece| piece_holds(within.as_fd(), piece).unwrap_or(false))
-}
-
-fn begin(folder: &[u8], listed: Option<&Meta>) -> Vec<u8> {
-    let mut piece = Vec::with_capacity(64 + folder.len());
-    put_name(&mut piece, folder);
-    piece.push(u8::from(listed.is_some()));
-    if let Some(meta) = listed {
-        meta.put(&mut piece);
-    }
-    piece
-}
-
-fn put_name(piece: &mut Vec<u8>, name: &[u8]) {
-    // No path is longer than a few thousand bytes; one that were would be found changed.
-    let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
-    piece.extend_from_slice(&length.to_le_bytes());
-    piece.extend_from_slice(&name[..usize::from(length)]);
-}
-
-fn put_entry(piece: &mut Vec<u8>, name: &[u8], sight: Sight) {
-    put_name(piece, name);
-    match sight {
-        Sight::Absent => piece.push(0),
-        Sight::Kind(kind) => {
-            piece.push(1);
-            piece.extend_from_slice(&kind.to_le_bytes());
-        }
-        Sight::Same(meta) => {
-            piece.push(2);
-            meta.put(piece);
-        }
-    }
-}
-
-/// `None` when the bytes are not what `begin` and `put_entry` write.
-fn piece_holds(within: BorrowedFd<'_>, mut piece: &[u8]) -> Option<bool> {
-    let rest = &mut piece;
-    let folder = match take_name(rest)? {
-        b"" => b".",
-        folder => folder,
-    };
-    if take(rest, 1)? != [0] {
-        let listed = Meta::get(take(rest, Meta::BYTES)?)?;
-        if look(within, folder) != Ok(Some(listed)) {
-            return Some(false);
-        }
-    }
-    // A name that was only looked up may lie in a folder that is not there.
-    let open = if rest.len() > OPEN_FROM * Meta::BYTES {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(within, folder, flags, Mode::empty()).ok()
-    } else {
-        None
-    };
-    let mut path = [folder, b"/"].concat();
-    let folder = path.len();
-    while !rest.is_empty() {
-        let name = take_name(rest)?;
-        let found = if let Some(open) = &open {
-            look(open, name)
-        } else {
-            path.truncate(folder);
-            path.extend_from_slice(name);
-            look(within, &path)
-        };
-        let same = match (take(rest, 1)?, found) {
-            ([0], found) => found == Ok(None),
-            ([1], found) => {
-                let kind = u32::from_le_bytes(take(rest, 4)?.try_into().ok()?);
-                found.is_ok_and(|found| found.is_some_and(|meta| meta.kind() == kind))
-            }
-            (_, found) => found == Ok(Meta::get(take(rest, Meta::BYTES)?)),
-        };
-        if !same {
-            return Some(false);
-        }
-    }
-    Some(true)
-}
-
-/// What stands there, if anything does.
-fn look(folder: impl AsFd, name: &[u8]) -> Result<Option<Meta>, Errno> {
-    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(Meta::of(&stat))),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        Err(why) => Err(why),
-    }
-}
-
-fn take<'b>(bytes: &mut &'b [u8], count: usize) -> Option<&'b [u8]> {
-    let (taken, rest) = bytes.split_at_checked(count)?;
-    *bytes = rest;
-    Some(taken)
-}
-
-fn take_name<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
-    let length = u16::from_le_bytes(take(bytes, 2)?.try_into().ok()?);
-    take(bytes, usize::from(length))
 }
 
 /// Whether the folder lies on a file system of this machine's own kernel, which gives a folder a
