@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: on the user's engine, interrupted, and without any engine.
+//! `cargo xtask demo`: on the user's engine, interrupted, and without any engine, beside others.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -68,13 +68,47 @@ fn the_demo_builds_heals_and_leaves_nothing_unless_asked() {
     assert!(!state.path().join("demo").exists());
 }
 
+/// A rule in a chain that all engines of a machine share, as a published port of the user's is.
+struct Rule;
+
+impl Rule {
+    const WORDS: [&str; 5] = ["DOCKER", "-s", "192.0.2.213/32", "-j", "RETURN"];
+
+    fn add() -> Self {
+        // It is there already where an engine makes rules.
+        iptables(&["-N", "DOCKER"]);
+        assert!(iptables(&[&["-I"], &Self::WORDS[..]].concat()));
+        Self
+    }
+
+    fn is_there(&self) -> bool {
+        iptables(&[&["-C"], &Self::WORDS[..]].concat())
+    }
+}
+
+impl Drop for Rule {
+    fn drop(&mut self) {
+        iptables(&[&["-D"], &Self::WORDS[..]].concat());
+        // Only where nothing else uses it.
+        iptables(&["-X", "DOCKER"]);
+    }
+}
+
+fn iptables(arguments: &[&str]) -> bool {
+    let mut command = Command::new("iptables");
+    let output = command.arg("--wait").args(arguments).output().unwrap();
+    output.status.success()
+}
+
 #[test]
-fn without_an_engine_the_demo_brings_one_of_its_own() {
+fn without_an_engine_the_demo_brings_one_of_its_own_and_leaves_the_rules_of_others() {
     let state = tempfile::tempdir().unwrap();
+    let rule = Rule::add();
     let nowhere = "unix:///nonexistent/docker.sock";
     let output = demo(nowhere, state.path(), &["--yes"]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("an engine of the demo's own"));
     assert!(said(&output).contains("7 built, 0 fresh"));
+    assert!(rule.is_there());
     assert!(!state.path().join("demo").exists());
 }

@@ -1,22 +1,33 @@
 //! The network bridge of an engine of the tests' own.
 //!
-//! Knows how to find a network that the machine does not use, and what an engine leaves behind in
-//! the packet filter when it ends. Is unaware of engines.
+//! Knows how to find a network that the machine does not use, and the few rules of the packet
+//! filter that let containers out of it. An engine that makes rules itself begins by emptying the
+//! chains that all engines of a machine share, and with them the published ports of the user's
+//! containers. Is unaware of how engines are started.
+
+use std::fs;
 
 use xshell::{Shell, cmd};
+
+/// Whether the machine passes packets on from one network to another.
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// A bridge; it goes with this value, and with it every packet filter rule that names it.
 #[derive(Debug)]
 pub struct Bridge {
     name: String,
+    /// Whether the machine forwards because of it.
+    forwards: bool,
 }
 
 impl Bridge {
     /// Makes a bridge with a network that nothing else on the machine uses. One of that name, which
     /// only a run that was killed can have left, is replaced.
     pub fn make(name: String, seed: u64) -> Result<Self, String> {
-        let bridge = Self { name };
-        let name = &bridge.name;
+        let mut bridge = Self {
+            name,
+            forwards: false,
+        };
         bridge.remove();
         let shell = Shell::new().map_err(|error| error.to_string())?;
         let run =
@@ -27,15 +38,29 @@ impl Bridge {
             (0..250).map(|step| format!("10.213.{}", (seed.wrapping_add(step) % 250) + 2));
         let net = free.find(|net| !taken.contains(&format!("{net}.")));
         let net = net.ok_or("no free network for a bridge below 10.213.0.0")?;
+        let name = &bridge.name;
         run(cmd!(shell, "ip link add {name} type bridge"))?;
         run(cmd!(shell, "ip address add {net}.1/24 dev {name}"))?;
         run(cmd!(shell, "ip link set {name} up"))?;
+        for rule in rules(name, &net) {
+            let words = rule.split(' ');
+            run(cmd!(shell, "iptables --wait {words...}"))?;
+        }
+        bridge.forward().map_err(|error| error.to_string())?;
         Ok(bridge)
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    fn forward(&mut self) -> std::io::Result<()> {
+        if fs::read_to_string(FORWARDING)?.trim() == "0" {
+            fs::write(FORWARDING, "1")?;
+            self.forwards = true;
+        }
+        Ok(())
     }
 
     /// Removes it as far as it is there. What cannot be removed disturbs nobody.
@@ -47,13 +72,8 @@ impl Bridge {
         };
         let name = &self.name;
         quietly(cmd!(shell, "ip link delete {name}"));
-        for (save, change) in [
-            ("iptables-save", "iptables"),
-            ("ip6tables-save", "ip6tables"),
-        ] {
-            for arguments in deletions(&quietly(cmd!(shell, "{save}")), name) {
-                quietly(cmd!(shell, "{change} {arguments...}"));
-            }
+        for arguments in deletions(&quietly(cmd!(shell, "iptables-save")), name) {
+            quietly(cmd!(shell, "iptables --wait {arguments...}"));
         }
     }
 }
@@ -61,7 +81,28 @@ impl Bridge {
 impl Drop for Bridge {
     fn drop(&mut self) {
         self.remove();
+        // Another network that has come meanwhile lives on it.
+        if self.forwards && !has_bridges() {
+            let _ = fs::write(FORWARDING, "0");
+        }
     }
+}
+
+/// What lets the containers of a network out, and the answers in.
+fn rules(bridge: &str, net: &str) -> [String; 3] {
+    [
+        format!("--table nat -A POSTROUTING -s {net}.0/24 ! -o {bridge} -j MASQUERADE"),
+        // Before the rules of others: where an engine runs, what nothing allows is dropped.
+        format!("-I FORWARD -i {bridge} -j ACCEPT"),
+        format!("-I FORWARD -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+    ]
+}
+
+fn has_bridges() -> bool {
+    let links = fs::read_dir("/sys/class/net").into_iter().flatten();
+    links
+        .flatten()
+        .any(|link| link.path().join("bridge").exists())
 }
 
 /// The arguments that delete every rule that names the bridge, of what `iptables-save` printed.
@@ -76,7 +117,7 @@ fn deletions(saved: &str, bridge: &str) -> Vec<Vec<String>> {
         if let ["-A", rule @ ..] = words.as_slice()
             && rule.contains(&bridge)
         {
-            let begin = ["--wait", "--table", table, "-D"];
+            let begin = ["--table", table, "-D"];
             all.push(begin.iter().chain(rule).map(ToString::to_string).collect());
         }
     }
@@ -91,15 +132,24 @@ mod tests {
     fn only_rules_that_name_the_bridge_are_deleted() {
         let saved = "*nat\n-A POSTROUTING -s 10.213.5.0/24 ! -o xtb1 -j MASQUERADE\n\
             -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\nCOMMIT\n\
-            *filter\n:FORWARD DROP [0:0]\n-A FORWARD -o xtb1 -j DOCKER\n-A FORWARD -o xtb12 -j DOCKER\n";
+            *filter\n:FORWARD DROP [0:0]\n-A FORWARD -i xtb1 -j ACCEPT\n-A FORWARD -i xtb12 -j ACCEPT\n";
         let lines: Vec<String> = deletions(saved, "xtb1")
             .iter()
             .map(|all| all.join(" "))
             .collect();
         let expected = [
-            "--wait --table nat -D POSTROUTING -s 10.213.5.0/24 ! -o xtb1 -j MASQUERADE",
-            "--wait --table filter -D FORWARD -o xtb1 -j DOCKER",
+            "--table nat -D POSTROUTING -s 10.213.5.0/24 ! -o xtb1 -j MASQUERADE",
+            "--table filter -D FORWARD -i xtb1 -j ACCEPT",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn every_rule_names_the_bridge_so_that_it_is_deleted_with_it() {
+        let rules = rules("xtb1", "10.213.5");
+        assert!(
+            rules.iter().all(|rule| rule.contains(" xtb1 ")),
+            "{rules:?}"
+        );
     }
 }

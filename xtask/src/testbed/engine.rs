@@ -1,8 +1,8 @@
 //! A Docker Engine of the tests' own.
 //!
 //! Knows how a second engine lives beside a first one without an init system: own socket, data
-//! root, pid file and containerd, and a bridge of its own made beforehand (`--bridge none` would
-//! take the first engine's bridge away: ENGINE.md).
+//! root, pid file and containerd, a bridge of its own made beforehand (`--bridge none` would take
+//! the first engine's bridge away: ENGINE.md), and no hand in the packet filter.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::net::UnixStream;
@@ -68,7 +68,13 @@ impl Engine {
             .arg(format!("--pidfile={}", run.join("engine.pid")))
             .arg(format!("--containerd-namespace=xtask-{id}"))
             .arg(format!("--containerd-plugins-namespace=xtask-plugins-{id}"))
-            .arg(format!("--bridge={}", bridge.name()));
+            .arg(format!("--bridge={}", bridge.name()))
+            // The bridge has its own.
+            .args([
+                "--iptables=false",
+                "--ip6tables=false",
+                "--ip-forward=false",
+            ]);
         let server = Server::start("an engine", &mut command, &folder, interrupt, || {
             answers(&socket)
         })?;

@@ -24,8 +24,9 @@ use registry::Registry;
 /// Running engines and a registry; all of them end with this value.
 #[derive(Debug)]
 pub struct Testbed {
-    containerd: Engine,
+    // The first that was started ends last.
     classic: Engine,
+    containerd: Engine,
     registry: Registry,
     docker: Utf8PathBuf,
 }
@@ -35,13 +36,12 @@ impl Testbed {
     /// be removed at any time that nothing runs.
     pub fn start(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
         let registry = Registry::start(&folder.join("registry"), interrupt)?;
-        // The second engine must not start before the first has its bridge and rules.
         let engine = |name: &str, store| Engine::start(&folder.join(name), store, interrupt);
         let containerd = engine("containerd", Store::Containerd)?;
         let classic = engine("classic", Store::Classic)?;
         Ok(Self {
-            containerd,
             classic,
+            containerd,
             registry,
             docker: packages::docker(),
         })
