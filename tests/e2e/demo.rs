@@ -110,5 +110,6 @@ fn without_an_engine_the_demo_brings_one_of_its_own_and_leaves_the_rules_of_othe
     assert!(said(&output).contains("an engine of the demo's own"));
     assert!(said(&output).contains("7 built, 0 fresh"));
     assert!(rule.is_there());
+    // Nothing is mounted any more, so that the folder could go.
     assert!(!state.path().join("demo").exists());
 }

@@ -2,7 +2,8 @@
 //!
 //! Knows how a second engine lives beside a first one without an init system: own socket, data
 //! root, pid file and containerd, a bridge of its own made beforehand (`--bridge none` would take
-//! the first engine's bridge away: ENGINE.md), and no hand in the packet filter.
+//! the first engine's bridge away: ENGINE.md), and no hand in the packet filter. Knows what an
+//! engine leaves behind too.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::net::UnixStream;
@@ -28,7 +29,9 @@ pub enum Store {
 /// A running engine. It ends with this value, and its bridge after it.
 #[derive(Debug)]
 pub struct Engine {
+    // They end in this order.
     _server: Server,
+    _leavings: Leavings,
     _bridge: Bridge,
     socket: Utf8PathBuf,
 }
@@ -49,7 +52,12 @@ impl Engine {
         // A socket's path must be short, a checkout's need not be.
         let run = Utf8PathBuf::from(format!("/run/xtask-test-{id}"));
         end_leftover(&folder, run.as_str());
-        let _ = std::fs::remove_file(run.join("engine.pid"));
+        let data = folder.join("data");
+        let leavings = Leavings {
+            data: data.clone(),
+            run: run.clone(),
+        };
+        leavings.remove();
         std::fs::create_dir_all(&run).map_err(|error| fault(&error))?;
         let bridge = Bridge::make(format!("xtb{id}"), hasher.finish());
         let bridge = bridge.map_err(|error| fault(&error))?;
@@ -63,7 +71,7 @@ impl Engine {
         command
             .arg(format!("--config-file={config}"))
             .arg(format!("--host=unix://{socket}"))
-            .arg(format!("--data-root={}", folder.join("data")))
+            .arg(format!("--data-root={data}"))
             .arg(format!("--exec-root={}", run.join("exec")))
             .arg(format!("--pidfile={}", run.join("engine.pid")))
             .arg(format!("--containerd-namespace=xtask-{id}"))
@@ -80,6 +88,7 @@ impl Engine {
         })?;
         Ok(Self {
             _server: server,
+            _leavings: leavings,
             _bridge: bridge,
             socket,
         })
@@ -88,6 +97,33 @@ impl Engine {
     /// For DOCKER_HOST.
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket)
+    }
+}
+
+/// What an engine leaves behind when it ends; it goes with this value.
+#[derive(Debug)]
+struct Leavings {
+    data: Utf8PathBuf,
+    run: Utf8PathBuf,
+}
+
+impl Leavings {
+    /// Removes it as far as it is there. What cannot be removed disturbs nobody.
+    fn remove(&self) {
+        // An engine mounts the folder of its data on itself, and takes that away only where it
+        // recognises it again: not in every root of a namespace, and not when it was killed.
+        if let Ok(shell) = Shell::new() {
+            let data = &self.data;
+            let unmount = cmd!(shell, "umount --recursive --quiet {data}");
+            let _ = unmount.quiet().ignore_status().ignore_stderr().run();
+        }
+        let _ = std::fs::remove_dir_all(&self.run);
+    }
+}
+
+impl Drop for Leavings {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
