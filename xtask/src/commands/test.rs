@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use clap::Args;
+use tempfile::TempDir;
 
 use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
@@ -65,6 +66,7 @@ pub fn run(args: &TestArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let mut suite = Suite {
         interrupt: &interrupt,
+        scratch: scratch()?,
         totals: Totals::default(),
     };
     let result = suite.everything(args);
@@ -89,6 +91,8 @@ pub fn run(args: &TestArgs) -> Result<()> {
 
 struct Suite<'a> {
     interrupt: &'a Interrupt,
+    /// Where tests make their folders; what those leave that are interrupted goes with it.
+    scratch: TempDir,
     totals: Totals,
 }
 
@@ -260,6 +264,7 @@ impl Suite<'_> {
         command
             .args(arguments)
             .current_dir(state::workspace())
+            .env("TMPDIR", self.scratch.path())
             .stdin(Stdio::null());
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdout(if listen {
@@ -286,6 +291,15 @@ impl Suite<'_> {
         }
         Ok((status.success(), output))
     }
+}
+
+/// A folder that goes with its value, unless the folders of failing tests are to be kept.
+fn scratch() -> Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("xtask-test-");
+    builder.disable_cleanup(std::env::var_os("XTASK_TEST_KEEP").is_some());
+    let made = builder.tempdir();
+    made.map_err(|error| Fault::lacks(format!("cannot make a folder for the tests: {error}")))
 }
 
 /// What the tests need where nothing may be installed.
