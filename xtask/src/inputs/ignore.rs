@@ -52,6 +52,30 @@ impl std::fmt::Display for IgnoreError {
 
 impl std::error::Error for IgnoreError {}
 
+/// What both of Docker's answers to one entry are. The walk that sends a context asks Moby's
+/// `MatchesUsingParentResults`, a request for a file's content `MatchesOrParentMatches`, and
+/// the two differ now and then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Whether the walk leaves it out: then BuildKit never hears of it.
+    pub by_walk: bool,
+    /// Whether a request for its content is refused.
+    pub by_request: bool,
+}
+
+impl Judged {
+    /// Whether neither answer knows it.
+    pub fn by_both(self) -> bool {
+        self.by_walk && self.by_request
+    }
+
+    /// Whether BuildKit hears of it and gets no content: it has an empty file then, or what it was
+    /// sent before (tried with Docker 26.1.5).
+    pub fn is_withheld(self) -> bool {
+        !self.by_walk && self.by_request
+    }
+}
+
 /// What is known about a folder, for those below it. The default is the context's root.
 #[derive(Debug, Clone, Default)]
 pub struct Above {
@@ -124,14 +148,9 @@ impl Ignore {
 
     /// Whether an entry is left out of the context that is sent, given what is known about its
     /// folder; and what that means for those below it.
-    ///
-    /// The walk that sends a context asks Moby's `MatchesUsingParentResults`, the answer to a
-    /// request for a file's content `MatchesOrParentMatches`, and the two differ now and then.
-    /// Only what both leave out is left out here: an input too many costs a build, one too
-    /// few costs the truth.
-    pub fn judge(&self, path: &[u8], above: &Above) -> Result<(bool, Above), IgnoreError> {
+    pub fn judge(&self, path: &[u8], above: &Above) -> Result<(Judged, Above), IgnoreError> {
         if self.patterns.is_empty() {
-            return Ok((false, Above::default()));
+            return Ok((Judged::default(), Above::default()));
         }
         let mut own = Vec::new();
         self.index.matching(&self.patterns, path, &mut own);
@@ -160,7 +179,11 @@ impl Ignore {
             noted.push(id);
             left_out = !pattern.exception;
         }
-        Ok((left_out && self.leaves_out(last), Above { noted, last }))
+        let judged = Judged {
+            by_walk: left_out,
+            by_request: self.leaves_out(last),
+        };
+        Ok((judged, Above { noted, last }))
     }
 
     /// Whether anything below a folder that is left out may be taken in again.

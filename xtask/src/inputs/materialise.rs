@@ -104,7 +104,8 @@ impl Layout<'_> {
     }
 
     fn entry(&self, path: &[u8], found: &Found, above: &Above) -> Result<bool, InputsError> {
-        let (out, below) = self.ignore.judge(path, above)?;
+        let (judged, below) = self.ignore.judge(path, above)?;
+        let out = judged.by_both();
         match found {
             Found::Leaf(..) if out => Ok(false),
             Found::Leaf(layer, kind) => self.leaf(path, *layer, *kind),

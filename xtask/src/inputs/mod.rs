@@ -92,6 +92,9 @@ pub struct Input {
 pub enum Kind {
     /// A file.
     File,
+    /// A file of which BuildKit hears and whose content it is not given: the ignore file says both.
+    /// What it makes of that hangs on what it was given before, so the content counts too.
+    Withheld,
     /// A folder.
     Dir,
     /// A link.
@@ -112,6 +115,12 @@ pub enum Kind {
         /// Its minor number.
         minor: u32,
     },
+}
+
+impl Kind {
+    fn is_file(&self) -> bool {
+        matches!(self, Self::File | Self::Withheld)
+    }
 }
 
 impl Input {

@@ -29,6 +29,8 @@ pub struct Leaf {
     pub layer: u16,
     /// What the listing says that it is.
     pub kind: FileType,
+    /// Whether a file is sent without its content.
+    pub withheld: bool,
 }
 
 /// An entry's name, what it is as an input, and what the file system says of it, if it was asked.
@@ -66,7 +68,7 @@ impl Reader<'_> {
         let mut unknown = Vec::new();
         for look in looks {
             let (name, mut input, meta) = look?;
-            if input.kind == Kind::File {
+            if input.kind.is_file() {
                 input.hash = meta.and_then(|meta| known.hash(name.to_bytes(), &meta));
                 if input.hash.is_none() {
                     unknown.push((name, inputs.len()));
@@ -103,11 +105,13 @@ impl Reader<'_> {
     }
 
     fn look(&self, leaf: Leaf) -> Result<Look, InputsError> {
+        let file = leaf.file();
         let Leaf {
             path,
             name,
             layer,
             kind,
+            ..
         } = leaf;
         let fault = |why| self.fault(&name, HashError::from(why));
         let stat =
@@ -130,9 +134,9 @@ impl Reader<'_> {
                 major: rustix::fs::major(stat.st_rdev),
                 minor: rustix::fs::minor(stat.st_rdev),
             },
-            _ => Kind::File,
+            _ => file,
         };
-        let size = if kind == Kind::File { meta.size } else { 0 };
+        let size = if kind.is_file() { meta.size } else { 0 };
         let mode = meta.permissions();
         Ok((
             name,
@@ -186,14 +190,24 @@ impl Leaf {
             name,
             layer,
             kind,
+            withheld: false,
+        }
+    }
+
+    /// What it is, if it is a file.
+    fn file(&self) -> Kind {
+        if self.withheld {
+            Kind::Withheld
+        } else {
+            Kind::File
         }
     }
 
     /// A file that will be hashed, and of which only then more is known.
     fn unseen(self) -> Look {
         let input = Input {
+            kind: self.file(),
             path: self.path,
-            kind: Kind::File,
             mode: 0,
             size: 0,
             hash: None,

@@ -157,6 +157,28 @@ fn an_ignored_folder_is_there_only_for_what_is_excepted_below_it() {
 }
 
 #[test]
+fn an_exception_for_a_folder_does_not_bring_back_a_file_that_was_left_out_before_it() {
+    let ignore = "api/app.py\n!api\n";
+    assert_eq!(
+        listed(&sample(), ignore, &whole()),
+        ["api/", "api/latest", "api/run.sh"]
+    );
+}
+
+#[test]
+fn a_file_that_is_sent_without_its_content_is_told_from_one_that_is_sent() {
+    let inputs = |ignore: &str| try_read(&sample(), ignore, &whole()).unwrap();
+    let (sent, withheld) = (
+        inputs("api\n!api/app.py\n"),
+        inputs("api\n!api/app.py\napi\n"),
+    );
+    assert_eq!(paths(&sent), paths(&withheld));
+    assert_ne!(sent, withheld);
+    assert_eq!(withheld.entries[1].kind, Kind::Withheld);
+    assert_eq!(withheld.entries[1].hash, sent.entries[1].hash);
+}
+
+#[test]
 fn an_excluded_folder_is_never_entered() {
     let tree = sample().file("secret/key", "x").mode("secret", 0o000);
     let walked = listed(&tree, "secret", &whole());
@@ -323,7 +345,7 @@ fn ignore_is_split(ignore: &Ignore, path: &[u8]) -> bool {
     for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
         above = ignore.judge(&path[..at], &above).unwrap().1;
     }
-    !ignore.judge(path, &above).unwrap().0
+    !ignore.judge(path, &above).unwrap().0.by_both()
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use rustix::fs::{CWD, Mode, OFlags};
 
-use super::ignore::{Above, Ignore};
+use super::ignore::{self, Above, Ignore};
 use super::read::{Leaf, Reader};
 use super::tree::{Found, Listing, Tree};
 use super::{Input, InputsError};
@@ -34,6 +34,8 @@ pub struct Sieve<'a> {
 struct Judged<'a> {
     /// The entry itself: not ignored; not excluded, if it is sent.
     own: Through,
+    /// Whether it is sent without its content.
+    withheld: bool,
     /// What may come through below it.
     may: Through,
     below: Sieve<'a>,
@@ -88,9 +90,10 @@ impl<'a> Walk<'a> {
             }
             Found::Folder(pile) => self.subfolder(path, pile, sieve).map(drop),
             Found::Leaf(layer, kind) => {
-                let own = self.judge(path, sieve)?.own;
+                let Judged { own, withheld, .. } = self.judge(path, sieve)?;
                 if own.sent && own.wanted {
-                    let leaf = Leaf::new(path.to_vec(), *layer, *kind);
+                    let mut leaf = Leaf::new(path.to_vec(), *layer, *kind);
+                    leaf.withheld = withheld;
                     self.single(leaf)?;
                 }
                 Ok(())
@@ -101,11 +104,12 @@ impl<'a> Walk<'a> {
     fn judge<'s>(&self, path: &[u8], sieve: &Sieve<'s>) -> Result<Judged<'s>, InputsError> {
         let root = path.is_empty();
         let (ignored, ignore) = if root {
-            (false, Above::default())
+            (ignore::Judged::default(), Above::default())
         } else {
             self.ignore.judge(path, &sieve.ignore)?
         };
-        let may_send = !ignored || self.ignore.may_reach_below(path);
+        let sent = !ignored.by_walk;
+        let may_send = sent || self.ignore.may_reach_below(path);
         let mut may_want = may_send;
         let mut excluded = false;
         let exclude = match &sieve.exclude {
@@ -115,12 +119,12 @@ impl<'a> Walk<'a> {
             Some((patterns, from, above)) => {
                 let path = &path[*from..];
                 let (out, above) = patterns.judge(path, above)?;
-                excluded = out;
-                may_want &= !out || patterns.may_reach_below(path);
+                // The patterns are in the key as text, so it is enough to know what may be wanted.
+                excluded = out.by_both();
+                may_want &= !excluded || patterns.may_reach_below(path);
                 Some((*patterns, *from, above))
             }
         };
-        let sent = !ignored;
         let own = Through {
             sent,
             wanted: !excluded,
@@ -131,6 +135,7 @@ impl<'a> Walk<'a> {
         };
         Ok(Judged {
             own,
+            withheld: ignored.is_withheld(),
             may,
             below: Sieve { ignore, exclude },
         })
@@ -142,7 +147,9 @@ impl<'a> Walk<'a> {
         pile: &[u16],
         sieve: &Sieve<'_>,
     ) -> Result<Through, InputsError> {
-        let Judged { own, may, below } = self.judge(path, sieve)?;
+        let Judged {
+            own, may, below, ..
+        } = self.judge(path, sieve)?;
         // Whether a folder above is sent may still hang on what is below an unwanted one.
         if !may.sent || own.sent && !may.wanted {
             return Ok(Through {
@@ -173,7 +180,7 @@ impl<'a> Walk<'a> {
             match found {
                 Found::Folder(pile) => folders.push((path, pile)),
                 Found::Leaf(layer, kind) => {
-                    let own = self.judge(&path, sieve)?.own;
+                    let Judged { own, withheld, .. } = self.judge(&path, sieve)?;
                     let wanted = own.sent && own.wanted;
                     through |= Through { wanted, ..own };
                     if wanted {
@@ -182,6 +189,7 @@ impl<'a> Walk<'a> {
                             name,
                             layer,
                             kind,
+                            withheld,
                         });
                     }
                 }
