@@ -16,7 +16,8 @@ use crate::inputs::{Input, Inputs, Kind};
 ///
 /// 1: the first.
 /// 2: what is the stage's own is hashed by itself, so that it can be remembered; spaces between the
-/// words of an instruction, and other ways to write the target, count no more.
+///    words of an instruction, how stages are named, and settings that get into no image count no
+///    more; a file that is listed but not handed out is told from one that is.
 pub const FORMAT: u32 = 2;
 
 /// A stage's key.
@@ -244,8 +245,13 @@ impl Ingredients<'_> {
 fn identity(input: &Input) -> Vec<u8> {
     let mode = input.mode;
     match &input.kind {
-        Kind::File => {
-            let mut identity = format!("file {mode:04o} ").into_bytes();
+        Kind::File | Kind::Withheld => {
+            let word = if input.kind == Kind::File {
+                "file"
+            } else {
+                "withheld"
+            };
+            let mut identity = format!("{word} {mode:04o} ").into_bytes();
             let hash = input
                 .hash
                 .map(|hash| blake3::Hash::from_bytes(hash).to_hex());

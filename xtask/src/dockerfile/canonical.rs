@@ -7,14 +7,41 @@
 use super::flags::{self, JsonWords, Split};
 use super::lines::Logical;
 
-/// The text of an instruction; two have the same only if BuildKit reads the same in them.
-pub(super) fn text(logical: &Logical, escape: char) -> String {
+/// The text of an instruction; two have the same only if BuildKit reads the same in them. A stage
+/// that COPY takes from has the name that `stage` gives it.
+pub(super) fn text(
+    logical: &Logical,
+    escape: char,
+    stage: impl Fn(&str) -> Option<String>,
+) -> String {
     let split = flags::split(&logical.text, escape).ok();
-    let written = split.and_then(|split| written(logical, &split, escape));
+    let written = split.and_then(|split| written(logical, split, escape, stage));
     written.unwrap_or_else(|| logical.text.clone())
 }
 
-fn written(logical: &Logical, split: &Split, escape: char) -> Option<String> {
+/// Whether an instruction leaves nothing but a setting in the image of its stage, which no step
+/// of any stage looks at.
+pub(super) fn is_setting(logical: &Logical, escape: char) -> bool {
+    const SETTINGS: [&str; 8] = [
+        "CMD",
+        "ENTRYPOINT",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "LABEL",
+        "MAINTAINER",
+        "STOPSIGNAL",
+        "VOLUME",
+    ];
+    let split = flags::split(&logical.text, escape);
+    split.is_ok_and(|split| SETTINGS.contains(&split.keyword.as_str()))
+}
+
+fn written(
+    logical: &Logical,
+    mut split: Split,
+    escape: char,
+    stage: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
     let keyword = split.keyword.as_str();
     if !flags::KEYWORDS.contains(&keyword) {
         return None;
@@ -29,7 +56,14 @@ fn written(logical: &Logical, split: &Split, escape: char) -> Option<String> {
     if !split.flags.iter().all(is_one_word) || split.rest.starts_with("--") {
         return None;
     }
-    let rest = if logical.heredocs.is_empty() {
+    if keyword == "COPY" {
+        for flag in &mut split.flags {
+            let name = flag.strip_prefix("--from=").and_then(&stage);
+            // No flag has a blank here, so this is none that was written.
+            *flag = name.map_or_else(|| flag.clone(), |name| format!("--from=stage {name}"));
+        }
+    }
+    let rest = if logical.heredocs.is_empty() || announces_by_words(keyword, &split.rest, escape) {
         rest(keyword, &split.rest, escape)
     } else {
         split.rest.clone()
@@ -37,6 +71,18 @@ fn written(logical: &Logical, split: &Split, escape: char) -> Option<String> {
     let words = std::iter::once(keyword).chain(split.flags.iter().map(String::as_str));
     let words: Vec<&str> = words.chain([rest.as_str()]).collect();
     Some(words.join(" "))
+}
+
+/// Whether blanks do nothing but part the words of a list, heredocs among them: none is in quotes,
+/// escaped, or behind `<<`.
+fn announces_by_words(keyword: &str, rest: &str, escape: char) -> bool {
+    let is_whole = |word: &String| {
+        let pairs = |quote: char| word.matches(quote).count().is_multiple_of(2);
+        pairs('"') && pairs('\'') && !word.ends_with("<<") && !word.ends_with("<<-")
+    };
+    matches!(keyword, "COPY" | "ADD")
+        && !rest.contains(['\\', escape])
+        && flags::blank_words(rest).iter().all(is_whole)
 }
 
 fn rest(keyword: &str, rest: &str, escape: char) -> String {

@@ -27,15 +27,15 @@ impl Counted {
         }
     }
 
-    fn note(text: String) -> Self {
+    fn note(line: usize, text: String) -> Self {
         Self {
-            line: 0,
+            line,
             text: text.into_bytes(),
         }
     }
 
-    fn line(logical: &Logical, escape: char) -> Self {
-        let mut text = canonical::text(logical, escape).into_bytes();
+    fn instruction(logical: &Logical, text: String) -> Self {
+        let mut text = text.into_bytes();
         for heredoc in &logical.heredocs {
             text.extend_from_slice(format!("\n{}\n", heredoc.body.len()).as_bytes());
             text.extend_from_slice(heredoc.body.as_bytes());
@@ -57,26 +57,55 @@ pub(super) fn counted(
     target: usize,
 ) -> Vec<Counted> {
     let mut counted = vec![
-        Counted::note(format!("escape {}", text.escape)),
-        Counted::note(format!("syntax {}", syntax.unwrap_or_default())),
+        Counted::note(0, format!("escape {}", text.escape)),
+        Counted::note(0, format!("syntax {}", syntax.unwrap_or_default())),
     ];
-    let line = |index: usize| {
-        let logical = text.lines.get(index)?;
-        Some(Counted::line(logical, text.escape))
+    let position = |from: &str| match stages.copy_source(from) {
+        Base::Stage(at) => Some(reached.binary_search(&at).ok()?.to_string()),
+        _ => None,
     };
-    counted.extend(declaring.iter().copied().filter_map(line));
+    let instruction = |logical: &Logical| {
+        let text = canonical::text(logical, text.escape, position);
+        Counted::instruction(logical, text)
+    };
+    let global = declaring.iter().filter_map(|index| text.lines.get(*index));
+    counted.extend(global.map(instruction));
+    let shipped = ancestry(stages, target);
     for (position, at) in reached.iter().enumerate() {
         let stage = &stages.all[*at];
         let role = if *at == target { "target" } else { "stage" };
-        counted.push(Counted::note(format!(
-            "{role} {position} {}",
-            foundation(stage, reached)
-        )));
-        if stage.replaced_by.is_none() {
-            counted.extend((stage.from..stage.end).filter_map(line));
+        let from = text.lines.get(stage.from);
+        counted.push(Counted::note(
+            from.map_or(0, |from| from.line),
+            format!("{role} {position} {}", foundation(stage, reached)),
+        ));
+        if stage.replaced_by.is_some() {
+            continue;
         }
+        // What a FROM says is told by the foundation, unless the text does not decide it.
+        let is_open = matches!(stage.base, Base::Undecided(_)) || stage.platform.is_err();
+        counted.extend(from.filter(|_| is_open).map(instruction));
+        let lines = text.lines.get(stage.from + 1..stage.end);
+        let lines = lines
+            .unwrap_or_default()
+            .iter()
+            .filter(|logical| shipped.contains(at) || !canonical::is_setting(logical, text.escape));
+        counted.extend(lines.map(instruction));
     }
     counted
+}
+
+/// The target and the stages that it stands on: their settings are in the image.
+fn ancestry(stages: &Stages, target: usize) -> BTreeSet<usize> {
+    let mut all = BTreeSet::new();
+    let mut next = Some(target);
+    while let Some(at) = next.filter(|at| all.insert(*at)) {
+        next = match stages.all[at].base {
+            Base::Stage(base) => Some(base),
+            _ => None,
+        };
+    }
+    all
 }
 
 /// What a stage stands on, numbered among the reached ones, so that stages nobody reaches

@@ -74,6 +74,10 @@ fn what_the_parser_drops_does_not_count() {
         ("ARG A=1", "arg   A=1"),
         ("EXPOSE 1 2", "EXPOSE 1  2"),
         ("ENV A='1  2' B=\"3  4\"", "ENV A='1  2'\t B=\"3  4\""),
+        (
+            "COPY <<'A' <<B /x\na\nA\nb\nB",
+            "COPY  <<'A'   <<B /x\na\nA\nb\nB",
+        ),
         ("USER a", "user   a"),
         ("ONBUILD COPY a /x", "  onbuild   COPY a /x"),
     ] {
@@ -88,6 +92,9 @@ fn what_the_parser_keeps_counts() {
         ("RUN a  b", "RUN a b"),
         ("RUN a", "RUN A"),
         ("RUN <<EOF\na  b\nEOF", "RUN <<EOF\na b\nEOF"),
+        ("COPY <<A /x\na\nA", "COPY <<'A' /x\na\nA"),
+        ("COPY << A /x\na\nA", "COPY <<  A /x\na\nA"),
+        ("RUN cat  <<A\na\nA", "RUN cat <<A\na\nA"),
         (r#"RUN ["a", "b  c"]"#, r#"RUN ["a", "b c"]"#),
         (r#"RUN ["a", "b"]"#, r#"RUN ["a b"]"#),
         (r#"RUN ["a", "b"]"#, "RUN a b"),
@@ -106,6 +113,70 @@ fn what_the_parser_keeps_counts() {
         (r#"COPY ["a b", "/x"]"#, "COPY a b /x"),
     ] {
         assert!(counted(one) != counted(two), "{one:?} and {two:?}");
+    }
+}
+
+#[test]
+fn how_stages_are_named_does_not_count_and_which_are_meant_does() {
+    let file = |a: &str, b: &str, from: &str| {
+        print(&format!(
+            "FROM scratch AS {a}\nCOPY 1 /\nFROM scratch AS {b}\nCOPY 2 /\n\
+             FROM {a}\nCOPY --from={b} / /\nCOPY --from={from} / /\n"
+        ))
+    };
+    let print = file("x", "y", "x");
+    for same in [
+        file("z", "x", "z"),
+        file("x", "y", "0"),
+        file("x", "y", "X"),
+    ] {
+        assert!(same == print);
+    }
+    assert!(file("x", "y", "y") != print);
+    assert!(file("x", "y", "1") != print);
+    assert!(file("x", "y", "elsewhere") != print);
+}
+
+#[test]
+fn a_variable_in_a_from_counts_by_what_it_stands_for() {
+    let file = |from: &str| print(&format!("ARG V=1\nFROM {from}\n"));
+    assert!(file("a:1") != file("a:2"));
+    assert!(file("--platform=linux/arm64 a:1") != file("a:1"));
+    let bare = |from: &str| print(&format!("FROM {from}\n"));
+    assert!(bare("${V:-a}") == bare("a"));
+}
+
+#[test]
+fn a_setting_counts_only_where_it_gets_into_the_image() {
+    let file = |of_tools: &str, of_base: &str| {
+        print(&format!(
+            "FROM a AS tools\n{of_tools}\nFROM b AS base\n{of_base}\nFROM base\nCOPY --from=tools /x /\n"
+        ))
+    };
+    let plain = file("USER 1", "USER 1");
+    for setting in [
+        "CMD x",
+        "ENTRYPOINT [\"x\"]",
+        "EXPOSE 1",
+        "HEALTHCHECK NONE",
+        "label a=b",
+        "STOPSIGNAL 9",
+        "VOLUME /v",
+    ] {
+        let with = format!("USER 1\n{setting}");
+        assert!(file(&with, "USER 1") == plain, "{setting}");
+        assert!(file("USER 1", &with) != plain, "{setting}");
+    }
+    for step in [
+        "ENV a=b",
+        "USER 2",
+        "SHELL [\"x\"]",
+        "WORKDIR /w",
+        "ONBUILD USER 3",
+        "ARG a=b",
+    ] {
+        let with = format!("USER 1\n{step}");
+        assert!(file(&with, "USER 1") != plain, "{step}");
     }
 }
 
