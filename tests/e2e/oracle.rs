@@ -110,6 +110,7 @@ impl Case<'_> {
                     "seed {}: {} {}: {why}",
                     self.seed, mutation.kind, mutation.note
                 );
+                self.disk.lay(&before.files(&self.nonce), None);
                 (Verdict::Refused, before.clone())
             }
             Outcome::Built(built) => {

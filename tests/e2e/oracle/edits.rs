@@ -167,7 +167,7 @@ fn word(random: &mut Random, recipe: &mut Recipe) -> Option<&'static str> {
     }
     let bytes = line.as_bytes();
     let is_free = |at: &usize| {
-        let inside_nonce = *at > 0 && line[at - 1..].starts_with(NONCE);
+        let inside_nonce = *at > 0 && bytes[at - 1..].starts_with(NONCE.as_bytes());
         bytes[*at].is_ascii_alphanumeric() && !inside_nonce && bytes[*at] != with
     };
     let free: Vec<usize> = (start..bytes.len()).filter(is_free).collect();
@@ -255,10 +255,18 @@ fn head(random: &mut Random, recipe: &mut Recipe, tree: &Tree) -> Option<&'stati
     Some("global argument")
 }
 
-/// A build argument that a case may be given.
-pub fn argument(random: &mut Random, tree: &Tree) -> (String, String) {
-    let name = random.one_of(&["A", "C", "E", "P", "U", "Z"]);
+/// A build argument that a case may be given: most often one that the Dockerfile declares.
+pub fn argument(random: &mut Random, recipe: &Recipe, tree: &Tree) -> (String, String) {
+    let stages = recipe.stages.iter().map(|stage| &stage.lines);
+    let lines = std::iter::once(&recipe.head).chain(stages);
+    let mut names: Vec<String> = lines.flat_map(|lines| write::declared(lines)).collect();
+    if names.is_empty() || random.percent(25) {
+        names = ["A", "C", "E", "P", "U", "Z"].map(str::to_owned).to_vec();
+    }
+    let name = names.swap_remove(random.place(names.len()));
     let path = grow::known_path(random, tree).filter(|_| name == "P");
+    let base = (name == "B").then(|| "scratch".to_owned());
     let value = random.one_of(&["one", "two", "x1", "a", "", "src"]);
-    (name.to_owned(), path.unwrap_or_else(|| value.to_owned()))
+    let value = path.or(base).unwrap_or_else(|| value.to_owned());
+    (name, value)
 }

@@ -71,8 +71,29 @@ pub fn content(random: &mut Random) -> Vec<u8> {
     match random.below(10) {
         0 => Vec::new(),
         1 => vec![b'x'; random.place(200_000)],
+        2 => archive(random),
         _ => format!("{:04}\n", random.below(10_000)).into_bytes(),
     }
+}
+
+/// A tar archive of one file, which ADD unpacks (POSIX.1-1988, "ustar").
+fn archive(random: &mut Random) -> Vec<u8> {
+    let content = format!("{:04}\n", random.below(10_000));
+    let mut block = [0; 512];
+    let mut put =
+        |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, "packed/one");
+    put(100, "0000644\x000000000\x000000000\x00");
+    put(
+        124,
+        &format!("{:011o}\x0000000000000\x00        0", content.len()),
+    );
+    put(257, "ustar\x0000");
+    let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\x00 ").as_bytes());
+    let mut archive = [&block[..], content.as_bytes()].concat();
+    archive.resize(512 + 512 + 1024, 0);
+    archive
 }
 
 pub fn file(random: &mut Random, state: &mut State) -> Node {
@@ -144,12 +165,12 @@ pub fn globbed(random: &mut Random, path: &str) -> String {
     let at = random.place(names.len());
     let name: Vec<char> = names[at].chars().collect();
     let rest = |from: usize| name[from..].iter().collect::<String>();
-    names[at] = match random.below(6) {
+    names[at] = match random.below(10) {
         0 => "*".to_owned(),
-        1 => format!("{}*", name[0]),
-        2 => format!("?{}", rest(1)),
-        3 => format!("[a-m]{}", rest(1)),
-        4 => format!("*{}", name[name.len() - 1]),
+        1..4 => format!("{}*", name[0]),
+        4..6 => format!("?{}", rest(1)),
+        6 => format!("[a-m]{}", rest(1)),
+        7..9 => format!("*{}", name[name.len() - 1]),
         _ => format!("[^{}]*", name[0]),
     };
     names.join("/")

@@ -42,7 +42,7 @@ pub fn first(random: &mut Random) -> State {
         _ => {}
     }
     for _ in 0..random.below(3) {
-        let (name, value) = edits::argument(random, &state.tree);
+        let (name, value) = edits::argument(random, &state.recipe, &state.tree);
         state.args.insert(name, value);
     }
     if random.percent(15) {
@@ -68,6 +68,9 @@ pub fn mutate(random: &mut Random, before: &State) -> Mutation {
                 Some(("target", format!("{:?}", state.target), None))
             }
         };
+        if may_be_refused(before, &state) && random.percent(75) {
+            continue;
+        }
         if let Some((kind, note, renamed)) = done
             && !state.is_same(before)
         {
@@ -79,6 +82,33 @@ pub fn mutate(random: &mut Random, before: &State) -> Mutation {
             };
         }
     }
+}
+
+/// Whether an instruction may lose a source that it names: nearly all that BuildKit refuses is that,
+/// and it says nothing of keys.
+fn may_be_refused(before: &State, after: &State) -> bool {
+    let text = after.recipe.text("");
+    let words = text.split([' ', '"', ',', '=', '\n']);
+    let named = words.map(|word| word.trim_matches(['/', '.']));
+    let lines = |state: &State| state.beside.clone().or(state.own.clone());
+    let (old, new) = (lines(before).unwrap_or_default(), lines(after));
+    let new = new.unwrap_or_default();
+    let new: Vec<&str> = new
+        .iter()
+        .filter(|line| !old.contains(line) && !line.starts_with('!'))
+        .map(|line| line.trim_matches([' ', '/', '*', '.']))
+        .collect();
+    let is_left_out = |path: &str| {
+        let inside = |line: &&str| {
+            path.split('/').any(|name| name == *line || line.is_empty())
+                || path == *line
+                || path.starts_with(&format!("{line}/"))
+        };
+        new.iter().any(inside)
+    };
+    named
+        .filter(|word| before.tree.0.contains_key(word.as_bytes()))
+        .any(|word| !after.tree.0.contains_key(word.as_bytes()) || is_left_out(word))
 }
 
 fn some_target(random: &mut Random, state: &State) -> Option<String> {
@@ -96,7 +126,7 @@ fn in_arguments(random: &mut Random, state: &mut State) -> Done {
         state.args.remove(name);
         return ("argument removed", name.clone(), None);
     }
-    let (name, value) = edits::argument(random, &state.tree);
+    let (name, value) = edits::argument(random, &state.recipe, &state.tree);
     let note = format!("{name}={value}");
     let old = state.args.insert(name, value);
     let kind = if old.is_some() {

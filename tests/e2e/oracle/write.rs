@@ -51,6 +51,7 @@ impl Writer<'_> {
         let name = self.random.one_of(&VARIABLES);
         let value = self.value(name);
         match self.random.below(5) {
+            0 if self.random.percent(30) => "ARG TARGETARCH".to_owned(),
             0 => format!("ARG {name}"),
             1 => format!("ARG {name}={value}"),
             2 => format!("ENV {name}={value}"),
