@@ -258,6 +258,7 @@ fn identity(input: &Input) -> Vec<u8> {
             identity.extend_from_slice(hash.as_ref().map_or("", |hash| hash.as_str()).as_bytes());
             identity
         }
+        Kind::Unsent => b"unsent".to_vec(),
         Kind::Dir => b"dir".to_vec(),
         Kind::Symlink { target } => [b"symlink ".as_slice(), target].concat(),
         other => format!("{other:?} {mode:04o}").to_lowercase().into_bytes(),

@@ -171,7 +171,7 @@ fn lines(material: &Material) -> Vec<Line<'_>> {
 
 fn line(input: &Input) -> Line<'static> {
     let (kind, link) = match &input.kind {
-        Kind::File | Kind::Withheld => ("file", None),
+        Kind::File | Kind::Withheld | Kind::Unsent => ("file", None),
         Kind::Dir => ("dir", None),
         Kind::Symlink { target } => ("symlink", Some(text(target))),
         Kind::Fifo => ("fifo", None),

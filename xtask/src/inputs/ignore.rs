@@ -69,11 +69,29 @@ impl Judged {
         self.by_walk && self.by_request
     }
 
-    /// Whether BuildKit hears of it and gets no content: it has an empty file then, or what it was
-    /// sent before (tried with Docker 26.1.5).
-    pub fn is_withheld(self) -> bool {
-        !self.by_walk && self.by_request
+    /// What of a file reaches BuildKit; `None` for nothing at all.
+    pub fn handing(self) -> Option<Handing> {
+        match (self.by_walk, self.by_request) {
+            (false, false) => Some(Handing::Whole),
+            (false, true) => Some(Handing::Withheld),
+            (true, false) => Some(Handing::Unsent),
+            (true, true) => None,
+        }
     }
+}
+
+/// What of a file reaches BuildKit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handing {
+    /// Name and content.
+    Whole,
+    /// BuildKit hears of it and gets no content: it has an empty file then, or what it was sent
+    /// before (tried with Docker 26.1.5).
+    Withheld,
+    /// BuildKit never hears of it, though it would be given what it asked for. Moby's own answer
+    /// for such a path is that it is not excluded, so it is an input, of which nothing but its
+    /// state counts.
+    Unsent,
 }
 
 /// What is known about a folder, for those below it. The default is the context's root.

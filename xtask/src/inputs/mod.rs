@@ -95,6 +95,8 @@ pub enum Kind {
     /// A file of which BuildKit hears and whose content it is not given: the ignore file says both.
     /// What it makes of that hangs on what it was given before, so the content counts too.
     Withheld,
+    /// A file that BuildKit never hears of, though the ignore file alone would not leave it out.
+    Unsent,
     /// A folder.
     Dir,
     /// A link.
@@ -119,7 +121,7 @@ pub enum Kind {
 
 impl Kind {
     fn is_file(&self) -> bool {
-        matches!(self, Self::File | Self::Withheld)
+        matches!(self, Self::File | Self::Withheld | Self::Unsent)
     }
 }
 

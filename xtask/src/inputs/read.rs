@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType};
 
 use super::hash::{self, HashError};
+use super::ignore::Handing;
 use super::meta::Meta;
 use super::statcache::Entry;
 use super::witness::Witness;
@@ -29,8 +30,8 @@ pub struct Leaf {
     pub layer: u16,
     /// What the listing says that it is.
     pub kind: FileType,
-    /// Whether a file is sent without its content.
-    pub withheld: bool,
+    /// What of a file reaches BuildKit.
+    pub handing: Handing,
 }
 
 /// An entry's name, what it is as an input, and what the file system says of it, if it was asked.
@@ -190,16 +191,16 @@ impl Leaf {
             name,
             layer,
             kind,
-            withheld: false,
+            handing: Handing::Whole,
         }
     }
 
     /// What it is, if it is a file.
     fn file(&self) -> Kind {
-        if self.withheld {
-            Kind::Withheld
-        } else {
-            Kind::File
+        match self.handing {
+            Handing::Whole => Kind::File,
+            Handing::Withheld => Kind::Withheld,
+            Handing::Unsent => Kind::Unsent,
         }
     }
 

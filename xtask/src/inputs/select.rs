@@ -244,7 +244,7 @@ fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(Found, Above)>, Input
     for end in ends {
         let folder = &path[..end];
         let (out, below) = walk.ignore.judge(folder, &above)?;
-        if out.by_walk && !walk.ignore.may_reach_below(folder) {
+        if out.by_both() && !walk.ignore.may_reach_below(folder) {
             return Ok(None);
         }
         match walk.tree.find(folder, &pile)? {
@@ -259,7 +259,10 @@ fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(Found, Above)>, Input
     let sent = match found {
         // An ignored folder may be sent for what is below it: the walk will see.
         Found::Folder(_) => true,
-        Found::Leaf(..) => !walk.ignore.judge(path, &above)?.0.by_walk,
+        Found::Leaf(_, kind) => {
+            let judged = walk.ignore.judge(path, &above)?.0;
+            !judged.by_walk || kind == FileType::RegularFile && !judged.by_both()
+        }
     };
     Ok(sent.then_some((found, above)))
 }

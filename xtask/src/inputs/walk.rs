@@ -7,9 +7,9 @@ use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 
-use super::ignore::{self, Above, Ignore};
+use super::ignore::{self, Above, Handing, Ignore};
 use super::read::{Leaf, Reader};
 use super::tree::{Found, Listing, Tree};
 use super::{Input, InputsError};
@@ -34,11 +34,21 @@ pub struct Sieve<'a> {
 struct Judged<'a> {
     /// The entry itself: not ignored; not excluded, if it is sent.
     own: Through,
-    /// Whether it is sent without its content.
-    withheld: bool,
+    /// What of it reaches BuildKit, if it is a file.
+    handing: Option<Handing>,
     /// What may come through below it.
     may: Through,
     below: Sieve<'a>,
+}
+
+impl Judged<'_> {
+    /// Whether an entry of this kind, no folder, is an input, and what of it reaches BuildKit. Only
+    /// of a file there is more to say than whether it is sent.
+    fn takes(&self, kind: FileType) -> Option<Handing> {
+        let is_file = kind == FileType::RegularFile;
+        self.handing
+            .filter(|_| self.own.wanted && (self.own.sent || is_file))
+    }
 }
 
 /// Whether anything comes through.
@@ -90,10 +100,9 @@ impl<'a> Walk<'a> {
             }
             Found::Folder(pile) => self.subfolder(path, pile, sieve).map(drop),
             Found::Leaf(layer, kind) => {
-                let Judged { own, withheld, .. } = self.judge(path, sieve)?;
-                if own.sent && own.wanted {
+                if let Some(handing) = self.judge(path, sieve)?.takes(*kind) {
                     let mut leaf = Leaf::new(path.to_vec(), *layer, *kind);
-                    leaf.withheld = withheld;
+                    leaf.handing = handing;
                     self.single(leaf)?;
                 }
                 Ok(())
@@ -109,7 +118,7 @@ impl<'a> Walk<'a> {
             self.ignore.judge(path, &sieve.ignore)?
         };
         let sent = !ignored.by_walk;
-        let may_send = sent || self.ignore.may_reach_below(path);
+        let may_send = !ignored.by_both() || self.ignore.may_reach_below(path);
         let mut may_want = may_send;
         let mut excluded = false;
         let exclude = match &sieve.exclude {
@@ -135,7 +144,7 @@ impl<'a> Walk<'a> {
         };
         Ok(Judged {
             own,
-            withheld: ignored.is_withheld(),
+            handing: ignored.handing(),
             may,
             below: Sieve { ignore, exclude },
         })
@@ -180,16 +189,17 @@ impl<'a> Walk<'a> {
             match found {
                 Found::Folder(pile) => folders.push((path, pile)),
                 Found::Leaf(layer, kind) => {
-                    let Judged { own, withheld, .. } = self.judge(&path, sieve)?;
+                    let judged = self.judge(&path, sieve)?;
+                    let own = judged.own;
                     let wanted = own.sent && own.wanted;
                     through |= Through { wanted, ..own };
-                    if wanted {
+                    if let Some(handing) = judged.takes(kind) {
                         leaves.push(Leaf {
                             path,
                             name,
                             layer,
                             kind,
-                            withheld,
+                            handing,
                         });
                     }
                 }
