@@ -23,8 +23,8 @@ pub fn edit(random: &mut Random, recipe: &mut Recipe, tree: &Tree) -> Option<&'s
         75..81 => stage_added(random, recipe, tree),
         81..83 => stage_removed(random, recipe),
         83..85 => stages_swapped(random, recipe),
-        85..90 => renamed(random, recipe),
-        90..94 => from(random, recipe),
+        85..88 => renamed(random, recipe),
+        88..91 => from(random, recipe),
         _ => head(random, recipe, tree),
     }
 }

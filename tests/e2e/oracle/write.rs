@@ -173,7 +173,7 @@ impl Writer<'_> {
             10 => format!("a/../{path}"),
             // The top of it, so that what is nested is reached too.
             11..15 => path.split('/').next().unwrap_or_default().to_owned(),
-            _ => escaped(&path),
+            _ => escaped(&path, self.random.percent(30)),
         }
     }
 
@@ -334,12 +334,13 @@ fn is_one_word(word: &str) -> bool {
     !word.contains([' ', '"', '\'']) && !word.starts_with("[\"")
 }
 
-/// The path with its wildcards taken literally.
-fn escaped(path: &str) -> String {
+/// The path with its wildcards taken literally; the parser takes one of two backslashes away.
+fn escaped(path: &str, by_class: bool) -> String {
     let mut out = String::new();
     for letter in path.chars() {
         match letter {
-            '*' | '?' | '[' => out.push_str(&format!("[{letter}]")),
+            '*' | '?' | '[' if by_class => out.push_str(&format!("[{letter}]")),
+            '*' | '?' | '[' => out.push_str(&format!("\\\\{letter}")),
             '\\' | '$' => out.push_str(&format!("\\{letter}")),
             other => out.push(other),
         }
