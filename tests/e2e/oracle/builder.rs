@@ -31,6 +31,7 @@ pub enum Outcome {
 /// Builds as the program would; `base` is the reference of the base's image.
 pub fn build(host: &str, root: &Path, state: &State, base: &str) -> Outcome {
     let mut before = Vec::new();
+    let mut refused = String::new();
     for _ in 0..TRIES {
         let output = call(host, root, state, base);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -49,11 +50,14 @@ pub fn build(host: &str, root: &Path, state: &State, base: &str) -> Outcome {
         let mut lines = said.lines().rev();
         let why = lines.find(|line| line.starts_with("ERROR: failed to solve: "));
         let why = why.unwrap_or_else(|| panic!("buildx failed: {said}"));
+        why.clone_into(&mut refused);
         if !PASSING.iter().any(|passing| why.contains(passing)) {
-            return Outcome::Refused(why.to_owned());
+            break;
         }
     }
-    panic!("the engine failed {TRIES} times")
+    // A cache that names a lost snapshot does so until somebody does without it, which here would
+    // hide what ran.
+    Outcome::Refused(refused)
 }
 
 /// How often a build is tried when the engine fails by itself, and what it says then.

@@ -103,13 +103,14 @@ fn take_place(
 
 /// The places that a need names, links followed. The links themselves are taken at once.
 fn resolve(walk: &Walk<'_>, need: &Need) -> Result<Vec<Vec<u8>>, InputsError> {
-    let start = Way {
+    let start = |rest| Way {
         at: Vec::new(),
-        rest: parts(need),
+        rest,
         links: 0,
     };
-    let mut ways = vec![start.clone()];
-    let mut seen = HashSet::from([start]);
+    let written = parts(need);
+    let mut ways = vec![start(collapsed(&written)), start(written)];
+    let mut seen: HashSet<Way> = ways.iter().cloned().collect();
     let mut places = Vec::new();
     while let Some(way) = ways.pop() {
         let mut go = |next: Way| {
@@ -172,7 +173,12 @@ fn step(
                 };
                 walk.take(&path, &Found::Leaf(layer, FileType::Symlink), &sieve)?;
                 if way.links < MOST_LINKS {
-                    go(followed(&way.at, target.to_bytes(), rest, way.links + 1));
+                    let on = followed(&way.at, target.to_bytes(), rest, way.links + 1);
+                    go(Way {
+                        rest: collapsed(&on.rest),
+                        ..on.clone()
+                    });
+                    go(on);
                 }
             }
             Some((Found::Folder(_), _)) => go(Way {
@@ -185,6 +191,26 @@ fn step(
         }
     }
     Ok(())
+}
+
+/// The same way without `name/..`, whatever the name is: BuildKit cleans a link's text before it
+/// looks, so that it finds `a/../b` where `a` is a file. Where `a` is a link, the two ways part,
+/// and both are gone.
+fn collapsed(parts: &VecDeque<Part>) -> VecDeque<Part> {
+    let is_up = |part: &Part| matches!(part, Part::Name(name) if name == b"..");
+    let mut left: VecDeque<Part> = VecDeque::new();
+    for part in parts {
+        let is_paired = is_up(part)
+            && left
+                .back()
+                .is_some_and(|last| !is_up(last) && *last != Part::All);
+        if is_paired {
+            left.pop_back();
+        } else {
+            left.push_back(part.clone());
+        }
+    }
+    left
 }
 
 /// The way on from a link in folder `at`.

@@ -185,6 +185,24 @@ fn an_exclusion_that_docker_refuses_names_its_line() {
 }
 
 #[test]
+fn a_link_is_cleaned_as_text_before_it_is_followed() {
+    let tree = TestTree::new()
+        .files(&["file", "b", "real/deep/x", "real/b"])
+        .link("over-a-file", "file/../b")
+        .link("over-nothing", "none/../b")
+        .link("door", "real/deep")
+        .link("over-a-link", "door/../b");
+    assert_eq!(taken(&tree, &["over-a-file"]), ["b", "over-a-file"]);
+    assert_eq!(taken(&tree, &["over-nothing"]), ["b", "over-nothing"]);
+    // Both ways that this may mean.
+    assert_eq!(
+        taken(&tree, &["over-a-link"]),
+        ["b", "door", "over-a-link", "real/b"]
+    );
+    assert_eq!(taken(&tree, &["file/../b"]), ["b"]);
+}
+
+#[test]
 fn overlays_take_part_in_links_and_wildcards() {
     let tree = TestTree::new()
         .files(&["up/real/a", "over/real/b"])
