@@ -171,7 +171,7 @@ fn gather_stage(
         let folder = folder_inside(&spec.root, overlay, "context overlay", witness)?;
         layers.folders.push(folder);
     }
-    let ignore = ignore_of(&layers, Some(&dockerfile), witness)?;
+    let ignore = ignore_of(&layers, Some(&dockerfile), &reading.context, witness)?;
     let context = collect(layers, ignore, &reading.context, witness)?;
     let mut folders = BTreeMap::new();
     for (name, given) in &stage.contexts {
@@ -185,7 +185,7 @@ fn gather_stage(
                 let layers = Layers {
                     folders: vec![folder],
                 };
-                let ignore = ignore_of(&layers, None, witness)?;
+                let ignore = ignore_of(&layers, None, need, witness)?;
                 folders.insert(name.clone(), collect(layers, ignore, need, witness)?);
             }
         }
@@ -265,7 +265,7 @@ pub fn of_folder(
     let layers = Layers {
         folders: vec![context],
     };
-    let ignore = ignore_of(&layers, Some(&dockerfile), witness)?;
+    let ignore = ignore_of(&layers, Some(&dockerfile), &reading.context, witness)?;
     let context = collect(layers, ignore, &reading.context, witness)?;
     Ok(Material {
         dockerfile,

@@ -71,11 +71,17 @@ pub(super) fn read(path: &Utf8Path, what: &str, witness: &Witness<'_>) -> Result
 
 /// `<Dockerfile>.dockerignore` replaces the context's own
 /// (docs.docker.com/build/concepts/context, "Filename and location"); a context overlay may bring one.
+/// Of a context that nothing reads BuildKit is sent nothing, so that a mistake in its ignore file
+/// is none.
 pub(super) fn ignore_of(
     layers: &Layers,
     dockerfile: Option<&Utf8Path>,
+    need: &ContextNeed,
     witness: &Witness<'_>,
 ) -> Result<Ignore> {
+    if *need == ContextNeed::Nothing {
+        return Ok(Ignore::default());
+    }
     let beside = dockerfile.and_then(|path| {
         let name = format!("{}.dockerignore", path.file_name()?);
         Some((path.parent()?, name))
