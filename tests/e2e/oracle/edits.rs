@@ -259,8 +259,11 @@ fn head(random: &mut Random, recipe: &mut Recipe, tree: &Tree) -> Option<&'stati
 pub fn argument(random: &mut Random, recipe: &Recipe, tree: &Tree) -> (String, String) {
     let stages = recipe.stages.iter().map(|stage| &stage.lines);
     let lines = std::iter::once(&recipe.head).chain(stages);
-    // An edit may have broken a line behind ARG.
-    let is_name = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    // An edit may have broken a line behind ARG; what is left there is no name that the graph file takes.
+    let is_name = |name: &String| {
+        name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
     let names = lines.flat_map(|lines| write::declared(lines));
     let mut names: Vec<String> = names.filter(is_name).collect();
     if names.is_empty() || random.percent(25) {
