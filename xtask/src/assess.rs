@@ -18,7 +18,6 @@ pub use assessment::{Assessment, Upstream};
 pub use gathering::of_material;
 pub use outline::Outline;
 pub use prepared::{Gathered, Prepared};
-use rayon::prelude::*;
 
 use crate::engine::{Engine, Images};
 use crate::fault::{Fault, Result};
@@ -100,15 +99,13 @@ impl Workspace {
     /// Gathers everything that does not wait for an upstream: the material of all stages on all
     /// cores, while the engine is asked for all images at once.
     pub fn prepare(&self, wanted: &[StageId]) -> Result<(HashMap<StageId, Prepared>, Images)> {
-        let mut records: HashMap<StageId, Records> = wanted
-            .par_iter()
-            .map(|id| {
-                let (records, warning) = self.store.records(&self.spec.stage(*id).name);
-                warning.into_iter().for_each(|warning| self.warn(warning));
-                (*id, records)
-            })
+        let names: Vec<&str> = wanted
+            .iter()
+            .map(|id| self.spec.stage(*id).name.as_str())
             .collect();
-        let questions = questions(wanted, &records);
+        let (records, warnings) = self.store.records_of(&names, &self.cache);
+        warnings.into_iter().for_each(|warning| self.warn(warning));
+        let questions = questions(&records);
         let (images, looked) = std::thread::scope(|scope| {
             let asked = scope.spawn(|| self.engine.images(&questions));
             let looked = self.look_at_all(wanted);
@@ -117,11 +114,9 @@ impl Workspace {
                 .unwrap_or_else(|_| Err(Fault::lacks("the question to the engine failed")));
             (images, looked)
         });
-        let prepared = wanted.iter().zip(looked).map(|(id, looked)| {
-            let records = records.remove(id).unwrap_or_default();
-            (*id, Prepared::new(looked, records))
-        });
-        Ok((prepared.collect(), images?))
+        let prepared = looked.into_iter().zip(records);
+        let prepared = prepared.map(|(looked, records)| Prepared::new(looked, records));
+        Ok((wanted.iter().copied().zip(prepared).collect(), images?))
     }
 
     /// The external images of stages.
@@ -282,8 +277,8 @@ type List<'l> = Option<&'l dyn Fn(&key::Around) -> Vec<key::Ingredient>>;
 
 /// The references whose images decide the verdicts, if nothing changed since the last build. An
 /// engine tells with an image by which other names it goes.
-fn questions(wanted: &[StageId], records: &HashMap<StageId, Records>) -> Vec<String> {
-    let last = wanted.iter().filter_map(|id| records.get(id)?.last());
+fn questions(records: &[Records]) -> Vec<String> {
+    let last = records.iter().filter_map(Records::last);
     let mut questions: Vec<String> = last.map(|record| record.private.clone()).collect();
     questions.sort_unstable();
     questions.dedup();

@@ -4,9 +4,13 @@
 //! by the `Miss` that the look-up handed out. Is unaware of whether the image still
 //! exists (`verdict` proves that) and of how it was built.
 
+mod index;
+
 use camino::Utf8PathBuf;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::inputs::StatCache;
 use crate::key::{self, Ingredient, Key, What};
 use crate::state::{self, Broken, State};
 
@@ -39,7 +43,7 @@ pub struct Record {
 }
 
 /// All records of one stage, the latest last.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     list: Vec<Record>,
 }
@@ -100,6 +104,16 @@ impl Store {
         };
         let warning = format!("{path} {why}: `{stage}` counts as never built");
         (Records::default(), Some(warning))
+    }
+
+    /// The records of many stages, in their order, and what is to be told.
+    pub fn records_of(&self, stages: &[&str], cache: &StatCache) -> (Vec<Records>, Vec<String>) {
+        if stages.len() >= index::FROM {
+            return index::records(self, stages, cache);
+        }
+        let read = stages.par_iter().map(|stage| self.records(stage));
+        let (records, warnings): (Vec<_>, Vec<_>) = read.unzip();
+        (records, warnings.into_iter().flatten().collect())
     }
 
     /// What the key of a record was made of; `None` when it is not known any more. Another key's

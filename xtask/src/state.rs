@@ -3,6 +3,8 @@
 //! Knows paths, atomic writes and the lock of a running build. Is unaware of what the
 //! files mean. Removing the folder costs time, never correctness.
 
+pub mod bundle;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};

@@ -8,8 +8,7 @@
 //! Where the clock stands earlier than when the memos were written, it was set back, and a file
 //! that is written now may get the very times that it had: all memos are void then.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::SystemTime;
 
@@ -21,12 +20,16 @@ use crate::inputs::{self, Testimony};
 use crate::key;
 use crate::material;
 use crate::spec::{Spec, Stage};
+use crate::state::bundle::{self, Bundle, put, take};
 use crate::state::{self, Broken};
 
 /// The kind of the file.
 pub const MEMOS: &str = "xtask-memos";
-/// Its format. 1: the first.
-pub const FORMAT: u32 = 1;
+/// Its format.
+///
+/// 1: the first.
+/// 2: a bundle.
+pub const FORMAT: u32 = 2;
 
 /// A hash over all that was asked.
 pub type Question = [u8; 32];
@@ -36,9 +39,7 @@ pub type Question = [u8; 32];
 pub struct Memos {
     file: Utf8PathBuf,
     world: Question,
-    content: Vec<u8>,
-    /// Where each stage's memo stands in the content.
-    places: Places,
+    bundle: Bundle,
 }
 
 /// The memos of a file, and what is wrong with it.
@@ -91,17 +92,13 @@ impl Memos {
 
     /// The memos that a file's bytes hold. Those of a clock that was set back since are none.
     pub fn of_bytes(sealed: Vec<u8>) -> Result<Self, Broken> {
-        let content = state::unseal(MEMOS, FORMAT, &sealed)?;
-        let head = sealed.len() - content.len();
-        let Some((world, places)) = places(content, head, now()) else {
-            return Ok(Self::default());
-        };
-        Ok(Self {
+        let bundle = Bundle::of_bytes(MEMOS, FORMAT, sealed)?;
+        let world = world_of(bundle.head(), now());
+        Ok(world.map_or_else(Self::default, |world| Self {
             file: Utf8PathBuf::new(),
             world,
-            content: sealed,
-            places,
-        })
+            bundle,
+        }))
     }
 
     /// These memos, if they are of this world; else none.
@@ -119,7 +116,7 @@ impl Memos {
 
     /// What was answered to the same question, if everything that the answer hangs on is as it was.
     pub fn recall(&self, stage: &str, question: &Question) -> Option<Outline> {
-        let mut memo = self.content.get(self.places.get(stage)?.clone())?;
+        let mut memo = self.bundle.part(self.bundle.find(stage)?);
         let rest = &mut memo;
         if rest.split_off(..question.len())? != question {
             return None;
@@ -138,29 +135,16 @@ impl Memos {
     /// Writes the file with new memos in the place of older ones of the same stages.
     pub fn save(&self, new: &[Memo]) -> std::io::Result<()> {
         let replaced: BTreeSet<&str> = new.iter().map(|memo| memo.stage.as_str()).collect();
-        let old = self.places.iter();
-        let old = old.filter(|(stage, _)| !replaced.contains(stage.as_str()));
-        let memos: Vec<(Vec<u8>, &[u8])> = old
-            .map(|(stage, place)| (stage, &self.content[place.clone()]))
-            .chain(new.iter().map(|memo| (&memo.stage, &memo.bytes[..])))
-            .filter_map(|(stage, memo)| {
-                let mut head = Vec::with_capacity(8 + stage.len());
-                put(&mut head, stage.as_bytes())?;
-                head.extend_from_slice(&u32::try_from(memo.len()).ok()?.to_le_bytes());
-                Some((head, memo))
-            })
-            .collect();
-        let clock = now().to_le_bytes();
-        let mut parts: Vec<&[u8]> = vec![&self.world, &clock];
-        for (head, memo) in &memos {
-            parts.extend([&head[..], memo]);
-        }
-        state::write_sealed(&self.file, MEMOS, FORMAT, &parts)
+        let old = self.bundle.parts();
+        let old = old.filter(|(stage, _)| !replaced.contains(stage));
+        let new = new
+            .iter()
+            .map(|memo| (memo.stage.as_str(), &memo.bytes[..]));
+        let memos: Vec<_> = old.chain(new).collect();
+        let head = [&self.world[..], &now().to_le_bytes()].concat();
+        bundle::write(&self.file, MEMOS, FORMAT, &head, &memos)
     }
 }
-
-/// Where each stage's memo stands.
-type Places = BTreeMap<String, Range<usize>>;
 
 /// Nanoseconds since 1970.
 fn now() -> u128 {
@@ -168,34 +152,11 @@ fn now() -> u128 {
     now.unwrap_or_default().as_nanos()
 }
 
-/// The world of the memos, and their places counted from `head` bytes in front of the content;
-/// nothing where they were written later than `now`.
-fn places(content: &[u8], head: usize, now: u128) -> Option<(Question, Places)> {
-    let (world, rest) = content.split_first_chunk()?;
-    let (clock, mut rest) = rest.split_first_chunk()?;
-    if now < u128::from_le_bytes(*clock) {
-        return None;
-    }
-    let mut places = BTreeMap::new();
-    while !rest.is_empty() {
-        let stage = std::str::from_utf8(take(&mut rest)?).ok()?;
-        let memo = take(&mut rest)?;
-        let end = head + content.len() - rest.len();
-        places.insert(stage.to_owned(), end - memo.len()..end);
-    }
-    Some((*world, places))
-}
-
-/// Bytes behind their length.
-fn put(into: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
-    into.extend_from_slice(&u32::try_from(bytes.len()).ok()?.to_le_bytes());
-    into.extend_from_slice(bytes);
-    Some(())
-}
-
-fn take<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
-    let length = u32::from_le_bytes(bytes.split_off(..4)?.try_into().ok()?);
-    bytes.split_off(..usize::try_from(length).ok()?)
+/// The world of memos with this head; nothing where they were written later than `now`.
+fn world_of(head: &[u8], now: u128) -> Option<Question> {
+    let (world, clock) = head.split_first_chunk()?;
+    let clock = u128::from_le_bytes(clock.try_into().ok()?);
+    (now >= clock).then_some(*world)
 }
 
 /// All that every stage's answer hangs on beside its trees: this very program, the graph file, the

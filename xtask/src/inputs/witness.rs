@@ -129,6 +129,14 @@ impl<'a> Witness<'a> {
         seen.pieces.append(&mut pieces);
     }
 
+    /// A folder is about to be listed by somebody else: all its names count, as they are now.
+    pub fn lists(&self, folder: &Path) {
+        match rustix::fs::stat(folder) {
+            Ok(stat) => self.read(folder, Some(&Meta::of(&stat)), std::iter::empty()),
+            Err(_) => self.doubt(),
+        }
+    }
+
     /// One file was read by itself, as `meta` says it was.
     pub fn read_file(&self, path: &Path, meta: Meta) {
         match (path.parent(), path.file_name()) {

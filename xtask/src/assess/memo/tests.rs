@@ -188,8 +188,8 @@ fn memos_of_a_clock_that_was_set_back_since_are_void() {
     let world = World::new();
     world.load(HERE).save(&[world.memo("a", ASKED, 1)]).unwrap();
     let sealed = fs::read(world.file()).unwrap();
-    let content = state::unseal(MEMOS, FORMAT, &sealed).unwrap();
-    assert!(places(content, 0, now()).is_some());
+    let bundle = Bundle::of_bytes(MEMOS, FORMAT, sealed).unwrap();
+    assert!(world_of(bundle.head(), now()).is_some());
     let hour = 3_600_000_000_000;
-    assert!(places(content, 0, now() - hour).is_none());
+    assert!(world_of(bundle.head(), now() - hour).is_none());
 }
