@@ -11,14 +11,8 @@ use crate::fault::{Fault, Result};
 use crate::git::{self, Trouble};
 use crate::interrupt::Interrupt;
 use crate::lock::Lock;
-use crate::spec::{Place, Source, SourceId, Spec};
+use crate::spec::{Place, Source, SourceId, Spec, names};
 use crate::state::State;
-
-/// The environment variable that points a source at a local checkout.
-pub fn variable(source: &str) -> String {
-    let name = source.to_uppercase().replace(['-', '.'], "_");
-    format!("XTASK_SOURCE_{name}")
-}
 
 /// The folder in which everything of a fetched source lies: a tree for each commit.
 pub fn folder(state: &State, source: &str) -> Utf8PathBuf {
@@ -42,7 +36,7 @@ pub fn find(spec: &mut Spec, state: &State, lock: &Lock) {
 }
 
 fn place(spec: &Spec, source: &Source, state: &State, lock: &Lock) -> Place {
-    let variable = variable(&source.name);
+    let variable = names::source_variable(&source.name);
     let local = |path: &Utf8Path, who: &str| {
         let root = checkout(source, path, who);
         match root.and_then(|root| laid_out(spec, source, root)) {
@@ -173,7 +167,7 @@ pub fn remedy(spec: &Spec, source: Option<SourceId>) -> Result<tree::Remedy> {
             place: Place::Fetched { .. },
             name,
             ..
-        }) => tree::Remedy::PointElsewhere(variable(name)),
+        }) => tree::Remedy::PointElsewhere(names::source_variable(name)),
         _ => tree::Remedy::Fill(root(spec, source)?),
     })
 }

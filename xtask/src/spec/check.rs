@@ -117,6 +117,7 @@ impl Reader<'_, '_> {
         };
         spec.registry = self.registry(&mut table);
         spec.bases = self.bases(&mut table, &mut chosen, &scope);
+        let of_sources: Vec<Span> = sources.values().map(|(span, _)| span.clone()).collect();
         spec.sources = sources
             .into_iter()
             .map(|(name, (span, raw))| self.source(name, &span, raw))
@@ -130,6 +131,7 @@ impl Reader<'_, '_> {
                 self.stage(name, &span, RawStage::lay(raw, defaults.clone()), &scope)
             })
             .collect();
+        self.variables(&spec.sources, &of_sources);
         self.claims(&spec.stages, &places);
         self.platforms(&spec.stages, &places);
         spec

@@ -91,6 +91,12 @@ pub fn tag(text: &str) -> Result<(), String> {
     Err("is no tag: it may hold only letters, digits, `_`, `.` and `-`, at most 128".into())
 }
 
+/// The environment variable that points a source at a local checkout.
+pub fn source_variable(source: &str) -> String {
+    let name = source.to_uppercase().replace(['-', '.'], "_");
+    format!("XTASK_SOURCE_{name}")
+}
+
 /// The name of a build argument or environment variable.
 pub fn variable(text: &str) -> Result<(), String> {
     plain(text)?;

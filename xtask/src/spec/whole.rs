@@ -1,12 +1,12 @@
-//! The rules for all stages together.
+//! The rules for all stages together, and for all sources.
 //!
-//! Knows what two stages may not both say. Is unaware of how a stage is read.
+//! Knows what two of them may not both say. Is unaware of how one is read.
 
 use std::collections::HashMap;
 
 use super::check::Reader;
 use super::mistakes::{Mistake, Span};
-use super::{Stage, names};
+use super::{Source, Stage, names};
 
 impl Reader<'_, '_> {
     /// Two different builds must not fight for one tag: each would undo the other for ever.
@@ -26,6 +26,27 @@ impl Reader<'_, '_> {
                         .push(mistake.help("give one of them another `image` or other `tags`"));
                 }
             }
+        }
+    }
+
+    /// One variable of the environment cannot point two sources at a checkout.
+    pub(super) fn variables(&mut self, sources: &[Source], places: &[Span]) {
+        let mut owners: HashMap<String, &str> = HashMap::new();
+        for (source, place) in sources.iter().zip(places) {
+            let variable = names::source_variable(&source.name);
+            let Some(owner) = owners.insert(variable.clone(), &source.name) else {
+                continue;
+            };
+            let title = format!(
+                "sources `{}` and `{}` share the variable `{}`",
+                names::short(owner),
+                names::short(&source.name),
+                names::short(&variable),
+            );
+            self.mistakes.push(
+                Mistake::at(place.clone(), title, "the second one")
+                    .help("let the names differ in more than case, `-`, `.` and `_`"),
+            );
         }
     }
 

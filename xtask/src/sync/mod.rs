@@ -196,7 +196,7 @@ impl Sync<'_> {
             return Err(Fault::lacks(format!(
                 "source `{0}` is not on this machine, and `--offline` was given: run `cargo xtask sync` online, or set {1} to a checkout of {2}",
                 source.name,
-                source::variable(&source.name),
+                names::source_variable(&source.name),
                 git.url
             )));
         }
@@ -331,7 +331,7 @@ impl Sync<'_> {
     }
 
     fn tell_gaps(&self, source: &Source, root: &camino::Utf8Path) {
-        let remedy = Remedy::PointElsewhere(source::variable(&source.name));
+        let remedy = Remedy::PointElsewhere(names::source_variable(&source.name));
         // Only for a sentence: who cannot read it will hear so from whoever must.
         let gaps = Gaps::of(root).unwrap_or_default();
         for message in gaps.told(&format!("source `{}`", source.name), &remedy) {

@@ -5,8 +5,7 @@
 
 use crate::fault::{Class, Fault, Result};
 use crate::git::Trouble;
-use crate::source;
-use crate::spec::{Git, Source, Spec};
+use crate::spec::{Git, Source, Spec, names};
 
 /// Why one repository did not give a commit.
 pub enum Refusal {
@@ -68,7 +67,7 @@ pub fn nobody_has(spec: &Spec, source: &Source, git: &Git, reasons: &[(&str, Ref
     if !reasons.iter().all(is_missing) {
         return Fault::lacks(format!(
             "source `{name}` cannot be fetched: {told}; mend that, name a repository that can be reached in `mirrors`, or set {} to a checkout",
-            source::variable(name)
+            names::source_variable(name)
         ));
     }
     let digits = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
