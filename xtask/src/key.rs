@@ -18,7 +18,8 @@ use crate::inputs::{Input, Inputs, Kind};
 /// 2: what is the stage's own is hashed by itself, so that it can be remembered; spaces between the
 ///    words of an instruction, how stages are named, and settings that get into no image count no
 ///    more; a file that is listed but not handed out is told from one that is.
-pub const FORMAT: u32 = 2;
+/// 3: variables that reach nothing, and the name of a target that is the last stage, count no more.
+pub const FORMAT: u32 = 3;
 
 /// A stage's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

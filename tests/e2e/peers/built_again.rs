@@ -100,7 +100,7 @@ fn another_target_is_built_again() {
     build(&project);
     project.write("build-graph.toml", format!("{GRAPH}target = \"second\"\n"));
     // Another target reaches other instructions.
-    let changed = ("target", "", Some("first"), Some("second"));
+    let changed = ("target", "", Some("first"), Some("the last stage"));
     is_built_again(&project, "a", "dockerfile_changed", &[changed]);
 }
 

@@ -68,12 +68,20 @@ pub fn around(
     }
 }
 
-/// The Dockerfile target by the name that its stage has: however it is written, and also where it
-/// is the last one and nobody named it, that is the same build. Where the text does not decide
-/// everything, what was asked for counts.
+/// How the last stage counts as a target. No stage can have this name.
+const LAST: &str = "the last stage";
+
+/// The Dockerfile target by the name that its stage has, however it is written. The last stage counts
+/// as that: named or not, it is the same build. Where the text does not decide everything, or uses
+/// the name (`TARGETSTAGE`, which newer versions of BuildKit set), what was asked for counts.
 fn target<'m>(reading: &'m Reading, asked: Option<&'m str>) -> Option<&'m str> {
-    let resolved = reading.target_name.as_deref();
-    resolved.filter(|_| reading.undecided.is_empty()).or(asked)
+    if !reading.undecided.is_empty() || reading.args.contains_key("TARGETSTAGE") {
+        return asked;
+    }
+    if reading.target_is_last {
+        return Some(LAST);
+    }
+    reading.target_name.as_deref().or(asked)
 }
 
 /// The part of the ingredients that a folder and a Dockerfile alone decide.
@@ -128,12 +136,22 @@ mod tests {
 
     #[test]
     fn a_target_counts_as_the_stage_that_it_means() {
-        let text = "FROM scratch AS one\nFROM scratch AS Two\n";
+        let text = "FROM scratch AS Zero\nFROM scratch AS one\nFROM scratch AS Two\n";
         assert_eq!(counts(text, Some("one")).as_deref(), Some("one"));
-        for asked in [None, Some("two"), Some("TWO")] {
-            assert_eq!(counts(text, asked).as_deref(), Some("two"));
+        for asked in ["zero", "ZERO"] {
+            assert_eq!(counts(text, Some(asked)).as_deref(), Some("zero"));
         }
-        assert_eq!(counts("FROM scratch\n", None), None);
+        for asked in [None, Some("two"), Some("TWO")] {
+            assert_eq!(counts(text, asked).as_deref(), Some(LAST));
+        }
+        assert_eq!(counts("FROM scratch\n", None).as_deref(), Some(LAST));
+    }
+
+    #[test]
+    fn a_target_whose_name_is_used_counts_as_it_is_written() {
+        let text = "FROM scratch AS one\nARG TARGETSTAGE\nLABEL of=$TARGETSTAGE\n";
+        assert_eq!(counts(text, Some("ONE")).as_deref(), Some("ONE"));
+        assert_eq!(counts(text, None), None);
     }
 
     #[test]

@@ -36,6 +36,14 @@ pub(super) fn is_setting(logical: &Logical, escape: char) -> bool {
     split.is_ok_and(|split| SETTINGS.contains(&split.keyword.as_str()))
 }
 
+/// Whether an instruction does nothing but set variables, none of which BuildKit itself heeds.
+pub(super) fn is_variable(logical: &Logical, escape: char) -> bool {
+    let split = flags::split(&logical.text, escape);
+    let heeded = ["BUILDKIT_", "SOURCE_DATE_EPOCH"];
+    split.is_ok_and(|split| matches!(split.keyword.as_str(), "ARG" | "ENV"))
+        && !heeded.iter().any(|name| logical.text.contains(name))
+}
+
 fn written(
     logical: &Logical,
     mut split: Split,

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::canonical;
 use super::lines::{Logical, Text};
+use super::reach::Reach;
 use super::stages::{Base, Stage, Stages};
 
 /// One record of the text that counts.
@@ -54,6 +55,7 @@ pub(super) fn counted(
     declaring: &BTreeSet<usize>,
     stages: &Stages,
     reached: &[usize],
+    reach: &Reach<'_>,
     target: usize,
 ) -> Vec<Counted> {
     let mut counted = vec![
@@ -70,7 +72,6 @@ pub(super) fn counted(
     };
     let global = declaring.iter().filter_map(|index| text.lines.get(*index));
     counted.extend(global.map(instruction));
-    let shipped = ancestry(stages, target);
     for (position, at) in reached.iter().enumerate() {
         let stage = &stages.all[*at];
         let role = if *at == target { "target" } else { "stage" };
@@ -86,26 +87,16 @@ pub(super) fn counted(
         let is_open = matches!(stage.base, Base::Undecided(_)) || stage.platform.is_err();
         counted.extend(from.filter(|_| is_open).map(instruction));
         let lines = text.lines.get(stage.from + 1..stage.end);
-        let lines = lines
-            .unwrap_or_default()
-            .iter()
-            .filter(|logical| shipped.contains(at) || !canonical::is_setting(logical, text.escape));
+        let leads_nowhere = |logical: &&Logical| {
+            let is_setting = canonical::is_setting(logical, text.escape);
+            is_setting && !reach.shipped.contains(at)
+                || !reach.has_variables(*at) && canonical::is_variable(logical, text.escape)
+        };
+        let lines = lines.unwrap_or_default().iter();
+        let lines = lines.filter(|logical| !leads_nowhere(logical));
         counted.extend(lines.map(instruction));
     }
     counted
-}
-
-/// The target and the stages that it stands on: their settings are in the image.
-fn ancestry(stages: &Stages, target: usize) -> BTreeSet<usize> {
-    let mut all = BTreeSet::new();
-    let mut next = Some(target);
-    while let Some(at) = next.filter(|at| all.insert(*at)) {
-        next = match stages.all[at].base {
-            Base::Stage(base) => Some(base),
-            _ => None,
-        };
-    }
-    all
 }
 
 /// What a stage stands on, numbered among the reached ones, so that stages nobody reaches

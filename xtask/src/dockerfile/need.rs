@@ -4,6 +4,8 @@
 //! of Dockerfile text (`reading` makes these) and of any file tree (`inputs` resolves
 //! them against one).
 
+use std::collections::BTreeSet;
+
 /// What the reachable Dockerfile stages can touch in one context.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ContextNeed {
@@ -17,6 +19,17 @@ pub enum ContextNeed {
         /// One lowercase clause for people: `` `COPY $X /` on line 3: X has no value ``.
         because: String,
     },
+}
+
+impl ContextNeed {
+    /// Leaves of equal needs only the first, in the order of their lines.
+    pub(super) fn name_each_once(&mut self) {
+        if let Self::Paths(needs) = self {
+            let mut seen: BTreeSet<(Vec<u8>, bool, Vec<Vec<u8>>)> = BTreeSet::new();
+            needs.sort_by_key(|n| n.line);
+            needs.retain(|n| seen.insert((n.path.clone(), n.wildcard, n.exclude.clone())));
+        }
+    }
 }
 
 /// One source of a COPY, an ADD or a bind mount.

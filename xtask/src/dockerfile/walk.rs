@@ -8,30 +8,33 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::fingerprint;
 use super::instructions::{self, Instruction};
 use super::lines::{self, Text};
-use super::need::ContextNeed;
-use super::platform::Platform;
-use super::reading::{BaseKind, BaseUse, ImageFacts, Question, Reading};
+use super::reach::Reach;
+use super::reading::{ImageFacts, Question, Reading};
 use super::scope::{self, Budget, Declared, Globals, Outer, StageScope};
-use super::stages::{self, Base, Stage, Stages};
+use super::stages::{Base, Stage, Stages};
 use super::words::{Lookup, Value};
 
 /// A stage that was gone through.
 pub(super) struct Done {
     pub(super) scope: StageScope,
-    onbuild: Vec<String>,
-    windows: bool,
+    pub(super) onbuild: Vec<String>,
+    pub(super) windows: bool,
 }
 
 pub(super) struct Walk<'a> {
     text: &'a Text,
-    instructions: &'a [Instruction],
+    pub(super) instructions: &'a [Instruction],
     pub(super) stages: &'a Stages,
-    question: &'a Question<'a>,
-    images: &'a BTreeMap<String, ImageFacts>,
+    pub(super) question: &'a Question<'a>,
+    pub(super) images: &'a BTreeMap<String, ImageFacts>,
     pub(super) outer: Outer<'a>,
-    done: Vec<Option<Done>>,
+    pub(super) done: Vec<Option<Done>>,
     pub(super) pending: Vec<usize>,
     used: BTreeSet<String>,
+    /// The arguments that a stage declares, in the order of the walk.
+    declared: Vec<(usize, Declared)>,
+    /// Whether some stage ran triggers.
+    triggered: bool,
     pub(super) reading: Reading,
     pub(super) doubts: Vec<String>,
     pub(super) seen: Seen,
@@ -42,12 +45,13 @@ pub(super) struct Walk<'a> {
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) bases: HashSet<(String, Option<String>)>,
-    images: HashSet<String>,
+    pub(super) images: HashSet<String>,
     clauses: HashSet<String>,
 }
 
 /// Where an instruction stands, and the variables there.
 pub(super) struct Place<'s> {
+    stage: usize,
     pub(super) line: usize,
     pub(super) text: &'s str,
     pub(super) windows: bool,
@@ -80,6 +84,8 @@ impl<'a> Walk<'a> {
             done,
             pending: Vec::new(),
             used: BTreeSet::new(),
+            declared: Vec::new(),
+            triggered: false,
             reading,
             doubts: Vec::new(),
             seen: Seen::default(),
@@ -126,12 +132,14 @@ impl<'a> Walk<'a> {
         self.used.extend(stage.used.iter().cloned());
         let mut done = self.base(stage, line);
         let triggers = std::mem::take(&mut done.onbuild);
+        self.triggered |= !triggers.is_empty();
         for trigger in &triggers {
-            self.trigger(trigger, line, &mut done);
+            self.trigger(trigger, (at, line), &mut done);
         }
         for index in stage.from + 1..stage.end {
             let logical = &self.text.lines[index];
             let place = Place {
+                stage: at,
                 line: logical.line,
                 text: &logical.text,
                 windows: done.windows,
@@ -139,138 +147,6 @@ impl<'a> Walk<'a> {
             self.instruction(&self.instructions[index], &place, &mut done);
         }
         self.done[at] = Some(done);
-    }
-
-    fn base(&mut self, stage: &Stage, line: usize) -> Done {
-        let platform = self.platform(stage, line);
-        let named_platform = platform.as_deref().or(self.question.platform);
-        let windows = named_platform
-            .and_then(Platform::read)
-            .is_some_and(|p| p.is_windows());
-        let replaced = match &stage.base {
-            Base::Context(context) => Some(context),
-            Base::Stage(base) => self.stages.all[*base].replaced_by.as_ref(),
-            _ => None,
-        };
-        if let Some(context) = replaced {
-            let because = format!("the FROM on line {line} builds on the context `{context}`");
-            self.whole_context(context, because);
-            let (scope, onbuild) = self.image(context, context);
-            if self.has_disputed_triggers(&stage.base, &onbuild) {
-                self.doubts.push(format!(
-                    "BuildKit's versions differ on whether the triggers of `{context}` run for the FROM on line {line}"
-                ));
-            }
-            return Done {
-                scope,
-                onbuild,
-                windows,
-            };
-        }
-        let budget = self.outer.budget;
-        let (scope, onbuild) = match &stage.base {
-            Base::Scratch => (StageScope::on_image([], budget), Vec::new()),
-            Base::Stage(base) => {
-                // It was gone through before, and is taken out while its triggers are copied.
-                if let Some(parent) = self.done[*base].take() {
-                    let scope = StageScope::on_stage(&parent.scope, budget);
-                    let (onbuild, windows) = (self.triggers(&parent.onbuild), parent.windows);
-                    self.done[*base] = Some(parent);
-                    return Done {
-                        scope,
-                        onbuild,
-                        windows,
-                    };
-                }
-                (StageScope::on_unknown_image(), Vec::new())
-            }
-            Base::Image { written, reference } => {
-                let name = reference.context_name();
-                self.base_use(BaseUse {
-                    reference: name.clone(),
-                    written: written.clone(),
-                    platform,
-                    line,
-                    kind: BaseKind::From,
-                });
-                self.image(&reference.canonical(), &name)
-            }
-            Base::Undecided(why) => {
-                self.doubts
-                    .push(format!("the FROM on line {line} is open: {why}"));
-                (StageScope::on_unknown_image(), Vec::new())
-            }
-            Base::Context(_) => (StageScope::on_unknown_image(), Vec::new()),
-        };
-        Done {
-            scope,
-            onbuild,
-            windows,
-        }
-    }
-
-    /// The platform of a FROM; one that is open leaves the images open.
-    fn platform(&mut self, stage: &Stage, line: usize) -> Option<String> {
-        let (written, why) = match &stage.platform {
-            Ok(None) => return None,
-            Ok(Some(written)) => match Platform::read(written) {
-                Some(platform) => return Some(platform.spelled()),
-                None => (
-                    Some(written.clone()),
-                    format!("the builder completes `{written}`"),
-                ),
-            },
-            Err(trouble) => (None, stages::clause(trouble)),
-        };
-        let clause = format!("the platform of the FROM on line {line} is open: {why}");
-        self.undecided(clause);
-        self.reading.bases_complete = false;
-        written
-    }
-
-    /// Docker 26 runs the triggers of the context that takes a stage's place, newer ones
-    /// those of the stage itself.
-    fn has_disputed_triggers(&self, base: &Base, of_context: &[String]) -> bool {
-        let Base::Stage(base) = base else {
-            return false;
-        };
-        let stage = &self.stages.all[*base];
-        let own = &self.instructions[stage.from..stage.end];
-        !of_context.is_empty() || own.iter().any(|i| matches!(i, Instruction::Onbuild(_)))
-    }
-
-    /// What is known of an image that a stage stands on; `name` is for people.
-    fn image(&mut self, key: &str, name: &str) -> (StageScope, Vec<String>) {
-        if let Some(facts) = self.images.get(key) {
-            let scope = facts
-                .env
-                .as_ref()
-                .map_or_else(StageScope::on_unknown_image, |env| {
-                    let env = env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-                    StageScope::on_image(env, self.outer.budget)
-                });
-            return (scope, self.triggers(&facts.onbuild));
-        }
-        if self.seen.images.insert(name.to_owned()) {
-            self.reading.onbuild_unknown.push(name.to_owned());
-        }
-        (StageScope::on_unknown_image(), Vec::new())
-    }
-
-    /// The triggers that run in a stage, as far as the budget goes: each of a file's stages may
-    /// stand on one with many.
-    fn triggers(&mut self, of_base: &[String]) -> Vec<String> {
-        let budget = self.outer.budget;
-        let few: Vec<String> = of_base
-            .iter()
-            .take_while(|trigger| budget.spend(trigger.len() + 256))
-            .cloned()
-            .collect();
-        if few.len() < of_base.len() {
-            let doubt = "there are more ONBUILD triggers to run than can be followed";
-            self.doubts.push(doubt.to_owned());
-        }
-        few
     }
 
     /// Notes once why something widened.
@@ -281,7 +157,7 @@ impl<'a> Walk<'a> {
     }
 
     /// An ONBUILD of the stage or image below, run in front of the stage's own instructions.
-    fn trigger(&mut self, trigger: &str, line: usize, done: &mut Done) {
+    fn trigger(&mut self, trigger: &str, (stage, line): (usize, usize), done: &mut Done) {
         let single = match lines::read(trigger) {
             Ok(text) if text.lines.len() == 1 && text.doubts.is_empty() => text,
             _ => {
@@ -293,6 +169,7 @@ impl<'a> Walk<'a> {
         };
         for logical in &single.lines {
             let place = Place {
+                stage,
                 line,
                 text: &logical.text,
                 windows: done.windows,
@@ -312,18 +189,9 @@ impl<'a> Walk<'a> {
         let Outer { escape, budget, .. } = self.outer;
         match instruction {
             Instruction::Arg(pairs) => {
-                for Declared {
-                    name,
-                    value,
-                    inherited,
-                } in done.scope.arg(pairs, &self.outer)
-                {
-                    if self.question.unknown.contains(&name) {
-                        continue;
-                    }
-                    self.used.extend(inherited.then(|| name.clone()));
-                    self.reading.args.insert(name, text_of(value));
-                }
+                let declared = done.scope.arg(pairs, &self.outer);
+                let of_stage = declared.into_iter().map(|one| (place.stage, one));
+                self.declared.extend(of_stage);
             }
             Instruction::Env(pairs) => done.scope.env(pairs, escape, budget),
             Instruction::Copy(copy) => self.copy(copy, place, done),
@@ -344,7 +212,59 @@ impl<'a> Walk<'a> {
 
     /// The answer, and the doubts that widen all of it.
     pub(super) fn finish(mut self) -> (Reading, Vec<String>) {
+        let done = self.done.iter().enumerate();
+        let reached: Vec<usize> = done
+            .filter_map(|(at, done)| done.is_some().then_some(at))
+            .collect();
+        let reach = Reach::of(
+            self.text,
+            self.instructions,
+            self.stages,
+            &reached,
+            self.reading.target,
+            self.triggered,
+        );
+        let declaring = self.arguments(&reach);
+        for need in self
+            .reading
+            .named
+            .values_mut()
+            .chain([&mut self.reading.context])
+        {
+            need.name_each_once();
+        }
+        let target = self.done.get(self.reading.target);
+        if let Some(Some(done)) = target {
+            self.reading.triggers.clone_from(&done.onbuild);
+        }
+        self.reading.counted = fingerprint::counted(
+            self.text,
+            self.reading.syntax.as_deref(),
+            &declaring,
+            self.stages,
+            &reached,
+            &reach,
+            self.reading.target,
+        );
+        self.reading.fingerprint = fingerprint::bytes(&self.reading.counted);
+        (self.reading, self.doubts)
+    }
+
+    /// Notes the arguments whose values reach anything; gives the lines of the global ones.
+    fn arguments(&mut self, reach: &Reach<'_>) -> BTreeSet<usize> {
         let mut names = std::mem::take(&mut self.used);
+        for (at, declared) in std::mem::take(&mut self.declared) {
+            let Declared {
+                name,
+                value,
+                inherited,
+            } = declared;
+            if self.question.unknown.contains(&name) || !reach.heeds(at, &name) {
+                continue;
+            }
+            names.extend(inherited.then(|| name.clone()));
+            self.reading.args.insert(name, text_of(value));
+        }
         names.extend(self.outer.globals.heeded().cloned());
         let declaring = self.outer.globals.closure(&mut names);
         for name in names {
@@ -358,36 +278,7 @@ impl<'a> Walk<'a> {
             }
         }
         self.reading.args.extend(unasked_args(self.question.args));
-        for need in self
-            .reading
-            .named
-            .values_mut()
-            .chain([&mut self.reading.context])
-        {
-            if let ContextNeed::Paths(needs) = need {
-                let mut seen: BTreeSet<(Vec<u8>, bool, Vec<Vec<u8>>)> = BTreeSet::new();
-                needs.sort_by_key(|n| n.line);
-                needs.retain(|n| seen.insert((n.path.clone(), n.wildcard, n.exclude.clone())));
-            }
-        }
-        let target = self.done.get(self.reading.target);
-        if let Some(Some(done)) = target {
-            self.reading.triggers.clone_from(&done.onbuild);
-        }
-        let done = self.done.iter().enumerate();
-        let reached: Vec<usize> = done
-            .filter_map(|(at, done)| done.is_some().then_some(at))
-            .collect();
-        self.reading.counted = fingerprint::counted(
-            self.text,
-            self.reading.syntax.as_deref(),
-            &declaring,
-            self.stages,
-            &reached,
-            self.reading.target,
-        );
-        self.reading.fingerprint = fingerprint::bytes(&self.reading.counted);
-        (self.reading, self.doubts)
+        declaring
     }
 }
 

@@ -22,8 +22,8 @@ const MOST_LINKS: usize = 255;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Part {
     Name(Vec<u8>),
-    /// A wildcard, and its text: where BuildKit compares literally, that counts.
-    Glob(Glob, Vec<u8>),
+    /// A pattern, and its text where BuildKit may take that for a name.
+    Glob(Glob, Option<Vec<u8>>),
     /// From here on everything is taken, since the text does not decide it name by name.
     All,
 }
@@ -154,7 +154,7 @@ fn step(
             }
             let names = listing.entries.iter().map(|(name, _)| name.to_bytes());
             names
-                .filter(|name| glob.matches(name) || *name == text)
+                .filter(|name| glob.matches(name) || text.as_deref() == Some(*name))
                 .map(<[u8]>::to_vec)
                 .collect()
         }
@@ -243,7 +243,8 @@ fn parts(need: &Need) -> VecDeque<Part> {
         }
         match Glob::parse(name) {
             Some(glob) if !glob.may_cross_folders() => {
-                parts.push_back(Part::Glob(glob, name.to_vec()));
+                let text = (!has_wildcard(name)).then(|| name.to_vec());
+                parts.push_back(Part::Glob(glob, text));
             }
             _ => {
                 parts.push_back(Part::All);
@@ -252,6 +253,20 @@ fn parts(need: &Need) -> VecDeque<Part> {
         }
     }
     parts
+}
+
+/// Whether BuildKit takes a name for a pattern (tonistiigi/fsutil `copy.containsWildcards`). One
+/// with a backslash alone is a name for it, backslash and all, unless a pattern stands before it.
+fn has_wildcard(name: &[u8]) -> bool {
+    let mut bytes = name.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => _ = bytes.next(),
+            b'*' | b'?' | b'[' => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// What stands at a path, and what the ignore file says of its folder; nothing when it is not

@@ -88,6 +88,13 @@ fn a_backslash_takes_the_name_with_it_and_without() {
 }
 
 #[test]
+fn a_name_that_is_a_pattern_is_not_taken_by_itself() {
+    let tree = TestTree::new().files(&["[id]", "i", "x"]);
+    assert_eq!(taken(&tree, &["[id]"]), ["i"]);
+    assert_eq!(taken(&tree, &["[[]id]"]), ["[id]"]);
+}
+
+#[test]
 fn links_on_the_way_count_and_are_followed_inside_the_context() {
     let tree = TestTree::new()
         .files(&["real/dir/f", "real/g"])

@@ -37,7 +37,7 @@ fn the_format_is_pinned_by_a_golden_value() {
     };
     assert_eq!(
         ingredients.key().hex(),
-        "005d8d1e8aed1b440b16e6575a447b6423374d153618acb052383e1df1759497"
+        "f1dc332b963b38f1300fea14e2d39bca318ad515c451a680279ac1f3ed49e859"
     );
 }
 

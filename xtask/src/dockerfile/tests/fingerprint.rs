@@ -167,16 +167,47 @@ fn a_setting_counts_only_where_it_gets_into_the_image() {
         assert!(file(&with, "USER 1") == plain, "{setting}");
         assert!(file("USER 1", &with) != plain, "{setting}");
     }
-    for step in [
-        "ENV a=b",
-        "USER 2",
-        "SHELL [\"x\"]",
-        "WORKDIR /w",
-        "ONBUILD USER 3",
-        "ARG a=b",
-    ] {
+    for step in ["USER 2", "SHELL [\"x\"]", "WORKDIR /w", "ONBUILD USER 3"] {
         let with = format!("USER 1\n{step}");
         assert!(file(&with, "USER 1") != plain, "{step}");
+    }
+}
+
+#[test]
+fn a_variable_counts_only_where_something_sees_it() {
+    let file = |variable: &str, tools: &str, above: &str| {
+        print(&format!(
+            "FROM a AS tools\n{variable}\n{tools}\nFROM tools AS above\n{above}\n\
+             FROM b\nCOPY --from=tools /x /\nCOPY --from=above /x /\n"
+        ))
+    };
+    let seen = [
+        ("RUN x", "USER 1"),
+        ("USER 1", "RUN x"),
+        ("COPY $B /", "USER 1"),
+        ("USER 1", "COPY ${B:-x} /"),
+        ("COPY <<E /\n$B\nE", "USER 1"),
+        ("ONBUILD RUN x", "USER 1"),
+    ];
+    for variable in ["ENV A=1", "ENV A 1", "ARG A=1", "ARG A"] {
+        let unseen = |variable| file(variable, "COPY x /\nLABEL x=$A", "WORKDIR /w\nENV C=$A");
+        assert!(unseen(variable) == unseen("ENV Z=2"), "{variable}");
+        for (tools, above) in seen {
+            let before = file("ENV Z=2", tools, above);
+            assert!(
+                before != file(variable, tools, above),
+                "{variable} {tools} {above}"
+            );
+        }
+        let heeded = variable.replace('A', "SOURCE_DATE_EPOCH");
+        assert!(unseen(&heeded) != unseen("ENV Z=2"), "{heeded}");
+    }
+}
+
+#[test]
+fn a_variable_of_the_image_counts() {
+    for variable in ["ENV A=1", "ARG A=1"] {
+        assert!(counted(variable) != print("FROM scratch\n"), "{variable}");
     }
 }
 

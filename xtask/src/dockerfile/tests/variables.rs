@@ -26,7 +26,7 @@ fn a_given_value_wins_where_the_name_is_declared() {
 #[test]
 fn args_are_those_that_count_with_their_values() {
     let text = "ARG TAG=1\nARG UNUSED=2\nARG PART=3\nARG WHOLE=$PART\nFROM py:$TAG AS x\nARG A=a\nARG B\nARG C\nARG WHOLE\n\
-        FROM q AS nobody\nARG Z=z\nFROM x\n";
+        FROM q AS nobody\nARG Z=z\nFROM x\nRUN y\n";
     let reading = ask().arg("C", "c").of(text);
     let args: Vec<_> = reading
         .args
@@ -57,7 +57,9 @@ fn arguments_buildkit_heeds_unasked_count_always() {
         reading.args.into_keys().collect::<Vec<_>>(),
         ["BUILDKIT_INLINE_CACHE", "SOURCE_DATE_EPOCH"]
     );
-    let declared = ask().arg("HTTP_PROXY", "p").of("FROM a\nARG HTTP_PROXY\n");
+    let declared = ask()
+        .arg("HTTP_PROXY", "p")
+        .of("FROM a\nARG HTTP_PROXY\nRUN x\n");
     assert_eq!(declared.args["HTTP_PROXY"].as_deref(), Some("p"));
 }
 
@@ -268,4 +270,34 @@ fn a_global_epoch_counts_without_any_use() {
     let two = of("ARG SOURCE_DATE_EPOCH=2\nFROM a\n");
     assert_eq!(one.args["SOURCE_DATE_EPOCH"].as_deref(), Some("1"));
     assert!(one.fingerprint != two.fingerprint);
+}
+
+#[test]
+fn the_value_of_an_argument_counts_only_where_something_sees_it() {
+    let args = |text: &str| ask().arg("A", "1").of(text).args;
+    for unseen in [
+        "FROM a\nARG A\nCOPY x /\n",
+        "FROM a AS x\nARG A\nLABEL a=$A\nENV B=$A\nFROM b\nCOPY --from=x /y /\n",
+        "FROM a\nARG A\nCOPY $B /\n",
+    ] {
+        assert!(!args(unseen).contains_key("A"), "{unseen}");
+    }
+    for seen in [
+        "FROM a\nARG A\nRUN x\n",
+        "FROM a AS x\nARG A\nFROM x\nRUN y\n",
+        "FROM a\nARG A\nCOPY ${A:+x} /\n",
+        "FROM a\nARG A\nENV B=$A\n",
+        "FROM a\nARG A\nARG B=${B:-$A}\nCOPY $B /\n",
+        "FROM a\nARG A\nCOPY <<E /\n$A\nE\n",
+        "FROM a AS x\nARG A\nONBUILD RUN y\nFROM x\n",
+    ] {
+        assert!(args(seen).contains_key("A"), "{seen}");
+    }
+}
+
+#[test]
+fn a_global_default_that_a_stage_takes_over_for_nothing_does_not_count() {
+    let file = |v: &str, step: &str| of(format!("ARG A={v}\nFROM a\nARG A\n{step}\n")).fingerprint;
+    assert!(file("1", "COPY x /") == file("2", "COPY x /"));
+    assert!(file("1", "COPY $A /") != file("2", "COPY $A /"));
 }

@@ -1,0 +1,144 @@
+//! What a stage stands on, as the walk meets it.
+//!
+//! Knows which variables and triggers a stage gets from below. Is unaware of its own instructions.
+
+use super::instructions::Instruction;
+use super::platform::Platform;
+use super::reading::{BaseKind, BaseUse};
+use super::scope::StageScope;
+use super::stages::{self, Base, Stage};
+use super::walk::{Done, Walk};
+
+impl Walk<'_> {
+    pub(super) fn base(&mut self, stage: &Stage, line: usize) -> Done {
+        let platform = self.platform(stage, line);
+        let named_platform = platform.as_deref().or(self.question.platform);
+        let windows = named_platform
+            .and_then(Platform::read)
+            .is_some_and(|p| p.is_windows());
+        let replaced = match &stage.base {
+            Base::Context(context) => Some(context),
+            Base::Stage(base) => self.stages.all[*base].replaced_by.as_ref(),
+            _ => None,
+        };
+        if let Some(context) = replaced {
+            let because = format!("the FROM on line {line} builds on the context `{context}`");
+            self.whole_context(context, because);
+            let (scope, onbuild) = self.image(context, context);
+            if self.has_disputed_triggers(&stage.base, &onbuild) {
+                self.doubts.push(format!(
+                    "BuildKit's versions differ on whether the triggers of `{context}` run for the FROM on line {line}"
+                ));
+            }
+            return Done {
+                scope,
+                onbuild,
+                windows,
+            };
+        }
+        let budget = self.outer.budget;
+        let (scope, onbuild) = match &stage.base {
+            Base::Scratch => (StageScope::on_image([], budget), Vec::new()),
+            Base::Stage(base) => {
+                // It was gone through before, and is taken out while its triggers are copied.
+                if let Some(parent) = self.done[*base].take() {
+                    let scope = StageScope::on_stage(&parent.scope, budget);
+                    let (onbuild, windows) = (self.triggers(&parent.onbuild), parent.windows);
+                    self.done[*base] = Some(parent);
+                    return Done {
+                        scope,
+                        onbuild,
+                        windows,
+                    };
+                }
+                (StageScope::on_unknown_image(), Vec::new())
+            }
+            Base::Image { written, reference } => {
+                let name = reference.context_name();
+                self.base_use(BaseUse {
+                    reference: name.clone(),
+                    written: written.clone(),
+                    platform,
+                    line,
+                    kind: BaseKind::From,
+                });
+                self.image(&reference.canonical(), &name)
+            }
+            Base::Undecided(why) => {
+                self.doubts
+                    .push(format!("the FROM on line {line} is open: {why}"));
+                (StageScope::on_unknown_image(), Vec::new())
+            }
+            Base::Context(_) => (StageScope::on_unknown_image(), Vec::new()),
+        };
+        Done {
+            scope,
+            onbuild,
+            windows,
+        }
+    }
+
+    /// The platform of a FROM; one that is open leaves the images open.
+    fn platform(&mut self, stage: &Stage, line: usize) -> Option<String> {
+        let (written, why) = match &stage.platform {
+            Ok(None) => return None,
+            Ok(Some(written)) => match Platform::read(written) {
+                Some(platform) => return Some(platform.spelled()),
+                None => (
+                    Some(written.clone()),
+                    format!("the builder completes `{written}`"),
+                ),
+            },
+            Err(trouble) => (None, stages::clause(trouble)),
+        };
+        let clause = format!("the platform of the FROM on line {line} is open: {why}");
+        self.undecided(clause);
+        self.reading.bases_complete = false;
+        written
+    }
+
+    /// Docker 26 runs the triggers of the context that takes a stage's place, newer ones
+    /// those of the stage itself.
+    fn has_disputed_triggers(&self, base: &Base, of_context: &[String]) -> bool {
+        let Base::Stage(base) = base else {
+            return false;
+        };
+        let stage = &self.stages.all[*base];
+        let own = &self.instructions[stage.from..stage.end];
+        !of_context.is_empty() || own.iter().any(|i| matches!(i, Instruction::Onbuild(_)))
+    }
+
+    /// What is known of an image that a stage stands on; `name` is for people.
+    fn image(&mut self, key: &str, name: &str) -> (StageScope, Vec<String>) {
+        if let Some(facts) = self.images.get(key) {
+            let scope = facts
+                .env
+                .as_ref()
+                .map_or_else(StageScope::on_unknown_image, |env| {
+                    let env = env.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+                    StageScope::on_image(env, self.outer.budget)
+                });
+            return (scope, self.triggers(&facts.onbuild));
+        }
+        if self.seen.images.insert(name.to_owned()) {
+            self.reading.onbuild_unknown.push(name.to_owned());
+        }
+        (StageScope::on_unknown_image(), Vec::new())
+    }
+
+    /// The triggers that run in a stage, as far as the budget goes: each of a file's stages may
+    /// stand on one with many.
+    fn triggers(&mut self, of_base: &[String]) -> Vec<String> {
+        let budget = self.outer.budget;
+        let few: Vec<String> = of_base
+            .iter()
+            .take_while(|trigger| budget.spend(trigger.len() + 256))
+            .cloned()
+            .collect();
+        if few.len() < of_base.len() {
+            let doubt = "there are more ONBUILD triggers to run than can be followed";
+            self.doubts.push(doubt.to_owned());
+        }
+        few
+    }
+}

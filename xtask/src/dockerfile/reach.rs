@@ -1,0 +1,144 @@
+//! Which variables of the stages that are gone through can reach anything.
+//!
+//! Knows who sees an ARG or an ENV: a RUN of its stage or of one that stands on it, the image, and
+//! whoever names it behind a `$`. A stage that is only copied from has no image, and where it runs
+//! nothing and nothing names a variable, its variables come to nothing. Is unaware of values. In
+//! doubt a variable counts.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::canonical;
+use super::instructions::Instruction;
+use super::lines::{Logical, Text};
+use super::scope;
+use super::stages::{Base, Stage, Stages};
+
+/// What of the reached stages can see a variable.
+pub(super) struct Reach<'a> {
+    /// The stages whose settings are in the image.
+    pub(super) shipped: BTreeSet<usize>,
+    /// Somewhere instructions run that stand elsewhere.
+    triggers: bool,
+    /// The stages that have a RUN, or bear one that has.
+    runs: HashSet<usize>,
+    /// The stages of which a step names any variable, or that bear such a one.
+    reads: HashSet<usize>,
+    /// By stage: the lowest one that it stands on.
+    lowest: HashMap<usize, usize>,
+    /// All names behind a `$`, of all stages with the same lowest one.
+    named: HashMap<usize, HashSet<&'a str>>,
+}
+
+impl<'a> Reach<'a> {
+    /// `triggers` says whether any stage runs instructions of ONBUILD.
+    pub(super) fn of(
+        text: &'a Text,
+        instructions: &[Instruction],
+        stages: &Stages,
+        reached: &[usize],
+        target: usize,
+        triggers: bool,
+    ) -> Self {
+        let mut reach = Self {
+            shipped: ancestry(stages, target),
+            triggers,
+            runs: HashSet::new(),
+            reads: HashSet::new(),
+            lowest: HashMap::new(),
+            named: HashMap::new(),
+        };
+        for at in reached {
+            let stage = &stages.all[*at];
+            let below = below(stage).and_then(|base| reach.lowest.get(&base));
+            let lowest = below.copied().unwrap_or(*at);
+            reach.lowest.insert(*at, lowest);
+            if stage.replaced_by.is_some() {
+                continue;
+            }
+            let own = stage.from + 1..stage.end;
+            let lines = std::iter::zip(&text.lines[own.clone()], &instructions[own]);
+            for (logical, instruction) in lines {
+                reach.line((*at, lowest), logical, instruction, text.escape);
+            }
+        }
+        for at in reached.iter().rev() {
+            let Some(base) = below(&stages.all[*at]) else {
+                continue;
+            };
+            for seen in [&mut reach.runs, &mut reach.reads] {
+                if seen.contains(at) {
+                    seen.insert(base);
+                }
+            }
+        }
+        reach
+    }
+
+    fn line(
+        &mut self,
+        (at, lowest): (usize, usize),
+        logical: &'a Logical,
+        instruction: &Instruction,
+        escape: char,
+    ) {
+        let bodies = logical.heredocs.iter().map(|heredoc| heredoc.body.as_str());
+        let texts = std::iter::once(logical.text.as_str()).chain(bodies);
+        let names: Vec<&str> = texts.flat_map(names).collect();
+        match instruction {
+            Instruction::Run(_) => _ = self.runs.insert(at),
+            Instruction::Onbuild(_) => self.triggers = true,
+            Instruction::Arg(_) | Instruction::Env(_) => {}
+            _ if names.is_empty() || canonical::is_setting(logical, escape) => {}
+            _ => _ = self.reads.insert(at),
+        }
+        self.named.entry(lowest).or_default().extend(names);
+    }
+
+    /// Whether the ARGs and ENVs of a stage can reach anything.
+    pub(super) fn has_variables(&self, at: usize) -> bool {
+        self.triggers
+            || self.shipped.contains(&at)
+            || self.runs.contains(&at)
+            || self.reads.contains(&at)
+    }
+
+    /// Whether the value of an argument that a stage declares can reach anything.
+    pub(super) fn heeds(&self, at: usize, name: &str) -> bool {
+        let is_named = || {
+            let lowest = self.lowest.get(&at).unwrap_or(&at);
+            let names = self.named.get(lowest);
+            names.is_some_and(|names| names.contains(name))
+        };
+        self.triggers
+            || scope::is_heeded(name)
+            || self.runs.contains(&at)
+            || self.has_variables(at) && is_named()
+    }
+}
+
+/// The stage that another one stands on.
+fn below(stage: &Stage) -> Option<usize> {
+    match (&stage.base, &stage.replaced_by) {
+        (Base::Stage(base), None) => Some(*base),
+        _ => None,
+    }
+}
+
+/// The target and the stages that it stands on.
+fn ancestry(stages: &Stages, target: usize) -> BTreeSet<usize> {
+    let mut all = BTreeSet::new();
+    let mut next = Some(target);
+    while let Some(at) = next.filter(|at| all.insert(*at)) {
+        next = below(&stages.all[at]);
+    }
+    all
+}
+
+/// Every name behind a `$`, whatever stands around it; where a `$` has none, the empty one.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split('$').skip(1).map(|behind| {
+        let behind = behind.strip_prefix('{').unwrap_or(behind);
+        let end = behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        &behind[..end.unwrap_or(behind.len())]
+    })
+}
