@@ -7,6 +7,7 @@
 mod assessment;
 mod bases;
 mod gathering;
+mod held;
 pub mod memo;
 mod outline;
 mod prepared;
@@ -16,8 +17,10 @@ use std::sync::{Mutex, PoisonError};
 
 pub use assessment::{Assessment, Upstream};
 pub use gathering::of_material;
+pub use held::Held;
 pub use outline::Outline;
 pub use prepared::{Gathered, Prepared};
+use rayon::prelude::*;
 
 use crate::engine::{Engine, Images};
 use crate::fault::{Fault, Result};
@@ -30,7 +33,7 @@ use crate::record::{Records, Store};
 use crate::replacement::{self, Opened};
 use crate::source;
 use crate::spec::{Spec, StageId};
-use crate::state::State;
+use crate::state::{HeldLock, State};
 use crate::verdict::{self, Change, Kind, Reason, Verdict};
 
 /// The graph of one run, and everything that it stands on.
@@ -52,20 +55,39 @@ pub struct Workspace {
     pub engine: Engine,
     /// The pins of sources and external images.
     pub lock: Mutex<Lock>,
+    /// Held from the beginning, where nobody else held it.
+    build_lock: Mutex<Option<HeldLock>>,
     /// What went wrong without being a fault, to be told once.
     pub warnings: Mutex<Vec<String>>,
 }
 
+/// What comes after a graph file is opened, for which something can be done meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Who knows.
+    Any,
+    /// The verdicts of all stages.
+    PlanOfAll,
+    /// A build of all stages.
+    BuildOfAll,
+}
+
 impl Workspace {
     /// Opens the graph file.
-    pub fn open(graph_file: &camino::Utf8Path, profile: Option<&str>) -> Result<Self> {
-        let memos = prepared::Ahead::start(State::place(graph_file).join("memos"));
+    pub fn open(graph_file: &camino::Utf8Path, profile: Option<&str>, next: Next) -> Result<Self> {
+        let place = State::in_folder(State::place(graph_file));
+        // What is seen before another build ends is not what that leaves.
+        let lock = (next == Next::BuildOfAll)
+            .then(|| place.lock_if_free())
+            .flatten();
+        let look = lock.is_some() || next == Next::PlanOfAll;
+        let memos = prepared::Ahead::start(place.path("memos"), look);
         let opened = replacement::open(graph_file, profile)?;
         let Opened {
             spec,
             graph,
             state,
-            lock,
+            lock: pins,
         } = opened;
         Ok(Self {
             graph,
@@ -73,7 +95,8 @@ impl Workspace {
             cache: StatCache::in_file(&state.path("stats")),
             memos,
             engine: Engine::find(),
-            lock: Mutex::new(lock),
+            lock: Mutex::new(pins),
+            build_lock: Mutex::new(lock),
             warnings: Mutex::default(),
             state,
             spec,
@@ -87,6 +110,19 @@ impl Workspace {
             .map(|name| self.spec.find(name))
             .collect::<Result<Vec<_>>>()?;
         Ok(self.graph.closure(&targets))
+    }
+
+    /// The lock that only one build of a graph holds: see `State::lock`.
+    pub fn lock_to_build(
+        &self,
+        waiting: impl FnOnce(&str),
+        pause: impl FnMut() -> bool,
+    ) -> Result<HeldLock> {
+        let held = self.build_lock.lock();
+        match held.unwrap_or_else(PoisonError::into_inner).take() {
+            Some(held) => Ok(held),
+            None => self.state.lock(waiting, pause),
+        }
     }
 
     /// Remembers a warning.
@@ -139,7 +175,7 @@ impl Workspace {
         locking::refuse_uncovered(&self.spec, &uses, &lock)
     }
 
-    /// The verdict of one stage whose upstream is in `upstream`. `images` is added to where more
+    /// The verdict of one stage whose upstream is in `upstream`. `held` is added to where more
     /// must be asked. What is remembered of a stage is enough to call it fresh; for any other
     /// verdict its trees are read.
     pub fn assess(
@@ -147,11 +183,11 @@ impl Workspace {
         id: StageId,
         prepared: &Prepared,
         upstream: &BTreeMap<StageId, Upstream>,
-        images: &mut Images,
+        held: &Held,
         forced: bool,
     ) -> Result<Assessment> {
         if let Ok(Gathered::Remembered(outline)) = prepared.gathered() {
-            let own = self.assess_known(id, prepared, outline, upstream, images, forced, None)?;
+            let own = self.assess_known(id, prepared, outline, upstream, held, forced, None)?;
             if matches!(own.verdict, Verdict::Fresh(_)) {
                 return Ok(own);
             }
@@ -167,7 +203,7 @@ impl Workspace {
                     own.list()
                 };
                 let list: List<'_> = Some(&list);
-                self.assess_known(id, prepared, outline, upstream, images, forced, list)
+                self.assess_known(id, prepared, outline, upstream, held, forced, list)
             }
             Err(fault) => Err(fault.clone()),
         }
@@ -181,12 +217,12 @@ impl Workspace {
         prepared: &Prepared,
         outline: &Outline,
         upstream: &BTreeMap<StageId, Upstream>,
-        images: &mut Images,
+        held: &Held,
         forced: bool,
         list: List<'_>,
     ) -> Result<Assessment> {
         let stage = self.spec.stage(id);
-        let around = gathering::around(outline, self.base_digests(outline, images)?, upstream);
+        let around = gathering::around(outline, self.base_digests(outline, held)?, upstream);
         let key = key::key(outline.own, &around);
         let references = stage.references();
         let unbuilt = outline
@@ -206,17 +242,17 @@ impl Workspace {
         };
         let verdict = if forced {
             stale(Reason::plain(Kind::Forced))
-        } else if let Some(change) = self.unfollowed(outline, images)? {
+        } else if let Some(change) = self.unfollowed(outline, held)? {
             stale(Reason::of(vec![change]))
         } else if unbuilt {
             let compared = prepared.records.last().map(compare);
             undecided(self, upstream, outline, compared)
         } else {
             if let Some(record) = prepared.records.of(key) {
-                self.ask_for(std::iter::once(&record.private), images)?;
-                self.ask_for(references.iter(), images)?;
+                let asked = std::iter::once(&record.private).chain(&references);
+                held.ask_for(&self.engine, asked)?;
             }
-            verdict::decide(key, &references, &prepared.records, images, compare)
+            verdict::decide(key, &references, &prepared.records, &held.images(), compare)
         };
         let made_of = match verdict {
             Verdict::Fresh(_) => Vec::new(),
@@ -235,41 +271,52 @@ impl Workspace {
         })
     }
 
-    /// Asks the engine for those references that were not asked for yet.
-    fn ask_for<'r>(
-        &self,
-        references: impl Iterator<Item = &'r String>,
-        images: &mut Images,
-    ) -> Result<()> {
-        let missing: Vec<String> = references
-            .filter(|reference| !images.contains_key(*reference))
-            .cloned()
-            .collect();
-        if !missing.is_empty() {
-            images.extend(self.engine.images(&missing)?);
-        }
-        Ok(())
-    }
-
     /// The plan: every wanted stage's verdict, in build order.
     pub fn plan(
         &self,
         wanted: &[StageId],
-        forced: impl Fn(StageId) -> bool,
+        forced: impl Fn(StageId) -> bool + Sync,
     ) -> Result<Vec<Assessment>> {
-        let (prepared, mut images) = self.prepare(wanted)?;
+        let (prepared, images) = self.prepare(wanted)?;
+        let held = Held::new(images);
+        let mut plan: BTreeMap<usize, Assessment> = BTreeMap::new();
         let mut upstream = BTreeMap::new();
-        let mut plan = Vec::with_capacity(wanted.len());
-        for id in wanted {
-            let Some(prepared) = prepared.get(id) else {
-                continue;
+        // A row's upstream is in the rows in front of it.
+        for row in rows(&self.graph, wanted) {
+            let assess = |(at, id): (usize, StageId)| {
+                let prepared = prepared.get(&id)?;
+                let own = self.assess(id, prepared, &upstream, &held, forced(id));
+                Some(own.map(|own| (at, own)))
             };
-            let assessment = self.assess(*id, prepared, &upstream, &mut images, forced(*id))?;
-            upstream.insert(*id, assessment.upstream());
-            plan.push(assessment);
+            let assessed: Vec<_> = row.into_par_iter().filter_map(assess).collect();
+            for own in assessed {
+                let (at, own) = own?;
+                upstream.insert(own.id, own.upstream());
+                plan.insert(at, own);
+            }
         }
-        Ok(plan)
+        // The process ends with its answer. To free the memory of ten thousand stages piece by piece
+        // takes longer than their verdicts.
+        std::mem::forget((prepared, held));
+        Ok(plan.into_values().collect())
     }
+}
+
+/// The wanted stages, with their places in build order, in rows: each stands only on stages of rows
+/// in front of its own.
+fn rows(graph: &Graph, wanted: &[StageId]) -> Vec<Vec<(usize, StageId)>> {
+    let mut row_of: HashMap<StageId, usize> = HashMap::with_capacity(wanted.len());
+    let mut rows: Vec<Vec<(usize, StageId)>> = Vec::new();
+    for (at, id) in wanted.iter().enumerate() {
+        let below = graph.parents(*id).filter_map(|parent| row_of.get(&parent));
+        let row = below.max().map_or(0, |row| row + 1);
+        row_of.insert(*id, row);
+        if row == rows.len() {
+            rows.push(Vec::new());
+        }
+        rows[row].push((at, *id));
+    }
+    rows
 }
 
 /// What a key is made of, given what is around.

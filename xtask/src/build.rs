@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use camino::Utf8PathBuf;
 
-use crate::assess::{Prepared, Upstream, Workspace};
+use crate::assess::{Held, Prepared, Upstream, Workspace};
 use crate::engine::Images;
 use crate::event::{Event, Finished, Outcome, StageFinished};
 use crate::fault::{Fault, Result};
@@ -95,7 +95,7 @@ pub fn build(
         let message = format!("waiting for another build of this graph to end ({holder})");
         let _ = events.send(Event::Notice { message });
     };
-    let _lock = work.state.lock(waiting, || interrupt.pause())?;
+    let _lock = work.lock_to_build(waiting, || interrupt.pause())?;
     // What builds that were killed left.
     work.state.remove_call_folders();
     state::remove_abandoned(&work.spec.root);
@@ -131,6 +131,7 @@ struct Run<'a> {
     wanted: &'a [StageId],
     prepared: HashMap<StageId, Prepared>,
     start: Instant,
+    held: Held,
     now: Mutex<Now>,
     pinning: pinning::Pinning,
 }
@@ -141,7 +142,6 @@ struct Now {
     upstream: BTreeMap<StageId, Upstream>,
     /// The private reference of every stage that has an image.
     privates: BTreeMap<StageId, String>,
-    images: Images,
     outcome: BTreeMap<StageId, Outcome>,
     saved_ms: u64,
     fault: Option<Fault>,
@@ -162,10 +162,6 @@ impl<'a> Run<'a> {
         images: Images,
         start: Instant,
     ) -> Self {
-        let now = Now {
-            images,
-            ..Now::default()
-        };
         Self {
             work,
             wishes,
@@ -174,7 +170,8 @@ impl<'a> Run<'a> {
             wanted,
             prepared,
             start,
-            now: Mutex::new(now),
+            held: Held::new(images),
+            now: Mutex::default(),
             pinning: pinning::Pinning::default(),
         }
     }
@@ -266,7 +263,10 @@ impl<'a> Run<'a> {
             elapsed_ms: self.elapsed_ms(),
             saved_ms,
         }));
-        if self.interrupt.is_set() {
+        let interrupted = self.interrupt.is_set();
+        // As in `Workspace::plan`: the process ends now.
+        std::mem::forget((self.prepared, self.held, self.now));
+        if interrupted {
             return Err(Fault::interrupted());
         }
         match fault {

@@ -7,7 +7,6 @@
 mod index;
 
 use camino::Utf8PathBuf;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::StatCache;
@@ -111,7 +110,8 @@ impl Store {
         if stages.len() >= index::FROM {
             return index::records(self, stages, cache);
         }
-        let read = stages.par_iter().map(|stage| self.records(stage));
+        // All cores may look at trees by now, and the engine cannot be asked before this is read.
+        let read = stages.iter().map(|stage| self.records(stage));
         let (records, warnings): (Vec<_>, Vec<_>) = read.unzip();
         (records, warnings.into_iter().flatten().collect())
     }

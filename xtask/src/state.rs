@@ -4,14 +4,18 @@
 //! files mean. Removing the folder costs time, never correctness.
 
 pub mod bundle;
+mod sealing;
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
+pub use sealing::{Broken, seal, unseal};
 
 /// The state of one graph file.
 #[derive(Debug, Clone)]
@@ -98,6 +102,11 @@ impl State {
         pause: impl FnMut() -> bool,
     ) -> Result<HeldLock> {
         self.hold("build.lock", waiting, pause)
+    }
+
+    /// The same lock, if nobody holds it and the folder is there.
+    pub fn lock_if_free(&self) -> Option<HeldLock> {
+        self.hold("build.lock", |_| (), || true).ok()
     }
 
     /// The same for whoever brings sources here.
@@ -213,7 +222,7 @@ pub fn write_sealed(
     for part in parts {
         hash.update(part);
     }
-    let header = header(kind, version, &hash.finalize());
+    let header = sealing::header(kind, version, &hash.finalize());
     let parts: Vec<&[u8]> = std::iter::once(header.as_bytes())
         .chain(parts.iter().copied())
         .collect();
@@ -234,8 +243,17 @@ fn write_parts(path: &Utf8Path, parts: &[&[u8]]) -> std::io::Result<()> {
         .map_err(std::io::IntoInnerError::into_error)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    remove_abandoned(folder);
+    // Once is enough: who is killed is not this process. A folder may hold thousands of files.
+    if swept().insert(folder.to_owned()) {
+        remove_abandoned(folder);
+    }
     Ok(())
+}
+
+/// The folders in which this process has already removed what others left.
+fn swept() -> MutexGuard<'static, BTreeSet<Utf8PathBuf>> {
+    static SWEPT: Mutex<BTreeSet<Utf8PathBuf>> = Mutex::new(BTreeSet::new());
+    SWEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A new file, locked. The lock dies with its writer, so it tells a file that is still being
@@ -275,62 +293,6 @@ pub fn remove_abandoned(folder: &Utf8Path) {
     }
 }
 
-/// `content` under a header that names its kind and version and carries a checksum.
-pub fn seal(kind: &str, version: u32, content: &[u8]) -> Vec<u8> {
-    let mut sealed = header(kind, version, &blake3::hash(content)).into_bytes();
-    sealed.extend_from_slice(content);
-    sealed
-}
-
-fn header(kind: &str, version: u32, hash: &blake3::Hash) -> String {
-    format!("{kind} {version} {hash}\n")
-}
-
-/// Why sealed bytes cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broken {
-    /// Another kind of file, or no header.
-    Foreign,
-    /// Written by another version of this program.
-    OtherVersion,
-    /// The checksum does not fit: torn or truncated.
-    Torn,
-}
-
-impl Broken {
-    /// For a warning.
-    pub const fn clause(self) -> &'static str {
-        match self {
-            Self::Foreign => "is not a file of this program",
-            Self::OtherVersion => "was written by another version of this program",
-            Self::Torn => "is damaged",
-        }
-    }
-}
-
-/// The content of sealed bytes, if they are whole.
-pub fn unseal<'b>(kind: &str, version: u32, sealed: &'b [u8]) -> Result<&'b [u8], Broken> {
-    let end = sealed
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .ok_or(Broken::Foreign)?;
-    let head = std::str::from_utf8(&sealed[..end]).map_err(|_| Broken::Foreign)?;
-    let mut words = head.split(' ');
-    if words.next() != Some(kind) {
-        return Err(Broken::Foreign);
-    }
-    if words.next() != Some(version.to_string().as_str()) {
-        return Err(Broken::OtherVersion);
-    }
-    let content = &sealed[end + 1..];
-    let whole = words.next() == Some(blake3::hash(content).to_hex().as_str());
-    if whole && words.next().is_none() {
-        Ok(content)
-    } else {
-        Err(Broken::Torn)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,6 +316,23 @@ mod tests {
         write_atomically(&folder.join("a"), b"1").unwrap();
         assert_eq!(names(folder), ["a"]);
         assert_eq!(std::fs::read(folder.join("a")).unwrap(), b"1");
+    }
+
+    #[test]
+    fn a_lock_is_taken_at_once_or_left_to_its_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let state = State::in_folder(folder.to_owned());
+        let held = state.lock_if_free();
+        assert!(held.is_some());
+        assert!(state.lock_if_free().is_none());
+        drop(held);
+        assert!(state.lock_if_free().is_some());
+        assert!(
+            State::in_folder(folder.join("none"))
+                .lock_if_free()
+                .is_none()
+        );
     }
 
     #[test]

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Held;
 use super::{Outline, Workspace};
-use crate::engine::{Image, Images};
+use crate::engine::Image;
 use crate::fault::Result;
 use crate::verdict::Change;
 
@@ -15,7 +16,7 @@ impl Workspace {
     pub(super) fn base_digests(
         &self,
         outline: &Outline,
-        images: &mut Images,
+        held: &Held,
     ) -> Result<BTreeMap<String, String>> {
         let externals = &outline.externals;
         let whole = BTreeSet::new();
@@ -37,9 +38,8 @@ impl Workspace {
                 Some(digest) => digest,
                 None => {
                     let name = reference.to_owned();
-                    self.ask_for(std::iter::once(&name), images)?;
-                    let image = images.get(reference).and_then(Option::as_ref);
-                    image.map_or_else(
+                    held.ask_for(&self.engine, std::iter::once(&name))?;
+                    held.get(reference).map_or_else(
                         || "not locked".to_owned(),
                         |image| format!("engine {}", image.id),
                     )
@@ -53,11 +53,7 @@ impl Workspace {
     /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
     /// An image whose name the text does not tell cannot be in a key; triggers of an image may
     /// read files that no instruction of the Dockerfile names.
-    pub(super) fn unfollowed(
-        &self,
-        outline: &Outline,
-        images: &mut Images,
-    ) -> Result<Option<Change>> {
+    pub(super) fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
         let base = |name: String| Change {
             what: "base",
             name,
@@ -80,7 +76,7 @@ impl Workspace {
                 .and_then(|lock| lock.has_triggers(reference));
             let triggers = match known {
                 Some(triggers) => triggers,
-                None => self.engine_says_triggers(reference, images)?,
+                None => self.engine_says_triggers(reference, held)?,
             };
             if triggers {
                 return Ok(Some(base(format!("{reference} with ONBUILD instructions"))));
@@ -91,16 +87,17 @@ impl Workspace {
 
     /// An image that is neither pinned nor in the engine is in no record either: it is looked at
     /// before it is built on.
-    fn engine_says_triggers(&self, reference: &str, images: &mut Images) -> Result<bool> {
-        let listed = images
-            .get(reference)
-            .is_some_and(|image| image.as_ref().is_some_and(|image| image.config.is_none()));
-        if listed {
-            images.remove(reference);
+    fn engine_says_triggers(&self, reference: &str, held: &Held) -> Result<bool> {
+        let listed = held.get(reference);
+        if listed.is_some_and(|image| image.config.is_none()) {
+            held.forget(reference);
         }
         let name = reference.to_owned();
-        self.ask_for(std::iter::once(&name), images)?;
-        let image = images.get(reference).and_then(Option::as_ref);
-        Ok(image.and_then(Image::has_triggers).unwrap_or(false))
+        held.ask_for(&self.engine, std::iter::once(&name))?;
+        let image = held.get(reference);
+        Ok(image
+            .as_deref()
+            .and_then(Image::has_triggers)
+            .unwrap_or(false))
     }
 }

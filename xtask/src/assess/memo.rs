@@ -10,6 +10,8 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use camino::Utf8PathBuf;
@@ -40,6 +42,8 @@ pub struct Memos {
     file: Utf8PathBuf,
     world: Question,
     bundle: Bundle,
+    /// By place in the bundle: whether all that a memo hangs on was found as it was.
+    held: Vec<OnceLock<bool>>,
 }
 
 /// The memos of a file, and what is wrong with it.
@@ -97,6 +101,7 @@ impl Memos {
         Ok(world.map_or_else(Self::default, |world| Self {
             file: Utf8PathBuf::new(),
             world,
+            held: (0..bundle.len()).map(|_| OnceLock::new()).collect(),
             bundle,
         }))
     }
@@ -114,22 +119,38 @@ impl Memos {
         }
     }
 
+    /// Looks at what the memos hang on, one after the other, until somebody asks or all is seen.
+    pub fn look_until(&self, asked: &AtomicBool) {
+        for at in 0..self.held.len() {
+            if asked.load(Ordering::Relaxed) {
+                return;
+            }
+            self.holds(at);
+        }
+    }
+
+    /// Forgets what was found, but not the memos.
+    pub fn look_again(&mut self) {
+        self.held.fill_with(OnceLock::new);
+    }
+
     /// What was answered to the same question, if everything that the answer hangs on is as it was.
     pub fn recall(&self, stage: &str, question: &Question) -> Option<Outline> {
-        let mut memo = self.bundle.part(self.bundle.find(stage)?);
-        let rest = &mut memo;
-        if rest.split_off(..question.len())? != question {
+        let at = self.bundle.find(stage)?;
+        let (asked, mut rest) = self.bundle.part(at).split_first_chunk()?;
+        if asked != question || !self.holds(at) {
             return None;
         }
-        let outline = take(rest)?;
-        let mut sightings = Vec::new();
-        while !rest.is_empty() {
-            sightings.push(take(rest)?);
-        }
-        if !inputs::hold(&sightings) {
-            return None;
-        }
-        serde_json::from_slice(outline).ok()
+        serde_json::from_slice(take(&mut rest)?).ok()
+    }
+
+    /// Whether all that the memo at a place hangs on is as it was. Looks once.
+    fn holds(&self, at: usize) -> bool {
+        let Some(held) = self.held.get(at) else {
+            return false;
+        };
+        *held
+            .get_or_init(|| sightings(self.bundle.part(at)).is_some_and(|seen| inputs::hold(&seen)))
     }
 
     /// Writes the file with new memos in the place of older ones of the same stages.
@@ -144,6 +165,17 @@ impl Memos {
         let head = [&self.world[..], &now().to_le_bytes()].concat();
         bundle::write(&self.file, MEMOS, FORMAT, &head, &memos)
     }
+}
+
+/// What a memo hangs on; nothing where its bytes are no memo.
+fn sightings(memo: &[u8]) -> Option<Vec<&[u8]>> {
+    let (_, mut rest) = memo.split_first_chunk::<{ size_of::<Question>() }>()?;
+    take(&mut rest)?;
+    let mut sightings = Vec::new();
+    while !rest.is_empty() {
+        sightings.push(take(&mut rest)?);
+    }
+    Some(sightings)
 }
 
 /// Nanoseconds since 1970.

@@ -3,8 +3,10 @@
 //! Knows in which order answers are looked for: first what is remembered, on all cores; then, for
 //! what that does not answer, the trees. Is unaware of verdicts.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use rayon::prelude::*;
@@ -19,32 +21,53 @@ use crate::record::Records;
 use crate::spec::StageId;
 use crate::verdict::Reason;
 
+/// How late somebody may ask for what was seen ahead to be believed. A walk of a large tree takes
+/// as long.
+const BELIEVED: Duration = Duration::from_secs(1);
+
 /// The file of memos, which is read while the graph file is.
 #[derive(Debug)]
 pub struct Ahead {
     file: Utf8PathBuf,
+    started: Instant,
+    asked: Arc<AtomicBool>,
     reader: Mutex<Option<JoinHandle<memo::Read>>>,
 }
 
 impl Ahead {
-    /// Begins to read.
-    pub fn start(file: Utf8PathBuf) -> Self {
-        let own = file.clone();
+    /// Begins to read and, with `look`, to see whether the memos still hold.
+    pub fn start(file: Utf8PathBuf, look: bool) -> Self {
+        let (own, asked) = (file.clone(), Arc::new(AtomicBool::new(!look)));
+        let until = Arc::clone(&asked);
+        let reader = move || {
+            let read = Memos::read(own);
+            read.0.look_until(&until);
+            read
+        };
         Self {
             file,
-            reader: Mutex::new(Some(std::thread::spawn(move || Memos::read(own)))),
+            started: Instant::now(),
+            asked,
+            reader: Mutex::new(Some(std::thread::spawn(reader))),
         }
     }
 
     /// What was read. Whoever comes later reads again.
     fn take(&self) -> memo::Read {
+        self.asked.store(true, Ordering::Relaxed);
+        let is_late = self.started.elapsed() > BELIEVED;
         let reader = self
             .reader
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let read = reader.and_then(|reader| reader.join().ok());
-        read.unwrap_or_else(|| Memos::read(self.file.clone()))
+        let (mut memos, warning) = read.unwrap_or_else(|| Memos::read(self.file.clone()));
+        // A source may have been fetched meanwhile, or a person asked.
+        if is_late {
+            memos.look_again();
+        }
+        (memos, warning)
     }
 }
 

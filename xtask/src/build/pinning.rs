@@ -111,10 +111,8 @@ impl Run<'_> {
     /// What the engine holds under these names.
     fn held(&self, names: &[String]) -> Result<Images> {
         let known: Images = {
-            let now = self.now();
-            let known = names
-                .iter()
-                .filter_map(|name| now.images.get_key_value(name));
+            let images = self.held.images();
+            let known = names.iter().filter_map(|name| images.get_key_value(name));
             known
                 .map(|(name, image)| (name.clone(), image.clone()))
                 .collect()
@@ -127,7 +125,7 @@ impl Run<'_> {
             .collect();
         if !unknown.is_empty() {
             let asked = self.work.engine.images(&unknown)?;
-            self.now().images.extend(asked.clone());
+            self.held.extend(asked.clone());
             held.extend(asked);
         }
         Ok(held)

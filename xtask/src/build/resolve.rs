@@ -120,8 +120,9 @@ impl Run<'_> {
                 .map_or(reference, |(bare, _)| bare);
             return Ok(Some(format!("docker-image://{bare}@{digest}")));
         }
-        let held = self.now().images.get(reference).cloned().flatten();
-        let Some(image) = held else { return Ok(None) };
+        let Some(image) = self.held.get(reference) else {
+            return Ok(None);
+        };
         let private = action::private_base(&image.id);
         self.work.engine.tag(&image.id, &private)?;
         Ok(Some(format!("docker-image://{private}")))

@@ -4,11 +4,12 @@
 //! stayed as they were. Is unaware of the order of stages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use camino::Utf8PathBuf;
 
-use super::{Now, Run, gaps};
+use super::{Run, gaps};
 use crate::action;
 use crate::assess::{Assessment, Gathered, Prepared, Upstream};
 use crate::engine::Image;
@@ -124,12 +125,18 @@ impl Run<'_> {
 
     fn assessed(&self, id: StageId, prepared: &Prepared) -> Result<Turn> {
         let assess = || {
-            let mut now = self.now();
-            let Now {
-                upstream, images, ..
-            } = &mut *now;
+            let parents = self.work.spec.stage(id).upstream();
+            let upstream: BTreeMap<StageId, Upstream> = {
+                let now = self.now();
+                let known = parents.into_iter().filter_map(|parent| {
+                    let upstream = now.upstream.get(&parent)?;
+                    Some((parent, upstream.clone()))
+                });
+                known.collect()
+            };
+            let forced = self.wishes.force.covers(id);
             self.work
-                .assess(id, prepared, upstream, images, self.wishes.force.covers(id))
+                .assess(id, prepared, &upstream, &self.held, forced)
         };
         let mut assessment = assess()?;
         let (own, material) = match (&assessment.verdict, prepared.gathered()) {
@@ -294,7 +301,7 @@ impl Run<'_> {
             .unwrap_or_default();
         let record = Record {
             key: assessment.key,
-            image: image.id,
+            image: image.id.clone(),
             private,
             references: stage.references(),
             size: image.size,
@@ -342,7 +349,7 @@ impl Run<'_> {
         material: &Material,
         private: &str,
         made: &Made,
-    ) -> Result<(Image, bool)> {
+    ) -> Result<(Arc<Image>, bool)> {
         let mut expected = BTreeMap::new();
         {
             let now = self.now();
@@ -370,7 +377,7 @@ impl Run<'_> {
             .iter()
             .all(|(reference, image)| held(reference).is_some_and(|now| now.id == *image));
         let undisturbed = made.is(&image.id) && upstream_stayed;
-        self.now().images.extend(found);
+        self.held.extend(found);
         Ok((image, undisturbed))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use super::sync::Asking;
-use crate::assess::Workspace;
+use crate::assess::{Next, Workspace};
 use crate::build::{self, Force, Wishes};
 use crate::cli::Build;
 use crate::event::Event;
@@ -24,7 +24,9 @@ pub fn run(flags: &Build) -> Result<()> {
 }
 
 fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
-    let mut work = super::open(&flags.at, &flags.platform)?;
+    let all = flags.stages.is_empty();
+    let next = if all { Next::BuildOfAll } else { Next::Any };
+    let mut work = super::open(&flags.at, &flags.platform, next)?;
     let force = match &flags.force {
         None => Force::Nothing,
         Some(None) => Force::All,

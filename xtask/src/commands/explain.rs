@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::plan::{Line, word};
-use crate::assess::{Assessment, Gathered, Workspace};
+use crate::assess::{Assessment, Gathered, Next, Workspace};
 use crate::cli::Explain;
 use crate::fault::Result;
 use crate::replacement;
@@ -33,7 +33,7 @@ struct Whole<'a> {
 
 /// Explains one stage.
 pub fn run(flags: &Explain) -> Result<()> {
-    let work = super::open(&flags.at, &[])?;
+    let work = super::open(&flags.at, &[], Next::Any)?;
     let id = work.spec.find(&flags.stage)?;
     let wanted = work.graph.closure(&[id]);
     let plan = work.plan(&wanted, |_| false)?;

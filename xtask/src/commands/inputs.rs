@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::assess::{self, Gathered, Workspace};
+use crate::assess::{self, Gathered, Next, Workspace};
 use crate::cli;
 use crate::engine::Engine;
 use crate::fault::{Class, Fault, Result};
@@ -86,7 +86,7 @@ pub fn run(flags: &cli::Inputs) -> Result<()> {
 
 /// The key of a stage is the one that `plan` prints, so it needs the same walk.
 fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
-    let work = super::open(&flags.at, &[])?;
+    let work = super::open(&flags.at, &[], Next::Any)?;
     let id = work.spec.find(stage)?;
     let material = match work.gather(id)? {
         Gathered::Material(_, material) => *material,

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use rayon::prelude::*;
 
-use crate::assess::Workspace;
+use crate::assess::{Next, Workspace};
 use crate::cli::Lock as Flags;
 use crate::fault::Result;
 use crate::interrupt::Interrupt;
@@ -18,7 +18,7 @@ use crate::spec;
 
 /// Gives every external image of the graph its entry, and drops those that nothing uses.
 pub fn run(flags: &Flags) -> Result<()> {
-    let mut work = super::open(&flags.at, &[])?;
+    let mut work = super::open(&flags.at, &[], Next::Any)?;
     let interrupt = Interrupt::listen()?;
     let held = work.state.clone();
     let waiting = |holder: &str| {

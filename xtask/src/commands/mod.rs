@@ -17,7 +17,7 @@ use std::io::Write as _;
 
 use camino::Utf8PathBuf;
 
-use crate::assess::Workspace;
+use crate::assess::{Next, Workspace};
 use crate::cli::Where;
 use crate::fault::{Fault, Result};
 use crate::spec::{Spec, names};
@@ -36,8 +36,8 @@ fn graph_file(at: &Where) -> Utf8PathBuf {
     })
 }
 
-fn open(at: &Where, platforms: &[String]) -> Result<Workspace> {
-    let mut work = Workspace::open(&graph_file(at), at.profile.as_deref())?;
+fn open(at: &Where, platforms: &[String], next: Next) -> Result<Workspace> {
+    let mut work = Workspace::open(&graph_file(at), at.profile.as_deref(), next)?;
     replace_platforms(&mut work.spec, platforms)?;
     Ok(work)
 }

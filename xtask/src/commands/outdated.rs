@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::assess::Workspace;
+use crate::assess::{Next, Workspace};
 use crate::calendar;
 use crate::cli::Outdated as Flags;
 use crate::fault::Result;
@@ -60,7 +60,7 @@ enum Row {
 
 /// Asks the registries and shows what moved; writes nothing.
 pub fn run(flags: &Flags) -> Result<()> {
-    let work = super::open(&flags.at, &[])?;
+    let work = super::open(&flags.at, &[], Next::Any)?;
     let interrupt = Interrupt::listen()?;
     let drifted = super::sync::drifted(&work, &interrupt)?;
     let all = work.wanted(&[])?;

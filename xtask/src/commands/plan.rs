@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::assess::{Assessment, Workspace};
+use crate::assess::{Assessment, Next, Workspace};
 use crate::cli::Plan;
 use crate::fault::Result;
 use crate::report::words;
@@ -60,7 +60,9 @@ pub const fn word(verdict: &Verdict) -> &'static str {
 /// Shows every wanted stage's verdict.
 pub fn run(flags: &Plan) -> Result<()> {
     let start = Instant::now();
-    let work = super::open(&flags.at, &flags.platform)?;
+    let all = flags.stages.is_empty();
+    let next = if all { Next::PlanOfAll } else { Next::Any };
+    let work = super::open(&flags.at, &flags.platform, next)?;
     let wanted = work.wanted(&flags.stages)?;
     if flags.locked {
         work.refuse_uncovered(&wanted)?;

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use serde::Serialize;
 
-use crate::assess::Workspace;
+use crate::assess::{Next, Workspace};
 use crate::cli;
 use crate::event::Event;
 use crate::fault::{Fault, Result};
@@ -35,7 +35,7 @@ struct Line<'a> {
 
 /// Fetches what is not here, or only asks with `--check`.
 pub fn run(flags: &cli::Sync) -> Result<()> {
-    let mut work = super::open(&flags.at, &[])?;
+    let mut work = super::open(&flags.at, &[], Next::Any)?;
     let wanted = wanted(&work, &flags.sources)?;
     let interrupt = Interrupt::listen()?;
     // The answer is one object; what happened meanwhile would stand in its way.

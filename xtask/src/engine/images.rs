@@ -4,6 +4,7 @@
 //! Is unaware of stages.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -66,7 +67,7 @@ impl Image {
 
 /// Which images stand behind which references. A reference that was asked for and is not
 /// there has no image.
-pub type Images = HashMap<String, Option<Image>>;
+pub type Images = HashMap<String, Option<Arc<Image>>>;
 
 impl Engine {
     /// Asks for all references at once.
@@ -114,10 +115,10 @@ impl Engine {
                 .ask("GET", &path)
                 .map_err(|error| self.unreachable(&error))?;
             let image = match answer.status {
-                200 => Some(
-                    serde_json::from_slice(&answer.body)
-                        .map_err(|error| self.unreachable(&error))?,
-                ),
+                200 => {
+                    let image = serde_json::from_slice(&answer.body);
+                    Some(Arc::new(image.map_err(|error| self.unreachable(&error))?))
+                }
                 404 => None,
                 status => return Err(self.refused("inspect", reference, status, &answer.body)),
             };
@@ -138,32 +139,20 @@ impl Engine {
         }
         let listed: Vec<Image> =
             serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(&error))?;
-        let mut by_reference = HashMap::new();
-        for image in listed {
-            for reference in image.repo_tags.iter().flatten() {
-                by_reference.insert(reference.clone(), image.clone());
-            }
+        let mut images = Images::with_capacity(2 * listed.len());
+        for mut image in listed {
+            let names = image.repo_tags.take();
+            let image = Arc::new(image);
+            let named = names.into_iter().flatten();
+            images.extend(named.map(|name| (name, Some(Arc::clone(&image)))));
         }
-        let mut images = Images::new();
-        let mut unlisted = Vec::new();
-        for reference in references {
-            match by_reference.get(reference) {
-                Some(image) => {
-                    images.insert(reference.clone(), Some(image.clone()));
-                }
-                // A spelling that the list does not use is no proof of absence.
-                None if !reference.starts_with(crate::action::PRIVATE) => {
-                    unlisted.push(reference.clone());
-                }
-                None => {
-                    images.insert(reference.clone(), None);
-                }
-            }
-        }
-        images.extend(self.inspect(&unlisted, Some(connection))?);
-        for (name, image) in by_reference {
-            images.entry(name).or_insert(Some(image));
-        }
+        let unlisted = references.iter().filter(|name| !images.contains_key(*name));
+        // A spelling that the list does not use is no proof of absence.
+        let (private, other): (Vec<String>, Vec<String>) = unlisted
+            .cloned()
+            .partition(|name| name.starts_with(crate::action::PRIVATE));
+        images.extend(private.into_iter().map(|name| (name, None)));
+        images.extend(self.inspect(&other, Some(connection))?);
         Ok(images)
     }
 
@@ -174,9 +163,10 @@ impl Engine {
                 "{\"Id\":{{json .Id}},\"Size\":{{json .Size}},\"Config\":{{json .Config}}}";
             let image =
                 match self.docker(&["image", "inspect", "--format", format, "--", reference]) {
-                    Ok(text) => Some(
-                        serde_json::from_str(&text).map_err(|error| self.unreachable(&error))?,
-                    ),
+                    Ok(text) => {
+                        let image = serde_json::from_str(&text);
+                        Some(Arc::new(image.map_err(|error| self.unreachable(&error))?))
+                    }
                     Err(error) if error.to_lowercase().contains("no such image") => None,
                     Err(error) => return Err(self.unreachable(&error)),
                 };
@@ -222,7 +212,7 @@ fn with_other_names(mut images: Images) -> Images {
                 .flatten()
                 .map(move |name| (name, image))
         })
-        .map(|(name, image)| (name.clone(), image.clone()))
+        .map(|(name, image)| (name.clone(), Arc::clone(image)))
         .collect();
     for (name, image) in named {
         images.entry(name).or_insert(Some(image));

@@ -73,7 +73,7 @@ fn the_answer_to_the_same_question_is_recalled_while_what_was_seen_is_as_it_was(
     assert_eq!(memos.recall("a", &[3; 32]), None);
     assert_eq!(memos.recall("b", &ASKED), None);
     fs::write(world.root().join("nothing"), "something").unwrap();
-    assert_eq!(memos.recall("a", &ASKED), None);
+    assert_eq!(world.load(HERE).recall("a", &ASKED), None);
 }
 
 #[test]
@@ -192,4 +192,26 @@ fn memos_of_a_clock_that_was_set_back_since_are_void() {
     assert!(world_of(bundle.head(), now()).is_some());
     let hour = 3_600_000_000_000;
     assert!(world_of(bundle.head(), now() - hour).is_none());
+}
+
+#[test]
+fn what_was_seen_ahead_is_not_looked_at_again_unless_it_must_be() {
+    let world = World::new();
+    world.load(HERE).save(&[world.memo("a", ASKED, 7)]).unwrap();
+    let mut memos = world.load(HERE);
+    memos.look_until(&AtomicBool::new(false));
+    fs::write(world.root().join("nothing"), "something").unwrap();
+    assert_eq!(memos.recall("a", &ASKED), Some(outline(7)));
+    memos.look_again();
+    assert_eq!(memos.recall("a", &ASKED), None);
+}
+
+#[test]
+fn nothing_is_seen_ahead_once_somebody_asked() {
+    let world = World::new();
+    world.load(HERE).save(&[world.memo("a", ASKED, 7)]).unwrap();
+    let memos = world.load(HERE);
+    memos.look_until(&AtomicBool::new(true));
+    fs::write(world.root().join("nothing"), "something").unwrap();
+    assert_eq!(memos.recall("a", &ASKED), None);
 }
