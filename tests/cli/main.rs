@@ -67,20 +67,6 @@ fn every_mistake_of_the_file_is_reported_in_one_run_with_its_place() {
 }
 
 #[test]
-fn two_sources_cannot_share_the_variable_that_points_them_elsewhere() {
-    let source = |name| format!("[source.{name}]\npath = \"a\"\n");
-    let stage = "[stage.api]\ncontext = \"a\"\n";
-    for other in ["my_fork", "\"my.fork\"", "My-Fork"] {
-        let graph = ["version = 1\n", &source("my-fork"), &source(other), stage].concat();
-        one()
-            .file("build-graph.toml", graph)
-            .run(&["graph"])
-            .ends(2)
-            .says("share the variable `XTASK_SOURCE_MY_FORK`");
-    }
-}
-
-#[test]
 fn a_cycle_prints_its_whole_path() {
     let graph = "version = 1\n[stage.api]\ncontext = \"a\"\nfrom = \"web\"\n[stage.web]\ncontext = \"a\"\nfrom = \"api\"\n";
     one()

@@ -290,3 +290,17 @@ fn a_checkout_may_be_reached_by_a_link() {
     let world = pointing(world, link.to_str().unwrap());
     world.project.run(&["inputs", "a"]).ends(0);
 }
+
+#[test]
+fn two_sources_cannot_share_the_variable_that_points_them_elsewhere() {
+    let source = |name| format!("[source.{name}]\npath = \"a\"\n");
+    let stage = "[stage.api]\ncontext = \"a\"\n";
+    for other in ["my_fork", "\"my.fork\"", "My-Fork"] {
+        let graph = ["version = 1\n", &source("my-fork"), &source(other), stage].concat();
+        super::one()
+            .file("build-graph.toml", graph)
+            .run(&["graph"])
+            .ends(2)
+            .says("share the variable `XTASK_SOURCE_MY_FORK`");
+    }
+}
