@@ -21,7 +21,7 @@ impl Held {
         }
     }
 
-    /// All answers.
+    /// All answers. Not to be held while anything runs that may ask for more.
     pub fn images(&self) -> RwLockReadGuard<'_, Images> {
         self.images.read().unwrap_or_else(PoisonError::into_inner)
     }

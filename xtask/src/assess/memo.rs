@@ -22,7 +22,7 @@ use crate::inputs::{self, Testimony};
 use crate::key;
 use crate::material;
 use crate::spec::{Spec, Stage};
-use crate::state::bundle::{self, Bundle, put, take};
+use crate::state::bundle::{self, Bundle, put, take, take_all};
 use crate::state::{self, Broken};
 
 /// The kind of the file.
@@ -171,11 +171,7 @@ impl Memos {
 fn sightings(memo: &[u8]) -> Option<Vec<&[u8]>> {
     let (_, mut rest) = memo.split_first_chunk::<{ size_of::<Question>() }>()?;
     take(&mut rest)?;
-    let mut sightings = Vec::new();
-    while !rest.is_empty() {
-        sightings.push(take(&mut rest)?);
-    }
-    Some(sightings)
+    take_all(rest)
 }
 
 /// Nanoseconds since 1970.

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{Records, Store};
 use crate::inputs::{self, StatCache, Witness};
-use crate::state::bundle::{self, Bundle, put, take};
+use crate::state::bundle::{self, Bundle, put, take_all};
 use crate::state::{self, Broken};
 
 /// From how many stages on it pays.
@@ -59,16 +59,13 @@ pub fn records(store: &Store, stages: &[&str], cache: &StatCache) -> (Vec<Record
 /// The index in sealed bytes, if the folder of records is as it was.
 fn read(sealed: Vec<u8>) -> Result<Option<Bundle>, Broken> {
     let index = Bundle::of_bytes(KIND, FORMAT, sealed)?;
-    let mut head = index.head();
-    let mut sightings = Vec::new();
-    while !head.is_empty() {
-        sightings.push(take(&mut head).ok_or(Broken::Foreign)?);
-    }
+    let sightings = take_all(index.head()).ok_or(Broken::Foreign)?;
     let holds = inputs::hold(&sightings);
     Ok(holds.then_some(index))
 }
 
-/// Writes the index, with what an older one of the same folder says of other stages, unless the folder may have changed within the clock's last tick.
+/// Writes the index, with what an older one of the same folder says of other stages, unless the
+/// folder may have changed within the clock's last tick.
 fn write(
     file: &camino::Utf8Path,
     stages: &[&str],

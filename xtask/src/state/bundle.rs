@@ -115,6 +115,15 @@ pub fn take<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
     bytes.split_off(..usize::try_from(length).ok()?)
 }
 
+/// Takes all that was put, one after the other; nothing where something else stands there.
+pub fn take_all(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        all.push(take(&mut bytes)?);
+    }
+    Some(all)
+}
+
 fn length(bytes: &[u8]) -> Option<[u8; 4]> {
     Some(u32::try_from(bytes.len()).ok()?.to_le_bytes())
 }
