@@ -1,19 +1,34 @@
 //! One event per line on stdout (DESIGN.md, *JSON*).
 
-use std::io::Write as _;
+use std::io::{BufWriter, Write};
 
 use super::Reporter;
 use crate::event::Event;
 
 /// The JSON reporter.
 #[derive(Debug)]
-pub struct Json;
+pub struct Json<W: Write> {
+    lines: BufWriter<W>,
+}
 
-impl Reporter for Json {
+impl<W: Write> Json<W> {
+    /// Writes to `to`.
+    pub fn to(to: W) -> Self {
+        Self {
+            lines: BufWriter::new(to),
+        }
+    }
+}
+
+impl<W: Write + Send> Reporter for Json<W> {
     fn take(&mut self, event: &Event) {
         if let Ok(line) = serde_json::to_string(event) {
             // A closed pipe is the reader's wish.
-            let _ = writeln!(std::io::stdout().lock(), "{line}");
+            let _ = writeln!(self.lines, "{line}");
         }
+    }
+
+    fn show(&mut self) {
+        let _ = self.lines.flush();
     }
 }

@@ -9,7 +9,7 @@ mod plain;
 pub mod words;
 
 use std::io::IsTerminal as _;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::event::Event;
@@ -18,6 +18,9 @@ use crate::event::Event;
 pub trait Reporter: Send {
     /// One more.
     fn take(&mut self, event: &Event);
+
+    /// Nothing else is waiting to be told: whatever was taken must be seen now.
+    fn show(&mut self) {}
 }
 
 /// A running reporter; give it its events by the sender, then wait for it.
@@ -32,13 +35,12 @@ impl Reporting {
     pub fn start(json: bool) -> Self {
         let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
         let mut reporter: Box<dyn Reporter> = match (json, live) {
-            (true, _) => Box::new(json::Json),
+            (true, _) => Box::new(json::Json::to(std::io::stdout())),
             (false, true) => Box::new(live::Live::new()),
-            (false, false) => Box::new(plain::Plain::default()),
+            (false, false) => Box::new(plain::Plain::to(std::io::stderr())),
         };
         let (sender, events) = channel::<Event>();
-        let thread =
-            std::thread::spawn(move || events.iter().for_each(|event| reporter.take(&event)));
+        let thread = std::thread::spawn(move || report(reporter.as_mut(), &events));
         Self {
             sender: Some(sender),
             thread: Some(thread),
@@ -57,5 +59,92 @@ impl Reporting {
             // A reporter that panicked has told what it could.
             let _ = thread.join();
         }
+    }
+}
+
+/// Tells all events until nobody has more. Those that wait together are shown together: ten
+/// thousand fresh stages are a few writes, not ten thousand.
+fn report(reporter: &mut dyn Reporter, events: &Receiver<Event>) {
+    while let Ok(event) = events.recv() {
+        reporter.take(&event);
+        events.try_iter().for_each(|event| reporter.take(&event));
+        reporter.show();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what it is given, a write an entry.
+    #[derive(Clone, Default)]
+    struct Writes(Arc<Mutex<Vec<String>>>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            self.0.lock().expect("no test panics in here").push(text);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Writes {
+        fn taken(&self) -> Vec<String> {
+            std::mem::take(&mut *self.0.lock().expect("no test panics in here"))
+        }
+    }
+
+    fn notice(message: &str) -> Event {
+        Event::Notice {
+            message: message.to_owned(),
+        }
+    }
+
+    fn told(reporter: &mut dyn Reporter, messages: &[&str]) {
+        let (sender, events) = channel();
+        for message in messages {
+            sender.send(notice(message)).expect("it is read below");
+        }
+        drop(sender);
+        report(reporter, &events);
+    }
+
+    #[test]
+    fn events_that_wait_together_are_one_write_and_none_is_kept_back() {
+        let writes = Writes::default();
+        told(&mut plain::Plain::to(writes.clone()), &["a", "b"]);
+        assert_eq!(writes.taken(), ["note: a\nnote: b\n"]);
+        told(&mut json::Json::to(writes.clone()), &["a", "b"]);
+        assert_eq!(
+            writes.taken(),
+            [
+                "{\"event\":\"notice\",\"message\":\"a\"}\n{\"event\":\"notice\",\"message\":\"b\"}\n"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_event_is_seen_while_more_may_come() {
+        let writes = Writes::default();
+        let mut reporter = plain::Plain::to(writes.clone());
+        let (sender, events) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || report(&mut reporter, &events));
+            sender.send(notice("a")).expect("it is read");
+            let mut seen = Vec::new();
+            while seen.is_empty() {
+                std::thread::yield_now();
+                seen = writes.taken();
+            }
+            assert_eq!(seen, ["note: a\n"]);
+            drop(sender);
+        });
     }
 }
