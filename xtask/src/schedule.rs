@@ -75,7 +75,13 @@ pub fn run(tasks: &[Task], jobs: usize, keep_going: bool, work: &dyn Work) -> Re
         work,
         state: Mutex::new(state),
     };
-    pool.scope(|scope| run.start_ready(scope));
+    let run = &run;
+    pool.scope(|scope| {
+        let mut state = run.state();
+        while let Some(task) = run.take(&mut state) {
+            scope.spawn(move |scope| run.work_off(task, scope));
+        }
+    });
     Ok(())
 }
 
@@ -130,26 +136,34 @@ impl Run<'_> {
         self.tasks[task].weight.clamp(1, self.jobs)
     }
 
-    /// Starts what is ready, in its order, as long as there is room. A heavy task at the head
+    /// Takes a place for the task that goes next, if it may start now. A heavy task at the head
     /// waits for room rather than let lighter ones pass it for ever.
-    fn start_ready<'s>(&'s self, scope: &Scope<'s>) {
-        let mut state = self.state();
-        while let Some((_, std::cmp::Reverse(task))) = state.ready.peek().copied() {
-            if state.stopped || !self.work.may_start() || state.free < self.weight(task) {
-                break;
+    fn take(&self, state: &mut State) -> Option<usize> {
+        let (_, std::cmp::Reverse(task)) = *state.ready.peek()?;
+        if state.stopped || !self.work.may_start() || state.free < self.weight(task) {
+            return None;
+        }
+        state.ready.pop();
+        state.free -= self.weight(task);
+        Some(task)
+    }
+
+    /// Runs a task, then on the same thread the one that goes next, until there is none. What else
+    /// may start then gets threads of its own: nobody is woken for a task of a microsecond.
+    fn work_off<'s>(&'s self, task: usize, scope: &Scope<'s>) {
+        let mut next = Some(task);
+        while let Some(task) = next {
+            let end = self.work.run(task);
+            let mut state = self.state();
+            self.ended(&mut state, task, end);
+            next = self.take(&mut state);
+            while let Some(other) = self.take(&mut state) {
+                scope.spawn(move |scope| self.work_off(other, scope));
             }
-            state.ready.pop();
-            state.free -= self.weight(task);
-            scope.spawn(move |scope| {
-                let end = self.work.run(task);
-                self.ended(task, end);
-                self.start_ready(scope);
-            });
         }
     }
 
-    fn ended(&self, task: usize, end: End) {
-        let mut state = self.state();
+    fn ended(&self, state: &mut State, task: usize, end: End) {
         state.free += self.weight(task);
         if end == End::Good {
             for child in &self.tasks[task].children {
