@@ -126,8 +126,7 @@ struct Run<'a> {
     work: &'a Workspace,
     wishes: &'a Wishes,
     interrupt: &'a Interrupt,
-    /// `Sender` is used from several threads one after the other.
-    events: Mutex<Sender<Event>>,
+    events: &'a Sender<Event>,
     wanted: &'a [StageId],
     prepared: HashMap<StageId, Prepared>,
     start: Instant,
@@ -156,7 +155,7 @@ impl<'a> Run<'a> {
         work: &'a Workspace,
         wishes: &'a Wishes,
         interrupt: &'a Interrupt,
-        events: &Sender<Event>,
+        events: &'a Sender<Event>,
         wanted: &'a [StageId],
         prepared: HashMap<StageId, Prepared>,
         images: Images,
@@ -166,7 +165,7 @@ impl<'a> Run<'a> {
             work,
             wishes,
             interrupt,
-            events: Mutex::new(events.clone()),
+            events,
             wanted,
             prepared,
             start,
@@ -181,15 +180,8 @@ impl<'a> Run<'a> {
     }
 
     fn tell(&self, event: Event) {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody listening is no reason to stop a build.
-        let _ = events.send(event);
-    }
-
-    /// For those that tell of things on threads of their own.
-    fn sender(&self) -> Sender<Event> {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.clone()
+        let _ = self.events.send(event);
     }
 
     fn tell_warnings(&self) {

@@ -198,7 +198,7 @@ impl Run<'_> {
             return Ok(Arc::clone(registries));
         }
         let notices = Arc::clone(&self.pinning.notices);
-        *locked(&notices) = Some(self.sender());
+        *locked(&notices) = Some(self.events.clone());
         let registries = locking::registries(move |message| {
             let message = message.to_owned();
             // Nobody listening is no reason to stop.
