@@ -14,6 +14,10 @@ use super::meta::Meta;
 /// From how many entries on it is cheaper to open their folder than to walk its path for each.
 const OPEN_FROM: usize = 24;
 
+/// From how many bytes of pieces on other threads help. One who is woken takes as long to come as
+/// some tens of look-ups take, and ten thousand stages of a few files each would wake ten thousand.
+const SHARE_FROM: usize = 16 * 1024;
+
 /// All that was seen: the folder that everything lies in, then pieces of it.
 pub type Testimony = Vec<Vec<u8>>;
 
@@ -38,9 +42,12 @@ pub fn hold(parts: &[&[u8]]) -> bool {
     let Ok(within) = rustix::fs::openat(CWD, *within, flags, Mode::empty()) else {
         return false;
     };
-    pieces
-        .par_iter()
-        .all(|piece| piece_holds(within.as_fd(), piece).unwrap_or(false))
+    let holds = |piece: &&[u8]| piece_holds(within.as_fd(), piece).unwrap_or(false);
+    if pieces.iter().map(|piece| piece.len()).sum::<usize>() < SHARE_FROM {
+        pieces.iter().all(holds)
+    } else {
+        pieces.par_iter().all(holds)
+    }
 }
 
 pub(super) fn begin(folder: &[u8], listed: Option<&Meta>) -> Vec<u8> {
