@@ -7,6 +7,7 @@ mod support;
 
 mod bases;
 mod demo;
+mod dify;
 mod healing;
 mod kill;
 mod locked;

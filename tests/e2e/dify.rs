@@ -1,0 +1,130 @@
+//! The README's way to the real Dify: its very commands, on this repository's own graph and
+//! overlays. What a network would bring is stood in for: repositories of Dify's shape, and bases.
+
+use std::path::Path;
+
+use super::support::remote::Remote;
+use super::{Project, builds, docker, host, project, unique, with_base};
+
+fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The commands of the README's chapter, each without `cargo xtask`.
+fn commands() -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(workspace().join("README.md")).unwrap();
+    let chapter = text.split("\n## The real Dify\n").nth(1).unwrap();
+    let chapter = chapter.split("\n## ").next().unwrap();
+    let lines = chapter
+        .lines()
+        .filter_map(|line| line.strip_prefix("    cargo xtask "));
+    let words = lines.map(|line| line.split(' ').map(str::to_owned).collect());
+    words.collect()
+}
+
+/// A repository with what Dify's graph names, at the tag that it names.
+fn dify() -> Remote {
+    let dify = Remote::new();
+    dify.write(
+        "api/Dockerfile",
+        "FROM python:3.12-slim-bookworm AS base\nWORKDIR /app/api\n\
+         FROM base AS packages\nCOPY poetry.lock ./\nRUN cp poetry.lock installed\n\
+         FROM base AS production\nCOPY --from=packages /app/api/installed ./\nCOPY . .\n\
+         ARG COMMIT_SHA\nENV COMMIT_SHA=${COMMIT_SHA}\n",
+    );
+    dify.write(
+        "api/poetry.lock",
+        "[[package]]\nname = \"litellm\"\nversion = \"1.51.3\"\nfiles = [\n    {file = \"old\"},\n]\n",
+    );
+    dify.write(
+        "web/Dockerfile",
+        "FROM node:20-alpine3.20 AS base\nWORKDIR /app/web\nCOPY . .\nARG COMMIT_SHA\n\
+         ENV COMMIT_SHA=${COMMIT_SHA}\n",
+    );
+    dify.write("docker/docker-compose.yaml", "services: {}\n");
+    dify.commit();
+    dify.git(&["tag", "0.15.3"]);
+    dify.push();
+    dify
+}
+
+/// This repository's graph and overlays, with nothing changed but addresses, bases and the names
+/// of images, which are the user's on an engine of theirs.
+fn graph(host: &str, dify: &Remote, sandbox: &Remote, prefix: &str) -> Project {
+    let graph = std::fs::read_to_string(workspace().join("build-graph.toml")).unwrap();
+    let mut graph = graph
+        .replace("https://github.com/langgenius/dify.git", &dify.url())
+        .replace(
+            "https://github.com/langgenius/dify-sandbox.git",
+            &sandbox.url(),
+        )
+        .replace("\nimage = \"", &format!("\nimage = \"{prefix}/"));
+    graph.push_str("\n[stage.stand-in]\ncontext = \"base\"\n");
+    for base in [
+        "python:3.12-slim-bookworm",
+        "node:20-alpine3.20",
+        "ubuntu/squid:latest",
+    ] {
+        graph.push_str(&format!("[base.\"{base}\"]\nstage = \"stand-in\"\n"));
+    }
+    let project = with_base(project(host)).script("base/python", "#!/bin/sh\nexit 0\n");
+    let with_python = std::fs::read_to_string(project.path("base/Dockerfile")).unwrap();
+    project.write(
+        "base/Dockerfile",
+        format!("{with_python}COPY python /bin/python\n"),
+    );
+    let overlays = project.path("overlays");
+    let project = project
+        .copy_into(&workspace().join("overlays"), &overlays)
+        .file("build-graph.toml", graph);
+    for overlay in ["api-custom", "web-custom"] {
+        let path = format!("overlays/{overlay}/Dockerfile");
+        let text = std::fs::read_to_string(project.path(&path)).unwrap();
+        let from = format!("FROM {prefix}/langgenius/");
+        project.write(&path, text.replace("FROM langgenius/", &from));
+    }
+    project
+}
+
+#[test]
+fn the_readmes_commands_build_dify_from_nothing_and_find_it_fresh() {
+    let host = host();
+    let (dify, sandbox) = (dify(), Remote::new());
+    sandbox.git(&["tag", "0.2.10"]);
+    sandbox.push();
+    let prefix = unique("dify");
+    let project = graph(&host, &dify, &sandbox, &prefix);
+
+    let commands = commands();
+    let verbs: Vec<&str> = commands.iter().map(|words| words[0].as_str()).collect();
+    assert_eq!(verbs, ["setup", "sync", "plan", "build"]);
+    // `setup` could install what this machine lacks; it has tests of its own.
+    for words in &commands[1..] {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        project.run(&words).ends(0);
+    }
+
+    let wanted = ["api-custom", "web-custom", "ssrf-proxy"];
+    for (stage, verdict) in project.verdicts_of(&wanted) {
+        assert_eq!(verdict, "fresh", "{stage}");
+    }
+    let before = builds(&project);
+    let again: Vec<&str> = commands[3].iter().map(String::as_str).collect();
+    project.run(&again).ends(0);
+    assert_eq!(builds(&project), before, "a second run starts no buildx");
+
+    // The overlay stands on the image that was built, whose own overlay mended upstream's lock.
+    let show = |image: &str, command: &[&str]| {
+        let image = format!("{prefix}/{image}:0.15.3");
+        let mut arguments = vec!["run", "--rm", "--network=none", &image];
+        arguments.extend(command);
+        docker(&host, &arguments)
+    };
+    let installed = show("dify-api-custom", &["cat", "/app/api/installed"]);
+    assert!(installed.contains("version = \"1.53.1\""), "{installed}");
+    let commit = dify.git(&["rev-parse", "0.15.3"]);
+    let seen = show("langgenius/dify-api", &["sh", "-c", "echo $COMMIT_SHA"]);
+    assert_eq!(seen, commit);
+    let locale = ["sh", "-c", "echo $NEXT_PUBLIC_DEFAULT_LOCALE"];
+    assert_eq!(show("dify-web-custom", &locale), "zh-Hans");
+}
