@@ -139,13 +139,17 @@ impl Case<'_> {
         let Outcome::Built(built) = &answers.outcome else {
             return;
         };
-        println!(
-            "==== {verdict:?}: {} {} (seed {}, mutation {} of its case)\n---- before\n{}---- after\n{}\
-             ---- keys {:?}\n---- {built:?}\n---- states before",
-            mutation.kind,
-            mutation.note,
+        let (kind, note) = (mutation.kind, &mutation.note);
+        let at = format!(
+            "seed {}, mutation {} of its case",
             self.seed,
-            self.seen.len(),
+            self.seen.len()
+        );
+        // A run that ends well keeps no more than this of what it saw.
+        show(&format!("oracle: {verdict:?}: {kind} {note} ({at})"));
+        println!(
+            "==== {verdict:?}: {kind} {note} ({at})\n---- before\n{}---- after\n{}\
+             ---- keys {:?}\n---- {built:?}\n---- states before",
             before.shown(&self.nonce),
             mutation.state.shown(&self.nonce),
             answers.keys,
