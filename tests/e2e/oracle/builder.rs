@@ -48,7 +48,7 @@ pub fn build(host: &str, root: &Path, state: &State, base: &str) -> Outcome {
             });
         }
         let mut lines = said.lines().rev();
-        let why = lines.find(|line| line.starts_with("ERROR: failed to solve: "));
+        let why = lines.find(|line| REFUSALS.iter().any(|start| line.starts_with(start)));
         let why = why.unwrap_or_else(|| panic!("buildx failed: {said}"));
         why.clone_into(&mut refused);
         if !PASSING.iter().any(|passing| why.contains(passing)) {
@@ -59,6 +59,12 @@ pub fn build(host: &str, root: &Path, state: &State, base: &str) -> Outcome {
     // hide what ran.
     Outcome::Refused(refused)
 }
+
+/// How buildx begins to say that the state itself cannot be built.
+const REFUSALS: [&str; 2] = [
+    "ERROR: failed to solve: ",
+    "ERROR: failed to run Build function: ",
+];
 
 /// How often a build is tried when the engine fails by itself, and what it says then.
 const TRIES: u32 = 4;

@@ -207,7 +207,9 @@ impl Writer<'_> {
         let number = self.random.below(9);
         let word = self.mention();
         let path = self.plain_source();
-        match self.random.below(9) {
+        let earlier = self.earlier.iter();
+        let named: Vec<&String> = earlier.filter_map(|stage| stage.name.as_ref()).collect();
+        match self.random.below(10) {
             0 => format!("RUN echo {word} > r{number}"),
             1 => format!("RUN [\"/bin/touch\", \"r{number}\"]"),
             2 => format!("RUN <<EOF\necho {word} > h{number}\nEOF"),
@@ -215,8 +217,9 @@ impl Writer<'_> {
                 format!("RUN --mount=type=bind,source={path},target=/m cp -r /m ./m{number}")
             }
             6 => format!("RUN --mount=target=/m,source={path} ls -l /m > l{number}"),
-            7 if !self.earlier.is_empty() => {
-                let from = self.random.place(self.earlier.len());
+            7 | 8 if !named.is_empty() => {
+                // A mount knows stages by their names only; a number is an image's name there.
+                let from = &named[self.random.place(named.len())];
                 format!(
                     "RUN --mount=type=bind,from={from},source=/{NONCE},target=/m cp -r /m ./s{number}"
                 )
@@ -300,7 +303,7 @@ pub fn head_line(random: &mut Random, tree: &Tree) -> String {
 }
 
 pub fn recipe(random: &mut Random, tree: &Tree) -> Recipe {
-    let with_base = random.percent(35);
+    let with_base = random.percent(50);
     let count = random.below(3);
     let head = (0..count).map(|_| head_line(random, tree)).collect();
     let mut stages: Vec<Stage> = Vec::new();
