@@ -1,6 +1,6 @@
 //! Interruptions, faults, secrets, two builds at once.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,39 @@ fn of_two_builds_at_once_one_waits_and_says_for_whom() {
 }
 
 #[test]
+fn what_changes_while_a_build_waits_for_another_is_seen() {
+    let mut project = slow(&host(), 5);
+    let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
+    project = project
+        .file(
+            "build-graph.toml",
+            format!("{graph}[stage.b]\ncontext = \"b\"\n"),
+        )
+        .file("b/Dockerfile", "FROM scratch\nCOPY y /y\n")
+        .file("b/y", "1");
+    // What `b` is made of is remembered, and old enough to be believed without reading it.
+    project.build(&["b"]).ends(0);
+    project.settle();
+    assert_eq!(project.verdicts_of(&["b"])["b"], "fresh");
+
+    let mut first = project.start(&["build", "a", "--json"]);
+    let mut out = BufReader::new(first.stdout.take().unwrap());
+    until_step(&mut out, "sleep 5");
+    let mut second = project.start(&["build", "b"]);
+    let mut said = BufReader::new(second.stderr.take().unwrap());
+    let mut waits = String::new();
+    said.read_line(&mut waits).unwrap();
+    assert!(waits.contains("process"), "{waits}");
+    project.write("b/y", "2");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(second.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("1 built"), "{rest}");
+    std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+    assert!(first.wait().unwrap().success());
+}
+
+#[test]
 fn inputs_that_change_while_they_are_built_are_not_recorded() {
     let project = slow(&host(), 5);
     let mut child = project.start(&["build", "--json"]);
@@ -74,7 +107,7 @@ fn inputs_that_change_while_they_are_built_are_not_recorded() {
     until_step(&mut out, "sleep 5");
     project.write("a/x", "2");
     let mut rest = String::new();
-    std::io::Read::read_to_string(&mut out, &mut rest).unwrap();
+    out.read_to_string(&mut rest).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(rest.contains("while its inputs changed"), "{rest}");
     assert_eq!(project.verdicts()["a"], "stale no_record");
