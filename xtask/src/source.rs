@@ -187,7 +187,7 @@ pub fn commit(spec: &Spec, source: Option<SourceId>) -> Result<String> {
         Ok(said) => Ok(String::from_utf8_lossy(&said).trim().to_owned()),
         Err(Trouble::Interrupted) => Err(Fault::interrupted()),
         Err(Trouble::NoGit(why) | Trouble::Failed(why)) => Err(Fault::lacks(format!(
-            "cannot tell the commit of {root}, which `${{source.commit}}` asks for: {why}"
+            "cannot tell the commit of {root}, which `${{source.commit}}` asks for: {why}; use a git checkout, or write a value in its place"
         ))),
     }
 }

@@ -211,7 +211,8 @@ fn builder(facts: &Facts, needs: &Needs) -> Option<Finding> {
             [] => "one that works".to_owned(),
             some => some.join(", "),
         };
-        Finding::new("builder", found).needs(needed, "stages are built for these platforms")
+        let why = "stages are built by it, whichever `docker buildx use` chose: it alone sees the engine's images";
+        Finding::new("builder", format!("the engine's own: {found}")).needs(needed, why)
     };
     match facts.builder.as_ref()? {
         Err(why) => Some(finding(why.clone()).lacks("see `docker buildx inspect default`")),
