@@ -224,10 +224,16 @@ fn note(said: Said, log: &mut Log<'_>, watch: &dyn Fn(Progress), error: &mut Opt
 /// failing RUN is in the step's name already.
 fn reason(error: &str) -> &str {
     let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
+    if error.contains(OLD_BUILDER) {
+        return "this engine's builder cannot put one image in the place of another's FROM (named contexts): update Docker Engine to 23.0 or later";
+    }
     error
         .find("did not complete successfully")
         .map_or(error, |at| &error[at..])
 }
+
+/// What buildx says of a builder that is older than named contexts (tried with Docker 20.10.24).
+const OLD_BUILDER: &str = "unsupported frontend capability moby.buildkit.frontend.contexts";
 
 /// Whether the fault may pass by itself: the network's, a registry's or the engine's, never a
 /// step's own.
@@ -261,6 +267,15 @@ fn passing(error: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_builder_that_is_too_old_is_told_with_the_version_that_is_not() {
+        let said = format!(
+            "failed to solve: rpc error: code = Unknown desc = failed to solve with frontend dockerfile.v0: {OLD_BUILDER}"
+        );
+        assert!(reason(&said).ends_with("update Docker Engine to 23.0 or later"));
+        assert!(!passing(reason(&said)));
+    }
 
     #[test]
     fn a_registry_that_answers_503_is_a_passing_fault() {

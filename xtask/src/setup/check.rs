@@ -13,6 +13,10 @@ const MEMORY: u64 = 4_000_000_000;
 const DISK: u64 = 30_000_000_000;
 /// The least version of the engine (the guide's *Questions*).
 const ENGINE: [u64; 3] = [20, 10, 0];
+/// From which version on an engine's own builder takes named contexts: BuildKit 0.10
+/// (docs.docker.com/build/building/context, *Named contexts*). 20.10.24 was tried: it fails with
+/// "unsupported frontend capability".
+const NAMED_CONTEXTS: [u64; 3] = [23, 0, 0];
 /// The first buildx that knows `--progress=rawjson` (its release notes of 0.13.0).
 const BUILDX: [u64; 3] = [0, 13, 0];
 /// How far a clock may be off before certificates and package lists are refused: apt refuses a
@@ -26,7 +30,7 @@ pub fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {
         memory(facts),
         disk(facts),
         processor(facts),
-        engine(facts),
+        engine(facts, needs),
         docker(facts),
         buildx(facts),
     ];
@@ -116,18 +120,26 @@ fn processor(facts: &Facts) -> Finding {
     }
 }
 
-fn engine(facts: &Facts) -> Finding {
+fn engine(facts: &Facts, needs: &Needs) -> Finding {
     let at = &facts.address;
-    let needs = |found: String| {
-        Finding::new("engine", found).needs(
+    let (least, needed, why) = if needs.replaces {
+        (
+            NAMED_CONTEXTS,
+            "Docker Engine 23.0 or later, reachable",
+            "it builds and keeps the images, and puts one in the place of another's FROM (named contexts)",
+        )
+    } else {
+        (
+            ENGINE,
             "Docker Engine 20.10.0 or later, reachable",
             "it builds and keeps the images",
         )
     };
+    let needs = |found: String| Finding::new("engine", found).needs(needed, why);
     match &facts.engine {
         Engine::Answers { version: text, .. } => {
             let finding = needs(format!("{text} at {at}"));
-            if version(text).is_some_and(|found| found < ENGINE) {
+            if version(text).is_some_and(|found| found < least) {
                 // One that works is the user's: nothing here replaces it.
                 return finding.lacks("upgrade it by the way it was installed");
             }

@@ -9,7 +9,7 @@ use super::facts::Host;
 use crate::dockerfile::reference;
 use crate::lock::Lock;
 use crate::replacement;
-use crate::spec::{Context, Place, Spec};
+use crate::spec::{Context, Place, Spec, Stage};
 
 /// What the graph asks of the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct Needs {
     pub platforms: Vec<String>,
     /// Whether one image is made for several platforms.
     pub several: bool,
+    /// Whether an image takes the place of one that a Dockerfile names: a locked one, a stage's, a
+    /// mirror's.
+    pub replaces: bool,
     /// Whether git must fetch a source.
     pub fetches: bool,
     /// Registries and sources.
@@ -35,9 +38,10 @@ impl Needs {
             .flat_map(|stage| &stage.platforms)
             .collect();
         let mut hosts = BTreeSet::new();
-        for registry in registries(spec, lock) {
-            hosts.insert(registry_host(&registry));
-        }
+        let registries = registries(spec, lock);
+        hosts.extend(registries.iter().map(|registry| registry_host(registry)));
+        let stands = |stage: &Stage| stage.from.is_some() || !stage.contexts.is_empty();
+        let replaces = !registries.is_empty() || spec.stages.iter().any(stands);
         let mut fetches = false;
         for source in &spec.sources {
             let (Place::Unfetched(_), Some(git)) = (&source.place, &source.git) else {
@@ -56,6 +60,7 @@ impl Needs {
         Self {
             platforms: platforms.into_iter().cloned().collect(),
             several: spec.stages.iter().any(|stage| stage.platforms.len() > 1),
+            replaces,
             fetches,
             hosts: hosts.into_iter().collect(),
             writes_to,

@@ -245,6 +245,29 @@ fn an_engine_that_works_is_never_touched() {
 }
 
 #[test]
+fn an_engine_before_named_contexts_serves_only_a_graph_that_replaces_nothing() {
+    let replaces = Needs {
+        replaces: true,
+        ..Needs::default()
+    };
+    for (version, enough) in [
+        ("20.10.24+dfsg1", false),
+        ("22.06.0", false),
+        ("23.0.0", true),
+    ] {
+        let of = |facts: &mut Facts| {
+            facts.engine = Engine::Answers {
+                version: version.into(),
+                store: Store::Classic,
+            };
+        };
+        assert_eq!(after(of, &Needs::default(), "engine"), Level::Ok);
+        let found = after(of, &replaces, "engine");
+        assert_eq!(found == Level::Ok, enough, "{version}");
+    }
+}
+
+#[test]
 fn an_engine_elsewhere_that_is_silent_is_not_replaced_by_one_here() {
     let facts = Facts {
         address: "tcp://build.example:2376".into(),
