@@ -274,8 +274,9 @@ impl Work for Run<'_> {
         let id = self.wanted[task];
         let started_ms = self.elapsed_ms();
         let turn = self.turn(id);
-        let saved_ms = match (&turn.outcome, &turn.record) {
-            (Outcome::Fresh, Some(record)) => record.duration_ms,
+        // Without a log no builder ran: the image was there, if need be under fewer names.
+        let saved_ms = match (&turn.log, &turn.record) {
+            (None, Some(record)) => record.duration_ms,
             _ => 0,
         };
         {

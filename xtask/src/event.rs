@@ -118,9 +118,9 @@ pub struct StageFinished {
     /// The last lines of its log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tail: Vec<String>,
-    /// Where the whole log is.
+    /// Where the builder's whole log is; `None` where none ran.
     pub log: Option<String>,
-    /// For a fresh stage: how long its build took, which is what the skip saved.
+    /// Where no builder ran: how long its build took, which is what the skip saved.
     pub saved_ms: u64,
 }
 

@@ -216,6 +216,9 @@ pub fn failure(stage: &StageFinished) -> String {
 pub fn done(stage: &StageFinished) -> String {
     let took = time(stage.ended_ms.saturating_sub(stage.started_ms));
     match stage.outcome {
+        Outcome::Built if stage.log.is_none() => {
+            format!("{} put back where it was, nothing built", stage.stage)
+        }
         Outcome::Built => format!(
             "{} built in {took}, {}",
             stage.stage,
@@ -240,6 +243,25 @@ pub fn done(stage: &StageFinished) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_builder_made_is_called_built() {
+        let mut stage = StageFinished {
+            stage: "web".into(),
+            outcome: Outcome::Built,
+            started_ms: 0,
+            ended_ms: 420,
+            image: None,
+            size: Some(999),
+            error: None,
+            tail: Vec::new(),
+            log: Some("logs/web.log".into()),
+            saved_ms: 0,
+        };
+        assert_eq!(done(&stage), "web built in 0.42 s, 999 B");
+        stage.log = None;
+        assert_eq!(done(&stage), "web put back where it was, nothing built");
+    }
 
     #[test]
     fn times_and_sizes_read_well() {
