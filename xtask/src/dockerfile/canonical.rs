@@ -6,6 +6,7 @@
 
 use super::flags::{self, JsonWords, Split};
 use super::lines::Logical;
+use super::scope;
 
 /// The text of an instruction; two have the same only if BuildKit reads the same in them. A stage
 /// that COPY takes from has the name that `stage` gives it.
@@ -39,9 +40,8 @@ pub(super) fn is_setting(logical: &Logical, escape: char) -> bool {
 /// Whether an instruction does nothing but set variables, none of which BuildKit itself heeds.
 pub(super) fn is_variable(logical: &Logical, escape: char) -> bool {
     let split = flags::split(&logical.text, escape);
-    let heeded = ["BUILDKIT_", "SOURCE_DATE_EPOCH"];
     split.is_ok_and(|split| matches!(split.keyword.as_str(), "ARG" | "ENV"))
-        && !heeded.iter().any(|name| logical.text.contains(name))
+        && !scope::HEEDED.iter().any(|name| logical.text.contains(name))
 }
 
 fn written(

@@ -374,9 +374,12 @@ pub(super) struct Outer<'a> {
     pub(super) budget: &'a Budget,
 }
 
+/// How the names begin at which BuildKit looks by itself, though no instruction mentions them.
+pub(super) const HEEDED: [&str; 2] = ["BUILDKIT_", "SOURCE_DATE_EPOCH"];
+
 /// Whether BuildKit looks at an argument of this name by itself.
 pub(super) fn is_heeded(name: &str) -> bool {
-    name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH"
+    HEEDED.iter().any(|heeded| name.starts_with(heeded))
 }
 
 fn known(text: &str) -> Value {
