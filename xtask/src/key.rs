@@ -19,7 +19,10 @@ use crate::inputs::{Input, Inputs, Kind};
 ///    words of an instruction, how stages are named, and settings that get into no image count no
 ///    more; a file that is listed but not handed out is told from one that is.
 /// 3: variables that reach nothing, and the name of a target that is the last stage, count no more.
-pub const FORMAT: u32 = 3;
+/// 4: variables count that are named in JSON, quotes or escapes only, and so do declared proxies of
+///    docker's configuration. Images that were recorded before may be made of files that BuildKit had
+///    kept of another build.
+pub const FORMAT: u32 = 4;
 
 /// A stage's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -21,7 +21,7 @@ pub(super) fn text(
 }
 
 /// Whether an instruction leaves nothing but a setting in the image of its stage, which no step
-/// of any stage looks at.
+/// of any stage looks at. With a `${name:?why}` it may refuse the whole build, too.
 pub(super) fn is_setting(logical: &Logical, escape: char) -> bool {
     const SETTINGS: [&str; 8] = [
         "CMD",
@@ -34,7 +34,8 @@ pub(super) fn is_setting(logical: &Logical, escape: char) -> bool {
         "VOLUME",
     ];
     let split = flags::split(&logical.text, escape);
-    split.is_ok_and(|split| SETTINGS.contains(&split.keyword.as_str()))
+    !logical.text.contains('?')
+        && split.is_ok_and(|split| SETTINGS.contains(&split.keyword.as_str()))
 }
 
 /// Whether an instruction does nothing but set variables, none of which BuildKit itself heeds.

@@ -4,10 +4,15 @@
 //! whoever names it behind a `$`. A stage that is only copied from has no image, and where it runs
 //! nothing and nothing names a variable, its variables come to nothing. Is unaware of values. In
 //! doubt a variable counts.
+//!
+//! BuildKit takes quotes, escapes and JSON away before it looks for variables in flags and lists:
+//! `--chown=$\u` names `u`, and so does `["\u0024u"]`. Names are sought in both forms.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::canonical;
+use super::flags::{self, JsonWords};
 use super::instructions::Instruction;
 use super::lines::{Logical, Text};
 use super::scope;
@@ -26,7 +31,9 @@ pub(super) struct Reach<'a> {
     /// By stage: the lowest one that it stands on.
     lowest: HashMap<usize, usize>,
     /// All names behind a `$`, of all stages with the same lowest one.
-    named: HashMap<usize, HashSet<&'a str>>,
+    named: HashMap<usize, HashSet<Cow<'a, str>>>,
+    /// The lowest ones of those in which any name may be meant.
+    open: HashSet<usize>,
 }
 
 impl<'a> Reach<'a> {
@@ -46,6 +53,7 @@ impl<'a> Reach<'a> {
             reads: HashSet::new(),
             lowest: HashMap::new(),
             named: HashMap::new(),
+            open: HashSet::new(),
         };
         for at in reached {
             let stage = &stages.all[*at];
@@ -83,11 +91,22 @@ impl<'a> Reach<'a> {
     ) {
         let bodies = logical.heredocs.iter().map(|heredoc| heredoc.body.as_str());
         let texts = std::iter::once(logical.text.as_str()).chain(bodies);
-        let names: Vec<&str> = texts.flat_map(names).collect();
+        let mut names: Vec<Cow<'a, str>> = texts.flat_map(names).map(Cow::Borrowed).collect();
+        match taken_apart(logical, escape) {
+            Some(parts) => {
+                let parts = parts.iter().flat_map(|part| self::names(part));
+                names.extend(parts.map(|name| Cow::Owned(name.to_owned())));
+            }
+            None => {
+                self.open.insert(lowest);
+                names.push(Cow::Borrowed(""));
+            }
+        }
         match instruction {
             Instruction::Run(_) => _ = self.runs.insert(at),
             Instruction::Onbuild(_) => self.triggers = true,
-            Instruction::Arg(_) | Instruction::Env(_) => {}
+            // `${name:?why}` may refuse the whole build.
+            Instruction::Arg(_) | Instruction::Env(_) if !logical.text.contains('?') => {}
             _ if names.is_empty() || canonical::is_setting(logical, escape) => {}
             _ => _ = self.reads.insert(at),
         }
@@ -107,7 +126,7 @@ impl<'a> Reach<'a> {
         let is_named = || {
             let lowest = self.lowest.get(&at).unwrap_or(&at);
             let names = self.named.get(lowest);
-            names.is_some_and(|names| names.contains(name))
+            self.open.contains(lowest) || names.is_some_and(|names| names.contains(name))
         };
         self.triggers
             || scope::is_heeded(name)
@@ -132,6 +151,19 @@ fn ancestry(stages: &Stages, target: usize) -> BTreeSet<usize> {
         next = below(&stages.all[at]);
     }
     all
+}
+
+/// The flags and the words of a JSON list as BuildKit looks for variables in them; nothing where its
+/// versions differ on what they are.
+fn taken_apart(logical: &Logical, escape: char) -> Option<Vec<String>> {
+    let split = flags::split(&logical.text, escape).ok()?;
+    let mut parts = split.flags;
+    match flags::json_words(&split.rest) {
+        JsonWords::Words(words) => parts.extend(words),
+        JsonWords::Plain => {}
+        JsonWords::Doubtful => return None,
+    }
+    Some(parts)
 }
 
 /// Every name behind a `$`, whatever stands around it; where a `$` has none, the empty one.

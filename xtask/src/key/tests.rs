@@ -37,7 +37,7 @@ fn the_format_is_pinned_by_a_golden_value() {
     };
     assert_eq!(
         ingredients.key().hex(),
-        "f1dc332b963b38f1300fea14e2d39bca318ad515c451a680279ac1f3ed49e859"
+        "ee6ef60f0771bec1afbec6dde819aba293f6b81779f84dde29064b118c0f3161"
     );
 }
 

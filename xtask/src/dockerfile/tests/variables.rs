@@ -290,9 +290,36 @@ fn the_value_of_an_argument_counts_only_where_something_sees_it() {
         "FROM a\nARG A\nARG B=${B:-$A}\nCOPY $B /\n",
         "FROM a\nARG A\nCOPY <<E /\n$A\nE\n",
         "FROM a AS x\nARG A\nONBUILD RUN y\nFROM x\n",
+        // What BuildKit names only once it has taken quotes, escapes and JSON away.
+        "FROM a\nARG A\nCOPY [\"x\", \"\\u0024A\"]\n",
+        "FROM a\nARG A\nCOPY [\"x\", \"$\\u0041\"]\n",
+        "FROM a\nARG A\nVOLUME [\"/\\u0024A\"]\n",
+        "FROM a\nARG A\nCOPY --chown=$\\A x /\n",
+        "FROM a\nARG A\nCOPY --chown=$\"A\" x /\n",
+        "FROM a\nARG A\nCOPY --chown=$'A' x /\n",
+        "FROM a\nARG A\nADD --chmod=\"$\"A x /\n",
+        "FROM a AS x\nARG A\nCOPY --chown=$'A' y /y\nFROM b\nCOPY --from=x /y /\n",
+        // What may refuse the build.
+        "FROM a AS x\nARG A\nENV B=${A:?}\nFROM b\nCOPY --from=x /y /\n",
     ] {
         assert!(args(seen).contains_key("A"), "{seen}");
     }
+}
+
+#[test]
+fn a_list_that_buildkits_versions_read_differently_may_name_any_argument() {
+    let args = |text: &str| ask().arg("A", "1").of(text).args;
+    assert!(args("FROM a\nARG A\nVOLUME [\"/x\"] y\n").contains_key("A"));
+    assert!(!args("FROM a\nARG A\nVOLUME /x y\n").contains_key("A"));
+}
+
+#[test]
+fn a_variable_whose_absence_refuses_the_build_counts_where_nothing_else_sees_it() {
+    let file = |step: &str| format!("FROM a AS x\n{step}\nFROM b\nCOPY --from=x /y /\n");
+    let print = |step: &str| of(file(step)).fingerprint;
+    assert!(print("ENV Y=1") == print(""));
+    assert!(print("ENV Y=${X:?no}") != print(""));
+    assert!(print("LABEL y=${X:?no}") != print(""));
 }
 
 #[test]
