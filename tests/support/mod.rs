@@ -186,6 +186,7 @@ impl Project {
         command
             .env("XTASK_STATE", self.path("state"))
             .env_remove("DOCKER_CONTEXT")
+            .env_remove("DOCKER_DEFAULT_PLATFORM")
             .env_remove("SOURCE_DATE_EPOCH");
         // Nothing but this machine is asked: a proxy that is not there stands before all else.
         for name in ["HTTP_PROXY", "HTTPS_PROXY"] {

@@ -115,8 +115,8 @@ pub trait Sink {
 /// time, and this run's settings.
 #[derive(Debug, Clone, Default)]
 pub struct Around {
-    /// Output settings that change the image, by name.
-    pub settings: BTreeMap<&'static str, String>,
+    /// Settings of this run that change the image, by name.
+    pub settings: BTreeMap<String, String>,
     /// External images by reference: their digest.
     pub bases: BTreeMap<String, String>,
     /// Upstream stages by the name that the Dockerfile uses: their image's digest.

@@ -38,6 +38,7 @@ pub mod lock;
 pub mod locking;
 pub mod material;
 pub mod prepare;
+pub mod proxies;
 pub mod record;
 pub mod registry;
 pub mod replacement;

@@ -182,24 +182,34 @@ pub struct HeldLock {
     _file: File,
 }
 
-/// Reads a whole file; `None` when there is none. What is no file is an error: one may wait for
-/// ever for a pipe's end.
-pub fn read(path: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
+/// Opens a file to be read. What is no file is an error: one may wait for ever for a pipe's end.
+pub fn open(path: &Utf8Path) -> std::io::Result<File> {
     // Without this flag one may wait for ever to open a pipe.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let opened = File::options().read(true).custom_flags(flags).open(path);
-    let mut file = match opened {
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(std::io::Error::other("it is no file"))
+    }
+}
+
+/// Reads a whole file; `None` when there is none. What is no file is an error.
+pub fn read(path: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
+    let mut file = match open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(std::io::Error::other("it is no file"));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1);
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
     file.read_to_end(&mut bytes)?;
     Ok(Some(bytes))
+}
+
+/// Reads a whole file of text that must be there.
+pub fn read_text(path: &Utf8Path) -> std::io::Result<String> {
+    std::io::read_to_string(open(path)?)
 }
 
 /// What the name of a file begins with while it is written.

@@ -2,14 +2,16 @@
 //!
 //! Knows where each ingredient comes from; `key` says what counts and in which order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Outline, Upstream};
 use crate::dockerfile::Reading;
 use crate::inputs::Inputs;
 use crate::key::{Around, Ingredients};
 use crate::material::Material;
-use crate::spec::{Spec, StageId};
+use crate::proxies;
+use crate::spec::{Spec, Stage, StageId};
+use crate::state;
 
 /// What is a stage's own.
 pub fn own<'m>(spec: &'m Spec, id: StageId, material: &'m Material) -> Ingredients<'m> {
@@ -55,17 +57,41 @@ pub fn around(
     };
     // Buildx hands this variable to the build by itself (docs.docker.com/build/ci/github-actions/reproducible-builds).
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
+    let epoch = epoch.map(|epoch| ("SOURCE_DATE_EPOCH".to_owned(), epoch));
+    let proxies = outline.proxies.iter().filter_map(|name| {
+        let told = proxies::given().get(name.as_str())?;
+        Some((name.clone(), told.clone()))
+    });
     Around {
-        settings: epoch
-            .into_iter()
-            .map(|epoch| ("SOURCE_DATE_EPOCH", epoch))
-            .collect(),
+        settings: proxies.chain(epoch).chain(source_policy()).collect(),
         bases,
         upstream: outline
             .parents()
             .map(|(name, parent)| (name.to_owned(), digest(parent)))
             .collect(),
     }
+}
+
+/// The file by which buildx has BuildKit take other sources than those that are written (docker/buildx,
+/// `EXPERIMENTAL_BUILDKIT_SOURCE_POLICY`). One that cannot be read fails the build.
+fn source_policy() -> Option<(String, String)> {
+    const VARIABLE: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
+    let path = std::env::var(VARIABLE)
+        .ok()
+        .filter(|path| !path.is_empty())?;
+    let policy = state::read(path.as_str().into()).ok().flatten();
+    let told = policy.map_or_else(|| path, |policy| blake3::hash(&policy).to_hex().to_string());
+    Some((VARIABLE.to_owned(), told))
+}
+
+/// The proxies of docker's configuration that a Dockerfile makes its own. Of those that it does not
+/// declare BuildKit itself takes no notice when it compares.
+pub fn proxies(stage: &Stage, reading: &Reading) -> BTreeSet<String> {
+    let is_given = |name: &str| stage.args.contains_key(name);
+    let seen = reading.unknown_seen.iter();
+    seen.filter(|name| proxies::given().contains_key(name.as_str()) && !is_given(name))
+        .cloned()
+        .collect()
 }
 
 /// How the last stage counts as a target. No stage can have this name.

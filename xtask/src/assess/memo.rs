@@ -21,6 +21,7 @@ use crate::fault::Result;
 use crate::inputs::{self, Testimony};
 use crate::key;
 use crate::material;
+use crate::proxies;
 use crate::spec::{Spec, Stage};
 use crate::state::bundle::{self, Bundle, put, take, take_all};
 use crate::state::{self, Broken};
@@ -188,7 +189,7 @@ fn world_of(head: &[u8], now: u128) -> Option<Question> {
 }
 
 /// All that every stage's answer hangs on beside its trees: this very program, the graph file, the
-/// places of the sources, the engine's platform.
+/// places of the sources, the engine's platform, the proxies that builds are given.
 pub fn world(spec: &Spec, platform: Option<&str>) -> Question {
     let mut hash = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
@@ -205,6 +206,7 @@ pub fn world(spec: &Spec, platform: Option<&str>) -> Question {
     add(&spec.text);
     add(spec.root.as_str().as_bytes());
     add(platform.unwrap_or_default().as_bytes());
+    add(format!("{:?}", proxies::given()).as_bytes());
     for source in &spec.sources {
         add(format!("{:?}", source.place).as_bytes());
     }

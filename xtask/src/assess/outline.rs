@@ -3,7 +3,7 @@
 //! Knows no more than that: where a stage is fresh, nothing else of its material is ever asked
 //! for. It can be kept, which the material itself is too large for. Is unaware of verdicts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,8 @@ pub struct Outline {
     pub input_bytes: u64,
     /// The external images that the build uses.
     pub externals: Externals,
+    /// The proxies of docker's configuration that its Dockerfile makes its own.
+    pub proxies: BTreeSet<String>,
     /// Stages it stands on that may leave it ONBUILD triggers which nobody can tell.
     pub with_triggers: Vec<String>,
     /// The numbers of the stages whose images it uses, by the names that its Dockerfile has for
@@ -40,6 +42,7 @@ impl Outline {
             inputs,
             input_bytes,
             externals: material.externals.clone(),
+            proxies: gathering::proxies(spec.stage(id), &material.reading),
             with_triggers: material.with_triggers.clone(),
             parents: parents.map(|(name, id)| (name.clone(), id.0)).collect(),
         }

@@ -20,7 +20,6 @@ use camino::Utf8PathBuf;
 use crate::assess::{Next, Workspace};
 use crate::cli::Where;
 use crate::fault::{Fault, Result};
-use crate::spec::{Spec, names};
 use crate::state;
 
 /// The graph file that was named, or the workspace's own.
@@ -38,27 +37,8 @@ fn graph_file(at: &Where) -> Utf8PathBuf {
 
 fn open(at: &Where, platforms: &[String], next: Next) -> Result<Workspace> {
     let mut work = Workspace::open(&graph_file(at), at.profile.as_deref(), next)?;
-    replace_platforms(&mut work.spec, platforms)?;
+    work.spec.choose_platforms(platforms)?;
     Ok(work)
-}
-
-/// `--platform` stands in place of what the graph says.
-fn replace_platforms(spec: &mut Spec, platforms: &[String]) -> Result<()> {
-    if platforms.is_empty() {
-        return Ok(());
-    }
-    for platform in platforms {
-        names::platform(platform).map_err(|wrong| {
-            Fault::usage(format!("`--platform {}` {wrong}", platform.escape_debug()))
-        })?;
-    }
-    let mut platforms = platforms.to_vec();
-    platforms.sort();
-    platforms.dedup();
-    for stage in &mut spec.stages {
-        stage.platforms.clone_from(&platforms);
-    }
-    Ok(())
 }
 
 /// Results go to stdout; a reader that went away is no fault.

@@ -172,6 +172,7 @@ fn blank(syntax: Option<String>) -> Reading {
         named: BTreeMap::new(),
         context: ContextNeed::Nothing,
         args: BTreeMap::new(),
+        unknown_seen: BTreeSet::new(),
         remotes: Vec::new(),
         secrets: BTreeSet::new(),
         ssh: BTreeSet::new(),
@@ -207,6 +208,7 @@ fn widen(
             .entry(name.clone())
             .or_insert_with(|| Some(value.clone()));
     }
+    reading.unknown_seen.clone_from(question.unknown);
     reading.bases_complete = false;
     reading.counted = vec![Counted::whole(text)];
     reading.fingerprint = fingerprint::bytes(&reading.counted);

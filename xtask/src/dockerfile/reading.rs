@@ -84,6 +84,8 @@ pub struct Reading {
     pub context: ContextNeed,
     /// Build arguments that count, with the value that counts; the `unknown` ones never do.
     pub args: BTreeMap<String, Option<String>>,
+    /// The `unknown` arguments that something sees.
+    pub unknown_seen: BTreeSet<String>,
     /// ADD sources from elsewhere.
     pub remotes: Vec<Remote>,
     /// Ids of secrets that reachable RUNs name.

@@ -259,7 +259,11 @@ impl<'a> Walk<'a> {
                 value,
                 inherited,
             } = declared;
-            if self.question.unknown.contains(&name) || !reach.heeds(at, &name) {
+            if !reach.heeds(at, &name) {
+                continue;
+            }
+            if self.question.unknown.contains(&name) {
+                self.reading.unknown_seen.insert(name);
                 continue;
             }
             names.extend(inherited.then(|| name.clone()));
@@ -269,7 +273,11 @@ impl<'a> Walk<'a> {
         let declaring = self.outer.globals.closure(&mut names);
         for name in names {
             let value = self.outer.globals.scope.value(&name);
-            if self.reading.args.contains_key(&name) || self.question.unknown.contains(&name) {
+            if self.question.unknown.contains(&name) {
+                self.reading.unknown_seen.insert(name);
+                continue;
+            }
+            if self.reading.args.contains_key(&name) {
                 continue;
             }
             let is_declared = value != Value::Unset;

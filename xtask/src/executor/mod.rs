@@ -110,10 +110,11 @@ fn attempt_once(
     let mut command = Command::new("docker");
     command
         .args(&action.argv)
-        // These would add labels that are in no key.
+        // These would add labels that are in no key, or choose what the action says already.
         .env_remove("BUILDX_GIT_LABELS")
         .env_remove("BUILDX_GIT_INFO")
         .env_remove("BUILDX_BUILDER")
+        .env_remove("DOCKER_DEFAULT_PLATFORM")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());

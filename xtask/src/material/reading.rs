@@ -2,12 +2,14 @@
 //!
 //! Knows under which names a Dockerfile may use the images of other stages. Is unaware of trees.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
 use crate::dockerfile::{self, ImageFacts, Question, Reading, reference};
 use crate::fault::{Fault, Result};
+use crate::proxies;
 use crate::spec::{Context, Spec, Stage, StageId};
 
 /// The names under which a Dockerfile may use the images of other stages.
@@ -30,6 +32,16 @@ fn candidates(spec: &Spec, stage: &Stage) -> BTreeMap<String, StageId> {
     candidates
 }
 
+fn with_contexts(candidates: &BTreeMap<String, StageId>, stage: &Stage) -> BTreeSet<String> {
+    let names = stage.contexts.keys().chain(candidates.keys());
+    names.cloned().collect()
+}
+
+/// All names that something else may take the place of in a stage's Dockerfile.
+pub(super) fn names_of_contexts(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
+    with_contexts(&candidates(spec, stage), stage)
+}
+
 /// A Dockerfile, and what is known of the stage that is built from it.
 pub(super) struct Asked<'a> {
     pub(super) stage: &'a Stage,
@@ -48,12 +60,18 @@ impl Asked<'_> {
         facts: &BTreeMap<String, ImageFacts>,
     ) -> Result<Reading> {
         let Self { stage, path, .. } = self;
-        let names = stage.contexts.keys().chain(candidates.keys());
-        let contexts: BTreeSet<String> = names.cloned().collect();
+        let contexts = with_contexts(candidates, stage);
+        let mut unknown = Cow::Borrowed(&stage.volatile);
+        // A value that is given stands in front of docker's configuration.
+        let proxies = proxies::given().keys();
+        let proxies = proxies.filter(|name| !stage.args.contains_key(**name));
+        for proxy in proxies {
+            unknown.to_mut().insert((*proxy).to_owned());
+        }
         let question = Question {
             target: stage.target.as_deref(),
             args: self.args,
-            unknown: &stage.volatile,
+            unknown: &unknown,
             platform: match stage.platforms.as_slice() {
                 [] => self.platform,
                 [one] => Some(one),

@@ -7,6 +7,7 @@ mod bases;
 mod check;
 pub mod mistakes;
 pub mod names;
+mod platforms;
 mod profile;
 pub mod raw;
 mod source_rules;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
+use crate::state;
 use template::Template;
 
 /// The version of the file format that this program reads.
@@ -279,7 +281,7 @@ impl Stage {
 
 /// Reads and checks a graph file, with the overrides of `profile` laid over it.
 pub fn load(file: &Utf8Path, profile: Option<&str>) -> Result<Spec> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    let text = state::read_text(file).map_err(|error| {
         Fault::usage(format!(
             "cannot read the graph file {file}: {error}; name another with `--graph FILE`"
         ))
