@@ -204,3 +204,25 @@ fn an_overlay_that_leads_out_of_the_graphs_folder_by_a_link_is_refused() {
         .ends(2)
         .says("leads out of its root");
 }
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
+    for place in ["build-graph.toml", "build-graph.lock", "a/Dockerfile"] {
+        let project = crate::one();
+        let pipe = project.path(place);
+        let _ = fs::remove_file(&pipe);
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        let mut limited = std::process::Command::new("timeout");
+        let model = project.command(&["inputs", "a"]);
+        limited
+            .arg("60")
+            .arg(model.get_program())
+            .args(model.get_args());
+        let output = limited.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{place}: {said}");
+        assert!(said.contains("it is no file"), "{place}: {said}");
+    }
+}

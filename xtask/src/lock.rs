@@ -167,7 +167,7 @@ impl Lock {
 
 impl Pins {
     fn read(path: &Utf8Path) -> Result<Self> {
-        let text = match std::fs::read_to_string(path) {
+        let text = match state::read_text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self::default());

@@ -13,7 +13,7 @@ use crate::graph::Graph;
 use crate::lock::Lock;
 use crate::source;
 use crate::spec::{self, Context, Replacement, Spec, Stage, StageId};
-use crate::state::State;
+use crate::state::{self, State};
 
 /// A graph file with all that must be known to draw it.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ fn used(spec: &Spec, stage: &Stage) -> Used {
     let text = source::root(spec, stage.source)
         .and_then(|root| source::inside(&root, &stage.dockerfile, "Dockerfile"))
         .ok()
-        .and_then(|path| std::fs::read(path).ok());
+        .and_then(|path| state::read(&path).ok().flatten());
     let Some(text) = text else {
         return Used::These(BTreeSet::new());
     };

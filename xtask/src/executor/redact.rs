@@ -6,6 +6,7 @@
 use camino::Utf8Path;
 
 use crate::spec::{Secret, Stage};
+use crate::state;
 
 /// Shorter values would blot out half the log and are no secrets.
 const SHORTEST: usize = 4;
@@ -26,7 +27,7 @@ impl Redactor {
                 Secret::Env(name) => {
                     std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)
                 }
-                Secret::File(file) => std::fs::read(root.join(file)).ok(),
+                Secret::File(file) => state::read(&root.join(file)).ok().flatten(),
             };
             // A log is made of lines, so a value of several lines is hidden line by line.
             let value = value.unwrap_or_default();

@@ -10,7 +10,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -23,6 +22,7 @@ use rustix::fs::FileType;
 use super::StatCache;
 use super::meta::Meta;
 use super::testimony::{Sight, Testimony, begin, put_entry, shorten};
+use crate::state;
 
 /// Entries in one piece: pieces are compared on all cores.
 const PIECE: usize = 256;
@@ -247,7 +247,7 @@ fn parent(path: &[u8]) -> &[u8] {
 
 /// Reads a whole file, and tells the witness what it was.
 pub fn read_file(path: &Utf8Path, witness: &Witness<'_>) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = state::open(path)?;
     let before = Meta::of(&rustix::fs::fstat(&file)?);
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
