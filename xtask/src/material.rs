@@ -206,7 +206,8 @@ fn gather_stage(
 }
 
 /// The ONBUILD triggers of a stage that another stands on, which run in that one and may read any
-/// file of its context; `None` where the Dockerfile alone does not tell them. A trigger is not
+/// file of its context; `None` where the Dockerfile alone does not tell them, or where a named
+/// context may have brought them. A trigger is not
 /// inherited further.
 fn triggers(
     spec: &Spec,
@@ -217,9 +218,9 @@ fn triggers(
     let root = source::root(spec, parent.source)?;
     let path = inside(&root, &parent.dockerfile, "Dockerfile", witness)?;
     let text = read(&path, "Dockerfile", witness)?;
-    let upper = text.to_ascii_uppercase();
-    let word = b"ONBUILD";
-    if !upper.windows(word.len()).any(|found| found == word) {
+    let frontend_is_given = parent.args.contains_key("BUILDKIT_SYNTAX");
+    let contexts = reading::names_of_contexts(spec, parent);
+    if !frontend_is_given && dockerfile::leaves_no_triggers(&text, &contexts) {
         return Ok(Some(Vec::new()));
     }
     // What the parent's own arguments are is not in the question that a memo of this one answers.

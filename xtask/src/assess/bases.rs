@@ -66,7 +66,9 @@ impl Workspace {
             )));
         }
         if let Some(parent) = outline.with_triggers.first() {
-            return Ok(Some(base(format!("`{parent}` with ONBUILD instructions"))));
+            return Ok(Some(base(format!(
+                "`{parent}`, which may have ONBUILD instructions"
+            ))));
         }
         for reference in &outline.externals.references {
             let known = self

@@ -54,6 +54,12 @@ pub(super) fn split(line: &str, escape: char) -> Result<Split, String> {
     })
 }
 
+/// The first word of a joined line, in capitals.
+pub(super) fn keyword(line: &str) -> String {
+    let word = line.trim().split(is_blank).next();
+    word.unwrap_or_default().to_uppercase()
+}
+
 /// Whether BuildKit looks for heredocs on this line.
 pub(super) fn may_carry_heredocs(line: &str, escape: char) -> bool {
     let Ok(mut split_line) = split(line, escape) else {
