@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::{self, ImageFacts, Question, Reading};
 use crate::fault::{Fault, Result};
-use crate::inputs::{Layers, StatCache, Witness};
+use crate::inputs::{Layers, Sighted, StatCache, Witness};
 use crate::source;
 use crate::spec::{Context, Spec, Stage, StageId};
 
@@ -50,6 +50,8 @@ pub struct Material {
     pub externals: Externals,
     /// Stages it stands on that may leave it ONBUILD triggers which nobody can tell.
     pub with_triggers: Vec<String>,
+    /// All that was seen of the trees.
+    pub sighted: Sighted,
 }
 
 impl Material {
@@ -202,6 +204,7 @@ fn gather_stage(
         images,
         externals,
         with_triggers,
+        sighted: witness.sighted(),
     })
 }
 
@@ -280,5 +283,6 @@ pub fn of_folder(
         images: BTreeMap::new(),
         externals: Externals::default(),
         with_triggers: Vec::new(),
+        sighted: witness.sighted(),
     })
 }

@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::statcache::tests::settle;
 use super::testtree::{TestTree, chmod, copy, one, whole};
-use super::{Ignore, Inputs, InputsError, StatCache, Testimony, Witness, collect, hold};
+use super::{Ignore, Inputs, InputsError, Sighted, StatCache, Testimony, Witness, collect, hold};
 use crate::dockerfile::ContextNeed;
 
 /// Reads the folder `in` of a tree, with a cache in its folder `state`.
@@ -93,6 +93,74 @@ fn every_change_of_what_was_read_is_noticed() {
         change(&tree);
         assert!(!holds(&parts), "{what}");
     }
+}
+
+/// The sum over what is seen of the sample, which only one who remembers nothing needs.
+fn sighted(tree: &TestTree) -> Sighted {
+    let cache = StatCache::in_memory();
+    let witness = Witness::forgetful(&cache);
+    let need = copy(&["a", "link", "b/nothing"]);
+    collect(
+        &one(&tree.root().join("in")),
+        &Ignore::default(),
+        &need,
+        &witness,
+    )
+    .unwrap();
+    witness.sighted()
+}
+
+#[test]
+fn what_was_touched_and_put_back_does_not_have_the_same_sum() {
+    type Touch = (&'static str, fn(&TestTree));
+    let touches: [Touch; 4] = [
+        ("content", |tree| {
+            let path = tree.at("in/a/one");
+            let time = fs::metadata(&path).unwrap().modified().unwrap();
+            fs::write(&path, "other").unwrap();
+            fs::write(&path, "in/a/one").unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(time).unwrap();
+        }),
+        ("a name that comes and goes", |tree| {
+            tree.write("in/a/new", "");
+            fs::remove_file(tree.at("in/a/new")).unwrap();
+        }),
+        ("link", |tree| {
+            fs::remove_file(tree.at("in/link")).unwrap();
+            symlink("b", tree.at("in/link")).unwrap();
+            fs::remove_file(tree.at("in/link")).unwrap();
+            symlink("a", tree.at("in/link")).unwrap();
+        }),
+        ("mode", |tree| {
+            chmod(&tree.at("in/a/one"), 0o755);
+            chmod(&tree.at("in/a/one"), 0o644);
+        }),
+    ];
+    for (what, touch) in touches {
+        let tree = sample();
+        let before = sighted(&tree);
+        assert_eq!(sighted(&tree), before);
+        tree.write("in/b/three", "not looked at");
+        assert_eq!(sighted(&tree), before);
+        // Within a tick nothing shows, and nothing of it can be sent to anybody either.
+        settle(&tree.root().join("state"));
+        touch(&tree);
+        assert_ne!(sighted(&tree), before, "{what}");
+    }
+}
+
+#[test]
+fn the_sum_does_not_show_how_many_threads_read() {
+    let tree = sample();
+    for name in 0..600 {
+        tree.write(format!("in/a/{name}"), "");
+    }
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| sighted(&tree))
+    };
+    assert_eq!(with(1), with(4));
 }
 
 #[test]

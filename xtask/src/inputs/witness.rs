@@ -38,8 +38,31 @@ pub struct Witness<'a> {
     seen: Mutex<Seen>,
 }
 
+/// A sum over everything that was seen, folders' times and all. Where it is the same a second time,
+/// nothing of it was touched between the two, not even to be put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sighted([u64; 4]);
+
+impl Sighted {
+    /// Adds a piece; the order of pieces, which is that of threads, does not show.
+    fn add(&mut self, piece: &[u8]) {
+        let hash = blake3::hash(piece);
+        let (parts, _) = hash.as_bytes().as_chunks();
+        for (sum, part) in self.0.iter_mut().zip(parts) {
+            *sum = sum.wrapping_add(u64::from_le_bytes(*part));
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        for (sum, part) in self.0.iter_mut().zip(other.0) {
+            *sum = sum.wrapping_add(part);
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Seen {
+    sum: Sighted,
     pieces: Vec<Vec<u8>>,
     /// The deepest folder that everything lies in, with a slash behind it.
     within: Option<Vec<u8>>,
@@ -83,14 +106,21 @@ impl<'a> Witness<'a> {
 
     /// A name was looked up; nothing but what kind of thing stands there was decided by it.
     pub fn looked_up(&self, path: &Path, kind: Option<FileType>) {
-        if !self.remembers {
-            return;
-        }
         let kind = kind.map(FileType::as_raw_mode);
         let path = path.as_os_str().as_bytes().to_vec();
         let before = self.seen().kinds.insert(path, kind);
         if before.is_some_and(|before| before != kind) {
             self.doubt();
+        }
+    }
+
+    /// A link was followed. Where it leads may change without a trace in what it led to.
+    pub fn followed(&self, link: &Path) {
+        self.doubt();
+        if let Ok(stat) = rustix::fs::lstat(link) {
+            let mut piece = begin(link.as_os_str().as_bytes(), None);
+            put_entry(&mut piece, b"", Sight::Same(Meta::of(&stat)));
+            self.seen().sum.add(&piece);
         }
     }
 
@@ -102,25 +132,34 @@ impl<'a> Witness<'a> {
         listed: Option<&Meta>,
         entries: impl ExactSizeIterator<Item = (&'e [u8], Meta)>,
     ) {
-        if !self.remembers || listed.is_none() && entries.len() == 0 {
+        if listed.is_none() && entries.len() == 0 {
             return;
         }
-        let mut doubtful = listed.is_some_and(|meta| !self.shows_changes(folder, meta));
+        let mut doubtful =
+            self.remembers && listed.is_some_and(|meta| !self.shows_changes(folder, meta));
+        let mut sum = Sighted::default();
         let mut pieces = Vec::with_capacity(1 + entries.len() / PIECE);
         let mut piece = begin(folder.as_os_str().as_bytes(), listed);
         for (at, (name, meta)) in entries.enumerate() {
             doubtful |= !self.cache.may_remember(&meta);
             if at > 0 && at % PIECE == 0 {
                 let next = begin(folder.as_os_str().as_bytes(), None);
-                pieces.push(std::mem::replace(&mut piece, next));
+                sum.add(&piece);
+                let full = std::mem::replace(&mut piece, next);
+                pieces.extend(self.remembers.then_some(full));
             }
             put_entry(&mut piece, name, Sight::Same(meta));
         }
+        sum.add(&piece);
         pieces.push(piece);
         if doubtful {
             self.doubt();
         }
         let mut seen = self.seen();
+        seen.sum.join(sum);
+        if !self.remembers {
+            return;
+        }
         let folder = folder.as_os_str().as_bytes();
         seen.widen(folder);
         if listed.is_some() {
@@ -160,6 +199,18 @@ impl<'a> Witness<'a> {
             self.seen().devices.insert(meta.device);
         }
         known
+    }
+
+    /// The sum over all that was seen so far.
+    pub fn sighted(&self) -> Sighted {
+        let seen = self.seen();
+        let mut sum = seen.sum;
+        for (path, kind) in &seen.kinds {
+            let mut piece = begin(path, None);
+            put_entry(&mut piece, b"", kind.map_or(Sight::Absent, Sight::Kind));
+            sum.add(&piece);
+        }
+        sum
     }
 
     /// All that was seen, in parts for `hold`; `None` where it would prove nothing.

@@ -44,7 +44,11 @@ pub(super) fn inside(
 ) -> Result<Utf8PathBuf> {
     let real = source::inside(root, path, what)?;
     if real != root.join(path) {
-        witness.doubt();
+        let mut place = root.to_owned();
+        for part in path.components() {
+            place.push(part);
+            witness.followed(place.as_std_path());
+        }
     }
     Ok(real)
 }
@@ -95,8 +99,7 @@ pub(super) fn ignore_of(
             continue;
         };
         if meta.is_symlink() {
-            // Where it leads may change without a trace here.
-            witness.doubt();
+            witness.followed(path.as_std_path());
             // BuildKit sees this folder only: it would not ignore what a file elsewhere says.
             let target = path.read_link_utf8().unwrap_or_default();
             if target.is_absolute() {
