@@ -120,6 +120,46 @@ fn the_triggers_of_the_stage_below_take_files_of_this_ones_context() {
 }
 
 #[test]
+fn a_trigger_that_a_continuation_hides_is_one() {
+    let host = super::host();
+    let graph =
+        "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.a]\ncontext = \"a\"\nfrom = \"p\"\n";
+    let project = one(&host, &unique("a"))
+        .file("build-graph.toml", graph)
+        .file(
+            "p/Dockerfile",
+            "FROM scratch\nCOPY x /x\nONBU\\\nILD COPY hidden /hidden\n",
+        )
+        .file("p/x", "1")
+        .file("a/Dockerfile", "FROM p\nCOPY x /y\n")
+        .file("a/hidden", "1");
+    project.build(&[]).ends(0);
+    assert_eq!(project.verdicts()["a"], "fresh");
+    project.write("a/hidden", "2");
+    assert_eq!(project.verdicts()["a"], "stale inputs_changed");
+}
+
+#[test]
+fn a_stage_on_one_whose_target_a_context_replaces_is_never_called_fresh() {
+    let host = super::host();
+    let graph = "version = 1\n[stage.q]\ncontext = \"q\"\n\
+        [stage.p]\ncontext = \"p\"\ncontexts = { last = { stage = \"q\" } }\n\
+        [stage.a]\ncontext = \"a\"\nfrom = \"p\"\n";
+    let project = one(&host, &unique("a"))
+        .file("build-graph.toml", graph)
+        .file(
+            "q/Dockerfile",
+            "FROM scratch\nCOPY x /x\nONBUILD COPY hidden /hidden\n",
+        )
+        .file("q/x", "1")
+        .file("p/Dockerfile", "FROM scratch AS last\n")
+        .file("a/Dockerfile", "FROM p\nCOPY x /y\n")
+        .file("a/hidden", "1");
+    project.build(&[]).ends(0);
+    assert_eq!(project.verdicts()["a"], "stale base_moved");
+}
+
+#[test]
 fn a_base_of_the_engines_own_counts_by_its_id() {
     for host in hosts() {
         let base = unique("base");

@@ -121,6 +121,7 @@ fn answer(
     };
     reading.target = target;
     reading.target_name.clone_from(&stages.all[target].name);
+    reading.target_is_context = stages.all[target].replaced_by.is_some();
     reading.target_is_last = target + 1 == stages.all.len();
     let mut walk = Walk::new(
         &read,
@@ -165,6 +166,7 @@ fn blank(syntax: Option<String>) -> Reading {
         target: 0,
         target_name: None,
         target_is_last: false,
+        target_is_context: false,
         bases: Vec::new(),
         bases_complete: true,
         triggers: Vec::new(),

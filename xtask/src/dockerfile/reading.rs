@@ -70,6 +70,8 @@ pub struct Reading {
     pub target_name: Option<String>,
     /// Whether it is the last stage of the file, which is the target where nobody asks for one.
     pub target_is_last: bool,
+    /// Whether a named context stands in its place.
+    pub target_is_context: bool,
     /// External images of the reachable Dockerfile stages, by first use.
     pub bases: Vec<BaseUse>,
     /// Whether `bases` is surely all of them, each with its platform.

@@ -86,10 +86,11 @@ impl Asked<'_> {
     }
 
     /// The ONBUILD triggers that the stage leaves to those that stand on it; `None` where its
-    /// Dockerfile does not decide them.
+    /// Dockerfile does not decide them, as where the image of a named context is the stage's own.
     pub(super) fn triggers(&self, spec: &Spec) -> Result<Option<Vec<String>>> {
         let reading = self.read(&candidates(spec, self.stage), &BTreeMap::new())?;
-        Ok(reading.undecided.is_empty().then_some(reading.triggers))
+        let is_decided = reading.undecided.is_empty() && !reading.target_is_context;
+        Ok(is_decided.then_some(reading.triggers))
     }
 }
 
