@@ -131,6 +131,50 @@ fn another_platform_is_built_again() {
 }
 
 #[test]
+fn a_default_platform_of_docker_that_is_another_is_built_again() {
+    let host = host();
+    let image = unique("a");
+    let project = one(&host).file("build-graph.toml", format!("{GRAPH}image = \"{image}\"\n"));
+    build(&project);
+    let project = project.variable("DOCKER_DEFAULT_PLATFORM", "linux/arm64");
+    let changed = ("platform", "linux/arm64", None, Some("*"));
+    is_built_again(&project, "a", "settings_changed", &[changed]);
+    let inspect = ["image", "inspect", "--format", "{{.Architecture}}", &image];
+    assert_eq!(docker(&host, &inspect), "arm64");
+}
+
+#[test]
+fn a_proxy_of_dockers_configuration_that_the_dockerfile_declares_is_built_again() {
+    let host = host();
+    let config = |port: u16| {
+        let proxy = format!("http://me:hunter2@127.0.0.1:{port}");
+        format!("{{\"proxies\":{{\"default\":{{\"httpProxy\":\"{proxy}\"}}}}}}")
+    };
+    let image = unique("a");
+    let project = one(&host)
+        .file("build-graph.toml", format!("{GRAPH}image = \"{image}\"\n"))
+        .file("docker-config/config.json", config(1))
+        .file(
+            "a/Dockerfile",
+            format!("{DOCKERFILE}ARG HTTP_PROXY\nENV PROXY=$HTTP_PROXY\n"),
+        );
+    build(&project);
+    project.write("docker-config/config.json", config(2));
+    let changed = ("setting", "HTTP_PROXY", Some("*"), Some("*"));
+    is_built_again(&project, "a", "settings_changed", &[changed]);
+    let inspect = ["image", "inspect", "--format", "{{.Config.Env}}", &image];
+    assert!(docker(&host, &inspect).contains("127.0.0.1:2"));
+    // Its password is in no file of ours.
+    let found = Command::new("grep")
+        .args(["-rl", "hunter2"])
+        .arg(project.path("state"))
+        .arg(project.path("calls"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+}
+
+#[test]
 fn a_default_of_an_argument_that_changed_is_built_again() {
     let dockerfile = |mode: &str| format!("{DOCKERFILE}ARG MODE={mode}\nENV MODE=$MODE\n");
     let project = one(&host()).file("a/Dockerfile", dockerfile("x"));
