@@ -15,6 +15,7 @@ mod oracle;
 mod peers;
 mod sample;
 mod scheduling;
+mod sent;
 mod stages;
 mod trouble;
 
@@ -75,6 +76,16 @@ fn id(host: &str, reference: &str) -> String {
         host,
         &["image", "inspect", "--format", "{{.Id}}", reference],
     )
+}
+
+/// What a file of an image holds.
+fn content(host: &str, image: &str, path: &str) -> String {
+    let container = docker(host, &["create", image, "/none"]);
+    let copied = tempfile::NamedTempFile::new().unwrap();
+    let from = format!("{container}:{path}");
+    docker(host, &["cp", &from, copied.path().to_str().unwrap()]);
+    docker(host, &["rm", &container]);
+    std::fs::read_to_string(copied.path()).unwrap()
 }
 
 /// A project whose docker command writes down every call before it makes it.

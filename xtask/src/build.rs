@@ -3,9 +3,11 @@
 //! Puts the parts together: every stage, when it becomes ready, gets its verdict, then its
 //! action, then its record. Reports by events only; prints nothing.
 
+mod execute;
 mod gaps;
 mod pinning;
 mod resolve;
+mod sent;
 mod turn;
 
 use std::collections::{BTreeMap, HashMap};

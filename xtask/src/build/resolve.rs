@@ -15,12 +15,14 @@ use crate::material::{self, Material};
 use crate::spec::{Context, StageId};
 
 impl Run<'_> {
-    /// The buildx call that builds a stage, and that may write to `own`.
+    /// The buildx call that builds a stage from a context and named contexts that are folders, and that
+    /// may write to `own`.
     pub(super) fn action(
         &self,
         id: StageId,
         material: &Material,
         private: &str,
+        (context, folders): (&Utf8Path, &BTreeMap<String, Utf8PathBuf>),
         own: &Utf8Path,
     ) -> Result<Action> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
@@ -29,22 +31,25 @@ impl Run<'_> {
         args.extend(self.frontend(material)?);
         let mut references = stage.references();
         references.push(private.to_owned());
+        let mut contexts = self.contexts(material)?;
+        let folders = folders.iter();
+        contexts.extend(folders.map(|(name, folder)| (name.clone(), folder.to_string())));
         Ok(action::build(&Parts {
             spec: &work.spec,
             stage,
             docker_context: work.engine.context(),
             dockerfile: &material.dockerfile,
-            context: &self.laid_out(id, material)?,
+            context,
             args: &args,
             labels: &material.labels,
-            contexts: self.contexts(id, material)?,
+            contexts,
             references,
             metadata: &own.join("metadata.json"),
         }))
     }
 
     /// The folder that buildx is given: upstream's own, or one in which the overlays lie over it.
-    fn laid_out(&self, id: StageId, material: &Material) -> Result<Utf8PathBuf> {
+    pub(super) fn laid_out(&self, id: StageId, material: &Material) -> Result<Utf8PathBuf> {
         let folder = &material.context;
         if let [only] = folder.layers.folders.as_slice() {
             return Ok(only.clone());
@@ -55,9 +60,29 @@ impl Run<'_> {
         Ok(into)
     }
 
-    /// The named contexts: parents by their private reference, pinned bases by their digest.
-    fn contexts(&self, id: StageId, material: &Material) -> Result<BTreeMap<String, String>> {
+    /// The named contexts that are folders and are used.
+    pub(super) fn folders(
+        &self,
+        id: StageId,
+        material: &Material,
+    ) -> Result<BTreeMap<String, Utf8PathBuf>> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
+        let mut folders = BTreeMap::new();
+        for (name, given) in &stage.contexts {
+            if let (Context::Folder(source, path), true) =
+                (given, material.folders.contains_key(name))
+            {
+                let witness = Witness::forgetful(&work.cache);
+                let folder =
+                    material::folder_of_context(&work.spec, *source, path, name, &witness)?;
+                folders.insert(name.clone(), folder);
+            }
+        }
+        Ok(folders)
+    }
+
+    /// The other named contexts: parents by their private reference, pinned bases by their digest.
+    fn contexts(&self, material: &Material) -> Result<BTreeMap<String, String>> {
         let mut contexts = BTreeMap::new();
         for base in &material.reading.bases {
             if let Some(exact) = self.exact(&base.reference)? {
@@ -69,16 +94,6 @@ impl Run<'_> {
                 .exact(reference)?
                 .unwrap_or_else(|| format!("docker-image://{reference}"));
             contexts.insert(name.clone(), exact);
-        }
-        for (name, given) in &stage.contexts {
-            if let (Context::Folder(source, path), true) =
-                (given, material.folders.contains_key(name))
-            {
-                let witness = Witness::forgetful(&work.cache);
-                let folder =
-                    material::folder_of_context(&work.spec, *source, path, name, &witness)?;
-                contexts.insert(name.clone(), folder.into_string());
-            }
         }
         let now = self.now();
         for (name, parent) in &material.parents {

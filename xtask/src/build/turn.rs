@@ -1,24 +1,16 @@
-//! One stage's turn: verdict, then action, then record.
+//! One stage's turn: verdict, then what that leads to.
 //!
-//! Knows what each verdict leads to, and that a record is saved only for a build whose inputs
-//! stayed as they were. Is unaware of the order of stages.
+//! Knows what each verdict leads to, and how an image that is there is found or put back. Is unaware
+//! of the order of stages and of how an image is made.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use camino::Utf8PathBuf;
 
-use super::{Run, gaps};
-use crate::action;
-use crate::assess::{Assessment, Gathered, Prepared, Upstream};
-use crate::engine::Image;
+use super::Run;
+use crate::assess::{Gathered, Prepared, Upstream};
 use crate::event::{Event, Outcome};
-use crate::executor::redact::Redactor;
-use crate::executor::{self, Failure, Made, Progress};
 use crate::fault::{Class, Fault, Result};
-use crate::key::Own;
-use crate::material::Material;
 use crate::prepare;
 use crate::record::Record;
 use crate::spec::StageId;
@@ -34,7 +26,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    fn failed(error: impl Into<String>) -> Self {
+    pub(super) fn failed(error: impl Into<String>) -> Self {
         Self {
             outcome: Outcome::Failed,
             record: None,
@@ -44,7 +36,7 @@ impl Turn {
         }
     }
 
-    fn good(outcome: Outcome, record: Record) -> Self {
+    pub(super) fn good(outcome: Outcome, record: Record) -> Self {
         Self {
             outcome,
             record: Some(record),
@@ -139,9 +131,9 @@ impl Run<'_> {
                 .assess(id, prepared, &upstream, &self.held, forced)
         };
         let mut assessment = assess()?;
-        let (own, material) = match (&assessment.verdict, prepared.gathered()) {
+        let (outline, material) = match (&assessment.verdict, prepared.gathered()) {
             (Verdict::Fresh(record), _) => return self.fresh(id, record),
-            (_, Ok(Gathered::Material(outline, material))) => (&outline.own, material),
+            (_, Ok(Gathered::Material(outline, material))) => (outline, material),
             // It was fresh a moment ago, and its tree was read again since.
             (_, Ok(Gathered::PrepareFirst(reason))) => {
                 return self.after_host_command(id, prepared, reason);
@@ -168,7 +160,7 @@ impl Run<'_> {
                 reason,
             } => {
                 self.tell_started(id, reason);
-                self.execute(id, *own, material, assessment)
+                self.execute(id, outline, material, assessment)
             }
             Verdict::Unknown(_) => Err(Fault::failed("a stage that it stands on has no image")),
         }
@@ -238,146 +230,5 @@ impl Run<'_> {
             references,
             ..record.clone()
         })
-    }
-
-    /// Whether the stage's trees are not what they were when its key was made.
-    fn has_changed(&self, id: StageId, own: Own) -> bool {
-        match self.work.gather(id) {
-            Ok(Gathered::Material(outline, _)) => outline.own != own,
-            _ => true,
-        }
-    }
-
-    fn execute(
-        &self,
-        id: StageId,
-        own: Own,
-        material: &Material,
-        assessment: Assessment,
-    ) -> Result<Turn> {
-        let (work, stage) = (self.work, self.work.spec.stage(id));
-        if self.wishes.offline {
-            self.refuse_absent(material)?;
-        }
-        let private = action::private_reference(&stage.name, assessment.key);
-        let log = work.state.path("logs").join(format!("{}.log", stage.name));
-        let calls = work.state.call_folder().map_err(|error| {
-            let folder = work.state.path("");
-            Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
-        })?;
-        let action = self.action(id, material, &private, calls.path())?;
-        for message in gaps::told(&work.spec, stage, material)? {
-            self.tell(Event::Notice { message });
-        }
-        let redactor = Redactor::of(stage, &work.spec.root);
-        let watch = |progress| {
-            let stage = stage.name.clone();
-            self.tell(match progress {
-                Progress::Step(step) => Event::Step { stage, step },
-                Progress::Retry { attempt, why } => Event::Retry {
-                    stage,
-                    attempt,
-                    why,
-                },
-            });
-        };
-        let began = Instant::now();
-        let made = match executor::run(&action, &log, &redactor, self.interrupt, &watch) {
-            Ok(made) => made,
-            Err(Failure::Interrupted) => return Err(Fault::interrupted()),
-            Err(Failure::NoDocker(error)) => return Err(Fault::lacks(error)),
-            Err(Failure::Build { error, tail }) => {
-                return Ok(Turn {
-                    tail,
-                    log: Some(log),
-                    ..Turn::failed(error)
-                });
-            }
-        };
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (image, undisturbed) = self.what_stands(material, &private, &made)?;
-        let ended = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let record = Record {
-            key: assessment.key,
-            image: image.id.clone(),
-            private,
-            references: stage.references(),
-            size: image.size,
-            duration_ms,
-            ended_ms: u64::try_from(ended.as_millis()).unwrap_or(u64::MAX),
-        };
-        let unusable = if !undisturbed {
-            Some(
-                "while another build named its image, or one that it stands on: the image may be that one's",
-            )
-        } else if self.has_changed(id, own) {
-            Some("while its inputs changed: the image may hold some of each")
-        } else {
-            None
-        };
-        if let Some(why) = unusable {
-            let message = format!(
-                "`{}` was built {why}, so it is not recorded and will be built again",
-                stage.name
-            );
-            self.tell(Event::Notice { message });
-        } else {
-            let miss = work
-                .store
-                .miss(&stage.name, assessment.key, assessment.made_of);
-            miss.save(record.clone()).map_err(|error| {
-                Fault::lacks(format!(
-                    "cannot write the record of `{}`: {error}",
-                    stage.name
-                ))
-            })?;
-        }
-        Ok(Turn {
-            log: Some(log),
-            ..Turn::good(Outcome::Built, record)
-        })
-    }
-
-    /// The image that stands under the private reference after a build, and whether nothing
-    /// disturbed that build: the image is the one that buildx made, and the stages that it stands
-    /// on still have the images that are in its key. A call of a killed build may go on and name
-    /// its image at any time, and so may the build of another checkout.
-    fn what_stands(
-        &self,
-        material: &Material,
-        private: &str,
-        made: &Made,
-    ) -> Result<(Arc<Image>, bool)> {
-        let mut expected = BTreeMap::new();
-        {
-            let now = self.now();
-            for parent in material.parents.values() {
-                if let (Some(reference), Some(Upstream::Image(image))) =
-                    (now.privates.get(parent), now.upstream.get(parent))
-                {
-                    expected.insert(reference.clone(), image.clone());
-                }
-            }
-        }
-        let asked: Vec<String> = expected
-            .keys()
-            .cloned()
-            .chain([private.to_owned()])
-            .collect();
-        let found = self.work.engine.images(&asked)?;
-        let held = |reference: &str| found.get(reference).cloned().flatten();
-        let Some(image) = held(private) else {
-            return Err(Fault::failed(format!(
-                "buildx ended well, but the engine does not have {private}: is another builder in use than the engine's own?"
-            )));
-        };
-        let upstream_stayed = expected
-            .iter()
-            .all(|(reference, image)| held(reference).is_some_and(|now| now.id == *image));
-        let undisturbed = made.is(&image.id) && upstream_stayed;
-        self.held.extend(found);
-        Ok((image, undisturbed))
     }
 }

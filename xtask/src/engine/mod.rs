@@ -72,6 +72,8 @@ pub struct Engine {
     platform: OnceLock<Option<String>>,
     /// What it said in an earlier run.
     assumed: OnceLock<String>,
+    /// What tells it from all others, once it was asked.
+    id: OnceLock<Option<String>>,
 }
 
 impl Engine {
@@ -83,12 +85,28 @@ impl Engine {
             context,
             platform: OnceLock::new(),
             assumed: OnceLock::new(),
+            id: OnceLock::new(),
         }
     }
 
     /// The docker context in use, unless it is the default one.
     pub fn context(&self) -> Option<&str> {
         self.context.as_deref()
+    }
+
+    /// What tells it from all others, whatever its address: an engine makes it once and keeps it with
+    /// its data. Nothing when it does not say.
+    pub fn id(&self) -> Option<&str> {
+        let ask = || match self.connect().ok()? {
+            Some(mut connection) => {
+                let answer = connection.ask("GET", "/info").ok()?;
+                let info: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+                Some(info.get("ID")?.as_str()?.to_owned())
+            }
+            None => self.docker(&["info", "--format", "{{.ID}}"]).ok(),
+        };
+        let id = self.id.get_or_init(ask).as_deref();
+        id.map(str::trim).filter(|id| !id.is_empty())
     }
 
     /// Its address, as DOCKER_HOST has it.

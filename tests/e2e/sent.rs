@@ -1,0 +1,215 @@
+//! What an image is made of is what its key is made of, whatever BuildKit kept of earlier builds.
+//!
+//! BuildKit takes no file again whose path, size and time it knows by the last name of a context's
+//! folder: every case here gives two different contents the same of these.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::{Project, builds, content, host, hosts, project, unique, with_base};
+
+/// A moment long ago, the same for all.
+fn date(path: &Path) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    file.set_modified(time).unwrap();
+}
+
+/// Writes a file that is as old as all others.
+fn write(project: &Project, path: &str, content: &str) {
+    project.write(path, content);
+    date(&project.path(path));
+}
+
+fn graph(image: &str) -> String {
+    format!("version = 1\n[stage.a]\ncontext = \"a\"\nimage = \"{image}\"\n")
+}
+
+fn one(host: &str, image: &str) -> Project {
+    let project = project(host)
+        .file("build-graph.toml", graph(image))
+        .file("a/Dockerfile", "FROM scratch\nCOPY x /x\n");
+    write(&project, "a/x", "1");
+    project
+}
+
+/// The names under which contexts were sent, in the order of the calls.
+fn names(project: &Project) -> Vec<String> {
+    let calls = fs::read_to_string(project.path("calls")).unwrap();
+    let calls = calls.lines().filter(|call| call.contains("buildx build"));
+    let name = |call: &str| call.rsplit('/').next().unwrap().to_owned();
+    calls.map(name).collect()
+}
+
+#[test]
+fn an_edit_that_keeps_size_and_time_gets_into_the_image() {
+    for host in hosts() {
+        let image = unique("a");
+        let project = one(&host, &image);
+        for text in ["1", "2", "3", "1"] {
+            write(&project, "a/x", text);
+            project.build(&[]).ends(0);
+            assert_eq!(content(&host, &image, "/x"), text);
+        }
+    }
+}
+
+#[test]
+fn two_stages_whose_contexts_are_called_alike_get_their_own_files() {
+    let host = host();
+    let (p, q) = (unique("p"), unique("q"));
+    let stage = |name: &str, image: &str| {
+        format!("[stage.{name}]\ncontext = \"{name}/app\"\nimage = \"{image}\"\n")
+    };
+    let project = project(&host).file(
+        "build-graph.toml",
+        format!("version = 1\n{}{}", stage("p", &p), stage("q", &q)),
+    );
+    for name in ["p", "q"] {
+        let dockerfile = format!("{name}/app/Dockerfile");
+        project.write(&dockerfile, "FROM scratch\nCOPY x /x\n");
+        write(&project, &format!("{name}/app/x"), name);
+    }
+    project.build(&["--jobs", "1"]).ends(0);
+    assert_eq!(content(&host, &p, "/x"), "p");
+    assert_eq!(content(&host, &q, "/x"), "q");
+    // Folders that take each other's place, times and all.
+    fs::rename(project.path("p"), project.path("r")).unwrap();
+    fs::rename(project.path("q"), project.path("p")).unwrap();
+    fs::rename(project.path("r"), project.path("q")).unwrap();
+    project.build(&[]).ends(0);
+    assert_eq!(content(&host, &p, "/x"), "q");
+    assert_eq!(content(&host, &q, "/x"), "p");
+}
+
+#[test]
+fn a_named_context_and_an_overlay_that_keep_size_and_time_get_into_the_image() {
+    let host = host();
+    let image = unique("a");
+    let lines = "overlays = [\"over\"]\ncontexts = { more = { path = \"more\" } }\n";
+    let project = one(&host, &image)
+        .file("build-graph.toml", graph(&image) + lines)
+        .file(
+            "a/Dockerfile",
+            "FROM scratch\nCOPY x /x\nCOPY --from=more y /y\n",
+        );
+    for text in ["1", "2"] {
+        write(&project, "over/x", text);
+        write(&project, "more/y", text);
+        project.build(&[]).ends(0);
+        assert_eq!(content(&host, &image, "/x"), text);
+        assert_eq!(content(&host, &image, "/y"), text);
+    }
+}
+
+#[test]
+fn what_a_host_command_makes_with_the_same_times_gets_into_the_image() {
+    let host = host();
+    let image = unique("a");
+    let prepare = "prepare = { dir = \"a\", run = [\"sh\", \"make\"], inputs = [\"make\"], outputs = [\"x\"] }\n";
+    let project = one(&host, &image).file("build-graph.toml", graph(&image) + prepare);
+    for text in ["1", "2"] {
+        let make = format!("printf {text} > x && touch -d @1000000000 x\n");
+        project.write("a/make", make);
+        project.build(&[]).ends(0);
+        assert_eq!(content(&host, &image, "/x"), text);
+    }
+}
+
+#[test]
+fn a_context_keeps_its_name_while_nothing_of_it_can_be_mistaken() {
+    let host = host();
+    let image = unique("a");
+    let project = one(&host, &image);
+    project.build(&[]).ends(0);
+    // What is written anew has a time of its own.
+    project.write("a/x", "2");
+    project.build(&[]).ends(0);
+    project.write("a/y", "new");
+    project.write("a/Dockerfile", "FROM scratch\nCOPY x y /\n");
+    project.build(&[]).ends(0);
+    // A failing step sends nothing wrong either.
+    project.write("a/Dockerfile", "FROM scratch\nCOPY x none /\n");
+    project.build(&[]).ends(1);
+    project.write("a/Dockerfile", "FROM scratch\nCOPY x y /\n");
+    project.write("a/x", "3");
+    project.build(&[]).ends(0);
+    let kept = names(&project);
+    assert_eq!(kept.len(), 5);
+    assert!(kept.iter().all(|name| *name == kept[0]), "{kept:?}");
+    // Whoever asks for it in doubt gets all of it sent anew; and so does one whose memory is gone.
+    project.build(&["--force"]).ends(0);
+    fs::remove_dir_all(project.path("state")).unwrap();
+    project.build(&[]).ends(0);
+    let mut all = names(&project).split_off(4);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 3, "{all:?}");
+}
+
+/// Reads events until a step runs.
+fn until_step(out: &mut impl std::io::BufRead, step: &str) {
+    let mut line = String::new();
+    while out.read_line(&mut line).unwrap() > 0 {
+        if line.contains("\"event\":\"step\"") && line.contains(step) {
+            return;
+        }
+        line.clear();
+    }
+    panic!("the step {step} never began");
+}
+
+/// A stage that stands on one which takes a while, and that takes a while itself.
+fn slow(host: &str, image: &str) -> Project {
+    let graph = format!(
+        "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.p]\ncontext = \"p\"\nfrom = \"base\"\n\
+         [stage.a]\ncontext = \"a\"\nfrom = \"p\"\nimage = \"{image}\"\n"
+    );
+    let once = unique("p");
+    with_base(project(host))
+        .file("build-graph.toml", graph)
+        .file(
+            "p/Dockerfile",
+            format!("FROM base\nRUN echo {once} && sleep 3\n"),
+        )
+        .file(
+            "a/Dockerfile",
+            format!("FROM p\nCOPY . /x\nRUN echo {once} && sleep 4\n"),
+        )
+        .file("a/.dockerignore", "*.swp\nDockerfile\n")
+        .file("a/x", "as it was")
+}
+
+#[test]
+fn a_file_that_is_put_back_before_its_build_ends_is_not_built_as_it_was_between() {
+    let host = host();
+    let image = unique("a");
+    let project = slow(&host, &image);
+    let mut child = project.start(&["build", "--json"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until_step(&mut out, "sleep 3");
+    project.write("a/x", "between!");
+    until_step(&mut out, "sleep 4");
+    project.write("a/x", "as it was");
+    let rest: Vec<String> = out.lines().map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
+    assert_eq!(content(&host, &image, "/x/x"), "as it was");
+    assert_eq!(project.verdicts()["a"], "fresh");
+}
+
+#[test]
+fn a_file_beside_the_inputs_that_comes_and_goes_costs_a_call_and_no_record() {
+    let host = host();
+    let image = unique("a");
+    let project = slow(&host, &image);
+    let mut child = project.start(&["build", "--json"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until_step(&mut out, "sleep 4");
+    project.write("a/.x.swp", "an editor's");
+    let rest: Vec<String> = out.lines().map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
+    assert_eq!(builds(&project), 4, "base, p, and a twice");
+    assert_eq!(project.verdicts()["a"], "fresh");
+}

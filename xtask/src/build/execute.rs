@@ -1,0 +1,277 @@
+//! A stage's action, and the record of what it made.
+//!
+//! Knows that a record is saved only for a build during which no input was touched and nobody else
+//! named its image. Is unaware of verdicts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use camino::Utf8Path;
+
+use super::sent::{Sending, Tree};
+use super::turn::Turn;
+use super::{Run, gaps};
+use crate::action::{self, Action};
+use crate::assess::{Assessment, Gathered, Outline, Upstream};
+use crate::engine::Image;
+use crate::event::{Event, Outcome};
+use crate::executor::redact::Redactor;
+use crate::executor::{self, Failure, Made, Progress};
+use crate::fault::{Fault, Result};
+use crate::inputs::Sighted;
+use crate::material::Material;
+use crate::record::Record;
+use crate::spec::{Stage, StageId};
+
+/// What happened to a stage's inputs since they were gathered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Nothing.
+    Untouched,
+    /// They are as they were, but may have been something else in between.
+    Touched(Sighted),
+    /// They are not what they were.
+    Changed,
+}
+
+/// A call that ended.
+struct Called {
+    made: Result<Made, Failure>,
+    since: Since,
+}
+
+impl Run<'_> {
+    /// Builds a stage, and records it if that can be believed.
+    pub(super) fn execute(
+        &self,
+        id: StageId,
+        outline: &Outline,
+        material: &Material,
+        assessment: Assessment,
+    ) -> Result<Turn> {
+        let (work, stage) = (self.work, self.work.spec.stage(id));
+        if self.wishes.offline {
+            self.refuse_absent(material)?;
+        }
+        let private = action::private_reference(&stage.name, assessment.key);
+        let log = work.state.path("logs").join(format!("{}.log", stage.name));
+        for message in gaps::told(&work.spec, stage, material)? {
+            self.tell(Event::Notice { message });
+        }
+        let began = Instant::now();
+        let called = self.call_until_untouched(id, outline, material, &private, &log)?;
+        let made = match called.made {
+            Ok(made) => made,
+            Err(Failure::Interrupted) => return Err(Fault::interrupted()),
+            Err(Failure::NoDocker(error)) => return Err(Fault::lacks(error)),
+            Err(Failure::Build { error, tail }) => {
+                return Ok(Turn {
+                    tail,
+                    log: Some(log),
+                    ..Turn::failed(error)
+                });
+            }
+        };
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (image, undisturbed) = self.what_stands(material, &private, &made)?;
+        let ended = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let record = Record {
+            key: assessment.key,
+            image: image.id.clone(),
+            private,
+            references: stage.references(),
+            size: image.size,
+            duration_ms,
+            ended_ms: u64::try_from(ended.as_millis()).unwrap_or(u64::MAX),
+        };
+        let unusable = if undisturbed {
+            match called.since {
+                Since::Untouched => None,
+                Since::Touched(_) => Some(
+                    "while its inputs were written to, though they are what they were: the image may be of what they were between",
+                ),
+                Since::Changed => Some("while its inputs changed: the image may hold some of each"),
+            }
+        } else {
+            Some(
+                "while another build named its image, or one that it stands on: the image may be that one's",
+            )
+        };
+        if let Some(why) = unusable {
+            let message = format!(
+                "`{}` was built {why}, so it is not recorded and will be built again",
+                stage.name
+            );
+            self.tell(Event::Notice { message });
+        } else {
+            let miss = work
+                .store
+                .miss(&stage.name, assessment.key, assessment.made_of);
+            miss.save(record.clone()).map_err(|error| {
+                Fault::lacks(format!(
+                    "cannot write the record of `{}`: {error}",
+                    stage.name
+                ))
+            })?;
+        }
+        Ok(Turn {
+            log: Some(log),
+            ..Turn::good(Outcome::Built, record)
+        })
+    }
+
+    /// Calls buildx, and once more where inputs were touched meanwhile that are what they were: an
+    /// editor's file beside them touches their folder, too. BuildKit has all steps in its cache then.
+    fn call_until_untouched(
+        &self,
+        id: StageId,
+        outline: &Outline,
+        material: &Material,
+        private: &str,
+        log: &Utf8Path,
+    ) -> Result<Called> {
+        let first = self.call(id, outline, material, material.sighted, (private, log))?;
+        match (&first.made, first.since) {
+            (Ok(_), Since::Touched(now)) => self.call(id, outline, material, now, (private, log)),
+            _ => Ok(first),
+        }
+    }
+
+    fn call(
+        &self,
+        id: StageId,
+        outline: &Outline,
+        material: &Material,
+        sighted: Sighted,
+        (private, log): (&str, &Utf8Path),
+    ) -> Result<Called> {
+        let (work, stage) = (self.work, self.work.spec.stage(id));
+        let calls = work.state.call_folder().map_err(|error| {
+            let folder = work.state.path("");
+            Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
+        })?;
+        let (sending, action) = self.prepare_call(id, material, private, calls.path())?;
+        let redactor = Redactor::of(stage, &work.spec.root);
+        let watch = |progress| self.tell_progress(stage, progress);
+        let made = executor::run(&action, log, &redactor, self.interrupt, &watch);
+        if matches!(made, Err(Failure::Interrupted | Failure::NoDocker(_))) {
+            let since = Since::Changed;
+            return Ok(Called { made, since });
+        }
+        let since = self.since(id, outline, sighted);
+        if since == Since::Untouched
+            && let Err(error) = sending.ended()
+        {
+            let message = format!(
+                "cannot write what BuildKit was sent, so the next build of `{}` sends all of it: {error}",
+                stage.name
+            );
+            self.tell(Event::Notice { message });
+        }
+        Ok(Called { made, since })
+    }
+
+    /// The call, and what it will send.
+    fn prepare_call(
+        &self,
+        id: StageId,
+        material: &Material,
+        private: &str,
+        own: &Utf8Path,
+    ) -> Result<(Sending, Action)> {
+        let (work, stage) = (self.work, self.work.spec.stage(id));
+        let context = self.laid_out(id, material)?;
+        let folders = self.folders(id, material)?;
+        let mut trees = vec![Tree {
+            name: "",
+            folder: &context,
+            inputs: &material.context.inputs,
+        }];
+        for (name, folder) in &folders {
+            trees.extend(material.folders.get(name).map(|known| Tree {
+                name,
+                folder,
+                inputs: &known.inputs,
+            }));
+        }
+        let forced = self.wishes.force.covers(id);
+        let fault = |error: std::io::Error| {
+            let folder = work.state.path("sent");
+            Fault::lacks(format!(
+                "cannot keep track in {folder} of what BuildKit was sent for `{}`: {error}",
+                stage.name
+            ))
+        };
+        let sending = Sending::begin(&work.state, &stage.name, work.engine.id(), &trees, forced);
+        let sending = sending.map_err(fault)?;
+        let link = sending.link(&context, own).map_err(fault)?;
+        let action = self.action(id, material, private, (&link, &folders), own)?;
+        Ok((sending, action))
+    }
+
+    fn tell_progress(&self, stage: &Stage, progress: Progress) {
+        let stage = stage.name.clone();
+        self.tell(match progress {
+            Progress::Step(step) => Event::Step { stage, step },
+            Progress::Retry { attempt, why } => Event::Retry {
+                stage,
+                attempt,
+                why,
+            },
+        });
+    }
+
+    /// What happened to the stage's trees since they were `sighted` and `outline` was made of them.
+    fn since(&self, id: StageId, outline: &Outline, sighted: Sighted) -> Since {
+        match self.work.gather(id) {
+            Ok(Gathered::Material(now, _)) if now.own != outline.own => Since::Changed,
+            Ok(Gathered::Material(_, material)) if material.sighted == sighted => Since::Untouched,
+            Ok(Gathered::Material(_, material)) => Since::Touched(material.sighted),
+            _ => Since::Changed,
+        }
+    }
+
+    /// The image that stands under the private reference after a build, and whether nothing
+    /// disturbed that build: the image is the one that buildx made, and the stages that it stands
+    /// on still have the images that are in its key. A call of a killed build may go on and name
+    /// its image at any time, and so may the build of another checkout.
+    fn what_stands(
+        &self,
+        material: &Material,
+        private: &str,
+        made: &Made,
+    ) -> Result<(Arc<Image>, bool)> {
+        let mut expected = BTreeMap::new();
+        {
+            let now = self.now();
+            for parent in material.parents.values() {
+                if let (Some(reference), Some(Upstream::Image(image))) =
+                    (now.privates.get(parent), now.upstream.get(parent))
+                {
+                    expected.insert(reference.clone(), image.clone());
+                }
+            }
+        }
+        let asked: Vec<String> = expected
+            .keys()
+            .cloned()
+            .chain([private.to_owned()])
+            .collect();
+        let found = self.work.engine.images(&asked)?;
+        let held = |reference: &str| found.get(reference).cloned().flatten();
+        let Some(image) = held(private) else {
+            return Err(Fault::failed(format!(
+                "buildx ended well, but the engine does not have {private}: is another builder in use than the engine's own?"
+            )));
+        };
+        let upstream_stayed = expected
+            .iter()
+            .all(|(reference, image)| held(reference).is_some_and(|now| now.id == *image));
+        let undisturbed = made.is(&image.id) && upstream_stayed;
+        self.held.extend(found);
+        Ok((image, undisturbed))
+    }
+}

@@ -1,0 +1,257 @@
+//! The name under which BuildKit is sent a stage's contexts, and what it was sent so far.
+//!
+//! BuildKit keeps the files that it was sent, by the last name of the context's path, and does not
+//! take a file again whose path, size, mode and modification time it has (docker/buildx `SharedKey`;
+//! moby/buildkit `source/local` and tonistiigi/fsutil; tried with Docker 26.1.5). Two folders that
+//! are called alike get each other's files, and an edit that keeps size and time is not seen: the
+//! image is made of other files than its key.
+//!
+//! So each stage's context is sent through a link whose name nobody else has, and what was sent
+//! under it is written down. The name is kept while no file can be mistaken for one that was sent
+//! before, so that BuildKit is sent only what changed; else a new name has everything sent anew.
+//! Knows this and nothing of keys. Losing what was written down costs one whole transfer.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::SystemTime;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::inputs::Inputs;
+use crate::state::bundle::{put, take};
+use crate::state::{self, State};
+
+const KIND: &str = "xtask-sent";
+/// Its format. 1: the first.
+const FORMAT: u32 = 1;
+/// No clock of a file system is behind the system's own by more, in nanoseconds.
+const TICK: i64 = 3_000_000_000;
+/// So many rows may be of files as they are no more, for each that is.
+const OLD_FOR_EACH: usize = 2;
+
+/// A folder that is sent: the named context's name, or nothing, and which of its files count.
+pub(super) struct Tree<'a> {
+    pub(super) name: &'a str,
+    pub(super) folder: &'a Utf8Path,
+    pub(super) inputs: &'a Inputs,
+}
+
+/// One call's part.
+#[derive(Debug)]
+pub(super) struct Sending {
+    file: Utf8PathBuf,
+    ledger: Ledger,
+}
+
+/// What BuildKit was sent under a name.
+#[derive(Debug, PartialEq, Eq)]
+struct Ledger {
+    head: Head,
+    /// Sorted, each once. One for each state of each file that was ever sent.
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    name: String,
+    /// The engine that has it.
+    engine: String,
+    /// When the name was made, and when the last call ended, in nanoseconds since 1970.
+    made: i64,
+    ended: i64,
+}
+
+/// A file by what BuildKit knows it by, and its content. Where two have the same path, size and time
+/// but not the same content, BuildKit takes one for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    path: [u8; 16],
+    size: u64,
+    modified: i64,
+    content: [u8; 16],
+}
+
+impl Sending {
+    /// Chooses the name for a call that sends `trees` to `engine`. From here on until `ended` nobody
+    /// knows what BuildKit has, so nothing of it is on the disk.
+    pub(super) fn begin(
+        state: &State,
+        stage: &str,
+        engine: Option<&str>,
+        trees: &[Tree<'_>],
+        anew: bool,
+    ) -> io::Result<Self> {
+        let file = state.path("sent").join(stage);
+        let before = take_away(&file)?;
+        let files = files(trees);
+        let before = before.filter(|before| {
+            !anew && Some(before.head.engine.as_str()) == engine && before.may_go_on(&files)
+        });
+        let mut ledger = before.unwrap_or_else(|| Ledger::new(stage, engine));
+        ledger.rows.extend(files.iter().map(|(row, _)| *row));
+        ledger.rows.sort_unstable();
+        ledger.rows.dedup();
+        Ok(Self { file, ledger })
+    }
+
+    /// The main context under the name: a link to it in `folder`, which is the call's own.
+    pub(super) fn link(&self, context: &Utf8Path, folder: &Utf8Path) -> io::Result<Utf8PathBuf> {
+        let link = folder.join(&self.ledger.head.name);
+        std::os::unix::fs::symlink(context, &link)?;
+        Ok(link)
+    }
+
+    /// The call has ended, well or not, and every file is what it was when the call began.
+    pub(super) fn ended(mut self) -> io::Result<()> {
+        if self.ledger.head.engine.is_empty() {
+            return Ok(());
+        }
+        self.ledger.head.ended = now();
+        let bytes = self.ledger.bytes().ok_or(io::ErrorKind::FileTooLarge)?;
+        state::write_atomically(&self.file, &state::seal(KIND, FORMAT, &bytes))
+    }
+}
+
+/// What the file says, which is gone then, also after a crash. One that cannot be used says nothing.
+fn take_away(file: &Utf8Path) -> io::Result<Option<Ledger>> {
+    let Some(sealed) = state::read(file)? else {
+        return Ok(None);
+    };
+    std::fs::remove_file(file)?;
+    if let Some(folder) = file.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    let content = state::unseal(KIND, FORMAT, &sealed).ok();
+    Ok(content.and_then(Ledger::of_bytes))
+}
+
+/// The files of the trees as they lie there now, each with the time of its last change.
+fn files(trees: &[Tree<'_>]) -> Vec<(Row, i64)> {
+    let of_tree = |tree: &Tree<'_>| {
+        let root = tree.folder.as_std_path();
+        let entries = tree.inputs.entries.par_iter();
+        let files = entries.filter_map(|input| {
+            let content = input.hash?;
+            // One that is gone is found gone after the call.
+            let (modified, changed) = times(&root.join(OsStr::from_bytes(&input.path)))?;
+            let mut path = blake3::Hasher::new();
+            path.update(tree.name.as_bytes())
+                .update(&[0])
+                .update(&input.path);
+            let row = Row {
+                path: half(path.finalize().as_bytes()),
+                size: input.size,
+                modified,
+                content: half(&content),
+            };
+            Some((row, changed))
+        });
+        files.collect::<Vec<_>>()
+    };
+    trees.iter().flat_map(of_tree).collect()
+}
+
+fn times(path: &Path) -> Option<(i64, i64)> {
+    let stat = rustix::fs::lstat(path).ok()?;
+    let nanoseconds = |seconds: i64, rest: u64| {
+        let whole = seconds.saturating_mul(1_000_000_000);
+        whole.saturating_add_unsigned(rest)
+    };
+    let modified = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
+    Some((modified, nanoseconds(stat.st_ctime, stat.st_ctime_nsec)))
+}
+
+fn half(hash: &[u8; 32]) -> [u8; 16] {
+    *hash.first_chunk().unwrap_or(&[0; 16])
+}
+
+impl Ledger {
+    /// Of a name that nobody ever had.
+    fn new(stage: &str, engine: Option<&str>) -> Self {
+        let made = now();
+        let mut chance = RandomState::new().build_hasher();
+        chance.write_i64(made);
+        chance.write_u32(std::process::id());
+        Self {
+            head: Head {
+                name: format!("{stage}-{:016x}", chance.finish()),
+                engine: engine.unwrap_or_default().to_owned(),
+                made,
+                ended: made,
+            },
+            rows: Vec::new(),
+        }
+    }
+
+    /// Whether BuildKit can take none of these files for another one that it has under the name.
+    fn may_go_on(&self, files: &[(Row, i64)]) -> bool {
+        let is_told_apart = |(row, changed): &(Row, i64)| {
+            let from = self.rows.partition_point(|sent| sent.path < row.path);
+            let mut of_path = self.rows[from..].iter();
+            let mut of_path = of_path
+                .by_ref()
+                .take_while(|sent| sent.path == row.path)
+                .peekable();
+            if of_path.peek().is_none() {
+                // It may have been sent without being an input; then as something else than it is
+                // now only if it was changed since, and with this time only if it was set.
+                return row.modified > self.head.ended || *changed < self.head.made - TICK;
+            }
+            of_path.all(|sent| {
+                (sent.size, sent.modified) != (row.size, row.modified)
+                    || sent.content == row.content
+            })
+        };
+        self.rows.len() <= (OLD_FOR_EACH + 1) * files.len() + 1000
+            && files.iter().all(is_told_apart)
+    }
+
+    fn bytes(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(256 + self.rows.len() * Row::BYTES);
+        put(&mut bytes, &serde_json::to_vec(&self.head).ok()?)?;
+        for row in &self.rows {
+            bytes.extend_from_slice(&row.path);
+            bytes.extend_from_slice(&row.size.to_le_bytes());
+            bytes.extend_from_slice(&row.modified.to_le_bytes());
+            bytes.extend_from_slice(&row.content);
+        }
+        Some(bytes)
+    }
+
+    fn of_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let head = serde_json::from_slice(take(&mut bytes)?).ok()?;
+        let (rows, rest) = bytes.as_chunks::<{ Row::BYTES }>();
+        let rows: Option<Vec<Row>> = rows.iter().map(Row::of_bytes).collect();
+        let rows = rows.filter(|rows| rest.is_empty() && rows.is_sorted())?;
+        Some(Self { head, rows })
+    }
+}
+
+impl Row {
+    const BYTES: usize = 48;
+
+    fn of_bytes(bytes: &[u8; Self::BYTES]) -> Option<Self> {
+        let long = |at: usize| Some(u64::from_le_bytes(*bytes[at..].first_chunk()?));
+        Some(Self {
+            path: *bytes.first_chunk()?,
+            size: long(16)?,
+            modified: long(24)?.cast_signed(),
+            content: *bytes[32..].first_chunk()?,
+        })
+    }
+}
+
+/// Nanoseconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(now.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

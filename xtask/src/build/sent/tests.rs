@@ -1,0 +1,186 @@
+//! When BuildKit could take a file for another one.
+
+use super::*;
+use crate::inputs::{Input, Kind};
+
+/// A folder whose files are sent, and a state folder.
+struct World {
+    folder: tempfile::TempDir,
+    inputs: Inputs,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        Self {
+            folder,
+            inputs: Inputs::default(),
+        }
+    }
+
+    fn root(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.folder.path()).unwrap()
+    }
+
+    fn state(&self) -> State {
+        State::in_folder(self.root().join("state"))
+    }
+
+    /// Writes a file that was changed so many seconds after 1970.
+    fn write(&mut self, name: &str, content: &str, seconds: u64) {
+        let path = self.root().join("in").join(name);
+        std::fs::write(&path, content).unwrap();
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(time).unwrap();
+        self.inputs
+            .entries
+            .retain(|input| input.path != name.as_bytes());
+        self.inputs.entries.push(Input {
+            path: name.into(),
+            kind: Kind::File,
+            mode: 0o644,
+            size: content.len() as u64,
+            hash: Some(*blake3::hash(content.as_bytes()).as_bytes()),
+            layer: 0,
+        });
+    }
+
+    fn begin(&self, anew: bool) -> Sending {
+        self.begin_at(Some("engine"), "", anew)
+    }
+
+    fn begin_at(&self, engine: Option<&str>, name: &str, anew: bool) -> Sending {
+        let folder = self.root().join("in");
+        let tree = Tree {
+            name,
+            folder: &folder,
+            inputs: &self.inputs,
+        };
+        Sending::begin(&self.state(), "a", engine, &[tree], anew).unwrap()
+    }
+
+    /// A whole call; gives the name.
+    fn call(&self) -> String {
+        let sending = self.begin(false);
+        let name = sending.ledger.head.name.clone();
+        sending.ended().unwrap();
+        name
+    }
+}
+
+#[test]
+fn the_name_is_kept_while_every_file_can_be_told_from_what_was_sent() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    assert_eq!(world.call(), name);
+    world.write("x", "22", 10);
+    assert_eq!(world.call(), name, "another size");
+    world.write("x", "33", 11);
+    assert_eq!(world.call(), name, "another time");
+    world.write("x", "22", 10);
+    assert_eq!(world.call(), name, "the same again");
+    let later = u64::try_from(now()).unwrap() / 1_000_000_000 + 60;
+    world.write("new", "1", later);
+    assert_eq!(world.call(), name, "a new file");
+}
+
+#[test]
+fn what_could_be_mistaken_gets_another_name() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let first = world.call();
+    world.write("x", "2", 10);
+    let second = world.call();
+    assert_ne!(second, first, "the same size and time");
+    // A state that was sent before the last one is still remembered.
+    world.write("x", "3", 11);
+    assert_eq!(world.call(), second);
+    world.write("x", "4", 10);
+    assert_ne!(world.call(), second, "an older state's size and time");
+}
+
+#[test]
+fn a_file_that_was_no_input_before_may_have_been_sent_unless_it_is_new() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    world.write("y", "1", 10);
+    assert_ne!(world.call(), name);
+}
+
+#[test]
+fn a_call_that_nobody_saw_end_leaves_nothing_to_rely_on() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    drop(world.begin(false));
+    assert!(!world.root().join("state/sent/a").exists());
+    assert_ne!(world.call(), name);
+}
+
+#[test]
+fn another_engine_or_one_that_cannot_be_told_was_sent_nothing() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    let other = world.begin_at(Some("other"), "", false);
+    assert_ne!(other.ledger.head.name, name);
+    other.ended().unwrap();
+    assert_ne!(world.call(), name);
+    world.begin_at(None, "", false).ended().unwrap();
+    assert!(!world.root().join("state/sent/a").exists());
+}
+
+#[test]
+fn a_wish_for_a_new_name_is_one() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    assert_ne!(world.begin(true).ledger.head.name, name);
+}
+
+#[test]
+fn files_of_two_contexts_are_two_files() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    let named = world.begin_at(Some("engine"), "more", false);
+    assert_ne!(named.ledger.head.name, name, "its x may have been sent");
+}
+
+#[test]
+fn a_ledger_that_is_damaged_is_none() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    let file = world.root().join("state/sent/a");
+    let whole = std::fs::read(&file).unwrap();
+    for length in 0..whole.len() {
+        std::fs::write(&file, &whole[..length]).unwrap();
+        assert_ne!(world.begin(false).ledger.head.name, name, "{length}");
+    }
+    for at in 0..whole.len() {
+        let mut torn = whole.clone();
+        torn[at] ^= 1;
+        std::fs::write(&file, &torn).unwrap();
+        assert_ne!(world.begin(false).ledger.head.name, name, "{at}");
+    }
+    std::fs::write(&file, &whole).unwrap();
+    assert_eq!(world.begin(false).ledger.head.name, name);
+}
+
+#[test]
+fn a_ledger_of_old_states_only_is_given_up_some_time() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    let calls = 2000;
+    let renamed = (11..11 + calls).find(|at| {
+        world.write("x", "1", *at);
+        world.call() != name
+    });
+    assert!(renamed.is_some_and(|at| at > 1000), "{renamed:?}");
+}
