@@ -3,7 +3,8 @@
 //! A case is a random tree with an ignore file and a Dockerfile, and a row of mutations, each of
 //! one thing: a file's content, mode or place, a link, an ignore line, an edit of the Dockerfile, an
 //! argument, the target. After each of them `cargo xtask plan` gives the key, and a real
-//! build says whether any step ran again and which image came of it; `judge` has the rule.
+//! build says whether any step ran again and which image came of it; `judge` has the rule. In half
+//! of the cases all files have one time, so that nothing but their contents tells them apart.
 //!
 //! `XTASK_TEST_ORACLE` says how many mutations there are, `XTASK_TEST_ORACLE_SEED` which. A case
 //! follows from its seed alone, and case k of seed S has the seed S + k: what is printed of a
@@ -43,6 +44,8 @@ const BY_FOLDER: u64 = 10;
 /// One case out of so many is asked for once more behind each build: by then its files are older
 /// than a tick, so that all is remembered and the next mutation must be seen by memory alone.
 const BY_MEMORY: u64 = 2;
+/// One case out of so many is built by the program as well, whose image must be the right one.
+const BY_BUILD: u64 = 3;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 2;
 /// The share of keys that must stay when nothing ran, in percent. A few hundred mutations may have
@@ -61,6 +64,7 @@ struct Case<'a> {
     nonce: String,
     by_folder: bool,
     by_memory: bool,
+    by_build: bool,
     disk: Disk,
     seen: Vec<Seen>,
 }
@@ -69,6 +73,8 @@ struct Case<'a> {
 struct Answers {
     keys: program::Keys,
     outcome: Outcome,
+    /// The layers of the program's own image, where it was to build one.
+    own: Option<Vec<String>>,
 }
 
 impl Case<'_> {
@@ -84,16 +90,24 @@ impl Case<'_> {
             let again = self.program.keys(&self.name, state, false);
             assert_eq!(again.plan, keys.plan, "seed {}: the same tree", self.seed);
         }
-        Answers { keys, outcome }
+        let own = match (&keys.plan, &outcome) {
+            (Ok(key), Outcome::Built(_)) if self.by_build => {
+                Some(self.program.build(self.host, key))
+            }
+            _ => None,
+        };
+        Answers { keys, outcome, own }
     }
 
     /// The first state that can be built.
     fn first(&mut self, random: &mut Random) -> State {
         loop {
             let state = mutate::first(random);
-            let Answers { keys, outcome } = self.ask(&state, None);
+            let Answers { keys, outcome, own } = self.ask(&state, None);
             match outcome {
                 Outcome::Built(built) => {
+                    let is_right = own.is_none_or(|own| own == built.layers());
+                    assert!(is_right, "seed {}: the first image is another", self.seed);
                     self.seen.push(Seen { keys, built });
                     return state;
                 }
@@ -116,14 +130,15 @@ impl Case<'_> {
                 (Verdict::Refused, before.clone())
             }
             Outcome::Built(built) => {
-                let verdict = judge::judge(&self.seen, &answers.keys, built);
+                let verdict =
+                    judge::judge(&self.seen, &answers.keys, built, answers.own.as_deref());
                 (verdict, mutation.state.clone())
             }
         };
         table.lock().unwrap().add(mutation.kind, verdict);
         if matches!(
             verdict,
-            Verdict::FalseSkip | Verdict::ForNothing | Verdict::NotUnderstood
+            Verdict::FalseSkip | Verdict::OtherImage | Verdict::ForNothing | Verdict::NotUnderstood
         ) {
             self.tell(verdict, &before, &mutation, &answers);
         }
@@ -185,6 +200,7 @@ fn run(host: &str, program: &Program, seed: u64, mutations: u64, table: &Mutex<T
         nonce,
         by_folder: seed.is_multiple_of(BY_FOLDER),
         by_memory: seed.is_multiple_of(BY_MEMORY),
+        by_build: seed % BY_BUILD == 1,
         seen: Vec::new(),
     };
     let mut random = Random(seed);
@@ -240,6 +256,7 @@ fn the_key_changes_whenever_buildkit_would_run_a_step_again() {
         stayed + nothing
     ));
     assert_eq!(table.count(Verdict::FalseSkip), 0, "false skips: see above");
+    assert_eq!(table.count(Verdict::OtherImage), 0, "see above");
     assert_eq!(table.count(Verdict::NotUnderstood), 0, "see above");
     let least = if mutations < FEW { STAY_OF_FEW } else { STAY };
     assert!(

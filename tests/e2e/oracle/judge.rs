@@ -10,6 +10,9 @@
 //!   its settings (`LABEL`, `ENV`, `USER`, … run no step) or by its history alone. Else the key
 //!   **changed for nothing**.
 //!
+//! For some cases the program builds, too. Its image must have the layers of `BuildKit`'s: anything
+//! else is **another image** than its key says.
+//!
 //! The share of keys that stayed counts the mutations that ran nothing and made an image that was
 //! there before. A state that BuildKit refuses has no image, so its key does not matter; the case
 //! goes on from the state before it.
@@ -44,16 +47,22 @@ pub enum Verdict {
     ForNothing,
     /// A key from before, but another build.
     FalseSkip,
+    /// The program's own build made, or found, another image.
+    OtherImage,
     /// `BuildKit` refuses the state.
     Refused,
     /// The program refuses what `BuildKit` builds.
     NotUnderstood,
 }
 
-pub fn judge(before: &[Seen], keys: &Keys, built: &Built) -> Verdict {
+/// `own` are the layers of the program's own image, where it was asked for one.
+pub fn judge(before: &[Seen], keys: &Keys, built: &Built, own: Option<&[String]>) -> Verdict {
     let Ok(key) = &keys.plan else {
         return Verdict::NotUnderstood;
     };
+    if own.is_some_and(|own| own != built.layers()) {
+        return Verdict::OtherImage;
+    }
     let skips = |seen: &Seen| {
         let by_folder = keys.folder.is_some() && seen.keys.folder == keys.folder;
         seen.keys.plan.as_ref() == Ok(key) || by_folder
@@ -83,13 +92,14 @@ pub fn judge(before: &[Seen], keys: &Keys, built: &Built) -> Verdict {
 #[derive(Debug, Default)]
 pub struct Table(BTreeMap<&'static str, BTreeMap<u8, u64>>);
 
-const COLUMNS: [(Verdict, &str); 8] = [
+const COLUMNS: [(Verdict, &str); 9] = [
     (Verdict::Rebuilt, "rebuilt"),
     (Verdict::Settings, "settings"),
     (Verdict::History, "history"),
     (Verdict::Stayed, "stayed"),
     (Verdict::ForNothing, "for nothing"),
     (Verdict::FalseSkip, "FALSE SKIP"),
+    (Verdict::OtherImage, "OTHER IMAGE"),
     (Verdict::Refused, "refused"),
     (Verdict::NotUnderstood, "not understood"),
 ];

@@ -32,6 +32,7 @@ pub fn first(random: &mut Random) -> State {
         args: BTreeMap::new(),
         target: None,
         clock: 0,
+        one_time: random.percent(50),
     };
     grow::tree(random, &mut tree);
     let mut state = tree;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::state::State;
-use crate::{Project, project, unique, with_base};
+use crate::{Project, docker, project, unique, with_base};
 
 /// The keys of one state, by command. The graph's is the one that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,15 @@ impl Program {
             plan: key_of(&self.project, "case"),
             folder: by_folder.then(|| self.by_folder(case, state)).flatten(),
         }
+    }
+
+    /// Builds the state that was asked for last, or finds it fresh; gives its image's layers.
+    pub fn build(&self, host: &str, key: &str) -> Vec<String> {
+        self.project.build(&["case"]).ends(0);
+        let image = format!("{}case:{}", xtask::action::PRIVATE, &key[..32]);
+        let format = "--format={{json .RootFS.Layers}}";
+        let said = docker(host, &["image", "inspect", format, &image]);
+        serde_json::from_str(&said).unwrap()
     }
 
     fn by_folder(&self, case: &str, state: &State) -> Option<String> {

@@ -44,6 +44,8 @@ pub struct State {
     pub target: Option<String>,
     /// The time of the next file that is written.
     pub clock: u64,
+    /// Whether all files have one time, as `git archive` and reproducible tools leave them.
+    pub one_time: bool,
 }
 
 impl State {
@@ -67,6 +69,13 @@ impl State {
         if let Some(lines) = &self.beside {
             let path = format!("{dockerfile}.dockerignore");
             files.put(path.as_bytes(), text(&lines.join("\n")));
+        }
+        if self.one_time {
+            for node in files.0.values_mut() {
+                if let Node::File { stamp, .. } = node {
+                    *stamp = 0;
+                }
+            }
         }
         files
     }

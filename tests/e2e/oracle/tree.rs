@@ -24,8 +24,7 @@ pub enum Node {
     File {
         mode: u32,
         content: Vec<u8>,
-        /// Its time, in seconds behind an early day. No two files share one: a context is sent by
-        /// size and time, so that two equal ones would hide a change from `BuildKit`.
+        /// Its time, in seconds behind an early day.
         stamp: u64,
     },
     Link(Vec<u8>),

@@ -103,6 +103,10 @@ impl Writer<'_> {
             6 => format!("EXPOSE {}", 80 + self.random.below(3)),
             7 => format!("CMD [\"run\", \"{}\"]", self.random.below(9)),
             8 => format!("ENTRYPOINT [\"/run\", \"{word}\"]"),
+            9 if self.random.percent(50) => {
+                let list = format!("[\"/v{word}\"]");
+                format!("VOLUME {}", self.in_disguise(list))
+            }
             9 => format!("VOLUME /v{}", self.random.below(3)),
             10 => "HEALTHCHECK NONE".to_owned(),
             _ => format!("ONBUILD COPY {} ./", self.plain_source()),
@@ -154,7 +158,18 @@ impl Writer<'_> {
         if plain && self.random.percent(80) {
             format!("{keyword} {flags}{}", sources.join(" "))
         } else {
-            format!("{keyword} {flags}{}", serde_json::json!(sources))
+            let list = serde_json::json!(sources).to_string();
+            let list = self.in_disguise(list);
+            format!("{keyword} {flags}{list}")
+        }
+    }
+
+    /// The same JSON, now and then with dollars that only JSON knows.
+    fn in_disguise(&mut self, list: String) -> String {
+        if self.random.percent(40) {
+            list.replace('$', "\\u0024")
+        } else {
+            list
         }
     }
 
