@@ -4,6 +4,7 @@ mod access;
 mod broken;
 mod damage;
 mod faults;
+mod fetching;
 mod hostile;
 mod kill;
 mod lock;
