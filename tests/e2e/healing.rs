@@ -85,21 +85,24 @@ fn a_stage_on_an_external_image_with_triggers_is_never_called_fresh() {
     assert!(told.contains(&why), "{told}");
 }
 
-#[test]
-fn the_triggers_of_the_stage_below_take_files_of_this_ones_context() {
-    let host = super::host();
+/// Stage `a` stands on `p`, whose trigger takes a file that `a` does not name.
+fn on_one_with_a_trigger(keyword: &str) -> Project {
     let graph =
         "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.a]\ncontext = \"a\"\nfrom = \"p\"\n";
-    let project = one(&host, &unique("a"))
+    one(&super::host(), &unique("a"))
         .file("build-graph.toml", graph)
         .file(
             "p/Dockerfile",
-            "FROM scratch\nCOPY x /x\nONBUILD COPY hidden /hidden\n",
+            format!("FROM scratch\nCOPY x /x\n{keyword} COPY hidden /hidden\n"),
         )
         .file("p/x", "1")
         .file("a/Dockerfile", "FROM p\nCOPY x /y\n")
         .file("a/hidden", "1")
-        .file("a/beside", "1");
+}
+
+#[test]
+fn the_triggers_of_the_stage_below_take_files_of_this_ones_context() {
+    let project = on_one_with_a_trigger("ONBUILD").file("a/beside", "1");
     project.build(&[]).ends(0);
     project.write("a/beside", "2");
     assert_eq!(project.verdicts()["p"], "fresh");
@@ -121,18 +124,7 @@ fn the_triggers_of_the_stage_below_take_files_of_this_ones_context() {
 
 #[test]
 fn a_trigger_that_a_continuation_hides_is_one() {
-    let host = super::host();
-    let graph =
-        "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.a]\ncontext = \"a\"\nfrom = \"p\"\n";
-    let project = one(&host, &unique("a"))
-        .file("build-graph.toml", graph)
-        .file(
-            "p/Dockerfile",
-            "FROM scratch\nCOPY x /x\nONBU\\\nILD COPY hidden /hidden\n",
-        )
-        .file("p/x", "1")
-        .file("a/Dockerfile", "FROM p\nCOPY x /y\n")
-        .file("a/hidden", "1");
+    let project = on_one_with_a_trigger("ONBU\\\nILD");
     project.build(&[]).ends(0);
     assert_eq!(project.verdicts()["a"], "fresh");
     project.write("a/hidden", "2");

@@ -115,6 +115,29 @@ fn builds(project: &Project) -> usize {
         .count()
 }
 
+/// The files of a project's state and calls in which something stands.
+fn written(project: &Project, pattern: &str) -> String {
+    let found = Command::new("grep")
+        .args(["-rl", pattern])
+        .arg(project.path("state"))
+        .arg(project.path("calls"))
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&found.stdout).into_owned()
+}
+
+/// Reads events until one says that this step runs.
+fn until_step(out: &mut impl std::io::BufRead, step: &str) {
+    let mut line = String::new();
+    while out.read_line(&mut line).unwrap() > 0 {
+        if line.contains("\"event\":\"step\"") && line.contains(step) {
+            return;
+        }
+        line.clear();
+    }
+    panic!("the step {step} never began");
+}
+
 /// A base with a shell, from the host's static busybox.
 fn with_base(project: Project) -> Project {
     std::fs::create_dir_all(project.path("base")).unwrap();

@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Project, builds, content, host, hosts, project, unique, with_base};
+use super::{Project, builds, content, host, hosts, project, unique, until_step, with_base};
 
 /// A moment long ago, the same for all.
 fn date(path: &Path) {
@@ -147,18 +147,6 @@ fn a_context_keeps_its_name_while_nothing_of_it_can_be_mistaken() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 3, "{all:?}");
-}
-
-/// Reads events until a step runs.
-fn until_step(out: &mut impl std::io::BufRead, step: &str) {
-    let mut line = String::new();
-    while out.read_line(&mut line).unwrap() > 0 {
-        if line.contains("\"event\":\"step\"") && line.contains(step) {
-            return;
-        }
-        line.clear();
-    }
-    panic!("the step {step} never began");
 }
 
 /// A stage that stands on one which takes a while, and that takes a while itself.

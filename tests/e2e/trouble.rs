@@ -1,10 +1,9 @@
 //! Interruptions, faults, secrets, two builds at once.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{Project, host, project, unique, with_base};
+use super::{Project, host, project, unique, until_step, with_base, written};
 
 fn slow(host: &str, seconds: u32) -> Project {
     let graph = "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.a]\ncontext = \"a\"\nfrom = \"base\"\n";
@@ -18,18 +17,6 @@ fn slow(host: &str, seconds: u32) -> Project {
             ),
         )
         .file("a/x", "1")
-}
-
-/// Reads events until one of `stage` says that this step runs.
-fn until_step(out: &mut impl std::io::BufRead, step: &str) {
-    let mut line = String::new();
-    while out.read_line(&mut line).unwrap() > 0 {
-        if line.contains("\"event\":\"step\"") && line.contains(step) {
-            return;
-        }
-        line.clear();
-    }
-    panic!("the step {step} never began");
 }
 
 #[test]
@@ -132,19 +119,8 @@ fn a_secret_reaches_the_build_and_nothing_else() {
     project.write("a/Dockerfile", dockerfile(1));
     project.build(&[]).ends(1).never_says("hunter2");
     // Neither in argv nor in logs, records or anything else that was written.
-    let found = Command::new("grep")
-        .args(["-rl", "hunter2"])
-        .arg(project.path("state"))
-        .arg(project.path("calls"))
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
-    let log = Command::new("grep")
-        .args(["-rl", "\\*\\*\\*"])
-        .arg(project.path("state"))
-        .output()
-        .unwrap();
-    assert!(String::from_utf8_lossy(&log.stdout).contains("a.log"));
+    assert_eq!(written(&project, "hunter2"), "");
+    assert!(written(&project, "\\*\\*\\*").contains("a.log"));
 }
 
 /// A project of one stage whose docker command fails first, as the script says.

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use super::{DOCKERFILE, GRAPH, build, is_built_again, names, one, plan};
-use crate::{docker, host, hosts, id, project, unique, with_base};
+use crate::{docker, host, hosts, id, project, unique, with_base, written};
 
 #[test]
 fn a_file_moved_between_folders_is_built_again() {
@@ -165,13 +165,7 @@ fn a_proxy_of_dockers_configuration_that_the_dockerfile_declares_is_built_again(
     let inspect = ["image", "inspect", "--format", "{{.Config.Env}}", &image];
     assert!(docker(&host, &inspect).contains("127.0.0.1:2"));
     // Its password is in no file of ours.
-    let found = Command::new("grep")
-        .args(["-rl", "hunter2"])
-        .arg(project.path("state"))
-        .arg(project.path("calls"))
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    assert_eq!(written(&project, "hunter2"), "");
 }
 
 #[test]
