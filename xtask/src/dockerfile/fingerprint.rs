@@ -9,6 +9,7 @@ use super::canonical;
 use super::lines::{Logical, Text};
 use super::reach::Reach;
 use super::stages::{Base, Stage, Stages};
+use super::validity;
 
 /// One record of the text that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,10 +94,24 @@ pub(super) fn counted(
                 || !reach.has_variables(*at) && canonical::is_variable(logical, text.escape)
         };
         let lines = lines.unwrap_or_default().iter();
-        let lines = lines.filter(|logical| !leads_nowhere(logical));
+        let lines =
+            lines.filter(|logical| !leads_nowhere(logical) || may_be_refused(logical, text));
         counted.extend(lines.map(instruction));
     }
+    // Stages that nobody reaches do nothing, but BuildKit reads all of the file.
+    for (at, stage) in stages.all.iter().enumerate() {
+        if reached.binary_search(&at).is_ok() && stage.replaced_by.is_none() {
+            continue;
+        }
+        let lines = text.lines.get(stage.from..stage.end).unwrap_or_default();
+        let refused = lines.iter().filter(|logical| may_be_refused(logical, text));
+        counted.extend(refused.map(instruction));
+    }
     counted
+}
+
+fn may_be_refused(logical: &Logical, text: &Text) -> bool {
+    !validity::is_sure(logical, text.escape)
 }
 
 /// What a stage stands on, numbered among the reached ones, so that stages nobody reaches

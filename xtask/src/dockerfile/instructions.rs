@@ -53,7 +53,7 @@ fn typed(logical: &Logical, split: &Split, escape: char) -> Result<Instruction, 
     match split.keyword.as_str() {
         "FROM" => from(split),
         "ARG" => arg(rest, escape),
-        "ENV" => env(rest, escape),
+        "ENV" => pairs(rest, escape).map(Instruction::Env),
         "COPY" => copy(split, &COPY_FLAGS).map(Instruction::Copy),
         "ADD" => copy(split, &ADD_FLAGS).map(Instruction::Add),
         "RUN" => run(split),
@@ -111,21 +111,20 @@ fn arg(rest: &str, escape: char) -> Result<Instruction, String> {
     Ok(Instruction::Arg(pairs))
 }
 
-fn env(rest: &str, escape: char) -> Result<Instruction, String> {
+/// The names and values of an ENV or a LABEL.
+pub(super) fn pairs(rest: &str, escape: char) -> Result<Vec<(String, String)>, String> {
     let words = flags::quoted_words(rest, escape);
     let Some(first) = words.first() else {
         return Err("ENV names no variable".to_owned());
     };
     if !first.contains('=') {
         let pair = flags::key_and_rest(rest).ok_or("ENV has a name without a value")?;
-        return Ok(Instruction::Env(vec![pair]));
+        return Ok(vec![pair]);
     }
     let pairs = words.iter().map(|word| word.split_once('='));
     let pairs = pairs.map(|pair| pair.map(|(k, v)| (k.to_owned(), v.to_owned())));
     let pairs: Option<Vec<_>> = pairs.collect();
-    pairs
-        .map(Instruction::Env)
-        .ok_or_else(|| "ENV has a word without `=`".to_owned())
+    pairs.ok_or_else(|| "ENV has a word without `=`".to_owned())
 }
 
 const COPY_FLAGS: [(&str, Shape); 6] = [

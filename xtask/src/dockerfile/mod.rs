@@ -32,6 +32,7 @@ mod sources;
 mod stages;
 mod triggers;
 mod uses;
+mod validity;
 mod variables;
 mod walk;
 mod words;

@@ -228,6 +228,35 @@ fn the_target_is_part_of_it() {
 }
 
 #[test]
+fn what_buildkit_may_refuse_counts_where_nothing_else_does() {
+    let unreached = |line: &str| print(&format!("FROM a AS x\n{line}\nFROM b\n"));
+    let copied = |line: &str| {
+        print(&format!(
+            "FROM a AS x\nCOPY y /y\n{line}\nFROM b\nCOPY --from=x /y /\n"
+        ))
+    };
+    let replaced = |line: &str| {
+        let text = format!("FROM a AS x\n{line}\nFROM b\nCOPY --from=x /y /\n");
+        ask().context("x").of(text).fingerprint
+    };
+    for line in [
+        "LABEL a",
+        "HEALTHCHECK nonsense",
+        "STOPSIGNAL",
+        "EXPOSE x/y",
+    ] {
+        assert!(unreached(line) != unreached(""), "{line}");
+        assert!(copied(line) != copied(""), "{line}");
+        assert!(replaced(line) != replaced(""), "{line}");
+    }
+    for line in ["LABEL a=b", "HEALTHCHECK NONE", "STOPSIGNAL 9", "EXPOSE 1"] {
+        assert!(unreached(line) == unreached(""), "{line}");
+        assert!(copied(line) == copied(""), "{line}");
+        assert!(replaced(line) == replaced(""), "{line}");
+    }
+}
+
+#[test]
 fn swapped_stages_that_are_reached_by_number_count() {
     let one = "FROM a\nFROM b\nFROM scratch\nCOPY --from=0 /x /\nCOPY --from=1 /y /\n";
     let two = "FROM b\nFROM a\nFROM scratch\nCOPY --from=0 /x /\nCOPY --from=1 /y /\n";
