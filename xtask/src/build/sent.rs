@@ -23,15 +23,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::inputs::Inputs;
+use crate::inputs::{Input, Inputs, Kind};
 use crate::state::bundle::{put, take};
 use crate::state::{self, State};
 
 const KIND: &str = "xtask-sent";
 /// Its format. 1: the first.
 const FORMAT: u32 = 1;
-/// No clock of a file system is behind the system's own by more, in nanoseconds.
-const TICK: i64 = 3_000_000_000;
 /// So many rows may be of files as they are no more, for each that is.
 const OLD_FOR_EACH: usize = 2;
 
@@ -47,6 +45,9 @@ pub(super) struct Tree<'a> {
 pub(super) struct Sending {
     file: Utf8PathBuf,
     ledger: Ledger,
+    /// Whether BuildKit has what it was told of. Of a file that is withheld it has the size and time,
+    /// and some other content.
+    is_certain: bool,
 }
 
 /// What BuildKit was sent under a name.
@@ -62,8 +63,7 @@ struct Head {
     name: String,
     /// The engine that has it.
     engine: String,
-    /// When the name was made, and when the last call ended, in nanoseconds since 1970.
-    made: i64,
+    /// When the last call ended, in nanoseconds since 1970.
     ended: i64,
 }
 
@@ -90,14 +90,28 @@ impl Sending {
         let file = state.path("sent").join(stage);
         let before = take_away(&file)?;
         let files = files(trees);
+        let is_withheld = |input: &Input| input.kind == Kind::Withheld;
+        let is_certain = !trees
+            .iter()
+            .any(|tree| tree.inputs.entries.iter().any(is_withheld));
+        // BuildKit tells a folder that never held anything from one that was emptied.
+        let is_empty = trees.iter().all(|tree| tree.inputs.entries.is_empty());
         let before = before.filter(|before| {
-            !anew && Some(before.head.engine.as_str()) == engine && before.may_go_on(&files)
+            !anew
+                && !is_empty
+                && is_certain
+                && Some(before.head.engine.as_str()) == engine
+                && before.may_go_on(&files)
         });
         let mut ledger = before.unwrap_or_else(|| Ledger::new(stage, engine));
-        ledger.rows.extend(files.iter().map(|(row, _)| *row));
+        ledger.rows.extend(files);
         ledger.rows.sort_unstable();
         ledger.rows.dedup();
-        Ok(Self { file, ledger })
+        Ok(Self {
+            file,
+            ledger,
+            is_certain,
+        })
     }
 
     /// The main context under the name: a link to it in `folder`, which is the call's own.
@@ -109,7 +123,7 @@ impl Sending {
 
     /// The call has ended, well or not, and every file is what it was when the call began.
     pub(super) fn ended(mut self) -> io::Result<()> {
-        if self.ledger.head.engine.is_empty() {
+        if !self.is_certain || self.ledger.head.engine.is_empty() {
             return Ok(());
         }
         self.ledger.head.ended = now();
@@ -131,40 +145,36 @@ fn take_away(file: &Utf8Path) -> io::Result<Option<Ledger>> {
     Ok(content.and_then(Ledger::of_bytes))
 }
 
-/// The files of the trees as they lie there now, each with the time of its last change.
-fn files(trees: &[Tree<'_>]) -> Vec<(Row, i64)> {
+/// The files of the trees as they lie there now.
+fn files(trees: &[Tree<'_>]) -> Vec<Row> {
     let of_tree = |tree: &Tree<'_>| {
         let root = tree.folder.as_std_path();
         let entries = tree.inputs.entries.par_iter();
         let files = entries.filter_map(|input| {
             let content = input.hash?;
             // One that is gone is found gone after the call.
-            let (modified, changed) = times(&root.join(OsStr::from_bytes(&input.path)))?;
+            let modified = modified(&root.join(OsStr::from_bytes(&input.path)))?;
             let mut path = blake3::Hasher::new();
             path.update(tree.name.as_bytes())
                 .update(&[0])
                 .update(&input.path);
-            let row = Row {
+            Some(Row {
                 path: half(path.finalize().as_bytes()),
                 size: input.size,
                 modified,
                 content: half(&content),
-            };
-            Some((row, changed))
+            })
         });
         files.collect::<Vec<_>>()
     };
     trees.iter().flat_map(of_tree).collect()
 }
 
-fn times(path: &Path) -> Option<(i64, i64)> {
+/// Nanoseconds since 1970.
+fn modified(path: &Path) -> Option<i64> {
     let stat = rustix::fs::lstat(path).ok()?;
-    let nanoseconds = |seconds: i64, rest: u64| {
-        let whole = seconds.saturating_mul(1_000_000_000);
-        whole.saturating_add_unsigned(rest)
-    };
-    let modified = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
-    Some((modified, nanoseconds(stat.st_ctime, stat.st_ctime_nsec)))
+    let whole = stat.st_mtime.saturating_mul(1_000_000_000);
+    Some(whole.saturating_add_unsigned(stat.st_mtime_nsec))
 }
 
 fn half(hash: &[u8; 32]) -> [u8; 16] {
@@ -174,24 +184,23 @@ fn half(hash: &[u8; 32]) -> [u8; 16] {
 impl Ledger {
     /// Of a name that nobody ever had.
     fn new(stage: &str, engine: Option<&str>) -> Self {
-        let made = now();
+        let ended = now();
         let mut chance = RandomState::new().build_hasher();
-        chance.write_i64(made);
+        chance.write_i64(ended);
         chance.write_u32(std::process::id());
         Self {
             head: Head {
                 name: format!("{stage}-{:016x}", chance.finish()),
                 engine: engine.unwrap_or_default().to_owned(),
-                made,
-                ended: made,
+                ended,
             },
             rows: Vec::new(),
         }
     }
 
     /// Whether BuildKit can take none of these files for another one that it has under the name.
-    fn may_go_on(&self, files: &[(Row, i64)]) -> bool {
-        let is_told_apart = |(row, changed): &(Row, i64)| {
+    fn may_go_on(&self, files: &[Row]) -> bool {
+        let is_told_apart = |row: &Row| {
             let from = self.rows.partition_point(|sent| sent.path < row.path);
             let mut of_path = self.rows[from..].iter();
             let mut of_path = of_path
@@ -199,9 +208,8 @@ impl Ledger {
                 .take_while(|sent| sent.path == row.path)
                 .peekable();
             if of_path.peek().is_none() {
-                // It may have been sent without being an input; then as something else than it is
-                // now only if it was changed since, and with this time only if it was set.
-                return row.modified > self.head.ended || *changed < self.head.made - TICK;
+                // BuildKit may have been told of it without its being an input.
+                return row.modified > self.head.ended;
             }
             of_path.all(|sent| {
                 (sent.size, sent.modified) != (row.size, row.modified)

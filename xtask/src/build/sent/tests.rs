@@ -1,7 +1,6 @@
 //! When BuildKit could take a file for another one.
 
 use super::*;
-use crate::inputs::{Input, Kind};
 
 /// A folder whose files are sent, and a state folder.
 struct World {
@@ -109,6 +108,18 @@ fn a_file_that_was_no_input_before_may_have_been_sent_unless_it_is_new() {
     let name = world.call();
     world.write("y", "1", 10);
     assert_ne!(world.call(), name);
+}
+
+#[test]
+fn a_file_that_is_withheld_leaves_nothing_to_rely_on() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    world.inputs.entries[0].kind = Kind::Withheld;
+    let withheld = world.call();
+    assert_ne!(withheld, name);
+    assert_ne!(world.call(), withheld);
+    assert!(!world.root().join("state/sent/a").exists());
 }
 
 #[test]
