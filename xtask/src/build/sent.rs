@@ -14,7 +14,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::SystemTime;
@@ -65,6 +65,9 @@ struct Head {
     engine: String,
     /// When the last call ended, in nanoseconds since 1970.
     ended: i64,
+    /// The file that this is the head of. A copy of a ledger, put back later or used elsewhere, does
+    /// not know what was sent since.
+    file: state::Identity,
 }
 
 /// A file by what BuildKit knows it by, and its content. Where two have the same path, size and time
@@ -127,22 +130,31 @@ impl Sending {
             return Ok(());
         }
         self.ledger.head.ended = now();
-        let bytes = self.ledger.bytes().ok_or(io::ErrorKind::FileTooLarge)?;
-        state::write_atomically(&self.file, &state::seal(KIND, FORMAT, &bytes))
+        state::write_bound(&self.file, |file| {
+            self.ledger.head.file = file;
+            let bytes = self.ledger.bytes().ok_or(io::ErrorKind::FileTooLarge)?;
+            Ok(state::seal(KIND, FORMAT, &bytes))
+        })
     }
 }
 
-/// What the file says, which is gone then, also after a crash. One that cannot be used says nothing.
+/// What the file says, which is gone then, also after a crash. One that cannot be used says nothing,
+/// and neither does a copy.
 fn take_away(file: &Utf8Path) -> io::Result<Option<Ledger>> {
-    let Some(sealed) = state::read(file)? else {
-        return Ok(None);
+    let mut open = match state::open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        open => open?,
     };
+    let identity = state::identity(&open)?;
+    let mut sealed = Vec::new();
+    open.read_to_end(&mut sealed)?;
     std::fs::remove_file(file)?;
     if let Some(folder) = file.parent() {
         File::open(folder)?.sync_all()?;
     }
     let content = state::unseal(KIND, FORMAT, &sealed).ok();
-    Ok(content.and_then(Ledger::of_bytes))
+    let ledger = content.and_then(Ledger::of_bytes);
+    Ok(ledger.filter(|ledger| identity.is_some() && ledger.head.file == identity))
 }
 
 /// The files of the trees as they lie there now.
@@ -193,6 +205,7 @@ impl Ledger {
                 name: format!("{stage}-{:016x}", chance.finish()),
                 engine: engine.unwrap_or_default().to_owned(),
                 ended,
+                file: None,
             },
             rows: Vec::new(),
         }

@@ -169,18 +169,35 @@ fn a_ledger_that_is_damaged_is_none() {
     let name = world.call();
     let file = world.root().join("state/sent/a");
     let whole = std::fs::read(&file).unwrap();
+    let reads = |bytes: &[u8]| {
+        let content = state::unseal(KIND, FORMAT, bytes).ok();
+        content.and_then(Ledger::of_bytes).is_some()
+    };
+    assert!(reads(&whole));
     for length in 0..whole.len() {
-        std::fs::write(&file, &whole[..length]).unwrap();
-        assert_ne!(world.begin(false).ledger.head.name, name, "{length}");
+        assert!(!reads(&whole[..length]), "{length}");
     }
     for at in 0..whole.len() {
         let mut torn = whole.clone();
         torn[at] ^= 1;
-        std::fs::write(&file, &torn).unwrap();
-        assert_ne!(world.begin(false).ledger.head.name, name, "{at}");
+        assert!(!reads(&torn), "{at}");
     }
-    std::fs::write(&file, &whole).unwrap();
-    assert_eq!(world.begin(false).ledger.head.name, name);
+    std::fs::write(&file, &whole[1..]).unwrap();
+    assert_ne!(world.begin(false).ledger.head.name, name);
+}
+
+#[test]
+fn a_copy_of_a_ledger_is_none() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    let file = world.root().join("state/sent/a");
+    let copy = world.root().join("copy");
+    std::fs::copy(&file, &copy).unwrap();
+    assert_eq!(world.call(), name);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::copy(&copy, &file).unwrap();
+    assert_ne!(world.call(), name);
 }
 
 #[test]
