@@ -88,8 +88,10 @@ fn every_place_that_names_an_image_is_locked_with_its_index_and_platforms() {
         let amd64 = &platforms["linux/amd64"];
         let arm64 = &platforms["linux/arm64"];
         let name = at(name);
+        let entry = format!("[base.\"{name}\"]\nonbuild = false\ndigest = \"{whole}\"\ncheck = \"");
+        assert!(text.contains(&entry), "{entry}\nis not in:\n{text}");
         let entry = format!(
-            "[base.\"{name}\"]\nonbuild = false\ndigest = \"{whole}\"\n\n[base.\"{name}\".platforms]\n\"linux/amd64\" = \"{amd64}\"\n\"linux/arm64\" = \"{arm64}\"\n"
+            "[base.\"{name}\".platforms]\n\"linux/amd64\" = \"{amd64}\"\n\"linux/arm64\" = \"{arm64}\"\n"
         );
         assert!(text.contains(&entry), "{entry}\nis not in:\n{text}");
     }

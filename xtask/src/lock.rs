@@ -42,9 +42,43 @@ pub struct Base {
     pub onbuild: bool,
     /// The digest that the tag pointed to: of an index, or of a manifest.
     pub digest: String,
+    /// A hash over the rest of the entry, by which one is known that was edited by hand: its manifests
+    /// may be those of another index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
     /// The manifest of each platform.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub platforms: BTreeMap<String, String>,
+}
+
+impl Base {
+    /// The entry of what a registry said.
+    pub fn new(onbuild: bool, digest: String, platforms: BTreeMap<String, String>) -> Self {
+        let mut base = Self {
+            onbuild,
+            digest,
+            check: None,
+            platforms,
+        };
+        base.check = Some(base.right_check());
+        base
+    }
+
+    fn right_check(&self) -> String {
+        let rest = format!("{:?}", (self.onbuild, &self.digest, &self.platforms));
+        blake3::hash(rest.as_bytes()).to_hex()[..16].to_owned()
+    }
+
+    /// Whether somebody changed the entry without its check.
+    pub fn is_edited(&self) -> bool {
+        let check = self.check.as_deref();
+        check.is_some_and(|check| check != self.right_check())
+    }
+
+    /// Whether the manifests are surely those of the digest.
+    fn is_whole(&self) -> bool {
+        self.check.is_some() && !self.is_edited()
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,9 +136,10 @@ impl Lock {
 
     /// What of `reference` can change a build for `platforms`: the manifests of these alone, so
     /// that an index that moved for others leaves it as it was. Without platforms, or where the
-    /// entry lacks one, it is the digest of the whole.
+    /// entry lacks one or was written by hand, it is the digest of the whole, which is what is built on.
     pub fn digest_for(&self, reference: &str, platforms: &BTreeSet<String>) -> Option<String> {
-        let manifests = self.base(reference).and_then(|base| {
+        let whole = self.base(reference).filter(|base| base.is_whole());
+        let manifests = whole.and_then(|base| {
             let each = platforms.iter().map(|platform| {
                 let digest = base.platforms.get(platform)?;
                 Some((platform, digest))

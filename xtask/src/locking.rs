@@ -186,11 +186,7 @@ pub fn is_held(images: &Images, name: &str) -> bool {
 
 impl From<Found> for Base {
     fn from(found: Found) -> Self {
-        Self {
-            onbuild: found.onbuild,
-            digest: found.digest,
-            platforms: found.platforms,
-        }
+        Self::new(found.onbuild, found.digest, found.platforms)
     }
 }
 

@@ -71,6 +71,15 @@ impl Workspace {
             ))));
         }
         for reference in &outline.externals.references {
+            let is_edited = self.lock.lock().is_ok_and(|lock| {
+                let base = lock.base(reference);
+                base.is_some_and(crate::lock::Base::is_edited)
+            });
+            if is_edited {
+                return Ok(Some(base(format!(
+                    "{reference}, whose entry in the lock was edited by hand (`cargo xtask lock --update` makes it whole)"
+                ))));
+            }
             let known = self
                 .lock
                 .lock()

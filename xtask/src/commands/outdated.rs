@@ -305,12 +305,10 @@ mod tests {
 
     #[test]
     fn an_index_that_moved_for_other_platforms_builds_nothing_again() {
-        let base = |amd64: &str, arm64: &str| Base {
-            onbuild: false,
-            digest: String::new(),
-            platforms: [("linux/amd64", amd64), ("linux/arm64", arm64)]
-                .map(|(p, d)| (p.to_owned(), d.to_owned()))
-                .into(),
+        let base = |amd64: &str, arm64: &str| {
+            let platforms = [("linux/amd64", amd64), ("linux/arm64", arm64)];
+            let platforms = platforms.map(|(p, d)| (p.to_owned(), d.to_owned()));
+            Base::new(false, String::new(), platforms.into())
         };
         let found = Found {
             digest: String::new(),

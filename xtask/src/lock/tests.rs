@@ -35,14 +35,8 @@ fn digest(digit: &str) -> String {
 }
 
 fn base(onbuild: bool, whole: &str, platforms: &[(&str, &str)]) -> Base {
-    let platforms = platforms.iter();
-    Base {
-        onbuild,
-        digest: digest(whole),
-        platforms: platforms
-            .map(|(p, d)| ((*p).to_owned(), digest(d)))
-            .collect(),
-    }
+    let platforms = platforms.iter().map(|(p, d)| ((*p).to_owned(), digest(d)));
+    Base::new(onbuild, digest(whole), platforms.collect())
 }
 
 /// A lock with one image that has triggers and one that has none, as bytes.
@@ -156,9 +150,11 @@ fn entries_are_written_in_the_order_of_names_and_the_same_on_every_machine() {
     };
     let text = write(&one, &names);
     let (a, b, c) = (digest("a"), digest("b"), digest("c"));
+    let check = base(false, "a", &[("linux/arm64", "c"), ("linux/amd64", "b")]).check;
+    let check = check.unwrap();
     let entry = |name: &str| {
         format!(
-            "[base.\"{name}\"]\nonbuild = false\ndigest = \"{a}\"\n\n[base.\"{name}\".platforms]\n\"linux/amd64\" = \"{b}\"\n\"linux/arm64\" = \"{c}\"\n"
+            "[base.\"{name}\"]\nonbuild = false\ndigest = \"{a}\"\ncheck = \"{check}\"\n\n[base.\"{name}\".platforms]\n\"linux/amd64\" = \"{b}\"\n\"linux/arm64\" = \"{c}\"\n"
         )
     };
     let entries = [names[1], names[0], names[2]].map(entry).join("\n");
@@ -283,4 +279,30 @@ proptest! {
         let _ = world.read(bytes);
         let _ = world.read(odd);
     }
+}
+
+#[test]
+fn of_an_entry_that_was_edited_by_hand_the_digest_counts_that_is_built_on() {
+    let amd64 = BTreeSet::from(["linux/amd64".to_owned()]);
+    let world = World::new();
+    let mut lock = Lock::beside(&world.graph()).unwrap();
+    let name = "docker.io/library/x:1".to_owned();
+    let whole = base(false, "a", &[("linux/amd64", "b")]);
+    lock.pin(BTreeMap::from([(name, whole)])).unwrap();
+    assert_eq!(lock.digest_for("x:1", &amd64), Some(digest("b")));
+    let text = std::fs::read_to_string(world.file()).unwrap();
+    let edited = text.replace(&digest("a"), &digest("c"));
+    std::fs::write(world.file(), &edited).unwrap();
+    let lock = Lock::beside(&world.graph()).unwrap();
+    assert_eq!(lock.digest_for("x:1", &amd64), Some(digest("c")));
+    assert!(lock.base("x:1").unwrap().is_edited());
+    // Nor is the table of one without a check believed.
+    let check = edited
+        .lines()
+        .find(|line| line.starts_with("check"))
+        .unwrap();
+    std::fs::write(world.file(), edited.replace(check, "")).unwrap();
+    let lock = Lock::beside(&world.graph()).unwrap();
+    assert_eq!(lock.digest_for("x:1", &amd64), Some(digest("c")));
+    assert!(!lock.base("x:1").unwrap().is_edited());
 }
