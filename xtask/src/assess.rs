@@ -209,6 +209,17 @@ impl Workspace {
         }
     }
 
+    /// The key as pins and images are now.
+    pub fn key_of(
+        &self,
+        outline: &Outline,
+        upstream: &BTreeMap<StageId, Upstream>,
+        held: &Held,
+    ) -> Result<key::Key> {
+        let around = gathering::around(outline, self.base_digests(outline, held)?, upstream);
+        Ok(key::key(outline.own, &around))
+    }
+
     /// `list` gives what the key is made of, where that is known.
     #[expect(clippy::too_many_arguments, reason = "all that a verdict hangs on")]
     fn assess_known(

@@ -1,11 +1,12 @@
 //! Each must change the key, or stop the skip; and `plan` names what changed.
 
 use std::fs;
+use std::io::BufReader;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use super::{DOCKERFILE, GRAPH, build, is_built_again, names, one, plan};
-use crate::{docker, host, hosts, id, project, unique, with_base, written};
+use crate::{content, docker, host, hosts, id, project, unique, until_step, with_base, written};
 
 #[test]
 fn a_file_moved_between_folders_is_built_again() {
@@ -216,6 +217,58 @@ fn a_base_tag_that_moved_is_built_again_once_the_lock_is_updated() {
     let (before, after) = (digest(&pinned), digest(&updated));
     let moved = ("base", &*base, Some(&*before), Some(&*after));
     is_built_again(&project, "a", "base_moved", &[moved]);
+}
+
+#[test]
+fn a_lock_that_changes_while_a_build_runs_leaves_no_image_under_the_other_ones_key() {
+    let host = host();
+    let Ok(registry) = std::env::var("XTASK_TEST_REGISTRY") else {
+        return;
+    };
+    let name = unique("base");
+    let base = format!("{registry}/{name}:1");
+    let lock_of = |text: &str| {
+        let graph = format!("{GRAPH}image = \"{registry}/{name}\"\ntags = [\"1\"]\n");
+        let maker = one(&host)
+            .file("build-graph.toml", graph)
+            .file("a/src/x/one", text);
+        build(&maker);
+        docker(&host, &["push", &base]);
+        docker(&host, &["image", "rm", "--force", &id(&host, &base)]);
+        let user = one(&host).file("a/Dockerfile", format!("FROM {base}\nCOPY src /more\n"));
+        user.build(&[]).ends(0);
+        fs::read_to_string(user.path("build-graph.lock")).unwrap()
+    };
+    let (first, second) = (lock_of("first"), lock_of("second"));
+    // An image that only the engine has makes a build read the lock again.
+    let (own, image, once) = (unique("own"), unique("c"), unique("p"));
+    build(&one(&host).file("build-graph.toml", format!("{GRAPH}image = \"{own}\"\n")));
+    let graph = format!(
+        "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.p]\ncontext = \"p\"\nfrom = \"base\"\n\
+         [stage.c]\ncontext = \"c\"\nfrom = \"p\"\nimage = \"{image}\"\n"
+    );
+    let dockerfile = format!(
+        "FROM p\nCOPY --from={base} /src/x/one /v\nCOPY --from={own}:latest /src/x/one /own\n"
+    );
+    let project = with_base(project(&host))
+        .file("build-graph.toml", graph)
+        .file("build-graph.lock", &first)
+        .file(
+            "p/Dockerfile",
+            format!("FROM base\nRUN echo {once} && sleep 3\n"),
+        )
+        .file("c/Dockerfile", dockerfile);
+    let mut child = project.start(&["build", "--json"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until_step(&mut out, "sleep 3");
+    project.write("build-graph.lock", &second);
+    std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+    assert!(child.wait().unwrap().success());
+    for (lock, text) in [(&first, "first"), (&second, "second"), (&first, "first")] {
+        project.write("build-graph.lock", lock);
+        project.build(&[]).ends(0);
+        assert_eq!(content(&host, &image, "/v"), text);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! named its image. Is unaware of verdicts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use camino::Utf8Path;
@@ -20,6 +20,7 @@ use crate::executor::redact::Redactor;
 use crate::executor::{self, Failure, Made, Progress};
 use crate::fault::{Fault, Result};
 use crate::inputs::Sighted;
+use crate::key::Key;
 use crate::material::Material;
 use crate::record::Record;
 use crate::spec::{Stage, StageId};
@@ -33,6 +34,13 @@ enum Since {
     Touched(Sighted),
     /// They are not what they were.
     Changed,
+}
+
+/// What a call is to make, and where it writes.
+struct Place<'a> {
+    key: Key,
+    private: &'a str,
+    log: &'a Utf8Path,
 }
 
 /// A call that ended.
@@ -60,7 +68,12 @@ impl Run<'_> {
             self.tell(Event::Notice { message });
         }
         let began = Instant::now();
-        let called = self.call_until_untouched(id, outline, material, &private, &log)?;
+        let place = Place {
+            key: assessment.key,
+            private: &private,
+            log: &log,
+        };
+        let called = self.call_until_untouched(id, outline, material, &place)?;
         let made = match called.made {
             Ok(made) => made,
             Err(Failure::Interrupted) => return Err(Fault::interrupted()),
@@ -130,12 +143,11 @@ impl Run<'_> {
         id: StageId,
         outline: &Outline,
         material: &Material,
-        private: &str,
-        log: &Utf8Path,
+        place: &Place<'_>,
     ) -> Result<Called> {
-        let first = self.call(id, outline, material, material.sighted, (private, log))?;
+        let first = self.call(id, outline, material, material.sighted, place)?;
         match (&first.made, first.since) {
-            (Ok(_), Since::Touched(now)) => self.call(id, outline, material, now, (private, log)),
+            (Ok(_), Since::Touched(now)) => self.call(id, outline, material, now, place),
             _ => Ok(first),
         }
     }
@@ -146,17 +158,25 @@ impl Run<'_> {
         outline: &Outline,
         material: &Material,
         sighted: Sighted,
-        (private, log): (&str, &Utf8Path),
+        place: &Place<'_>,
     ) -> Result<Called> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let calls = work.state.call_folder().map_err(|error| {
             let folder = work.state.path("");
             Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
         })?;
-        let (sending, action) = self.prepare_call(id, material, private, calls.path())?;
+        let (sending, action) = self.prepare_call(id, material, place.private, calls.path())?;
+        // Another stage may have had the lock read again between the key and the call.
+        if work.key_of(outline, &self.upstream(id), &self.held)? != place.key {
+            let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            return Err(Fault::failed(format!(
+                "{} changed while this ran: run this once more",
+                lock.path()
+            )));
+        }
         let redactor = Redactor::of(stage, &work.spec.root);
         let watch = |progress| self.tell_progress(stage, progress);
-        let made = executor::run(&action, log, &redactor, self.interrupt, &watch);
+        let made = executor::run(&action, place.log, &redactor, self.interrupt, &watch);
         if matches!(made, Err(Failure::Interrupted | Failure::NoDocker(_))) {
             let since = Since::Changed;
             return Ok(Called { made, since });
@@ -201,7 +221,7 @@ impl Run<'_> {
         let fault = |error: std::io::Error| {
             let folder = work.state.path("sent");
             Fault::lacks(format!(
-                "cannot keep track in {folder} of what BuildKit was sent for `{}`: {error}",
+                "cannot keep track in {folder} of what BuildKit was sent for `{}`: {error}; remove that folder, which costs time only",
                 stage.name
             ))
         };

@@ -36,14 +36,14 @@ pub(super) struct Pinning {
 }
 
 impl Run<'_> {
-    /// Gives the external images of a stage that must be built their entries in the lock; says
-    /// whether there are new ones.
-    pub(super) fn pin(&self, id: StageId, material: &Material) -> Result<bool> {
+    /// Gives the external images of a stage that must be built their entries in the lock, which may be
+    /// read again for that.
+    pub(super) fn pin(&self, id: StageId, material: &Material) -> Result<()> {
         let mut uses = Uses::default();
         uses.add(id, material.externals.clone());
         let lock = || locked(&self.work.lock);
         if uses.missing(&lock()).is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         if self.wishes.locked {
             locking::refuse_uncovered(&self.work.spec, &uses, &lock())?;
@@ -58,7 +58,7 @@ impl Run<'_> {
             .filter(|name| !engine_only.contains(name))
             .collect();
         if missing.is_empty() {
-            return Ok(true);
+            return Ok(());
         }
         let held = self.held(&missing)?;
         if self.wishes.offline {
@@ -67,7 +67,7 @@ impl Run<'_> {
                 .filter(|name| !locking::is_held(&held, name))
                 .collect();
             return match absent.as_slice() {
-                [] => Ok(false),
+                [] => Ok(()),
                 absent => Err(not_here(absent)),
             };
         }
@@ -87,7 +87,7 @@ impl Run<'_> {
             }
         }
         if new.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         let file = lock().path().to_owned();
         let notices: Vec<String> = new
@@ -105,7 +105,7 @@ impl Run<'_> {
         for message in notices {
             self.tell(Event::Notice { message });
         }
-        Ok(true)
+        Ok(())
     }
 
     /// What the engine holds under these names.

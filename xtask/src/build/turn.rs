@@ -117,15 +117,7 @@ impl Run<'_> {
 
     fn assessed(&self, id: StageId, prepared: &Prepared) -> Result<Turn> {
         let assess = || {
-            let parents = self.work.spec.stage(id).upstream();
-            let upstream: BTreeMap<StageId, Upstream> = {
-                let now = self.now();
-                let known = parents.into_iter().filter_map(|parent| {
-                    let upstream = now.upstream.get(&parent)?;
-                    Some((parent, upstream.clone()))
-                });
-                known.collect()
-            };
+            let upstream = self.upstream(id);
             let forced = self.wishes.force.covers(id);
             self.work
                 .assess(id, prepared, &upstream, &self.held, forced)
@@ -143,7 +135,9 @@ impl Run<'_> {
         };
         // What is fresh asks no registry, even where an image of the engine's own has no entry.
         let must_be_built = matches!(assessment.verdict, Verdict::Stale { healable: None, .. });
-        if must_be_built && self.pin(id, material)? {
+        if must_be_built {
+            self.pin(id, material)?;
+            // The key is made of what the lock says from here on.
             assessment = assess()?;
         }
         match &assessment.verdict {
@@ -164,6 +158,17 @@ impl Run<'_> {
             }
             Verdict::Unknown(_) => Err(Fault::failed("a stage that it stands on has no image")),
         }
+    }
+
+    /// What is known of the stages that a stage stands on.
+    pub(super) fn upstream(&self, id: StageId) -> BTreeMap<StageId, Upstream> {
+        let parents = self.work.spec.stage(id).upstream();
+        let now = self.now();
+        let known = parents.into_iter().filter_map(|parent| {
+            let upstream = now.upstream.get(&parent)?;
+            Some((parent, upstream.clone()))
+        });
+        known.collect()
     }
 
     fn fresh(&self, id: StageId, record: &Record) -> Result<Turn> {
