@@ -207,7 +207,13 @@ fn an_overlay_that_leads_out_of_the_graphs_folder_by_a_link_is_refused() {
 
 #[test]
 fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
-    for place in ["build-graph.toml", "build-graph.lock", "a/Dockerfile"] {
+    for place in [
+        "build-graph.toml",
+        "build-graph.lock",
+        "a/Dockerfile",
+        "a/.dockerignore",
+        "a/Dockerfile.dockerignore",
+    ] {
         let project = crate::one();
         let pipe = project.path(place);
         let _ = fs::remove_file(&pipe);

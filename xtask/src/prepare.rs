@@ -179,6 +179,10 @@ fn own(
     if let Some(parent) = log.parent() {
         std::fs::create_dir_all(parent)?;
     }
+    // One may wait for ever for a pipe's reader.
+    if log.exists() && !log.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
     let mut options = File::options();
     let file = options.create(true).truncate(false).write(true).open(log)?;
     let mut waiting = Some(waiting);

@@ -34,12 +34,24 @@ pub fn given() -> &'static Proxies {
     &GIVEN
 }
 
-/// What is no configuration gives none: docker itself refuses it.
 fn of_file(file: &Utf8Path) -> Proxies {
     let bytes = state::read(file).ok().flatten().unwrap_or_default();
-    let config: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let Some(engines) = config.get("proxies").and_then(|it| it.as_object()) else {
+    // Docker takes names in any case, joins objects of one name, and reads no further than the first
+    // value. Where that may matter, the file itself is every proxy's value.
+    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    let said = text.matches("proxies").count();
+    if said == 0 && !text.contains("\\u") {
         return Proxies::new();
+    }
+    let config: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+    let engines = config
+        .as_ref()
+        .and_then(|it| it.get("proxies")?.as_object());
+    let plain = engines.filter(|_| said == 1 && !text.contains("\\u"));
+    let Some(engines) = plain.filter(|engines| engines.values().all(is_plain)) else {
+        let hash = blake3::hash(&bytes).to_hex();
+        let names = FIELDS.iter().flat_map(|(_, names)| names);
+        return names.map(|name| (*name, told(&hash))).collect();
     };
     let mut proxies = Proxies::new();
     for (field, names) in FIELDS {
@@ -54,10 +66,23 @@ fn of_file(file: &Utf8Path) -> Proxies {
         }
         let hash = blake3::hash(format!("{values:?}").as_bytes()).to_hex();
         for name in names {
-            proxies.insert(name, format!("docker's configuration {}", &hash[..16]));
+            proxies.insert(name, told(&hash));
         }
     }
     proxies
+}
+
+fn told(hash: &str) -> String {
+    format!("docker's configuration {}", &hash[..16])
+}
+
+/// Whether an engine's proxies have the names that docker writes, each once, and text behind each.
+fn is_plain(engine: &serde_json::Value) -> bool {
+    let is_known = |name: &String| FIELDS.iter().any(|(field, _)| field == name);
+    engine.as_object().is_some_and(|proxies| {
+        let mut entries = proxies.iter();
+        entries.all(|(name, value)| is_known(name) && value.is_string())
+    })
 }
 
 #[cfg(test)]
@@ -94,15 +119,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_configuration_gives_none() {
-        for odd in [
-            "",
-            "[]",
-            "{",
-            r#"{"proxies":[]}"#,
-            r#"{"proxies":{"default":1}}"#,
-        ] {
+    fn a_configuration_without_proxies_gives_none() {
+        for odd in ["", "[]", "{", r#"{"auths":{"x":{"auth":"y"}}}"#] {
             assert!(of(odd).is_empty(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_docker_may_read_in_another_way_counts_as_it_is() {
+        for odd in [
+            r#"{"Proxies":{"default":{"HTTPProxy":"http://one"}}}"#,
+            r#"{"proxies":{"default":{"HTTPProxy":"http://one"}}}"#,
+            r#"{"proxies":{"default":{"httpProxy":"http://one"}}} x"#,
+            r#"{"proxies":{"default":{"httpProxy":"http://one"}},"proxies":{"default":{}}}"#,
+            r#"{"prox\u0069es":{"default":{"httpProxy":"http://one"}}}"#,
+        ] {
+            let before = of(odd);
+            assert_eq!(before.len(), 10, "{odd}");
+            assert_ne!(of(&odd.replace("one", "two")), before, "{odd}");
         }
     }
 }

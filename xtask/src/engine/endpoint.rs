@@ -6,6 +6,8 @@
 
 use camino::Utf8PathBuf;
 
+use crate::state;
+
 /// An engine's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
@@ -23,7 +25,13 @@ fn variable(name: &str) -> Option<String> {
 pub fn config_folder() -> Option<Utf8PathBuf> {
     variable("DOCKER_CONFIG")
         .map(Utf8PathBuf::from)
-        .or_else(|| variable("HOME").map(|home| Utf8PathBuf::from(home).join(".docker")))
+        .or_else(|| Some(home()?.join(".docker")))
+}
+
+/// Without HOME docker asks who the user is, and so does this.
+fn home() -> Option<Utf8PathBuf> {
+    let named = || Utf8PathBuf::from_path_buf(std::env::home_dir()?).ok();
+    variable("HOME").map(Utf8PathBuf::from).or_else(named)
 }
 
 /// The endpoint that the docker command would use, and the context's name when it is not
@@ -54,7 +62,7 @@ fn read(host: &str) -> Endpoint {
 }
 
 fn json(path: &Utf8PathBuf) -> Option<serde_json::Value> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    serde_json::from_slice(&state::read(path).ok()??).ok()
 }
 
 fn current(config: &Utf8PathBuf) -> Option<String> {

@@ -25,6 +25,11 @@ impl<'r> Log<'r> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
+        // In the place of what is no file: one may wait for ever for a pipe's reader.
+        let stands = path.symlink_metadata();
+        if stands.is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+            std::fs::remove_file(path)?;
+        }
         let file = BufWriter::new(File::create(path)?);
         Ok(Self {
             file,
@@ -49,5 +54,24 @@ impl<'r> Log<'r> {
     /// The last lines.
     pub fn tail(&self) -> Vec<String> {
         self.tail.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_log_gives_way_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap().join("a.log");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path.as_str(), kind, mode, 0).unwrap();
+        let redactor = Redactor::default();
+        let mut log = Log::create(&path, &redactor).unwrap();
+        log.line(b"told");
+        drop(log);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "told\n");
     }
 }

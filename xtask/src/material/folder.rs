@@ -113,6 +113,10 @@ pub(super) fn ignore_of(
             let text = read(&path, "ignore file", witness)?;
             return Ignore::parse(&text).map_err(|error| Fault::usage(format!("{path}: {error}")));
         }
+        if !path.is_dir() {
+            // BuildKit would wait for a pipe's end.
+            return Err(Fault::usage(format!("ignore file {path}: it is no file")));
+        }
         // Something else stands there.
         witness.doubt();
     }

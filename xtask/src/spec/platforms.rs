@@ -2,7 +2,7 @@
 //!
 //! Knows what stands in front of what the graph says, and what behind it. Is unaware of engines.
 
-use super::{Spec, names};
+use super::{Spec, Stage, names};
 use crate::fault::{Fault, Result};
 
 /// Docker's own variable: the platform of every build that names none.
@@ -26,6 +26,28 @@ impl Spec {
         let platforms = read(DEFAULT, &default)?;
         for stage in self.stages.iter_mut().filter(|it| it.platforms.is_empty()) {
             stage.platforms.clone_from(&platforms);
+        }
+        self.refuse_mixed()
+    }
+
+    /// BuildKit builds on a parent of another platform without a word, and runs its programs. What the
+    /// graph file itself says was looked at before.
+    fn refuse_mixed(&self) -> Result<()> {
+        for stage in &self.stages {
+            let mut parents = stage.upstream().into_iter().map(|id| self.stage(id));
+            let lacks_one = |parent: &&Stage| {
+                let mut platforms = stage.platforms.iter();
+                !platforms.all(|platform| parent.platforms.contains(platform))
+            };
+            if let Some(parent) = parents.find(lacks_one) {
+                return Err(Fault::usage(format!(
+                    "{DEFAULT} has `{}` built for {}, and `{}`, which it stands on, is built for {}: give both the same `platforms`, or unset it",
+                    stage.name,
+                    stage.platforms.join(", "),
+                    parent.name,
+                    parent.platforms.join(", ")
+                )));
+            }
         }
         Ok(())
     }
