@@ -232,3 +232,15 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
         assert!(said.contains("it is no file"), "{place}: {said}");
     }
 }
+
+#[test]
+fn a_default_platform_obeys_the_rule_that_the_graph_obeys() {
+    let graph = "version = 1\n[stage.p]\ncontext = \"a\"\nplatforms = [\"linux/amd64\"]\n\
+        [stage.c]\ncontext = \"a\"\nfrom = \"p\"\n";
+    let project = crate::one()
+        .file("build-graph.toml", graph)
+        .variable("DOCKER_DEFAULT_PLATFORM", "linux/arm64");
+    let refused = project.run(&["plan"]).ends(2);
+    let told = "DOCKER_DEFAULT_PLATFORM has `c` built for linux/arm64, and `p`, which it stands on";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
+}
