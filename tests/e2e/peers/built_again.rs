@@ -219,26 +219,62 @@ fn a_base_tag_that_moved_is_built_again_once_the_lock_is_updated() {
     is_built_again(&project, "a", "base_moved", &[moved]);
 }
 
+/// Pushes a base that holds a text, and gives a lock that pins it.
+fn lock_of(host: &str, base: &str, text: &str) -> String {
+    let image = base.strip_suffix(":1").unwrap();
+    let graph = format!("{GRAPH}image = \"{image}\"\ntags = [\"1\"]\n");
+    let maker = one(host)
+        .file("build-graph.toml", graph)
+        .file("a/src/x/one", text);
+    build(&maker);
+    docker(host, &["push", base]);
+    docker(host, &["image", "rm", "--force", &id(host, base)]);
+    let user = one(host).file("a/Dockerfile", format!("FROM {base}\nCOPY src /more\n"));
+    user.build(&[]).ends(0);
+    fs::read_to_string(user.path("build-graph.lock")).unwrap()
+}
+
+#[test]
+fn an_entry_of_the_lock_that_was_edited_by_hand_is_never_fresh() {
+    let host = host();
+    let Ok(registry) = std::env::var("XTASK_TEST_REGISTRY") else {
+        return;
+    };
+    let (base, image) = (format!("{registry}/{}:1", unique("base")), unique("a"));
+    let (first, second) = (
+        lock_of(&host, &base, "first"),
+        lock_of(&host, &base, "second"),
+    );
+    let digest = |lock: &str| {
+        let lines = lock.lines();
+        let mut digests = lines.filter(|line| line.starts_with("digest"));
+        digests.next().unwrap().to_owned()
+    };
+    let edited = first.replace(&digest(&first), &digest(&second));
+    let project = one(&host)
+        .file("build-graph.toml", format!("{GRAPH}image = \"{image}\"\n"))
+        .file("build-graph.lock", &first)
+        .file("a/Dockerfile", format!("FROM {base}\nCOPY src /more\n"));
+    project.build(&[]).ends(0);
+    assert_eq!(content(&host, &image, "/src/x/one"), "first");
+    project.write("build-graph.lock", edited);
+    assert_eq!(project.verdicts()["a"], "stale base_moved");
+    project.build(&[]).ends(0);
+    assert_eq!(content(&host, &image, "/src/x/one"), "second");
+    assert_eq!(project.verdicts()["a"], "stale base_moved");
+    project.write("build-graph.lock", first);
+    project.build(&[]).ends(0);
+    assert_eq!(content(&host, &image, "/src/x/one"), "first");
+}
+
 #[test]
 fn a_lock_that_changes_while_a_build_runs_leaves_no_image_under_the_other_ones_key() {
     let host = host();
     let Ok(registry) = std::env::var("XTASK_TEST_REGISTRY") else {
         return;
     };
-    let name = unique("base");
-    let base = format!("{registry}/{name}:1");
-    let lock_of = |text: &str| {
-        let graph = format!("{GRAPH}image = \"{registry}/{name}\"\ntags = [\"1\"]\n");
-        let maker = one(&host)
-            .file("build-graph.toml", graph)
-            .file("a/src/x/one", text);
-        build(&maker);
-        docker(&host, &["push", &base]);
-        docker(&host, &["image", "rm", "--force", &id(&host, &base)]);
-        let user = one(&host).file("a/Dockerfile", format!("FROM {base}\nCOPY src /more\n"));
-        user.build(&[]).ends(0);
-        fs::read_to_string(user.path("build-graph.lock")).unwrap()
-    };
+    let base = format!("{registry}/{}:1", unique("base"));
+    let lock_of = |text: &str| lock_of(&host, &base, text);
     let (first, second) = (lock_of("first"), lock_of("second"));
     // An image that only the engine has makes a build read the lock again.
     let (own, image, once) = (unique("own"), unique("c"), unique("p"));
