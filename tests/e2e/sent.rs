@@ -188,6 +188,36 @@ fn a_file_that_is_put_back_before_its_build_ends_is_not_built_as_it_was_between(
 }
 
 #[test]
+fn a_tree_that_is_put_back_before_its_build_ends_is_not_built_as_another_was_between() {
+    let host = host();
+    let image = unique("a");
+    let project = slow(&host, &image);
+    let graph = fs::read_to_string(project.path("build-graph.toml")).unwrap();
+    let graph = graph.replace("context = \"a\"", "context = \"up/a\"");
+    project.write("build-graph.toml", graph);
+    fs::create_dir(project.path("up")).unwrap();
+    fs::rename(project.path("a"), project.path("up/a")).unwrap();
+    let (here, aside) = (project.path("up"), project.path("aside"));
+    let mut child = project.start(&["build", "--json"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until_step(&mut out, "sleep 3");
+    // A rename above it leaves no trace in the folder itself.
+    fs::rename(&here, &aside).unwrap();
+    for name in ["Dockerfile", ".dockerignore"] {
+        let text = fs::read(aside.join("a").join(name)).unwrap();
+        project.write(&format!("up/a/{name}"), text);
+    }
+    project.write("up/a/x", "between!");
+    until_step(&mut out, "sleep 4");
+    fs::remove_dir_all(&here).unwrap();
+    fs::rename(&aside, &here).unwrap();
+    let rest: Vec<String> = out.lines().map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
+    assert_eq!(content(&host, &image, "/x/x"), "as it was");
+    assert_eq!(project.verdicts()["a"], "fresh");
+}
+
+#[test]
 fn a_file_beside_the_inputs_that_comes_and_goes_costs_a_call_and_no_record() {
     let host = host();
     let image = unique("a");

@@ -128,6 +128,8 @@ impl Project {
             .tempdir()
             .unwrap();
         folder.disable_cleanup(std::env::var_os("XTASK_TEST_KEEP").is_some());
+        // Docker would make it while a build runs, which then cannot tell what else changed there.
+        std::fs::create_dir(folder.path().join("docker-config")).unwrap();
         Self {
             folder,
             variables: Vec::new(),

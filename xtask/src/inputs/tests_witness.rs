@@ -38,7 +38,8 @@ fn seen(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Testimony {
 
 fn sample() -> TestTree {
     TestTree::new()
-        .files(&["in/a/one", "in/a/two", "in/b/three", "in/out"])
+        .files(&["in/a/one", "in/a/two", "in/b/three", "in/b/deep/three"])
+        .files(&["in/out", "in/deep/er/file"])
         .link("in/link", "a")
         .dir("in/empty")
         .dir("state")
@@ -99,7 +100,8 @@ fn every_change_of_what_was_read_is_noticed() {
 fn sighted(tree: &TestTree) -> Sighted {
     let cache = StatCache::in_memory();
     let witness = Witness::forgetful(&cache);
-    let need = copy(&["a", "link", "b/nothing"]);
+    witness.rooted(tree.root().as_std_path());
+    let need = copy(&["a", "link", "b/nothing", "deep/er/file"]);
     collect(
         &one(&tree.root().join("in")),
         &Ignore::default(),
@@ -113,7 +115,15 @@ fn sighted(tree: &TestTree) -> Sighted {
 #[test]
 fn what_was_touched_and_put_back_does_not_have_the_same_sum() {
     type Touch = (&'static str, fn(&TestTree));
-    let touches: [Touch; 4] = [
+    /// Another folder stands in the place of one for a while.
+    fn replaced(tree: &TestTree, place: &str) {
+        let (place, was) = (tree.at(place), tree.at("state/was"));
+        fs::rename(&place, &was).unwrap();
+        fs::create_dir(&place).unwrap();
+        fs::remove_dir(&place).unwrap();
+        fs::rename(&was, &place).unwrap();
+    }
+    let touches: [Touch; 8] = [
         ("content", |tree| {
             let path = tree.at("in/a/one");
             let time = fs::metadata(&path).unwrap().modified().unwrap();
@@ -136,12 +146,22 @@ fn what_was_touched_and_put_back_does_not_have_the_same_sum() {
             chmod(&tree.at("in/a/one"), 0o755);
             chmod(&tree.at("in/a/one"), 0o644);
         }),
+        ("all of it replaced", |tree| replaced(tree, "in")),
+        ("a folder above replaced", |tree| replaced(tree, "in/deep")),
+        ("a folder further down replaced", |tree| {
+            replaced(tree, "in/deep/er");
+        }),
+        ("what was not there comes and goes", |tree| {
+            tree.write("in/b/nothing", "");
+            fs::remove_file(tree.at("in/b/nothing")).unwrap();
+        }),
     ];
     for (what, touch) in touches {
         let tree = sample();
         let before = sighted(&tree);
         assert_eq!(sighted(&tree), before);
         tree.write("in/b/three", "not looked at");
+        tree.write("in/b/deep/three", "not looked at");
         assert_eq!(sighted(&tree), before);
         // Within a tick nothing shows, and nothing of it can be sent to anybody either.
         settle(&tree.root().join("state"));

@@ -38,8 +38,9 @@ pub struct Witness<'a> {
     seen: Mutex<Seen>,
 }
 
-/// A sum over everything that was seen, folders' times and all. Where it is the same a second time,
-/// nothing of it was touched between the two, not even to be put back.
+/// A sum over everything that was seen, folders' times and all, and the times of the folders above
+/// it up to its root. Where it is the same a second time, nothing of it was touched between the two,
+/// not even to be put back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sighted([u64; 4]);
 
@@ -70,6 +71,10 @@ struct Seen {
     kinds: BTreeMap<Vec<u8>, Option<u32>>,
     /// Folders whose names were all read.
     listed: HashSet<Vec<u8>>,
+    /// Folders of which some entries were read.
+    partly: HashSet<Vec<u8>>,
+    /// Folders that are the top of what a stage may read.
+    roots: BTreeSet<Vec<u8>>,
     /// Devices on which a folder's times are known to show every change of its entries.
     devices: BTreeSet<u64>,
 }
@@ -99,6 +104,15 @@ impl<'a> Witness<'a> {
         self.cache
     }
 
+    /// Everything that is seen below a folder is reached through it. Who moves a folder away and
+    /// puts another one in its place leaves no trace in what either holds, only in the folder's own
+    /// times. The folders above a root are not looked at: others write beside a checkout all the time.
+    pub fn rooted(&self, root: &Path) {
+        let root = root.as_os_str().as_bytes();
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        self.seen().roots.insert(root.to_vec());
+    }
+
     /// Something was decided that no sighting here can stand for.
     pub fn doubt(&self) {
         self.doubtful.store(true, Ordering::Relaxed);
@@ -120,7 +134,10 @@ impl<'a> Witness<'a> {
         if let Ok(stat) = rustix::fs::lstat(link) {
             let mut piece = begin(link.as_os_str().as_bytes(), None);
             put_entry(&mut piece, b"", Sight::Same(Meta::of(&stat)));
-            self.seen().sum.add(&piece);
+            let mut seen = self.seen();
+            seen.sum.add(&piece);
+            seen.partly
+                .insert(parent(link.as_os_str().as_bytes()).to_vec());
         }
     }
 
@@ -157,15 +174,16 @@ impl<'a> Witness<'a> {
         }
         let mut seen = self.seen();
         seen.sum.join(sum);
-        if !self.remembers {
-            return;
-        }
         let folder = folder.as_os_str().as_bytes();
-        seen.widen(folder);
-        if listed.is_some() {
-            seen.listed.insert(folder.to_vec());
+        let of_its_kind = match listed {
+            Some(_) => &mut seen.listed,
+            None => &mut seen.partly,
+        };
+        of_its_kind.insert(folder.to_vec());
+        if self.remembers {
+            seen.widen(folder);
+            seen.pieces.append(&mut pieces);
         }
-        seen.pieces.append(&mut pieces);
     }
 
     /// A folder is about to be listed by somebody else: all its names count, as they are now.
@@ -210,6 +228,7 @@ impl<'a> Witness<'a> {
             put_entry(&mut piece, b"", kind.map_or(Sight::Absent, Sight::Kind));
             sum.add(&piece);
         }
+        sum.join(seen.above());
         sum
     }
 
@@ -262,6 +281,39 @@ impl<'a> Witness<'a> {
 }
 
 impl Seen {
+    /// The sum over the folders through which everything was reached, but for those that were listed,
+    /// which have been summed up.
+    fn above(&self) -> Sighted {
+        let mut sum = Sighted::default();
+        let mut known = HashSet::new();
+        let of_listed = self.listed.iter().map(|folder| parent(folder));
+        let of_names = self.kinds.keys().map(|path| parent(path));
+        let partly = self.partly.iter().map(Vec::as_slice);
+        for mut folder in of_listed.chain(of_names).chain(partly) {
+            while self.is_rooted(folder) && known.insert(folder) {
+                if !self.listed.contains(folder) {
+                    let path: &[u8] = if folder.is_empty() { b"/" } else { folder };
+                    let stat = rustix::fs::lstat(OsStr::from_bytes(path));
+                    let sight = stat.map_or(Sight::Absent, |stat| Sight::Same(Meta::of(&stat)));
+                    let mut piece = begin(path, None);
+                    put_entry(&mut piece, b"", sight);
+                    sum.add(&piece);
+                }
+                folder = parent(folder);
+            }
+        }
+        sum
+    }
+
+    /// Whether a folder is a root or lies in one.
+    fn is_rooted(&self, folder: &[u8]) -> bool {
+        let mut roots = self.roots.iter();
+        roots.any(|root| {
+            let rest = folder.strip_prefix(root.as_slice());
+            rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+        })
+    }
+
     /// Notes that something in a folder, whose path is absolute, was seen.
     fn widen(&mut self, folder: &[u8]) {
         let Some(within) = &mut self.within else {

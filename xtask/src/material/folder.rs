@@ -43,6 +43,7 @@ pub(super) fn inside(
     witness: &Witness<'_>,
 ) -> Result<Utf8PathBuf> {
     let real = source::inside(root, path, what)?;
+    witness.rooted(root.as_std_path());
     if real != root.join(path) {
         let mut place = root.to_owned();
         for part in path.components() {
