@@ -80,12 +80,17 @@ fn id(host: &str, reference: &str) -> String {
 
 /// What a file of an image holds.
 fn content(host: &str, image: &str, path: &str) -> String {
+    std::fs::read_to_string(copied(host, image, path).path().join("it")).unwrap()
+}
+
+/// What an image has at a path, as `it` in a folder.
+fn copied(host: &str, image: &str, path: &str) -> tempfile::TempDir {
     let container = docker(host, &["create", image, "/none"]);
-    let copied = tempfile::NamedTempFile::new().unwrap();
-    let from = format!("{container}:{path}");
-    docker(host, &["cp", &from, copied.path().to_str().unwrap()]);
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (format!("{container}:{path}"), folder.path().join("it"));
+    docker(host, &["cp", &from, to.to_str().unwrap()]);
     docker(host, &["rm", &container]);
-    std::fs::read_to_string(copied.path()).unwrap()
+    folder
 }
 
 /// A project whose docker command writes down every call before it makes it.

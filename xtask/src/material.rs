@@ -21,14 +21,14 @@ use crate::spec::{Context, Spec, Stage, StageId};
 
 pub use externals::Externals;
 pub use folder::{Folder, folder_of_context};
-use folder::{collect, folder_inside, ignore_of, inside, read};
+use folder::{collect, folder_inside, given_to_buildkit, ignore_of, inside, read};
 use reading::{Asked, read_with_parents};
 pub use values::{expand, labels};
 
 /// All of it.
 #[derive(Debug)]
 pub struct Material {
-    /// The Dockerfile, absolute.
+    /// The Dockerfile as BuildKit is given it, absolute; it may be a link.
     pub dockerfile: Utf8PathBuf,
     /// Its bytes.
     pub text: Vec<u8>,
@@ -95,6 +95,7 @@ fn hear(
 ) -> Result<Said> {
     let dockerfile = inside(root, &stage.dockerfile, "Dockerfile", witness)?;
     let text = read(&dockerfile, "Dockerfile", witness)?;
+    let dockerfile = given_to_buildkit(&root.join(&stage.dockerfile), dockerfile);
     let args = expand(spec, stage, false)?;
     let asked = Asked {
         stage,
@@ -252,9 +253,10 @@ pub fn of_folder(
             .map_err(|error| Fault::usage(format!("{what} {path}: {error}")))
     };
     let context = real(context, "context")?;
-    let dockerfile = real(dockerfile, "Dockerfile")?;
+    let real_dockerfile = real(dockerfile, "Dockerfile")?;
     let witness = &Witness::forgetful(cache);
-    let text = read(&dockerfile, "Dockerfile", witness)?;
+    let text = read(&real_dockerfile, "Dockerfile", witness)?;
+    let dockerfile = given_to_buildkit(dockerfile, real_dockerfile);
     let nothing = BTreeSet::new();
     let question = Question {
         target,

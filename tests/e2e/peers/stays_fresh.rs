@@ -1,11 +1,12 @@
 //! Each must change no key and build nothing.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::SystemTime;
 
 use super::{DOCKERFILE, GRAPH, build, one, plan, stays_fresh};
-use crate::{host, unique};
+use crate::{copied, host, unique};
 
 #[test]
 fn a_checkout_at_another_path_stays_fresh() {
@@ -104,4 +105,33 @@ fn a_volatile_argument_that_changed_stays_fresh() {
         .file("build-graph.toml", graph("1"))
         .file("a/Dockerfile", dockerfile);
     stays_fresh(&project, || project.write("build-graph.toml", graph("2")));
+}
+
+/// What buildx itself does (tried): the ignore file lies beside the link, not beside its target.
+#[test]
+fn what_the_ignore_file_beside_a_dockerfile_that_is_a_link_leaves_out_stays_fresh() {
+    let (host, image) = (host(), unique("a"));
+    let graph = format!("{GRAPH}dockerfile = \"docker/b/link\"\nimage = \"{image}\"\n");
+    let ignored = |name: &str| format!("src/{name}\n");
+    let project = one(&host)
+        .file("build-graph.toml", graph)
+        .file("docker/b/real/file", DOCKERFILE)
+        .file("docker/b/real/file.dockerignore", ignored("y"))
+        .file("docker/b/link.dockerignore", ignored("x"));
+    let link = project.path("docker/b/link");
+    symlink("./real/file", &link).unwrap();
+    stays_fresh(&project, || {
+        project.write("a/src/x/one", "changed");
+        project.write("docker/b/real/file.dockerignore", "src\n");
+    });
+    let holds = |path: &str| copied(&host, &image, "/src").path().join(path).exists();
+    assert!(holds("it/y") && !holds("it/x"));
+    // BuildKit does not see what a link leads to that leaves its folder: the target is taken for it.
+    fs::remove_file(&link).unwrap();
+    symlink("../file", &link).unwrap();
+    project.write("docker/file", DOCKERFILE);
+    project.write("docker/file.dockerignore", "src/y\n");
+    project.build(&[]).ends(0);
+    assert!(holds("it/x") && !holds("it/y"));
+    assert_eq!(project.verdicts()["a"], "fresh");
 }

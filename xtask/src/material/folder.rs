@@ -3,7 +3,7 @@
 //! Knows how a context, the overlays over it and its ignore file come together. Is unaware of
 //! Dockerfiles but for where they lie.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::ContextNeed;
 use crate::fault::{Fault, Result};
@@ -52,6 +52,33 @@ pub(super) fn inside(
         }
     }
     Ok(real)
+}
+
+/// The name under which BuildKit is given a Dockerfile, so that it finds the ignore file where plain
+/// buildx does: beside a link, not beside what the link leads to. BuildKit sees no further than the
+/// folder of the file that it is given (tried with Docker 26.1.5: of a link that leads out of it, it
+/// says that there is no such file), so there it is given what the link leads to, `real`.
+pub(super) fn given_to_buildkit(named: &Utf8Path, real: Utf8PathBuf) -> Utf8PathBuf {
+    let seen_from_its_folder = || {
+        let folder = named.parent()?.canonicalize_utf8().ok()?;
+        let mut place = folder.join(named.file_name()?);
+        let given = place.clone();
+        while place != real {
+            let target = place.read_link_utf8().ok()?;
+            let is_plain = |part| matches!(part, Utf8Component::Normal(_) | Utf8Component::CurDir);
+            if !target.components().all(is_plain) {
+                return None;
+            }
+            place = place.parent()?.join(target);
+            let (parent, name) = (place.parent()?, place.file_name()?);
+            place = parent.canonicalize_utf8().ok()?.join(name);
+            if !place.starts_with(&folder) {
+                return None;
+            }
+        }
+        Some(given)
+    };
+    seen_from_its_folder().unwrap_or(real)
 }
 
 pub(super) fn folder_inside(
