@@ -139,7 +139,7 @@ impl Sending {
 }
 
 /// What the file says, which is gone then, also after a crash. One that cannot be used says nothing,
-/// and neither does a copy.
+/// and neither does a copy. Another name of the same file (`cp -al`) is emptied with it.
 fn take_away(file: &Utf8Path) -> io::Result<Option<Ledger>> {
     let mut open = match state::open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -148,13 +148,20 @@ fn take_away(file: &Utf8Path) -> io::Result<Option<Ledger>> {
     let identity = state::identity(&open)?;
     let mut sealed = Vec::new();
     open.read_to_end(&mut sealed)?;
+    let emptied = File::options().write(true).open(file).and_then(|open| {
+        open.set_len(0)?;
+        open.sync_all()
+    });
     std::fs::remove_file(file)?;
     if let Some(folder) = file.parent() {
         File::open(folder)?.sync_all()?;
     }
+    if identity.is_none() || emptied.is_err() {
+        return Ok(None);
+    }
     let content = state::unseal(KIND, FORMAT, &sealed).ok();
     let ledger = content.and_then(Ledger::of_bytes);
-    Ok(ledger.filter(|ledger| identity.is_some() && ledger.head.file == identity))
+    Ok(ledger.filter(|ledger| ledger.head.file == identity))
 }
 
 /// The files of the trees as they lie there now.

@@ -201,6 +201,19 @@ fn a_copy_of_a_ledger_is_none() {
 }
 
 #[test]
+fn another_name_of_a_ledger_is_none() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    let file = world.root().join("state/sent/a");
+    let other = world.root().join("other");
+    std::fs::hard_link(&file, &other).unwrap();
+    assert_eq!(world.call(), name);
+    std::fs::rename(&other, &file).unwrap();
+    assert_ne!(world.call(), name);
+}
+
+#[test]
 fn a_ledger_of_old_states_only_is_given_up_some_time() {
     let mut world = World::new();
     world.write("x", "1", 10);
