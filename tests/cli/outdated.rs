@@ -50,6 +50,15 @@ fn outdated_says_what_moved_since_when_and_what_would_be_built_again() {
         table.contains("2026-11-22") && table.contains("2 of 2 locked images and sources moved"),
         "{table}"
     );
+    // One edit makes of it an entry whose manifests may be those of something else.
+    let edited = text.replacen("onbuild = false", "onbuild = true", 1);
+    project.write("build-graph.lock", edited.as_str());
+    let found = outdated(&project);
+    assert_eq!(found["edited"].as_array().unwrap().len(), 1, "{found}");
+    project
+        .run(&["outdated"])
+        .ends(0)
+        .says("edited by hand in the lock");
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Base {
     }
 
     /// Whether the manifests are surely those of the digest.
-    fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.check.is_some() && !self.is_edited()
     }
 }

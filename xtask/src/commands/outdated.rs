@@ -26,6 +26,8 @@ struct Whole<'a> {
     checked: usize,
     /// Images without an entry in the lock.
     unlocked: &'a [String],
+    /// Images whose entry in the lock was edited by hand, which are never fresh.
+    edited: Vec<&'a str>,
     failed: &'a [Failed],
 }
 
@@ -94,6 +96,9 @@ pub fn run(flags: &Flags) -> Result<()> {
             }
         }
     }
+    let is_edited = |name: &str| bases.get(name).is_some_and(Base::is_edited);
+    let edited = movable.iter().filter(|(name, _)| is_edited(name));
+    let edited: Vec<&str> = edited.map(|(_, used)| used.name.as_str()).collect();
     let sources = super::sync::from_git(&work).len();
     for drift in drifted {
         match source_row(&work, drift) {
@@ -108,6 +113,7 @@ pub fn run(flags: &Flags) -> Result<()> {
             outdated: &moved,
             checked,
             unlocked: &unlocked,
+            edited,
             failed: &failed,
         })?;
     } else {
@@ -116,6 +122,13 @@ pub fn run(flags: &Flags) -> Result<()> {
             crate::tell!(
                 "note: not locked yet: {}; `cargo xtask lock` does it",
                 unlocked.join(", ")
+            );
+        }
+        if !edited.is_empty() {
+            crate::tell!(
+                "note: edited by hand in the lock, and never fresh for that: {}; `cargo xtask lock --update {}` mends it",
+                edited.join(", "),
+                edited.join(" ")
             );
         }
     }
@@ -184,13 +197,17 @@ fn source_row(work: &Workspace, drift: Drift) -> Row {
     })
 }
 
-/// Whether a stage that uses the image for `platforms` would be built again.
+/// Whether a stage that uses the image for `platforms` would be built again. With an entry that does
+/// not say for sure what each platform has, it hangs on the digest of the whole.
 fn differs(locked: &Base, found: &Found, platforms: &BTreeSet<String>) -> bool {
     let is_same = |platform: &String| {
         let before = locked.platforms.get(platform);
         before.is_some() && before == found.platforms.get(platform)
     };
-    platforms.is_empty() || !platforms.iter().all(is_same) || locked.onbuild != found.onbuild
+    !locked.is_whole()
+        || platforms.is_empty()
+        || !platforms.iter().all(is_same)
+        || locked.onbuild != found.onbuild
 }
 
 fn since(used: &Used, tag: &Tag, found: &Found) -> Option<i64> {
@@ -327,5 +344,8 @@ mod tests {
         ] {
             assert!(differs(&locked, &found, &set(platforms)), "{platforms:?}");
         }
+        let mut edited = base("1", "2");
+        edited.digest = "sha256:another".to_owned();
+        assert!(differs(&edited, &found, &set(&["linux/amd64"])));
     }
 }
