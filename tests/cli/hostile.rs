@@ -217,20 +217,54 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
         let project = crate::one();
         let pipe = project.path(place);
         let _ = fs::remove_file(&pipe);
-        let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        let kind = rustix::fs::FileType::Fifo;
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
-        let mut limited = std::process::Command::new("timeout");
-        let model = project.command(&["inputs", "a"]);
-        limited
-            .arg("60")
-            .arg(model.get_program())
-            .args(model.get_args());
-        let output = limited.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{place}: {said}");
+        make_pipe(&pipe);
+        let (status, said) = ends_within_a_minute(&project, "inputs");
+        assert_eq!(status, Some(2), "{place}: {said}");
         assert!(said.contains("it is no file"), "{place}: {said}");
     }
+}
+
+#[test]
+fn a_pipe_among_dockers_contexts_is_not_waited_for() {
+    let meta = r#"{"Name":"x","Endpoints":{"docker":{"Host":"unix:///none/such.sock"}}}"#;
+    let project = crate::one()
+        .variable("DOCKER_HOST", "")
+        .file("docker-config/config.json", r#"{"currentContext":"x"}"#)
+        .file("docker-config/contexts/meta/x/meta.json", meta);
+    // They come in no order: one of many comes before the one that is sought.
+    for folder in 0..20 {
+        let folder = project.path(&format!("docker-config/contexts/meta/{folder}"));
+        fs::create_dir(&folder).unwrap();
+        make_pipe(&folder.join("meta.json"));
+    }
+    let (status, said) = ends_within_a_minute(&project, "explain");
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("/none/such.sock"), "{said}");
+}
+
+fn make_pipe(path: &std::path::Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+}
+
+/// The exit status of a question about stage `a`, and what it said.
+fn ends_within_a_minute(project: &Project, question: &str) -> (Option<i32>, String) {
+    let model = project.command(&[question, "a"]);
+    let mut limited = std::process::Command::new("timeout");
+    limited
+        .arg("60")
+        .arg(model.get_program())
+        .args(model.get_args());
+    for (name, value) in model.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let output = limited.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
 }
 
 #[test]
