@@ -6,7 +6,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use super::{DOCKERFILE, GRAPH, build, is_built_again, names, one, plan};
-use crate::{content, docker, host, hosts, id, project, unique, until_step, with_base, written};
+use crate::{
+    builds, content, docker, host, hosts, id, project, unique, until_step, with_base, written,
+};
 
 #[test]
 fn a_file_moved_between_folders_is_built_again() {
@@ -225,13 +227,32 @@ fn lock_of(host: &str, base: &str, text: &str) -> String {
     let graph = format!("{GRAPH}image = \"{image}\"\ntags = [\"1\"]\n");
     let maker = one(host)
         .file("build-graph.toml", graph)
-        .file("a/src/x/one", text);
+        .file("a/src/x/one", text)
+        // One that another test made would go with this one.
+        .file("a/src/y/once", unique("once"));
     build(&maker);
     docker(host, &["push", base]);
     docker(host, &["image", "rm", "--force", &id(host, base)]);
     let user = one(host).file("a/Dockerfile", format!("FROM {base}\nCOPY src /more\n"));
     user.build(&[]).ends(0);
     fs::read_to_string(user.path("build-graph.lock")).unwrap()
+}
+
+#[test]
+fn the_lock_that_a_first_build_writes_beside_its_inputs_costs_no_second_call() {
+    let host = host();
+    let Ok(registry) = std::env::var("XTASK_TEST_REGISTRY") else {
+        return;
+    };
+    let base = format!("{registry}/{}:1", unique("base"));
+    lock_of(&host, &base, "first");
+    let graph = "version = 1\n[stage.a]\ncontext = \".\"\ndockerfile = \"docker/a\"\n";
+    let project = one(&host)
+        .file("build-graph.toml", graph)
+        .file("docker/a", format!("FROM {base}\nCOPY a/src /more\n"));
+    project.build(&[]).ends(0);
+    assert!(project.path("build-graph.lock").exists());
+    assert_eq!(builds(&project), 1);
 }
 
 #[test]

@@ -19,14 +19,14 @@ use crate::event::{Event, Outcome};
 use crate::executor::redact::Redactor;
 use crate::executor::{self, Failure, Made, Progress};
 use crate::fault::{Fault, Result};
-use crate::inputs::Sighted;
+use crate::inputs::{Sighted, Sum};
 use crate::key::Key;
 use crate::material::Material;
 use crate::record::Record;
 use crate::spec::{Stage, StageId};
 
 /// What happened to a stage's inputs since they were gathered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Since {
     /// Nothing.
     Untouched,
@@ -145,8 +145,8 @@ impl Run<'_> {
         material: &Material,
         place: &Place<'_>,
     ) -> Result<Called> {
-        let first = self.call(id, outline, material, material.sighted, place)?;
-        match (&first.made, first.since) {
+        let first = self.call(id, outline, material, &material.sighted, place)?;
+        match (&first.made, &first.since) {
             (Ok(_), Since::Touched(now)) => self.call(id, outline, material, now, place),
             _ => Ok(first),
         }
@@ -157,7 +157,7 @@ impl Run<'_> {
         id: StageId,
         outline: &Outline,
         material: &Material,
-        sighted: Sighted,
+        sighted: &Sighted,
         place: &Place<'_>,
     ) -> Result<Called> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
@@ -174,6 +174,7 @@ impl Run<'_> {
                 lock.path()
             )));
         }
+        let above = sighted.above();
         let redactor = Redactor::of(stage, &work.spec.root);
         let watch = |progress| self.tell_progress(stage, progress);
         let made = executor::run(&action, place.log, &redactor, self.interrupt, &watch);
@@ -181,7 +182,7 @@ impl Run<'_> {
             let since = Since::Changed;
             return Ok(Called { made, since });
         }
-        let since = self.since(id, outline, sighted);
+        let since = self.since(id, outline, sighted, above);
         if since == Since::Untouched
             && let Err(error) = sending.ended()
         {
@@ -244,11 +245,17 @@ impl Run<'_> {
         });
     }
 
-    /// What happened to the stage's trees since they were `sighted` and `outline` was made of them.
-    fn since(&self, id: StageId, outline: &Outline, sighted: Sighted) -> Since {
+    /// What happened to the stage's trees since they were `sighted` and `outline` was made of them, and
+    /// to the folders above them since the call, which began when those summed up to `above`. The tool
+    /// itself may write a lock beside them before that.
+    fn since(&self, id: StageId, outline: &Outline, sighted: &Sighted, above: Sum) -> Since {
         match self.work.gather(id) {
             Ok(Gathered::Material(now, _)) if now.own != outline.own => Since::Changed,
-            Ok(Gathered::Material(_, material)) if material.sighted == sighted => Since::Untouched,
+            Ok(Gathered::Material(_, material))
+                if material.sighted == *sighted && sighted.above() == above =>
+            {
+                Since::Untouched
+            }
             Ok(Gathered::Material(_, material)) => Since::Touched(material.sighted),
             _ => Since::Changed,
         }

@@ -44,7 +44,7 @@ pub use ignore::{Ignore, IgnoreError};
 pub use materialise::materialise;
 pub use statcache::StatCache;
 pub use testimony::{Testimony, hold};
-pub use witness::{Sighted, Witness, read_file};
+pub use witness::{Sighted, Sum, Witness, read_file};
 
 use crate::dockerfile::ContextNeed;
 use tree::{Found, Tree};

@@ -8,7 +8,9 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::statcache::tests::settle;
 use super::testtree::{TestTree, chmod, copy, one, whole};
-use super::{Ignore, Inputs, InputsError, Sighted, StatCache, Testimony, Witness, collect, hold};
+use super::{
+    Ignore, Inputs, InputsError, Sighted, StatCache, Sum, Testimony, Witness, collect, hold,
+};
 use crate::dockerfile::ContextNeed;
 
 /// Reads the folder `in` of a tree, with a cache in its folder `state`.
@@ -96,8 +98,8 @@ fn every_change_of_what_was_read_is_noticed() {
     }
 }
 
-/// The sum over what is seen of the sample, which only one who remembers nothing needs.
-fn sighted(tree: &TestTree) -> Sighted {
+/// What is seen of the sample, and the folders above it, which only one who remembers nothing needs.
+fn sighted(tree: &TestTree) -> (Sighted, Sum) {
     let cache = StatCache::in_memory();
     let witness = Witness::forgetful(&cache);
     witness.rooted(tree.root().as_std_path());
@@ -109,7 +111,9 @@ fn sighted(tree: &TestTree) -> Sighted {
         &witness,
     )
     .unwrap();
-    witness.sighted()
+    let sighted = witness.sighted();
+    let above = sighted.above();
+    (sighted, above)
 }
 
 #[test]

@@ -38,13 +38,38 @@ pub struct Witness<'a> {
     seen: Mutex<Seen>,
 }
 
-/// A sum over everything that was seen, folders' times and all, and the times of the folders above
-/// it up to its root. Where it is the same a second time, nothing of it was touched between the two,
-/// not even to be put back.
+/// Everything that was seen, folders' times and all, as a sum. Where it is the same a second time, and
+/// so is `above`, nothing of it was touched between the two, not even to be put back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sighted {
+    sum: Sum,
+    /// The folders through which all of it was reached, but for those whose times were seen.
+    above: BTreeSet<Vec<u8>>,
+}
+
+/// A sum over sightings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sighted([u64; 4]);
+pub struct Sum([u64; 4]);
 
 impl Sighted {
+    /// A sum over the folders above what was seen, as they are now. Whoever moves one of them away
+    /// and puts another in its place leaves no trace in what was seen, but must touch these to put it
+    /// back. It is enough to look when something is about to be done with what was seen.
+    pub fn above(&self) -> Sum {
+        let mut sum = Sum::default();
+        for folder in &self.above {
+            let path: &[u8] = if folder.is_empty() { b"/" } else { folder };
+            let stat = rustix::fs::lstat(OsStr::from_bytes(path));
+            let sight = stat.map_or(Sight::Absent, |stat| Sight::Same(Meta::of(&stat)));
+            let mut piece = begin(path, None);
+            put_entry(&mut piece, b"", sight);
+            sum.add(&piece);
+        }
+        sum
+    }
+}
+
+impl Sum {
     /// Adds a piece; the order of pieces, which is that of threads, does not show.
     fn add(&mut self, piece: &[u8]) {
         let hash = blake3::hash(piece);
@@ -63,7 +88,7 @@ impl Sighted {
 
 #[derive(Debug, Default)]
 struct Seen {
-    sum: Sighted,
+    sum: Sum,
     pieces: Vec<Vec<u8>>,
     /// The deepest folder that everything lies in, with a slash behind it.
     within: Option<Vec<u8>>,
@@ -154,7 +179,7 @@ impl<'a> Witness<'a> {
         }
         let mut doubtful =
             self.remembers && listed.is_some_and(|meta| !self.shows_changes(folder, meta));
-        let mut sum = Sighted::default();
+        let mut sum = Sum::default();
         let mut pieces = Vec::with_capacity(1 + entries.len() / PIECE);
         let mut piece = begin(folder.as_os_str().as_bytes(), listed);
         for (at, (name, meta)) in entries.enumerate() {
@@ -219,7 +244,7 @@ impl<'a> Witness<'a> {
         known
     }
 
-    /// The sum over all that was seen so far.
+    /// All that was seen so far.
     pub fn sighted(&self) -> Sighted {
         let seen = self.seen();
         let mut sum = seen.sum;
@@ -228,8 +253,10 @@ impl<'a> Witness<'a> {
             put_entry(&mut piece, b"", kind.map_or(Sight::Absent, Sight::Kind));
             sum.add(&piece);
         }
-        sum.join(seen.above());
-        sum
+        Sighted {
+            sum,
+            above: seen.above(),
+        }
     }
 
     /// All that was seen, in parts for `hold`; `None` where it would prove nothing.
@@ -281,28 +308,20 @@ impl<'a> Witness<'a> {
 }
 
 impl Seen {
-    /// The sum over the folders through which everything was reached, but for those that were listed,
-    /// which have been summed up.
-    fn above(&self) -> Sighted {
-        let mut sum = Sighted::default();
+    /// The folders through which everything was reached, up to their roots. Those that were listed
+    /// have been summed up.
+    fn above(&self) -> BTreeSet<Vec<u8>> {
         let mut known = HashSet::new();
         let of_listed = self.listed.iter().map(|folder| parent(folder));
         let of_names = self.kinds.keys().map(|path| parent(path));
         let partly = self.partly.iter().map(Vec::as_slice);
         for mut folder in of_listed.chain(of_names).chain(partly) {
             while self.is_rooted(folder) && known.insert(folder) {
-                if !self.listed.contains(folder) {
-                    let path: &[u8] = if folder.is_empty() { b"/" } else { folder };
-                    let stat = rustix::fs::lstat(OsStr::from_bytes(path));
-                    let sight = stat.map_or(Sight::Absent, |stat| Sight::Same(Meta::of(&stat)));
-                    let mut piece = begin(path, None);
-                    put_entry(&mut piece, b"", sight);
-                    sum.add(&piece);
-                }
                 folder = parent(folder);
             }
         }
-        sum
+        known.retain(|folder| !self.listed.contains(*folder));
+        known.into_iter().map(<[u8]>::to_vec).collect()
     }
 
     /// Whether a folder is a root or lies in one.
