@@ -28,8 +28,11 @@ use crate::state::bundle::{put, take};
 use crate::state::{self, State};
 
 const KIND: &str = "xtask-sent";
-/// Its format. 1: the first.
-const FORMAT: u32 = 1;
+/// Its format.
+///
+/// 1: the first.
+/// 2: the file's identity has its mount.
+const FORMAT: u32 = 2;
 /// So many rows may be of files as they are no more, for each that is.
 const OLD_FOR_EACH: usize = 2;
 

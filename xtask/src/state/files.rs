@@ -68,13 +68,42 @@ pub fn write_sealed(
     write_parts(path, &parts)
 }
 
-/// Which file it is: no copy of it has the same. Nothing on a file system that does not say.
-pub type Identity = Option<(u64, std::time::SystemTime)>;
+/// Which file it is: no copy of it has the same, and neither has the same file of a file system that
+/// was copied, put back or laid under another (an image's layer under two containers), as that is
+/// mounted anew. Nothing where that cannot be told.
+pub type Identity = Option<(u64, std::time::SystemTime, String)>;
 
 /// The identity of an open file.
 pub fn identity(file: &File) -> std::io::Result<Identity> {
     let meta = file.metadata()?;
-    Ok(meta.created().ok().map(|created| (meta.ino(), created)))
+    let told = || Some((meta.ino(), meta.created().ok()?, mount(file)?));
+    Ok(told())
+}
+
+/// The mount that an open file is reached by, as no other is called on any machine since it was
+/// started.
+#[cfg(target_os = "linux")]
+fn mount(file: &File) -> Option<String> {
+    use rustix::fs::{AtFlags, StatxFlags};
+    /// `STATX_MNT_ID_UNIQUE`: since Linux 6.8 the kernel tells a number that is never used again
+    /// (statx(2)). Older ones use them again at once.
+    const UNIQUE: u32 = 0x4000;
+    /// `OVERLAYFS_SUPER_MAGIC` (statfs(2)).
+    const OVERLAY: u64 = 0x794c_7630;
+    let wanted = StatxFlags::MNT_ID | StatxFlags::from_bits_retain(UNIQUE);
+    let found = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
+    let system = rustix::fs::fstatfs(file).ok()?.f_type.cast_unsigned();
+    if found.stx_mask & UNIQUE == 0 && system & 0xffff_ffff == OVERLAY {
+        return None;
+    }
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(format!("{} {}", boot.trim(), found.stx_mnt_id))
+}
+
+/// Elsewhere nothing is known of mounts.
+#[cfg(not(target_os = "linux"))]
+fn mount(_: &File) -> Option<String> {
+    Some(String::new())
 }
 
 /// As `write_atomically`, with content that knows the file that it is for.
@@ -163,6 +192,21 @@ pub fn remove_abandoned(folder: &Utf8Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_told_from_its_copy_and_from_any_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let of = |name: &str| identity(&open(&folder.join(name)).unwrap()).unwrap();
+        std::fs::write(folder.join("a"), "1").unwrap();
+        std::fs::copy(folder.join("a"), folder.join("b")).unwrap();
+        assert_eq!(of("a"), of("a"));
+        assert!(of("a").is_none() || of("a") != of("b"));
+        // What one file system has is reached by one mount, and another one's by another.
+        let of_proc = mount(&File::open("/proc/self/status").unwrap());
+        let of_folder = mount(&File::open(folder).unwrap());
+        assert!(of_folder.is_none() || of_folder != of_proc);
+    }
 
     fn names(folder: &Utf8Path) -> Vec<String> {
         let entries = folder.read_dir_utf8().unwrap();
