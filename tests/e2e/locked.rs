@@ -11,16 +11,10 @@ use serde_json::Value;
 
 use super::support::interrupt;
 use super::support::push::push;
-use super::{Project, builds, docker, hosts, project, unique};
+use super::{Project, builds, docker, hosts, project, registry, unique};
 
 const AMD64: &str = "linux/amd64";
 const ARM64: &str = "linux/arm64";
-
-/// The registry's address; a user's own engine comes without one.
-fn registry() -> Option<String> {
-    hosts();
-    std::env::var("XTASK_TEST_REGISTRY").ok()
-}
 
 /// Two stages on one image each, and one without.
 fn three(host: &str, one: &str, two: &str) -> Project {

@@ -40,6 +40,12 @@ fn host() -> String {
     hosts().remove(0)
 }
 
+/// The registry's address; a user's own engine comes without one.
+fn registry() -> Option<String> {
+    hosts();
+    std::env::var("XTASK_TEST_REGISTRY").ok()
+}
+
 /// A name for images that no other test uses.
 fn unique(name: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};

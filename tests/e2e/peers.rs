@@ -2,6 +2,7 @@
 //! what must not be recorded.
 
 mod built_again;
+mod pinned;
 mod stays_fresh;
 
 use std::io::{BufRead as _, BufReader};
