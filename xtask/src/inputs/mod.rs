@@ -17,6 +17,7 @@ mod meta;
 mod pattern;
 mod read;
 mod select;
+mod sighted;
 mod statcache;
 mod testimony;
 #[cfg(test)]
@@ -42,9 +43,10 @@ use camino::Utf8PathBuf;
 pub use error::InputsError;
 pub use ignore::{Ignore, IgnoreError};
 pub use materialise::materialise;
+pub use sighted::{Sighted, Sum};
 pub use statcache::StatCache;
 pub use testimony::{Testimony, hold};
-pub use witness::{Sighted, Sum, Witness, read_file};
+pub use witness::{Witness, read_file};
 
 use crate::dockerfile::ContextNeed;
 use tree::{Found, Tree};
