@@ -8,7 +8,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Project, builds, content, host, hosts, project, unique, until_step, with_base};
+use super::{
+    Project, builds, content, copied, docker, host, hosts, project, unique, until_step, with_base,
+};
 
 /// A moment long ago, the same for all.
 fn date(path: &Path) {
@@ -230,4 +232,37 @@ fn a_file_beside_the_inputs_that_comes_and_goes_costs_a_call_and_no_record() {
     assert!(child.wait().unwrap().success(), "{rest:?}");
     assert_eq!(builds(&project), 4, "base, p, and a twice");
     assert_eq!(project.verdicts()["a"], "fresh");
+}
+
+/// `!api` takes back what `api/app.py` left out when its folder is read whole, so that BuildKit's own
+/// reading of the file decides.
+#[test]
+fn an_overlay_over_an_ignore_file_that_leaves_itself_out_changes_nothing_of_it() {
+    let host = host();
+    let image = unique("a");
+    let project = one(&host, &image)
+        .file(
+            "build-graph.toml",
+            graph(&image) + "overlays = [\"over\"]\n",
+        )
+        .file("a/Dockerfile", "FROM scratch\nCOPY api /api\n")
+        .file("a/.dockerignore", "api/app.py\n!api\n.dockerignore\n")
+        .file("a/api/app.py", "left out")
+        .file("a/api/stays", "")
+        .file("over/api/more", "");
+    let plain = unique("plain");
+    let context = project.path("a");
+    let tag = format!("--tag={plain}");
+    let context = context.to_str().unwrap();
+    docker(
+        &host,
+        &["buildx", "build", "--quiet", "--load", &tag, context],
+    );
+    project.build(&[]).ends(0);
+    let has = |image: &str, name: &str| {
+        let folder = copied(&host, image, "/api");
+        folder.path().join("it").join(name).exists()
+    };
+    assert!(has(&image, "more") && has(&image, "stays"));
+    assert_eq!(has(&image, "app.py"), has(&plain, "app.py"));
 }

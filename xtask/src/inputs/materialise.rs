@@ -107,7 +107,8 @@ impl Layout<'_> {
         let (judged, below) = self.ignore.judge(path, above)?;
         let out = judged.by_both();
         match found {
-            Found::Leaf(..) if out => Ok(false),
+            // BuildKit applies the ignore file that it finds, also one that leaves itself out.
+            Found::Leaf(..) if out && path != b".dockerignore" => Ok(false),
             Found::Leaf(layer, kind) => self.leaf(path, *layer, *kind),
             Found::Folder(_) if out && !self.ignore.may_reach_below(path) => Ok(false),
             Found::Folder(pile) => {

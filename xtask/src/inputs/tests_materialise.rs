@@ -133,3 +133,14 @@ fn a_folder_that_is_read_only_can_be_replaced() {
     chmod(&tree.at("up/locked"), 0o755);
     chmod(&tree.at("state/merged/locked"), 0o755);
 }
+
+#[test]
+fn an_ignore_file_that_leaves_itself_out_is_laid_out_for_buildkit() {
+    let tree = TestTree::new()
+        .files(&["up/api/a", "up/api/b", "up/sub/.dockerignore"])
+        .file("up/.dockerignore", "api/b\n.dockerignore\nsub\n")
+        .file("over/api/a", "patched");
+    let ignore = "api/b\n.dockerignore\nsub\n";
+    merge(&tree, &["up", "over"], ignore).unwrap();
+    assert_eq!(paths(&merged(&tree)), [".dockerignore", "api", "api/a"]);
+}
