@@ -266,3 +266,33 @@ fn an_overlay_over_an_ignore_file_that_leaves_itself_out_changes_nothing_of_it()
     assert!(has(&image, "more") && has(&image, "stays"));
     assert_eq!(has(&image, "app.py"), has(&plain, "app.py"));
 }
+
+/// BuildKit reads files for the triggers of an image that only the engine has, which no key follows.
+#[test]
+fn a_file_that_was_sent_without_being_an_input_is_not_taken_for_a_later_one() {
+    let host = host();
+    let (base, image) = (unique("onbuild"), unique("a"));
+    let maker = one(&host, &base).file("a/Dockerfile", "FROM scratch\nONBUILD COPY g /g\n");
+    maker.build(&[]).ends(0);
+    let own = "FROM scratch\nCOPY x g /\n";
+    let project = one(&host, &image).file("a/Dockerfile", own);
+    write(&project, "a/g", "1");
+    project.build(&[]).ends(0);
+    let later = |content: &str| {
+        project.write("a/g", content);
+        let file = fs::File::open(project.path("a/g")).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+        file.set_modified(time).unwrap();
+    };
+    let triggered = format!("FROM {base}:latest\nCOPY x /x\n");
+    project.write("a/Dockerfile", &triggered);
+    for text in ["2", "3"] {
+        later(text);
+        project.build(&[]).ends(0);
+        assert_eq!(content(&host, &image, "/g"), text);
+    }
+    project.write("a/Dockerfile", own);
+    later("4");
+    project.build(&[]).ends(0);
+    assert_eq!(content(&host, &image, "/g"), "4");
+}

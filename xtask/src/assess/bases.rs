@@ -53,7 +53,7 @@ impl Workspace {
     /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
     /// An image whose name the text does not tell cannot be in a key; triggers of an image may
     /// read files that no instruction of the Dockerfile names.
-    pub(super) fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
+    pub fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
         let base = |name: String| Change {
             what: "base",
             name,

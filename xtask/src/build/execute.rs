@@ -14,6 +14,7 @@ use super::turn::Turn;
 use super::{Run, gaps};
 use crate::action::{self, Action};
 use crate::assess::{Assessment, Gathered, Outline, Upstream};
+use crate::dockerfile::ContextNeed;
 use crate::engine::Image;
 use crate::event::{Event, Outcome};
 use crate::executor::redact::Redactor;
@@ -165,7 +166,8 @@ impl Run<'_> {
             let folder = work.state.path("");
             Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
         })?;
-        let (sending, action) = self.prepare_call(id, material, place.private, calls.path())?;
+        let (sending, action) =
+            self.prepare_call(id, outline, material, place.private, calls.path())?;
         // Another stage may have had the lock read again between the key and the call.
         if work.key_of(outline, &self.upstream(id), &self.held)? != place.key {
             let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -199,6 +201,7 @@ impl Run<'_> {
     fn prepare_call(
         &self,
         id: StageId,
+        outline: &Outline,
         material: &Material,
         private: &str,
         own: &Utf8Path,
@@ -206,16 +209,21 @@ impl Run<'_> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let context = self.laid_out(id, material)?;
         let folders = self.folders(id, material)?;
+        let reading = &material.reading;
+        // Triggers that nobody can tell may read any file.
+        let is_unfollowed = work.unfollowed(outline, &self.held)?.is_some();
         let mut trees = vec![Tree {
             name: "",
             folder: &context,
             inputs: &material.context.inputs,
+            sends_others: is_unfollowed || reading.context.excludes(),
         }];
         for (name, folder) in &folders {
             trees.extend(material.folders.get(name).map(|known| Tree {
                 name,
                 folder,
                 inputs: &known.inputs,
+                sends_others: reading.named.get(name).is_some_and(ContextNeed::excludes),
             }));
         }
         let forced = self.wishes.force.covers(id);

@@ -41,6 +41,8 @@ pub(super) struct Tree<'a> {
     pub(super) name: &'a str,
     pub(super) folder: &'a Utf8Path,
     pub(super) inputs: &'a Inputs,
+    /// Whether BuildKit may be sent files of it that are no inputs, of which nothing is known here.
+    pub(super) sends_others: bool,
 }
 
 /// One call's part.
@@ -99,7 +101,7 @@ impl Sending {
         let is_withheld = |input: &Input| input.kind == Kind::Withheld;
         let is_certain = !trees
             .iter()
-            .any(|tree| tree.inputs.entries.iter().any(is_withheld));
+            .any(|tree| tree.sends_others || tree.inputs.entries.iter().any(is_withheld));
         // BuildKit tells a folder that never held anything from one that was emptied.
         let is_empty = trees.iter().all(|tree| tree.inputs.entries.is_empty());
         let before = before.filter(|before| {

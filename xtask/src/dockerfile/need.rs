@@ -22,6 +22,14 @@ pub enum ContextNeed {
 }
 
 impl ContextNeed {
+    /// Whether something that is sent to BuildKit is left out by `--exclude`, which it does itself.
+    pub fn excludes(&self) -> bool {
+        match self {
+            Self::Paths(needs) => needs.iter().any(|need| !need.exclude.is_empty()),
+            Self::Nothing | Self::Whole { .. } => false,
+        }
+    }
+
     /// Leaves of equal needs only the first, in the order of their lines.
     pub(super) fn name_each_once(&mut self) {
         if let Self::Paths(needs) = self {

@@ -6,6 +6,7 @@ use super::*;
 struct World {
     folder: tempfile::TempDir,
     inputs: Inputs,
+    sends_others: bool,
 }
 
 impl World {
@@ -15,6 +16,7 @@ impl World {
         Self {
             folder,
             inputs: Inputs::default(),
+            sends_others: false,
         }
     }
 
@@ -56,6 +58,7 @@ impl World {
             name,
             folder: &folder,
             inputs: &self.inputs,
+            sends_others: self.sends_others,
         };
         Sending::begin(&self.state(), "a", engine, &[tree], anew).unwrap()
     }
@@ -120,6 +123,19 @@ fn a_file_that_is_withheld_leaves_nothing_to_rely_on() {
     assert_ne!(withheld, name);
     assert_ne!(world.call(), withheld);
     assert!(!world.root().join("state/sent/a").exists());
+}
+
+#[test]
+fn files_that_are_sent_without_being_inputs_leave_nothing_to_rely_on() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let name = world.call();
+    world.sends_others = true;
+    let others = world.call();
+    assert_ne!(others, name);
+    assert_ne!(world.call(), others);
+    world.sends_others = false;
+    assert_ne!(world.call(), name);
 }
 
 #[test]
