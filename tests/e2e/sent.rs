@@ -296,3 +296,53 @@ fn a_file_that_was_sent_without_being_an_input_is_not_taken_for_a_later_one() {
     project.build(&[]).ends(0);
     assert_eq!(content(&host, &image, "/g"), "4");
 }
+
+/// A checkout with its state in an image's layer, say, and two containers of it with one engine.
+#[test]
+fn a_list_of_what_was_sent_that_lies_under_two_mounts_is_no_list_of_either() {
+    let host = host();
+    let image = unique("a");
+    let project = one(&host, &image);
+    for folder in ["layers", "here"] {
+        fs::create_dir(project.path(folder)).unwrap();
+    }
+    // Mounts of a namespace of its own go with it.
+    let script = r#"
+set -e
+mount -t tmpfs none "$1/layers"
+cd "$1/layers"
+mkdir low u0 w0 u1 w1 u2 w2
+cp -a "$1/a" "$1/build-graph.toml" low/
+build_in() {
+    mount -t overlay none -o "lowerdir=$1,upperdir=u$2,workdir=w$2" "$here"
+    (
+        cd "$here"
+        printf "$3" > a/x
+        touch -d "@$4" a/x
+        XTASK_STATE="$here/state" "$XTASK" build --graph build-graph.toml
+    )
+    umount "$here"
+}
+here=$1/here
+build_in low 0 one 1500000000
+build_in u0:low 1 two 1500000001
+build_in u0:low 2 six 1500000001
+"#;
+    let model = project.command(&[]);
+    let mut command = std::process::Command::new("unshare");
+    for (name, value) in model.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(project.path(""))
+        .env("XTASK", env!("CARGO_BIN_EXE_xtask"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(content(&host, &image, "/x"), "six", "{said}");
+}

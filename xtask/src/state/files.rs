@@ -70,7 +70,8 @@ pub fn write_sealed(
 
 /// Which file it is: no copy of it has the same, and neither has the same file of a file system that
 /// was copied, put back or laid under another (an image's layer under two containers), as that is
-/// mounted anew. Nothing where that cannot be told.
+/// mounted anew, or of a snapshot in the same mount, which is a file system of its own (Btrfs).
+/// Nothing where that cannot be told.
 pub type Identity = Option<(u64, std::time::SystemTime, String)>;
 
 /// The identity of an open file.
@@ -80,8 +81,8 @@ pub fn identity(file: &File) -> std::io::Result<Identity> {
     Ok(told())
 }
 
-/// The mount that an open file is reached by, as no other is called on any machine since it was
-/// started.
+/// The mount and the file system that an open file is reached by, as no other is called on any machine
+/// since it was started.
 #[cfg(target_os = "linux")]
 fn mount(file: &File) -> Option<String> {
     use rustix::fs::{AtFlags, StatxFlags};
@@ -97,7 +98,10 @@ fn mount(file: &File) -> Option<String> {
         return None;
     }
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(format!("{} {}", boot.trim(), found.stx_mnt_id))
+    // Btrfs has the number of the subvolume in it, which is never used again.
+    let system = rustix::fs::fstatvfs(file).ok()?.f_fsid;
+    let (boot, mount) = (boot.trim(), found.stx_mnt_id);
+    Some(format!("{boot} {mount} {system:x}"))
 }
 
 /// Elsewhere nothing is known of mounts.
