@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::support::remote::Remote;
-use super::{builds, docker, host, id, project, unique};
+use super::{builds, content, docker, host, id, project, unique};
 
 fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -228,4 +228,29 @@ fn a_base_is_replaced_in_a_source_that_this_very_build_fetches() {
     docker(&host, &["rm", &container]);
     let read = |path| std::fs::read(path).unwrap();
     assert_eq!(read(own), read(project.path("own/own")));
+}
+
+/// Of the graph's own platform the Dockerfile names another image.
+#[test]
+fn a_base_is_replaced_that_is_named_for_the_platforms_of_this_run_alone() {
+    let host = host();
+    let image = unique("app");
+    let graph = format!(
+        "version = 1\n[defaults]\nplatforms = [\"linux/amd64\"]\n\
+         [stage.app]\ncontext = \"app\"\nimage = \"{image}\"\n\
+         [stage.own]\ncontext = \"own\"\n\
+         [base.\"127.0.0.1:1/base-arm64:1\"]\nstage = \"own\"\n"
+    );
+    let project = project(&host)
+        .file("build-graph.toml", graph)
+        .file(
+            "app/Dockerfile",
+            "FROM 127.0.0.1:1/base-${TARGETARCH}:1\nCOPY app /app\n",
+        )
+        .file("app/app", "")
+        .file("own/Dockerfile", "FROM scratch\nCOPY own /own\n")
+        .file("own/own", "in its place");
+    let ran = project.build(&["--platform", "linux/arm64", "app"]).ends(0);
+    assert_eq!(ran.those("built"), ["app", "own"]);
+    assert_eq!(content(&host, &image, "/own"), "in its place");
 }

@@ -73,8 +73,13 @@ pub enum Next {
 }
 
 impl Workspace {
-    /// Opens the graph file.
-    pub fn open(graph_file: &camino::Utf8Path, profile: Option<&str>, next: Next) -> Result<Self> {
+    /// Opens the graph file, for its own platforms or, where there are any, for `platforms`.
+    pub fn open(
+        graph_file: &camino::Utf8Path,
+        profile: Option<&str>,
+        platforms: &[String],
+        next: Next,
+    ) -> Result<Self> {
         let place = State::in_folder(State::place(graph_file));
         // What is seen before another build ends is not what that leaves.
         let lock = (next == Next::BuildOfAll)
@@ -82,7 +87,7 @@ impl Workspace {
             .flatten();
         let look = lock.is_some() || next == Next::PlanOfAll;
         let memos = prepared::Ahead::start(place.path("memos"), look);
-        let opened = replacement::open(graph_file, profile)?;
+        let opened = replacement::open(graph_file, profile, platforms)?;
         let Opened {
             spec,
             graph,

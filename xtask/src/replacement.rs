@@ -28,9 +28,11 @@ pub struct Opened {
     pub lock: Lock,
 }
 
-/// Reads a graph file, and finds its sources.
-pub fn open(file: &Utf8Path, profile: Option<&str>) -> Result<Opened> {
+/// Reads a graph file, and finds its sources. `platforms`, where there are any, stand in the place of
+/// those that it names: which images a Dockerfile uses may hang on them.
+pub fn open(file: &Utf8Path, profile: Option<&str>, platforms: &[String]) -> Result<Opened> {
     let mut spec = spec::load(file, profile)?;
+    spec.choose_platforms(platforms)?;
     let state = State::of(&spec.file)?;
     let lock = Lock::beside(&spec.file)?;
     source::find(&mut spec, &state, &lock);
@@ -167,26 +169,33 @@ fn used(spec: &Spec, stage: &Stage) -> Used {
         }
     }
     let contexts: BTreeSet<String> = stage.contexts.keys().cloned().collect();
-    let platform = stage.platforms.first().map(String::as_str);
-    let question = Question {
-        target: stage.target.as_deref(),
-        args: &args,
-        unknown: &unknown,
-        platform,
-        build_platform: platform,
-        contexts: &contexts,
+    let platforms: Vec<Option<&str>> = match stage.platforms.as_slice() {
+        // The engine's own, which was not asked yet.
+        [] => vec![None],
+        several => several.iter().map(|it| Some(it.as_str())).collect(),
     };
-    match dockerfile::read(&text, &question) {
-        Ok(reading) if !reading.bases_complete => Used::Any,
-        Ok(reading) => Used::These(
-            reading
-                .bases
-                .iter()
-                .filter_map(|base| Some(reference::normalise(&base.reference)?.canonical()))
-                .collect(),
-        ),
-        Err(_) => Used::These(BTreeSet::new()),
+    let mut names = BTreeSet::new();
+    for platform in platforms {
+        let question = Question {
+            target: stage.target.as_deref(),
+            args: &args,
+            unknown: &unknown,
+            platform,
+            build_platform: None,
+            contexts: &contexts,
+        };
+        match dockerfile::read(&text, &question) {
+            Ok(reading) if !reading.references_complete => return Used::Any,
+            Ok(reading) => names.extend(
+                reading
+                    .bases
+                    .iter()
+                    .filter_map(|base| Some(reference::normalise(&base.reference)?.canonical())),
+            ),
+            Err(_) => return Used::These(BTreeSet::new()),
+        }
     }
+    Used::These(names)
 }
 
 /// BuildKit builds on an image of another platform without a word.

@@ -19,7 +19,7 @@ pub fn run(flags: &Build) -> Result<()> {
         Err(fault) if !flags.offline => fault,
         result => return result,
     };
-    super::setup::mend(fault, &flags.at, flags.yes, &interrupt)?;
+    super::setup::mend(fault, flags, &interrupt)?;
     attempt(flags, &interrupt)
 }
 

@@ -36,9 +36,7 @@ fn graph_file(at: &Where) -> Utf8PathBuf {
 }
 
 fn open(at: &Where, platforms: &[String], next: Next) -> Result<Workspace> {
-    let mut work = Workspace::open(&graph_file(at), at.profile.as_deref(), next)?;
-    work.spec.choose_platforms(platforms)?;
-    Ok(work)
+    Workspace::open(&graph_file(at), at.profile.as_deref(), platforms, next)
 }
 
 /// Results go to stdout; a reader that went away is no fault.

@@ -29,7 +29,8 @@ struct Whole<'a> {
 
 /// Checks the machine, and without `--check` sets it up.
 pub fn run(flags: &cli::Setup) -> Result<()> {
-    let opened = replacement::open(&super::graph_file(&flags.at), flags.at.profile.as_deref())?;
+    let file = super::graph_file(&flags.at);
+    let opened = replacement::open(&file, flags.at.profile.as_deref(), &[])?;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let interrupt = Interrupt::listen()?;
     let facts = gather(&needs, Reaching::Out, &interrupt);
@@ -75,8 +76,9 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
 
 /// After a build that failed: sets up what it lacked, if it lacked something that can be had and
 /// the user agrees. Otherwise the build's own fault stands.
-pub fn mend(fault: Fault, at: &cli::Where, yes: bool, interrupt: &Interrupt) -> Result<()> {
-    let opened = replacement::open(&super::graph_file(at), at.profile.as_deref())?;
+pub fn mend(fault: Fault, flags: &cli::Build, interrupt: &Interrupt) -> Result<()> {
+    let file = super::graph_file(&flags.at);
+    let opened = replacement::open(&file, flags.at.profile.as_deref(), &flags.platform)?;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let may_help = match fault.class {
         Class::Lacks => !gather::has_essentials(interrupt) || needs.may_emulate(),
@@ -93,7 +95,7 @@ pub fn mend(fault: Fault, at: &cli::Where, yes: bool, interrupt: &Interrupt) -> 
     if let Some(told) = fault.told() {
         crate::tell!("{told}");
     }
-    lack.end(yes, "cargo xtask setup", interrupt)
+    lack.end(flags.yes, "cargo xtask setup", interrupt)
 }
 
 /// What a machine lacks for a build, where something can be done about it.

@@ -169,6 +169,7 @@ fn blank(syntax: Option<String>) -> Reading {
         target_is_context: false,
         bases: Vec::new(),
         bases_complete: true,
+        references_complete: true,
         triggers: Vec::new(),
         onbuild_unknown: Vec::new(),
         named: BTreeMap::new(),
@@ -212,6 +213,7 @@ fn widen(
     }
     reading.unknown_seen.clone_from(question.unknown);
     reading.bases_complete = false;
+    reading.references_complete = false;
     reading.counted = vec![Counted::whole(text)];
     reading.fingerprint = fingerprint::bytes(&reading.counted);
 }

@@ -76,6 +76,8 @@ pub struct Reading {
     pub bases: Vec<BaseUse>,
     /// Whether `bases` is surely all of them, each with its platform.
     pub bases_complete: bool,
+    /// Whether `bases` has surely the reference of every one of them, for whatever platform.
+    pub references_complete: bool,
     /// ONBUILD triggers that the target leaves to whatever is built on it.
     pub triggers: Vec<String>,
     /// Images that reachable stages build on and whose ONBUILD triggers were not given.

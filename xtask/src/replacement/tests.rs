@@ -106,6 +106,21 @@ fn a_base_that_an_argument_names_is_found() {
 }
 
 #[test]
+fn a_base_that_any_of_the_platforms_names_is_found() {
+    let with = GRAPH.replace("python:3.12", "python-arm64:3.12");
+    let text = "FROM --platform=$BUILDPLATFORM node AS js\nFROM python-$TARGETARCH:3.12\n";
+    let of_platforms = |platforms: &str| {
+        let all = format!("[defaults]\nplatforms = {platforms}\n{with}");
+        let tree = tree(&all, &[("api", text)]);
+        let (spec, _) = read(&tree.file, None).unwrap();
+        of(&spec, "api").replaced.len()
+    };
+    assert_eq!(of_platforms("['linux/amd64', 'linux/arm64']"), 1);
+    assert_eq!(of_platforms("['linux/amd64', 'linux/s390x']"), 0);
+    assert_eq!(of_platforms("[]"), 1, "the engine's own is not known");
+}
+
+#[test]
 fn an_overlay_for_other_platforms_is_refused() {
     let with = GRAPH.replace(
         "context = \"api\"\n",
