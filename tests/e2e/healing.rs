@@ -1,6 +1,10 @@
 //! An image that is gone or was replaced is never called fresh.
 
-use super::{Project, builds, hosts, id, project, unique};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use super::{Project, builds, content, hosts, id, project, unique};
 
 fn one(host: &str, image: &str) -> Project {
     let graph = format!("version = 1\n[stage.a]\ncontext = \"a\"\nimage = \"{image}\"\n");
@@ -83,6 +87,55 @@ fn a_stage_on_an_external_image_with_triggers_is_never_called_fresh() {
     let why =
         format!("it stands on a base {base} with ONBUILD instructions: only BuildKit can tell");
     assert!(told.contains(&why), "{told}");
+}
+
+/// Answers every request with what `body` holds then, until the test ends.
+fn serve(body: Arc<Mutex<String>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let request = lines.next().unwrap().unwrap();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            let body = body.lock().unwrap().clone();
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            if request.starts_with("GET") {
+                stream.write_all(body.as_bytes()).unwrap();
+            }
+        }
+    });
+    format!("http://{address}/it")
+}
+
+#[test]
+fn a_stage_that_adds_from_an_address_without_a_checksum_is_never_called_fresh() {
+    let (host, image) = (super::host(), unique("a"));
+    let body = Arc::new(Mutex::new("one".to_owned()));
+    let url = serve(Arc::clone(&body));
+    let dockerfile = |checksum: &str| format!("FROM scratch\nADD {checksum}{url} /it\n");
+    let project = one(&host, &image).file("a/Dockerfile", dockerfile(""));
+    for text in ["one", "two"] {
+        text.clone_into(&mut body.lock().unwrap());
+        project.build(&[]).ends(0);
+        assert_eq!(content(&host, &image, "/it"), text);
+        assert_eq!(project.verdicts()["a"], "stale inputs_changed");
+    }
+    let told = project.run(&["plan"]).ends(0).stdout;
+    let why = format!("it adds {url}, which has no checksum: only BuildKit can tell");
+    assert!(told.contains(&why), "{told}");
+    // The SHA-256 of `two`.
+    let sum = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";
+    project.write(
+        "a/Dockerfile",
+        dockerfile(&format!("--checksum=sha256:{sum} ")),
+    );
+    project.build(&[]).ends(0);
+    assert_eq!(project.verdicts()["a"], "fresh");
 }
 
 /// Stage `a` stands on `p`, whose trigger takes a file that `a` does not name.

@@ -51,9 +51,23 @@ impl Workspace {
     }
 
     /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
+    /// What is behind an address without a checksum only its server tells.
+    pub(super) fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
+        let remote = outline.moving.as_ref().map(|url| Change {
+            what: "remote",
+            name: url.clone(),
+            before: None,
+            after: None,
+        });
+        match remote {
+            Some(remote) => Ok(Some(remote)),
+            None => self.unfollowed_base(outline, held),
+        }
+    }
+
     /// An image whose name the text does not tell cannot be in a key; triggers of an image may
     /// read files that no instruction of the Dockerfile names.
-    pub fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
+    pub fn unfollowed_base(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
         let base = |name: String| Change {
             what: "base",
             name,

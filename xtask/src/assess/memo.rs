@@ -32,7 +32,8 @@ pub const MEMOS: &str = "xtask-memos";
 ///
 /// 1: the first.
 /// 2: a bundle.
-pub const FORMAT: u32 = 2;
+/// 3: sources from elsewhere.
+pub const FORMAT: u32 = 3;
 
 /// A hash over all that was asked.
 pub type Question = [u8; 32];

@@ -27,6 +27,8 @@ pub struct Outline {
     pub proxies: BTreeSet<String>,
     /// Stages it stands on that may leave it ONBUILD triggers which nobody can tell.
     pub with_triggers: Vec<String>,
+    /// The first ADD source from elsewhere under whose address something else may be now.
+    pub moving: Option<String>,
     /// The numbers of the stages whose images it uses, by the names that its Dockerfile has for
     /// them. They mean what they meant when the graph file was this very text.
     parents: BTreeMap<String, u32>,
@@ -37,6 +39,7 @@ impl Outline {
     pub fn of(spec: &Spec, id: StageId, material: &Material) -> Self {
         let (inputs, input_bytes) = material.count();
         let parents = material.parents.iter();
+        let mut remotes = material.reading.remotes.iter();
         Self {
             own: gathering::own(spec, id, material).own(),
             inputs,
@@ -44,6 +47,9 @@ impl Outline {
             externals: material.externals.clone(),
             proxies: gathering::proxies(spec.stage(id), &material.reading),
             with_triggers: material.with_triggers.clone(),
+            moving: remotes
+                .find(|remote| !remote.is_fixed)
+                .map(|remote| remote.url.clone()),
             parents: parents.map(|(name, id)| (name.clone(), id.0)).collect(),
         }
     }

@@ -211,7 +211,7 @@ impl Run<'_> {
         let folders = self.folders(id, material)?;
         let reading = &material.reading;
         // Triggers that nobody can tell may read any file.
-        let is_unfollowed = work.unfollowed(outline, &self.held)?.is_some();
+        let is_unfollowed = work.unfollowed_base(outline, &self.held)?.is_some();
         let mut trees = vec![Tree {
             name: "",
             folder: &context,

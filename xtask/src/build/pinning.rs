@@ -217,7 +217,7 @@ impl Run<'_> {
             .reading
             .remotes
             .iter()
-            .find(|remote| remote.checksum.is_none());
+            .find(|remote| !remote.is_fixed);
         if let Some(remote) = fetched {
             return Err(Fault::lacks(format!(
                 "its Dockerfile adds {} from elsewhere (line {}), and `--offline` was given: build it without",

@@ -143,6 +143,8 @@ pub struct Remote {
     pub kind: RemoteKind,
     /// `--checksum`, expanded.
     pub checksum: Option<String>,
+    /// Whether what is there can be no other: its checksum is told, or a whole commit.
+    pub is_fixed: bool,
     /// One-based line.
     pub line: usize,
 }

@@ -62,6 +62,24 @@ pub(super) fn of_add(source: &str) -> Source {
     }
 }
 
+/// Whether a remote source is the same for ever, or is a path for every version of BuildKit that
+/// builds today: without a scheme only `user@host:path` is a repository (gitutil.ParseGitRef). A whole
+/// commit is not looked up (gitutil.IsCommitSHA).
+pub(super) fn is_fixed(source: &str) -> bool {
+    let (address, fragment) = source.split_once('#').unwrap_or((source, ""));
+    let commit = fragment.split(':').next().unwrap_or_default();
+    let is_commit = commit.len() == 40
+        && commit
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_git = matches!(of_add(source).remote, Some(RemoteKind::Git));
+    let is_path = !address.contains("://")
+        && !address
+            .split_once(':')
+            .is_some_and(|(host, _)| host.contains('@'));
+    is_path || (is_git && is_commit)
+}
+
 /// The letters' case counts here.
 fn is_git(path: &str) -> bool {
     path.strip_suffix(".git").is_some()

@@ -75,11 +75,13 @@ impl Walk<'_> {
                 }
             };
             let checksum = checksum.clone();
+            let is_fixed = known && (checksum.is_some() || sources::is_fixed(&text));
             self.reading.remotes.push(Remote {
                 url: text,
                 known,
                 kind,
                 checksum,
+                is_fixed,
                 line: place.line,
             });
         }

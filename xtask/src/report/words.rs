@@ -122,7 +122,13 @@ fn inputs(changes: &[Change]) -> String {
         .filter(|change| change.what == "input")
         .collect();
     match of.as_slice() {
-        [] => "a remote source changed".into(),
+        [] => match changes.iter().find(|change| change.what == "remote") {
+            Some(change) if change.is_unknown() => format!(
+                "it adds {}, which has no checksum: only BuildKit can tell",
+                change.name
+            ),
+            _ => "a remote source changed".into(),
+        },
         [only] => format!("{} {}", only.name, verb(only)),
         [first, rest @ ..] => format!(
             "{} {}, and {} more",

@@ -55,7 +55,7 @@ impl World {
 
 fn outline(inputs: usize) -> Outline {
     let text = serde_json::json!({
-        "own": Ingredients::default().own(), "inputs": inputs, "input_bytes": 0, "proxies": [], "with_triggers": [], "parents": {},
+        "own": Ingredients::default().own(), "inputs": inputs, "input_bytes": 0, "proxies": [], "with_triggers": [], "moving": null, "parents": {},
         "externals": { "references": [], "frontend": null, "platforms": [], "open": null },
     });
     serde_json::from_value(text).unwrap()

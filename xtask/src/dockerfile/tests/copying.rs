@@ -151,6 +151,38 @@ fn a_remote_source_with_an_open_variable_is_remote_but_not_known() {
 }
 
 #[test]
+fn a_remote_source_is_fixed_by_its_checksum_or_a_whole_commit() {
+    let is_fixed = |add: &str| {
+        let reading = of(format!("FROM a\nADD {add} /x\n"));
+        reading.remotes.iter().all(|remote| remote.is_fixed)
+    };
+    let commit = "ca19bd31d42fb87c83b91541c473ebae85e9d14e";
+    for fixed in [
+        "--checksum=sha256:1 https://e.x/a".to_owned(),
+        format!("https://e.x/r.git#{commit}"),
+        format!("https://e.x/r.git#{commit}:sub"),
+        format!("git@e.x:o/r.git#{commit}"),
+        "vendor/r.git".to_owned(),
+        "a:b".to_owned(),
+    ] {
+        assert!(is_fixed(&fixed), "{fixed}");
+    }
+    for moving in [
+        "https://e.x/a".to_owned(),
+        "--checksum=sha256:$OPEN https://e.x/a".to_owned(),
+        format!("https://e.x/a#{commit}"),
+        "https://e.x/r.git".to_owned(),
+        "https://e.x/r.git#v1:sub".to_owned(),
+        format!("https://e.x/r.git#{}", &commit[1..]),
+        format!("https://e.x/r.git#v1:{commit}"),
+        "git@e.x:o/r.git".to_owned(),
+        "git://e.x/r".to_owned(),
+    ] {
+        assert!(!is_fixed(&moving), "{moving}");
+    }
+}
+
+#[test]
 fn a_repository_without_a_scheme_is_a_path_too() {
     assert_eq!(copied("ADD github.com/o/r.git /x"), ["github.com/o/r.git"]);
     let reading = of("FROM scratch\nADD vendor/r.git /x\n");
