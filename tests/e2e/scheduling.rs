@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Project, builds, host, hosts, project, unique, with_base};
+use super::{Project, builds, content, host, hosts, project, unique, with_base};
 
 fn intervals(events: &[Value]) -> Vec<(u64, u64)> {
     let ends = events
@@ -133,4 +133,28 @@ fn a_host_command_runs_before_its_stage_and_only_when_it_must() {
     // A script that says all is well and leaves the old file.
     project.write("a/make.sh", "exit 0\n");
     project.build(&[]).ends(1);
+}
+
+#[test]
+fn what_an_earlier_stage_wrote_is_seen_when_a_later_one_becomes_ready() {
+    let (host, image) = (host(), unique("a"));
+    let graph = format!(
+        "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.p.prepare]\ndir = \"p\"\n\
+         run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n\
+         [stage.a]\ncontext = \".\"\ndockerfile = \"a/Dockerfile\"\nfrom = \"p\"\nimage = \"{image}\"\n"
+    );
+    let project = project(&host)
+        .file("build-graph.toml", graph)
+        .file("p/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")
+        .file("p/make.sh", "cp in out.new && mv out.new out\n")
+        .file("p/in", "one")
+        .file("p/out", "by hand")
+        .file("a/Dockerfile", "FROM p\nCOPY p/out /out\n");
+    for text in ["one", "two"] {
+        project.write("p/in", text);
+        assert!(project.build(&[]).ends(0).those("built").contains(&"a".into()));
+        assert_eq!(content(&host, &image, "/out"), text);
+        // Neither is the image of before, nor was it built of files that changed meanwhile.
+        assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a", "p"]);
+    }
 }

@@ -13,7 +13,7 @@ mod outline;
 mod prepared;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use assessment::{Assessment, Upstream};
 pub use gathering::of_material;
@@ -51,6 +51,8 @@ pub struct Workspace {
     pub cache: StatCache,
     /// What the trees said in earlier runs.
     memos: prepared::Ahead,
+    /// Those of them that this run asked.
+    recalled: OnceLock<memo::Memos>,
     /// The engine that builds.
     pub engine: Engine,
     /// The pins of sources and external images.
@@ -99,6 +101,7 @@ impl Workspace {
             store: Store::of(state.clone()),
             cache: StatCache::in_file(&state.path("stats")),
             memos,
+            recalled: OnceLock::new(),
             engine: Engine::find(),
             lock: Mutex::new(pins),
             build_lock: Mutex::new(lock),

@@ -11,6 +11,7 @@ mod sent;
 mod turn;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -135,6 +136,9 @@ struct Run<'a> {
     held: Held,
     now: Mutex<Now>,
     pinning: pinning::Pinning,
+    /// Whether anything ran that takes time, or writes files: what was seen of the trees of stages
+    /// whose turn comes later is of before that.
+    has_acted: AtomicBool,
 }
 
 /// What changes while stages are built.
@@ -174,6 +178,7 @@ impl<'a> Run<'a> {
             held: Held::new(images),
             now: Mutex::default(),
             pinning: pinning::Pinning::default(),
+            has_acted: AtomicBool::new(false),
         }
     }
 

@@ -146,6 +146,13 @@ impl Memos {
         serde_json::from_slice(take(&mut rest)?).ok()
     }
 
+    /// Whether all that a stage's memo hangs on is as it was, looked at now.
+    pub fn holds_now(&self, stage: &str) -> bool {
+        let part = self.bundle.find(stage).map(|at| self.bundle.part(at));
+        part.and_then(sightings)
+            .is_some_and(|seen| inputs::hold(&seen))
+    }
+
     /// Whether all that the memo at a place hangs on is as it was. Looks once.
     fn holds(&self, at: usize) -> bool {
         let Some(held) = self.held.get(at) else {

@@ -130,6 +130,17 @@ impl Workspace {
         Ok(Gathered::Material(outline, Box::new(material)))
     }
 
+    /// What the trees of a stage say now, after something ran that may have written to them; nothing
+    /// where they are as they were.
+    pub fn look_once_more(&self, id: StageId, before: &Prepared) -> Option<Prepared> {
+        let holds = |memos: &Memos| memos.holds_now(&self.spec.stage(id).name);
+        let is_remembered = matches!(before.gathered(), Ok(Gathered::Remembered(_)));
+        if is_remembered && self.recalled.get().is_some_and(holds) {
+            return None;
+        }
+        Some(Prepared::new(self.gather(id), before.records.clone()))
+    }
+
     /// Looks at all wanted stages, each as little as is enough.
     pub(super) fn look_at_all(&self, wanted: &[StageId]) -> Vec<Result<Gathered>> {
         let engine = self.state.path("engine");
@@ -174,6 +185,7 @@ impl Workspace {
             .into_iter()
             .for_each(|warning| self.warn(warning));
         self.engine.note_platform(&engine);
+        let _ = self.recalled.set(memos);
         gathered
     }
 

@@ -4,6 +4,7 @@
 //! of the order of stages and of how an image is made.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use camino::Utf8PathBuf;
 
@@ -77,6 +78,10 @@ impl Run<'_> {
             .prepared
             .get(&id)
             .ok_or_else(|| Fault::failed("was never prepared"))?;
+        let now = (self.has_acted.load(Ordering::SeqCst))
+            .then(|| self.work.look_once_more(id, prepared))
+            .flatten();
+        let prepared = now.as_ref().unwrap_or(prepared);
         if let Ok(Gathered::PrepareFirst(reason)) = prepared.gathered() {
             return self.after_host_command(id, prepared, reason);
         }
@@ -86,6 +91,7 @@ impl Run<'_> {
     /// Runs the stage's host command, then goes on as if its outputs had always been there.
     fn after_host_command(&self, id: StageId, before: &Prepared, reason: &Reason) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
+        self.has_acted.store(true, Ordering::SeqCst);
         self.tell_started(id, reason);
         let log = work
             .state
@@ -136,6 +142,7 @@ impl Run<'_> {
         // What is fresh asks no registry, even where an image of the engine's own has no entry.
         let must_be_built = matches!(assessment.verdict, Verdict::Stale { healable: None, .. });
         if must_be_built {
+            self.has_acted.store(true, Ordering::SeqCst);
             self.pin(id, material)?;
             // The key is made of what the lock says from here on.
             assessment = assess()?;
