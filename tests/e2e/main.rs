@@ -99,16 +99,19 @@ fn copied(host: &str, image: &str, path: &str) -> tempfile::TempDir {
     folder
 }
 
-/// A project whose docker command writes down every call before it makes it.
+/// A project whose docker command writes down every call before it makes it. What a test puts into
+/// `bin/before` is done once, right before the next build.
 fn project(host: &str) -> Project {
     let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
     let project = Project::new();
     let calls = project.path("calls");
-    let script = format!(
-        "#!/bin/sh\necho \"$*\" >> {}\nexec {real} \"$@\"\n",
-        calls.display()
-    );
     let bin = project.path("bin");
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> {}\ncd {}\ncase \"$*\" in\n\"buildx build\"*)\n\
+         if [ -e before ]; then mv before done; sh ./done; fi;;\nesac\ncd \"$OLDPWD\"\nexec {real} \"$@\"\n",
+        calls.display(),
+        bin.display()
+    );
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     project
         .script("bin/docker", &script)

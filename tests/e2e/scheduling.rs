@@ -152,7 +152,13 @@ fn what_an_earlier_stage_wrote_is_seen_when_a_later_one_becomes_ready() {
         .file("a/Dockerfile", "FROM p\nCOPY p/out /out\n");
     for text in ["one", "two"] {
         project.write("p/in", text);
-        assert!(project.build(&[]).ends(0).those("built").contains(&"a".into()));
+        assert!(
+            project
+                .build(&[])
+                .ends(0)
+                .those("built")
+                .contains(&"a".into())
+        );
         assert_eq!(content(&host, &image, "/out"), text);
         // Neither is the image of before, nor was it built of files that changed meanwhile.
         assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a", "p"]);

@@ -151,72 +151,58 @@ fn a_context_keeps_its_name_while_nothing_of_it_can_be_mistaken() {
     assert_eq!(all.len(), 3, "{all:?}");
 }
 
-/// A stage that stands on one which takes a while, and that takes a while itself.
+/// A stage that takes a while. What it stands on is built.
 fn slow(host: &str, image: &str) -> Project {
     let graph = format!(
-        "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.p]\ncontext = \"p\"\nfrom = \"base\"\n\
-         [stage.a]\ncontext = \"a\"\nfrom = \"p\"\nimage = \"{image}\"\n"
+        "version = 1\n[stage.base]\ncontext = \"base\"\n\
+         [stage.a]\ncontext = \"up/a\"\nfrom = \"base\"\nimage = \"{image}\"\n"
     );
-    let once = unique("p");
-    with_base(project(host))
+    let once = unique("a");
+    let project = with_base(project(host))
         .file("build-graph.toml", graph)
         .file(
-            "p/Dockerfile",
-            format!("FROM base\nRUN echo {once} && sleep 3\n"),
+            "up/a/Dockerfile",
+            format!("FROM base\nCOPY . /x\nRUN echo {once} && sleep 4\n"),
         )
-        .file(
-            "a/Dockerfile",
-            format!("FROM p\nCOPY . /x\nRUN echo {once} && sleep 4\n"),
-        )
-        .file("a/.dockerignore", "*.swp\nDockerfile\n")
-        .file("a/x", "as it was")
+        .file("up/a/.dockerignore", "*.swp\nDockerfile\n")
+        .file("up/a/x", "as it was");
+    project.build(&["base"]).ends(0);
+    project
+}
+
+/// Builds a stage whose tree another one replaces, in the shell's words, when it was read and is not
+/// sent yet, and that `back` puts back when BuildKit has it.
+fn is_built_as_it_was(replace: &str, back: impl Fn(&Project)) {
+    let host = host();
+    let image = unique("a");
+    let project = slow(&host, &image).file("bin/before", replace);
+    let mut child = project.start(&["build", "--json"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until_step(&mut out, "sleep 4");
+    back(&project);
+    let rest: Vec<String> = out.lines().map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
+    assert!(!project.path("bin/before").exists());
+    assert_eq!(content(&host, &image, "/x/x"), "as it was");
+    assert_eq!(project.verdicts()["a"], "fresh");
 }
 
 #[test]
 fn a_file_that_is_put_back_before_its_build_ends_is_not_built_as_it_was_between() {
-    let host = host();
-    let image = unique("a");
-    let project = slow(&host, &image);
-    let mut child = project.start(&["build", "--json"]);
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    until_step(&mut out, "sleep 3");
-    project.write("a/x", "between!");
-    until_step(&mut out, "sleep 4");
-    project.write("a/x", "as it was");
-    let rest: Vec<String> = out.lines().map(Result::unwrap).collect();
-    assert!(child.wait().unwrap().success(), "{rest:?}");
-    assert_eq!(content(&host, &image, "/x/x"), "as it was");
-    assert_eq!(project.verdicts()["a"], "fresh");
+    let replace = "printf between! > ../up/a/x\n";
+    is_built_as_it_was(replace, |project| project.write("up/a/x", "as it was"));
 }
 
+/// A rename above the folder leaves no trace in it.
 #[test]
 fn a_tree_that_is_put_back_before_its_build_ends_is_not_built_as_another_was_between() {
-    let host = host();
-    let image = unique("a");
-    let project = slow(&host, &image);
-    let graph = fs::read_to_string(project.path("build-graph.toml")).unwrap();
-    let graph = graph.replace("context = \"a\"", "context = \"up/a\"");
-    project.write("build-graph.toml", graph);
-    fs::create_dir(project.path("up")).unwrap();
-    fs::rename(project.path("a"), project.path("up/a")).unwrap();
-    let (here, aside) = (project.path("up"), project.path("aside"));
-    let mut child = project.start(&["build", "--json"]);
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    until_step(&mut out, "sleep 3");
-    // A rename above it leaves no trace in the folder itself.
-    fs::rename(&here, &aside).unwrap();
-    for name in ["Dockerfile", ".dockerignore"] {
-        let text = fs::read(aside.join("a").join(name)).unwrap();
-        project.write(&format!("up/a/{name}"), text);
-    }
-    project.write("up/a/x", "between!");
-    until_step(&mut out, "sleep 4");
-    fs::remove_dir_all(&here).unwrap();
-    fs::rename(&aside, &here).unwrap();
-    let rest: Vec<String> = out.lines().map(Result::unwrap).collect();
-    assert!(child.wait().unwrap().success(), "{rest:?}");
-    assert_eq!(content(&host, &image, "/x/x"), "as it was");
-    assert_eq!(project.verdicts()["a"], "fresh");
+    let replace = "cd ..\nmv up aside\nmkdir -p up/a\n\
+         cp aside/a/Dockerfile aside/a/.dockerignore up/a/\nprintf between! > up/a/x\n";
+    is_built_as_it_was(replace, |project| {
+        let (here, aside) = (project.path("up"), project.path("aside"));
+        fs::remove_dir_all(&here).unwrap();
+        fs::rename(&aside, &here).unwrap();
+    });
 }
 
 #[test]
@@ -227,10 +213,10 @@ fn a_file_beside_the_inputs_that_comes_and_goes_costs_a_call_and_no_record() {
     let mut child = project.start(&["build", "--json"]);
     let mut out = BufReader::new(child.stdout.take().unwrap());
     until_step(&mut out, "sleep 4");
-    project.write("a/.x.swp", "an editor's");
+    project.write("up/a/.x.swp", "an editor's");
     let rest: Vec<String> = out.lines().map(Result::unwrap).collect();
     assert!(child.wait().unwrap().success(), "{rest:?}");
-    assert_eq!(builds(&project), 4, "base, p, and a twice");
+    assert_eq!(builds(&project), 3, "base, and a twice");
     assert_eq!(project.verdicts()["a"], "fresh");
 }
 
