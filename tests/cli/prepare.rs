@@ -178,7 +178,7 @@ fn one_that_changes_what_it_reads_itself_has_failed_and_the_file_is_named() {
     let ran = ran.says("changed `cmd/made.h`, which it reads itself");
     ran.says("by `ignore` in `prepare`");
     // It stays as it is now, and so the command may be believed.
-    assert!(world.runs());
+    world.project.run(&["build"]).ends(3);
     assert!(!world.runs());
 }
 
@@ -200,4 +200,70 @@ fn another_checkout_is_prepared_on_its_own() {
     let project = world.project.variable("XTASK_SOURCE_S", &other);
     project.run(&["build"]).ends(3).says("cannot run `docker`");
     assert_eq!(fs::read_to_string(copy.path("main")).unwrap(), "one\n");
+}
+
+/// What it read of the second content, which is gone again when it ends, is in its output.
+#[test]
+fn one_whose_inputs_were_written_to_meanwhile_runs_once_more() {
+    let world = World::new();
+    let meanwhile = "read was < cmd/main.go\n[ -e once ] || echo between > cmd/main.go\n";
+    let back = "[ -e once ] || echo \"$was\" > cmd/main.go\necho > once\n";
+    let script = format!("{meanwhile}{GOOD}{back}");
+    world.project.write("s/build.sh", script);
+    world.project.run(&["build"]).ends(3);
+    assert_eq!(world.count(), 2);
+    assert_eq!(fs::read_to_string(world.output("main")).unwrap(), "one\n");
+    assert!(!world.runs());
+}
+
+#[test]
+fn one_whose_inputs_are_written_to_by_somebody_else_each_time_is_not_believed() {
+    let world = World::new();
+    world.project.write("s/cmd/other.go", "");
+    // First one file, then another.
+    let script = format!(
+        "{GOOD}if [ -e once ]; then echo -n > cmd/other.go; else echo one > cmd/main.go; fi\necho > once\n"
+    );
+    world.project.write("s/build.sh", script);
+    world
+        .fails()
+        .says("ran while `cmd/other.go`, which it reads, was written to");
+    fs::remove_file(world.output("once")).unwrap();
+    world.project.write("s/build.sh", GOOD);
+    assert!(world.runs());
+}
+
+#[test]
+fn one_that_writes_to_what_it_reads_without_changing_it_is_believed() {
+    let world = World::new();
+    let script = format!("{GOOD}echo \"$line\" > cmd/main.go\n");
+    world.project.write("s/build.sh", script);
+    world.project.run(&["build"]).ends(3);
+    assert_eq!(world.count(), 2);
+    assert!(!world.runs());
+}
+
+/// Each run gives another result: two stages that each ran it would undo each other's for ever.
+#[test]
+fn the_same_command_of_two_stages_runs_once() {
+    let world = World::new();
+    let second = GRAPH.split_once("[stage.a]\n").unwrap().1;
+    let second = second.replace("stage.a", "stage.b");
+    let graph = format!("{GRAPH}[stage.b]\n{second}");
+    world.project.write("build-graph.toml", &graph);
+    world
+        .project
+        .write("s/build.sh", format!("{GOOD}echo $$ > env\n"));
+    assert!(world.runs());
+    assert!(!world.runs());
+    let other = graph.replacen("\"build.sh\", \"cmd\"", "\"build.sh\"", 1);
+    let nested = other.replacen("\"env\"]", "\"env/x\"]", 1);
+    for (graph, told) in [
+        (other, "`a` and `b` both make `main`"),
+        (nested, "`b` and `a` both make `env`"),
+    ] {
+        world.project.write("build-graph.toml", graph);
+        let told = format!("the host commands of {told}");
+        world.project.run(&["plan"]).ends(2).says(&told);
+    }
 }

@@ -4,8 +4,12 @@
 //! or when what it made is not there as it left it. Knows files and processes; is unaware of
 //! images.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -13,7 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::{ContextNeed, Need};
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Input, Inputs, Layers, StatCache, Witness};
+use crate::inputs::{self, Ignore, Input, Inputs, Kind, Layers, StatCache, Witness};
 use crate::interrupt::Interrupt;
 use crate::key::Ingredients;
 use crate::source;
@@ -46,7 +50,7 @@ pub fn must_run(
             after: None,
         }]))
     };
-    let stamp = stamp(state, stage);
+    let stamp = stamp(spec, stage, state);
     if !stamp.is_file() {
         return Ok(because("never run here", None));
     }
@@ -67,8 +71,8 @@ pub fn must_run(
     Ok(None)
 }
 
-/// Runs the command to its end, its output in `log`. `waiting` is told when the command of a
-/// killed build must end first.
+/// Runs the command to its end, its output in `log`. `waiting` is told when another run of it must end
+/// first: for a stage that has the same one, or for a build that was killed.
 pub fn run(
     spec: &Spec,
     stage: &Stage,
@@ -82,93 +86,164 @@ pub fn run(
         return Ok(());
     };
     let witness = &Witness::forgetful(cache);
-    let folder = folder(spec, stage, prepare, witness)?;
-    let shown = prepare.run.join(" ");
-    let fault = |why: String| {
-        Fault::failed(format!(
-            "`{shown}`, which prepares `{}` in {folder}, {why}",
-            stage.name
-        ))
+    let call = Call {
+        spec,
+        stage,
+        prepare,
+        folder: folder(spec, stage, prepare, witness)?,
+        root: source::root(spec, stage.source)?,
+        log,
+        interrupt,
     };
-    let no_log = |error: std::io::Error| fault(format!("cannot have its log {log}: {error}"));
+    let no_log = |error: std::io::Error| call.fault(&format!("cannot have its log {log}: {error}"));
     let output = own(log, interrupt, waiting).map_err(no_log)?;
     let Some(output) = output else {
         return Err(Fault::interrupted());
     };
-    let before: Vec<_> = prepare
-        .outputs
-        .iter()
-        .map(|path| identity(&folder.join(path)))
-        .collect();
-    let read = what_it_reads(spec, stage, prepare, &folder, witness)?;
-    let errors = output.try_clone().map_err(no_log)?;
-    let owned = output.try_clone().map_err(no_log)?;
-    let mut command = Command::new(&prepare.run[0]);
-    command
-        .args(&prepare.run[1..])
-        .current_dir(&folder)
-        .env(
-            "XTASK_SOURCE_ROOT",
-            source::root(spec, stage.source)?.as_str(),
-        )
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors);
-    let child = interrupt
-        .spawn(&mut command)
-        .map_err(|error| fault(format!("cannot be started: {error}")))?;
-    let Some(mut child) = child else {
-        return Err(Fault::interrupted());
-    };
-    let status = interrupt.wait_for(&mut child);
+    // Another stage with the same command may have been waited for.
+    if must_run(spec, stage, state, witness)?.is_none() {
+        return Ok(());
+    }
+    output.set_len(0).map_err(no_log)?;
+    let ran = call.until_untouched(&output, witness).and_then(|read| {
+        let made = what_it_made(prepare, &call.folder, witness)?;
+        let (read, made) = (digest(&read), digest(&[made]));
+        let stamped = state::seal(STAMP, FORMAT, format!("{read} {made}").as_bytes());
+        let written = state::write_atomically(&stamp(spec, stage, state), &stamped);
+        written.map_err(|error| {
+            let folder = state.path("");
+            call.fault(&format!(
+                "ran, but that cannot be noted in {folder}: {error}"
+            ))
+        })
+    });
     // What it leaves running on purpose hinders nobody. A file system without locks has none.
-    let _ = owned.unlock();
-    if interrupt.is_set() {
-        return Err(Fault::interrupted());
-    }
-    match status {
-        Ok(status) if status.success() => {}
-        Ok(status) => {
-            return Err(fault(format!(
-                "ended with {status}; its output is in {log}"
-            )));
-        }
-        Err(error) => return Err(fault(format!("cannot be waited for: {error}"))),
-    }
-    for (path, before) in prepare.outputs.iter().zip(before) {
-        let after = identity(&folder.join(path));
-        if after.is_none() {
-            return Err(fault(format!(
-                "did not make `{path}`; its output is in {log}"
-            )));
-        }
-        if after == before {
-            // A script that goes on after a failed compiler leaves the old file and says all is well.
-            return Err(fault(format!(
-                "ended well but did not make `{path}` anew: remove that file if the command keeps what is up to date, and see {log}"
-            )));
-        }
-    }
-    let after = what_it_reads(spec, stage, prepare, &folder, witness)?;
-    if let Some(path) = difference(&read, &after) {
-        return Err(fault(format!(
-            "changed `{path}`, which it reads itself, so it would run again and again: leave that out of what it reads by `ignore` in `prepare`, or name it in `outputs`"
-        )));
-    }
-    let (read, made) = (
-        digest(&read),
-        digest(&[what_it_made(prepare, &folder, witness)?]),
-    );
-    let stamped = state::seal(STAMP, FORMAT, format!("{read} {made}").as_bytes());
-    state::write_atomically(&stamp(state, stage), &stamped).map_err(|error| {
-        fault(format!(
-            "ran, but that cannot be noted in {}: {error}",
-            state.path("")
-        ))
-    })
+    let _ = output.unlock();
+    ran
 }
 
-/// The log, empty and locked. Its lock is the command's as well, and so outlives a build that is
+/// A host command and where it runs.
+struct Call<'c> {
+    spec: &'c Spec,
+    stage: &'c Stage,
+    prepare: &'c Prepare,
+    folder: Utf8PathBuf,
+    /// The top of its source.
+    root: Utf8PathBuf,
+    log: &'c Utf8Path,
+    interrupt: &'c Interrupt,
+}
+
+impl Call<'_> {
+    fn fault(&self, why: &str) -> Fault {
+        let shown = self.prepare.run.join(" ");
+        let (name, folder) = (&self.stage.name, &self.folder);
+        Fault::failed(format!(
+            "`{shown}`, which prepares `{name}` in {folder}, {why}"
+        ))
+    }
+
+    /// Runs it, and once more where what it reads was written to meanwhile: something else may have been
+    /// there in between. What it writes to itself it writes to each time.
+    fn until_untouched(&self, output: &File, witness: &Witness<'_>) -> Result<Vec<Part>> {
+        let (read, first) = self.once(output, witness)?;
+        if first.is_empty() {
+            return Ok(read);
+        }
+        let (read, second) = self.once(output, witness)?;
+        match second.difference(&first).next() {
+            None => Ok(read),
+            Some(path) => Err(self.fault(&format!(
+                "ran while `{}`, which it reads, was written to: run this once more",
+                verdict::text(path)
+            ))),
+        }
+    }
+
+    /// Runs it once: what it read, and which files of that were written to meanwhile, though they hold
+    /// what they held.
+    fn once(&self, output: &File, witness: &Witness<'_>) -> Result<(Vec<Part>, BTreeSet<Vec<u8>>)> {
+        let reads = || what_it_reads(self.spec, self.stage, self.prepare, &self.folder, witness);
+        let outputs = || {
+            let outputs = self.prepare.outputs.iter();
+            outputs.map(|path| (path, identity(&self.folder.join(path))))
+        };
+        let read = reads()?;
+        let states = self.states(&read);
+        let before: Vec<_> = outputs().collect();
+        self.run_to_its_end(output)?;
+        let log = self.log;
+        for ((path, before), (_, after)) in before.into_iter().zip(outputs()) {
+            if after.is_none() {
+                return Err(self.fault(&format!("did not make `{path}`; its output is in {log}")));
+            }
+            if after == before {
+                // A script that goes on after a failed compiler leaves the old file and says all is well.
+                return Err(self.fault(&format!(
+                    "ended well but did not make `{path}` anew: remove that file if the command keeps what is up to date, and see {log}"
+                )));
+            }
+        }
+        let after = reads()?;
+        if let Some(path) = difference(&read, &after) {
+            return Err(self.fault(&format!(
+                "changed `{path}`, which it reads itself, so it would run again and again: leave that out of what it reads by `ignore` in `prepare`, or name it in `outputs`"
+            )));
+        }
+        let now = self.states(&after);
+        let touched = states.into_iter().zip(now);
+        let touched = touched.filter(|(before, after)| before != after);
+        Ok((read, touched.map(|((path, _), _)| path).collect()))
+    }
+
+    fn run_to_its_end(&self, output: &File) -> Result<()> {
+        let log = self.log;
+        let no_log = |error| self.fault(&format!("cannot have its log {log}: {error}"));
+        let mut command = Command::new(&self.prepare.run[0]);
+        command
+            .args(&self.prepare.run[1..])
+            .current_dir(&self.folder)
+            .env("XTASK_SOURCE_ROOT", self.root.as_str())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().map_err(no_log)?)
+            .stderr(output.try_clone().map_err(no_log)?);
+        let child = self
+            .interrupt
+            .spawn(&mut command)
+            .map_err(|error| self.fault(&format!("cannot be started: {error}")))?;
+        let Some(mut child) = child else {
+            return Err(Fault::interrupted());
+        };
+        let status = self.interrupt.wait_for(&mut child);
+        if self.interrupt.is_set() {
+            return Err(Fault::interrupted());
+        }
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(self.fault(&format!("ended with {status}; its output is in {log}"))),
+            Err(error) => Err(self.fault(&format!("cannot be waited for: {error}"))),
+        }
+    }
+
+    /// Which files are behind the names that it reads. Folders do not count: it makes its outputs in
+    /// them.
+    fn states(&self, read: &[Part]) -> Vec<(Vec<u8>, Identity)> {
+        let parts = read.iter().zip([&self.folder, &self.root]);
+        let entries = parts.flat_map(|(part, root)| {
+            let entries = part.inputs.entries.iter();
+            entries.map(move |entry| (root, entry))
+        });
+        let files = entries.filter(|(_, entry)| entry.kind != Kind::Dir);
+        files
+            .map(|(root, entry)| {
+                let path = root.as_std_path().join(OsStr::from_bytes(&entry.path));
+                (entry.path.clone(), identity(&path))
+            })
+            .collect()
+    }
+}
+
+/// The log, locked. Its lock is the command's as well, and so outlives a build that is
 /// killed: the command goes on then, and a second one beside it would mix what they make. `None`
 /// when the user wants to stop.
 fn own(
@@ -194,12 +269,11 @@ fn own(
             return Ok(None);
         }
     }
-    file.set_len(0)?;
     Ok(Some(file))
 }
 
-fn stamp(state: &State, stage: &Stage) -> Utf8PathBuf {
-    state.path("prepared").join(&stage.name)
+fn stamp(spec: &Spec, stage: &Stage, state: &State) -> Utf8PathBuf {
+    state.path("prepared").join(spec.prepared_as(stage))
 }
 
 /// Some of the host command's files, and the command where they hang on it.
@@ -266,9 +340,11 @@ fn folder(
     Ok(real)
 }
 
-/// What tells a file that was written from one that was not.
-fn identity(path: &Utf8Path) -> Option<(u64, i64, i64)> {
-    let meta = path.symlink_metadata().ok()?;
+/// What tells a file that was written from one that was not; nothing where none is.
+type Identity = Option<(u64, i64, i64)>;
+
+fn identity(path: impl AsRef<Path>) -> Identity {
+    let meta = path.as_ref().symlink_metadata().ok()?;
     Some((meta.ino(), meta.ctime(), meta.ctime_nsec()))
 }
 

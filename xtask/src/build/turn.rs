@@ -93,10 +93,8 @@ impl Run<'_> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         self.has_acted.store(true, Ordering::SeqCst);
         self.tell_started(id, reason);
-        let log = work
-            .state
-            .path("logs")
-            .join(format!("{}.prepare.log", stage.name));
+        let name = work.spec.prepared_as(stage);
+        let log = (work.state.path("logs")).join(format!("{name}.prepare.log"));
         prepare::run(
             &work.spec,
             stage,
@@ -106,8 +104,7 @@ impl Run<'_> {
             self.interrupt,
             || {
                 let message = format!(
-                    "the host command of `{}` still runs for a build that was killed: waiting for its end",
-                    stage.name
+                    "the host command of `{name}` runs already, for another stage or for a build that was killed: waiting for its end"
                 );
                 self.tell(Event::Notice { message });
             },

@@ -134,6 +134,7 @@ impl Reader<'_, '_> {
         self.variables(&spec.sources, &of_sources);
         self.claims(&spec.stages, &places);
         self.platforms(&spec.stages, &places);
+        self.outputs(&mut spec.stages, &places);
         spec
     }
 

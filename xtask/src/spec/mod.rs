@@ -178,6 +178,8 @@ pub struct Stage {
     pub weight: u32,
     /// The command that makes part of the context.
     pub prepare: Option<Prepare>,
+    /// The stage whose host command it is as well, where two have the same: it runs once for both.
+    pub prepared_with: Option<StageId>,
     /// Services of the running stack that use the image.
     pub services: Vec<String>,
 }
@@ -225,6 +227,12 @@ impl Spec {
     /// The stage behind an id.
     pub fn stage(&self, id: StageId) -> &Stage {
         &self.stages[id.index()]
+    }
+
+    /// The name of the stage under which its host command is known.
+    pub fn prepared_as<'s>(&'s self, stage: &'s Stage) -> &'s str {
+        let owner = stage.prepared_with.map(|id| self.stage(id));
+        &owner.unwrap_or(stage).name
     }
 
     /// All ids, in the order of names.

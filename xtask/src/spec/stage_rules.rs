@@ -95,6 +95,7 @@ impl Reader<'_, '_> {
             ssh,
             weight: self.weight(raw.weight),
             prepare: raw.prepare.and_then(|prepare| self.prepare(prepare)),
+            prepared_with: None,
             services: self.texts("service", raw.services, names::identifier),
             name,
         }

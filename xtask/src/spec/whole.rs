@@ -4,9 +4,11 @@
 
 use std::collections::HashMap;
 
+use camino::Utf8PathBuf;
+
 use super::check::Reader;
 use super::mistakes::{Mistake, Span};
-use super::{Source, Stage, names};
+use super::{Source, SourceId, Stage, names};
 
 impl Reader<'_, '_> {
     /// Two different builds must not fight for one tag: each would undo the other for ever.
@@ -26,6 +28,44 @@ impl Reader<'_, '_> {
                         .push(mistake.help("give one of them another `image` or other `tags`"));
                 }
             }
+        }
+    }
+
+    /// What two different host commands make each would make anew for ever. The same one of two stages
+    /// is one.
+    pub(super) fn outputs(&mut self, stages: &mut [Stage], places: &[Span]) {
+        let all = stages.iter().enumerate();
+        let mut made: Vec<_> = all
+            .flat_map(|(at, stage)| made(stage).map(move |(root, path)| (root, path, at)))
+            .collect();
+        // What lies in a folder comes right behind it.
+        made.sort();
+        let mut above: Option<&(Option<SourceId>, Utf8PathBuf, usize)> = None;
+        for own in &made {
+            let (root, path, at) = own;
+            let Some((_, folder, owner)) =
+                above.filter(|above| above.0 == *root && path.starts_with(&above.1))
+            else {
+                above = Some(own);
+                continue;
+            };
+            if owner == at {
+                continue;
+            }
+            let (stage, other) = (&stages[*at], &stages[*owner]);
+            if (stage.source, &stage.prepare) == (other.source, &other.prepare) {
+                stages[*at].prepared_with = super::ids(owner + 1).last();
+                continue;
+            }
+            let title = format!(
+                "the host commands of `{}` and `{}` both make `{}`",
+                names::short(&other.name),
+                names::short(&stage.name),
+                names::short(folder.as_str())
+            );
+            let mistake = Mistake::at(places[*at].clone(), title, "the second one");
+            self.mistakes
+                .push(mistake.help("give both the same `prepare`, or other `outputs`"));
         }
     }
 
@@ -80,6 +120,16 @@ impl Reader<'_, '_> {
     }
 }
 
+/// What a stage's host command makes, below a source or the graph file's folder.
+fn made(stage: &Stage) -> impl Iterator<Item = (Option<SourceId>, Utf8PathBuf)> {
+    let prepare = stage.prepare.iter();
+    prepare.flat_map(|prepare| {
+        let root = stage.source.filter(|_| !prepare.beside_graph);
+        let outputs = prepare.outputs.iter();
+        outputs.map(move |path| (root, prepare.dir.join(path)))
+    })
+}
+
 /// Whether two stages would give the same image, so that they may share its name. What does not
 /// count is named, so that a new field of a stage cannot be forgotten; nothing is copied, as many
 /// stages may be compared with a large one.
@@ -105,6 +155,7 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             ssh,
             weight: _,
             prepare,
+            prepared_with: _,
             services: _,
         } = stage;
         let place = (source, context, dockerfile, target, from, image);
