@@ -166,7 +166,7 @@ impl Call<'_> {
         let reads = || what_it_reads(self.spec, self.stage, self.prepare, &self.folder, witness);
         let outputs = || {
             let outputs = self.prepare.outputs.iter();
-            outputs.map(|path| (path, identity(&self.folder.join(path))))
+            outputs.map(|path| (path, identity(self.folder.join(path))))
         };
         let read = reads()?;
         let states = self.states(&read);
