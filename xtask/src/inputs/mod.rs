@@ -37,6 +37,7 @@ mod testtree;
 mod tree;
 mod walk;
 mod witness;
+mod worth;
 
 use camino::Utf8PathBuf;
 

@@ -7,7 +7,7 @@
 //! a file's times. So the clock is read before the first file is hashed, and a file is
 //! remembered only if its last change is older than that by more than a tick: any later write
 //! must then show. The clock is that of the file system, seen in the stamp of a file written
-//! beside the cache. Where it stands earlier than the run that wrote the cache, it was set
+//! beside the cache. And only on a file system whose times prove anything. Where the clock stands earlier than the run that wrote the cache, it was set
 //! back, and everything remembered is forgotten.
 
 mod book;
@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::meta::Meta;
+use super::worth::{Devices, Worth};
 use crate::state;
 pub use book::Entry;
 use book::{Book, Damage};
@@ -45,6 +46,7 @@ pub struct StatCache {
     opened: OnceLock<Opened>,
     /// Folders about which this run knows better than `old`, sorted by name in each.
     new: Mutex<Learnt>,
+    devices: Devices,
 }
 
 #[derive(Debug, Default)]
@@ -193,6 +195,11 @@ impl StatCache {
         };
         older(meta.modified) && older(meta.changed)
     }
+
+    /// What the times on a device are worth, on which `path` is.
+    pub(super) fn worth(&self, device: u64, path: impl FnOnce() -> Box<Path>) -> Worth {
+        self.devices.worth(device, path)
+    }
 }
 
 impl Folder<'_> {
@@ -230,7 +237,12 @@ impl Folder<'_> {
             None => self.old.map_or(0, |old| old.len()),
         };
         let mut hashed = hashed;
-        hashed.retain(|entry| self.cache.may_remember(&entry.meta));
+        let folder = Path::new(OsStr::from_bytes(&self.path));
+        hashed.retain(|entry| {
+            let path = || folder.join(OsStr::from_bytes(&entry.name)).into();
+            self.cache.may_remember(&entry.meta)
+                && self.cache.worth(entry.meta.device, path) != Worth::Nothing
+        });
         if hashed.is_empty() && self.hits.get() >= known {
             return;
         }

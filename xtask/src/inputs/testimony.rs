@@ -4,12 +4,14 @@
 //! folder and some of its entries. Is unaware of what may be believed, which `witness` decides.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::meta::Meta;
+use crate::state;
 
 /// From how many entries on it is cheaper to open their folder than to walk its path for each.
 const OPEN_FROM: usize = 24;
@@ -30,6 +32,26 @@ pub(super) enum Sight {
     Kind(u32),
     /// Not touched since.
     Same(Meta),
+    /// A folder in this mount, see `mount`.
+    Mount(Mount),
+}
+
+/// A hash over what is known of a mount.
+pub(super) type Mount = [u8; 16];
+
+/// The mount that a folder is reached by; nothing where another one may be called the same.
+pub(super) fn mount(folder: &Path) -> Option<Mount> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = rustix::fs::openat(CWD, folder, flags, Mode::empty()).ok()?;
+    mount_of(&open)
+}
+
+fn mount_of(folder: impl AsFd) -> Option<Mount> {
+    let told = state::mount(folder)?;
+    blake3::hash(told.as_bytes())
+        .as_bytes()
+        .first_chunk()
+        .copied()
 }
 
 /// Whether everything is as it was seen. Bytes that are no testimony are not.
@@ -79,6 +101,10 @@ pub(super) fn put_entry(piece: &mut Vec<u8>, name: &[u8], sight: Sight) {
             piece.push(2);
             meta.put(piece);
         }
+        Sight::Mount(mount) => {
+            piece.push(3);
+            piece.extend_from_slice(&mount);
+        }
     }
 }
 
@@ -118,6 +144,12 @@ fn piece_holds(within: BorrowedFd<'_>, mut piece: &[u8]) -> Option<bool> {
             ([1], found) => {
                 let kind = u32::from_le_bytes(take(rest, 4)?.try_into().ok()?);
                 found.is_ok_and(|found| found.is_some_and(|meta| meta.kind() == kind))
+            }
+            ([3], _) => {
+                let mount: Mount = take(rest, size_of::<Mount>())?.try_into().ok()?;
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let open = rustix::fs::openat(within, &path[..], flags, Mode::empty());
+                open.is_ok_and(|open| mount_of(open) == Some(mount))
             }
             (_, found) => found == Ok(Meta::get(take(rest, Meta::BYTES)?)),
         };

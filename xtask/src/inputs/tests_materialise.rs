@@ -142,5 +142,5 @@ fn an_ignore_file_that_leaves_itself_out_is_laid_out_for_buildkit() {
         .file("over/api/a", "patched");
     let ignore = "api/b\n.dockerignore\nsub\n";
     merge(&tree, &["up", "over"], ignore).unwrap();
-    assert_eq!(paths(&merged(&tree)), [".dockerignore", "api", "api/a"]);
+    assert_eq!(paths(&merged(&tree)), [".dockerignore", "api/", "api/a"]);
 }

@@ -8,6 +8,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::statcache::tests::settle;
 use super::testtree::{TestTree, chmod, copy, one, whole};
+use super::worth::{Worth, worth};
 use super::{
     Ignore, Inputs, InputsError, Sighted, StatCache, Sum, Testimony, Witness, collect, hold,
 };
@@ -254,10 +255,9 @@ fn damaged_bytes_prove_nothing_and_do_no_harm() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn listings_of_file_systems_that_are_not_known_are_not_believed() {
-    assert!(!super::witness::is_known_file_system(std::path::Path::new(
-        "/proc"
-    )));
+fn times_of_file_systems_that_are_not_known_prove_nothing() {
+    assert_eq!(worth(std::path::Path::new("/proc")), Worth::Nothing);
+    assert_ne!(worth(&std::env::temp_dir()), Worth::Nothing);
 }
 
 /// One change, made as far as it can be.

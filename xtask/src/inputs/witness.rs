@@ -22,7 +22,8 @@ use rustix::fs::FileType;
 use super::StatCache;
 use super::meta::Meta;
 use super::sighted::{Sighted, Sum};
-use super::testimony::{Sight, Testimony, begin, put_entry, shorten};
+use super::testimony::{Sight, Testimony, begin, mount, put_entry, shorten};
+use super::worth::Worth;
 use crate::state;
 
 /// Entries in one piece: pieces are compared on all cores.
@@ -53,8 +54,8 @@ struct Seen {
     partly: HashSet<Vec<u8>>,
     /// Folders that are the top of what a stage may read.
     roots: BTreeSet<Vec<u8>>,
-    /// Devices on which a folder's times are known to show every change of its entries.
-    devices: BTreeSet<u64>,
+    /// A folder of each device whose times prove nothing in another mount.
+    mounts: BTreeMap<u64, Vec<u8>>,
 }
 
 impl<'a> Witness<'a> {
@@ -130,13 +131,17 @@ impl<'a> Witness<'a> {
         if listed.is_none() && entries.len() == 0 {
             return;
         }
-        let mut doubtful =
-            self.remembers && listed.is_some_and(|meta| !self.shows_changes(folder, meta));
+        let mut doubtful = listed.is_some_and(|meta| !self.cache.may_remember(meta));
+        let mut devices: BTreeMap<u64, &[u8]> = BTreeMap::new();
+        if let Some(meta) = listed {
+            devices.insert(meta.device, b"");
+        }
         let mut sum = Sum::default();
         let mut pieces = Vec::with_capacity(1 + entries.len() / PIECE);
         let mut piece = begin(folder.as_os_str().as_bytes(), listed);
         for (at, (name, meta)) in entries.enumerate() {
             doubtful |= !self.cache.may_remember(&meta);
+            devices.entry(meta.device).or_insert(name);
             if at > 0 && at % PIECE == 0 {
                 let next = begin(folder.as_os_str().as_bytes(), None);
                 sum.add(&piece);
@@ -147,10 +152,15 @@ impl<'a> Witness<'a> {
         }
         sum.add(&piece);
         pieces.push(piece);
-        if doubtful {
+        let mounts = self.remembers.then(|| self.provable(folder, devices));
+        if doubtful || mounts.as_ref().is_some_and(Option::is_none) {
             self.doubt();
         }
         let mut seen = self.seen();
+        for device in mounts.flatten().into_iter().flatten() {
+            let folder = || folder.as_os_str().as_bytes().to_vec();
+            seen.mounts.entry(device).or_insert_with(folder);
+        }
         seen.sum.join(sum);
         let folder = folder.as_os_str().as_bytes();
         let of_its_kind = match listed {
@@ -182,19 +192,19 @@ impl<'a> Witness<'a> {
         }
     }
 
-    /// Whether the folder's times tell every change of its names from now on.
-    fn shows_changes(&self, folder: &Path, meta: &Meta) -> bool {
-        if !self.cache.may_remember(meta) {
-            return false;
+    /// Those of the devices on which a folder and names in it are whose times prove nothing in another
+    /// mount; `None` where those of one prove nothing at all.
+    fn provable(&self, folder: &Path, devices: BTreeMap<u64, &[u8]>) -> Option<Vec<u64>> {
+        let mut of_mounts = Vec::new();
+        for (device, name) in devices {
+            let path = || folder.join(OsStr::from_bytes(name)).into();
+            match self.cache.worth(device, path) {
+                Worth::Nothing => return None,
+                Worth::Proof => {}
+                Worth::ProofInMount => of_mounts.push(device),
+            }
         }
-        if self.seen().devices.contains(&meta.device) {
-            return true;
-        }
-        let known = is_known_file_system(folder);
-        if known {
-            self.seen().devices.insert(meta.device);
-        }
-        known
+        Some(of_mounts)
     }
 
     /// All that was seen so far.
@@ -226,7 +236,10 @@ impl<'a> Witness<'a> {
             seen.widen(parent(path));
         }
         let Seen {
-            mut pieces, within, ..
+            mut pieces,
+            within,
+            mounts,
+            ..
         } = seen;
         let mut last: Option<(&[u8], Vec<u8>)> = None;
         for (path, kind) in &kinds {
@@ -243,6 +256,12 @@ impl<'a> Witness<'a> {
             }
         }
         pieces.extend(last.map(|(_, piece)| piece));
+        for folder in mounts.values() {
+            let mount = mount(Path::new(OsStr::from_bytes(folder)))?;
+            let mut piece = begin(folder, None);
+            put_entry(&mut piece, b"", Sight::Mount(mount));
+            pieces.push(piece);
+        }
         let within = within?;
         for piece in &mut pieces {
             shorten(piece, within.len());
@@ -329,30 +348,4 @@ pub fn read_file(path: &Utf8Path, witness: &Witness<'_>) -> io::Result<Vec<u8>> 
         witness.doubt();
     }
     Ok(bytes)
-}
-
-/// Whether the folder lies on a file system of this machine's own kernel, which gives a folder a
-/// new time whenever a name comes or goes. Network and FUSE file systems need not.
-#[cfg(target_os = "linux")]
-pub(super) fn is_known_file_system(folder: &Path) -> bool {
-    /// The magic numbers of ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs, ZFS and bcachefs
-    /// (statfs(2)).
-    const KNOWN: [u64; 8] = [
-        0xef53,
-        0x5846_5342,
-        0x9123_683e,
-        0xf2f5_2010,
-        0x0102_1994,
-        0x794c_7630,
-        0x2fc1_2fc1,
-        0xca45_1a4e,
-    ];
-    rustix::fs::statfs(OsStr::from_bytes(folder.as_os_str().as_bytes()))
-        .is_ok_and(|found| KNOWN.contains(&(found.f_type.cast_unsigned() & 0xffff_ffff)))
-}
-
-/// Nothing is known of the others.
-#[cfg(not(target_os = "linux"))]
-fn is_known_file_system(_: &Path) -> bool {
-    false
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -81,10 +82,10 @@ pub fn identity(file: &File) -> std::io::Result<Identity> {
     Ok(told())
 }
 
-/// The mount and the file system that an open file is reached by, as no other is called on any machine
-/// since it was started.
+/// The mount and the file system that an open file or folder is reached by, as no other is called on any
+/// machine since it was started; nothing where that cannot be told.
 #[cfg(target_os = "linux")]
-fn mount(file: &File) -> Option<String> {
+pub fn mount(file: impl AsFd) -> Option<String> {
     use rustix::fs::{AtFlags, StatxFlags};
     /// `STATX_MNT_ID_UNIQUE`: since Linux 6.8 the kernel tells a number that is never used again
     /// (statx(2)). Older ones use them again at once.
@@ -92,21 +93,21 @@ fn mount(file: &File) -> Option<String> {
     /// `OVERLAYFS_SUPER_MAGIC` (statfs(2)).
     const OVERLAY: u64 = 0x794c_7630;
     let wanted = StatxFlags::MNT_ID | StatxFlags::from_bits_retain(UNIQUE);
-    let found = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
-    let system = rustix::fs::fstatfs(file).ok()?.f_type.cast_unsigned();
+    let found = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
+    let system = rustix::fs::fstatfs(&file).ok()?.f_type.cast_unsigned();
     if found.stx_mask & UNIQUE == 0 && system & 0xffff_ffff == OVERLAY {
         return None;
     }
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     // Btrfs has the number of the subvolume in it, which is never used again.
-    let system = rustix::fs::fstatvfs(file).ok()?.f_fsid;
+    let system = rustix::fs::fstatvfs(&file).ok()?.f_fsid;
     let (boot, mount) = (boot.trim(), found.stx_mnt_id);
     Some(format!("{boot} {mount} {system:x}"))
 }
 
 /// Elsewhere nothing is known of mounts.
 #[cfg(not(target_os = "linux"))]
-fn mount(_: &File) -> Option<String> {
+pub fn mount(_: impl AsFd) -> Option<String> {
     Some(String::new())
 }
 
@@ -207,8 +208,8 @@ mod tests {
         assert_eq!(of("a"), of("a"));
         assert!(of("a").is_none() || of("a") != of("b"));
         // What one file system has is reached by one mount, and another one's by another.
-        let of_proc = mount(&File::open("/proc/self/status").unwrap());
-        let of_folder = mount(&File::open(folder).unwrap());
+        let of_proc = mount(File::open("/proc/self/status").unwrap());
+        let of_folder = mount(File::open(folder).unwrap());
         assert!(of_folder.is_none() || of_folder != of_proc);
     }
 
