@@ -100,7 +100,7 @@ impl World {
             ended_ms: 1,
         };
         let store = Store::of(State::in_folder(folder));
-        store.miss(stage, key, made_of).save(record).unwrap();
+        store.miss(stage, key, made_of).save(record, false).unwrap();
     }
 
     fn file(&self, inner: &str) -> PathBuf {

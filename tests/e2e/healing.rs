@@ -217,3 +217,14 @@ fn a_base_of_the_engines_own_counts_by_its_id() {
         assert_eq!(project.verdicts()["a"], "stale base_moved");
     }
 }
+
+#[test]
+fn engines_that_take_turns_are_built_with_once_each() {
+    let mut project = one(&super::host(), &unique("a"));
+    for outcome in ["built", "fresh"] {
+        for host in hosts() {
+            project = project.variable("DOCKER_HOST", &host);
+            assert_eq!(project.build(&[]).ends(0).those(outcome), ["a"], "{host}");
+        }
+    }
+}

@@ -267,7 +267,7 @@ impl Workspace {
             let compared = prepared.records.last().map(compare);
             undecided(self, upstream, outline, compared)
         } else {
-            if let Some(record) = prepared.records.of(key) {
+            if let Some(record) = prepared.records.of(key).next() {
                 let asked = std::iter::once(&record.private).chain(&references);
                 held.ask_for(&self.engine, asked)?;
             }

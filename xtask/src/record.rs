@@ -21,6 +21,8 @@ pub const RECORDS: &str = "xtask-records";
 pub const MADE_OF: &str = "xtask-made-of";
 /// How many records a stage keeps: enough for a few branches to take turns.
 const KEPT: usize = 16;
+/// How many of them are of one key: enough for a few engines to take turns.
+const KEPT_OF_KEY: usize = 4;
 
 /// What a build of one key produced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,9 +56,11 @@ impl Records {
         serde_json::from_slice(content).map_err(|_| Broken::Foreign)
     }
 
-    /// The record of `key`.
-    pub fn of(&self, key: Key) -> Option<&Record> {
-        self.list.iter().find(|record| record.key == key)
+    /// The records of `key`, the latest first: each engine that it was built with may have made an image
+    /// of its own.
+    pub fn of(&self, key: Key) -> impl Iterator<Item = &Record> {
+        let latest_first = self.list.iter().rev();
+        latest_first.filter(move |record| record.key == key)
     }
 
     /// The record of the last build.
@@ -133,10 +137,16 @@ impl Store {
         }
     }
 
-    /// Notes that a fresh image was put under other references than before.
-    pub fn put_under(&self, stage: &str, key: Key, references: &[String]) -> std::io::Result<()> {
+    /// Notes that the image of a record was put under other references than before.
+    pub fn put_under(
+        &self,
+        stage: &str,
+        record: &Record,
+        references: &[String],
+    ) -> std::io::Result<()> {
         let (mut records, _) = self.records(stage);
-        let Some(at) = records.list.iter().position(|record| record.key == key) else {
+        let is_it = |own: &Record| (own.key, &own.image) == (record.key, &record.image);
+        let Some(at) = records.list.iter().position(is_it) else {
             return Ok(());
         };
         let mut record = records.list.remove(at);
@@ -169,21 +179,32 @@ impl Miss {
         self.key
     }
 
-    /// Saves what the build produced. The ingredients go first: a record without them could
-    /// not be explained.
-    pub fn save(self, record: Record) -> std::io::Result<Record> {
+    /// Saves what the build produced, beside what earlier builds of the key did, unless it was asked for
+    /// `instead` of that. The ingredients go first: a record without them could not be explained.
+    pub fn save(self, record: Record, instead: bool) -> std::io::Result<Record> {
         let made_of = self.store.made_of_file(&self.stage, self.key);
         state::write_atomically(
             &made_of,
             &state::seal(MADE_OF, FORMAT, &encode(&self.made_of)),
         )?;
         let (mut records, _) = self.store.records(&self.stage);
-        records.list.retain(|old| old.key != record.key);
+        let mut of_key = 1;
+        records.list.reverse();
+        records.list.retain(|old| {
+            if old.key != record.key {
+                return true;
+            }
+            of_key += 1;
+            !instead && old.image != record.image && of_key <= KEPT_OF_KEY
+        });
+        records.list.reverse();
         records.list.push(record.clone());
         while records.list.len() > KEPT {
             let old = records.list.remove(0);
-            // A leftover file costs disk only.
-            let _ = std::fs::remove_file(self.store.made_of_file(&self.stage, old.key));
+            if records.of(old.key).next().is_none() {
+                // A leftover file costs disk only.
+                let _ = std::fs::remove_file(self.store.made_of_file(&self.stage, old.key));
+            }
         }
         self.store.write(&self.stage, &records)?;
         Ok(record)
@@ -268,6 +289,39 @@ mod tests {
             },
         ];
         assert_eq!(decode(&encode(&list)), Some(list));
+    }
+
+    #[test]
+    fn a_key_keeps_the_images_of_a_few_engines_until_another_is_asked_for_instead() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+        let store = Store::of(State::in_folder(folder));
+        let save = |key: u8, image: &str, instead: bool| {
+            let key = Key([key; 32]);
+            let record = Record {
+                key,
+                image: image.to_owned(),
+                private: "xtask/a:1".to_owned(),
+                references: Vec::new(),
+                size: 1,
+                duration_ms: 1,
+                ended_ms: 1,
+            };
+            let miss = store.miss("a", key, Vec::new());
+            miss.save(record, instead).unwrap();
+        };
+        let kept = |key: u8| {
+            let (records, _) = store.records("a");
+            let images = records.of(Key([key; 32])).map(|record| &*record.image);
+            images.collect::<Vec<_>>().join(" ")
+        };
+        save(2, "other", false);
+        for image in ["v", "w", "x", "y", "x", "z"] {
+            save(1, image, false);
+        }
+        assert_eq!(kept(1), "z x y w");
+        save(1, "new", true);
+        assert_eq!((kept(1), kept(2)), ("new".to_owned(), "other".to_owned()));
     }
 
     #[test]

@@ -77,12 +77,22 @@ pub struct Change {
 impl Reason {
     /// A reason whose kind follows from what changed.
     pub fn of(changes: Vec<Change>) -> Self {
-        let kind = changes
+        let mut kind = changes
             .iter()
             .map(Change::kind)
             .min()
             .unwrap_or(Kind::SettingsChanged);
+        // Other instructions of the very same text count.
+        if kind == Kind::DockerfileChanged && changes.iter().any(Change::selects) {
+            kind = Kind::SettingsChanged;
+        }
         Self { kind, changes }
+    }
+
+    /// The first change of the reason's own kind.
+    pub fn first(&self) -> Option<&Change> {
+        let mut changes = self.changes.iter();
+        changes.find(|change| change.kind() == self.kind)
     }
 
     /// A reason without details.
@@ -103,6 +113,12 @@ impl Change {
     /// Whether there is one before and after, or neither is known yet.
     fn is_other(&self) -> bool {
         self.before.is_some() == self.after.is_some()
+    }
+
+    /// Whether it decides which instructions of a Dockerfile count: another target, or a named context
+    /// that came or went, which may stand in the place of one of its stages.
+    fn selects(&self) -> bool {
+        self.what == "target" || self.what == "context" && !self.is_other()
     }
 
     fn kind(&self) -> Kind {
@@ -128,25 +144,32 @@ pub fn decide(
     images: &Images,
     differences: impl FnOnce(&Record) -> Reason,
 ) -> Verdict {
-    let Some(record) = records.of(key) else {
-        let reason = records
-            .last()
-            .map_or(Reason::plain(Kind::NoRecord), differences);
-        return Verdict::Stale {
-            reason,
-            healable: None,
-        };
-    };
-    let changes = misplaced(record, references, images);
-    if changes.is_empty() {
-        return Verdict::Fresh(record.clone());
+    let mut missing: Option<(Vec<Change>, Option<Record>)> = None;
+    // Two engines may have an image each.
+    for record in records.of(key) {
+        let changes = misplaced(record, references, images);
+        if changes.is_empty() {
+            return Verdict::Fresh(record.clone());
+        }
+        let here = all_references(record, references)
+            .any(|reference| held(images, reference).is_some_and(|id| id == record.image));
+        if missing
+            .as_ref()
+            .is_none_or(|(_, healable)| here && healable.is_none())
+        {
+            missing = Some((changes, here.then(|| record.clone())));
+        }
     }
-    let here = all_references(record, references)
-        .any(|reference| held(images, reference).is_some_and(|id| id == record.image));
-    let reason = Reason::of(changes);
+    if let Some((changes, healable)) = missing {
+        let reason = Reason::of(changes);
+        return Verdict::Stale { reason, healable };
+    }
+    let reason = records
+        .last()
+        .map_or(Reason::plain(Kind::NoRecord), differences);
     Verdict::Stale {
         reason,
-        healable: here.then(|| record.clone()),
+        healable: None,
     }
 }
 

@@ -121,10 +121,11 @@ impl Run<'_> {
             );
             self.tell(Event::Notice { message });
         } else {
+            let forced = self.wishes.force.covers(id);
             let miss = work
                 .store
                 .miss(&stage.name, assessment.key, assessment.made_of);
-            miss.save(record.clone()).map_err(|error| {
+            miss.save(record.clone(), forced).map_err(|error| {
                 Fault::lacks(format!(
                     "cannot write the record of `{}`: {error}",
                     stage.name

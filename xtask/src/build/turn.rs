@@ -228,7 +228,7 @@ impl Run<'_> {
         let noted = self
             .work
             .store
-            .put_under(self.name(id), record.key, &references);
+            .put_under(self.name(id), record, &references);
         noted.map_err(|error| {
             Fault::lacks(format!(
                 "cannot write the record of `{}`: {error}",

@@ -140,7 +140,7 @@ mod tests {
                 ended_ms: 0,
             };
             let miss = self.store.miss(&self.names[stage], key, Vec::new());
-            miss.save(record).unwrap();
+            miss.save(record, false).unwrap();
         }
 
         fn file(&self, name: &str) -> Utf8PathBuf {

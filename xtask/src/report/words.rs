@@ -97,7 +97,7 @@ pub fn reason(reason: &Reason) -> String {
         Kind::InputsChanged => inputs(changes),
         Kind::ArgumentsChanged => named("argument", changes),
         Kind::DockerfileChanged => "the Dockerfile changed".into(),
-        Kind::SettingsChanged => changes.first().map_or_else(
+        Kind::SettingsChanged => reason.first().map_or_else(
             || "settings changed".into(),
             |change| format!("{} {} changed", change.what, change.name).replace("  ", " "),
         ),
