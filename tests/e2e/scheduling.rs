@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Project, builds, content, host, hosts, project, unique, with_base};
+use super::{Project, builds, content, host, hosts, id, project, unique, with_base};
 
 fn intervals(events: &[Value]) -> Vec<(u64, u64)> {
     let ends = events
@@ -163,4 +163,33 @@ fn what_an_earlier_stage_wrote_is_seen_when_a_later_one_becomes_ready() {
         // Neither is the image of before, nor was it built of files that changed meanwhile.
         assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a", "p"]);
     }
+}
+
+#[test]
+fn an_image_that_is_removed_while_an_earlier_stage_is_prepared_is_built_in_that_run() {
+    let (host, image) = (host(), unique("a"));
+    let graph = format!(
+        "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.p.prepare]\ndir = \"p\"\n\
+         run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n\
+         [stage.a]\ncontext = \"a\"\nfrom = \"p\"\nimage = \"{image}\"\n"
+    );
+    let project = project(&host)
+        .file("build-graph.toml", graph)
+        .file("p/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")
+        .file("p/make.sh", "sh ../then; cp in out.new && mv out.new out\n")
+        .file("p/in", "one")
+        .file("then", "")
+        .file("a/Dockerfile", "FROM p\nCOPY x /x\n")
+        .file("a/x", unique("x"));
+    project.build(&[]).ends(0);
+    let docker = project.path("bin/docker");
+    let remove = format!(
+        "{} image rm --force {}",
+        docker.display(),
+        id(&host, &image)
+    );
+    project.write("p/in", "two");
+    project.write("then", remove);
+    assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
+    id(&host, &image);
 }

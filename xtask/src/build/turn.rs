@@ -78,14 +78,26 @@ impl Run<'_> {
             .prepared
             .get(&id)
             .ok_or_else(|| Fault::failed("was never prepared"))?;
-        let now = (self.has_acted.load(Ordering::SeqCst))
-            .then(|| self.work.look_once_more(id, prepared))
-            .flatten();
+        let now = self.look_once_more(id, prepared);
         let prepared = now.as_ref().unwrap_or(prepared);
         if let Ok(Gathered::PrepareFirst(reason)) = prepared.gathered() {
             return self.after_host_command(id, prepared, reason);
         }
         self.assessed(id, prepared)
+    }
+
+    /// What is known now of a stage, where something ran since it was looked at; nothing where it is what
+    /// it was. Its images are asked for again.
+    fn look_once_more(&self, id: StageId, before: &Prepared) -> Option<Prepared> {
+        if !self.has_acted.load(Ordering::SeqCst) {
+            return None;
+        }
+        let private = before.records.last().map(|record| record.private.clone());
+        let references = self.work.spec.stage(id).references();
+        for reference in references.into_iter().chain(private) {
+            self.held.forget(&reference);
+        }
+        self.work.look_once_more(id, before)
     }
 
     /// Runs the stage's host command, then goes on as if its outputs had always been there.
