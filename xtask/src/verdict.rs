@@ -82,8 +82,9 @@ impl Reason {
             .map(Change::kind)
             .min()
             .unwrap_or(Kind::SettingsChanged);
-        // Other instructions of the very same text count.
-        if kind == Kind::DockerfileChanged && changes.iter().any(Change::selects) {
+        // Of the very same text other instructions count.
+        let is_target = |change: &Change| change.what == "target" && change.is_other();
+        if kind == Kind::DockerfileChanged && changes.iter().any(is_target) {
             kind = Kind::SettingsChanged;
         }
         Self { kind, changes }
@@ -113,12 +114,6 @@ impl Change {
     /// Whether there is one before and after, or neither is known yet.
     fn is_other(&self) -> bool {
         self.before.is_some() == self.after.is_some()
-    }
-
-    /// Whether it decides which instructions of a Dockerfile count: another target, or a named context
-    /// that came or went, which may stand in the place of one of its stages.
-    fn selects(&self) -> bool {
-        self.what == "target" || self.what == "context" && !self.is_other()
     }
 
     fn kind(&self) -> Kind {
