@@ -135,30 +135,33 @@ fn a_host_command_runs_before_its_stage_and_only_when_it_must() {
     project.build(&[]).ends(1);
 }
 
-#[test]
-fn what_an_earlier_stage_wrote_is_seen_when_a_later_one_becomes_ready() {
-    let (host, image) = (host(), unique("a"));
+/// Stage `a`, which `more` says more of, behind `p`, whose host command makes `out` of `in` and does
+/// `then` first.
+fn behind_a_host_command(host: &str, image: &str, more: &str) -> Project {
     let graph = format!(
         "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.p.prepare]\ndir = \"p\"\n\
          run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n\
-         [stage.a]\ncontext = \".\"\ndockerfile = \"a/Dockerfile\"\nfrom = \"p\"\nimage = \"{image}\"\n"
+         [stage.a]\nfrom = \"p\"\nimage = \"{image}\"\n{more}\n"
     );
-    let project = project(&host)
+    project(host)
         .file("build-graph.toml", graph)
         .file("p/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")
-        .file("p/make.sh", "cp in out.new && mv out.new out\n")
+        .file("p/make.sh", "sh ../then; cp in out.new && mv out.new out\n")
         .file("p/in", "one")
+        .file("then", "")
+}
+
+#[test]
+fn what_an_earlier_stage_wrote_is_seen_when_a_later_one_becomes_ready() {
+    let (host, image) = (host(), unique("a"));
+    let more = "context = \".\"\ndockerfile = \"a/Dockerfile\"";
+    let project = behind_a_host_command(&host, &image, more)
         .file("p/out", "by hand")
         .file("a/Dockerfile", "FROM p\nCOPY p/out /out\n");
     for text in ["one", "two"] {
         project.write("p/in", text);
-        assert!(
-            project
-                .build(&[])
-                .ends(0)
-                .those("built")
-                .contains(&"a".into())
-        );
+        let ran = project.build(&[]).ends(0);
+        assert!(ran.those("built").contains(&"a".into()));
         assert_eq!(content(&host, &image, "/out"), text);
         // Neither is the image of before, nor was it built of files that changed meanwhile.
         assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a", "p"]);
@@ -168,28 +171,13 @@ fn what_an_earlier_stage_wrote_is_seen_when_a_later_one_becomes_ready() {
 #[test]
 fn an_image_that_is_removed_while_an_earlier_stage_is_prepared_is_built_in_that_run() {
     let (host, image) = (host(), unique("a"));
-    let graph = format!(
-        "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.p.prepare]\ndir = \"p\"\n\
-         run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n\
-         [stage.a]\ncontext = \"a\"\nfrom = \"p\"\nimage = \"{image}\"\n"
-    );
-    let project = project(&host)
-        .file("build-graph.toml", graph)
-        .file("p/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")
-        .file("p/make.sh", "sh ../then; cp in out.new && mv out.new out\n")
-        .file("p/in", "one")
-        .file("then", "")
+    let project = behind_a_host_command(&host, &image, "context = \"a\"")
         .file("a/Dockerfile", "FROM p\nCOPY x /x\n")
         .file("a/x", unique("x"));
     project.build(&[]).ends(0);
-    let docker = project.path("bin/docker");
-    let remove = format!(
-        "{} image rm --force {}",
-        docker.display(),
-        id(&host, &image)
-    );
+    let (docker, image) = (project.path("bin/docker"), id(&host, &image));
     project.write("p/in", "two");
+    let remove = format!("{} image rm --force {image}\n", docker.display());
     project.write("then", remove);
     assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
-    id(&host, &image);
 }
