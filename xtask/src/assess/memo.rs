@@ -146,9 +146,11 @@ impl Memos {
         serde_json::from_slice(take(&mut rest)?).ok()
     }
 
-    /// Whether all that a stage's memo hangs on is as it was, looked at now.
-    pub fn holds_now(&self, stage: &str) -> bool {
+    /// Whether a stage's memo answers this question, and all that it hangs on is as it was, looked at
+    /// now.
+    pub fn holds_now(&self, stage: &str, question: &Question) -> bool {
         let part = self.bundle.find(stage).map(|at| self.bundle.part(at));
+        let part = part.filter(|part| part.starts_with(question));
         part.and_then(sightings)
             .is_some_and(|seen| inputs::hold(&seen))
     }

@@ -133,7 +133,11 @@ impl Workspace {
     /// What the trees of a stage say now, after something ran that may have written to them; nothing
     /// where they are as they were.
     pub fn look_once_more(&self, id: StageId, before: &Prepared) -> Option<Prepared> {
-        let holds = |memos: &Memos| memos.holds_now(&self.spec.stage(id).name);
+        let stage = self.spec.stage(id);
+        let holds = |memos: &Memos| {
+            memo::question(&self.spec, stage)
+                .is_ok_and(|question| memos.holds_now(&stage.name, &question))
+        };
         let is_remembered = matches!(before.gathered(), Ok(Gathered::Remembered(_)));
         if is_remembered && self.recalled.get().is_some_and(holds) {
             return None;

@@ -167,6 +167,7 @@ impl Run<'_> {
             let folder = work.state.path("");
             Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
         })?;
+        let above = sighted.above();
         let (sending, action) =
             self.prepare_call(id, outline, material, place.private, calls.path())?;
         // Another stage may have had the lock read again between the key and the call.
@@ -177,7 +178,6 @@ impl Run<'_> {
                 lock.path()
             )));
         }
-        let above = sighted.above();
         let redactor = Redactor::of(stage, &work.spec.root);
         let watch = |progress| self.tell_progress(stage, progress);
         let made = executor::run(&action, place.log, &redactor, self.interrupt, &watch);

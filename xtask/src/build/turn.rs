@@ -3,7 +3,7 @@
 //! Knows what each verdict leads to, and how an image that is there is found or put back. Is unaware
 //! of the order of stages and of how an image is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use camino::Utf8PathBuf;
@@ -92,12 +92,23 @@ impl Run<'_> {
         if !self.has_acted.load(Ordering::SeqCst) {
             return None;
         }
+        self.forget_images(id, before);
+        self.work.look_once_more(id, before)
+    }
+
+    /// Lets the engine be asked again for all that a stage's verdict asks it.
+    fn forget_images(&self, id: StageId, before: &Prepared) {
         let private = before.records.last().map(|record| record.private.clone());
         let references = self.work.spec.stage(id).references();
-        for reference in references.into_iter().chain(private) {
-            self.held.forget(&reference);
+        let externals = match before.gathered() {
+            Ok(Gathered::Remembered(outline) | Gathered::Material(outline, _)) => {
+                outline.externals.references.clone()
+            }
+            _ => BTreeSet::default(),
+        };
+        for reference in references.iter().chain(&private).chain(&externals) {
+            self.held.forget(reference);
         }
-        self.work.look_once_more(id, before)
     }
 
     /// Runs the stage's host command, then goes on as if its outputs had always been there.
@@ -122,6 +133,7 @@ impl Run<'_> {
             },
         )?;
         let prepared = Prepared::new(work.gather(id), before.records.clone());
+        self.forget_images(id, &prepared);
         if let Ok(Gathered::PrepareFirst(_)) = prepared.gathered() {
             return Err(Fault::failed(
                 "what its host command reads changed again while it ran: run this once more",

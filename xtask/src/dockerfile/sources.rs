@@ -62,22 +62,17 @@ pub(super) fn of_add(source: &str) -> Source {
     }
 }
 
-/// Whether a remote source is the same for ever, or is a path for every version of BuildKit that
-/// builds today: without a scheme only `user@host:path` is a repository (gitutil.ParseGitRef). A whole
-/// commit is not looked up (gitutil.IsCommitSHA).
+/// Whether a remote source is the same for ever: a whole commit is not looked up
+/// (gitutil.IsCommitSHA). What only some versions of BuildKit take for a repository may move, too
+/// (`host/x.git`: 0.12 clones it, tried).
 pub(super) fn is_fixed(source: &str) -> bool {
-    let (address, fragment) = source.split_once('#').unwrap_or((source, ""));
+    let fragment = source.split_once('#').map_or("", |(_, fragment)| fragment);
     let commit = fragment.split(':').next().unwrap_or_default();
     let is_commit = commit.len() == 40
         && commit
             .bytes()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_git = matches!(of_add(source).remote, Some(RemoteKind::Git));
-    let is_path = !address.contains("://")
-        && !address
-            .split_once(':')
-            .is_some_and(|(host, _)| host.contains('@'));
-    is_path || (is_git && is_commit)
+    is_commit && matches!(of_add(source).remote, Some(RemoteKind::Git))
 }
 
 /// The letters' case counts here.
@@ -88,6 +83,13 @@ fn is_git(path: &str) -> bool {
 /// Whether a source that could not be expanded is remote all the same.
 pub(super) fn is_surely_remote(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://") || source.starts_with("git://")
+}
+
+/// Whether a source that could not be expanded may be remote: an address has its scheme, or its host,
+/// in front of the first slash.
+pub(super) fn may_be_remote(source: &str) -> bool {
+    let known = source.split('$').next().unwrap_or_default();
+    !known.contains('/')
 }
 
 /// The cleaned path of a COPY source, and whether it is a pattern.

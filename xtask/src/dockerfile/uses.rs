@@ -71,11 +71,16 @@ impl Walk<'_> {
                 ),
                 Err(_) => {
                     local.push(source.clone());
-                    continue;
+                    if !sources::may_be_remote(source) {
+                        continue;
+                    }
+                    (RemoteKind::Http, source.clone(), false)
                 }
             };
             let checksum = checksum.clone();
-            let is_fixed = known && (checksum.is_some() || sources::is_fixed(&text));
+            // An empty one is none (tried).
+            let has_checksum = checksum.as_ref().is_some_and(|sum| !sum.is_empty());
+            let is_fixed = known && (has_checksum || sources::is_fixed(&text));
             self.reading.remotes.push(Remote {
                 url: text,
                 known,

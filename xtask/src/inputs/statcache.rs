@@ -241,7 +241,7 @@ impl Folder<'_> {
         hashed.retain(|entry| {
             let path = || folder.join(OsStr::from_bytes(&entry.name)).into();
             self.cache.may_remember(&entry.meta)
-                && self.cache.worth(entry.meta.device, path) != Worth::Nothing
+                && self.cache.worth(entry.meta.device, path) == Worth::Proof
         });
         if hashed.is_empty() && self.hits.get() >= known {
             return;

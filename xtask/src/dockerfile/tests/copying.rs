@@ -162,8 +162,8 @@ fn a_remote_source_is_fixed_by_its_checksum_or_a_whole_commit() {
         format!("https://e.x/r.git#{commit}"),
         format!("https://e.x/r.git#{commit}:sub"),
         format!("git@e.x:o/r.git#{commit}"),
-        "vendor/r.git".to_owned(),
-        "a:b".to_owned(),
+        "vendor/a".to_owned(),
+        "vendor/$OPEN".to_owned(),
     ] {
         assert!(is_fixed(&fixed), "{fixed}");
     }
@@ -177,6 +177,10 @@ fn a_remote_source_is_fixed_by_its_checksum_or_a_whole_commit() {
         format!("https://e.x/r.git#v1:{commit}"),
         "git@e.x:o/r.git".to_owned(),
         "git://e.x/r".to_owned(),
+        "e.x/r.git".to_owned(),
+        "--checksum= https://e.x/a".to_owned(),
+        "$OPEN/a".to_owned(),
+        "http$OPEN://e.x/a".to_owned(),
     ] {
         assert!(!is_fixed(&moving), "{moving}");
     }
