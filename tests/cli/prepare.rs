@@ -1,7 +1,9 @@
 //! Host commands: when they run, when they need not, and what is believed of them.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use crate::support::engine::Engine;
 use crate::support::{Project, Ran};
@@ -266,4 +268,52 @@ fn the_same_command_of_two_stages_runs_once() {
         let told = format!("the host commands of {told}");
         world.project.run(&["plan"]).ends(2).says(&told);
     }
+}
+
+/// What it read of the other folder, which is away again when it ends, is in its output.
+#[test]
+fn one_whose_input_folder_was_another_meanwhile_runs_once_more() {
+    let world = World::new();
+    world.project.write("s/other/main.go", "between\n");
+    // The project's own tools are none: what moves folders is found by its path.
+    let (away, back) = (
+        "/bin/mv cmd aside; /bin/mv other cmd\n",
+        "/bin/mv cmd other; /bin/mv aside cmd\necho > once\n",
+    );
+    let script = format!("[ -e once ] || {{ {away} }}\n{GOOD}[ -e once ] || {{ {back} }}\n")
+        .replace("echo so > cmd/x.so\n", "");
+    world.project.write("s/build.sh", script);
+    world.project.run(&["build"]).ends(3);
+    assert_eq!(world.count(), 2);
+    assert_eq!(fs::read_to_string(world.output("main")).unwrap(), "one\n");
+    assert!(!world.runs());
+}
+
+/// Two states know nothing of each other, and neither do two names of a folder.
+#[test]
+fn two_builds_with_states_of_their_own_do_not_run_it_at_the_same_time() {
+    let world = World::new();
+    let script = format!(
+        "if [ -e in ]; then exit 1; fi\necho > in\n\
+         while [ ! -e go ]; do :; done\n/bin/rm in\n{GOOD}"
+    );
+    world.project.write("s/build.sh", script);
+    let mut first = world.project.start(&["build"]);
+    while !world.output("in").exists() {
+        std::thread::yield_now();
+    }
+    let other = world.project.path("other-state");
+    let mut second = world.project.command(&["build"]);
+    let second = second.env("XTASK_STATE", other);
+    let mut second = second.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(second.stderr.take().unwrap()).lines();
+    let waits = said.any(|line| {
+        line.unwrap()
+            .contains("waits for one that runs in the same folder")
+    });
+    fs::write(world.output("go"), "").unwrap();
+    said.for_each(drop);
+    first.wait().unwrap();
+    second.wait().unwrap();
+    assert!(waits);
 }

@@ -17,7 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::{ContextNeed, Need};
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Input, Inputs, Kind, Layers, StatCache, Witness};
+use crate::inputs::{self, Ignore, Input, Inputs, Layers, StatCache, Witness};
 use crate::interrupt::Interrupt;
 use crate::key::Ingredients;
 use crate::source;
@@ -71,8 +71,8 @@ pub fn must_run(
     Ok(None)
 }
 
-/// Runs the command to its end, its output in `log`. `waiting` is told when another run of it must end
-/// first: for a stage that has the same one, or for a build that was killed.
+/// Runs the command to its end, its output in `log`. `waiting` is told when another one must end first: in
+/// the same folder, or for a build that was killed.
 pub fn run(
     spec: &Spec,
     stage: &Stage,
@@ -80,7 +80,7 @@ pub fn run(
     cache: &StatCache,
     log: &Utf8Path,
     interrupt: &Interrupt,
-    waiting: impl FnOnce(),
+    waiting: impl Fn(),
 ) -> Result<()> {
     let Some(prepare) = &stage.prepare else {
         return Ok(());
@@ -96,10 +96,13 @@ pub fn run(
         interrupt,
     };
     let no_log = |error: std::io::Error| call.fault(&format!("cannot have its log {log}: {error}"));
-    let output = own(log, interrupt, waiting).map_err(no_log)?;
-    let Some(output) = output else {
+    // Whatever name the folder has, and whichever state another run notes it in.
+    let place = File::open(&call.folder)
+        .map_err(|error| call.fault(&format!("cannot have its folder: {error}")))?;
+    let output = own(log).map_err(no_log)?;
+    if !locked(&place, interrupt, &waiting) || !locked(&output, interrupt, &waiting) {
         return Err(Fault::interrupted());
-    };
+    }
     // Another stage with the same command may have been waited for.
     if must_run(spec, stage, state, witness)?.is_none() {
         return Ok(());
@@ -160,8 +163,8 @@ impl Call<'_> {
         }
     }
 
-    /// Runs it once: what it read, and which files of that were written to meanwhile, though they hold
-    /// what they held.
+    /// Runs it once: what it read, and what of that was written to meanwhile, or put in its place, though
+    /// it is what it was.
     fn once(&self, output: &File, witness: &Witness<'_>) -> Result<(Vec<Part>, BTreeSet<Vec<u8>>)> {
         let reads = || what_it_reads(self.spec, self.stage, self.prepare, &self.folder, witness);
         let outputs = || {
@@ -225,32 +228,25 @@ impl Call<'_> {
         }
     }
 
-    /// Which files are behind the names that it reads. Folders do not count: it makes its outputs in
-    /// them.
+    /// What is behind the names that it reads.
     fn states(&self, read: &[Part]) -> Vec<(Vec<u8>, Identity)> {
         let parts = read.iter().zip([&self.folder, &self.root]);
         let entries = parts.flat_map(|(part, root)| {
             let entries = part.inputs.entries.iter();
             entries.map(move |entry| (root, entry))
         });
-        let files = entries.filter(|(_, entry)| entry.kind != Kind::Dir);
-        files
+        entries
             .map(|(root, entry)| {
                 let path = root.as_std_path().join(OsStr::from_bytes(&entry.path));
-                (entry.path.clone(), identity(&path))
+                (entry.path.clone(), identity_to_read(&path))
             })
             .collect()
     }
 }
 
-/// The log, locked. Its lock is the command's as well, and so outlives a build that is
-/// killed: the command goes on then, and a second one beside it would mix what they make. `None`
-/// when the user wants to stop.
-fn own(
-    log: &Utf8Path,
-    interrupt: &Interrupt,
-    waiting: impl FnOnce(),
-) -> std::io::Result<Option<File>> {
+/// The log. Its lock is the command's as well, and so outlives a build that is killed: the command
+/// goes on then, and a second one beside it would mix what they make.
+fn own(log: &Utf8Path) -> std::io::Result<File> {
     if let Some(parent) = log.parent() {
         std::fs::create_dir_all(parent)?;
     }
@@ -259,17 +255,21 @@ fn own(
         return Err(std::io::Error::other("it is no file"));
     }
     let mut options = File::options();
-    let file = options.create(true).truncate(false).write(true).open(log)?;
+    options.create(true).truncate(false).write(true).open(log)
+}
+
+/// Locks a file or folder, which may take a while; not when the user wants to stop.
+fn locked(file: &File, interrupt: &Interrupt, waiting: impl Fn()) -> bool {
     let mut waiting = Some(waiting);
     while let Err(TryLockError::WouldBlock) = file.try_lock() {
         if let Some(waiting) = waiting.take() {
             waiting();
         }
         if interrupt.wait(PAUSE) {
-            return Ok(None);
+            return false;
         }
     }
-    Ok(Some(file))
+    true
 }
 
 fn stamp(spec: &Spec, stage: &Stage, state: &State) -> Utf8PathBuf {
@@ -346,6 +346,17 @@ type Identity = Option<(u64, i64, i64)>;
 fn identity(path: impl AsRef<Path>) -> Identity {
     let meta = path.as_ref().symlink_metadata().ok()?;
     Some((meta.ino(), meta.ctime(), meta.ctime_nsec()))
+}
+
+/// The same of something that is read. What comes and goes in a folder gives it both its times at once,
+/// and a command may make what it likes beside its inputs; who moves the folder leaves the first as it was.
+fn identity_to_read(path: &Path) -> Identity {
+    let meta = path.symlink_metadata().ok()?;
+    let is_written = (meta.mtime(), meta.mtime_nsec()) == (meta.ctime(), meta.ctime_nsec());
+    if meta.is_dir() && is_written {
+        return Some((meta.ino(), 0, 0));
+    }
+    identity(path)
 }
 
 fn files(

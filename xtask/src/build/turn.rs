@@ -127,7 +127,7 @@ impl Run<'_> {
             self.interrupt,
             || {
                 let message = format!(
-                    "the host command of `{name}` runs already, for another stage or for a build that was killed: waiting for its end"
+                    "the host command of `{name}` waits for one that runs in the same folder, or that goes on for a build that was killed"
                 );
                 self.tell(Event::Notice { message });
             },
