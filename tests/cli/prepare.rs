@@ -317,3 +317,24 @@ fn two_builds_with_states_of_their_own_do_not_run_it_at_the_same_time() {
     second.wait().unwrap();
     assert!(waits);
 }
+
+#[test]
+fn a_link_that_leads_out_of_its_folder_is_refused_and_named() {
+    let world = World::new();
+    let graph = GRAPH.replace("[stage.a.prepare]\n", "[stage.a.prepare]\ndir = \"sub\"\n");
+    world.project.write("build-graph.toml", graph);
+    for (name, text) in [
+        ("build.sh", GOOD),
+        ("cmd/main.go", "one\n"),
+        ("beside", "1"),
+    ] {
+        world.project.write(&format!("s/sub/{name}"), text);
+    }
+    let link = world.output("sub/cmd/link");
+    std::os::unix::fs::symlink("../beside", &link).unwrap();
+    world.project.run(&["build"]).ends(3);
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("../../README", &link).unwrap();
+    let ran = world.project.run(&["plan"]).ends(2);
+    ran.says("reads `cmd/link`, a link that leads out of");
+}

@@ -4,6 +4,8 @@
 //! or when what it made is not there as it left it. Knows files and processes; is unaware of
 //! images.
 
+mod part;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -15,15 +17,14 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::dockerfile::{ContextNeed, Need};
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Input, Inputs, Layers, StatCache, Witness};
+use crate::inputs::{self, StatCache, Witness};
 use crate::interrupt::Interrupt;
-use crate::key::Ingredients;
 use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
 use crate::state::{self, State};
 use crate::verdict::{self, Change, Reason};
+use part::{Part, difference, digest, what_it_made, what_it_reads};
 
 const STAMP: &str = "xtask-prepared";
 const FORMAT: u32 = 1;
@@ -276,54 +277,6 @@ fn stamp(spec: &Spec, stage: &Stage, state: &State) -> Utf8PathBuf {
     state.path("prepared").join(spec.prepared_as(stage))
 }
 
-/// Some of the host command's files, and the command where they hang on it.
-struct Part {
-    command: String,
-    inputs: Inputs,
-}
-
-/// The command itself, what it reads where it runs, and what it reads of the source.
-fn what_it_reads(
-    spec: &Spec,
-    stage: &Stage,
-    prepare: &Prepare,
-    folder: &Utf8Path,
-    witness: &Witness<'_>,
-) -> Result<Vec<Part>> {
-    let ignore = Ignore::parse(prepare.ignore.join("\n").as_bytes())
-        .map_err(|error| Fault::usage(format!("`prepare` of `{}`: {error}", stage.name)))?;
-    let command = prepare.run.join("\0");
-    let inputs = files(folder, &prepare.inputs, &ignore, witness)?;
-    let mut parts = vec![Part { command, inputs }];
-    if !prepare.source_inputs.is_empty() {
-        let root = source::root(spec, stage.source)?;
-        parts.push(Part {
-            command: String::new(),
-            inputs: files(&root, &prepare.source_inputs, &ignore, witness)?,
-        });
-    }
-    Ok(parts)
-}
-
-fn what_it_made(prepare: &Prepare, folder: &Utf8Path, witness: &Witness<'_>) -> Result<Part> {
-    Ok(Part {
-        command: String::new(),
-        inputs: files(folder, &prepare.outputs, &Ignore::default(), witness)?,
-    })
-}
-
-/// The first path at which there is not the same as before.
-fn difference(before: &[Part], after: &[Part]) -> Option<String> {
-    let (before, after) = before
-        .iter()
-        .zip(after)
-        .map(|(before, after)| (&before.inputs.entries, &after.inputs.entries))
-        .find(|(before, after)| before != after)?;
-    let other = |one: &[Input], all: &[Input]| one.iter().find(|own| !all.contains(own)).cloned();
-    let first = other(after, before).or_else(|| other(before, after))?;
-    Some(verdict::text(&first.path))
-}
-
 /// Where it runs. Links on the way may be pointed elsewhere without a trace there.
 fn folder(
     spec: &Spec,
@@ -357,36 +310,4 @@ fn identity_to_read(path: &Path) -> Identity {
         return Some((meta.ino(), 0, 0));
     }
     identity(path)
-}
-
-fn files(
-    folder: &Utf8Path,
-    paths: &[Utf8PathBuf],
-    ignore: &Ignore,
-    witness: &Witness<'_>,
-) -> Result<Inputs> {
-    let needs = paths.iter().map(|path| Need {
-        path: path.as_str().into(),
-        wildcard: false,
-        exclude: Vec::new(),
-        line: 0,
-    });
-    let layers = Layers {
-        folders: vec![folder.to_owned()],
-    };
-    let need = ContextNeed::Paths(needs.collect());
-    inputs::collect(&layers, ignore, &need, witness)
-        .map_err(|error| Fault::usage(error.to_string()))
-}
-
-fn digest(parts: &[Part]) -> String {
-    let key = |part: &Part| {
-        let ingredients = Ingredients {
-            dockerfile: part.command.as_bytes(),
-            inputs: vec![("", &part.inputs)],
-            ..Ingredients::default()
-        };
-        ingredients.key().hex()
-    };
-    parts.iter().map(key).collect()
 }

@@ -1,0 +1,124 @@
+//! What a host command reads and what it makes, as entries of folders.
+//!
+//! Knows how both are found, and how they are compared. Is unaware of when a command runs.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::dockerfile::{ContextNeed, Need};
+use crate::fault::{Fault, Result};
+use crate::inputs::{self, Ignore, Input, Inputs, Kind, Layers, Witness};
+use crate::key::Ingredients;
+use crate::source;
+use crate::spec::{Prepare, Spec, Stage};
+use crate::verdict;
+
+/// Some of the host command's files, and the command where they hang on it.
+pub(super) struct Part {
+    command: String,
+    pub(super) inputs: Inputs,
+}
+
+/// The command itself, what it reads where it runs, and what it reads of the source.
+pub(super) fn what_it_reads(
+    spec: &Spec,
+    stage: &Stage,
+    prepare: &Prepare,
+    folder: &Utf8Path,
+    witness: &Witness<'_>,
+) -> Result<Vec<Part>> {
+    let ignore = Ignore::parse(prepare.ignore.join("\n").as_bytes())
+        .map_err(|error| Fault::usage(format!("`prepare` of `{}`: {error}", stage.name)))?;
+    let command = prepare.run.join("\0");
+    let inputs = files(folder, &prepare.inputs, &ignore, witness)?;
+    refuse_outside(stage, folder, &inputs)?;
+    let mut parts = vec![Part { command, inputs }];
+    if !prepare.source_inputs.is_empty() {
+        let root = source::root(spec, stage.source)?;
+        let inputs = files(&root, &prepare.source_inputs, &ignore, witness)?;
+        refuse_outside(stage, &root, &inputs)?;
+        let command = String::new();
+        parts.push(Part { command, inputs });
+    }
+    Ok(parts)
+}
+
+/// Refuses a link that leads out of the folder: the command follows it, and nobody looks there.
+fn refuse_outside(stage: &Stage, folder: &Utf8Path, read: &Inputs) -> Result<()> {
+    let links = read.entries.iter();
+    let links = links.filter(|entry| matches!(entry.kind, Kind::Symlink { .. }));
+    for link in links {
+        let path = folder.as_std_path().join(OsStr::from_bytes(&link.path));
+        // One that leads nowhere is read by nobody.
+        let Ok(real) = path.canonicalize() else {
+            continue;
+        };
+        if !real.starts_with(folder) {
+            return Err(Fault::usage(format!(
+                "`prepare` of `{}` reads `{}`, a link that leads out of {folder}, to {}, where no change is seen: \
+                 name what it leads to in `inputs` or `source-inputs`, and leave the link out by `ignore`",
+                stage.name,
+                verdict::text(&link.path),
+                real.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn what_it_made(
+    prepare: &Prepare,
+    folder: &Utf8Path,
+    witness: &Witness<'_>,
+) -> Result<Part> {
+    Ok(Part {
+        command: String::new(),
+        inputs: files(folder, &prepare.outputs, &Ignore::default(), witness)?,
+    })
+}
+
+/// The first path at which there is not the same as before.
+pub(super) fn difference(before: &[Part], after: &[Part]) -> Option<String> {
+    let (before, after) = before
+        .iter()
+        .zip(after)
+        .map(|(before, after)| (&before.inputs.entries, &after.inputs.entries))
+        .find(|(before, after)| before != after)?;
+    let other = |one: &[Input], all: &[Input]| one.iter().find(|own| !all.contains(own)).cloned();
+    let first = other(after, before).or_else(|| other(before, after))?;
+    Some(verdict::text(&first.path))
+}
+
+fn files(
+    folder: &Utf8Path,
+    paths: &[Utf8PathBuf],
+    ignore: &Ignore,
+    witness: &Witness<'_>,
+) -> Result<Inputs> {
+    let needs = paths.iter().map(|path| Need {
+        path: path.as_str().into(),
+        wildcard: false,
+        exclude: Vec::new(),
+        line: 0,
+    });
+    let layers = Layers {
+        folders: vec![folder.to_owned()],
+    };
+    let need = ContextNeed::Paths(needs.collect());
+    inputs::collect(&layers, ignore, &need, witness)
+        .map_err(|error| Fault::usage(error.to_string()))
+}
+
+pub(super) fn digest(parts: &[Part]) -> String {
+    let key = |part: &Part| {
+        let ingredients = Ingredients {
+            dockerfile: part.command.as_bytes(),
+            inputs: vec![("", &part.inputs)],
+            ..Ingredients::default()
+        };
+        ingredients.key().hex()
+    };
+    parts.iter().map(key).collect()
+}
