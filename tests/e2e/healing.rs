@@ -126,7 +126,9 @@ fn a_stage_that_adds_from_an_address_without_a_checksum_is_never_called_fresh() 
         assert_eq!(project.verdicts()["a"], "stale inputs_changed");
     }
     let told = project.run(&["plan"]).ends(0).stdout;
-    let why = format!("it adds {url}, which has no checksum: only BuildKit can tell");
+    let why = format!(
+        "it adds {url}, and no checksum or whole commit says what that is: only BuildKit can tell"
+    );
     assert!(told.contains(&why), "{told}");
     // The SHA-256 of `two`.
     let sum = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3";

@@ -14,7 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
 pub use files::{
-    Identity, identity, mount, open, read, read_text, remove_abandoned, write_atomically,
+    Identity, OVERLAY, identity, mount, open, read, read_text, remove_abandoned, write_atomically,
     write_bound, write_sealed,
 };
 pub use sealing::{Broken, seal, unseal};

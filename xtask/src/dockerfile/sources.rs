@@ -86,10 +86,11 @@ pub(super) fn is_surely_remote(source: &str) -> bool {
 }
 
 /// Whether a source that could not be expanded may be remote: an address has its scheme, or its host,
-/// in front of the first slash.
+/// in front of the first slash, and the address of a repository may have nothing but its end.
 pub(super) fn may_be_remote(source: &str) -> bool {
     let known = source.split('$').next().unwrap_or_default();
-    !known.contains('/')
+    let last = source.rsplit('/').next().unwrap_or_default();
+    !known.contains('/') || last.contains('$') || last.contains(".git")
 }
 
 /// The cleaned path of a COPY source, and whether it is a pattern.

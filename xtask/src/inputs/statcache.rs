@@ -6,9 +6,10 @@
 //! A write within the same tick of the file system's clock as the one before leaves no trace in
 //! a file's times. So the clock is read before the first file is hashed, and a file is
 //! remembered only if its last change is older than that by more than a tick: any later write
-//! must then show. The clock is that of the file system, seen in the stamp of a file written
-//! beside the cache. And only on a file system whose times prove anything. Where the clock stands earlier than the run that wrote the cache, it was set
-//! back, and everything remembered is forgotten.
+//! must then show. It is remembered only on a file system whose times prove that in every mount.
+//! The clock is that of the file system, seen in the stamp of a file written beside the cache.
+//! Where it stands earlier than the run that wrote the cache, it was set back, and everything
+//! remembered is forgotten.
 
 mod book;
 #[cfg(test)]

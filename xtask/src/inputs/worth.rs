@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use crate::state;
+
 /// Whether equal times prove that nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worth {
@@ -15,8 +17,8 @@ pub(super) enum Worth {
     Nothing,
     /// They do.
     Proof,
-    /// They do in one mount: an overlay's folder has the times of its uppermost layer, and the next
-    /// mount may have others below that.
+    /// They do in one mount: an overlay's folder has the times of its uppermost layer, and its files
+    /// those of whatever lies below, and the next mount may lie over something else.
     ProofInMount,
 }
 
@@ -44,7 +46,6 @@ pub(super) fn worth(path: &Path) -> Worth {
         0x2fc1_2fc1,
         0xca45_1a4e,
     ];
-    const OVERLAY: u64 = 0x794c_7630;
     use rustix::fs::{CWD, Mode, OFlags};
     // A link may lead elsewhere, and a pipe is not waited for.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -53,7 +54,7 @@ pub(super) fn worth(path: &Path) -> Worth {
         return Worth::Nothing;
     };
     match found.f_type.cast_unsigned() & 0xffff_ffff {
-        OVERLAY => Worth::ProofInMount,
+        state::OVERLAY => Worth::ProofInMount,
         known if KNOWN.contains(&known) => Worth::Proof,
         _ => Worth::Nothing,
     }

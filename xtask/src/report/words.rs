@@ -124,7 +124,7 @@ fn inputs(changes: &[Change]) -> String {
     match of.as_slice() {
         [] => match changes.iter().find(|change| change.what == "remote") {
             Some(change) if change.is_unknown() => format!(
-                "it adds {}, which has no checksum: only BuildKit can tell",
+                "it adds {}, and no checksum or whole commit says what that is: only BuildKit can tell",
                 change.name
             ),
             _ => "a remote source changed".into(),

@@ -82,6 +82,9 @@ pub fn identity(file: &File) -> std::io::Result<Identity> {
     Ok(told())
 }
 
+/// What statfs(2) calls an overlay, `OVERLAYFS_SUPER_MAGIC`.
+pub const OVERLAY: u64 = 0x794c_7630;
+
 /// The mount and the file system that an open file or folder is reached by, as no other is called on any
 /// machine since it was started; nothing where that cannot be told.
 #[cfg(target_os = "linux")]
@@ -90,8 +93,6 @@ pub fn mount(file: impl AsFd) -> Option<String> {
     /// `STATX_MNT_ID_UNIQUE`: since Linux 6.8 the kernel tells a number that is never used again
     /// (statx(2)). Older ones use them again at once.
     const UNIQUE: u32 = 0x4000;
-    /// `OVERLAYFS_SUPER_MAGIC` (statfs(2)).
-    const OVERLAY: u64 = 0x794c_7630;
     let wanted = StatxFlags::MNT_ID | StatxFlags::from_bits_retain(UNIQUE);
     let found = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
     let system = rustix::fs::fstatfs(&file).ok()?.f_type.cast_unsigned();

@@ -163,7 +163,7 @@ fn a_remote_source_is_fixed_by_its_checksum_or_a_whole_commit() {
         format!("https://e.x/r.git#{commit}:sub"),
         format!("git@e.x:o/r.git#{commit}"),
         "vendor/a".to_owned(),
-        "vendor/$OPEN".to_owned(),
+        "vendor/$OPEN/a".to_owned(),
     ] {
         assert!(is_fixed(&fixed), "{fixed}");
     }
@@ -180,6 +180,8 @@ fn a_remote_source_is_fixed_by_its_checksum_or_a_whole_commit() {
         "e.x/r.git".to_owned(),
         "--checksum= https://e.x/a".to_owned(),
         "$OPEN/a".to_owned(),
+        "e.x/$OPEN".to_owned(),
+        "e.x/$OPEN/r.git".to_owned(),
         "http$OPEN://e.x/a".to_owned(),
     ] {
         assert!(!is_fixed(&moving), "{moving}");
