@@ -139,7 +139,7 @@ fn a_host_command_runs_before_its_stage_and_only_when_it_must() {
 /// `then` first.
 fn behind_a_host_command(host: &str, image: &str, more: &str) -> Project {
     let graph = format!(
-        "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.p.prepare]\ndir = \"p\"\n\
+        "version = 1\n[stage.p]\ncontext = \"p\"\nimage = \"{image}/p\"\n[stage.p.prepare]\ndir = \"p\"\n\
          run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n\
          [stage.a]\nfrom = \"p\"\nimage = \"{image}\"\n{more}\n"
     );
@@ -180,4 +180,80 @@ fn an_image_that_is_removed_while_an_earlier_stage_is_prepared_is_built_in_that_
     let remove = format!("{} image rm --force {image}\n", docker.display());
     project.write("then", remove);
     assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
+}
+
+/// An image of the engine's own that holds its name in `x`.
+fn made(host: &str) -> String {
+    let image = unique("made");
+    let graph = format!("version = 1\n[stage.m]\ncontext = \"m\"\nimage = \"{image}\"\n");
+    let project = project(host)
+        .file("build-graph.toml", graph)
+        .file("m/Dockerfile", "FROM scratch\nCOPY x /x\n")
+        .file("m/x", &image);
+    project.build(&[]).ends(0);
+    image
+}
+
+/// Has the host command of `p` run again, and do this first.
+fn once_more(project: &Project, then: &str) {
+    project.write("p/in", unique("in"));
+    project.write(
+        "then",
+        format!("{}/{then}\n", project.path("bin").display()),
+    );
+}
+
+#[test]
+fn a_base_of_the_engines_own_that_moves_during_a_run_is_seen_in_that_run() {
+    let (host, image) = (host(), unique("a"));
+    let (one, two) = (made(&host), made(&host));
+    // An earlier stage asks for the base before it moves.
+    let more = "context = \"a\"\n[stage.first]\ncontext = \"first\"";
+    let dockerfile = |from: &str| format!("FROM {from}\nCOPY --from={one}:latest /x /x\n");
+    let project = behind_a_host_command(&host, &image, more)
+        .file("first/Dockerfile", dockerfile("scratch"))
+        .file("a/Dockerfile", dockerfile("p"));
+    let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
+    let behind = "[stage.p]\ncontexts = { first = { stage = \"first\" } }\n";
+    project.write("build-graph.toml", graph.replace("[stage.p]\n", behind));
+    project.build(&[]).ends(0);
+    once_more(&project, &format!("docker tag {two} {one}"));
+    assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
+    assert_eq!(content(&host, &image, "/x"), two);
+}
+
+#[test]
+fn a_tag_that_a_stages_own_host_command_took_is_put_back_in_that_run() {
+    let (host, image) = (host(), unique("a"));
+    let other = made(&host);
+    let project = behind_a_host_command(&host, &image, "context = \"a\"")
+        .file("a/Dockerfile", "FROM p\nCOPY Dockerfile /x\n");
+    project.build(&[]).ends(0);
+    let own = format!("{image}/p");
+    once_more(&project, &format!("docker tag {other} {own}"));
+    assert_eq!(project.build(&[]).ends(0).those("built"), ["p"]);
+    assert_ne!(id(&host, &own), id(&host, &other));
+}
+
+#[test]
+fn a_commit_that_a_host_command_makes_counts_in_that_run() {
+    let (host, image) = (host(), unique("a"));
+    let more = "context = \"a\"\nsource = \"s\"\nargs = { C = \"${source.commit}\" }\n[source.s]\npath = \".\"";
+    let project = behind_a_host_command(&host, &image, more)
+        .file("a/Dockerfile", "FROM p\nARG C\nLABEL of=$C\n");
+    let root = project.path("").display().to_string();
+    let git = format!("git -C {root} -c user.name=n -c user.email=e");
+    let commit = format!("{git} commit --quiet --allow-empty --message=m");
+    project.write("then", format!("git init --quiet {root}\n{commit}\n"));
+    let first = std::process::Command::new("sh")
+        .arg(project.path("then"))
+        .status();
+    assert!(first.unwrap().success());
+    project.write("then", "");
+    project.build(&[]).ends(0);
+    assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a", "p"]);
+    project.write("p/in", "two");
+    project.write("then", commit);
+    assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
+    assert_eq!(project.verdicts()["a"], "fresh");
 }
