@@ -146,8 +146,12 @@ impl Used {
     }
 }
 
-/// A stage that cannot be read uses nothing: whoever wants it hears of that where it is gathered.
+/// A stage that cannot be read uses nothing: whoever wants it hears of that where it is gathered. What
+/// a Dockerfile says that its host command makes is not known before that ran.
 fn used(spec: &Spec, stage: &Stage) -> Used {
+    if makes_its_dockerfile(stage) {
+        return Used::Any;
+    }
     let text = source::root(spec, stage.source)
         .and_then(|root| source::inside(&root, &stage.dockerfile, "Dockerfile"))
         .ok()
@@ -196,6 +200,14 @@ fn used(spec: &Spec, stage: &Stage) -> Used {
         }
     }
     Used::These(names)
+}
+
+fn makes_its_dockerfile(stage: &Stage) -> bool {
+    stage.prepare.as_ref().is_some_and(|prepare| {
+        let has_root = stage.source.is_none() || !prepare.beside_graph;
+        let mut outputs = prepare.outputs.iter();
+        has_root && outputs.any(|path| stage.dockerfile.starts_with(prepare.dir.join(path)))
+    })
 }
 
 /// BuildKit builds on an image of another platform without a word.

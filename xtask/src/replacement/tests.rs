@@ -121,6 +121,23 @@ fn a_base_that_any_of_the_platforms_names_is_found() {
 }
 
 #[test]
+fn a_dockerfile_that_a_host_command_makes_may_use_any_base() {
+    let of_output = |output: &str| {
+        let prepare =
+            format!("prepare = {{ dir = \"api\", run = [\"x\"], outputs = [\"{output}\"] }}\n");
+        let with = GRAPH.replace(
+            "context = \"api\"\n",
+            &format!("context = \"api\"\n{prepare}"),
+        );
+        let tree = tree(&with, &[("api", "FROM other\n")]);
+        let (spec, _) = read(&tree.file, None).unwrap();
+        of(&spec, "api").replaced.len()
+    };
+    assert_eq!(of_output("Dockerfile"), 1);
+    assert_eq!(of_output("main"), 0);
+}
+
+#[test]
 fn an_overlay_for_other_platforms_is_refused() {
     let with = GRAPH.replace(
         "context = \"api\"\n",
