@@ -119,6 +119,7 @@ fn a_stage_that_adds_from_an_address_without_a_checksum_is_never_called_fresh() 
     let url = serve(Arc::clone(&body));
     let dockerfile = |checksum: &str| format!("FROM scratch\nADD {checksum}{url} /it\n");
     let project = one(&host, &image).file("a/Dockerfile", dockerfile(""));
+    assert_eq!(project.verdicts()["a"], "stale no_record");
     for text in ["one", "two"] {
         text.clone_into(&mut body.lock().unwrap());
         project.build(&[]).ends(0);

@@ -89,13 +89,12 @@ impl Workspace {
             .flatten();
         let look = lock.is_some() || next == Next::PlanOfAll;
         let memos = prepared::Ahead::start(place.path("memos"), look);
-        let opened = replacement::open(graph_file, profile, platforms)?;
         let Opened {
             spec,
             graph,
             state,
             lock: pins,
-        } = opened;
+        } = replacement::open(graph_file, profile, platforms)?;
         Ok(Self {
             graph,
             store: Store::of(state.clone()),
@@ -261,8 +260,6 @@ impl Workspace {
         };
         let verdict = if forced {
             stale(Reason::plain(Kind::Forced))
-        } else if let Some(change) = self.unfollowed(outline, held)? {
-            stale(Reason::of(vec![change]))
         } else if unbuilt {
             let compared = prepared.records.last().map(compare);
             undecided(self, upstream, outline, compared)
@@ -272,6 +269,11 @@ impl Workspace {
                 held.ask_for(&self.engine, asked)?;
             }
             verdict::decide(key, &references, &prepared.records, &held.images(), compare)
+        };
+        // Where a build is needed anyway, that has a better reason.
+        let verdict = match self.unfollowed(outline, held)? {
+            Some(change) if verdict.has_image() => stale(Reason::of(vec![change])),
+            _ => verdict,
         };
         let made_of = match verdict {
             Verdict::Fresh(_) => Vec::new(),

@@ -28,6 +28,17 @@ pub enum Verdict {
     Unknown(Reason),
 }
 
+impl Verdict {
+    /// Whether the image is there, if need be under fewer names than it should have.
+    pub const fn has_image(&self) -> bool {
+        match self {
+            Self::Fresh(_) => true,
+            Self::Stale { healable, .. } => healable.is_some(),
+            Self::Unknown(_) => false,
+        }
+    }
+}
+
 /// The kinds of reasons (DESIGN.md, *JSON*). In a mixture, the first that applies is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
