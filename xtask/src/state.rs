@@ -14,8 +14,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
 pub use files::{
-    Identity, OVERLAY, identity, mount, open, read, read_text, remove_abandoned, write_atomically,
-    write_bound, write_sealed,
+    Identity, LOOP, OVERLAY, identity, mount, open, read, read_text, remove_abandoned,
+    write_atomically, write_bound, write_sealed,
 };
 pub use sealing::{Broken, seal, unseal};
 

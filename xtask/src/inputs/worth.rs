@@ -18,7 +18,8 @@ pub(super) enum Worth {
     /// They do.
     Proof,
     /// They do in one mount: an overlay's folder has the times of its uppermost layer, and its files
-    /// those of whatever lies below, and the next mount may lie over something else.
+    /// those of whatever lies below, and the next mount may lie over something else. A file that is
+    /// mounted by a loop device may be another one in the next mount, made to the same recipe.
     ProofInMount,
 }
 
@@ -30,12 +31,14 @@ impl Devices {
     /// What the times on a device are worth, on which `path` is.
     pub(super) fn worth(&self, device: u64, path: impl FnOnce() -> Box<Path>) -> Worth {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *known.entry(device).or_insert_with(|| worth(&path()))
+        *known
+            .entry(device)
+            .or_insert_with(|| worth(device, &path()))
     }
 }
 
 #[cfg(target_os = "linux")]
-pub(super) fn worth(path: &Path) -> Worth {
+pub(super) fn worth(device: u64, path: &Path) -> Worth {
     /// The magic numbers of ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, ZFS and bcachefs (statfs(2)).
     const KNOWN: [u64; 7] = [
         0xef53,
@@ -46,7 +49,7 @@ pub(super) fn worth(path: &Path) -> Worth {
         0x2fc1_2fc1,
         0xca45_1a4e,
     ];
-    use rustix::fs::{CWD, Mode, OFlags};
+    use rustix::fs::{CWD, Mode, OFlags, major};
     // A link may lead elsewhere, and a pipe is not waited for.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = rustix::fs::openat(CWD, path, flags, Mode::empty()).and_then(rustix::fs::fstatfs);
@@ -55,6 +58,7 @@ pub(super) fn worth(path: &Path) -> Worth {
     };
     match found.f_type.cast_unsigned() & 0xffff_ffff {
         state::OVERLAY => Worth::ProofInMount,
+        known if KNOWN.contains(&known) && major(device) == state::LOOP => Worth::ProofInMount,
         known if KNOWN.contains(&known) => Worth::Proof,
         _ => Worth::Nothing,
     }
@@ -62,6 +66,6 @@ pub(super) fn worth(path: &Path) -> Worth {
 
 /// Nothing is known of the others.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn worth(_: &Path) -> Worth {
+pub(super) fn worth(_: u64, _: &Path) -> Worth {
     Worth::Nothing
 }

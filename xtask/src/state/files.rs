@@ -84,6 +84,8 @@ pub fn identity(file: &File) -> std::io::Result<Identity> {
 
 /// What statfs(2) calls an overlay, `OVERLAYFS_SUPER_MAGIC`.
 pub const OVERLAY: u64 = 0x794c_7630;
+/// The major number of devices that are files elsewhere (the kernel's list of devices).
+pub const LOOP: u32 = 7;
 
 /// The mount and the file system that an open file or folder is reached by, as no other is called on any
 /// machine since it was started; nothing where that cannot be told.
@@ -96,7 +98,8 @@ pub fn mount(file: impl AsFd) -> Option<String> {
     let wanted = StatxFlags::MNT_ID | StatxFlags::from_bits_retain(UNIQUE);
     let found = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
     let system = rustix::fs::fstatfs(&file).ok()?.f_type.cast_unsigned();
-    if found.stx_mask & UNIQUE == 0 && system & 0xffff_ffff == OVERLAY {
+    let is_exchanged_with_ease = system & 0xffff_ffff == OVERLAY || found.stx_dev_major == LOOP;
+    if found.stx_mask & UNIQUE == 0 && is_exchanged_with_ease {
         return None;
     }
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
