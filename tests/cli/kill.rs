@@ -94,8 +94,18 @@ fn a_run_killed_while_it_writes_the_stat_cache_changes_no_answer() {
 
 #[test]
 fn a_host_command_that_outlives_its_killed_build_is_waited_for() {
-    let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.a.prepare]\ndir = \"a\"\n\
-        run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n";
+    for later in ["a", "renamed"] {
+        is_waited_for_by(later);
+    }
+}
+
+fn is_waited_for_by(later: &str) {
+    let graph = |stage: &str| {
+        format!(
+            "version = 1\n[stage.{stage}]\ncontext = \"a\"\n[stage.{stage}.prepare]\ndir = \"a\"\n\
+            run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n"
+        )
+    };
     // Stops halfway until it may go on.
     let make = "echo >> started; { cat in; until [ -e go ] || [ ! -e in ]; do sleep 0.01; done; cat in; } > out\n";
     let project = Project::new();
@@ -104,7 +114,7 @@ fn a_host_command_that_outlives_its_killed_build_is_waited_for() {
     let project = project
         .variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
         .script("bin/docker", "#!/bin/sh\nexit 1\n")
-        .file("build-graph.toml", graph)
+        .file("build-graph.toml", graph("a"))
         .file("a/Dockerfile", "FROM scratch\nCOPY out /out\n")
         .file("a/make.sh", make)
         .file("a/in", "1");
@@ -119,6 +129,7 @@ fn a_host_command_that_outlives_its_killed_build_is_waited_for() {
     killed.kill().unwrap();
     killed.wait().unwrap();
     project.write("a/in", "2");
+    project.write("build-graph.toml", graph(later));
     let mut next = project.start(&["build", "--json"]);
     let stdout = BufReader::new(next.stdout.take().unwrap());
     let (tell, told) = mpsc::channel();

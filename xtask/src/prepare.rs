@@ -4,16 +4,15 @@
 //! or when what it made is not there as it left it. Knows files and processes; is unaware of
 //! images.
 
+mod locks;
 mod part;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{File, TryLockError};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -24,12 +23,11 @@ use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
 use crate::state::{self, State};
 use crate::verdict::{self, Change, Reason};
+use locks::Locks;
 use part::{Part, difference, digest, what_it_made, what_it_reads};
 
 const STAMP: &str = "xtask-prepared";
 const FORMAT: u32 = 1;
-/// Between two looks at whether the command of a killed build still runs.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the command must run; `None` when there is none, or when it need not.
 pub fn must_run(
@@ -96,34 +94,27 @@ pub fn run(
         log,
         interrupt,
     };
-    let no_log = |error: std::io::Error| call.fault(&format!("cannot have its log {log}: {error}"));
-    // Whatever name the folder has, and whichever state another run notes it in.
-    let place = File::open(&call.folder)
-        .map_err(|error| call.fault(&format!("cannot have its folder: {error}")))?;
-    let output = own(log).map_err(no_log)?;
-    if !locked(&place, interrupt, &waiting) || !locked(&output, interrupt, &waiting) {
+    let no_log = |error: std::io::Error| call.fault(&format!("cannot have {error}"));
+    let locks = Locks::of(&call.folder, log).map_err(no_log)?;
+    if !locks.take(interrupt, waiting) {
         return Err(Fault::interrupted());
     }
     // Another stage with the same command may have been waited for.
     if must_run(spec, stage, state, witness)?.is_none() {
         return Ok(());
     }
-    output.set_len(0).map_err(no_log)?;
-    let ran = call.until_untouched(&output, witness).and_then(|read| {
-        let made = what_it_made(prepare, &call.folder, witness)?;
-        let (read, made) = (digest(&read), digest(&[made]));
-        let stamped = state::seal(STAMP, FORMAT, format!("{read} {made}").as_bytes());
-        let written = state::write_atomically(&stamp(spec, stage, state), &stamped);
-        written.map_err(|error| {
-            let folder = state.path("");
-            call.fault(&format!(
-                "ran, but that cannot be noted in {folder}: {error}"
-            ))
-        })
-    });
-    // What it leaves running on purpose hinders nobody. A file system without locks has none.
-    let _ = output.unlock();
-    ran
+    locks.begin().map_err(no_log)?;
+    let read = call.until_untouched(&locks, witness)?;
+    let made = what_it_made(prepare, &call.folder, witness)?;
+    let (read, made) = (digest(&read), digest(&[made]));
+    let stamped = state::seal(STAMP, FORMAT, format!("{read} {made}").as_bytes());
+    let written = state::write_atomically(&stamp(spec, stage, state), &stamped);
+    written.map_err(|error| {
+        let folder = state.path("");
+        call.fault(&format!(
+            "ran, but that cannot be noted in {folder}: {error}"
+        ))
+    })
 }
 
 /// A host command and where it runs.
@@ -149,12 +140,12 @@ impl Call<'_> {
 
     /// Runs it, and once more where what it reads was written to meanwhile: something else may have been
     /// there in between. What it writes to itself it writes to each time.
-    fn until_untouched(&self, output: &File, witness: &Witness<'_>) -> Result<Vec<Part>> {
-        let (read, first) = self.once(output, witness)?;
+    fn until_untouched(&self, locks: &Locks, witness: &Witness<'_>) -> Result<Vec<Part>> {
+        let (read, first) = self.once(locks, witness)?;
         if first.is_empty() {
             return Ok(read);
         }
-        let (read, second) = self.once(output, witness)?;
+        let (read, second) = self.once(locks, witness)?;
         match second.difference(&first).next() {
             None => Ok(read),
             Some(path) => Err(self.fault(&format!(
@@ -166,7 +157,7 @@ impl Call<'_> {
 
     /// Runs it once: what it read, and what of that was written to meanwhile, or put in its place, though
     /// it is what it was.
-    fn once(&self, output: &File, witness: &Witness<'_>) -> Result<(Vec<Part>, BTreeSet<Vec<u8>>)> {
+    fn once(&self, locks: &Locks, witness: &Witness<'_>) -> Result<(Vec<Part>, BTreeSet<Vec<u8>>)> {
         let reads = || what_it_reads(self.spec, self.stage, self.prepare, &self.folder, witness);
         let outputs = || {
             let outputs = self.prepare.outputs.iter();
@@ -175,7 +166,7 @@ impl Call<'_> {
         let read = reads()?;
         let states = self.states(&read);
         let before: Vec<_> = outputs().collect();
-        self.run_to_its_end(output)?;
+        self.run_to_its_end(locks)?;
         let log = self.log;
         for ((path, before), (_, after)) in before.into_iter().zip(outputs()) {
             if after.is_none() {
@@ -200,21 +191,23 @@ impl Call<'_> {
         Ok((read, touched.map(|((path, _), _)| path).collect()))
     }
 
-    fn run_to_its_end(&self, output: &File) -> Result<()> {
+    fn run_to_its_end(&self, locks: &Locks) -> Result<()> {
         let log = self.log;
         let no_log = |error| self.fault(&format!("cannot have its log {log}: {error}"));
+        let handed_down = locks.handed_down().map_err(no_log)?;
         let mut command = Command::new(&self.prepare.run[0]);
         command
             .args(&self.prepare.run[1..])
             .current_dir(&self.folder)
             .env("XTASK_SOURCE_ROOT", self.root.as_str())
             .stdin(Stdio::null())
-            .stdout(output.try_clone().map_err(no_log)?)
-            .stderr(output.try_clone().map_err(no_log)?);
+            .stdout(locks.log().map_err(no_log)?)
+            .stderr(locks.log().map_err(no_log)?);
         let child = self
             .interrupt
             .spawn(&mut command)
             .map_err(|error| self.fault(&format!("cannot be started: {error}")))?;
+        drop(handed_down);
         let Some(mut child) = child else {
             return Err(Fault::interrupted());
         };
@@ -243,34 +236,6 @@ impl Call<'_> {
             })
             .collect()
     }
-}
-
-/// The log. Its lock is the command's as well, and so outlives a build that is killed: the command
-/// goes on then, and a second one beside it would mix what they make.
-fn own(log: &Utf8Path) -> std::io::Result<File> {
-    if let Some(parent) = log.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    // One may wait for ever for a pipe's reader.
-    if log.exists() && !log.is_file() {
-        return Err(std::io::Error::other("it is no file"));
-    }
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true).open(log)
-}
-
-/// Locks a file or folder, which may take a while; not when the user wants to stop.
-fn locked(file: &File, interrupt: &Interrupt, waiting: impl Fn()) -> bool {
-    let mut waiting = Some(waiting);
-    while let Err(TryLockError::WouldBlock) = file.try_lock() {
-        if let Some(waiting) = waiting.take() {
-            waiting();
-        }
-        if interrupt.wait(PAUSE) {
-            return false;
-        }
-    }
-    true
 }
 
 fn stamp(spec: &Spec, stage: &Stage, state: &State) -> Utf8PathBuf {
