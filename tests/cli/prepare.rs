@@ -338,3 +338,21 @@ fn a_link_that_leads_out_of_its_folder_is_refused_and_named() {
     let ran = world.project.run(&["plan"]).ends(2);
     ran.says("reads `cmd/link`, a link that leads out of");
 }
+
+#[test]
+fn a_base_that_a_host_command_writes_into_a_dockerfile_is_not_taken_unreplaced() {
+    let world = World::new();
+    let project = &world.project;
+    let graph = GRAPH.replace("main\", \"env", "out");
+    let more = "[base.\"old:1\"]\nimage = \"new:1\"\n";
+    project.write("build-graph.toml", graph + more);
+    project.write("s/Dockerfile", "FROM scratch\nCOPY out /\n");
+    project.write("s/build.sh", "echo FROM old:1 > Dockerfile; echo > out\n");
+    world
+        .fails()
+        .says("the Dockerfile of `a` names `old:1` since this began")
+        .says("run this once more");
+    // Now it is known from the beginning.
+    let refused = project.run(&["build", "--offline"]).ends(3);
+    refused.says("new:1").never_says("old:1");
+}

@@ -67,14 +67,12 @@ pub fn apply(spec: &mut Spec) -> Result<()> {
                 continue;
             }
             let is_below = below[canonical.as_str()].contains(&id);
-            let context = match (given.stage, &given.image) {
-                (Some(overlay), _) if !is_below => {
-                    same_platforms(spec, stage, overlay, given)?;
-                    Context::Stage(overlay)
-                }
-                (_, Some(image)) => Context::Image(image.clone()),
-                (_, None) => continue,
+            let Some(context) = in_its_place(given, is_below) else {
+                continue;
             };
+            if let Context::Stage(overlay) = context {
+                same_platforms(spec, stage, overlay, given)?;
+            }
             all.push((id, given.name.clone(), context));
         }
     }
@@ -84,6 +82,34 @@ pub fn apply(spec: &mut Spec) -> Result<()> {
         stage.contexts.insert(name, context);
     }
     Ok(())
+}
+
+/// What `[base]` puts in the place of an image, for a stage that the replacement stands on or not.
+fn in_its_place(given: &Replacement, is_below: bool) -> Option<Context> {
+    match (given.stage, &given.image) {
+        (Some(overlay), _) if !is_below => Some(Context::Stage(overlay)),
+        (_, image) => image.clone().map(Context::Image),
+    }
+}
+
+/// One of the images that a stage takes from a registry though `[base]` puts another in its place: its
+/// Dockerfile did not name it yet when that was done.
+pub fn overlooked<'r>(
+    spec: &Spec,
+    id: StageId,
+    mut taken: impl Iterator<Item = &'r str>,
+) -> Option<&'r str> {
+    if spec.bases.is_empty() {
+        return None;
+    }
+    let own = own_names(spec, spec.stage(id));
+    taken.find(|name| {
+        let canonical = reference::normalise(name).map(|it| it.canonical());
+        let canonical = canonical.filter(|canonical| !own.contains(canonical));
+        let given = canonical.and_then(|canonical| spec.bases.get(&canonical));
+        let is_below = |given: &Replacement| closure(spec, given.stage).contains(&id);
+        given.is_some_and(|given| in_its_place(given, is_below(given)).is_some())
+    })
 }
 
 /// What stands in the place of the external images that a stage's Dockerfile names, by `[base]`:

@@ -13,11 +13,12 @@ use rayon::prelude::*;
 
 use super::memo::{self, Memo, Memos};
 use super::{Outline, Workspace};
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::inputs::Witness;
 use crate::material::{self, Material};
 use crate::prepare;
 use crate::record::Records;
+use crate::replacement;
 use crate::spec::StageId;
 use crate::verdict::Reason;
 
@@ -126,6 +127,18 @@ impl Workspace {
             return Ok(Gathered::PrepareFirst(reason));
         }
         let material = material::gather(&self.spec, id, self.engine.platform(), witness)?;
+        let mut taken = material
+            .reading
+            .bases
+            .iter()
+            .map(|base| base.reference.as_str());
+        if let Some(name) = replacement::overlooked(&self.spec, id, &mut taken) {
+            return Err(Fault::failed(format!(
+                "{}: the Dockerfile of `{}` names `{name}` since this began, and `[base]` puts another image in its place: \
+                 run this once more",
+                self.spec.file, stage.name
+            )));
+        }
         let outline = Outline::of(&self.spec, id, &material);
         Ok(Gathered::Material(outline, Box::new(material)))
     }

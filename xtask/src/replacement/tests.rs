@@ -182,3 +182,23 @@ stage = "ca"
     let (spec, _) = read(&tree.file, Some("corporate")).unwrap();
     assert_eq!(of(&spec, "api").replaced.len(), 1);
 }
+
+#[test]
+fn an_image_that_a_dockerfile_names_only_later_is_overlooked_unless_it_stays_as_it_is() {
+    let dockerfiles = [
+        ("web", "FROM node:20\n"),
+        ("api", "FROM python:3.12\n"),
+        ("ca", "FROM python:3.12\n"),
+    ];
+    let tree = tree(GRAPH, &dockerfiles);
+    let (spec, _) = read(&tree.file, None).unwrap();
+    let found = |stage: &str, names: &[&'static str]| {
+        let id = spec.find(stage).unwrap();
+        overlooked(&spec, id, names.iter().copied())
+    };
+    let later = &["node:20", "python:3.12"];
+    assert_eq!(found("web", later), Some("python:3.12"));
+    assert_eq!(found("web", &["node:20", "python:3"]), None);
+    // It has what takes its place already.
+    assert_eq!(found("api", later), None);
+}
