@@ -3,7 +3,7 @@
 //! Knows how sightings are laid out: the folder that everything lies in, then pieces, each of one
 //! folder and some of its entries. Is unaware of what may be believed, which `witness` decides.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -19,6 +19,9 @@ const OPEN_FROM: usize = 24;
 /// From how many bytes of pieces on other threads help. One who is woken takes as long to come as
 /// some tens of look-ups take, and ten thousand stages of a few files each would wake ten thousand.
 const SHARE_FROM: usize = 16 * 1024;
+
+/// How many pieces a thread takes at a time.
+const AT_ONCE: usize = 64;
 
 /// All that was seen: the folder that everything lies in, then pieces of it.
 pub type Testimony = Vec<Vec<u8>>;
@@ -64,11 +67,11 @@ pub fn hold(parts: &[&[u8]]) -> bool {
     let Ok(within) = rustix::fs::openat(CWD, *within, flags, Mode::empty()) else {
         return false;
     };
-    let holds = |piece: &&[u8]| piece_holds(within.as_fd(), piece).unwrap_or(false);
+    let all_hold = |pieces: &[&[u8]]| pieces_hold(within.as_fd(), pieces).unwrap_or(false);
     if pieces.iter().map(|piece| piece.len()).sum::<usize>() < SHARE_FROM {
-        pieces.iter().all(holds)
+        all_hold(pieces)
     } else {
-        pieces.par_iter().all(holds)
+        pieces.par_chunks(AT_ONCE).all(all_hold)
     }
 }
 
@@ -108,13 +111,50 @@ pub(super) fn put_entry(piece: &mut Vec<u8>, name: &[u8], sight: Sight) {
     }
 }
 
+/// Puts pieces of folders side by side that lie in the same folder, which is opened once for all of them.
+pub(super) fn sort(pieces: &mut [Vec<u8>]) {
+    let folder = |piece: &Vec<u8>| take_name(&mut &piece[..]).map(<[u8]>::to_vec);
+    pieces.sort_by_cached_key(folder);
+}
+
 /// `None` when the bytes are not what `begin` and `put_entry` write.
-fn piece_holds(within: BorrowedFd<'_>, mut piece: &[u8]) -> Option<bool> {
+fn pieces_hold(within: BorrowedFd<'_>, pieces: &[&[u8]]) -> Option<bool> {
+    let mut open: Option<(&[u8], OwnedFd)> = None;
+    let mut pieces = pieces.iter().copied().peekable();
+    while let Some(mut piece) = pieces.next() {
+        let folder = take_name(&mut piece)?;
+        let (above, name) = split(folder);
+        if open.as_ref().is_none_or(|(path, _)| *path != above) {
+            let next = pieces.peek().and_then(|next| take_name(&mut &next[..]));
+            let is_shared = !above.is_empty() && next.is_some_and(|next| split(next).0 == above);
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let opened = is_shared.then(|| rustix::fs::openat(within, above, flags, Mode::empty()));
+            // What was seen may be that there is nothing.
+            open = opened.and_then(Result::ok).map(|opened| (above, opened));
+        }
+        let holds = match &open {
+            Some((_, open)) => piece_holds(open.as_fd(), name, piece)?,
+            None => piece_holds(within, folder, piece)?,
+        };
+        if !holds {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
+/// The folder that a folder lies in, and its name there.
+fn split(folder: &[u8]) -> (&[u8], &[u8]) {
+    match folder.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&folder[..at], &folder[at + 1..]),
+        None => (b"", folder),
+    }
+}
+
+/// Whether a folder's piece, without its path, is as it was seen.
+fn piece_holds(within: BorrowedFd<'_>, folder: &[u8], mut piece: &[u8]) -> Option<bool> {
     let rest = &mut piece;
-    let folder = match take_name(rest)? {
-        b"" => b".",
-        folder => folder,
-    };
+    let folder = if folder.is_empty() { b"." } else { folder };
     if take(rest, 1)? != [0] {
         let listed = Meta::get(take(rest, Meta::BYTES)?)?;
         if look(within, folder) != Ok(Some(listed)) {

@@ -99,6 +99,44 @@ fn every_change_of_what_was_read_is_noticed() {
     }
 }
 
+/// More folders than a thread takes at a time, in few folders: each of these is opened once.
+#[test]
+fn every_change_of_many_small_folders_is_noticed() {
+    type Change = (&'static str, fn(&TestTree));
+    let changes: [Change; 6] = [
+        ("nothing", |_| {}),
+        ("content", |tree| tree.write("in/a/b/70/f", "other")),
+        ("added", |tree| tree.write("in/a/c/99/g", "")),
+        ("folder gone", |tree| {
+            fs::rename(tree.at("in/a/b/0"), tree.at("was")).unwrap();
+        }),
+        ("folder of folders gone", |tree| {
+            fs::rename(tree.at("in/a/c"), tree.at("was")).unwrap();
+        }),
+        (
+            "folder of folders replaced by one with the same names",
+            |tree| {
+                fs::rename(tree.at("in/a/c"), tree.at("was")).unwrap();
+                fs::rename(tree.at("in/a/b"), tree.at("in/a/c")).unwrap();
+                fs::rename(tree.at("was"), tree.at("in/a/b")).unwrap();
+            },
+        ),
+    ];
+    for (what, change) in changes {
+        let tree = TestTree::new().dir("state");
+        for folder in ["b", "c"] {
+            for at in 0..100 {
+                tree.write(format!("in/a/{folder}/{at}/f"), "");
+                tree.write(format!("in/a/{folder}/{at}/more"), folder);
+            }
+        }
+        let parts = seen(&tree, "", &whole());
+        assert!(holds(&parts), "before {what}");
+        change(&tree);
+        assert_eq!(holds(&parts), what == "nothing", "{what}");
+    }
+}
+
 /// What is seen of the sample, and the folders above it, which only one who remembers nothing needs.
 fn sighted(tree: &TestTree) -> (Sighted, Sum) {
     let cache = StatCache::in_memory();

@@ -22,7 +22,7 @@ use rustix::fs::FileType;
 use super::StatCache;
 use super::meta::Meta;
 use super::sighted::{Sighted, Sum};
-use super::testimony::{Sight, Testimony, begin, mount, put_entry, shorten};
+use super::testimony::{Sight, Testimony, begin, mount, put_entry, shorten, sort};
 use super::worth::Worth;
 use crate::state;
 
@@ -266,6 +266,7 @@ impl<'a> Witness<'a> {
         for piece in &mut pieces {
             shorten(piece, within.len());
         }
+        sort(&mut pieces);
         pieces.insert(0, within);
         Some(pieces)
     }
