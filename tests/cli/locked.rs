@@ -1,6 +1,6 @@
 //! What `plan` and `build` make of the lock: first builds, `--locked`, `--offline`.
 
-use crate::lock::{lock, one, plan, two};
+use crate::lock::{lock, one, plan, project, two};
 use crate::support::registry::{Image, Play, Registry};
 
 #[test]
@@ -124,4 +124,31 @@ fn a_first_build_locks_what_it_uses_and_falls_back_on_the_engine_alone() {
     let ran = project.run(&["build", "b"]).ends(3).says("no manifest");
     assert!(!ran.stderr.contains("own image is used"), "{}", ran.stderr);
     assert!(!lock(&project).contains(&gone));
+}
+
+#[test]
+fn an_image_of_another_stage_that_the_graph_does_not_name_is_told_of() {
+    let graph = |more: &str| {
+        format!(
+            "version = 1\n[stage.api]\ncontext = \"a\"\nimage = \"own/api\"\ntags = [\"1\", \"latest\"]\n\
+             [stage.b]\ncontext = \"b\"\n{more}"
+        )
+    };
+    let (project, _engine) = project(&graph(""));
+    let project = project
+        .file("a/Dockerfile", "FROM scratch\n")
+        .file("b/Dockerfile", "FROM docker.io/own/api:latest\n");
+    let told = "the Dockerfile of `b` uses `own/api`, the image of stage `api`";
+    project.run(&["plan"]).ends(0).says(told);
+    for more in [
+        "from = \"api\"\n",
+        "[stage.b.contexts]\n\"own/api:latest\" = { stage = \"api\" }\n",
+    ] {
+        project.write("build-graph.toml", graph(more));
+        project.run(&["plan"]).ends(0).never_says(told);
+    }
+    // Another tag is another image.
+    project.write("build-graph.toml", graph(""));
+    project.write("b/Dockerfile", "FROM own/api:2\n");
+    project.run(&["plan"]).ends(0).never_says(told);
 }

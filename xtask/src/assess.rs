@@ -11,6 +11,8 @@ mod held;
 pub mod memo;
 mod outline;
 mod prepared;
+mod undecided;
+mod unlinked;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -34,7 +36,8 @@ use crate::replacement::{self, Opened};
 use crate::source;
 use crate::spec::{Spec, StageId};
 use crate::state::{HeldLock, State};
-use crate::verdict::{self, Change, Kind, Reason, Verdict};
+use crate::verdict::{self, Kind, Reason, Verdict};
+use undecided::undecided;
 
 /// The graph of one run, and everything that it stands on.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct Workspace {
     memos: prepared::Ahead,
     /// Those of them that this run asked.
     recalled: OnceLock<memo::Memos>,
+    /// Which stage makes which image.
+    makers: unlinked::Makers,
     /// The engine that builds.
     pub engine: Engine,
     /// The pins of sources and external images.
@@ -101,6 +106,7 @@ impl Workspace {
             cache: StatCache::in_file(&state.path("stats")),
             memos,
             recalled: OnceLock::new(),
+            makers: unlinked::Makers::default(),
             engine: Engine::find(),
             lock: Mutex::new(pins),
             build_lock: Mutex::new(lock),
@@ -132,9 +138,11 @@ impl Workspace {
         }
     }
 
-    /// Remembers a warning.
+    /// Remembers a warning, unless it waits to be told already.
     pub fn warn(&self, warning: String) {
-        if let Ok(mut warnings) = self.warnings.lock() {
+        if let Ok(mut warnings) = self.warnings.lock()
+            && !warnings.contains(&warning)
+        {
             warnings.push(warning);
         }
     }
@@ -210,7 +218,13 @@ impl Workspace {
                     own.list()
                 };
                 let list: List<'_> = Some(&list);
-                self.assess_known(id, prepared, outline, upstream, held, forced, list)
+                let own = self.assess_known(id, prepared, outline, upstream, held, forced, list)?;
+                if !matches!(own.verdict, Verdict::Fresh(_)) {
+                    let taken = &outline.externals.references;
+                    let unlinked = self.makers.unlinked(&self.spec, id, taken);
+                    unlinked.into_iter().for_each(|note| self.warn(note));
+                }
+                Ok(own)
             }
             Err(fault) => Err(fault.clone()),
         }
@@ -351,50 +365,4 @@ fn questions(records: &[Records]) -> Vec<String> {
     questions.sort_unstable();
     questions.dedup();
     questions
-}
-
-/// A stage that stands on an unbuilt one: stale by its own doing, or not known yet.
-fn undecided(
-    work: &Workspace,
-    upstream: &BTreeMap<StageId, Upstream>,
-    outline: &Outline,
-    compared: Option<Reason>,
-) -> Verdict {
-    let Some(mut reason) = compared else {
-        return Verdict::Stale {
-            reason: Reason::plain(Kind::NoRecord),
-            healable: None,
-        };
-    };
-    if reason.kind == Kind::NoRecord {
-        return Verdict::Stale {
-            reason,
-            healable: None,
-        };
-    }
-    // A parent that is not built yet always differs from the one before; that alone decides nothing.
-    reason.changes.retain(|change| change.what != "upstream");
-    if !reason.changes.is_empty() {
-        return Verdict::Stale {
-            reason: Reason::of(reason.changes),
-            healable: None,
-        };
-    }
-    let parents = outline.parents().map(|(_, parent)| parent);
-    let waits = parents.filter(|parent| matches!(upstream.get(parent), Some(Upstream::Unbuilt(_))));
-    let mut names: Vec<String> = waits
-        .map(|parent| work.spec.stage(parent).name.clone())
-        .collect();
-    names.sort();
-    names.dedup();
-    let changes = names
-        .into_iter()
-        .map(|name| Change {
-            what: "upstream",
-            name,
-            before: None,
-            after: None,
-        })
-        .collect();
-    Verdict::Unknown(Reason::of(changes))
 }
