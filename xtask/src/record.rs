@@ -63,6 +63,11 @@ impl Records {
         latest_first.filter(move |record| record.key == key)
     }
 
+    /// All of them, the oldest first.
+    pub fn all(&self) -> impl Iterator<Item = &Record> {
+        self.list.iter()
+    }
+
     /// The record of the last build.
     pub fn last(&self) -> Option<&Record> {
         self.list.last()

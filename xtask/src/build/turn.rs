@@ -98,7 +98,7 @@ impl Run<'_> {
 
     /// Lets the engine be asked again for all that a stage's verdict asks it.
     fn forget_images(&self, id: StageId, before: &Prepared) {
-        let private = before.records.last().map(|record| record.private.clone());
+        let privates = before.records.all().map(|record| &record.private);
         let references = self.work.spec.stage(id).references();
         let externals = match before.gathered() {
             Ok(Gathered::Remembered(outline) | Gathered::Material(outline, _)) => {
@@ -106,7 +106,7 @@ impl Run<'_> {
             }
             _ => BTreeSet::default(),
         };
-        for reference in references.iter().chain(&private).chain(&externals) {
+        for reference in references.iter().chain(privates).chain(&externals) {
             self.held.forget(reference);
         }
     }
@@ -167,6 +167,12 @@ impl Run<'_> {
             self.pin(id, material)?;
             // The key is made of what the lock says from here on.
             assessment = assess()?;
+            // Registries may take their time, and what is not built is not looked at again.
+            if assessment.verdict.has_image()
+                && let Some(now) = self.look_once_more(id, prepared)
+            {
+                return self.assessed(id, &now);
+            }
         }
         match &assessment.verdict {
             Verdict::Fresh(record) => self.fresh(id, record),
