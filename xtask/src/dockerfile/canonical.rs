@@ -20,6 +20,12 @@ pub(super) fn text(
     written.unwrap_or_else(|| logical.text.clone())
 }
 
+/// Whether an instruction counts as it is written, whatever its words stand for.
+pub(super) fn is_as_written(logical: &Logical, escape: char) -> bool {
+    let split = flags::split(&logical.text, escape).ok();
+    split.is_none_or(|split| written(logical, split, escape, |_| None).is_none())
+}
+
 /// Whether an instruction leaves nothing but a setting in the image of its stage, which no step
 /// of any stage looks at. With a `${name:?why}` it may refuse the whole build, too.
 pub(super) fn is_setting(logical: &Logical, escape: char) -> bool {

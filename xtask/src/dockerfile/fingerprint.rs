@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::canonical;
 use super::lines::{Logical, Text};
+use super::mentions::Mentions;
 use super::reach::Reach;
 use super::stages::{Base, Stage, Stages};
 use super::validity;
@@ -49,15 +50,16 @@ impl Counted {
     }
 }
 
-/// What counts: the directives, the global ARGs at `declaring`, the stages at `reached`.
+/// What counts: the directives, the global ARGs at `declaring`, the stages at `reached`, of which
+/// `mentions` says how they are called.
 pub(super) fn counted(
     text: &Text,
     syntax: Option<&str>,
     declaring: &BTreeSet<usize>,
     stages: &Stages,
-    reached: &[usize],
+    (reached, target): (&[usize], usize),
     reach: &Reach<'_>,
-    target: usize,
+    mentions: &Mentions,
 ) -> Vec<Counted> {
     let mut counted = vec![
         Counted::note(0, format!("escape {}", text.escape)),
@@ -79,7 +81,11 @@ pub(super) fn counted(
         let from = text.lines.get(stage.from);
         counted.push(Counted::note(
             from.map_or(0, |from| from.line),
-            format!("{role} {position} {}", foundation(stage, reached)),
+            format!(
+                "{role} {position} {}{}",
+                foundation(stage, reached),
+                mentions.told(*at, stage.name.as_deref())
+            ),
         ));
         if stage.replaced_by.is_some() {
             continue;
@@ -104,7 +110,10 @@ pub(super) fn counted(
             continue;
         }
         let lines = text.lines.get(stage.from..stage.end).unwrap_or_default();
-        let refused = lines.iter().filter(|logical| may_be_refused(logical, text));
+        let refused = lines.iter().filter(|logical| {
+            may_be_refused(logical, text)
+                || validity::may_name_nothing(logical, text.escape, stages, at)
+        });
         counted.extend(refused.map(instruction));
     }
     counted

@@ -20,6 +20,7 @@ mod heredoc;
 mod instructions;
 mod lexer;
 mod lines;
+mod mentions;
 mod mount;
 pub mod need;
 mod pattern;

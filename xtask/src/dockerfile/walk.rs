@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::fingerprint;
 use super::instructions::{self, Instruction};
 use super::lines::{self, Text};
+use super::mentions::Mentions;
 use super::reach::Reach;
 use super::reading::{ImageFacts, Question, Reading};
 use super::scope::{self, Budget, Declared, Globals, Outer, StageScope};
@@ -237,14 +238,21 @@ impl<'a> Walk<'a> {
         if let Some(Some(done)) = target {
             self.reading.triggers.clone_from(&done.onbuild);
         }
+        let mut mentions = Mentions::of_images(self.images);
+        for stage in reached.iter().map(|at| &self.stages.all[*at]) {
+            for index in stage.from + 1..stage.end {
+                let (logical, instruction) = (&self.text.lines[index], &self.instructions[index]);
+                mentions.see(logical, instruction, self.text.escape);
+            }
+        }
         self.reading.counted = fingerprint::counted(
             self.text,
             self.reading.syntax.as_deref(),
             &declaring,
             self.stages,
-            &reached,
+            (&reached, self.reading.target),
             &reach,
-            self.reading.target,
+            &mentions,
         );
         self.reading.fingerprint = fingerprint::bytes(&self.reading.counted);
         (self.reading, self.doubts)

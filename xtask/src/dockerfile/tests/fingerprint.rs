@@ -256,6 +256,77 @@ fn what_buildkit_may_refuse_counts_where_nothing_else_does() {
     }
 }
 
+/// Each text is built from two stages that are also reached by number, whatever they are called.
+#[test]
+fn a_name_that_the_text_has_as_it_is_written_counts() {
+    let both = "COPY --from=0 / /\nCOPY --from=1 / /\n";
+    let file = |a: &str, b: &str, text: &str| {
+        ask().of(format!(
+            "FROM scratch AS {a}\nCOPY 1 /\nFROM scratch AS {b}\nCOPY 2 /\n{text}{both}"
+        ))
+    };
+    let swapped = |text: &str| {
+        let (one, two) = (file("x", "y", text), file("y", "x", text));
+        one.fingerprint != two.fingerprint
+    };
+    for text in [
+        "FROM a\nRUN --mount=from=x,target=/x cp /x/1 /\n",
+        "FROM a\nRUN --mount=type=bind,target=/x,from=X cp /x/1 /\n",
+        "FROM scratch AS z\nONBUILD COPY --from=x /1 /\nFROM z\n",
+        "FROM scratch AS z\nONBUILD RUN --mount=from=\"x\",target=/x cp /x/1 /\nFROM z\n",
+        "FROM a\nARG U=1\nCOPY --from=x --chown=\"${U:+1 2}0:0\" /1 /\n",
+    ] {
+        assert!(swapped(text), "{text}");
+    }
+    assert!(!swapped("FROM a\nRUN --mount=from=w,target=/x cp /x/1 /\n"));
+    assert!(!swapped("FROM scratch\nCOPY --from=w:x /1 /\n"));
+    // A trigger of an image: which stage it means hangs on their names here.
+    let one = |a: &str, b: &str| {
+        let text = format!(
+            "FROM scratch AS {a}\nCOPY 1 /\nFROM scratch AS {b}\nCOPY 2 /\nFROM base\n{both}"
+        );
+        let asked = ask().context("base");
+        let asked = asked.image("base", &[], &["COPY --from=x /1 /"]);
+        asked.of(text).fingerprint
+    };
+    assert!(one("x", "y") != one("y", "x"));
+    assert!(one("x", "y") == one("x", "z"));
+}
+
+/// BuildKit looks at all that a file names before it builds one stage.
+#[test]
+fn what_names_nothing_counts_in_a_stage_that_nobody_reaches() {
+    let unreached = |text: &str| {
+        let text = format!("ARG I=i\nFROM scratch AS b\n{text}\nFROM a\nCOPY --from=b / /\n");
+        ask().arg("GIVEN", "g").of(text).fingerprint
+    };
+    let plain = unreached("FROM i AS c");
+    for text in [
+        "FROM ${NOTHING} AS c",
+        "FROM a@b AS c",
+        "FROM SCRATCH AS c",
+        "FROM B AS c",
+        "FROM --platform=foo/bar/baz/q i AS c",
+        "FROM i AS c\nCOPY --from=7 / /",
+        "FROM i AS c\nCOPY --from=1 / /",
+        "FROM i AS c\nCOPY --from=a@b / /",
+        "FROM i AS c\nRUN --mount=from=a@b,target=/x make",
+    ] {
+        assert!(unreached(text) != plain, "{text}");
+    }
+    for text in [
+        "FROM ${I} AS c",
+        "FROM localhost:5000/a/b-c:1.2-x AS c",
+        "FROM --platform=linux/arm64/v8 i AS c",
+        "FROM b AS c",
+        "FROM i AS c\nCOPY --from=0 / /",
+        "FROM i AS c\nCOPY --from=b / /",
+        "FROM i AS c\nRUN --mount=from=j:1,target=/x make",
+    ] {
+        assert!(unreached(text) == plain, "{text}");
+    }
+}
+
 #[test]
 fn swapped_stages_that_are_reached_by_number_count() {
     let one = "FROM a\nFROM b\nFROM scratch\nCOPY --from=0 /x /\nCOPY --from=1 /y /\n";
