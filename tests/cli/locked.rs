@@ -152,3 +152,30 @@ fn an_image_of_another_stage_that_the_graph_does_not_name_is_told_of() {
     project.write("b/Dockerfile", "FROM own/api:2\n");
     project.run(&["plan"]).ends(0).never_says(told);
 }
+
+/// BuildKit knows a named context by nothing but its name, and so would whatever pins such an image be the
+/// stage.
+#[test]
+fn an_image_with_the_name_of_a_dockerfile_stage_is_refused_with_a_remedy() {
+    let said = "the image `node` and a Dockerfile stage have one name";
+    let (project, engine) = one("FROM node AS node\nCOPY x /x\nFROM node AS last\nCOPY x /y\n");
+    project.write("a/x", "");
+    engine.hold("node", "sha256:0123");
+    project
+        .run(&["plan"])
+        .ends(2)
+        .says(said)
+        .says("rename the stage");
+    project.write("a/Dockerfile", "FROM other AS node\nCOPY x /x\n");
+    project.run(&["plan"]).ends(0).never_says(said);
+    let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n";
+    let base = "[base.\"node\"]\nimage = \"mirror.example/node:1\"\n";
+    project.write("build-graph.toml", format!("{graph}{base}"));
+    project.run(&["plan"]).ends(0).never_says(said);
+    project.write("a/Dockerfile", "FROM node:latest AS Node\nCOPY x /x\n");
+    project.run(&["plan"]).ends(2).says(said);
+    // Whoever says himself what stands for the name means both.
+    let own = "contexts = { node = { image = \"mirror.example/node:1\" } }\n";
+    project.write("build-graph.toml", format!("{graph}{own}"));
+    project.run(&["plan"]).ends(0).never_says(said);
+}

@@ -31,6 +31,27 @@ fn commit(project: &Project, folder: &str) -> String {
     git(&["rev-parse", "HEAD"])
 }
 
+/// BuildKit takes a named context for a Dockerfile stage of that name, and drops what the stage does.
+#[test]
+fn a_dockerfile_stage_that_is_called_as_the_parent_is_built_all_the_same() {
+    let (host, parent, image) = (host(), unique("parent"), unique("a"));
+    let graph = format!(
+        "version = 1\n[stage.base]\ncontext = \"base\"\nimage = \"{parent}\"\n\
+         [stage.a]\ncontext = \"a\"\nfrom = \"base\"\nimage = \"{image}\"\n"
+    );
+    let project = with_base(project(&host))
+        .file("build-graph.toml", graph)
+        .file(
+            "a/Dockerfile",
+            format!("FROM {parent} AS base\nCOPY x /x\n"),
+        )
+        .file("a/x", "1");
+    project.build(&[]).ends(0);
+    assert_eq!(file(&host, &image, "/x"), "1");
+    project.write("a/x", "2");
+    assert_eq!(project.verdicts()["a"], "stale inputs_changed");
+}
+
 #[test]
 fn a_stage_of_a_source_has_its_root_as_context_and_knows_its_commit() {
     let (host, image) = (host(), unique("api"));

@@ -223,7 +223,7 @@ fn triggers(
     let path = inside(&root, &parent.dockerfile, "Dockerfile", witness)?;
     let text = read(&path, "Dockerfile", witness)?;
     let frontend_is_given = parent.args.contains_key("BUILDKIT_SYNTAX");
-    let contexts = reading::names_of_contexts(spec, parent);
+    let contexts = reading::names_of_contexts(spec, parent, &text);
     if !frontend_is_given && dockerfile::leaves_no_triggers(&text, &contexts) {
         return Ok(Some(Vec::new()));
     }

@@ -49,4 +49,5 @@ pub use platform::normal as normal_platform;
 pub use reading::{BaseKind, BaseUse, ImageFacts, Question, Reading, Remote};
 pub use reference::{Reference, normalise};
 pub use sources::RemoteKind;
-pub use triggers::leaves_no_triggers;
+pub use stages::context_key;
+pub use triggers::{leaves_no_triggers, names_of_stages};

@@ -166,7 +166,7 @@ impl Stages {
 }
 
 /// Both sides of a named context are compared in buildx's spelling.
-pub(super) fn context_key(name: &str) -> String {
+pub fn context_key(name: &str) -> String {
     reference::normalise(name).map_or_else(|| name.to_owned(), |r| r.context_name())
 }
 

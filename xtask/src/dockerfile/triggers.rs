@@ -1,6 +1,7 @@
-//! Whether a Dockerfile surely leaves no ONBUILD triggers.
+//! What a Dockerfile's text alone says, whatever else is asked of it: whether it surely leaves no ONBUILD
+//! triggers, and how its stages are called.
 //!
-//! Knows what its text alone says, whatever else is asked of it. Is unaware of what triggers do.
+//! Is unaware of what triggers do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,22 @@ pub fn leaves_no_triggers(text: &[u8], contexts: &BTreeSet<String>) -> bool {
             }
             _ => true,
         })
+}
+
+/// The names of a text's stages, as named contexts are called that take their place. None of a text that
+/// cannot be read.
+pub fn names_of_stages(text: &[u8]) -> BTreeSet<String> {
+    let text = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| lines::read(text).ok());
+    let lines = text
+        .iter()
+        .flat_map(|text| text.lines.iter().map(|line| (line, text.escape)));
+    let names = lines.filter_map(|(line, escape)| match instructions::read(line, escape) {
+        Instruction::From { name, .. } => name,
+        _ => None,
+    });
+    names.map(|name| stages::context_key(&name)).collect()
 }
 
 #[cfg(test)]

@@ -13,10 +13,14 @@ use crate::proxies;
 use crate::spec::{Context, Spec, Stage, StageId};
 
 /// The names under which a Dockerfile may use the images of other stages.
-fn candidates(spec: &Spec, stage: &Stage) -> BTreeMap<String, StageId> {
+fn candidates(spec: &Spec, stage: &Stage, text: &[u8]) -> BTreeMap<String, StageId> {
     let mut candidates: BTreeMap<String, StageId> = BTreeMap::new();
     if let Some(parent) = stage.from {
-        candidates.insert(spec.stage(parent).name.clone(), parent);
+        // Its own stage of that name is what the Dockerfile means by it.
+        let name = &spec.stage(parent).name;
+        if !dockerfile::names_of_stages(text).contains(&dockerfile::context_key(name)) {
+            candidates.insert(name.clone(), parent);
+        }
         candidates.extend(
             spec.stage(parent)
                 .references()
@@ -38,8 +42,8 @@ fn with_contexts(candidates: &BTreeMap<String, StageId>, stage: &Stage) -> BTree
 }
 
 /// All names that something else may take the place of in a stage's Dockerfile.
-pub(super) fn names_of_contexts(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
-    with_contexts(&candidates(spec, stage), stage)
+pub(super) fn names_of_contexts(spec: &Spec, stage: &Stage, text: &[u8]) -> BTreeSet<String> {
+    with_contexts(&candidates(spec, stage, text), stage)
 }
 
 /// A Dockerfile, and what is known of the stage that is built from it.
@@ -88,7 +92,7 @@ impl Asked<'_> {
     /// The ONBUILD triggers that the stage leaves to those that stand on it; `None` where its
     /// Dockerfile does not decide them, as where the image of a named context is the stage's own.
     pub(super) fn triggers(&self, spec: &Spec) -> Result<Option<Vec<String>>> {
-        let reading = self.read(&candidates(spec, self.stage), &BTreeMap::new())?;
+        let reading = self.read(&candidates(spec, self.stage, self.text), &BTreeMap::new())?;
         let is_decided = reading.undecided.is_empty() && !reading.target_is_context;
         Ok(is_decided.then_some(reading.triggers))
     }
@@ -102,7 +106,7 @@ pub(super) fn read_with_parents(
     facts: &mut dyn FnMut(StageId) -> Result<Option<ImageFacts>>,
 ) -> Result<(Reading, BTreeMap<String, StageId>)> {
     let (stage, path) = (asked.stage, asked.path);
-    let mut candidates = candidates(spec, stage);
+    let mut candidates = candidates(spec, stage, asked.text);
     let nothing = BTreeMap::new();
     let read = |candidates: &BTreeMap<String, StageId>| asked.read(candidates, &nothing);
     let mut reading = read(&candidates)?;
@@ -143,8 +147,33 @@ pub(super) fn read_with_parents(
     if !known.is_empty() {
         reading = asked.read(&candidates, &known)?;
     }
+    refuse_taken_names(asked, &reading, &candidates)?;
     candidates.retain(|name, _| reading.named.contains_key(name));
     Ok((reading, candidates))
+}
+
+/// Refuses a Dockerfile with a stage that has the name of an image which this program puts a named
+/// context in the place of, be it a pin: BuildKit would put that in the place of the stage, too, and drop
+/// what it does (tried with Docker 26.1.5).
+fn refuse_taken_names(
+    asked: &Asked<'_>,
+    reading: &Reading,
+    candidates: &BTreeMap<String, StageId>,
+) -> Result<()> {
+    let (stage, path) = (asked.stage, asked.path);
+    let stages = dockerfile::names_of_stages(asked.text);
+    let is_asked_for =
+        |name: &&String| stage.contexts.contains_key(*name) && !stage.replaced.contains(*name);
+    let written = reading.bases.iter().map(|base| &base.reference);
+    let names = written.chain(candidates.keys()).chain(&stage.replaced);
+    let mut names = names.filter(|name| !is_asked_for(name));
+    match names.find(|name| stages.contains(&dockerfile::context_key(name))) {
+        None => Ok(()),
+        Some(name) => Err(Fault::usage(format!(
+            "{path}: the image `{name}` and a Dockerfile stage have one name, and BuildKit would take the image \
+             for the stage: rename the stage (`AS`), or use a tag other than `latest`",
+        ))),
+    }
 }
 
 fn stands_on_nothing(
