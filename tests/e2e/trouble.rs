@@ -57,31 +57,38 @@ fn of_two_builds_at_once_one_waits_and_says_for_whom() {
 fn what_changes_while_a_build_waits_for_another_is_seen() {
     let mut project = slow(&host(), 5);
     let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
+    let graph = |of_c: &str| {
+        let more = "[stage.b]\ncontext = \"b\"\n[stage.c]\ncontext = \"b\"\nargs = { FILE = ";
+        format!("{graph}{more}\"{of_c}\" }}\n")
+    };
     project = project
-        .file(
-            "build-graph.toml",
-            format!("{graph}[stage.b]\ncontext = \"b\"\n"),
-        )
-        .file("b/Dockerfile", "FROM scratch\nCOPY y /y\n")
+        .file("build-graph.toml", graph("y"))
+        .file("b/Dockerfile", "FROM scratch\nARG FILE=y\nCOPY $FILE /y\n")
+        .file("b/z", "")
         .file("b/y", "1");
     // What `b` is made of is remembered, and old enough to be believed without reading it.
-    project.build(&["b"]).ends(0);
+    project.build(&["b", "c"]).ends(0);
     project.settle();
-    assert_eq!(project.verdicts_of(&["b"])["b"], "fresh");
+    let both = project.verdicts_of(&["b", "c"]);
+    assert_eq!((&*both["b"], &*both["c"]), ("fresh", "fresh"));
 
     let mut first = project.start(&["build", "a", "--json"]);
     let mut out = BufReader::new(first.stdout.take().unwrap());
     until_step(&mut out, "sleep 5");
-    let mut second = project.start(&["build", "b"]);
+    let mut second = project.start(&["build", "b", "c"]);
     let mut said = BufReader::new(second.stderr.take().unwrap());
     let mut waits = String::new();
     said.read_line(&mut waits).unwrap();
     assert!(waits.contains("process"), "{waits}");
+    // The graph file, too: `c` needs not `y` any more.
     project.write("b/y", "2");
+    project.write("build-graph.toml", graph("z"));
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     assert!(second.wait().unwrap().success(), "{rest}");
-    assert!(rest.contains("1 built"), "{rest}");
+    assert!(rest.contains("2 built"), "{rest}");
+    let both = project.verdicts_of(&["b", "c"]);
+    assert_eq!((&*both["b"], &*both["c"]), ("fresh", "fresh"), "{rest}");
     std::io::copy(&mut out, &mut std::io::sink()).unwrap();
     assert!(first.wait().unwrap().success());
 }

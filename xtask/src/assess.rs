@@ -138,6 +138,14 @@ impl Workspace {
         }
     }
 
+    /// Keeps the lock for the build that follows.
+    pub fn keep_lock(&mut self, lock: HeldLock) {
+        *self
+            .build_lock
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner) = Some(lock);
+    }
+
     /// Remembers a warning, unless it waits to be told already.
     pub fn warn(&self, warning: String) {
         if let Ok(mut warnings) = self.warnings.lock()

@@ -25,7 +25,7 @@ use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::schedule::{self, End, Task, Work};
 use crate::spec::StageId;
-use crate::state;
+use crate::state::{self, HeldLock};
 
 /// What the command line asks of a build.
 #[derive(Debug, Clone, Default)]
@@ -84,6 +84,23 @@ pub fn default_jobs() -> usize {
     (cores / 2).max(2).min(by_memory).clamp(1, 16)
 }
 
+/// The lock that only one build of a graph holds, and whether another one ended first: the graph file may
+/// say something else by then.
+pub fn wait_for_others(
+    work: &Workspace,
+    interrupt: &Interrupt,
+    events: &Sender<Event>,
+) -> Result<(HeldLock, bool)> {
+    let mut waited = false;
+    let waiting = |holder: &str| {
+        waited = true;
+        let message = format!("waiting for another build of this graph to end ({holder})");
+        let _ = events.send(Event::Notice { message });
+    };
+    let lock = work.lock_to_build(waiting, || interrupt.pause())?;
+    Ok((lock, waited))
+}
+
 /// Builds, and tells `events` of everything. The fault that is returned was not told yet;
 /// failed stages were, so they come back as a fault without a message.
 pub fn build(
@@ -94,11 +111,7 @@ pub fn build(
 ) -> Result<()> {
     let start = Instant::now();
     let wanted = work.wanted(&wishes.stages)?;
-    let waiting = |holder: &str| {
-        let message = format!("waiting for another build of this graph to end ({holder})");
-        let _ = events.send(Event::Notice { message });
-    };
-    let _lock = work.lock_to_build(waiting, || interrupt.pause())?;
+    let (_lock, _) = wait_for_others(work, interrupt, events)?;
     // What builds that were killed left.
     work.state.remove_call_folders();
     state::remove_abandoned(&work.spec.root);

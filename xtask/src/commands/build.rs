@@ -24,9 +24,31 @@ pub fn run(flags: &Build) -> Result<()> {
 }
 
 fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
+    let work = open(flags)?;
+    let reporting = Reporting::start(flags.json);
+    let result = in_turn(work, flags, interrupt, &reporting.sender());
+    reporting.finish();
+    result
+}
+
+fn open(flags: &Build) -> Result<Workspace> {
     let all = flags.stages.is_empty();
     let next = if all { Next::BuildOfAll } else { Next::Any };
-    let mut work = super::open(&flags.at, &flags.platform, next)?;
+    super::open(&flags.at, &flags.platform, next)
+}
+
+/// Builds what the graph file says when no other build of it runs any more.
+fn in_turn(
+    mut work: Workspace,
+    flags: &Build,
+    interrupt: &Interrupt,
+    events: &Sender<Event>,
+) -> Result<()> {
+    let (lock, waited) = build::wait_for_others(&work, interrupt, events)?;
+    if waited {
+        work = open(flags)?;
+    }
+    work.keep_lock(lock);
     let force = match &flags.force {
         None => Force::Nothing,
         Some(None) => Force::All,
@@ -40,10 +62,7 @@ fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
         locked: flags.locked,
         offline: flags.offline,
     };
-    let reporting = Reporting::start(flags.json);
-    let result = with_sources(&mut work, &wishes, interrupt, &reporting.sender());
-    reporting.finish();
-    result
+    with_sources(&mut work, &wishes, interrupt, events)
 }
 
 /// Builds once the sources of the wanted stages are here.
