@@ -253,6 +253,22 @@ fn an_overlay_over_an_ignore_file_that_leaves_itself_out_changes_nothing_of_it()
     assert_eq!(has(&image, "app.py"), has(&plain, "app.py"));
 }
 
+#[test]
+fn a_state_folder_that_is_named_from_here_is_found_by_buildx_too() {
+    let host = host();
+    let image = unique("a");
+    let project = one(&host, &image)
+        .variable("XTASK_STATE", "state-here")
+        .file(
+            "build-graph.toml",
+            graph(&image) + "overlays = [\"over\"]\n",
+        )
+        .file("over/x", "over");
+    project.build(&[]).ends(0);
+    assert_eq!(content(&host, &image, "/x"), "over");
+    assert!(project.path("state-here").is_dir());
+}
+
 /// BuildKit reads files for the triggers of an image that only the engine has, which no key follows.
 #[test]
 fn a_file_that_was_sent_without_being_an_input_is_not_taken_for_a_later_one() {

@@ -35,12 +35,16 @@ pub fn workspace() -> Utf8PathBuf {
         .map_or_else(|| manifest.clone(), Utf8Path::to_owned)
 }
 
-/// Where the states of all graphs lie: in `XTASK_STATE`, else in the workspace's `target/xtask`.
+/// Where the states of all graphs lie: in `XTASK_STATE`, else in the workspace's `target/xtask`. The path
+/// is absolute: links that lie in the state lead to places in it.
 pub fn base() -> Utf8PathBuf {
-    match std::env::var("XTASK_STATE") {
+    let base = match std::env::var("XTASK_STATE") {
         Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
         _ => workspace().join("target/xtask"),
-    }
+    };
+    let whole = std::path::absolute(&base).ok();
+    let whole = whole.and_then(|whole| Utf8PathBuf::from_path_buf(whole).ok());
+    whole.unwrap_or(base)
 }
 
 impl State {
