@@ -174,6 +174,16 @@ fn an_image_with_the_name_of_a_dockerfile_stage_is_refused_with_a_remedy() {
     project.run(&["plan"]).ends(0).never_says(said);
     project.write("a/Dockerfile", "FROM node:latest AS Node\nCOPY x /x\n");
     project.run(&["plan"]).ends(2).says(said);
+    let parent = "[stage.node]\ncontext = \"p\"\nimage = \"node\"\ntags = [\"1\", \"latest\"]\n";
+    project.write("p/Dockerfile", "FROM scratch\n");
+    project.write(
+        "build-graph.toml",
+        format!("{graph}from = \"node\"\n{parent}"),
+    );
+    project.run(&["plan"]).ends(2).says(said);
+    project.write("a/Dockerfile", "FROM node:1 AS node\nCOPY x /x\n");
+    project.run(&["plan"]).ends(0).never_says(said);
+    project.write("a/Dockerfile", "FROM node:latest AS Node\nCOPY x /x\n");
     // Whoever says himself what stands for the name means both.
     let own = "contexts = { node = { image = \"mirror.example/node:1\" } }\n";
     project.write("build-graph.toml", format!("{graph}{own}"));

@@ -16,17 +16,12 @@ use crate::spec::{Context, Spec, Stage, StageId};
 fn candidates(spec: &Spec, stage: &Stage, text: &[u8]) -> BTreeMap<String, StageId> {
     let mut candidates: BTreeMap<String, StageId> = BTreeMap::new();
     if let Some(parent) = stage.from {
-        // Its own stage of that name is what the Dockerfile means by it.
-        let name = &spec.stage(parent).name;
-        if !dockerfile::names_of_stages(text).contains(&dockerfile::context_key(name)) {
-            candidates.insert(name.clone(), parent);
-        }
-        candidates.extend(
-            spec.stage(parent)
-                .references()
-                .into_iter()
-                .map(|reference| (reference, parent)),
-        );
+        // Its own stage of a name is what the Dockerfile means by it.
+        let stages = dockerfile::names_of_stages(text);
+        let given = spec.stage(parent);
+        let names = std::iter::once(given.name.clone()).chain(given.references());
+        let names = names.filter(|name| !stages.contains(&dockerfile::context_key(name)));
+        candidates.extend(names.map(|name| (name, parent)));
     }
     for (name, context) in &stage.contexts {
         if let Context::Stage(id) = context {
