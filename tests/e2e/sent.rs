@@ -205,6 +205,56 @@ fn a_tree_that_is_put_back_before_its_build_ends_is_not_built_as_another_was_bet
     });
 }
 
+/// The same while the tree is laid out with an overlay over it, before BuildKit is called.
+#[test]
+fn a_tree_that_is_another_one_while_it_is_merged_is_not_built_as_that() {
+    let host = host();
+    let image = unique("a");
+    let lines = "context = \"up/a\"\noverlays = [\"over\"]\n";
+    let project = project(&host)
+        .file(
+            "build-graph.toml",
+            format!("version = 1\n[stage.a]\nimage = \"{image}\"\n{lines}"),
+        )
+        .file("over/y", "");
+    for tree in ["up/a", "other/a"] {
+        project.write(&format!("{tree}/Dockerfile"), "FROM scratch\nCOPY . /x/\n");
+        for at in 2_000..6_000 {
+            project.write(&format!("{tree}/{at}"), "");
+        }
+        project.write(&format!("{tree}/5000"), "between!");
+    }
+    project.run(&["plan"]).ends(0);
+    let graphs = fs::read_dir(project.path("state")).unwrap().flatten();
+    let mut graphs = graphs
+        .map(|graph| graph.path())
+        .filter(|path| path.is_dir());
+    let merging = graphs.next().unwrap().join("merged/.merging-a");
+    // In time is the other tree that was there when the file was laid out, and not at the end.
+    let is_in_time = |round: usize| {
+        project.write("up/a/5000", format!("as it was {round}"));
+        let mut child = project.start(&["build"]);
+        let mut lives = || child.try_wait().unwrap().is_none();
+        while !merging.exists() && lives() {}
+        let [up, other, aside] = ["up", "other", "aside"].map(|name| project.path(name));
+        fs::rename(&up, &aside).unwrap();
+        fs::rename(&other, &up).unwrap();
+        let laid_out = merging.join("5000");
+        while !laid_out.exists() && merging.exists() && lives() {}
+        fs::rename(&up, &other).unwrap();
+        fs::rename(&aside, &up).unwrap();
+        let in_time = fs::read(laid_out).is_ok_and(|text| text == b"between!");
+        Project::finish(child).ends(0);
+        in_time
+    };
+    let rounds = 1..=20;
+    let round = rounds.into_iter().find(|round| is_in_time(*round));
+    let round = round.expect("once in time");
+    let text = format!("as it was {round}");
+    assert_eq!(content(&host, &image, "/x/5000"), text);
+    assert_eq!(project.verdicts()["a"], "fresh");
+}
+
 #[test]
 fn a_file_beside_the_inputs_that_comes_and_goes_costs_a_call_and_no_record() {
     let host = host();
