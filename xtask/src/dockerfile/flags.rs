@@ -48,7 +48,7 @@ pub(super) fn split(line: &str, escape: char) -> Result<Split, String> {
         return Err("BuildKit's versions read its flags differently".to_owned());
     }
     Ok(Split {
-        keyword: keyword.to_uppercase(),
+        keyword: keyword.to_ascii_uppercase(),
         flags,
         rest: rest.trim().to_owned(),
     })
@@ -57,7 +57,7 @@ pub(super) fn split(line: &str, escape: char) -> Result<Split, String> {
 /// The first word of a joined line, in capitals.
 pub(super) fn keyword(line: &str) -> String {
     let word = line.trim().split(is_blank).next();
-    word.unwrap_or_default().to_uppercase()
+    word.unwrap_or_default().to_ascii_uppercase()
 }
 
 /// Whether BuildKit looks for heredocs on this line.

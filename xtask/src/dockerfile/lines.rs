@@ -146,6 +146,12 @@ impl<'t> Reader<'t> {
             let why = format!("the directive `{key}` appears twice");
             return Err(Unreadable { line, why });
         }
+        if self.seen.contains(&"check") {
+            // Docker 26 does not know that one, and takes what is behind it for comments.
+            self.doubts.push(format!(
+                "the directive `{key}` behind `check`: BuildKit's versions read it differently"
+            ));
+        }
         self.seen.push(key);
         if key == "escape" {
             self.escape = match value {

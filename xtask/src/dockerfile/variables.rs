@@ -10,7 +10,7 @@ impl Lexer<'_, '_> {
     pub(super) fn dollar(&mut self) -> Result<(String, Option<String>), Trouble> {
         self.chars.next();
         if self.chars.next_if_eq(&'{').is_none() {
-            let name = self.name();
+            let name = self.name()?;
             if name.is_empty() {
                 return Ok(("$".to_owned(), None));
             }
@@ -26,7 +26,7 @@ impl Lexer<'_, '_> {
             Some('{' | '}' | ':') => return refused("a `${` has no name behind it"),
             Some(_) => {}
         }
-        let name = self.name();
+        let name = self.name()?;
         match self.chars.next() {
             Some('}') => Ok(match self.look_up(&name)? {
                 Value::Known(text) => (text.to_string(), None),
@@ -139,26 +139,32 @@ impl Lexer<'_, '_> {
         Err(Trouble::Refused(ENDLESS.to_owned()))
     }
 
-    /// Letters, digits and `_`; digits alone when a digit comes first; or one special sign.
-    fn name(&mut self) -> String {
+    /// Letters, digits and `_`; digits alone when a digit comes first; or one special sign. Which others
+    /// than those of ASCII are letters and digits hangs on the Unicode that BuildKit was made with.
+    fn name(&mut self) -> Result<String, Trouble> {
         let mut name = String::new();
         let Some(&first) = self.chars.peek() else {
-            return name;
+            return Ok(name);
         };
-        if first.is_numeric() {
-            while let Some(digit) = self.chars.next_if(|c| c.is_numeric()) {
-                name.push(digit);
-            }
-            return name;
-        }
         if matches!(first, '@' | '*' | '#' | '?' | '-' | '$' | '!') {
             name.extend(self.chars.next());
-            return name;
+            return Ok(name);
         }
-        while let Some(c) = self.chars.next_if(|c| c.is_alphanumeric() || *c == '_') {
+        let is_number = first.is_ascii_digit();
+        let is_of_it = |c: &char| {
+            c.is_ascii_digit() || !is_number && (c.is_ascii_alphabetic() || *c == '_')
+        };
+        while let Some(c) = self.chars.next_if(is_of_it) {
             name.push(c);
         }
-        name
+        match self.chars.peek() {
+            Some(c) if !c.is_ascii() => {
+                let why =
+                    format!("nobody knows whether `{c}` behind `${name}` is a part of that name");
+                Err(Trouble::Refused(why))
+            }
+            _ => Ok(name),
+        }
     }
 }
 
