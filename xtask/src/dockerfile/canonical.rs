@@ -17,7 +17,8 @@ pub(super) fn text(
 ) -> String {
     let split = flags::split(&logical.text, escape).ok();
     let written = split.and_then(|split| written(logical, split, escape, stage));
-    written.unwrap_or_else(|| logical.text.clone())
+    // No line has a line's end in it, so neither is taken for the other.
+    written.unwrap_or_else(|| format!("{}\n", logical.text))
 }
 
 /// Whether an instruction counts as it is written, whatever its words stand for.
@@ -74,8 +75,8 @@ fn written(
     if keyword == "COPY" {
         for flag in &mut split.flags {
             let name = flag.strip_prefix("--from=").and_then(&stage);
-            // No flag has a blank here, so this is none that was written.
-            *flag = name.map_or_else(|| flag.clone(), |name| format!("--from=stage {name}"));
+            // Neither has any that was written a line's end.
+            *flag = name.map_or_else(|| flag.clone(), |name| format!("--from=\n{name}"));
         }
     }
     let rest = if logical.heredocs.is_empty() || announces_by_words(keyword, &split.rest, escape) {

@@ -114,7 +114,14 @@ pub(super) fn counted(
             may_be_refused(logical, text)
                 || validity::may_name_nothing(logical, text.escape, stages, at)
         });
-        counted.extend(refused.map(instruction));
+        for (nth, logical) in refused.enumerate() {
+            if nth == 0 {
+                // A line is another one in a stage that somebody reaches, and so is what a FROM stands for.
+                let told = format!("unreached on {:?} for {:?}", stage.base, stage.platform);
+                counted.push(Counted::note(logical.line, told));
+            }
+            counted.push(instruction(logical));
+        }
     }
     counted
 }

@@ -5,6 +5,8 @@
 //! it comes to them, though nothing in the image hangs on them. Knows forms that no version refuses;
 //! of any other it says that nobody knows. Is unaware of what instructions do.
 
+use std::collections::BTreeSet;
+
 use super::flags::{self, JsonWords, Split};
 use super::instructions::{self, Instruction};
 use super::lines::Logical;
@@ -17,11 +19,87 @@ pub(super) fn is_sure(logical: &Logical, escape: char) -> bool {
     };
     match instructions::read(logical, escape) {
         Instruction::Unreadable(_) => false,
-        Instruction::Env(pairs) => have_names(&pairs),
-        Instruction::Run(_) => !split.rest.is_empty(),
+        Instruction::Arg(_) => has_whole_words(&split.rest, escape),
+        Instruction::Env(pairs) => have_names(&pairs) && has_whole_words(&split.rest, escape),
+        Instruction::Run(_) => !split.rest.is_empty() && has_sure_flags(&split),
+        Instruction::Copy(_) | Instruction::Add(_) => has_sure_flags(&split),
+        Instruction::Onbuild(trigger) => {
+            let nested = Logical {
+                line: logical.line,
+                text: trigger,
+                heredocs: Vec::new(),
+            };
+            let keyword = flags::keyword(&nested.text);
+            !["FROM", "MAINTAINER", "ONBUILD"].contains(&keyword.as_str())
+                && is_sure(&nested, escape)
+        }
         Instruction::Other => other(&split, escape),
-        _ => true,
+        Instruction::From { .. } => true,
     }
+}
+
+/// Flags that every version knows, each once.
+fn has_sure_flags(split: &Split) -> bool {
+    let mut seen = BTreeSet::new();
+    let is_sure = |flag: &String| {
+        let (name, value) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (flag.as_str(), None),
+        };
+        let is_switch = value.is_none_or(|value| ["true", "false"].contains(&value));
+        let is_known = match (split.keyword.as_str(), name) {
+            ("RUN", "--mount") => return value.is_some(),
+            ("RUN", "--network") => {
+                value.is_some_and(|it| ["default", "none", "host"].contains(&it))
+            }
+            ("COPY", "--from")
+            | ("ADD", "--checksum")
+            | ("COPY" | "ADD", "--chown" | "--chmod") => {
+                value.is_some_and(|value| !value.is_empty())
+            }
+            ("COPY" | "ADD", "--link") | ("ADD", "--keep-git-dir") => is_switch,
+            _ => false,
+        };
+        is_known && seen.insert(name.to_owned())
+    };
+    split.flags.iter().all(is_sure)
+}
+
+/// Whether every quote and every `${` ends, and the latter has a form that every version knows.
+fn has_whole_words(text: &str, escape: char) -> bool {
+    let mut quote = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            (c, None | Some('"')) if c == escape => {
+                chars.next();
+            }
+            ('\'' | '"', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            ('$', None | Some('"')) if chars.next_if_eq(&'{').is_some() => {
+                let mut inner = String::new();
+                while let Some(c) = chars.next_if(|c| *c != '}') {
+                    inner.push(c);
+                }
+                if chars.next().is_none() || !is_sure_variable(&inner) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    quote.is_none()
+}
+
+/// What stands between `${` and `}`: a name, perhaps with a plain word for where it has no value.
+fn is_sure_variable(inner: &str) -> bool {
+    let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let end = inner.find(|c| !is_of_a_name(c)).unwrap_or(inner.len());
+    let (name, rest) = inner.split_at(end);
+    let word = rest.strip_prefix(':').unwrap_or(rest);
+    let is_plain = |c: char| is_of_a_name(c) || "./-+".contains(c);
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && (rest.is_empty() || word.starts_with(['-', '+']) && word.chars().all(is_plain))
 }
 
 /// Whether BuildKit may refuse a file for what an instruction of stage number `at` takes files from, or
@@ -37,6 +115,8 @@ pub(super) fn may_name_nothing(
         Base::Image { written, .. } => is_sure_reference(written),
         Base::Undecided(_) => false,
     };
+    // Stages that take from each other go round in a circle.
+    let is_later = |base: &Base| matches!(base, Base::Stage(source) if *source >= at);
     match instructions::read(logical, escape) {
         Instruction::From { image, .. } => {
             let stage = &stages.all[at];
@@ -48,13 +128,12 @@ pub(super) fn may_name_nothing(
         }
         Instruction::Copy(copy) => copy.from.is_some_and(|from| {
             let source = stages.copy_source(&from);
-            let is_later = matches!(source, Base::Stage(source) if source >= at);
-            is_later || !is_sure(&source)
+            is_later(&source) || !is_sure(&source)
         }),
         Instruction::Run(mounts) => {
             let from = mounts.iter().filter_map(|mount| mount.from.as_deref());
-            from.map(|from| stages.source(from))
-                .any(|source| !is_sure(&source))
+            let mut sources = from.map(|from| stages.source(from));
+            sources.any(|source| is_later(&source) || !is_sure(&source))
         }
         _ => false,
     }
@@ -103,7 +182,11 @@ fn is_sure_platform(platform: &str) -> bool {
     let is_word =
         |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let words: Vec<&str> = platform.split('/').collect();
-    (1..=3).contains(&words.len()) && words.into_iter().all(is_word)
+    let is_known = match words.as_slice() {
+        [one] => ["linux", "windows", "amd64", "arm64"].contains(one),
+        several => (2..=3).contains(&several.len()),
+    };
+    is_known && words.into_iter().all(is_word)
 }
 
 fn have_names(pairs: &[(String, String)]) -> bool {
@@ -118,12 +201,17 @@ fn other(split: &Split, escape: char) -> bool {
     let words = || flags::blank_words(rest);
     split.flags.is_empty()
         && match split.keyword.as_str() {
-            "LABEL" => instructions::pairs(rest, escape).is_ok_and(|pairs| have_names(&pairs)),
+            "LABEL" => {
+                has_whole_words(rest, escape)
+                    && instructions::pairs(rest, escape).is_ok_and(|pairs| have_names(&pairs))
+            }
             "EXPOSE" => !rest.is_empty() && words().iter().all(|word| is_port(word)),
             "STOPSIGNAL" => is_signal(rest),
             "SHELL" => {
                 matches!(flags::json_words(rest), JsonWords::Words(words) if !words.is_empty())
             }
+            // A variable may leave nothing of a word.
+            "VOLUME" if rest.contains('$') => false,
             "VOLUME" => match flags::json_words(rest) {
                 JsonWords::Words(words) => {
                     !words.is_empty() && words.iter().all(|word| !word.trim().is_empty())
@@ -176,9 +264,9 @@ fn is_health_check(split: &Split) -> bool {
         }
     };
     let command = split.rest.strip_prefix("CMD ");
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let is_first = |flag: &String| seen.insert(flag.split('=').next().map(str::to_owned));
-    command.is_some_and(|command| !command.trim().is_empty())
+    command.is_some_and(|command| !command.trim().is_empty() && !command.trim().starts_with('['))
         && split.flags.iter().all(is_known)
         && split.flags.iter().all(is_first)
 }
@@ -218,6 +306,12 @@ mod tests {
             "WORKDIR /a",
             "MAINTAINER me",
             "ONBUILD RUN x",
+            "ONBUILD COPY --from=a b c",
+            "ENV A=\"b c\" D='${' E=${F} G=${H:-i} J=\"${K+l}\"",
+            "ARG A=\"x\"",
+            "COPY --link --chmod=755 --from=a b c",
+            "ADD --checksum=sha256:0 a b",
+            "RUN --network=none --mount=type=ssh --mount=type=tmpfs,target=/x make",
         ] {
             assert!(sure(line), "{line}");
         }
@@ -250,6 +344,28 @@ mod tests {
             "USER",
             "WORKDIR",
             "CMD --x=y a",
+            "ENV A=${",
+            "ENV A=\"b",
+            "ENV A=${B:x}",
+            "ENV A=${B%x}",
+            "ENV ${=1",
+            "ARG A=${",
+            "ARG A='x",
+            "LABEL a=${",
+            "LABEL a=\"b",
+            "VOLUME ${",
+            "VOLUME [\"$X\"]",
+            "COPY --parents a b",
+            "COPY --link=perhaps a b",
+            "COPY --from=a --from=b c d",
+            "ADD --unpack a b",
+            "RUN --device=x make",
+            "RUN --network=$X make",
+            "HEALTHCHECK CMD []",
+            "ONBUILD ENV A",
+            "ONBUILD LABEL a",
+            "ONBUILD ONBUILD RUN x",
+            "U\u{17f}ER 1",
             "NONSENSE",
             "RUN",
         ] {

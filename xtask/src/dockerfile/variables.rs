@@ -151,9 +151,8 @@ impl Lexer<'_, '_> {
             return Ok(name);
         }
         let is_number = first.is_ascii_digit();
-        let is_of_it = |c: &char| {
-            c.is_ascii_digit() || !is_number && (c.is_ascii_alphabetic() || *c == '_')
-        };
+        let is_of_it =
+            |c: &char| c.is_ascii_digit() || !is_number && (c.is_ascii_alphabetic() || *c == '_');
         while let Some(c) = self.chars.next_if(is_of_it) {
             name.push(c);
         }

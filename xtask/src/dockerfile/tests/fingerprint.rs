@@ -311,6 +311,8 @@ fn what_names_nothing_counts_in_a_stage_that_nobody_reaches() {
         "FROM i AS c\nCOPY --from=1 / /",
         "FROM i AS c\nCOPY --from=a@b / /",
         "FROM i AS c\nRUN --mount=from=a@b,target=/x make",
+        "FROM i AS c\nRUN --mount=from=c,target=/x make",
+        "FROM --platform=nonsense i AS c",
     ] {
         assert!(unreached(text) != plain, "{text}");
     }
@@ -325,6 +327,63 @@ fn what_names_nothing_counts_in_a_stage_that_nobody_reaches() {
     ] {
         assert!(unreached(text) == plain, "{text}");
     }
+}
+
+#[test]
+fn what_an_unreached_stage_stands_on_counts_where_it_may_be_refused() {
+    let text = "ARG A\nFROM $A AS x\nFROM scratch\nCOPY f /\n";
+    let given = |value: &str| ask().arg("A", value).of(text).fingerprint;
+    assert!(given("a__b") != given("a___b"));
+    assert!(given("a") == given("b"));
+}
+
+#[test]
+fn a_line_that_goes_to_another_stage_counts() {
+    for line in [
+        "EXPOSE 8000-8002",
+        "HEALTHCHECK --start-interval=5s CMD x",
+        "COPY --from=a__b /f /2",
+    ] {
+        let here = print(&format!(
+            "FROM scratch AS u\nFROM scratch\nCOPY f /\n{line}\n"
+        ));
+        let there = print(&format!(
+            "FROM scratch AS u\n{line}\nFROM scratch\nCOPY f /\n"
+        ));
+        assert!(here != there, "{line}");
+    }
+}
+
+#[test]
+fn what_a_text_resolves_to_is_not_what_another_one_says() {
+    let copy = |line: &str| {
+        let text =
+            format!("FROM a AS u\nFROM b\nCOPY --from=stage . /all/\nCOPY --from=u g /\n{line}\n");
+        ask().context("stage").of(text).fingerprint
+    };
+    assert!(copy("COPY --from=u f /out/") != copy("COPY --from=stage 0 f /out/"));
+    let run = |flag: &str| {
+        print(&format!(
+            "FROM a\nRUN --mount=type=tmpfs,target={flag} ; echo A >/o\n"
+        ))
+    };
+    assert!(run(r"/x\'\\\' \' ' true #'") != run(r"/x'\' \' ' true #'"));
+}
+
+#[test]
+fn a_directive_behind_check_is_read_differently_by_versions() {
+    let reading = of("# check=skip=all\n# escape=`\nFROM scratch\nCOPY f \\\nCOPY g /\n");
+    assert!(!reading.undecided.is_empty());
+    let alone = of("# escape=`\n# check=skip=all\nFROM scratch\nCOPY f /\n");
+    assert_eq!(alone.undecided, [""; 0]);
+}
+
+#[test]
+fn a_name_that_only_unicode_ends_is_not_decided() {
+    let of = |source: &str| of(format!("FROM scratch\nARG a=b\nCOPY {source} /o\n"));
+    assert!(!of("a$\u{b2}b").undecided.is_empty());
+    assert!(!of("$a\u{345}").undecided.is_empty());
+    assert_eq!(of("$a-\u{e9}").undecided, [""; 0]);
 }
 
 #[test]
