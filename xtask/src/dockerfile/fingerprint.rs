@@ -117,7 +117,7 @@ pub(super) fn counted(
         for (nth, logical) in refused.enumerate() {
             if nth == 0 {
                 // A line is another one in a stage that somebody reaches, and so is what a FROM stands for.
-                let told = format!("unreached on {:?} for {:?}", stage.base, stage.platform);
+                let told = format!("unreached {}", foundation(stage, reached));
                 counted.push(Counted::note(logical.line, told));
             }
             counted.push(instruction(logical));

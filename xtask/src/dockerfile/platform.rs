@@ -23,7 +23,7 @@ impl Platform {
         let variant = parts.next().unwrap_or_default();
         let clean = |part: &str| {
             part.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+                .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
         };
         if parts.next().is_some()
             || os.is_empty()

@@ -82,7 +82,7 @@ impl Stages {
             let mut expand =
                 |text: &str| scope::expand_noting(text, escape, &globals.scope, budget, &mut used);
             let base = match expand(image) {
-                Ok(image) => stages.base(&image),
+                Ok(image) => stages.base(&image, &image),
                 Err(trouble) => Base::Undecided(clause(&trouble)),
             };
             let platform = platform.as_deref().map(&mut expand).transpose();
@@ -103,15 +103,17 @@ impl Stages {
         stages
     }
 
-    fn base(&self, image: &str) -> Base {
+    /// What a name stands for, if a stage may be meant by it as `stage` has it.
+    fn base(&self, image: &str, stage: &str) -> Base {
         self.by_name
-            .get(&image.to_lowercase())
+            .get(stage)
             .map_or_else(|| self.outside(image), |at| Base::Stage(*at))
     }
 
-    /// What a `--from` or a mount's `from` stands for, once all stages are known.
+    /// What a `--from` or a mount's `from` stands for, once all stages are known. Those find a stage in
+    /// whatever case, a FROM does not (tried with Docker 26.1.5).
     pub(super) fn source(&self, from: &str) -> Base {
-        self.base(from)
+        self.base(from, &from.to_lowercase())
     }
 
     /// As `source`, but COPY takes numbers too.

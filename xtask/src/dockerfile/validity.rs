@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::flags::{self, JsonWords, Split};
 use super::instructions::{self, Instruction};
 use super::lines::Logical;
+use super::platform;
 use super::stages::{Base, Stages};
 
 /// Whether no version of BuildKit refuses a file for this instruction, wherever it stands.
@@ -110,83 +111,27 @@ pub(super) fn may_name_nothing(
     stages: &Stages,
     at: usize,
 ) -> bool {
-    let is_sure = |base: &Base| match base {
-        Base::Scratch | Base::Stage(_) | Base::Context(_) => true,
-        Base::Image { written, .. } => is_sure_reference(written),
-        Base::Undecided(_) => false,
-    };
+    let is_nothing = |base: &Base| matches!(base, Base::Undecided(_));
     // Stages that take from each other go round in a circle.
     let is_later = |base: &Base| matches!(base, Base::Stage(source) if *source >= at);
     match instructions::read(logical, escape) {
-        Instruction::From { image, .. } => {
+        Instruction::From { .. } => {
             let stage = &stages.all[at];
             let platform = stage.platform.as_ref().map(Option::as_deref);
-            let is_lower = image.contains('$') || !image.contains(|c: char| c.is_ascii_uppercase());
-            !is_sure(&stage.base)
-                || !is_lower && !matches!(stage.base, Base::Image { .. })
-                || !platform.is_ok_and(|platform| platform.is_none_or(is_sure_platform))
+            let is_one = |platform| platform::normal(platform).is_some();
+            is_nothing(&stage.base) || !platform.is_ok_and(|platform| platform.is_none_or(is_one))
         }
         Instruction::Copy(copy) => copy.from.is_some_and(|from| {
             let source = stages.copy_source(&from);
-            is_later(&source) || !is_sure(&source)
+            is_later(&source) || is_nothing(&source)
         }),
         Instruction::Run(mounts) => {
             let from = mounts.iter().filter_map(|mount| mount.from.as_deref());
             let mut sources = from.map(|from| stages.source(from));
-            sources.any(|source| is_later(&source) || !is_sure(&source))
+            sources.any(|source| is_later(&source) || is_nothing(&source))
         }
         _ => false,
     }
-}
-
-/// A reference in a form that every version takes: a lower-case path, a tag, a whole digest.
-fn is_sure_reference(written: &str) -> bool {
-    let (name, digest) = match written.split_once('@') {
-        Some((name, digest)) => (name, Some(digest)),
-        None => (written, None),
-    };
-    let (path, tag) = match name.rsplit_once(':') {
-        Some((path, tag)) if !tag.contains('/') => (path, Some(tag)),
-        _ => (name, None),
-    };
-    let is_lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let is_part = |part: &str| {
-        let (host, port) = part.split_once(':').unwrap_or((part, "1"));
-        !host.is_empty()
-            && host
-                .split(['.', '-', '_'])
-                .all(|word| !word.is_empty() && word.chars().all(is_lower))
-            && is_number(port)
-    };
-    let is_tag = |tag: &str| {
-        let is_of_a_tag = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        (1..=128).contains(&tag.len())
-            && tag.chars().all(is_of_a_tag)
-            && !tag.starts_with(['.', '-'])
-    };
-    let is_digest = |digest: &str| {
-        let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-        hex.len() == 64
-            && hex
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    path.len() < 200
-        && path.split('/').all(is_part)
-        && (!path.contains(':') || path.contains('/'))
-        && tag.is_none_or(is_tag)
-        && digest.is_none_or(is_digest)
-}
-
-fn is_sure_platform(platform: &str) -> bool {
-    let is_word =
-        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let words: Vec<&str> = platform.split('/').collect();
-    let is_known = match words.as_slice() {
-        [one] => ["linux", "windows", "amd64", "arm64"].contains(one),
-        several => (2..=3).contains(&several.len()),
-    };
-    is_known && words.into_iter().all(is_word)
 }
 
 fn have_names(pairs: &[(String, String)]) -> bool {

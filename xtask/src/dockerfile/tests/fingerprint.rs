@@ -313,6 +313,7 @@ fn what_names_nothing_counts_in_a_stage_that_nobody_reaches() {
         "FROM i AS c\nRUN --mount=from=a@b,target=/x make",
         "FROM i AS c\nRUN --mount=from=c,target=/x make",
         "FROM --platform=nonsense i AS c",
+        "FROM --platform=linux/a.b i AS c",
     ] {
         assert!(unreached(text) != plain, "{text}");
     }

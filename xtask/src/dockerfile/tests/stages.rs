@@ -50,7 +50,9 @@ fn a_from_finds_earlier_stages_only() {
         bases(&of("FROM alpine AS alpine\nFROM alpine\n")),
         ["alpine"]
     );
-    assert_eq!(bases(&of("FROM a AS Xy\nFROM XY\n")), ["a"]);
+    assert_eq!(bases(&of("FROM a AS Xy\nFROM xy\n")), ["a"]);
+    // Docker 26 takes that for an image, which may have no capitals.
+    assert!(!of("FROM a AS Xy\nFROM XY\n").undecided.is_empty());
 }
 
 #[test]
