@@ -350,6 +350,9 @@ fn a_build_that_waits_for_another_can_be_interrupted() {
     let lock = state.unwrap().unwrap().path().join("build.lock");
     let held = std::fs::File::create(lock).unwrap();
     held.lock().unwrap();
+    // Who names a stage that is not there hears of that at once.
+    project.run(&["build", "nothing"]).ends(2).says("nothing");
+    project.run(&["build", "--force", "nothing"]).ends(2);
     let mut waits = project.start(&["build"]);
     let mut said = std::io::BufReader::new(waits.stderr.take().unwrap()).lines();
     let told = said.find(|line| line.as_ref().unwrap().contains("waiting for another build"));

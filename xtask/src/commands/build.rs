@@ -44,25 +44,32 @@ fn in_turn(
     interrupt: &Interrupt,
     events: &Sender<Event>,
 ) -> Result<()> {
+    let mut wishes = wishes(flags, &work)?;
     let (lock, waited) = build::wait_for_others(&work, interrupt, events)?;
     if waited {
         work = open(flags)?;
+        wishes = self::wishes(flags, &work)?;
     }
     work.keep_lock(lock);
+    with_sources(&mut work, &wishes, interrupt, events)
+}
+
+/// What the flags ask of a graph, which must have the stages that they name.
+fn wishes(flags: &Build, work: &Workspace) -> Result<Wishes> {
+    work.wanted(&flags.stages)?;
     let force = match &flags.force {
         None => Force::Nothing,
         Some(None) => Force::All,
         Some(Some(stage)) => Force::Stages(vec![work.spec.find(stage)?]),
     };
-    let wishes = Wishes {
+    Ok(Wishes {
         stages: flags.stages.clone(),
         jobs: flags.jobs.map(usize::from),
         keep_going: flags.keep_going,
         force,
         locked: flags.locked,
         offline: flags.offline,
-    };
-    with_sources(&mut work, &wishes, interrupt, events)
+    })
 }
 
 /// Builds once the sources of the wanted stages are here.
