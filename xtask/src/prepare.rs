@@ -94,8 +94,8 @@ pub fn run(
         log,
         interrupt,
     };
-    let no_log = |error: std::io::Error| call.fault(&format!("cannot have {error}"));
-    let locks = Locks::of(&call.folder, log).map_err(no_log)?;
+    let locks = Locks::of(&call.folder, log)
+        .map_err(|error| call.fault(&format!("cannot have {error}")))?;
     if !locks.take(interrupt, waiting) {
         return Err(Fault::interrupted());
     }
@@ -103,7 +103,9 @@ pub fn run(
     if must_run(spec, stage, state, witness)?.is_none() {
         return Ok(());
     }
-    locks.begin().map_err(no_log)?;
+    locks
+        .begin()
+        .map_err(|error| call.fault(&format!("cannot empty its log {log}: {error}")))?;
     let read = call.until_untouched(&locks, witness)?;
     let made = what_it_made(prepare, &call.folder, witness)?;
     let (read, made) = (digest(&read), digest(&[made]));
@@ -194,7 +196,9 @@ impl Call<'_> {
     fn run_to_its_end(&self, locks: &Locks) -> Result<()> {
         let log = self.log;
         let no_log = |error| self.fault(&format!("cannot have its log {log}: {error}"));
-        let handed_down = locks.handed_down().map_err(no_log)?;
+        let handed_down = locks.handed_down().map_err(|error| {
+            self.fault(&format!("cannot be given the lock of its folder: {error}"))
+        })?;
         let mut command = Command::new(&self.prepare.run[0]);
         command
             .args(&self.prepare.run[1..])
