@@ -11,6 +11,7 @@ mod dify;
 mod healing;
 mod kill;
 mod locked;
+mod mounts;
 mod oracle;
 mod peers;
 mod sample;

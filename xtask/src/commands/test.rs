@@ -5,13 +5,12 @@
 //! them. With `XTASK_TEST_ENGINE=unix:///…` the end-to-end tests use that running engine instead,
 //! and nothing is installed or started.
 
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
+mod limit;
+
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tempfile::TempDir;
 
 use crate::fault::{Fault, Result};
@@ -20,6 +19,7 @@ use crate::report::words;
 use crate::setup::gather;
 use crate::state;
 use crate::testbed::{self, Testbed};
+use limit::Limit;
 
 /// What one step may take, compilation in it: many times what any takes on a slow machine.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
@@ -294,51 +294,12 @@ impl Suite<'_> {
                 output.push('\n');
             }
         }
-        // Not reaped yet: until the limit is gone, its number must be nobody else's.
-        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let _ = waitid(WaitId::Pid(Pid::from_child(&child)), ended);
         drop(limit);
         let status = self.interrupt.wait_for(&mut child).map_err(fault)?;
         if self.interrupt.is_set() {
             return Err(Fault::interrupted());
         }
         Ok((status.success(), output))
-    }
-}
-
-/// Ends a group of processes that takes too long, while this lives: a test that waits for ever is a
-/// failure, which the runner has named by then.
-struct Limit {
-    ended: Option<mpsc::Sender<()>>,
-    watch: Option<JoinHandle<()>>,
-}
-
-impl Limit {
-    /// The child leads a group of its own, and is not reaped while the limit lives.
-    fn of(child: &Child, limit: Duration) -> Self {
-        let (ended, ends) = mpsc::channel();
-        let group = Pid::from_child(child);
-        let watch = std::thread::spawn(move || {
-            if ends.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
-                crate::tell!(
-                    "still running after {} minutes: ended",
-                    limit.as_secs() / 60
-                );
-                // A group that ended in this moment needs no signal.
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-        });
-        Self {
-            ended: Some(ended),
-            watch: Some(watch),
-        }
-    }
-}
-
-impl Drop for Limit {
-    fn drop(&mut self) {
-        self.ended = None;
-        let _ = self.watch.take().map(JoinHandle::join);
     }
 }
 
@@ -384,35 +345,5 @@ mod tests {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.1s";
         assert_eq!(result_line(line), Some((12, 3)));
         assert_eq!(result_line("test spec::names ... ok"), None);
-    }
-
-    #[test]
-    fn a_step_that_waits_for_ever_is_ended_with_all_that_it_started() {
-        use std::io::Read as _;
-        use std::os::unix::process::CommandExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new("sh")
-            .args(["-c", "mkfifo fifo; cat fifo"])
-            .process_group(0)
-            .current_dir(folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let limit = Limit::of(&child, Duration::from_millis(50));
-        // Ends when nobody of the group has it open.
-        let mut all = String::new();
-        let mut stdout = child.stdout.take().unwrap();
-        stdout.read_to_string(&mut all).unwrap();
-        drop(limit);
-        assert!(!child.wait().unwrap().success());
-    }
-
-    #[test]
-    fn a_step_that_ends_in_time_is_left_alone() {
-        use std::os::unix::process::CommandExt as _;
-        let mut child = Command::new("true").process_group(0).spawn().unwrap();
-        let limit = Limit::of(&child, Duration::from_secs(3600));
-        drop(limit);
-        assert!(child.wait().unwrap().success());
     }
 }

@@ -8,7 +8,6 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::statcache::tests::settle;
 use super::testtree::{TestTree, chmod, copy, one, whole};
-use super::worth::{Worth, worth};
 use super::{
     Ignore, Inputs, InputsError, Sighted, StatCache, Sum, Testimony, Witness, collect, hold,
 };
@@ -289,27 +288,6 @@ fn damaged_bytes_prove_nothing_and_do_no_harm() {
             let _ = holds(&flipped);
         }
     }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn times_of_file_systems_that_are_not_known_prove_nothing() {
-    assert_eq!(worth(0, std::path::Path::new("/proc")), Worth::Nothing);
-    assert_ne!(worth(0, &std::env::temp_dir()), Worth::Nothing);
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn times_on_a_loop_device_prove_something_in_one_mount_only() {
-    let on_a_loop_device = rustix::fs::makedev(7, 3);
-    assert_eq!(
-        worth(on_a_loop_device, &std::env::temp_dir()),
-        Worth::ProofInMount
-    );
-    assert_eq!(
-        worth(on_a_loop_device, std::path::Path::new("/proc")),
-        Worth::Nothing
-    );
 }
 
 /// One change, made as far as it can be.

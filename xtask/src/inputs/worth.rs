@@ -69,3 +69,24 @@ pub(super) fn worth(device: u64, path: &Path) -> Worth {
 pub(super) fn worth(_: u64, _: &Path) -> Worth {
     Worth::Nothing
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_file_systems_that_are_not_known_prove_nothing() {
+        assert_eq!(worth(0, Path::new("/proc")), Worth::Nothing);
+        assert_ne!(worth(0, &std::env::temp_dir()), Worth::Nothing);
+    }
+
+    #[test]
+    fn times_on_a_loop_device_prove_something_in_one_mount_only() {
+        let on_a_loop_device = rustix::fs::makedev(7, 3);
+        assert_eq!(
+            worth(on_a_loop_device, &std::env::temp_dir()),
+            Worth::ProofInMount
+        );
+        assert_eq!(worth(on_a_loop_device, Path::new("/proc")), Worth::Nothing);
+    }
+}

@@ -196,3 +196,11 @@ fn text_that_is_not_utf8_counts_byte_for_byte() {
     assert_ne!(one.fingerprint, two.fingerprint);
     assert_eq!(paths(&one.context), ["WHOLE"]);
 }
+
+#[test]
+fn a_directive_behind_check_is_read_differently_by_versions() {
+    let reading = of("# check=skip=all\n# escape=`\nFROM scratch\nCOPY f \\\nCOPY g /\n");
+    assert!(!reading.undecided.is_empty());
+    let alone = of("# escape=`\n# check=skip=all\nFROM scratch\nCOPY f /\n");
+    assert_eq!(alone.undecided, [""; 0]);
+}

@@ -8,4 +8,5 @@ mod mounts;
 mod second_opinion;
 mod stages;
 mod support;
+mod unreached;
 mod variables;

@@ -328,3 +328,11 @@ fn a_global_default_that_a_stage_takes_over_for_nothing_does_not_count() {
     assert!(file("1", "COPY x /") == file("2", "COPY x /"));
     assert!(file("1", "COPY $A /") != file("2", "COPY $A /"));
 }
+
+#[test]
+fn a_name_that_only_unicode_ends_is_not_decided() {
+    let of = |source: &str| of(format!("FROM scratch\nARG a=b\nCOPY {source} /o\n"));
+    assert!(!of("a$\u{b2}b").undecided.is_empty());
+    assert!(!of("$a\u{345}").undecided.is_empty());
+    assert_eq!(of("$a-\u{e9}").undecided, [""; 0]);
+}
