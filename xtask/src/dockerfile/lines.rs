@@ -39,9 +39,19 @@ pub(super) struct Unreadable {
     pub(super) why: String,
 }
 
+/// The longest line, in bytes, that BuildKit surely reads, comments and heredocs included: Go's
+/// `bufio.Scanner` gives up at 65,536, a byte order mark among them.
+const LONGEST_LINE: usize = 65_532;
+
 /// Reads all logical lines of a Dockerfile or of an ONBUILD trigger.
 pub(super) fn read(text: &str) -> Result<Text, Unreadable> {
     let mut reader = Reader::new(text);
+    if let Some(at) = reader.raw.iter().position(|raw| raw.len() > LONGEST_LINE) {
+        let line = at + 1;
+        reader
+            .doubts
+            .push(format!("line {line} is longer than BuildKit surely reads"));
+    }
     let mut lines = Vec::new();
     while let Some(logical) = reader.logical()? {
         lines.push(logical);

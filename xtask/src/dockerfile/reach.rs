@@ -17,6 +17,7 @@ use super::instructions::Instruction;
 use super::lines::{Logical, Text};
 use super::scope;
 use super::stages::{Base, Stage, Stages};
+use super::validity;
 
 /// What of the reached stages can see a variable.
 pub(super) struct Reach<'a> {
@@ -107,7 +108,9 @@ impl<'a> Reach<'a> {
             Instruction::Onbuild(_) => self.triggers = true,
             // `${name:?why}` may refuse the whole build.
             Instruction::Arg(_) | Instruction::Env(_) if !logical.text.contains('?') => {}
-            _ if names.is_empty() || canonical::is_setting(logical, escape) => {}
+            // A setting does nothing with its values, but BuildKit may refuse what they say.
+            _ if names.is_empty() => {}
+            _ if canonical::is_setting(logical, escape) && validity::is_sure(logical, escape) => {}
             _ => _ = self.reads.insert(at),
         }
         self.named.entry(lowest).or_default().extend(names);

@@ -17,6 +17,15 @@ fn repeated(times: usize, line: impl Fn(usize) -> String) -> String {
     (0..times).fold(String::new(), |text, n| text + &line(n))
 }
 
+/// The same instructions in lines that BuildKit does not find too long.
+fn folded(text: &str) -> String {
+    let line = |line: &str| {
+        let pieces: Vec<&[u8]> = line.as_bytes().chunks(60_000).collect();
+        String::from_utf8(pieces.join(&b"\\\n"[..])).unwrap()
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 fn needs(reading: &Reading) -> usize {
     match &reading.context {
         ContextNeed::Paths(needs) => needs.len(),
@@ -30,6 +39,7 @@ fn is_whole(reading: &Reading) -> bool {
 
 #[test]
 fn a_line_of_a_megabyte_is_read() {
+    let of = |text: String| of(folded(&text));
     let run = of(format!("FROM a\nRUN {}\n", "x ".repeat(1 << 19)));
     assert_eq!(run.context, ContextNeed::Nothing);
     let copy = of(format!("FROM a\nCOPY {} /\n", "x ".repeat(1 << 19)));
@@ -43,6 +53,8 @@ fn a_line_of_a_megabyte_is_read() {
     let brackets = of(format!("FROM a\nCOPY {}\n", "[".repeat(1 << 20)));
     assert!(is_whole(&brackets), "a COPY without a destination");
     assert!(is_whole(&of("[".repeat(1 << 20))));
+    let in_one = read(format!("FROM a\nCOPY {} /\n", "x ".repeat(1 << 19))).unwrap();
+    assert!(is_whole(&in_one), "BuildKit refuses such a line");
     let variables = of(format!("FROM a\nCOPY {} /\n", "$A".repeat(1 << 19)));
     assert!(is_whole(&variables));
 }
@@ -114,11 +126,13 @@ fn stages_that_stand_on_one_with_many_variables_or_triggers_do_not_multiply_them
 fn many_sources_with_many_excludes_or_a_long_checksum_do_not_multiply_them() {
     let excludes = repeated(40_000, |n| format!("--exclude=e{n} "));
     let sources = repeated(100_000, |n| format!("f{n} "));
-    let reading = of(format!("FROM a\nCOPY {excludes}{sources}/\n"));
+    let reading = of(folded(&format!("FROM a\nCOPY {excludes}{sources}/\n")));
     assert_eq!(needs(&reading), 100_000);
     let urls = repeated(50_000, |n| format!("https://h/{n} "));
     let sum = "0".repeat(1 << 19);
-    let reading = of(format!("FROM a\nADD --checksum=sha256:{sum} {urls}/\n"));
+    let reading = of(folded(&format!(
+        "FROM a\nADD --checksum=sha256:{sum} {urls}/\n"
+    )));
     assert_eq!(reading.remotes.len(), 50_000);
 }
 

@@ -204,3 +204,15 @@ fn a_directive_behind_check_is_read_differently_by_versions() {
     let alone = of("# escape=`\n# check=skip=all\nFROM scratch\nCOPY f /\n");
     assert_eq!(alone.undecided, [""; 0]);
 }
+
+#[test]
+fn a_line_that_buildkit_may_find_too_long_takes_everything() {
+    for (before, after) in [("# ", "\n"), ("RUN <<E\n", "\nE\n"), ("RUN ", "\n")] {
+        let with = |length: usize| {
+            let line = "x".repeat(length);
+            of(format!("FROM scratch\n{before}{line}{after}")).undecided
+        };
+        assert!(with(60_000).is_empty(), "{before}");
+        assert_eq!(with(65_536).len(), 1, "{before}");
+    }
+}

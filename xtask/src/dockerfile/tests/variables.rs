@@ -301,6 +301,8 @@ fn the_value_of_an_argument_counts_only_where_something_sees_it() {
         "FROM a AS x\nARG A\nCOPY --chown=$'A' y /y\nFROM b\nCOPY --from=x /y /\n",
         // What may refuse the build.
         "FROM a AS x\nARG A\nENV B=${A:?}\nFROM b\nCOPY --from=x /y /\n",
+        "FROM a AS x\nARG A\nEXPOSE $A\nFROM b\nCOPY --from=x /y /\n",
+        "FROM a AS x\nARG A\nENV B=$A\nSTOPSIGNAL $B\nFROM b\nCOPY --from=x /y /\n",
     ] {
         assert!(args(seen).contains_key("A"), "{seen}");
     }
