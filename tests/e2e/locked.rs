@@ -4,8 +4,8 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -238,11 +238,34 @@ fn an_interrupt_does_not_wait_for_a_registry() {
     drop(stream);
 }
 
+#[test]
+fn what_is_edited_while_a_registry_takes_its_time_is_built() {
+    let Some(registry) = registry() else { return };
+    for host in hosts() {
+        let one = unique("one:1");
+        push(&registry, &one, &[(AMD64, "one")]);
+        let gate = Gate::to(&registry);
+        let project = three(&host, &format!("{}/{one}", gate.address), "scratch");
+        project.build(&["a"]).ends(0);
+        // What the registry says makes it the stage of the record again, but for the edit.
+        fs::remove_file(project.path("build-graph.lock")).unwrap();
+        let (edited, text) = (project.path("a/x"), unique("edited"));
+        gate.once(move || fs::write(edited, text).unwrap());
+        assert_eq!(project.build(&["a"]).ends(0).those("built"), ["a"]);
+
+        fs::remove_file(project.path("build-graph.lock")).unwrap();
+        assert_eq!(project.build(&["a"]).ends(0).those("fresh"), ["a"]);
+    }
+}
+
+type Hook = Box<dyn FnOnce() + Send>;
+
 /// A way to the registry that can be shut, and counts who comes.
 struct Gate {
     address: String,
     is_shut: Arc<AtomicBool>,
     count: Arc<AtomicUsize>,
+    hook: Arc<Mutex<Option<Hook>>>,
 }
 
 impl Gate {
@@ -252,12 +275,17 @@ impl Gate {
             address: listener.local_addr().unwrap().to_string(),
             is_shut: Arc::default(),
             count: Arc::default(),
+            hook: Arc::default(),
         };
         let (is_shut, count) = (Arc::clone(&gate.is_shut), Arc::clone(&gate.count));
+        let hook = Arc::clone(&gate.hook);
         let registry = registry.to_owned();
         std::thread::spawn(move || {
             for mut client in listener.incoming().flatten() {
                 count.fetch_add(1, Ordering::SeqCst);
+                if let Some(hook) = hook.lock().unwrap().take() {
+                    hook();
+                }
                 if is_shut.load(Ordering::SeqCst) {
                     continue;
                 }
@@ -278,6 +306,11 @@ impl Gate {
 
     fn shut(&self) {
         self.is_shut.store(true, Ordering::SeqCst);
+    }
+
+    /// Does this before the next one who comes gets any further.
+    fn once(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.hook.lock().unwrap() = Some(Box::new(hook));
     }
 
     fn count(&self) -> usize {
