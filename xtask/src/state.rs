@@ -4,6 +4,7 @@
 //! files mean. Removing the folder costs time, never correctness.
 
 pub mod bundle;
+mod devices;
 mod files;
 mod sealing;
 
@@ -13,9 +14,10 @@ use std::io::{Read as _, Seek as _, Write as _};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
+pub use devices::is_file_elsewhere;
 pub use files::{
-    Identity, LOOP, OVERLAY, identity, mount, open, read, read_text, remove_abandoned,
-    write_atomically, write_bound, write_sealed,
+    Identity, OVERLAY, identity, mount, open, read, read_text, remove_abandoned, write_atomically,
+    write_bound, write_sealed,
 };
 pub use sealing::{Broken, seal, unseal};
 

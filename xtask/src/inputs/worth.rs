@@ -19,7 +19,7 @@ pub(super) enum Worth {
     Proof,
     /// They do in one mount: an overlay's folder has the times of its uppermost layer, and its files
     /// those of whatever lies below, and the next mount may lie over something else. A file that is
-    /// mounted by a loop device may be another one in the next mount, made to the same recipe.
+    /// mounted as a device may be another one in the next mount, made to the same recipe.
     ProofInMount,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn worth(device: u64, path: &Path) -> Worth {
         0x2fc1_2fc1,
         0xca45_1a4e,
     ];
-    use rustix::fs::{CWD, Mode, OFlags, major};
+    use rustix::fs::{CWD, Mode, OFlags, major, minor};
     // A link may lead elsewhere, and a pipe is not waited for.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = rustix::fs::openat(CWD, path, flags, Mode::empty()).and_then(rustix::fs::fstatfs);
@@ -58,9 +58,9 @@ pub(super) fn worth(device: u64, path: &Path) -> Worth {
     };
     match found.f_type.cast_unsigned() & 0xffff_ffff {
         state::OVERLAY => Worth::ProofInMount,
-        known if KNOWN.contains(&known) && major(device) == state::LOOP => Worth::ProofInMount,
-        known if KNOWN.contains(&known) => Worth::Proof,
-        _ => Worth::Nothing,
+        known if !KNOWN.contains(&known) => Worth::Nothing,
+        _ if state::is_file_elsewhere(major(device), minor(device)) => Worth::ProofInMount,
+        _ => Worth::Proof,
     }
 }
 

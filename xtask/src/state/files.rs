@@ -12,6 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+#[cfg(target_os = "linux")]
+use super::devices::is_file_elsewhere;
+
 /// Opens a file to be read. What is no file is an error: one may wait for ever for a pipe's end.
 pub fn open(path: &Utf8Path) -> std::io::Result<File> {
     // Without this flag one may wait for ever to open a pipe.
@@ -84,8 +87,6 @@ pub fn identity(file: &File) -> std::io::Result<Identity> {
 
 /// What statfs(2) calls an overlay, `OVERLAYFS_SUPER_MAGIC`.
 pub const OVERLAY: u64 = 0x794c_7630;
-/// The major number of devices that are files elsewhere (the kernel's list of devices).
-pub const LOOP: u32 = 7;
 
 /// The mount and the file system that an open file or folder is reached by, as no other is called on any
 /// machine since it was started; nothing where that cannot be told.
@@ -98,8 +99,11 @@ pub fn mount(file: impl AsFd) -> Option<String> {
     let wanted = StatxFlags::MNT_ID | StatxFlags::from_bits_retain(UNIQUE);
     let found = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
     let system = rustix::fs::fstatfs(&file).ok()?.f_type.cast_unsigned();
-    let is_exchanged_with_ease = system & 0xffff_ffff == OVERLAY || found.stx_dev_major == LOOP;
-    if found.stx_mask & UNIQUE == 0 && is_exchanged_with_ease {
+    let is_exchanged_with_ease = || {
+        system & 0xffff_ffff == OVERLAY
+            || is_file_elsewhere(found.stx_dev_major, found.stx_dev_minor)
+    };
+    if found.stx_mask & UNIQUE == 0 && is_exchanged_with_ease() {
         return None;
     }
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
