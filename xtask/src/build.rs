@@ -19,7 +19,6 @@ use std::time::Instant;
 use camino::Utf8PathBuf;
 
 use crate::assess::{Held, Prepared, Upstream, Workspace};
-use crate::engine::Images;
 use crate::event::{Event, Finished, Outcome, StageFinished};
 use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
@@ -130,9 +129,19 @@ pub fn build(
         stages: wanted.len(),
         jobs,
     });
-    let run = Run::new(
-        work, wishes, interrupt, events, &wanted, prepared, images, start,
-    );
+    let run = Run {
+        work,
+        wishes,
+        interrupt,
+        events,
+        wanted: &wanted,
+        prepared,
+        start,
+        held: Held::new(images),
+        now: Mutex::default(),
+        pinning: pinning::Pinning::default(),
+        has_acted: AtomicBool::new(false),
+    };
     run.tell_warnings();
     schedule::run(&run.tasks(), jobs, wishes.keep_going, &run)?;
     run.finish()
@@ -165,36 +174,7 @@ struct Now {
     fault: Option<Fault>,
 }
 
-impl<'a> Run<'a> {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the one place where the parts of a run meet"
-    )]
-    fn new(
-        work: &'a Workspace,
-        wishes: &'a Wishes,
-        interrupt: &'a Interrupt,
-        events: &'a Sender<Event>,
-        wanted: &'a [StageId],
-        prepared: HashMap<StageId, Prepared>,
-        images: Images,
-        start: Instant,
-    ) -> Self {
-        Self {
-            work,
-            wishes,
-            interrupt,
-            events,
-            wanted,
-            prepared,
-            start,
-            held: Held::new(images),
-            now: Mutex::default(),
-            pinning: pinning::Pinning::default(),
-            has_acted: AtomicBool::new(false),
-        }
-    }
-
+impl Run<'_> {
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
