@@ -86,7 +86,8 @@ pub struct Reading {
     pub named: BTreeMap<String, ContextNeed>,
     /// Needs on the main context.
     pub context: ContextNeed,
-    /// Build arguments that count, with the value that counts; the `unknown` ones never do.
+    /// Build arguments that count, with the value that counts; the `unknown` ones never do. What else one
+    /// stands for at other places is behind its name, NUL and a number from 2 on.
     pub args: BTreeMap<String, Option<String>>,
     /// The `unknown` arguments that something sees.
     pub unknown_seen: BTreeSet<String>,

@@ -3,7 +3,7 @@
 //! Knows what each reachable instruction uses, with the variables that hold at that place.
 //! Is unaware of how text is read and of what a doubt does to the answer.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::fingerprint;
 use super::instructions::{self, Instruction};
@@ -261,6 +261,7 @@ impl<'a> Walk<'a> {
     /// Notes the arguments whose values reach anything; gives the lines of the global ones.
     fn arguments(&mut self, reach: &Reach<'_>) -> BTreeSet<usize> {
         let mut names = std::mem::take(&mut self.used);
+        let mut values = Values::default();
         for (at, declared) in std::mem::take(&mut self.declared) {
             let Declared {
                 name,
@@ -275,7 +276,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             names.extend(inherited.then(|| name.clone()));
-            self.reading.args.insert(name, text_of(value));
+            values.note(name, text_of(value));
         }
         names.extend(self.outer.globals.heeded().cloned());
         let declaring = self.outer.globals.closure(&mut names);
@@ -285,16 +286,38 @@ impl<'a> Walk<'a> {
                 self.reading.unknown_seen.insert(name);
                 continue;
             }
-            if self.reading.args.contains_key(&name) {
-                continue;
-            }
             let is_declared = value != Value::Unset;
             if is_declared {
-                self.reading.args.insert(name, text_of(value));
+                values.note(name, text_of(value));
             }
         }
+        self.reading.args.extend(values.all);
         self.reading.args.extend(unasked_args(self.question.args));
         declaring
+    }
+}
+
+/// The values of arguments by name. One that is declared at several places may have a value of its own
+/// at each, as long as nobody gives it one for all: the further ones follow behind NUL and a number.
+#[derive(Default)]
+struct Values {
+    all: BTreeMap<String, Option<String>>,
+    seen: HashSet<(String, Option<String>)>,
+    count: HashMap<String, usize>,
+}
+
+impl Values {
+    fn note(&mut self, name: String, value: Option<String>) {
+        if !self.seen.insert((name.clone(), value.clone())) {
+            return;
+        }
+        let count = self.count.entry(name.clone()).or_default();
+        *count += 1;
+        let name = match count {
+            1 => name,
+            further => format!("{name}\0{further}"),
+        };
+        self.all.insert(name, value);
     }
 }
 

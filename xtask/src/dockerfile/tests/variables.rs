@@ -308,6 +308,38 @@ fn the_value_of_an_argument_counts_only_where_something_sees_it() {
     }
 }
 
+/// What is given holds at each place, where defaults may differ: a value that is one of them is another
+/// build.
+#[test]
+fn an_argument_counts_with_its_value_at_each_place() {
+    let args = |text: &str, given: &[&str]| {
+        let ask = ask().platform("linux/amd64");
+        let ask = given.iter().fold(ask, |ask, value| ask.arg("A", value));
+        ask.of(text).args
+    };
+    for text in [
+        "FROM scratch AS x\nARG A=1\nCOPY a /$A\nFROM x\nARG A=2\nCOPY a /$A\n",
+        "FROM a AS x\nARG A=1\nRUN x\nFROM a\nARG A=2\nRUN x\nCOPY --from=x / /\n",
+        "FROM a AS x\nARG A\nRUN x\nFROM x\nARG A=2\nRUN x\n",
+        "ARG A=1\nFROM a AS x\nARG A\nRUN x\nFROM x\nARG A=2\nRUN x\n",
+        "FROM a\nARG A=1\nLABEL x=$A\nARG A=2\nLABEL y=$A\n",
+        "FROM a AS x\nONBUILD ARG A=1\nONBUILD RUN x\nFROM x\nARG A=2\nRUN x\n",
+    ] {
+        let without = args(text, &[]);
+        for given in ["1", "2"] {
+            assert_ne!(without, args(text, &[given]), "{text} {given}");
+        }
+    }
+    let alike = "FROM a AS x\nARG A=1\nRUN x\nFROM x\nARG A=1\nRUN x\n";
+    assert_eq!(args(alike, &[]), args(alike, &["1"]));
+    // An architecture is a default, too.
+    let of = |ask: super::support::Ask| {
+        ask.platform("linux/amd64")
+            .of("FROM a AS x\nARG TARGETARCH=z\nRUN x\nFROM x\nARG TARGETARCH\nRUN x\n")
+    };
+    assert_ne!(of(ask()).args, of(ask().arg("TARGETARCH", "amd64")).args);
+}
+
 #[test]
 fn a_list_that_buildkits_versions_read_differently_may_name_any_argument() {
     let args = |text: &str| ask().arg("A", "1").of(text).args;
