@@ -5,7 +5,7 @@
 //! parsers by keyword). Is unaware of what instructions do. In doubt the text stays as it is.
 
 use super::flags::{self, JsonWords, Split};
-use super::lines::Logical;
+use super::lines::{self, Logical};
 use super::scope;
 
 /// The text of an instruction; two have the same only if BuildKit reads the same in them. A stage
@@ -65,7 +65,8 @@ fn written(
     if keyword == "ONBUILD" {
         // The image keeps the text of a trigger, as it is.
         let trigger = logical.text.trim_start().get(keyword.len()..)?;
-        return Some(format!("{keyword} {}", trigger.trim_start()));
+        let trigger = trigger.trim_start_matches(lines::go_space);
+        return Some(format!("{keyword} {trigger}"));
     }
     // What is written below must come apart again at the same places.
     let is_one_word = |flag: &String| flag.bytes().all(|byte| byte.is_ascii_graphic());
@@ -80,7 +81,7 @@ fn written(
         }
     }
     let rest = if logical.heredocs.is_empty() || announces_by_words(keyword, &split.rest, escape) {
-        rest(keyword, &split.rest, escape)
+        rest(keyword, &split.rest, escape)?
     } else {
         split.rest.clone()
     };
@@ -101,7 +102,8 @@ fn announces_by_words(keyword: &str, rest: &str, escape: char) -> bool {
         && flags::blank_words(rest).iter().all(is_whole)
 }
 
-fn rest(keyword: &str, rest: &str, escape: char) -> String {
+/// Nothing where it must stay as it is written.
+fn rest(keyword: &str, rest: &str, escape: char) -> Option<String> {
     let list = match keyword {
         "COPY" | "ADD" | "VOLUME" => flags::json_words(rest),
         // Without JSON these are one text, spaces and all.
@@ -110,14 +112,16 @@ fn rest(keyword: &str, rest: &str, escape: char) -> String {
             list => list,
         },
         "FROM" | "EXPOSE" => JsonWords::Plain,
-        "ARG" | "ENV" | "LABEL" => return pairs(keyword, rest, escape),
+        "ARG" | "ENV" | "LABEL" => return Some(pairs(keyword, rest, escape)),
         _ => JsonWords::Doubtful,
     };
-    match list {
+    Some(match list {
         JsonWords::Words(words) => serde_json::Value::from(words).to_string(),
+        // With other blanks between its words it might be a list.
+        JsonWords::Plain if rest.starts_with('[') => return None,
         JsonWords::Plain => flags::blank_words(rest).join(" "),
         JsonWords::Doubtful => rest.to_owned(),
-    }
+    })
 }
 
 /// Words of their own, `NAME=value` or `NAME`, with one space between them. The older form

@@ -5,7 +5,7 @@
 
 use super::flags::{self, JsonWords, Split};
 use super::heredoc;
-use super::lines::Logical;
+use super::lines::{self, Logical};
 use super::mount::{self, Mount};
 
 /// What one instruction says.
@@ -198,7 +198,7 @@ fn onbuild(logical: &Logical, rest: &str) -> Result<Instruction, String> {
     let after = trimmed
         .get("ONBUILD".len()..)
         .unwrap_or_default()
-        .trim_start();
+        .trim_start_matches(lines::go_space);
     let mut trigger = after.to_owned();
     for heredoc in &logical.heredocs {
         trigger.push('\n');

@@ -218,7 +218,8 @@ const KEYS: [&str; 3] = ["syntax", "escape", "check"];
 
 /// `# key = value` with one of the keys that BuildKit knows.
 pub(super) fn directive<'l>(line: &'l str, comment: &str) -> Option<(&'static str, &'l str)> {
-    let (key, value) = line.strip_prefix(comment)?.trim_start().split_once('=')?;
+    let told = line.strip_prefix(comment)?.trim_start_matches(go_space);
+    let (key, value) = told.split_once('=')?;
     let key = key.trim_end_matches(go_space);
     let value = value.trim_matches(go_space);
     let known = KEYS
@@ -227,7 +228,7 @@ pub(super) fn directive<'l>(line: &'l str, comment: &str) -> Option<(&'static st
     (!value.is_empty() && !value.contains('\n')).then_some((known, value))
 }
 
-/// `\s` of Go's regular expressions.
-fn go_space(c: char) -> bool {
+/// `\s` of Go's regular expressions: neither the vertical tab nor what only Unicode takes for a space.
+pub(super) fn go_space(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\u{c}' | '\r' | ' ')
 }

@@ -33,6 +33,10 @@ fn the_escape_directive_changes_the_sign() {
         ["a", "b`"]
     );
     assert_eq!(context("# escape=x\nFROM scratch\nCOPY a /\n"), ["WHOLE"]);
+    for no_space in ['\u{a0}', '\u{85}', '\u{b}'] {
+        let text = format!("#{no_space}escape=`\nFROM scratch\nCOPY a` /\n");
+        assert_eq!(context(&text), ["a`"], "{no_space:?}");
+    }
     assert_eq!(
         context("# a comment\n# escape=`\nFROM scratch\nCOPY a` /\n"),
         ["a`"]
