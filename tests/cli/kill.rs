@@ -3,15 +3,16 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::Project;
 use crate::support::engine::Engine;
+use crate::support::{Project, interrupt};
 
 /// How often a file being caught half written is enough.
 const HITS: usize = 20;
@@ -90,6 +91,27 @@ fn a_run_killed_while_it_writes_the_stat_cache_changes_no_answer() {
     keys(&project);
     // The last plan wrote the cache, and removed what the killed ones had left.
     assert_eq!(unfinished(&state), [""; 0].map(PathBuf::from));
+}
+
+#[test]
+fn an_engine_that_never_answers_does_not_keep_a_build_from_ending() {
+    let project = Project::new();
+    let socket = project.path("engine.sock");
+    let silent = UnixListener::bind(&socket).unwrap();
+    let project = project
+        .variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
+        .file(
+            "build-graph.toml",
+            "version = 1\n[stage.a]\ncontext = \"a\"\n",
+        )
+        .file("a/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let child = project.start(&["build"]);
+    let asked = silent.accept().unwrap();
+    let start = Instant::now();
+    interrupt(&child);
+    assert_eq!(Project::finish(child).status, 130);
+    assert!(start.elapsed() < Duration::from_secs(10));
+    drop(asked);
 }
 
 #[test]

@@ -130,6 +130,26 @@ fn names_that_are_options_or_hide_in_a_terminal_are_refused() {
 }
 
 #[test]
+fn one_name_of_two_images_is_refused_however_it_is_spelled() {
+    for (first, second) in [
+        ("t/a", "t/a"),
+        ("t/a", "docker.io/t/a"),
+        ("a", "library/a"),
+        ("index.docker.io/t/a", "docker.io/t/a"),
+    ] {
+        let graph = format!(
+            "version = 1\n[stage.a]\ncontext = \"a\"\nimage = \"{first}\"\n\
+             [stage.b]\ncontext = \"b\"\nimage = \"{second}\"\n"
+        );
+        let project = one().file("build-graph.toml", graph);
+        project
+            .run(&["graph"])
+            .ends(2)
+            .says("both put their image under");
+    }
+}
+
+#[test]
 fn a_context_that_leads_out_of_its_root_by_a_link_is_refused() {
     let project = one();
     std::os::unix::fs::symlink("/etc", project.path("out")).unwrap();

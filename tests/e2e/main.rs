@@ -12,6 +12,7 @@ mod healing;
 mod kill;
 mod locked;
 mod mounts;
+mod names;
 mod oracle;
 mod peers;
 mod sample;

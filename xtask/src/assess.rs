@@ -34,9 +34,9 @@ use crate::locking::{self, Uses};
 use crate::record::{Records, Store};
 use crate::replacement::{self, Opened};
 use crate::source;
-use crate::spec::{Spec, StageId};
+use crate::spec::{Spec, Stage, StageId};
 use crate::state::{HeldLock, State};
-use crate::verdict::{self, Kind, Reason, Verdict};
+use crate::verdict::{self, Change, Kind, Reason, Verdict};
 use undecided::undecided;
 
 /// The graph of one run, and everything that it stands on.
@@ -228,14 +228,33 @@ impl Workspace {
                 let list: List<'_> = Some(&list);
                 let own = self.assess_known(id, prepared, outline, upstream, held, forced, list)?;
                 if !matches!(own.verdict, Verdict::Fresh(_)) {
-                    let taken = &outline.externals.references;
-                    let unlinked = self.makers.unlinked(&self.spec, id, taken);
-                    unlinked.into_iter().for_each(|note| self.warn(note));
+                    let unlinked = self.unlinked(id, outline).into_iter();
+                    unlinked.for_each(|(_, note)| self.warn(note));
                 }
                 Ok(own)
             }
             Err(fault) => Err(fault.clone()),
         }
+    }
+
+    /// Tells inputs that are gone from those that are there and no longer taken.
+    fn tell_left_out(&self, stage: &Stage, reason: &mut Reason) {
+        let Ok(root) = source::root(&self.spec, stage.source) else {
+            return;
+        };
+        let context = root.join(&stage.context);
+        let gone = |change: &&mut Change| change.what == "input" && change.after.is_none();
+        for change in reason.changes.iter_mut().filter(gone) {
+            if context.join(&change.name).symlink_metadata().is_ok() {
+                change.after = Some(verdict::LEFT_OUT.to_owned());
+            }
+        }
+    }
+
+    /// The stages whose images a stage uses as if they came from elsewhere, and what to tell of them.
+    pub fn unlinked(&self, id: StageId, outline: &Outline) -> Vec<(StageId, String)> {
+        let taken = &outline.externals.references;
+        self.makers.unlinked(&self.spec, id, taken)
     }
 
     /// The key as pins and images are now.
@@ -271,10 +290,10 @@ impl Workspace {
         let made_of = std::cell::OnceCell::new();
         let list = || made_of.get_or_init(|| list.map_or_else(Vec::new, |list| list(&around)));
         let compare = |record: &crate::record::Record| {
-            verdict::differences(
-                self.store.made_of(&stage.name, record.key).as_deref(),
-                list(),
-            )
+            let before = self.store.made_of(&stage.name, record.key);
+            let mut reason = verdict::differences(before.as_deref(), list());
+            self.tell_left_out(stage, &mut reason);
+            reason
         };
         let stale = |reason| Verdict::Stale {
             reason,
@@ -290,7 +309,16 @@ impl Workspace {
                 let asked = std::iter::once(&record.private).chain(&references);
                 held.ask_for(&self.engine, asked)?;
             }
-            verdict::decide(key, &references, &prepared.records, &held.images(), compare)
+            let images = held.images();
+            let verdict = verdict::decide(key, &references, &prepared.records, &images, compare);
+            if let Verdict::Fresh(record) = &verdict {
+                let new = references.iter();
+                let new = new.filter(|reference| verdict::is_new(record, reference, &images));
+                new.for_each(|reference| {
+                    self.warn(format!("`{}` gets the new name {reference}", stage.name))
+                });
+            }
+            verdict
         };
         // Where a build is needed anyway, that has a better reason.
         let verdict = match self.unfollowed(outline, held)? {

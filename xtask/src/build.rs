@@ -11,14 +11,14 @@ mod sent;
 mod turn;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use camino::Utf8PathBuf;
 
-use crate::assess::{Held, Prepared, Upstream, Workspace};
+use crate::assess::{Gathered, Held, Prepared, Upstream, Workspace};
 use crate::event::{Event, Finished, Outcome, StageFinished};
 use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
@@ -170,6 +170,7 @@ struct Now {
     /// The private reference of every stage that has an image.
     privates: BTreeMap<StageId, String>,
     outcome: BTreeMap<StageId, Outcome>,
+    put_back: usize,
     saved_ms: u64,
     fault: Option<Fault>,
 }
@@ -231,8 +232,26 @@ impl Run<'_> {
         Some(self.prepared.get(&id)?.records.last()?.duration_ms)
     }
 
+    /// Tells of stages that were fresh and use what this run made since, which the graph does not say.
+    fn tell_unlinked(&self) {
+        let was = |id: &StageId, outcome| self.now().outcome.get(id) == Some(&outcome);
+        for id in self.wanted.iter().filter(|id| was(id, Outcome::Fresh)) {
+            let Some(Ok(Gathered::Remembered(outline) | Gathered::Material(outline, _))) =
+                self.prepared.get(id).map(Prepared::gathered)
+            else {
+                continue;
+            };
+            let unlinked = self.work.unlinked(*id, outline).into_iter();
+            let made = unlinked.filter(|(maker, _)| was(maker, Outcome::Built));
+            made.for_each(|(_, note)| self.work.warn(note));
+        }
+    }
+
     /// Tells how the run ended.
     fn finish(self) -> Result<()> {
+        if self.has_acted.load(Ordering::SeqCst) {
+            self.tell_unlinked();
+        }
         self.tell_warnings();
         let mut now = self.now();
         // What was neither run nor lost was not started any more.
@@ -247,11 +266,12 @@ impl Run<'_> {
         let bad = outcome
             .values()
             .any(|outcome| !matches!(outcome, Outcome::Built | Outcome::Fresh));
-        let saved_ms = now.saved_ms;
+        let (put_back, saved_ms) = (now.put_back, now.saved_ms);
         let fault = now.fault.take();
         drop(now);
         self.tell(Event::Finished(Finished {
             outcome,
+            put_back,
             elapsed_ms: self.elapsed_ms(),
             saved_ms,
         }));
@@ -287,6 +307,7 @@ impl Work for Run<'_> {
                 now.privates.insert(id, record.private.clone());
             }
             now.outcome.insert(id, turn.outcome);
+            now.put_back += usize::from(turn.outcome == Outcome::Built && turn.log.is_none());
             now.saved_ms += saved_ms;
         }
         let end = if turn.record.is_some() {

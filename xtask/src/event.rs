@@ -129,6 +129,8 @@ pub struct StageFinished {
 pub struct Finished {
     /// Every wanted stage's outcome.
     pub outcome: BTreeMap<String, Outcome>,
+    /// How many of the built ones only got their names back.
+    pub put_back: usize,
     /// How long the run took.
     pub elapsed_ms: u64,
     /// What the skips saved, in build time.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,14 @@ const LADDER: [(Duration, Signal); 3] = [
     (Duration::from_secs(4), Signal::TERM),
     (Duration::from_secs(7), Signal::KILL),
 ];
+
+/// Whether the user wants this process to end; for what waits where nobody hands it an `Interrupt`.
+static IS_WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the user wants this process to end.
+pub fn is_wanted() -> bool {
+    IS_WANTED.load(Ordering::SeqCst)
+}
 
 /// Shared by everything that runs children or waits.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +129,7 @@ impl Interrupt {
     /// Sends every running group stronger and stronger signals until none is left.
     fn end_everything(&self) {
         let start = Instant::now();
+        IS_WANTED.store(true, Ordering::SeqCst);
         self.state().since = Some(start);
         self.inner.changed.notify_all();
         for (after, signal) in LADDER {

@@ -85,6 +85,10 @@ pub struct Change {
     pub after: Option<String>,
 }
 
+/// What an input is now that is there, but is no input any more: the ignore file or the Dockerfile does
+/// not take it.
+pub const LEFT_OUT: &str = "left out";
+
 impl Reason {
     /// A reason whose kind follows from what changed.
     pub fn of(changes: Vec<Change>) -> Self {
@@ -166,26 +170,27 @@ pub fn decide(
             missing = Some((changes, here.then(|| record.clone())));
         }
     }
-    if let Some((changes, healable)) = missing {
-        let reason = Reason::of(changes);
-        return Verdict::Stale { reason, healable };
-    }
-    let reason = records
-        .last()
-        .map_or(Reason::plain(Kind::NoRecord), differences);
-    Verdict::Stale {
-        reason,
-        healable: None,
-    }
+    let compared = records.last().filter(|last| last.key != key);
+    let compared = compared.map(differences);
+    let Some((mut changes, healable)) = missing else {
+        return Verdict::Stale {
+            reason: compared.unwrap_or(Reason::plain(Kind::NoRecord)),
+            healable: None,
+        };
+    };
+    // An earlier key fits again: what changed since the last build is why another image is there now.
+    changes.extend(compared.into_iter().flat_map(|reason| reason.changes));
+    let reason = Reason::of(changes);
+    Verdict::Stale { reason, healable }
 }
 
 /// The references that must point to the record's image and do not. A public reference that
-/// the record never had is merely new: the build gives it to the fresh image.
+/// the record never had and nobody else has is merely new: the build gives it to the fresh image.
 fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Change> {
     let expected = std::iter::once(&record.private).chain(
         references
             .iter()
-            .filter(|reference| record.references.contains(reference)),
+            .filter(|reference| !is_new(record, reference, images)),
     );
     expected
         .filter_map(|reference| {
@@ -198,6 +203,11 @@ fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Cha
             })
         })
         .collect()
+}
+
+/// Whether a public reference of a stage has to be given to its image for the first time.
+pub fn is_new(record: &Record, reference: &String, images: &Images) -> bool {
+    !record.references.contains(reference) && held(images, reference).is_none()
 }
 
 fn all_references<'a>(

@@ -36,8 +36,15 @@ impl Assessment {
     /// What the stages that stand on this one may know of its image.
     pub fn upstream(&self) -> Upstream {
         match &self.verdict {
-            Verdict::Fresh(record) => Upstream::Image(record.image.clone()),
-            Verdict::Stale { .. } | Verdict::Unknown(_) => Upstream::Unbuilt(self.key.hex()),
+            // One that is only put back is known, too.
+            Verdict::Fresh(record)
+            | Verdict::Stale {
+                healable: Some(record),
+                ..
+            } => Upstream::Image(record.image.clone()),
+            Verdict::Stale { healable: None, .. } | Verdict::Unknown(_) => {
+                Upstream::Unbuilt(self.key.hex())
+            }
         }
     }
 

@@ -15,7 +15,12 @@ pub struct Makers(OnceLock<HashMap<String, StageId>>);
 impl Makers {
     /// What to tell of the images that a stage takes from elsewhere though another stage makes them:
     /// nothing sees to it that this is built first, nor that its image is the one that is used.
-    pub fn unlinked(&self, spec: &Spec, id: StageId, taken: &BTreeSet<String>) -> Vec<String> {
+    pub fn unlinked(
+        &self,
+        spec: &Spec,
+        id: StageId,
+        taken: &BTreeSet<String>,
+    ) -> Vec<(StageId, String)> {
         let makers = self.0.get_or_init(|| {
             let of_stage = |id: StageId| {
                 spec.stage(id)
@@ -30,12 +35,13 @@ impl Makers {
                 .collect()
         });
         let made = taken.iter().filter_map(|name| {
-            let maker = makers.get(name).filter(|maker| **maker != id)?;
-            let (user, maker) = (&spec.stage(id).name, &spec.stage(*maker).name);
-            Some(format!(
+            let of = makers.get(name).filter(|maker| **maker != id)?;
+            let (user, maker) = (&spec.stage(id).name, &spec.stage(*of).name);
+            let note = format!(
                 "the Dockerfile of `{user}` uses `{name}`, the image of stage `{maker}`, which the graph does not say: \
                  say `from = \"{maker}\"`, or name it in `contexts`, so that `{maker}` is built first"
-            ))
+            );
+            Some((*of, note))
         });
         made.collect()
     }

@@ -206,8 +206,29 @@ impl Run<'_> {
     }
 
     fn fresh(&self, id: StageId, record: &Record) -> Result<Turn> {
-        let record = self.put_under_new_references(id, record)?;
+        let references = self.work.spec.stage(id).references();
+        let is_known = |reference: &String| record.references.contains(reference);
+        let new: Vec<&String> = references.iter().filter(|it| !is_known(it)).collect();
+        for reference in &new {
+            self.tag(&record.image, reference)?;
+        }
+        let records = self.prepared.get(&id).map(|prepared| &prepared.records);
+        let last = records.and_then(|records| records.last());
+        let is_last =
+            last.is_some_and(|last| (last.key, &last.image) == (record.key, &record.image));
+        // What is compared with later is what was there last, not what was built last.
+        let record = if new.is_empty() && is_last {
+            record.clone()
+        } else {
+            self.note_references(id, record, references)?
+        };
         Ok(Turn::good(Outcome::Fresh, record))
+    }
+
+    fn tag(&self, image: &str, reference: &str) -> Result<()> {
+        // A stage may use the name as if it came from elsewhere.
+        self.has_acted.store(true, Ordering::SeqCst);
+        self.work.engine.tag(image, reference)
     }
 
     fn tell_started(&self, id: StageId, reason: &Reason) {
@@ -219,29 +240,11 @@ impl Run<'_> {
         });
     }
 
-    /// A fresh image gets the tags that were added to the graph since.
-    fn put_under_new_references(&self, id: StageId, record: &Record) -> Result<Record> {
-        let references = self.work.spec.stage(id).references();
-        if references
-            .iter()
-            .all(|reference| record.references.contains(reference))
-        {
-            return Ok(record.clone());
-        }
-        for reference in references
-            .iter()
-            .filter(|reference| !record.references.contains(reference))
-        {
-            self.work.engine.tag(&record.image, reference)?;
-        }
-        self.note_references(id, record, references)
-    }
-
     /// The image is there and only a reference to it is gone or was pointed elsewhere.
     fn heal(&self, id: StageId, record: &Record) -> Result<Turn> {
         let references = self.work.spec.stage(id).references();
         for reference in references.iter().chain([&record.private]) {
-            self.work.engine.tag(&record.image, reference)?;
+            self.tag(&record.image, reference)?;
         }
         Ok(Turn::good(
             Outcome::Built,

@@ -7,7 +7,7 @@ use crate::assess::{Next, Workspace};
 use crate::build::{self, Force, Wishes};
 use crate::cli::Build;
 use crate::event::Event;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::report::Reporting;
 
@@ -28,7 +28,11 @@ fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
     let reporting = Reporting::start(flags.json);
     let result = in_turn(work, flags, interrupt, &reporting.sender());
     reporting.finish();
-    result
+    match result {
+        // What it was in the middle of may say otherwise.
+        Err(_) if interrupt.is_set() => Err(Fault::interrupted()),
+        result => result,
+    }
 }
 
 fn open(flags: &Build) -> Result<Workspace> {

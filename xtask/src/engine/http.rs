@@ -3,13 +3,17 @@
 //! Knows just enough of the protocol for the engine's API: a request without a body, an
 //! answer with a length or in chunks. Is unaware of Docker.
 
-use std::io::{BufRead, BufReader, Error, ErrorKind, Read as _, Result, Write as _};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::interrupt;
 
 /// Longest time without a byte from the engine. It is busy at times, never for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long at a time it is waited for. Between two such times the user may want to end.
+const TICK: Duration = Duration::from_millis(100);
 /// More than any answer that is asked for here.
 const LIMIT: u64 = 512 << 20;
 
@@ -25,17 +29,42 @@ pub struct Answer {
 /// An open connection; requests follow each other on it.
 #[derive(Debug)]
 pub struct Connection {
-    stream: BufReader<UnixStream>,
+    stream: BufReader<Patient>,
+}
+
+/// A stream that is waited for as long as the user likes, but not for ever.
+#[derive(Debug)]
+struct Patient(UnixStream);
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let start = Instant::now();
+        loop {
+            match self.0.read(buffer) {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    if interrupt::is_wanted() {
+                        return Err(Error::other("interrupted"));
+                    }
+                    if start.elapsed() > PATIENCE {
+                        return Err(broken("it does not answer"));
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
 }
 
 impl Connection {
     /// Connects to the socket at `path`.
     pub fn open(path: &Path) -> Result<Self> {
         let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TICK))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
-            stream: BufReader::new(stream),
+            stream: BufReader::new(Patient(stream)),
         })
     }
 
@@ -43,7 +72,7 @@ impl Connection {
     pub fn ask(&mut self, method: &str, path: &str) -> Result<Answer> {
         let request =
             format!("{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n");
-        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.stream.get_mut().0.write_all(request.as_bytes())?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             if self

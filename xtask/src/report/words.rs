@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::event::{Finished, Outcome, SourceFinished, StageFinished};
-use crate::verdict::{Change, Kind, Reason};
+use crate::verdict::{Change, Kind, LEFT_OUT, Reason};
 
 /// `0.42 s`, `12.3 s`, `3 min 05 s`.
 pub fn time(ms: u64) -> String {
@@ -144,6 +144,7 @@ pub fn verb(change: &Change) -> &'static str {
     match (&change.before, &change.after) {
         (None, _) => "was added",
         (_, None) => "was removed",
+        (_, Some(after)) if after == LEFT_OUT => "is left out now",
         (Some(before), Some(after)) => {
             let split = |text: &str| {
                 let mut words = text.splitn(3, ' ');
@@ -182,9 +183,15 @@ pub fn summary(finished: &Finished, failed: &[StageFinished]) -> String {
         (Outcome::Skipped, "skipped"),
         (Outcome::Cancelled, "cancelled"),
     ] {
-        let number = number(outcome);
+        let mut number = number(outcome);
+        if outcome == Outcome::Built {
+            number = number.saturating_sub(finished.put_back);
+        }
         if number > 0 || matches!(outcome, Outcome::Built | Outcome::Fresh) {
             parts.push(format!("{number} {word}"));
+        }
+        if outcome == Outcome::Built && finished.put_back > 0 {
+            parts.push(format!("{} put back", finished.put_back));
         }
     }
     let mut text = format!("{} in {}", parts.join(", "), time(finished.elapsed_ms));

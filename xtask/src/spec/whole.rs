@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 use super::check::Reader;
 use super::mistakes::{Mistake, Span};
 use super::{Source, SourceId, Stage, names};
+use crate::dockerfile::reference;
 
 impl Reader<'_, '_> {
     /// Two different builds must not fight for one tag: each would undo the other for ever.
@@ -16,7 +17,10 @@ impl Reader<'_, '_> {
         let mut owners: HashMap<String, usize> = HashMap::new();
         for (at, stage) in stages.iter().enumerate() {
             for reference in stage.references() {
-                let owner = *owners.entry(reference.clone()).or_insert(at);
+                // The engine has one name for all spellings.
+                let name = reference::normalise(&reference);
+                let name = name.map_or_else(|| reference.clone(), |name| name.canonical());
+                let owner = *owners.entry(name).or_insert(at);
                 if owner != at && !same_build(stage, &stages[owner]) {
                     let title = format!(
                         "stages `{}` and `{}` both put their image under `{reference}`",

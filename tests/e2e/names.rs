@@ -1,0 +1,224 @@
+//! Names of images that move in a run, or between two: what is fresh has all of them, and whoever uses one
+//! sees where it points now.
+
+use serde_json::Value;
+
+use super::{Project, builds, content, docker, host, hosts, id, project, unique};
+
+/// Two stages that copy a file of their own each.
+fn two(host: &str) -> Project {
+    project(host)
+        .file("a/Dockerfile", "FROM scratch\nCOPY x /x\n")
+        .file("a/x", unique("a"))
+        .file("b/Dockerfile", "FROM scratch\nCOPY x /x\n")
+        .file("b/x", unique("b"))
+}
+
+fn stage(name: &str, image: &str, more: &str) -> String {
+    format!("[stage.{name}]\ncontext = \"{name}\"\nimage = \"{image}\"\n{more}\n")
+}
+
+fn graph(stages: &[String]) -> String {
+    format!("version = 1\n{}", stages.concat())
+}
+
+fn reason(project: &Project, stage: &str) -> Value {
+    let plan = project.run(&["plan", "--json"]).ends(0).stdout;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let stages = plan["stages"].as_array().unwrap();
+    let stage = stages.iter().find(|line| line["stage"] == stage).unwrap();
+    stage["reason"].clone()
+}
+
+#[test]
+fn names_that_two_stages_exchange_are_not_called_fresh_and_are_put_right_without_a_build() {
+    for host in hosts() {
+        let (one, other) = (unique("one"), unique("other"));
+        let project = two(&host);
+        project.write(
+            "build-graph.toml",
+            graph(&[stage("a", &one, ""), stage("b", &other, "")]),
+        );
+        project.build(&[]).ends(0);
+        let before = id(&host, &one);
+        let ran = builds(&project);
+        project.write(
+            "build-graph.toml",
+            graph(&[stage("a", &other, ""), stage("b", &one, "")]),
+        );
+        let verdicts = project.verdicts();
+        assert_eq!(verdicts["a"], "stale image_missing");
+        assert_eq!(verdicts["b"], "stale image_missing");
+        let told = project.run(&["build"]).ends(0).stderr;
+        assert!(told.contains("0 built, 2 put back, 0 fresh"), "{told}");
+        assert_eq!(builds(&project), ran);
+        assert_eq!(id(&host, &other), before);
+        assert_eq!(project.verdicts()["a"], "fresh");
+    }
+}
+
+#[test]
+fn what_was_built_before_the_last_build_is_put_back_and_the_reason_is_what_changed_since() {
+    for host in hosts() {
+        let image = unique("a");
+        let project = two(&host);
+        let tagged = |tag: &str| stage("a", &image, &format!("tags = [\"{tag}\"]"));
+        let first = unique("first");
+        for (tag, text) in [("1", first.clone()), ("2", unique("second"))] {
+            project.write("build-graph.toml", graph(&[tagged(tag)]));
+            project.write("a/x", text);
+            project.build(&[]).ends(0);
+        }
+        let ran = builds(&project);
+        project.write("a/x", &first);
+        let reason = reason(&project, "a");
+        assert_eq!(reason["kind"], "inputs_changed");
+        let changes = reason["changes"].as_array().unwrap();
+        let has = |what: &str, name: &str| {
+            let is_it = |change: &&Value| change["what"] == what && change["name"] == name;
+            changes.iter().find(is_it).is_some()
+        };
+        assert!(
+            has("input", "x") && has("image", &format!("{image}:2")),
+            "{reason}"
+        );
+        assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
+        assert_eq!(builds(&project), ran, "it is only put back");
+        assert_eq!(content(&host, &format!("{image}:2"), "/x"), first);
+    }
+}
+
+#[test]
+fn a_stage_on_one_that_is_only_put_back_is_decided_before_that() {
+    let host = host();
+    let (parent, child) = (unique("p"), unique("c"));
+    let project = two(&host).file("b/Dockerfile", "FROM a\nCOPY x /y\n").file(
+        "build-graph.toml",
+        graph(&[stage("a", &parent, ""), stage("b", &child, "from = \"a\"")]),
+    );
+    let first = std::fs::read_to_string(project.path("a/x")).unwrap();
+    project.build(&[]).ends(0);
+    project.write("a/x", unique("second"));
+    project.build(&[]).ends(0);
+    project.write("a/x", first);
+    let verdicts = project.verdicts();
+    assert_eq!(verdicts["a"], "stale inputs_changed");
+    assert_eq!(verdicts["b"], "stale upstream_changed");
+    let upstream = &reason(&project, "b")["changes"][0];
+    assert!(
+        upstream["before"].is_string() && upstream["after"].is_string(),
+        "{upstream}"
+    );
+}
+
+#[test]
+fn what_a_stage_is_compared_with_is_what_it_was_last_even_where_nothing_was_built() {
+    let project = project(&host())
+        .file(
+            "build-graph.toml",
+            "version = 1\n[stage.a]\ncontext = \"a\"\n",
+        )
+        .file("a/Dockerfile", "FROM scratch\nCOPY x y /\n")
+        .file("a/y", unique("y"));
+    let first = unique("first");
+    for text in [&first, &unique("second")] {
+        project.write("a/x", text);
+        project.build(&[]).ends(0);
+    }
+    project.write("a/x", &first);
+    assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a"]);
+    project.write("a/y", unique("other"));
+    let reason = reason(&project, "a");
+    let changes = reason["changes"].as_array().unwrap();
+    let names: Vec<&str> = changes
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["y"]);
+}
+
+#[test]
+fn a_new_name_is_told_of() {
+    let host = host();
+    let image = unique("a");
+    let project = two(&host).file("build-graph.toml", graph(&[stage("a", &image, "")]));
+    project.build(&[]).ends(0);
+    let more = stage("a", &image, "tags = [\"latest\", \"more\"]");
+    project.write("build-graph.toml", graph(&[more]));
+    let told = format!("`a` gets the new name {image}:more");
+    project.run(&["plan"]).ends(0).says(&told);
+    project.run(&["build"]).ends(0).says(&told);
+    assert!(!project.run(&["build"]).ends(0).stderr.contains("new name"));
+    id(&host, &format!("{image}:more"));
+}
+
+#[test]
+fn a_stage_that_uses_what_this_run_made_as_if_it_came_from_elsewhere_is_told_of() {
+    let host = host();
+    let (made, user) = (unique("a"), unique("b"));
+    // The names' order: the user's turn is first.
+    let project = two(&host)
+        .file("z/Dockerfile", "FROM scratch\nCOPY x /x\n")
+        .file("z/x", unique("z"))
+        .file(
+            "build-graph.toml",
+            graph(&[stage("a", &user, ""), stage("z", &made, "")]),
+        );
+    project.build(&["z"]).ends(0);
+    project.write("a/Dockerfile", format!("FROM {made}:latest\nCOPY x /y\n"));
+    project.build(&["--jobs=1"]).ends(0);
+    project.write("z/x", unique("other"));
+    let ran = project.run(&["build", "--jobs=1"]).ends(0);
+    ran.says("the image of stage `z`, which the graph does not say");
+}
+
+#[test]
+fn a_name_that_is_put_back_is_seen_by_who_uses_it_as_if_it_came_from_elsewhere() {
+    let host = host();
+    let (made, user) = (unique("a"), unique("b"));
+    // It is built behind `a`, and has that image by both ways.
+    let dockerfile = format!("FROM {made}:latest\nCOPY --from=cc x /other\nCOPY x /own\n");
+    let project = two(&host).file("b/Dockerfile", dockerfile).file(
+        "build-graph.toml",
+        graph(&[
+            stage("a", &made, ""),
+            stage("b", &user, "contexts = { cc = { stage = \"a\" } }"),
+        ]),
+    );
+    let first = unique("first");
+    project.write("a/x", &first);
+    project.build(&["a"]).ends(0);
+    project.build(&[]).ends(0);
+    project.write("a/x", unique("second"));
+    project.build(&[]).ends(0);
+    project.write("a/x", &first);
+    project.write("b/x", unique("later"));
+    project.build(&[]).ends(0);
+    for path in ["/x", "/other"] {
+        assert_eq!(
+            content(&host, &format!("{user}:latest"), path),
+            first,
+            "{path}"
+        );
+    }
+    docker(&host, &["image", "inspect", &format!("{made}:latest")]);
+}
+
+#[test]
+fn a_file_that_an_ignore_file_leaves_out_is_not_called_removed() {
+    let project = project(&host())
+        .file(
+            "build-graph.toml",
+            "version = 1\n[stage.a]\ncontext = \"a\"\n",
+        )
+        .file("a/Dockerfile", "FROM scratch\nCOPY src /src\n")
+        .file("a/src/x", unique("x"))
+        .file("a/src/y", "y");
+    project.build(&[]).ends(0);
+    project.write("a/.dockerignore", "src/y\n");
+    let told = project.run(&["plan"]).ends(0).stdout;
+    assert!(told.contains("src/y is left out now"), "{told}");
+    std::fs::remove_file(project.path("a/src/y")).unwrap();
+    let told = project.run(&["plan"]).ends(0).stdout;
+    assert!(told.contains("src/y was removed"), "{told}");
+}
