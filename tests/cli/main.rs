@@ -68,6 +68,28 @@ fn every_mistake_of_the_file_is_reported_in_one_run_with_its_place() {
 }
 
 #[test]
+fn a_value_of_the_wrong_kind_is_told_in_the_words_of_the_file() {
+    for (line, said) in [
+        (
+            "secrets = [\"token\"]",
+            "a table with `id` and `env` or `file`",
+        ),
+        (
+            "prepare = \"make\"",
+            "a table with `run`, `inputs` and `outputs`",
+        ),
+        (
+            "contexts = { x = 1 }",
+            "a table with `stage`, `image` or `path`",
+        ),
+    ] {
+        let project = one().file("build-graph.toml", format!("{ONE}{line}\n"));
+        let ran = project.run(&["graph"]).ends(2).says(said);
+        assert!(!ran.stderr.contains("Raw"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_cycle_prints_its_whole_path() {
     let graph = "version = 1\n[stage.api]\ncontext = \"a\"\nfrom = \"web\"\n[stage.web]\ncontext = \"a\"\nfrom = \"api\"\n";
     one()

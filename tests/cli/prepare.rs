@@ -177,7 +177,7 @@ fn one_that_changes_what_it_reads_itself_has_failed_and_the_file_is_named() {
     let script = format!("{GOOD}echo made > cmd/made.h\n");
     world.project.write("s/build.sh", script);
     let ran = world.fails();
-    let ran = ran.says("changed `cmd/made.h`, which it reads itself");
+    let ran = ran.says("reads `cmd/made.h`, which changed while it ran");
     ran.says("by `ignore` in `prepare`");
     // It stays as it is now, and so the command may be believed.
     world.project.run(&["build"]).ends(3);

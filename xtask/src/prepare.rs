@@ -184,7 +184,7 @@ impl Call<'_> {
         let after = reads()?;
         if let Some(path) = difference(&read, &after) {
             return Err(self.fault(&format!(
-                "changed `{path}`, which it reads itself, so it would run again and again: leave that out of what it reads by `ignore` in `prepare`, or name it in `outputs`"
+                "reads `{path}`, which changed while it ran: run this once more; if the command itself writes it, that would go on for ever: leave it out of what it reads by `ignore` in `prepare`, or name it in `outputs`"
             )));
         }
         let now = self.states(&after);

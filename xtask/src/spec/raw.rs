@@ -15,7 +15,11 @@ pub type Texts = BTreeMap<Text, Text>;
 
 /// `[defaults]`, `[stage.NAME]` and `[profile.NAME.stage.NAME]`: the same fields, all optional.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a stage's table"
+)]
 pub struct RawStage {
     /// The `[source.NAME]` whose root the stage's paths are relative to.
     pub source: Option<Text>,
@@ -57,7 +61,11 @@ pub struct RawStage {
 
 /// A named context: exactly one of `stage`, `image` and `path`.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table with `stage`, `image` or `path`"
+)]
 pub struct RawContext {
     /// The image of another stage.
     pub stage: Option<Text>,
@@ -71,7 +79,11 @@ pub struct RawContext {
 
 /// A secret: an id, and where the value is to be found when the stage is built.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table with `id` and `env` or `file`"
+)]
 pub struct RawSecret {
     /// The id that the Dockerfile names.
     pub id: Option<Text>,
@@ -83,7 +95,11 @@ pub struct RawSecret {
 
 /// A command that runs on the host before the context is read.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table with `run`, `inputs` and `outputs`"
+)]
 pub struct RawPrepare {
     /// The program and its arguments; no shell is involved.
     pub run: Option<Spanned<Vec<Text>>>,
@@ -114,7 +130,11 @@ pub enum RawAt {
 
 /// `[source.NAME]`: a local checkout, or a git repository at a revision.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a source's table"
+)]
 pub struct RawSource {
     /// A checkout anywhere on this machine.
     pub path: Option<Text>,
@@ -130,7 +150,11 @@ pub struct RawSource {
 
 /// `[base."REFERENCE"]`: what takes the place of an external image, in every stage that uses it.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a base's table"
+)]
 pub struct RawBase {
     /// The same image elsewhere: at a mirror.
     pub image: Option<Text>,
@@ -140,7 +164,11 @@ pub struct RawBase {
 
 /// `[registry]`: where records are shared.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table with `url`"
+)]
 pub struct RawRegistry {
     /// `host/path`.
     pub url: Option<Text>,
