@@ -94,6 +94,35 @@ fn what_it_makes_is_read_after_it_ran() {
 }
 
 #[test]
+fn why_it_must_run_again_is_told_to_the_file() {
+    let world = World::new();
+    assert!(world.runs());
+    let told = |said: &str| {
+        let plan = world.project.run(&["plan"]).ends(0).stdout;
+        assert!(plan.contains(&format!("must run: {said}")), "{plan}");
+    };
+    world.project.write("s/cmd/main.go", "two\n");
+    told("cmd/main.go changed");
+    world.project.write("s/cmd/other.go", "");
+    told("cmd/main.go changed, and 1 input more");
+    let explained = world.project.run(&["explain", "a"]).ends(0).stdout;
+    for said in [
+        "its inputs changed",
+        "  cmd/main.go changed: ",
+        "  cmd/other.go was added",
+    ] {
+        assert!(explained.contains(said), "{said}: {explained}");
+    }
+    assert!(world.runs());
+    let graph = GRAPH.replace("[\"/bin/sh\", ", "[\"/bin/sh\", \"-e\", ");
+    world.project.write("build-graph.toml", graph);
+    told("its command changed");
+    assert!(world.runs());
+    fs::remove_file(world.output("env")).unwrap();
+    told("its outputs are not as it left them");
+}
+
+#[test]
 fn it_runs_again_only_when_what_it_reads_or_made_changed() {
     let world = World::new();
     assert!(world.runs());

@@ -8,6 +8,7 @@ mod assessment;
 mod bases;
 mod gathering;
 mod held;
+mod left_out;
 pub mod memo;
 mod outline;
 mod prepared;
@@ -34,9 +35,9 @@ use crate::locking::{self, Uses};
 use crate::record::{Records, Store};
 use crate::replacement::{self, Opened};
 use crate::source;
-use crate::spec::{Spec, Stage, StageId};
+use crate::spec::{Spec, StageId};
 use crate::state::{HeldLock, State};
-use crate::verdict::{self, Change, Kind, Reason, Verdict};
+use crate::verdict::{self, Kind, Reason, Verdict};
 use undecided::undecided;
 
 /// The graph of one run, and everything that it stands on.
@@ -237,20 +238,6 @@ impl Workspace {
         }
     }
 
-    /// Tells inputs that are gone from those that are there and no longer taken.
-    fn tell_left_out(&self, stage: &Stage, reason: &mut Reason) {
-        let Ok(root) = source::root(&self.spec, stage.source) else {
-            return;
-        };
-        let context = root.join(&stage.context);
-        let gone = |change: &&mut Change| change.what == "input" && change.after.is_none();
-        for change in reason.changes.iter_mut().filter(gone) {
-            if context.join(&change.name).symlink_metadata().is_ok() {
-                change.after = Some(verdict::LEFT_OUT.to_owned());
-            }
-        }
-    }
-
     /// The stages whose images a stage uses as if they came from elsewhere, and what to tell of them.
     pub fn unlinked(&self, id: StageId, outline: &Outline) -> Vec<(StageId, String)> {
         let taken = &outline.externals.references;
@@ -292,7 +279,7 @@ impl Workspace {
         let compare = |record: &crate::record::Record| {
             let before = self.store.made_of(&stage.name, record.key);
             let mut reason = verdict::differences(before.as_deref(), list());
-            self.tell_left_out(stage, &mut reason);
+            left_out::mark(&self.spec, stage, &mut reason);
             reason
         };
         let stale = |reason| Verdict::Stale {

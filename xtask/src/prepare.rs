@@ -19,15 +19,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::fault::{Fault, Result};
 use crate::inputs::{self, StatCache, Witness};
 use crate::interrupt::Interrupt;
+use crate::record;
 use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
 use crate::state::{self, State};
 use crate::verdict::{self, Change, Reason};
 use locks::Locks;
-use part::{Part, difference, digest, what_it_made, what_it_reads};
+use part::{Part, difference, digest, list, what_it_made, what_it_reads};
 
 const STAMP: &str = "xtask-prepared";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why the command must run; `None` when there is none, or when it need not.
 pub fn must_run(
@@ -40,32 +41,43 @@ pub fn must_run(
         return Ok(None);
     };
     let folder = folder(spec, stage, prepare, witness)?;
-    let because = |name: &str, before: Option<&str>| {
-        let before = before.map(str::to_owned);
-        Some(Reason::of(vec![Change {
+    let because = |name: &str, files: Vec<Change>| {
+        let own = Change {
             what: "prepare",
             name: name.to_owned(),
-            before,
+            before: None,
             after: None,
-        }]))
+        };
+        Some(Reason::of(std::iter::once(own).chain(files).collect()))
     };
     let stamp = stamp(spec, stage, state);
     if !stamp.is_file() {
-        return Ok(because("never run here", None));
+        return Ok(because("never run here", Vec::new()));
     }
     let Ok(sealed) = inputs::read_file(&stamp, witness) else {
-        return Ok(because("never run here", None));
+        return Ok(because("never run here", Vec::new()));
     };
     let Ok(stamped) = state::unseal(STAMP, FORMAT, &sealed) else {
-        return Ok(because("never run here", None));
+        return Ok(because("never run here", Vec::new()));
     };
-    let stamped = String::from_utf8_lossy(stamped);
-    let (read, made) = stamped.split_once(' ').unwrap_or_default();
-    if read != digest(&what_it_reads(spec, stage, prepare, &folder, witness)?) {
-        return Ok(because("its command or inputs changed", Some(read)));
+    let mut parts = stamped.splitn(3, |byte| *byte == b' ');
+    let mut part = || parts.next().unwrap_or_default();
+    let (read, made, before) = (part(), part(), part());
+    let now = what_it_reads(spec, stage, prepare, &folder, witness)?;
+    if read != digest(&now).as_bytes() {
+        let before = record::decode(before);
+        let mut changes = verdict::differences(before.as_deref(), &list(&now)).changes;
+        let files = changes.extract_if(.., |change| change.what == "input");
+        let files: Vec<Change> = files.collect();
+        let what = if changes.is_empty() {
+            "its inputs changed"
+        } else {
+            "its command changed"
+        };
+        return Ok(because(what, files));
     }
-    if made != digest(&[what_it_made(prepare, &folder, witness)?]) {
-        return Ok(because("its outputs are not as it left them", Some(made)));
+    if made != digest(&[what_it_made(prepare, &folder, witness)?]).as_bytes() {
+        return Ok(because("its outputs are not as it left them", Vec::new()));
     }
     Ok(None)
 }
@@ -108,8 +120,10 @@ pub fn run(
         .map_err(|error| call.fault(&format!("cannot empty its log {log}: {error}")))?;
     let read = call.until_untouched(&locks, witness)?;
     let made = what_it_made(prepare, &call.folder, witness)?;
-    let (read, made) = (digest(&read), digest(&[made]));
-    let stamped = state::seal(STAMP, FORMAT, format!("{read} {made}").as_bytes());
+    let (digests, list) = ((digest(&read), digest(&[made])), list(&read));
+    let mut stamped = format!("{} {} ", digests.0, digests.1).into_bytes();
+    stamped.extend(record::encode(&list));
+    let stamped = state::seal(STAMP, FORMAT, &stamped);
     let written = state::write_atomically(&stamp(spec, stage, state), &stamped);
     written.map_err(|error| {
         let folder = state.path("");

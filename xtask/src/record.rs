@@ -234,8 +234,8 @@ const KINDS: [What; 15] = [
     What::Input,
 ];
 
-/// Names and values are raw bytes, so each goes behind its length.
-fn encode(list: &[Ingredient]) -> Vec<u8> {
+/// Ingredients as bytes. Names and values are raw bytes, so each goes behind its length.
+pub fn encode(list: &[Ingredient]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for ingredient in list {
         bytes.push(ingredient.what as u8);
@@ -252,7 +252,8 @@ pub fn read_made_of(sealed: &[u8]) -> Option<Vec<Ingredient>> {
     decode(state::unseal(MADE_OF, FORMAT, sealed).ok()?)
 }
 
-fn decode(mut bytes: &[u8]) -> Option<Vec<Ingredient>> {
+/// Ingredients from bytes; nothing where these are none.
+pub fn decode(mut bytes: &[u8]) -> Option<Vec<Ingredient>> {
     fn text(bytes: &mut &[u8]) -> Option<Vec<u8>> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;

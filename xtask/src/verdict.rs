@@ -89,6 +89,9 @@ pub struct Change {
 /// not take it.
 pub const LEFT_OUT: &str = "left out";
 
+/// What an external image is that neither the lock nor the engine knows.
+pub const NOT_LOCKED: &str = "not locked";
+
 impl Reason {
     /// A reason whose kind follows from what changed.
     pub fn of(changes: Vec<Change>) -> Self {

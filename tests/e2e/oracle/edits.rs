@@ -272,7 +272,22 @@ pub fn argument(random: &mut Random, recipe: &Recipe, tree: &Tree) -> (String, S
     let name = names.swap_remove(random.place(names.len()));
     let path = grow::known_path(random, tree).filter(|_| name == "P");
     let base = (name == "B").then(|| "scratch".to_owned());
-    let value = random.one_of(&["one", "two", "x1", "a", "", "src"]);
-    let value = path.or(base).unwrap_or_else(|| value.to_owned());
+    let any = random.one_of(&["one", "two", "x1", "a", "", "src"]);
+    // A default of one place is another value at all the others.
+    let mut defaults = defaults(recipe, &name);
+    let is_one = !defaults.is_empty() && random.percent(40);
+    let default = is_one.then(|| defaults.swap_remove(random.place(defaults.len())));
+    let value = default.or(path).or(base);
+    let value = value.unwrap_or_else(|| any.to_owned());
     (name, value)
+}
+
+/// The plain values that ARG gives a name anywhere.
+fn defaults(recipe: &Recipe, name: &str) -> Vec<String> {
+    let stages = recipe.stages.iter().map(|stage| &stage.lines);
+    let lines = std::iter::once(&recipe.head).chain(stages).flatten();
+    let start = format!("ARG {name}=");
+    let values = lines.filter_map(|line| line.strip_prefix(&start));
+    let is_plain = |value: &&str| value.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    values.filter(is_plain).map(str::to_owned).collect()
 }

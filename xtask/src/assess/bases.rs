@@ -9,7 +9,7 @@ use super::Held;
 use super::{Outline, Workspace};
 use crate::engine::Image;
 use crate::fault::Result;
-use crate::verdict::Change;
+use crate::verdict::{self, Change};
 
 impl Workspace {
     /// The digest of every external image: its pin, or the image that the engine itself holds.
@@ -40,7 +40,7 @@ impl Workspace {
                     let name = reference.to_owned();
                     held.ask_for(&self.engine, std::iter::once(&name))?;
                     held.get(reference).map_or_else(
-                        || "not locked".to_owned(),
+                        || verdict::NOT_LOCKED.to_owned(),
                         |image| format!("engine {}", image.id),
                     )
                 }

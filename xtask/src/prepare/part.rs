@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::dockerfile::{ContextNeed, Need};
 use crate::fault::{Fault, Result};
 use crate::inputs::{self, Ignore, Input, Inputs, Kind, Layers, Witness};
-use crate::key::Ingredients;
+use crate::key::{Ingredient, Ingredients};
 use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
 use crate::verdict;
@@ -109,6 +109,20 @@ fn files(
     let need = ContextNeed::Paths(needs.collect());
     inputs::collect(&layers, ignore, &need, witness)
         .map_err(|error| Fault::usage(error.to_string()))
+}
+
+/// All of it one by one, to be compared later: the command, and the files, those of the source under its
+/// name.
+pub(super) fn list(parts: &[Part]) -> Vec<Ingredient> {
+    let command = parts.first().map_or("", |part| &part.command);
+    // In the order of the names that they get.
+    let inputs = ["", "source"].into_iter().zip(parts).rev();
+    let ingredients = Ingredients {
+        dockerfile: command.as_bytes(),
+        inputs: inputs.map(|(of, part)| (of, &part.inputs)).collect(),
+        ..Ingredients::default()
+    };
+    ingredients.list()
 }
 
 pub(super) fn digest(parts: &[Part]) -> String {

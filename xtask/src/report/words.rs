@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::event::{Finished, Outcome, SourceFinished, StageFinished};
-use crate::verdict::{Change, Kind, LEFT_OUT, Reason};
+use crate::verdict::{Change, Kind, LEFT_OUT, NOT_LOCKED, Reason};
 
 /// `0.42 s`, `12.3 s`, `3 min 05 s`.
 pub fn time(ms: u64) -> String {
@@ -91,6 +91,9 @@ pub fn reason(reason: &Reason) -> String {
                     change.name
                 )
             }
+            Some(change) if change.after.as_deref() == Some(NOT_LOCKED) => {
+                format!("base {} is not locked", change.name)
+            }
             Some(change) => format!("base {} moved", change.name),
             None => String::new(),
         },
@@ -114,13 +117,18 @@ fn named(what: &str, changes: &[Change]) -> String {
 }
 
 fn inputs(changes: &[Change]) -> String {
-    if let Some(change) = changes.iter().find(|change| change.what == "prepare") {
-        return format!("the host command must run: {}", change.name);
-    }
     let of: Vec<&Change> = changes
         .iter()
         .filter(|change| change.what == "input")
         .collect();
+    if let Some(command) = changes.iter().find(|change| change.what == "prepare") {
+        let why = if of.is_empty() {
+            command.name.clone()
+        } else {
+            files(&of)
+        };
+        return format!("the host command must run: {why}");
+    }
     match of.as_slice() {
         [] => match changes.iter().find(|change| change.what == "remote") {
             Some(change) if change.is_unknown() => format!(
@@ -129,13 +137,18 @@ fn inputs(changes: &[Change]) -> String {
             ),
             _ => "a remote source changed".into(),
         },
-        [only] => format!("{} {}", only.name, verb(only)),
-        [first, rest @ ..] => format!(
-            "{} {}, and {} more",
-            first.name,
-            verb(first),
-            count(rest.len(), "input")
-        ),
+        some => files(some),
+    }
+}
+
+fn files(changes: &[&Change]) -> String {
+    let Some((first, rest)) = changes.split_first() else {
+        return String::new();
+    };
+    let first = format!("{} {}", first.name, verb(first));
+    match rest.len() {
+        0 => first,
+        more => format!("{first}, and {} more", count(more, "input")),
     }
 }
 
