@@ -212,17 +212,19 @@ impl Run<'_> {
         for reference in &new {
             self.tag(&record.image, reference)?;
         }
+        if !new.is_empty() {
+            let record = self.note_references(id, record, references)?;
+            return Ok(Turn::good(Outcome::Fresh, record));
+        }
         let records = self.prepared.get(&id).map(|prepared| &prepared.records);
         let last = records.and_then(|records| records.last());
-        let is_last =
-            last.is_some_and(|last| (last.key, &last.image) == (record.key, &record.image));
-        // What is compared with later is what was there last, not what was built last.
-        let record = if new.is_empty() && is_last {
-            record.clone()
-        } else {
-            self.note_references(id, record, references)?
-        };
-        Ok(Turn::good(Outcome::Fresh, record))
+        if last.is_some_and(|last| (last.key, &last.image) != (record.key, &record.image)) {
+            // What is compared with later is what was there last, not what was built last. Where that
+            // cannot be noted, a reason is worse, and nothing else.
+            let (store, name) = (&self.work.store, self.name(id));
+            let _ = store.put_under(name, record, &record.references);
+        }
+        Ok(Turn::good(Outcome::Fresh, record.clone()))
     }
 
     fn tag(&self, image: &str, reference: &str) -> Result<()> {
