@@ -257,6 +257,11 @@ fn head(random: &mut Random, recipe: &mut Recipe, tree: &Tree) -> Option<&'stati
 
 /// A build argument that a case may be given: most often one that the Dockerfile declares.
 pub fn argument(random: &mut Random, recipe: &Recipe, tree: &Tree) -> (String, String) {
+    // A default of one place is another value at all the others.
+    let mut several = several_defaults(recipe);
+    if !several.is_empty() && random.percent(40) {
+        return several.swap_remove(random.place(several.len()));
+    }
     let stages = recipe.stages.iter().map(|stage| &stage.lines);
     let lines = std::iter::once(&recipe.head).chain(stages);
     // An edit may have broken a line behind ARG; what is left there is no name that the graph file takes.
@@ -272,22 +277,24 @@ pub fn argument(random: &mut Random, recipe: &Recipe, tree: &Tree) -> (String, S
     let name = names.swap_remove(random.place(names.len()));
     let path = grow::known_path(random, tree).filter(|_| name == "P");
     let base = (name == "B").then(|| "scratch".to_owned());
-    let any = random.one_of(&["one", "two", "x1", "a", "", "src"]);
-    // A default of one place is another value at all the others.
-    let mut defaults = defaults(recipe, &name);
-    let is_one = !defaults.is_empty() && random.percent(40);
-    let default = is_one.then(|| defaults.swap_remove(random.place(defaults.len())));
-    let value = default.or(path).or(base);
-    let value = value.unwrap_or_else(|| any.to_owned());
+    let value = random.one_of(&["one", "two", "x1", "a", "", "src"]);
+    let value = path.or(base).unwrap_or_else(|| value.to_owned());
     (name, value)
 }
 
-/// The plain values that ARG gives a name anywhere.
-fn defaults(recipe: &Recipe, name: &str) -> Vec<String> {
+/// The plain defaults of those names that have more than one.
+fn several_defaults(recipe: &Recipe) -> Vec<(String, String)> {
     let stages = recipe.stages.iter().map(|stage| &stage.lines);
     let lines = std::iter::once(&recipe.head).chain(stages).flatten();
-    let start = format!("ARG {name}=");
-    let values = lines.filter_map(|line| line.strip_prefix(&start));
-    let is_plain = |value: &&str| value.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    values.filter(is_plain).map(str::to_owned).collect()
+    let declared = lines.filter_map(|line| line.strip_prefix("ARG ")?.split_once('='));
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let plain = declared.filter(|(name, value)| is_plain(name) && is_plain(value));
+    let mut all: Vec<(String, String)> = plain
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    all.sort();
+    all.dedup();
+    let times = |name: &str| all.iter().filter(|(other, _)| other == name).count();
+    let several = all.iter().filter(|(name, _)| times(name) > 1);
+    several.cloned().collect()
 }
