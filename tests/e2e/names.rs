@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Project, builds, content, host, hosts, id, project, unique};
+use super::{Project, builds, content, docker, host, hosts, id, project, unique};
 
 /// Two stages that copy a file of their own each.
 fn two(host: &str) -> Project {
@@ -49,6 +49,8 @@ fn names_that_two_stages_exchange_are_not_called_fresh_and_are_put_right_without
         let verdicts = project.verdicts();
         assert_eq!(verdicts["a"], "stale image_missing");
         assert_eq!(verdicts["b"], "stale image_missing");
+        // It never was its own.
+        assert!(reason(&project, "a")["changes"][0]["before"].is_null());
         let told = project.run(&["build"]).ends(0).stderr;
         assert!(told.contains("0 built, 2 put back, 0 fresh"), "{told}");
         assert_eq!(builds(&project), ran);
@@ -109,6 +111,25 @@ fn a_stage_on_one_that_is_only_put_back_is_decided_before_that() {
         upstream["before"].is_string() && upstream["after"].is_string(),
         "{upstream}"
     );
+}
+
+#[test]
+fn a_stage_whose_earlier_record_may_fit_waits_for_its_parent() {
+    let host = host();
+    let (parent, child) = (unique("p"), unique("c"));
+    let project = two(&host).file("b/Dockerfile", "FROM a\nCOPY x /y\n").file(
+        "build-graph.toml",
+        graph(&[stage("a", &parent, ""), stage("b", &child, "from = \"a\"")]),
+    );
+    let first = std::fs::read_to_string(project.path("b/x")).unwrap();
+    project.build(&[]).ends(0);
+    project.write("b/x", unique("second"));
+    project.build(&[]).ends(0);
+    project.write("b/x", first);
+    docker(&host, &["image", "rm", "--force", &id(&host, &parent)]);
+    assert_eq!(project.verdicts()["b"], "unknown upstream_changed");
+    project.write("b/x", unique("third"));
+    assert_eq!(project.verdicts()["b"], "stale inputs_changed");
 }
 
 #[test]

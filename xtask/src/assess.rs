@@ -289,7 +289,7 @@ impl Workspace {
         let verdict = if forced {
             stale(Reason::plain(Kind::Forced))
         } else if unbuilt {
-            let compared = prepared.records.last().map(compare);
+            let compared = prepared.records.all().map(compare).collect();
             undecided(self, upstream, outline, compared)
         } else {
             if let Some(record) = prepared.records.of(key).next() {

@@ -58,7 +58,8 @@ pub fn must_run(
         return Ok(because("never run here", Vec::new()));
     };
     let Ok(stamped) = state::unseal(STAMP, FORMAT, &sealed) else {
-        return Ok(because("never run here", Vec::new()));
+        let why = "what it ran with is not known any more";
+        return Ok(because(why, Vec::new()));
     };
     let mut parts = stamped.splitn(3, |byte| *byte == b' ');
     let mut part = || parts.next().unwrap_or_default();

@@ -198,10 +198,11 @@ fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Cha
     expected
         .filter_map(|reference| {
             let found = held(images, reference);
+            let was_its = *reference == record.private || record.references.contains(reference);
             (found != Some(record.image.as_str())).then(|| Change {
                 what: "image",
                 name: reference.clone(),
-                before: Some(record.image.clone()),
+                before: was_its.then(|| record.image.clone()),
                 after: found.map(str::to_owned),
             })
         })

@@ -8,13 +8,20 @@ use crate::verdict::{Change, LEFT_OUT, Reason};
 
 /// Tells files that are gone from those that an ignore file, or the Dockerfile, does not take any more.
 pub(super) fn mark(spec: &Spec, stage: &Stage, reason: &mut Reason) {
-    let Ok(root) = source::root(spec, stage.source) else {
+    let root = source::root(spec, stage.source).ok();
+    let context = root.and_then(|root| root.join(&stage.context).canonicalize_utf8().ok());
+    let Some(context) = context else {
         return;
     };
-    let context = root.join(&stage.context);
     let is_gone = |change: &&mut Change| change.what == "input" && change.after.is_none();
     for change in reason.changes.iter_mut().filter(is_gone) {
-        if context.join(&change.name).symlink_metadata().is_ok() {
+        let path = context.join(&change.name);
+        // Behind a link there is another file.
+        let above = path
+            .parent()
+            .map(|above| (above, above.canonicalize_utf8()));
+        let is_real = above.is_some_and(|(above, real)| real.is_ok_and(|real| real == above));
+        if is_real && path.symlink_metadata().is_ok() {
             change.after = Some(LEFT_OUT.to_owned());
         }
     }

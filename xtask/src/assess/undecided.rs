@@ -8,32 +8,28 @@ use super::{Outline, Upstream, Workspace};
 use crate::spec::StageId;
 use crate::verdict::{Change, Kind, Reason, Verdict};
 
-/// A stage that stands on an unbuilt one: stale by its own doing, or not known yet.
+/// A stage that stands on an unbuilt one: stale by its own doing, or not known yet. `compared` has the
+/// differences from each record, the last one's last.
 pub(super) fn undecided(
     work: &Workspace,
     upstream: &BTreeMap<StageId, Upstream>,
     outline: &Outline,
-    compared: Option<Reason>,
+    mut compared: Vec<Reason>,
 ) -> Verdict {
-    let Some(mut reason) = compared else {
-        return Verdict::Stale {
-            reason: Reason::plain(Kind::NoRecord),
-            healable: None,
-        };
+    let stale = |reason| Verdict::Stale {
+        reason,
+        healable: None,
     };
-    if reason.kind == Kind::NoRecord {
-        return Verdict::Stale {
-            reason,
-            healable: None,
-        };
-    }
     // A parent that is not built yet always differs from the one before; that alone decides nothing.
-    reason.changes.retain(|change| change.what != "upstream");
-    if !reason.changes.is_empty() {
-        return Verdict::Stale {
-            reason: Reason::of(reason.changes),
-            healable: None,
-        };
+    for reason in &mut compared {
+        reason.changes.retain(|change| change.what != "upstream");
+    }
+    let may_fit = |reason: &Reason| reason.kind != Kind::NoRecord && reason.changes.is_empty();
+    if !compared.iter().any(may_fit) {
+        return stale(match compared.pop() {
+            Some(last) if last.kind != Kind::NoRecord => Reason::of(last.changes),
+            _ => Reason::plain(Kind::NoRecord),
+        });
     }
     let parents = outline.parents().map(|(_, parent)| parent);
     let waits = parents.filter(|parent| matches!(upstream.get(parent), Some(Upstream::Unbuilt(_))));

@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::interrupt;
@@ -29,7 +29,10 @@ pub struct Answer {
 /// An open connection; requests follow each other on it.
 #[derive(Debug)]
 pub struct Connection {
+    path: PathBuf,
     stream: BufReader<Patient>,
+    /// Whether the other side ends it behind its last answer.
+    is_over: bool,
 }
 
 /// A stream that is waited for as long as the user likes, but not for ever.
@@ -64,12 +67,17 @@ impl Connection {
         stream.set_read_timeout(Some(TICK))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
+            path: path.to_owned(),
             stream: BufReader::new(Patient(stream)),
+            is_over: false,
         })
     }
 
     /// Sends a request without a body and reads the answer. `path` must be percent-encoded.
     pub fn ask(&mut self, method: &str, path: &str) -> Result<Answer> {
+        if self.is_over {
+            *self = Self::open(&self.path)?;
+        }
         let request =
             format!("{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n");
         self.stream.get_mut().0.write_all(request.as_bytes())?;
@@ -102,11 +110,15 @@ impl Connection {
         let chunked =
             header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
         let length = header("content-length").and_then(|value| value.trim().parse::<u64>().ok());
+        let closes = header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let empty = status == 204 || status == 304;
+        // An answer of unknown length ends with its connection (RFC 9112, 6.3).
+        self.is_over = closes || !empty && !chunked && length.is_none();
         let body = match (empty, chunked, length) {
             (true, ..) => Vec::new(),
             (_, true, _) => self.chunks()?,
-            (_, _, length) => self.exactly(length.unwrap_or(0))?,
+            (_, _, Some(length)) => self.exactly(length)?,
+            (_, _, None) => self.all_that_comes()?,
         };
         Ok(Answer { status, body })
     }
@@ -122,6 +134,18 @@ impl Connection {
         } else {
             Err(broken("the answer breaks off"))
         }
+    }
+
+    fn all_that_comes(&mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        self.stream
+            .by_ref()
+            .take(LIMIT + 1)
+            .read_to_end(&mut body)?;
+        if body.len() as u64 > LIMIT {
+            return Err(broken("the answer is too long"));
+        }
+        Ok(body)
     }
 
     fn chunks(&mut self) -> Result<Vec<u8>> {
@@ -161,4 +185,49 @@ pub fn encode(text: &str) -> String {
         }
     }
     encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// Gives each connection one answer, and ends it.
+    fn serve(answers: &'static [&'static str]) -> (tempfile::TempDir, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = BufReader::new(stream.try_clone().unwrap()).lines();
+                while request.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let connection = Connection::open(&path).unwrap();
+        (folder, connection)
+    }
+
+    #[test]
+    fn a_connection_that_ends_behind_its_answer_is_opened_anew() {
+        let (_folder, mut connection) = serve(&[
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\none",
+            "HTTP/1.1 200 OK\r\n\r\nof unknown length",
+            "HTTP/1.1 404 Not Found\r\nConnection: Close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+        ]);
+        for (status, body) in [(200, "one"), (200, "of unknown length"), (404, "no")] {
+            let answer = connection.ask("GET", "/x").unwrap();
+            assert_eq!(answer.status, status);
+            assert_eq!(String::from_utf8_lossy(&answer.body), body);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_is_an_error() {
+        let (_folder, mut connection) =
+            serve(&["HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nhalf"]);
+        assert!(connection.ask("GET", "/x").is_err());
+    }
 }

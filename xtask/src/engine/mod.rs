@@ -21,6 +21,7 @@ pub use images::{Config, Image, Images};
 pub use settings::RegistrySettings;
 
 use crate::fault::{Fault, Result};
+use crate::interrupt;
 
 /// What an engine says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -158,6 +159,9 @@ impl Engine {
     }
 
     fn unreachable(&self, error: &dyn std::fmt::Display) -> Fault {
+        if interrupt::is_wanted() {
+            return Fault::interrupted();
+        }
         Fault::lacks(format!(
             "cannot reach the Docker engine at {}: {error}; start it, or point DOCKER_HOST or `docker context use` at one that runs",
             self.shown()

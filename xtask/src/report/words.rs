@@ -64,7 +64,6 @@ pub fn shortened(value: &str) -> String {
 /// A reason in one clause.
 pub fn reason(reason: &Reason) -> String {
     let changes = &reason.changes;
-    let first = |what: &str| changes.iter().find(|change| change.what == what);
     match reason.kind {
         Kind::Forced => "forced".into(),
         Kind::NoRecord => "never built here".into(),
@@ -77,14 +76,14 @@ pub fn reason(reason: &Reason) -> String {
             Some(Change { name, .. }) => format!("the image {name} is gone"),
             None => "the image is gone".into(),
         },
-        Kind::UpstreamChanged => match first("upstream") {
+        Kind::UpstreamChanged => match reason.first() {
             Some(Change {
                 name, after: None, ..
             }) => format!("`{name}` must be built first"),
             Some(Change { name, .. }) => format!("{name} is another image"),
             None => "another upstream image".into(),
         },
-        Kind::BaseMoved => match first("base") {
+        Kind::BaseMoved => match reason.first() {
             Some(change) if change.is_unknown() => {
                 format!(
                     "it stands on a base {}: only BuildKit can tell",
@@ -287,6 +286,32 @@ mod tests {
         assert_eq!(done(&stage), "web built in 0.42 s, 999 B");
         stage.log = None;
         assert_eq!(done(&stage), "web put back where it was, nothing built");
+    }
+
+    #[test]
+    fn a_reason_names_what_it_is_and_not_what_follows_from_it() {
+        let change = |what, name: &str, before: Option<&str>, after: Option<&str>| Change {
+            what,
+            name: name.into(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        };
+        let told = |changes| reason(&Reason::of(changes));
+        let (one, two) = (Some("1"), Some("2"));
+        let upstream = vec![
+            change("upstream", "dropped", one, None),
+            change("upstream", "other", one, two),
+        ];
+        assert_eq!(told(upstream), "other is another image");
+        let bases = vec![
+            change("base", "a", one, None),
+            change("base", "b", one, two),
+        ];
+        assert_eq!(told(bases), "base b moved");
+        let unlocked = vec![change("base", "b", one, Some(NOT_LOCKED))];
+        assert_eq!(told(unlocked), "base b is not locked");
+        let unbuilt = vec![change("upstream", "p", None, None)];
+        assert_eq!(told(unbuilt), "`p` must be built first");
     }
 
     #[test]
