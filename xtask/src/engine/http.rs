@@ -63,7 +63,7 @@ impl Read for Patient {
 impl Connection {
     /// Connects to the socket at `path`.
     pub fn open(path: &Path) -> Result<Self> {
-        let stream = UnixStream::connect(path)?;
+        let stream = connect(path, PATIENCE)?;
         stream.set_read_timeout(Some(TICK))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
@@ -169,6 +169,39 @@ impl Connection {
     }
 }
 
+/// Connects, however many wait for the engine already; one that is stopped takes none of them.
+#[cfg(target_os = "linux")]
+fn connect(path: &Path, patience: Duration) -> Result<UnixStream> {
+    use rustix::io::Errno;
+    use rustix::net::sockopt::Timeout;
+    use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let start = Instant::now();
+    let socket = net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    net::sockopt::set_socket_timeout(&socket, Timeout::Send, Some(TICK))?;
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        match net::connect(&socket, &address) {
+            Ok(()) => return Ok(UnixStream::from(socket)),
+            Err(Errno::AGAIN | Errno::INTR) if interrupt::is_wanted() => {
+                return Err(Error::other("interrupted"));
+            }
+            Err(Errno::AGAIN | Errno::INTR) if start.elapsed() < patience => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Elsewhere a full queue refuses at once.
+#[cfg(not(target_os = "linux"))]
+fn connect(path: &Path, _: Duration) -> Result<UnixStream> {
+    UnixStream::connect(path)
+}
+
 fn broken(why: &str) -> Error {
     Error::new(ErrorKind::InvalidData, why.to_owned())
 }
@@ -222,6 +255,20 @@ mod tests {
             assert_eq!(answer.status, status);
             assert_eq!(String::from_utf8_lossy(&answer.body), body);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_engine_that_takes_nobody_is_not_waited_for_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        // A queue of one, who is never taken.
+        rustix::net::listen(&listener, 0).unwrap();
+        let _first = UnixStream::connect(&path).unwrap();
+        assert!(connect(&path, Duration::from_millis(250)).is_err());
+        drop(listener.accept().unwrap());
+        connect(&path, PATIENCE).unwrap();
     }
 
     #[test]
