@@ -234,6 +234,11 @@ fn a_file_that_an_ignore_file_leaves_out_is_not_called_removed() {
     project.write("a/.dockerignore", "src/y\n");
     let told = project.run(&["plan"]).ends(0).stdout;
     assert!(told.contains("src/y is left out now"), "{told}");
+    let left_out = &reason(&project, "a")["changes"][0];
+    assert_eq!(
+        (&left_out["left_out"], &left_out["after"]),
+        (&true.into(), &Value::Null)
+    );
     std::fs::remove_file(project.path("a/src/y")).unwrap();
     let told = project.run(&["plan"]).ends(0).stdout;
     assert!(told.contains("src/y was removed"), "{told}");

@@ -47,6 +47,7 @@ pub fn must_run(
             name: name.to_owned(),
             before: None,
             after: None,
+            left_out: false,
         };
         Some(Reason::of(std::iter::once(own).chain(files).collect()))
     };

@@ -83,11 +83,11 @@ pub struct Change {
     pub before: Option<String>,
     /// What it is; `None` when it is gone or not known yet.
     pub after: Option<String>,
+    /// Whether an input is there, but no input any more: the ignore file or the Dockerfile does not
+    /// take it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub left_out: bool,
 }
-
-/// What an input is now that is there, but is no input any more: the ignore file or the Dockerfile does
-/// not take it.
-pub const LEFT_OUT: &str = "left out";
 
 /// What an external image is that neither the lock nor the engine knows.
 pub const NOT_LOCKED: &str = "not locked";
@@ -204,6 +204,7 @@ fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Cha
                 name: reference.clone(),
                 before: was_its.then(|| record.image.clone()),
                 after: found.map(str::to_owned),
+                left_out: false,
             })
         })
         .collect()
@@ -254,6 +255,7 @@ pub fn differences(before: Option<&[Ingredient]>, after: &[Ingredient]) -> Reaso
             name: text(&either.name),
             before: gone.map(shown),
             after: come.map(shown),
+            left_out: false,
         });
     }
     Reason::of(changes)

@@ -58,6 +58,7 @@ impl Workspace {
             name: url.clone(),
             before: None,
             after: None,
+            left_out: false,
         });
         match remote {
             Some(remote) => Ok(Some(remote)),
@@ -73,6 +74,7 @@ impl Workspace {
             name,
             before: None,
             after: None,
+            left_out: false,
         };
         if outline.externals.open.is_some() {
             return Ok(Some(base(

@@ -4,7 +4,7 @@
 
 use crate::source;
 use crate::spec::{Spec, Stage};
-use crate::verdict::{Change, LEFT_OUT, Reason};
+use crate::verdict::{Change, Reason};
 
 /// Tells files that are gone from those that an ignore file, or the Dockerfile, does not take any more.
 pub(super) fn mark(spec: &Spec, stage: &Stage, reason: &mut Reason) {
@@ -22,7 +22,7 @@ pub(super) fn mark(spec: &Spec, stage: &Stage, reason: &mut Reason) {
             .map(|above| (above, above.canonicalize_utf8()));
         let is_real = above.is_some_and(|(above, real)| real.is_ok_and(|real| real == above));
         if is_real && path.symlink_metadata().is_ok() {
-            change.after = Some(LEFT_OUT.to_owned());
+            change.left_out = true;
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn undecided(
             name,
             before: None,
             after: None,
+            left_out: false,
         })
         .collect();
     Verdict::Unknown(Reason::of(changes))

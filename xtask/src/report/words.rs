@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::event::{Finished, Outcome, SourceFinished, StageFinished};
-use crate::verdict::{Change, Kind, LEFT_OUT, NOT_LOCKED, Reason};
+use crate::verdict::{Change, Kind, NOT_LOCKED, Reason};
 
 /// `0.42 s`, `12.3 s`, `3 min 05 s`.
 pub fn time(ms: u64) -> String {
@@ -155,8 +155,8 @@ fn files(changes: &[&Change]) -> String {
 pub fn verb(change: &Change) -> &'static str {
     match (&change.before, &change.after) {
         (None, _) => "was added",
+        (_, None) if change.left_out => "is left out now",
         (_, None) => "was removed",
-        (_, Some(after)) if after == LEFT_OUT => "is left out now",
         (Some(before), Some(after)) => {
             let split = |text: &str| {
                 let mut words = text.splitn(3, ' ');
@@ -295,6 +295,7 @@ mod tests {
             name: name.into(),
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),
+            left_out: false,
         };
         let told = |changes| reason(&Reason::of(changes));
         let (one, two) = (Some("1"), Some("2"));
