@@ -236,13 +236,16 @@ fn a_tree_that_is_another_one_while_it_is_merged_is_not_built_as_that() {
         let mut child = project.start(&["build"]);
         let mut lives = || child.try_wait().unwrap().is_none();
         while !merging.exists() && lives() {}
-        let [up, other, aside] = ["up", "other", "aside"].map(|name| project.path(name));
-        fs::rename(&up, &aside).unwrap();
-        fs::rename(&other, &up).unwrap();
+        // At no moment is there no tree.
+        let exchange = || {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            let (up, other) = (project.path("up"), project.path("other"));
+            renameat_with(CWD, up, CWD, other, RenameFlags::EXCHANGE).unwrap();
+        };
+        exchange();
         let laid_out = merging.join("5000");
         while !laid_out.exists() && merging.exists() && lives() {}
-        fs::rename(&up, &other).unwrap();
-        fs::rename(&aside, &up).unwrap();
+        exchange();
         let in_time = fs::read(laid_out).is_ok_and(|text| text == b"between!");
         Project::finish(child).ends(0);
         in_time
