@@ -1,4 +1,4 @@
-//! What the program says without an engine: exit statuses, mistakes, inputs and keys.
+//! What the program says without an engine: exit statuses, inputs and keys.
 
 mod access;
 mod broken;
@@ -9,6 +9,7 @@ mod hostile;
 mod kill;
 mod lock;
 mod locked;
+mod mistakes;
 mod outdated;
 mod prepare;
 mod readme;
@@ -52,54 +53,6 @@ fn no_engine_is_exit_3_and_says_what_to_do() {
 }
 
 #[test]
-fn every_mistake_of_the_file_is_reported_in_one_run_with_its_place() {
-    let graph = "version = 1\n[stage.api]\ncontxt = \"api\"\ncontext = \"../api\"\ntags = [\"-x\"]\n[stage.web]\ncontext = \"web\"\nfrom = \"apii\"\n";
-    let ran = one().file("build-graph.toml", graph).run(&["plan"]).ends(2);
-    for said in [
-        "did you mean `context`?",
-        "did you mean `api`?",
-        "leaves its root",
-        "must not begin with `-`",
-        "build-graph.toml:3:1",
-        "4 mistakes",
-    ] {
-        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
-    }
-}
-
-#[test]
-fn a_value_of_the_wrong_kind_is_told_in_the_words_of_the_file() {
-    for (line, said) in [
-        (
-            "secrets = [\"token\"]",
-            "a table with `id` and `env` or `file`",
-        ),
-        (
-            "prepare = \"make\"",
-            "a table with `run`, `inputs` and `outputs`",
-        ),
-        (
-            "contexts = { x = 1 }",
-            "a table with `stage`, `image` or `path`",
-        ),
-    ] {
-        let project = one().file("build-graph.toml", format!("{ONE}{line}\n"));
-        let ran = project.run(&["graph"]).ends(2).says(said);
-        assert!(!ran.stderr.contains("Raw"), "{}", ran.stderr);
-    }
-}
-
-#[test]
-fn a_cycle_prints_its_whole_path() {
-    let graph = "version = 1\n[stage.api]\ncontext = \"a\"\nfrom = \"web\"\n[stage.web]\ncontext = \"a\"\nfrom = \"api\"\n";
-    one()
-        .file("build-graph.toml", graph)
-        .run(&["graph"])
-        .ends(2)
-        .says("api -> web -> api");
-}
-
-#[test]
 fn what_is_not_there_is_exit_2_with_the_place() {
     one().run(&["build", "b"]).ends(2).says("unknown stage `b`");
     one()
@@ -126,60 +79,6 @@ fn what_is_not_there_is_exit_2_with_the_place() {
         .run(&["inputs", "a"])
         .ends(2)
         .says("nowhere");
-}
-
-#[test]
-fn names_that_are_options_or_hide_in_a_terminal_are_refused() {
-    for bad in [
-        "target = \"-x\"",
-        "image = \"-x\"",
-        "tags = [\"a\\u001bb\"]",
-        "args = { \"-a\" = \"\" }",
-        "platforms = [\"--load\"]",
-        "ssh = [\"a,b\"]",
-    ] {
-        let graph = format!("version = 1\n[stage.b]\ncontext = \"a\"\n{bad}\n");
-        let ran = one()
-            .file("build-graph.toml", graph)
-            .run(&["graph"])
-            .ends(2);
-        assert!(!ran.stderr.contains('\u{1b}'), "{bad}");
-    }
-    one()
-        .run(&["build", "--", "-x"])
-        .ends(2)
-        .says("unknown stage `-x`");
-}
-
-#[test]
-fn one_name_of_two_images_is_refused_however_it_is_spelled() {
-    for (first, second) in [
-        ("t/a", "t/a"),
-        ("t/a", "docker.io/t/a"),
-        ("a", "library/a"),
-        ("index.docker.io/t/a", "docker.io/t/a"),
-    ] {
-        let graph = format!(
-            "version = 1\n[stage.a]\ncontext = \"a\"\nimage = \"{first}\"\n\
-             [stage.b]\ncontext = \"b\"\nimage = \"{second}\"\n"
-        );
-        let project = one().file("build-graph.toml", graph);
-        project
-            .run(&["graph"])
-            .ends(2)
-            .says("both put their image under");
-    }
-}
-
-#[test]
-fn a_context_that_leads_out_of_its_root_by_a_link_is_refused() {
-    let project = one();
-    std::os::unix::fs::symlink("/etc", project.path("out")).unwrap();
-    project.write("build-graph.toml", ONE.replace("\"a\"", "\"out\""));
-    project
-        .run(&["inputs", "a"])
-        .ends(2)
-        .says("leads out of its root");
 }
 
 #[test]
@@ -338,22 +237,6 @@ fn every_profile_of_the_projects_own_graph_reaches_the_stages_it_means() {
     }
     let plain = project.run(&["graph"]).ends(0).stdout;
     assert!(!plain.contains("its "), "{plain}");
-}
-
-#[test]
-fn a_wrong_base_is_reported_with_its_place() {
-    let wrong = "[base.\"python:3.12\"]\n[base.\"-x\"]\nimage = \"y\"\n[base.z]\nstage = \"b\"\n\
-                 [base.y]\nimage = \"A B\"\n[profile.p.stage.b]\nweight = 2\n";
-    let project = one().file("build-graph.toml", format!("{ONE}{wrong}"));
-    project
-        .run(&["plan", "--profile", "p"])
-        .ends(2)
-        .says("base `python:3.12` is replaced by nothing")
-        .says("base `-x` must not begin with `-`")
-        .says("unknown stage `b`")
-        .says("`A B` is not an image reference")
-        .says("the profile changes stage `b`, which the graph does not declare")
-        .says("5 mistakes");
 }
 
 #[test]

@@ -41,14 +41,6 @@ fn lock(project: &Project) -> String {
     fs::read_to_string(project.path("build-graph.lock")).unwrap()
 }
 
-fn reason(project: &Project, stage: &str) -> Value {
-    let plan = project.run(&["plan", "--json"]).ends(0).stdout;
-    let plan: Value = serde_json::from_str(&plan).unwrap();
-    let stages = plan["stages"].as_array().unwrap();
-    let stage = stages.iter().find(|line| line["stage"] == stage).unwrap();
-    stage["reason"].clone()
-}
-
 /// What `/id` holds in a stage's image.
 fn id_file(host: &str, project: &Project, stage: &str) -> String {
     let graph = fs::read_to_string(project.path("build-graph.toml")).unwrap();
@@ -115,7 +107,7 @@ fn a_moved_tag_changes_nothing_until_the_lock_is_updated_and_then_exactly_what_u
             (verdicts["b"].as_str(), verdicts["c"].as_str()),
             ("fresh", "fresh")
         );
-        let reason = reason(&project, "a");
+        let reason = &project.planned("a")["reason"];
         let change = &reason["changes"][0];
         let digests = [&change["before"], &change["after"]].map(|v| v.as_str().unwrap().to_owned());
         assert!(

@@ -14,20 +14,22 @@ fn two(host: &str) -> Project {
         .file("b/x", unique("b"))
 }
 
+/// The second one stands on the first one, whose image is told.
+fn on_each_other(host: &str) -> (Project, String) {
+    let (parent, child) = (unique("p"), unique("c"));
+    let stages = [stage("a", &parent, ""), stage("b", &child, "from = \"a\"")];
+    let project = two(host)
+        .file("build-graph.toml", graph(&stages))
+        .file("b/Dockerfile", "FROM a\nCOPY x /y\n");
+    (project, parent)
+}
+
 fn stage(name: &str, image: &str, more: &str) -> String {
     format!("[stage.{name}]\ncontext = \"{name}\"\nimage = \"{image}\"\n{more}\n")
 }
 
 fn graph(stages: &[String]) -> String {
     format!("version = 1\n{}", stages.concat())
-}
-
-fn reason(project: &Project, stage: &str) -> Value {
-    let plan = project.run(&["plan", "--json"]).ends(0).stdout;
-    let plan: Value = serde_json::from_str(&plan).unwrap();
-    let stages = plan["stages"].as_array().unwrap();
-    let stage = stages.iter().find(|line| line["stage"] == stage).unwrap();
-    stage["reason"].clone()
 }
 
 #[test]
@@ -50,7 +52,7 @@ fn names_that_two_stages_exchange_are_not_called_fresh_and_are_put_right_without
         assert_eq!(verdicts["a"], "stale image_missing");
         assert_eq!(verdicts["b"], "stale image_missing");
         // It never was its own.
-        assert!(reason(&project, "a")["changes"][0]["before"].is_null());
+        assert!(project.planned("a")["reason"]["changes"][0]["before"].is_null());
         let told = project.run(&["build"]).ends(0).stderr;
         assert!(told.contains("0 built, 2 put back, 0 fresh"), "{told}");
         assert_eq!(builds(&project), ran);
@@ -73,7 +75,7 @@ fn what_was_built_before_the_last_build_is_put_back_and_the_reason_is_what_chang
         }
         let ran = builds(&project);
         project.write("a/x", &first);
-        let reason = reason(&project, "a");
+        let reason = &project.planned("a")["reason"];
         assert_eq!(reason["kind"], "inputs_changed");
         let changes = reason["changes"].as_array().unwrap();
         let has = |what: &str, name: &str| {
@@ -92,12 +94,7 @@ fn what_was_built_before_the_last_build_is_put_back_and_the_reason_is_what_chang
 
 #[test]
 fn a_stage_on_one_that_is_only_put_back_is_decided_before_that() {
-    let host = host();
-    let (parent, child) = (unique("p"), unique("c"));
-    let project = two(&host).file("b/Dockerfile", "FROM a\nCOPY x /y\n").file(
-        "build-graph.toml",
-        graph(&[stage("a", &parent, ""), stage("b", &child, "from = \"a\"")]),
-    );
+    let (project, _) = on_each_other(&host());
     let first = std::fs::read_to_string(project.path("a/x")).unwrap();
     project.build(&[]).ends(0);
     project.write("a/x", unique("second"));
@@ -106,7 +103,7 @@ fn a_stage_on_one_that_is_only_put_back_is_decided_before_that() {
     let verdicts = project.verdicts();
     assert_eq!(verdicts["a"], "stale inputs_changed");
     assert_eq!(verdicts["b"], "stale upstream_changed");
-    let upstream = &reason(&project, "b")["changes"][0];
+    let upstream = &project.planned("b")["reason"]["changes"][0];
     assert!(
         upstream["before"].is_string() && upstream["after"].is_string(),
         "{upstream}"
@@ -116,11 +113,7 @@ fn a_stage_on_one_that_is_only_put_back_is_decided_before_that() {
 #[test]
 fn a_stage_whose_earlier_record_may_fit_waits_for_its_parent() {
     let host = host();
-    let (parent, child) = (unique("p"), unique("c"));
-    let project = two(&host).file("b/Dockerfile", "FROM a\nCOPY x /y\n").file(
-        "build-graph.toml",
-        graph(&[stage("a", &parent, ""), stage("b", &child, "from = \"a\"")]),
-    );
+    let (project, parent) = on_each_other(&host);
     let first = std::fs::read_to_string(project.path("b/x")).unwrap();
     project.build(&[]).ends(0);
     project.write("b/x", unique("second"));
@@ -149,7 +142,7 @@ fn what_a_stage_is_compared_with_is_what_it_was_last_even_where_nothing_was_buil
     project.write("a/x", &first);
     assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a"]);
     project.write("a/y", unique("other"));
-    let reason = reason(&project, "a");
+    let reason = &project.planned("a")["reason"];
     let changes = reason["changes"].as_array().unwrap();
     let names: Vec<&str> = changes
         .iter()
@@ -234,7 +227,7 @@ fn a_file_that_an_ignore_file_leaves_out_is_not_called_removed() {
     project.write("a/.dockerignore", "src/y\n");
     let told = project.run(&["plan"]).ends(0).stdout;
     assert!(told.contains("src/y is left out now"), "{told}");
-    let left_out = &reason(&project, "a")["changes"][0];
+    let left_out = &project.planned("a")["reason"]["changes"][0];
     assert_eq!(
         (&left_out["left_out"], &left_out["after"]),
         (&true.into(), &Value::Null)

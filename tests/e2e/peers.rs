@@ -25,15 +25,6 @@ fn one(host: &str) -> Project {
         .file("a/other", "not copied")
 }
 
-/// What `plan` says of one stage.
-fn plan(project: &Project, stage: &str) -> Value {
-    let ran = project.run(&["plan", "--json"]).ends(0);
-    let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let stages = plan["stages"].as_array().unwrap();
-    let found = stages.iter().find(|told| told["stage"] == stage);
-    found.unwrap().clone()
-}
-
 /// Builds everything, and sees that it is fresh then. All of it is remembered after that, so that
 /// a next run has only its memory to see a change by.
 #[track_caller]
@@ -70,7 +61,7 @@ fn names(told: &Value, kind: &str, changes: &[Change<'_>]) {
 /// After a change: `plan` names it, a build builds that stage, and then all is fresh.
 #[track_caller]
 fn is_built_again(project: &Project, stage: &str, kind: &str, changes: &[Change<'_>]) {
-    names(&plan(project, stage), kind, changes);
+    names(&project.planned(stage), kind, changes);
     let before = builds(project);
     let built = project.build(&[]).ends(0).those("built");
     assert!(built.contains(&stage.to_owned()), "{built:?}");
@@ -83,9 +74,9 @@ fn is_built_again(project: &Project, stage: &str, kind: &str, changes: &[Change<
 #[track_caller]
 fn stays_fresh(project: &Project, change: impl FnOnce()) {
     build(project);
-    let (before, calls) = (plan(project, "a"), builds(project));
+    let (before, calls) = (project.planned("a"), builds(project));
     change();
-    let after = plan(project, "a");
+    let after = project.planned("a");
     assert_eq!(after["verdict"], "fresh", "{after}");
     assert_eq!(after["key"], before["key"]);
     assert_eq!(project.build(&[]).ends(0).those("built"), [""; 0]);
@@ -96,16 +87,16 @@ fn stays_fresh(project: &Project, change: impl FnOnce()) {
 fn a_failed_build_records_nothing() {
     let project = one(&host());
     build(&project);
-    let good = plan(&project, "a");
+    let good = project.planned("a");
     project.write(
         "a/Dockerfile",
         "FROM scratch\nCOPY src /src\nCOPY src/none /none\n",
     );
     assert_eq!(project.build(&[]).ends(1).those("failed"), ["a"]);
-    names(&plan(&project, "a"), "dockerfile_changed", &[]);
+    names(&project.planned("a"), "dockerfile_changed", &[]);
     // What was recorded before is still true.
     project.write("a/Dockerfile", DOCKERFILE);
-    let again = plan(&project, "a");
+    let again = project.planned("a");
     assert_eq!(again["verdict"], "fresh", "{again}");
     assert_eq!(again["image"], good["image"]);
 }
@@ -115,7 +106,7 @@ fn a_killed_build_records_nothing() {
     let host = host();
     let project = one(&host);
     build(&project);
-    let good = plan(&project, "a");
+    let good = project.planned("a");
     // Killed as soon as it says that its stage is being built.
     project.write("a/src/x/one", unique("one"));
     let mut child = project.start(&["build", "--json"]);
@@ -123,9 +114,9 @@ fn a_killed_build_records_nothing() {
     assert!(said.any(|line| line.unwrap().contains("\"stage_started\"")));
     child.kill().unwrap();
     child.wait().unwrap();
-    names(&plan(&project, "a"), "inputs_changed", &[]);
+    names(&project.planned("a"), "inputs_changed", &[]);
     assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
-    let built = plan(&project, "a");
+    let built = project.planned("a");
     assert_eq!(built["verdict"], "fresh", "{built}");
     assert_ne!(built["image"], good["image"]);
 }

@@ -305,6 +305,16 @@ impl Project {
             .collect()
     }
 
+    /// What `plan` says of a stage.
+    #[track_caller]
+    pub fn planned(&self, stage: &str) -> Value {
+        let plan = self.run(&["plan", "--json"]).ends(0).stdout;
+        let plan: Value = serde_json::from_str(&plan).unwrap();
+        let stages = plan["stages"].as_array().unwrap();
+        let found = stages.iter().find(|told| told["stage"] == stage);
+        found.unwrap().clone()
+    }
+
     /// The key that `plan` gives a stage.
     #[track_caller]
     pub fn inputs(&self, arguments: &[&str]) -> Value {

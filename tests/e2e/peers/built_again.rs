@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
-use super::{DOCKERFILE, GRAPH, build, is_built_again, names, one, plan};
+use super::{DOCKERFILE, GRAPH, build, is_built_again, names, one};
 use crate::{docker, host, hosts, id, project, unique, with_base, written};
 
 #[test]
@@ -207,7 +207,7 @@ fn a_tag_that_another_image_took_is_put_back() {
         let (right, wrong) = (id(&host, &reference), id(&host, &other));
         docker(&host, &["image", "tag", &other, &reference]);
         let taken = ("image", &*reference, Some(&*right), Some(&*wrong));
-        names(&plan(&project, "a"), "image_missing", &[taken]);
+        names(&project.planned("a"), "image_missing", &[taken]);
         // The image itself is still there, so only its name is put back.
         assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
         assert_eq!(id(&host, &reference), right);

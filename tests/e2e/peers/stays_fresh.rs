@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::SystemTime;
 
-use super::{DOCKERFILE, GRAPH, build, one, plan, stays_fresh};
+use super::{DOCKERFILE, GRAPH, build, one, stays_fresh};
 use crate::{copied, host, unique};
 
 #[test]
@@ -84,7 +84,7 @@ fn a_parent_that_is_rebuilt_to_the_same_image_leaves_its_child_fresh() {
         .file("p/src/unwanted", unique("unwanted"))
         .file("a/Dockerfile", "FROM p\nCOPY src /src\n");
     build(&project);
-    let before = plan(&project, "a");
+    let before = project.planned("a");
     project.write("p/src/unwanted", unique("unwanted"));
     assert_eq!(project.verdicts()["p"], "stale inputs_changed");
     let ran = project.build(&[]).ends(0);
@@ -92,7 +92,7 @@ fn a_parent_that_is_rebuilt_to_the_same_image_leaves_its_child_fresh() {
         (ran.those("built"), ran.those("fresh")),
         (vec!["p".to_owned()], vec!["a".to_owned()])
     );
-    assert_eq!(plan(&project, "a"), before);
+    assert_eq!(project.planned("a"), before);
 }
 
 #[test]
