@@ -42,13 +42,7 @@ pub fn must_run(
     };
     let folder = folder(spec, stage, prepare, witness)?;
     let because = |name: &str, files: Vec<Change>| {
-        let own = Change {
-            what: "prepare",
-            name: name.to_owned(),
-            before: None,
-            after: None,
-            left_out: false,
-        };
+        let own = Change::unknown("prepare", name);
         Some(Reason::of(std::iter::once(own).chain(files).collect()))
     };
     let stamp = stamp(spec, stage, state);

@@ -124,6 +124,17 @@ impl Reason {
 }
 
 impl Change {
+    /// One of which nothing is known, before or after.
+    pub fn unknown(what: &'static str, name: impl Into<String>) -> Self {
+        Self {
+            what,
+            name: name.into(),
+            before: None,
+            after: None,
+            left_out: false,
+        }
+    }
+
     /// Whether nothing is known of it, before or after.
     pub fn is_unknown(&self) -> bool {
         self.before.is_none() && self.after.is_none()

@@ -53,13 +53,8 @@ impl Workspace {
     /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
     /// What is behind an address without a checksum only its server tells.
     pub(super) fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
-        let remote = outline.moving.as_ref().map(|url| Change {
-            what: "remote",
-            name: url.clone(),
-            before: None,
-            after: None,
-            left_out: false,
-        });
+        let remote = outline.moving.as_ref();
+        let remote = remote.map(|url| Change::unknown("remote", url));
         match remote {
             Some(remote) => Ok(Some(remote)),
             None => self.unfollowed_base(outline, held),
@@ -69,13 +64,7 @@ impl Workspace {
     /// An image whose name the text does not tell cannot be in a key; triggers of an image may
     /// read files that no instruction of the Dockerfile names.
     pub fn unfollowed_base(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
-        let base = |name: String| Change {
-            what: "base",
-            name,
-            before: None,
-            after: None,
-            left_out: false,
-        };
+        let base = |name: String| Change::unknown("base", name);
         if outline.externals.open.is_some() {
             return Ok(Some(base(
                 "whose name the Dockerfile alone does not tell".to_owned(),

@@ -40,13 +40,7 @@ pub(super) fn undecided(
     names.dedup();
     let changes = names
         .into_iter()
-        .map(|name| Change {
-            what: "upstream",
-            name,
-            before: None,
-            after: None,
-            left_out: false,
-        })
+        .map(|name| Change::unknown("upstream", name))
         .collect();
     Verdict::Unknown(Reason::of(changes))
 }
