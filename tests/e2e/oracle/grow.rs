@@ -103,6 +103,7 @@ pub fn file(random: &mut Random, state: &mut State) -> Node {
         mode,
         content,
         stamp,
+        note: random.percent(5).then_some(1),
     }
 }
 

@@ -221,6 +221,11 @@ fn in_tree(random: &mut Random, state: &mut State) -> Option<Done> {
             *time = stamp;
             "touched"
         }
+        // BuildKit is sent every state anew, so it sees this without a touch.
+        Node::File { note, .. } if chance < 31 => {
+            *note = [None, Some(1), Some(2)][random.place(3)];
+            "attribute"
+        }
         Node::File { mode, .. } | Node::Fifo { mode } => {
             *mode = grow::mode(random);
             "mode"

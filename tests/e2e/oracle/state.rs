@@ -115,5 +115,6 @@ fn text(text: &str) -> Node {
         mode: 0o644,
         content: text.as_bytes().to_vec(),
         stamp: 1_000_000 + u64::from(u32::from_le_bytes([a, b, c, 0])),
+        note: None,
     }
 }

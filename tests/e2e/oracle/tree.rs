@@ -26,6 +26,8 @@ pub enum Node {
         content: Vec<u8>,
         /// Its time, in seconds behind an early day.
         stamp: u64,
+        /// The value of its extended attribute `user.note`.
+        note: Option<u8>,
     },
     Link(Vec<u8>),
     Fifo {
@@ -84,10 +86,12 @@ impl Tree {
                     mode,
                     content,
                     stamp,
+                    note,
                 } => {
+                    let note = note.map_or_else(String::new, |note| format!(" user.note={note}"));
                     let shown = &content[..content.len().min(40)];
                     format!(
-                        "  {mode:04o} {path} @{stamp} {:?}\n",
+                        "  {mode:04o} {path} @{stamp}{note} {:?}\n",
                         shown.escape_ascii().to_string()
                     )
                 }
@@ -168,10 +172,20 @@ fn make(path: &Path, node: &Node, old: Option<&Node>) -> io::Result<()> {
             mode,
             content,
             stamp,
+            note,
         } => {
             let same = matches!(old, Some(Node::File { content: old, .. }) if old == content);
             if !same {
                 fs::write(path, content)?;
+            }
+            let noted = matches!(old, Some(Node::File { note: Some(_), .. }));
+            match note {
+                Some(note) => {
+                    let flags = rustix::fs::XattrFlags::empty();
+                    rustix::fs::lsetxattr(path, "user.note", &[*note], flags)?;
+                }
+                None if noted => rustix::fs::lremovexattr(path, "user.note")?,
+                None => {}
             }
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000 + stamp);
             fs::File::open(path)?.set_modified(time)?;
