@@ -22,7 +22,8 @@ use crate::inputs::{Input, Inputs, Kind};
 /// 4: variables count that are named in JSON, quotes or escapes only, and so do declared proxies of
 ///    docker's configuration. Images that were recorded before may be made of files that BuildKit had
 ///    kept of another build.
-pub const FORMAT: u32 = 4;
+/// 5: extended attributes count.
+pub const FORMAT: u32 = 5;
 
 /// A stage's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -244,9 +245,22 @@ impl Ingredients<'_> {
     }
 }
 
-/// What of an input counts. A folder's permission bits do not: BuildKit runs nothing again
-/// for them (ENGINE.md, tried one by one).
+/// What of an input counts. A folder's permission bits and extended attributes do not: BuildKit runs
+/// nothing again for them (ENGINE.md, tried one by one).
 fn identity(input: &Input) -> Vec<u8> {
+    let mut identity = identity_without_attributes(input);
+    if let Some(attributes) = &input.attributes
+        && input.kind != Kind::Unsent
+    {
+        // No link's target holds a NUL, and nothing else here does.
+        identity.extend_from_slice(b"\0xattrs ");
+        let hash = blake3::Hash::from_bytes(**attributes).to_hex();
+        identity.extend_from_slice(hash.as_bytes());
+    }
+    identity
+}
+
+fn identity_without_attributes(input: &Input) -> Vec<u8> {
     let mode = input.mode;
     match &input.kind {
         Kind::File | Kind::Withheld => {

@@ -42,6 +42,26 @@ fn an_exec_bit_that_is_set_is_built_again() {
 }
 
 #[test]
+fn an_extended_attribute_that_is_set_is_built_again() {
+    let project = one(&host());
+    build(&project);
+    let set = |value: &[u8]| {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(project.path("a/src/x/one"), "user.note", value, flags).unwrap();
+    };
+    set(b"1");
+    let changed = ("input", "src/x/one", Some("*"), Some("*"));
+    is_built_again(&project, "a", "inputs_changed", &[changed]);
+    let told = project.run(&["explain", "a"]).ends(0).stdout;
+    assert!(told.contains("fresh"), "{told}");
+    set(b"2");
+    let told = project.run(&["explain", "a"]).ends(0).stdout;
+    let words = "src/x/one has other extended attributes";
+    assert!(told.contains(words), "{told}");
+    is_built_again(&project, "a", "inputs_changed", &[changed]);
+}
+
+#[test]
 fn an_empty_folder_that_is_added_is_built_again() {
     let project = one(&host());
     build(&project);

@@ -51,7 +51,7 @@ pub(super) struct Sending {
     file: Utf8PathBuf,
     ledger: Ledger,
     /// Whether BuildKit has what it was told of. Of a file that is withheld it has the size and time,
-    /// and some other content.
+    /// and some other content; of a link it may have other attributes.
     is_certain: bool,
 }
 
@@ -98,10 +98,14 @@ impl Sending {
         let file = state.path("sent").join(stage);
         let before = take_away(&file)?;
         let files = files(trees);
-        let is_withheld = |input: &Input| input.kind == Kind::Withheld;
+        // Of links and pipes there are no rows. They seldom have attributes.
+        let is_hidden = |input: &Input| {
+            let is_special = input.hash.is_none() && input.attributes.is_some();
+            input.kind == Kind::Withheld || is_special
+        };
         let is_certain = !trees
             .iter()
-            .any(|tree| tree.sends_others || tree.inputs.entries.iter().any(is_withheld));
+            .any(|tree| tree.sends_others || tree.inputs.entries.iter().any(is_hidden));
         // BuildKit tells a folder that never held anything from one that was emptied.
         let is_empty = trees.iter().all(|tree| tree.inputs.entries.is_empty());
         let before = before.filter(|before| {
@@ -175,7 +179,7 @@ fn files(trees: &[Tree<'_>]) -> Vec<Row> {
         let root = tree.folder.as_std_path();
         let entries = tree.inputs.entries.par_iter();
         let files = entries.filter_map(|input| {
-            let content = input.hash?;
+            let content = content(input)?;
             // One that is gone is found gone after the call.
             let modified = modified(&root.join(OsStr::from_bytes(&input.path)))?;
             let mut path = blake3::Hasher::new();
@@ -192,6 +196,17 @@ fn files(trees: &[Tree<'_>]) -> Vec<Row> {
         files.collect::<Vec<_>>()
     };
     trees.iter().flat_map(of_tree).collect()
+}
+
+/// What BuildKit does not see of a file while its size and time stay: its bytes and its attributes.
+fn content(input: &Input) -> Option<[u8; 32]> {
+    let content = input.hash?;
+    let Some(attributes) = &input.attributes else {
+        return Some(content);
+    };
+    let mut hash = blake3::Hasher::new();
+    hash.update(&content).update(attributes.as_slice());
+    Some(*hash.finalize().as_bytes())
 }
 
 /// Nanoseconds since 1970.

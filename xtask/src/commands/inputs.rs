@@ -31,6 +31,9 @@ struct Line<'a> {
     mode: String,
     hash: Option<String>,
     link: Option<String>,
+    /// A hash over the extended attributes that count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    xattrs: Option<String>,
     /// The context overlay that the entry is from.
     #[serde(skip_serializing_if = "Option::is_none")]
     overlay: Option<&'a str>,
@@ -185,6 +188,10 @@ fn line(input: &Input) -> Line<'static> {
             .hash
             .map(|hash| blake3::Hash::from_bytes(hash).to_hex().to_string()),
         link,
+        xattrs: input
+            .attributes
+            .as_ref()
+            .map(|hash| blake3::Hash::from_bytes(**hash).to_hex().to_string()),
         overlay: None,
         context: None,
     }

@@ -44,6 +44,15 @@ pub enum InputsError {
         /// The pattern, and what is wrong with it.
         why: IgnoreError,
     },
+    /// An extended attribute cannot be given to the copy in a merged context.
+    Attribute {
+        /// The file, folder or link that has it.
+        path: PathBuf,
+        /// The attribute.
+        name: String,
+        /// What the system says.
+        why: io::Error,
+    },
     /// The merged context cannot be written.
     Unwritable {
         /// What was to be written.
@@ -100,6 +109,14 @@ impl fmt::Display for InputsError {
             Self::Exclude { line, why } => {
                 write!(f, "in `--exclude` of the instruction on line {line}, {why}")
             }
+            Self::Attribute { path, name, why } => write!(
+                f,
+                "the extended attribute {name} of {} cannot be given to its copy in the merged \
+                 context ({why}): move the state folder with XTASK_STATE to a file system that \
+                 keeps it, or remove it with `setfattr -x {name} {}`",
+                path.display(),
+                path.display()
+            ),
             Self::Unwritable { path, why } => write!(
                 f,
                 "cannot write {} of the merged context ({why}): free some room or move the \

@@ -1,4 +1,4 @@
-//! Hashes a file's content.
+//! Hashes a file's content and its extended attributes.
 //!
 //! Knows how to read a file that others may be writing, and to notice. Is unaware of caches
 //! and of what the hash is for.
@@ -7,10 +7,11 @@ use std::cell::RefCell;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rustix::fs::{FileType, Mode, OFlags};
 
+use super::attributes::{Attributes, Holder};
 use super::meta::Meta;
 
 /// From this size on, the threads share one file's work.
@@ -37,12 +38,22 @@ impl<E: Into<io::Error>> From<E> for HashError {
     }
 }
 
-/// The blake3 hash of a file's content, and what the file system said of the file both before
-/// and after it was read.
+/// What a file holds.
+#[derive(Debug)]
+pub struct Hashed {
+    /// blake3 of its content.
+    pub hash: [u8; 32],
+    /// Its extended attributes.
+    pub attributes: Attributes,
+    /// What the file system said of it both before and after it was read.
+    pub meta: Meta,
+}
+
+/// Reads a file and its extended attributes.
 ///
 /// The file is read in pieces: a map of it would end the whole program if someone cut the file
 /// short.
-pub fn hash(folder: BorrowedFd<'_>, name: &CStr) -> Result<([u8; 32], Meta), HashError> {
+pub fn hash(folder: BorrowedFd<'_>, name: &CStr) -> Result<Hashed, HashError> {
     // Without NONBLOCK a fifo that has just taken the file's place would hang the program.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
@@ -66,11 +77,16 @@ pub fn hash(folder: BorrowedFd<'_>, name: &CStr) -> Result<([u8; 32], Meta), Has
             blake3::Hasher::update_rayon,
         )?
     };
+    let attributes = Holder::Open(file.as_fd()).attributes()?;
     let after = Meta::of(&rustix::fs::fstat(&file)?);
     if before != after || read != before.size {
         return Err(HashError::Changed);
     }
-    Ok((hash, before))
+    Ok(Hashed {
+        hash,
+        attributes,
+        meta: before,
+    })
 }
 
 fn content(
@@ -109,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    fn hash_in(folder: &tempfile::TempDir, name: &str) -> Result<([u8; 32], Meta), HashError> {
+    fn hash_in(folder: &tempfile::TempDir, name: &str) -> Result<Hashed, HashError> {
         let open = File::open(folder.path()).unwrap();
         hash(open.as_fd(), &CString::new(name).unwrap())
     }
@@ -121,9 +137,9 @@ mod tests {
         for size in [0, 1, chunk - 1, chunk, chunk + 1, BIG - 1, BIG, 2 * BIG + 3] {
             let bytes: Vec<u8> = (0..size).map(|at| (at % 251).to_le_bytes()[0]).collect();
             std::fs::write(folder.path().join("f"), &bytes).unwrap();
-            let (hash, meta) = hash_in(&folder, "f").unwrap();
-            assert_eq!(hash, *blake3::hash(&bytes).as_bytes(), "{size}");
-            assert_eq!(meta.size, size);
+            let hashed = hash_in(&folder, "f").unwrap();
+            assert_eq!(hashed.hash, *blake3::hash(&bytes).as_bytes(), "{size}");
+            assert_eq!(hashed.meta.size, size);
         }
     }
 

@@ -16,6 +16,7 @@ use camino::Utf8Path;
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, Timespec, Timestamps};
 
+use super::attributes;
 use super::ignore::{Above, Ignore};
 use super::tree::{Found, Tree};
 use super::walk::join;
@@ -135,6 +136,7 @@ impl Layout<'_> {
         let disk = self.tree.on_disk(*lowest, path);
         let stat = rustix::fs::stat(&disk).map_err(|why| InputsError::reading(&disk, why))?;
         let new = self.place(path);
+        self.attributes(&disk, &new)?;
         dress(&new, &stat).map_err(|why| InputsError::writing(&new, why))
     }
 
@@ -153,6 +155,7 @@ impl Layout<'_> {
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(CWD, &disk, Vec::new()).map_err(reading)?;
                 rustix::fs::symlinkat(&target, CWD, &new).map_err(|why| writing(why.into()))?;
+                self.attributes(&disk, &new)?;
                 times(&new, &stat).map_err(writing)?;
                 return Ok(true);
             }
@@ -162,8 +165,20 @@ impl Layout<'_> {
                     .map_err(|why| writing(why.into()))?;
             }
         }
+        self.attributes(&disk, &new)?;
         dress(&new, &stat).map_err(writing)?;
         Ok(true)
+    }
+
+    fn attributes(&self, from: &Path, to: &Path) -> Result<(), InputsError> {
+        attributes::copy(from, to).map_err(|fault| match fault {
+            attributes::CopyError::Reading(why) => InputsError::reading(from, why),
+            attributes::CopyError::Setting(name, why) => InputsError::Attribute {
+                path: from.to_owned(),
+                name: name.to_string_lossy().into_owned(),
+                why,
+            },
+        })
     }
 
     fn place(&self, path: &[u8]) -> PathBuf {

@@ -3,6 +3,7 @@
 //! Knows how BuildKit decides it: the ignore file first, then what the instructions touch. Is
 //! unaware of Dockerfile text, of keys and of engines.
 
+mod attributes;
 mod charset;
 mod error;
 mod expression;
@@ -41,6 +42,7 @@ mod worth;
 
 use camino::Utf8PathBuf;
 
+pub use attributes::Attributes;
 pub use error::InputsError;
 pub use ignore::{Ignore, IgnoreError};
 pub use materialise::materialise;
@@ -86,6 +88,8 @@ pub struct Input {
     pub size: u64,
     /// blake3 of a file's content.
     pub hash: Option<[u8; 32]>,
+    /// Its extended attributes that count. A folder never has any: BuildKit does not look at them.
+    pub attributes: Attributes,
     /// The layer that it is from; a merged folder's lowest.
     pub layer: u16,
 }
@@ -137,6 +141,7 @@ impl Input {
             mode: 0o755,
             size: 0,
             hash: None,
+            attributes: None,
             layer,
         }
     }

@@ -10,7 +10,8 @@ use std::path::Path;
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType};
 
-use super::hash::{self, HashError};
+use super::attributes::Holder;
+use super::hash::{self, HashError, Hashed};
 use super::ignore::Handing;
 use super::meta::Meta;
 use super::statcache::Entry;
@@ -70,9 +71,12 @@ impl Reader<'_> {
         for look in looks {
             let (name, mut input, meta) = look?;
             if input.kind.is_file() {
-                input.hash = meta.and_then(|meta| known.hash(name.to_bytes(), &meta));
-                if input.hash.is_none() {
-                    unknown.push((name, inputs.len()));
+                match meta.and_then(|meta| known.recall(name.to_bytes(), &meta)) {
+                    Some((hash, attributes)) => {
+                        input.hash = Some(hash);
+                        input.attributes = attributes;
+                    }
+                    None => unknown.push((name, inputs.len())),
                 }
             }
             seen.push(meta);
@@ -89,6 +93,7 @@ impl Reader<'_> {
             let (at, entry) = result?;
             let input = &mut inputs[at];
             input.hash = Some(entry.hash);
+            input.attributes.clone_from(&entry.attributes);
             input.size = entry.meta.size;
             input.mode = entry.meta.permissions();
             seen[at] = Some(entry.meta);
@@ -137,6 +142,14 @@ impl Reader<'_> {
             },
             _ => file,
         };
+        // A file's are read with its content, and remembered with its hash.
+        let attributes = if kind.is_file() {
+            None
+        } else {
+            let path = self.disk.join(OsStr::from_bytes(name.to_bytes()));
+            let read = Holder::At(&path).attributes();
+            read.map_err(|why| self.fault(&name, HashError::Io(why)))?
+        };
         let size = if kind.is_file() { meta.size } else { 0 };
         let mode = meta.permissions();
         Ok((
@@ -147,6 +160,7 @@ impl Reader<'_> {
                 mode,
                 size,
                 hash: None,
+                attributes,
                 layer,
             },
             Some(meta),
@@ -160,10 +174,15 @@ impl Reader<'_> {
 
     fn hash(&self, name: &CStr) -> Result<Entry, InputsError> {
         match hash::hash(self.folder, name) {
-            Ok((hash, meta)) => Ok(Entry {
+            Ok(Hashed {
+                hash,
+                attributes,
+                meta,
+            }) => Ok(Entry {
                 name: name.to_bytes().into(),
                 meta,
                 hash,
+                attributes,
             }),
             Err(why) => Err(self.fault(name, why)),
         }
@@ -212,6 +231,7 @@ impl Leaf {
             mode: 0,
             size: 0,
             hash: None,
+            attributes: None,
             layer: self.layer,
         };
         (self.name, input, None)

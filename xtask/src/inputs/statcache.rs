@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::attributes::Attributes;
 use super::meta::Meta;
 use super::worth::{Devices, Worth};
 use crate::state;
@@ -212,14 +213,21 @@ impl Folder<'_> {
         }
     }
 
-    /// The hash of a file, if it is known and the file is what it was.
-    pub fn hash(&self, name: &[u8], meta: &Meta) -> Option<[u8; 32]> {
-        let (was, hash) = match &self.new {
+    /// The hashes of a file's content and of its attributes, if they are known and the file is what
+    /// it was. A change of the attributes shows in the time of the file's last change.
+    pub fn recall(&self, name: &[u8], meta: &Meta) -> Option<([u8; 32], Attributes)> {
+        let (was, hash, attributes) = match &self.new {
             Some(new) => {
                 let at = new
                     .binary_search_by(|entry| entry.name[..].cmp(name))
                     .ok()?;
-                (new[at].meta, new[at].hash)
+                let Entry {
+                    meta,
+                    hash,
+                    attributes,
+                    ..
+                } = &new[at];
+                (*meta, *hash, attributes.clone())
             }
             None => self.old?.get(name)?,
         };
@@ -227,7 +235,7 @@ impl Folder<'_> {
             return None;
         }
         self.hits.set(self.hits.get() + 1);
-        Some(hash)
+        Some((hash, attributes))
     }
 
     /// Takes what was hashed now. `is_there` tells of any name whether it is still in the

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode};
 
-use super::testtree::{TestTree, chmod, copy, listed, paths, read, read_anew, try_read, whole};
+use super::testtree::{
+    TestTree, attribute, chmod, copy, listed, paths, read, read_anew, try_read, whole,
+};
 use super::{Ignore, Inputs, InputsError, Kind, Layers};
 use crate::dockerfile::ContextNeed;
 
@@ -73,6 +75,35 @@ fn the_executable_bit_and_setuid_change_the_inputs() {
     let (before, after) = around(&sample(), |tree| chmod(&tree.at("api/run.sh"), 0o4644));
     assert_ne!(before, after);
     assert_eq!(after.entries[3].mode, 0o4644);
+}
+
+#[test]
+fn extended_attributes_that_buildkit_looks_at_change_the_inputs() {
+    let set = |name: &'static str, value: &'static str| {
+        around(&sample(), |tree| {
+            attribute(&tree.at("api/app.py"), name, value)
+        })
+    };
+    let (before, after) = set("user.note", "1");
+    assert_ne!(before, after);
+    assert_ne!(after, set("user.note", "2").1);
+    assert_ne!(after, set("user.other", "1").1);
+    // More than the first buffer holds.
+    let long = around(&sample(), |tree| {
+        for number in 0..30 {
+            let name = format!("user.{number:020}");
+            attribute(&tree.at("api/app.py"), &name, "x");
+        }
+    });
+    assert_ne!(long.0, long.1);
+}
+
+#[test]
+fn a_folders_extended_attributes_do_not_matter() {
+    let (before, after) = around(&sample(), |tree| {
+        attribute(&tree.at("api"), "user.note", "1");
+    });
+    assert_eq!(before, after);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-use super::testtree::{TestTree, chmod, one, paths, read_anew, whole};
+use super::testtree::{TestTree, attribute, chmod, one, paths, read_anew, whole};
 use super::{Ignore, Inputs, InputsError, materialise};
 
 fn merge(tree: &TestTree, layers: &[&str], ignore: &str) -> Result<(), InputsError> {
@@ -22,13 +22,15 @@ fn merged(tree: &TestTree) -> Inputs {
 }
 
 fn sample() -> TestTree {
-    TestTree::new()
+    let tree = TestTree::new()
         .files(&["up/api/a", "up/api/b", "up/node_modules/x", "up/sub/keep/y"])
         .link("up/api/l", "../nowhere")
         .dir("up/empty")
         .mode("up/api/a", 0o4755)
         .file("over/api/b", "patched")
-        .file("over/new\nname/c", "c")
+        .file("over/new\nname/c", "c");
+    attribute(&tree.at("up/api/a"), "user.note", "1");
+    tree
 }
 
 #[test]

@@ -78,6 +78,11 @@ pub fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
+pub fn attribute(path: &Path, name: &str, value: &str) {
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::lsetxattr(path, name, value.as_bytes(), flags).unwrap();
+}
+
 pub fn one(root: &Utf8Path) -> Layers {
     Layers {
         folders: vec![Utf8PathBuf::from(root)],

@@ -9,6 +9,7 @@ fn file(path: &str, mode: u32) -> Input {
         mode,
         size: 1,
         hash: Some([7; 32]),
+        attributes: None,
         layer: 0,
     }
 }
@@ -37,7 +38,7 @@ fn the_format_is_pinned_by_a_golden_value() {
     };
     assert_eq!(
         ingredients.key().hex(),
-        "ee6ef60f0771bec1afbec6dde819aba293f6b81779f84dde29064b118c0f3161"
+        "1f461dcb2d912b496ff6840fb9472f8004388a5eb350643bfc04ca9bc7929499"
     );
 }
 
@@ -52,6 +53,22 @@ fn path_and_mode_count_and_a_folders_mode_does_not() {
         ..file("a", mode)
     };
     assert_eq!(key_of(vec![folder(0o755)]), key_of(vec![folder(0o700)]));
+}
+
+#[test]
+fn extended_attributes_count_for_all_that_has_them() {
+    let with = |kind: &Kind, attributes: Option<u8>| {
+        key_of(vec![Input {
+            kind: kind.clone(),
+            attributes: attributes.map(|byte| Box::new([byte; 32])),
+            ..file("x", 0o644)
+        }])
+    };
+    let target = b"y".to_vec();
+    for kind in [Kind::File, Kind::Fifo, Kind::Symlink { target }] {
+        let keys = [None, Some(1), Some(2)].map(|attributes| with(&kind, attributes));
+        assert!(keys[0] != keys[1] && keys[1] != keys[2], "{kind:?}");
+    }
 }
 
 #[test]

@@ -158,6 +158,11 @@ pub fn verb(change: &Change) -> &'static str {
         (_, None) if change.left_out => "is left out now",
         (_, None) => "was removed",
         (Some(before), Some(after)) => {
+            let (before, old) = attributes(before);
+            let (after, new) = attributes(after);
+            if old != new && before == after {
+                return "has other extended attributes";
+            }
             let split = |text: &str| {
                 let mut words = text.splitn(3, ' ');
                 let kind = words.next().unwrap_or_default().to_owned();
@@ -176,6 +181,11 @@ pub fn verb(change: &Change) -> &'static str {
             }
         }
     }
+}
+
+/// What is known of an input, without its extended attributes, and those.
+fn attributes(input: &str) -> (&str, &str) {
+    input.rsplit_once(":xattrs ").unwrap_or((input, ""))
 }
 
 /// The lines at the end of a run.

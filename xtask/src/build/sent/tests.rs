@@ -44,6 +44,7 @@ impl World {
             mode: 0o644,
             size: content.len() as u64,
             hash: Some(*blake3::hash(content.as_bytes()).as_bytes()),
+            attributes: None,
             layer: 0,
         });
     }
@@ -102,6 +103,40 @@ fn what_could_be_mistaken_gets_another_name() {
     assert_eq!(world.call(), second);
     world.write("x", "4", 10);
     assert_ne!(world.call(), second, "an older state's size and time");
+}
+
+#[test]
+fn attributes_that_change_without_a_touch_get_another_name() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let first = world.call();
+    world.inputs.entries[0].attributes = Some(Box::new([1; 32]));
+    let second = world.call();
+    assert_ne!(second, first, "an attribute");
+    assert_eq!(world.call(), second, "the same again");
+    world.inputs.entries[0].attributes = Some(Box::new([2; 32]));
+    assert_ne!(world.call(), second, "another value");
+}
+
+#[test]
+fn a_link_with_attributes_is_sent_anew_each_time() {
+    let mut world = World::new();
+    world.write("x", "1", 10);
+    let mut link = world.inputs.entries[0].clone();
+    link.path = b"link".to_vec();
+    link.kind = Kind::Symlink {
+        target: b"x".to_vec(),
+    };
+    link.hash = None;
+    world.inputs.entries.push(link);
+    let plain = world.call();
+    assert_eq!(world.call(), plain);
+    world.inputs.entries[1].attributes = Some(Box::new([1; 32]));
+    let with = world.call();
+    assert_ne!(with, plain);
+    // Without them the link may still have them in BuildKit.
+    world.inputs.entries[1].attributes = None;
+    assert_ne!(world.call(), with);
 }
 
 #[test]

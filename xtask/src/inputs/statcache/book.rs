@@ -4,15 +4,20 @@
 //! opened, a folder is found by halving. Is unaware of what may be trusted, and of disks.
 //!
 //! After the header (magic, version, checksum of the rest) stand the clock, three counts, the
-//! table of folders sorted by path, their files sorted by name within each, and all names.
+//! table of folders sorted by path, their files sorted by name within each, and all names. A file
+//! that has extended attributes is marked in its row; their hash stands behind its name.
 
+use super::super::attributes::Attributes;
 use super::super::meta::Meta;
 
 const MAGIC: &[u8; 8] = b"xtstats\n";
 
 /// 1: the first.
 /// 2: of no file system whose times prove nothing.
-const VERSION: u32 = 2;
+/// 3: extended attributes.
+const VERSION: u32 = 3;
+/// In the length of a file's name: the hash of its attributes follows. No name is so long.
+const HAS_ATTRIBUTES: u32 = 1 << 31;
 
 const CHECKED_FROM: usize = 8 + 4 + 32;
 const TABLES_FROM: usize = CHECKED_FROM + 8 + 3 * 4;
@@ -25,6 +30,7 @@ pub struct Entry {
     pub name: Box<[u8]>,
     pub meta: Meta,
     pub hash: [u8; 32],
+    pub attributes: Attributes,
 }
 
 /// A cache file in memory. The default has nothing in it.
@@ -104,19 +110,27 @@ impl Book {
         let mut folder_table = Vec::with_capacity(folders.len() * FOLDER);
         let (mut file_table, mut names) = (Vec::new(), Vec::new());
         let (mut folder_count, mut file_count) = (0u32, 0u32);
-        let mut put_name = |table: &mut Vec<u8>, name: &[u8]| {
+        let mut put_name = |table: &mut Vec<u8>, name: &[u8], attributes: Option<&[u8; 32]>| {
+            let length = u32::try_from(name.len()).ok()?;
+            let length = Some(length).filter(|length| length & HAS_ATTRIBUTES == 0)?;
             put(table, u32::try_from(names.len()).ok()?);
-            put(table, u32::try_from(name.len()).ok()?);
             names.extend_from_slice(name);
+            let mark = if attributes.is_some() {
+                HAS_ATTRIBUTES
+            } else {
+                0
+            };
+            put(table, length | mark);
+            names.extend_from_slice(attributes.map_or(&[], <[u8; 32]>::as_slice));
             Some(())
         };
         for (path, files) in folders {
-            put_name(&mut folder_table, path)?;
+            put_name(&mut folder_table, path, None)?;
             put(&mut folder_table, file_count);
             put(&mut folder_table, u32::try_from(files.len()).ok()?);
             folder_count += 1;
             for file in files {
-                put_name(&mut file_table, &file.name)?;
+                put_name(&mut file_table, &file.name, file.attributes.as_deref())?;
                 file.meta.put(&mut file_table);
                 file_table.extend_from_slice(&file.hash);
                 file_count = file_count.checked_add(1)?;
@@ -172,10 +186,25 @@ impl Book {
 
     /// The name that a table's row at this place begins with.
     fn name(&self, row: usize) -> Option<&[u8]> {
-        let names = self.file_at(self.files);
-        let from = names + number(&self.bytes, row)? as usize;
-        self.bytes
-            .get(from..from + number(&self.bytes, row + 4)? as usize)
+        let length = number(&self.bytes, row + 4)? & !HAS_ATTRIBUTES;
+        self.names(row)?.get(..length as usize)
+    }
+
+    /// All names from that of this row on.
+    fn names(&self, row: usize) -> Option<&[u8]> {
+        let from = self.file_at(self.files) + number(&self.bytes, row)? as usize;
+        self.bytes.get(from..)
+    }
+
+    /// The attributes of a row's file; `None` where they should be and are not.
+    fn attributes(&self, row: usize) -> Option<Attributes> {
+        let length = number(&self.bytes, row + 4)?;
+        if length & HAS_ATTRIBUTES == 0 {
+            return Some(None);
+        }
+        let from = (length & !HAS_ATTRIBUTES) as usize;
+        let hash = self.names(row)?.get(from..)?.first_chunk()?;
+        Some(Some(Box::new(*hash)))
     }
 }
 
@@ -184,7 +213,7 @@ impl<'a> Folder<'a> {
         self.count
     }
 
-    pub fn get(&self, name: &[u8]) -> Option<(Meta, [u8; 32])> {
+    pub fn get(&self, name: &[u8]) -> Option<(Meta, [u8; 32], Attributes)> {
         let row = |at| self.book.file_at(self.first + at);
         let found = halve(self.count, name, |at| self.book.name(row(at)))?;
         self.book.fields(row(found))
@@ -194,21 +223,23 @@ impl<'a> Folder<'a> {
     pub fn files(self) -> impl Iterator<Item = Entry> + 'a {
         (0..self.count).filter_map(move |at| {
             let row = self.book.file_at(self.first + at);
-            let (meta, hash) = self.book.fields(row)?;
+            let (meta, hash, attributes) = self.book.fields(row)?;
             Some(Entry {
                 name: self.book.name(row)?.into(),
                 meta,
                 hash,
+                attributes,
             })
         })
     }
 }
 
 impl Book {
-    fn fields(&self, row: usize) -> Option<(Meta, [u8; 32])> {
-        let row = self.bytes.get(row..row + FILE)?;
+    fn fields(&self, at: usize) -> Option<(Meta, [u8; 32], Attributes)> {
+        let row = self.bytes.get(at..at + FILE)?;
         let meta = Meta::get(&row[8..])?;
-        Some((meta, row[8 + Meta::BYTES..].try_into().ok()?))
+        let hash = row[8 + Meta::BYTES..].try_into().ok()?;
+        Some((meta, hash, self.attributes(at)?))
     }
 }
 

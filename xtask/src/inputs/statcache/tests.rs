@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::super::testtree::{TestTree, copy, one, whole};
+use super::super::testtree::{TestTree, attribute, copy, one, whole};
 use super::super::{Ignore, Inputs, Witness, collect};
 use super::book::Book;
 use super::*;
@@ -128,6 +128,28 @@ fn an_unchanged_file_is_not_read_again() {
     assert_eq!(world.known(), 2);
     world.falsify("b");
     assert_eq!(hash_of(&world.run(), "d/b"), [7; 32]);
+}
+
+#[test]
+fn attributes_are_remembered_with_the_hash() {
+    let world = World::new();
+    let attributes = |inputs: &Inputs| {
+        let mut inputs = inputs.entries.iter();
+        let input = inputs.find(|input| input.path == b"d/b").unwrap();
+        input.attributes.clone()
+    };
+    let set = |value| attribute(&world.tree.at("in/d/b"), "user.note", value);
+    set("1");
+    world.settle();
+    let first = attributes(&world.run());
+    assert!(first.is_some());
+    world.falsify("b");
+    let inputs = world.run();
+    assert_eq!(hash_of(&inputs, "d/b"), [7; 32]);
+    assert_eq!(attributes(&inputs), first);
+    // No touch, and no other size.
+    set("2");
+    assert_ne!(attributes(&world.run()), first);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn the_cache_of_another_tree_says_nothing_about_this_one() {
 /// A cache with a checksum that is right, whatever its content.
 fn sealed(content: &[u8]) -> Vec<u8> {
     let hash = blake3::hash(content);
-    [&b"xtstats\n\x02\0\0\0"[..], hash.as_bytes(), content].concat()
+    [&b"xtstats\n\x03\0\0\0"[..], hash.as_bytes(), content].concat()
 }
 
 #[test]
