@@ -11,6 +11,7 @@ mod lock;
 mod locked;
 mod mistakes;
 mod outdated;
+mod platforms;
 mod prepare;
 mod readme;
 mod setup;

@@ -15,6 +15,7 @@ mod mounts;
 mod names;
 mod oracle;
 mod peers;
+mod platforms;
 mod sample;
 mod scheduling;
 mod sent;

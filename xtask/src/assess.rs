@@ -268,6 +268,7 @@ impl Workspace {
         list: List<'_>,
     ) -> Result<Assessment> {
         let stage = self.spec.stage(id);
+        self.check_platforms(id, outline)?;
         let around = gathering::around(outline, self.base_digests(outline, held)?, upstream);
         let key = key::key(outline.own, &around);
         let references = stage.references();

@@ -121,8 +121,12 @@ pub fn build(
     let (prepared, images) = work.prepare(&wanted)?;
     // A stage that cannot even be read fails the run before anything is built.
     for id in &wanted {
-        if let Some(Err(fault)) = prepared.get(id).map(Prepared::gathered) {
-            return Err(fault.clone());
+        match prepared.get(id).map(Prepared::gathered) {
+            Some(Err(fault)) => return Err(fault.clone()),
+            Some(Ok(Gathered::Remembered(outline) | Gathered::Material(outline, _))) => {
+                work.check_platforms(*id, outline)?;
+            }
+            Some(Ok(Gathered::PrepareFirst(_))) | None => {}
         }
     }
     let _ = events.send(Event::Started {

@@ -3,6 +3,8 @@
 //! Knows which images need an entry, which entries nobody needs, and how names are found. Is
 //! unaware of how the file is written and of how registries are asked.
 
+pub mod platforms;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
@@ -11,7 +13,7 @@ use crate::dockerfile::reference::{self, Reference};
 use crate::engine::{self, Engine, Images};
 use crate::fault::{Fault, Result};
 use crate::lock::{Base, Lock};
-use crate::material::{self, Externals};
+use crate::material::{self, Externals, Taken};
 use crate::registry::{Effort, Found, Patience, Registries, RegistryError};
 use crate::spec::{Spec, StageId, mistakes, names};
 
@@ -34,6 +36,8 @@ pub struct Uses {
     pub images: BTreeMap<String, Used>,
     /// Stages whose text does not tell all their images, and why.
     pub open: Vec<(StageId, String)>,
+    /// Where each stage takes an image from.
+    pub takes: Vec<(StageId, Vec<Taken>)>,
 }
 
 impl Uses {
@@ -52,6 +56,7 @@ impl Uses {
     /// Adds what one stage uses.
     pub fn add(&mut self, id: StageId, externals: Externals) {
         self.open.extend(externals.open.map(|why| (id, why)));
+        self.takes.push((id, externals.takes));
         for name in externals.references {
             let Some(reference) = reference::normalise(&name) else {
                 continue;

@@ -19,7 +19,7 @@ use crate::inputs::{Layers, Sighted, StatCache, Witness};
 use crate::source;
 use crate::spec::{Context, Spec, Stage, StageId};
 
-pub use externals::Externals;
+pub use externals::{Externals, Taken, platforms_of};
 pub use folder::{Folder, folder_of_context};
 use folder::{collect, folder_inside, given_to_buildkit, ignore_of, inside, read};
 use reading::{Asked, read_with_parents};
@@ -71,7 +71,7 @@ pub fn gather(
     witness: &Witness<'_>,
 ) -> Result<Material> {
     let stage = spec.stage(id);
-    gather_stage(spec, stage, platform, witness).map_err(|fault| of_stage(stage, fault))
+    gather_stage(spec, stage, platform, witness).map_err(|fault| stage.fault(fault))
 }
 
 /// What a stage's Dockerfile says, before any tree is read.
@@ -137,14 +137,7 @@ pub fn externals(spec: &Spec, id: StageId, platform: Option<&str>) -> Result<Ext
     source::root(spec, stage.source)
         .and_then(|root| hear(spec, stage, &root, platform, &witness))
         .map(|said| said.externals)
-        .map_err(|fault| of_stage(stage, fault))
-}
-
-fn of_stage(stage: &Stage, fault: Fault) -> Fault {
-    Fault {
-        message: format!("stage `{}`: {}", stage.name, fault.message),
-        ..fault
-    }
+        .map_err(|fault| stage.fault(fault))
 }
 
 fn gather_stage(

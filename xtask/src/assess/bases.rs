@@ -4,11 +4,16 @@
 //! follow. Is unaware of inputs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use super::Held;
 use super::{Outline, Workspace};
+use crate::dockerfile::{BaseKind, platform_serves};
 use crate::engine::Image;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
+use crate::locking::platforms;
+use crate::material::Taken;
+use crate::spec::{Stage, StageId};
 use crate::verdict::{self, Change};
 
 impl Workspace {
@@ -48,6 +53,82 @@ impl Workspace {
             digests.insert(reference.to_owned(), digest);
         }
         Ok(digests)
+    }
+
+    /// Refuses a stage that builds on an image which surely lacks a platform, and warns of other uses
+    /// of such an image.
+    pub fn check_platforms(&self, id: StageId, outline: &Outline) -> Result<()> {
+        let stage = self.spec.stage(id);
+        let entry = |taken: &Taken| {
+            let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(lock.base(&taken.reference).and_then(platforms::of_entry))
+        };
+        let notes = platforms::check(stage, &outline.externals.takes, entry);
+        let notes = notes.map_err(|fault| stage.fault(fault))?;
+        notes.into_iter().for_each(|note| self.warn(note));
+        self.check_platforms_of_parents(stage, outline)
+    }
+
+    /// Where the graph file names platforms, it is looked at itself (`spec`); here a stage is built for
+    /// the engine's own.
+    fn check_platforms_of_parents(&self, stage: &Stage, outline: &Outline) -> Result<()> {
+        let parents = outline.parents().map(|(_, parent)| self.spec.stage(parent));
+        let is_named = |parent: &&Stage| stage.platforms.is_empty() && !parent.platforms.is_empty();
+        for parent in parents.filter(is_named) {
+            let own = self.engine.platform();
+            let is_served = |own| {
+                let mut platforms = parent.platforms.iter();
+                platforms.any(|platform| platform_serves(platform, own))
+            };
+            if let Some(own) = own.filter(|own| !is_served(own)) {
+                return Err(Fault::usage(format!(
+                    "`{}` is built for {own}, the engine's own platform, and `{}`, which it stands on, is built for {}: \
+                     give both the same `platforms`, or put them into `[defaults]`",
+                    stage.name,
+                    parent.name,
+                    parent.platforms.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a stage that is to be built on an image which the engine alone has, and which lacks a
+    /// platform.
+    pub fn check_platforms_of_engine(
+        &self,
+        id: StageId,
+        outline: &Outline,
+        held: &Held,
+    ) -> Result<()> {
+        let from = outline.externals.takes.iter();
+        let from = from.filter(|taken| taken.kind == BaseKind::From);
+        let notes = platforms::check(self.spec.stage(id), from, |taken| {
+            let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_locked = lock.digest(&taken.reference).is_some();
+            drop(lock);
+            if is_locked {
+                return Ok(None);
+            }
+            let reference = &taken.reference;
+            held.ask_for(&self.engine, std::iter::once(reference))?;
+            let image = held.get(reference);
+            let Some(shown) = image.as_deref().and_then(Image::platform) else {
+                return Ok(None);
+            };
+            let mut has = vec![shown];
+            // An engine shows one platform of an image, which may have several.
+            for wanted in platforms::missing(taken, &has.clone()) {
+                match self.engine.has_platform(reference, wanted)? {
+                    Some(false) => {}
+                    Some(true) => has.push(wanted.to_owned()),
+                    None => return Ok(None),
+                }
+            }
+            Ok(Some(has))
+        })?;
+        debug_assert!(notes.is_empty(), "only a FROM was looked at");
+        Ok(())
     }
 
     /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.

@@ -33,7 +33,8 @@ pub const MEMOS: &str = "xtask-memos";
 /// 1: the first.
 /// 2: a bundle.
 /// 3: sources from elsewhere.
-pub const FORMAT: u32 = 3;
+/// 4: where images are taken from.
+pub const FORMAT: u32 = 4;
 
 /// A hash over all that was asked.
 pub type Question = [u8; 32];

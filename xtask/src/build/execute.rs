@@ -14,7 +14,7 @@ use super::turn::Turn;
 use super::{Run, gaps};
 use crate::action::{self, Action};
 use crate::assess::{Assessment, Gathered, Outline, Upstream};
-use crate::dockerfile::ContextNeed;
+use crate::dockerfile::{ContextNeed, platform_serves};
 use crate::engine::Image;
 use crate::event::{Event, Outcome};
 use crate::executor::redact::Redactor;
@@ -22,7 +22,7 @@ use crate::executor::{self, Failure, Made, Progress};
 use crate::fault::{Fault, Result};
 use crate::inputs::{Sighted, Sum};
 use crate::key::Key;
-use crate::material::Material;
+use crate::material::{self, Material};
 use crate::record::Record;
 use crate::spec::{Stage, StageId};
 
@@ -63,6 +63,7 @@ impl Run<'_> {
         if self.wishes.offline {
             self.refuse_absent(material)?;
         }
+        work.check_platforms_of_engine(id, outline, &self.held)?;
         let private = action::private_reference(&stage.name, assessment.key);
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
         for message in gaps::told(&work.spec, stage, material)? {
@@ -89,6 +90,7 @@ impl Run<'_> {
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (image, undisturbed) = self.what_stands(material, &private, &made)?;
+        self.refuse_foreign(stage, material, &private, &image)?;
         let ended = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -268,6 +270,46 @@ impl Run<'_> {
             Ok(Gathered::Material(_, material)) => Since::Touched(material.sighted),
             _ => Since::Changed,
         }
+    }
+
+    /// Refuses an image of another platform than those that the build was for, or that a FROM of the
+    /// Dockerfile chose. Of several platforms the engine shows one, and is asked for each.
+    fn refuse_foreign(
+        &self,
+        stage: &Stage,
+        material: &Material,
+        private: &str,
+        image: &Image,
+    ) -> Result<()> {
+        let engine = &self.work.engine;
+        if let (Some(is), Some(wanted)) = (
+            image.platform(),
+            material::platforms_of(stage, engine.platform()),
+        ) {
+            let chosen = material.externals.takes.iter();
+            let chosen = chosen.flat_map(|taken| &taken.platforms);
+            let mut accepted = wanted.iter().chain(chosen);
+            if !accepted.any(|wanted| platform_serves(&is, wanted)) {
+                let wanted: Vec<String> = wanted.into_iter().collect();
+                return Err(Fault::failed(format!(
+                    "it was built for {}, but its image is for {is}, like what it stands on: \
+                     write `platforms = [\"{is}\"]` for `{}`, or let it stand on another image",
+                    wanted.join(", "),
+                    stage.name
+                )));
+            }
+        }
+        if let [_, _, ..] = stage.platforms.as_slice() {
+            for wanted in &stage.platforms {
+                if engine.has_platform(private, wanted)? == Some(false) {
+                    return Err(Fault::failed(format!(
+                        "it was built for {}, but its image is not there for {wanted}",
+                        stage.platforms.join(", ")
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The image that stands under the private reference after a build, and whether nothing

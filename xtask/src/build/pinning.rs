@@ -15,8 +15,8 @@ use crate::engine::Images;
 use crate::event::Event;
 use crate::fault::{Fault, Result};
 use crate::lock::Base;
-use crate::locking::{self, Uses};
-use crate::material::Material;
+use crate::locking::{self, Uses, platforms};
+use crate::material::{Material, Taken};
 use crate::registry::{Effort, Registries};
 use crate::spec::StageId;
 
@@ -89,6 +89,9 @@ impl Run<'_> {
         if new.is_empty() {
             return Ok(());
         }
+        // What is refused is not locked either.
+        let of_new = |taken: &Taken| Ok(new.get(&taken.reference).and_then(platforms::of_entry));
+        platforms::check(self.work.spec.stage(id), &material.externals.takes, of_new)?;
         let file = lock().path().to_owned();
         let notices: Vec<String> = new
             .iter()

@@ -8,10 +8,12 @@ use rayon::prelude::*;
 
 use crate::assess::{Next, Workspace};
 use crate::cli::Lock as Flags;
+use crate::dockerfile::reference;
 use crate::fault::Result;
 use crate::interrupt::Interrupt;
 use crate::lock::{Base, Lock};
-use crate::locking::{self, Used, Uses};
+use crate::locking::{self, Used, Uses, platforms};
+use crate::material::Taken;
 use crate::registry::{Effort, Registries, RegistryError};
 use crate::report::words;
 use crate::spec;
@@ -42,6 +44,19 @@ pub fn run(flags: &Flags) -> Result<()> {
     };
     let registries = locking::registries(|message| crate::tell!("note: {message}"))?;
     let found = resolve(&work, &registries, &uses, &lock, &moving)?;
+    for (id, takes) in &uses.takes {
+        let entry = |taken: &Taken| {
+            let name = reference::normalise(&taken.reference).map(|it| it.canonical());
+            let new = name.and_then(|name| found.get(name.as_str()));
+            let entry = new.or_else(|| lock.base(&taken.reference));
+            Ok(entry.and_then(platforms::of_entry))
+        };
+        let stage = work.spec.stage(*id);
+        let notes = platforms::check(stage, takes, entry);
+        for note in notes.map_err(|fault| stage.fault(fault))? {
+            crate::tell!("note: {note}");
+        }
+    }
     let mut bases = kept(&work, &uses, &lock);
     let mut counts = [0_usize; 3];
     for name in lock

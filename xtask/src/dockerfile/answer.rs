@@ -168,6 +168,7 @@ fn blank(syntax: Option<String>) -> Reading {
         target_is_last: false,
         target_is_context: false,
         bases: Vec::new(),
+        takes: Vec::new(),
         bases_complete: true,
         references_complete: true,
         triggers: Vec::new(),
@@ -214,6 +215,7 @@ fn widen(
     reading.unknown_seen.clone_from(question.unknown);
     reading.bases_complete = false;
     reading.references_complete = false;
+    reading.takes.clear();
     reading.counted = vec![Counted::whole(text)];
     reading.fingerprint = fingerprint::bytes(&reading.counted);
 }

@@ -4,7 +4,7 @@
 
 use super::instructions::Instruction;
 use super::platform::Platform;
-use super::reading::{BaseKind, BaseUse};
+use super::reading::{BaseKind, BaseUse, TakenFrom};
 use super::scope::StageScope;
 use super::stages::{self, Base, Stage};
 use super::walk::{Done, Walk};
@@ -24,6 +24,12 @@ impl Walk<'_> {
         if let Some(context) = replaced {
             let because = format!("the FROM on line {line} builds on the context `{context}`");
             self.whole_context(context, because);
+            self.take(
+                TakenFrom::Context(context.clone()),
+                platform,
+                line,
+                BaseKind::From,
+            );
             let (scope, onbuild) = self.image(context, context);
             if self.has_disputed_triggers(&stage.base, &onbuild) {
                 self.doubts.push(format!(

@@ -71,6 +71,39 @@ pub fn normal(text: &str) -> Option<String> {
     Platform::read(text).map(|platform| platform.spelled())
 }
 
+/// Whether BuildKit takes an image of the platform `have` where it looks for one of `wanted`: a
+/// processor runs what was made for its forerunners (containerd's `platforms.Only`).
+pub fn serves(have: &str, wanted: &str) -> bool {
+    match (Platform::read(have), Platform::read(wanted)) {
+        (Some(have), Some(wanted)) => wanted.takes(&have),
+        _ => have == wanted,
+    }
+}
+
+impl Platform {
+    fn takes(&self, have: &Self) -> bool {
+        let is_older = || have.level().is_some_and(|have| Some(have) <= self.level());
+        have.os == self.os
+            && match (have.arch.as_str(), self.arch.as_str()) {
+                (have_arch, arch) if have_arch == arch => {
+                    have.variant == self.variant || is_older()
+                }
+                ("386", "amd64") => true,
+                ("arm", "arm64") => is_older(),
+                _ => false,
+            }
+    }
+
+    /// The variant as a number.
+    fn level(&self) -> Option<u8> {
+        match (self.arch.as_str(), self.variant.as_str()) {
+            ("amd64", "") => Some(1),
+            ("arm64", "") => Some(8),
+            (_, variant) => variant.strip_prefix('v')?.parse().ok(),
+        }
+    }
+}
+
 fn normal_parts<'a>(arch: &'a str, variant: &'a str) -> (&'a str, &'a str) {
     match (arch, variant) {
         ("i386", _) => ("386", ""),
@@ -106,3 +139,34 @@ pub(super) const NAMES: [&str; 11] = [
     "BUILDARCH",
     "BUILDVARIANT",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::serves;
+
+    #[test]
+    fn a_processor_takes_what_was_made_for_its_forerunners() {
+        for (have, wanted) in [
+            ("linux/amd64", "linux/amd64"),
+            ("linux/x86_64", "linux/amd64"),
+            ("linux/amd64", "linux/amd64/v3"),
+            ("linux/386", "linux/amd64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/arm/v6", "linux/arm/v7"),
+            ("linux/arm", "linux/arm64"),
+        ] {
+            assert!(serves(have, wanted), "{have} for {wanted}");
+        }
+        for (have, wanted) in [
+            ("linux/amd64", "linux/arm64"),
+            ("linux/amd64/v3", "linux/amd64"),
+            ("linux/amd64", "linux/386"),
+            ("linux/arm/v7", "linux/arm/v6"),
+            ("linux/arm64", "linux/arm/v7"),
+            ("windows/amd64", "linux/amd64"),
+            ("linux/s390x", "linux/ppc64le"),
+        ] {
+            assert!(!serves(have, wanted), "{have} for {wanted}");
+        }
+    }
+}

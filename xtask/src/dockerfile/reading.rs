@@ -74,6 +74,8 @@ pub struct Reading {
     pub target_is_context: bool,
     /// External images of the reachable Dockerfile stages, by first use.
     pub bases: Vec<BaseUse>,
+    /// Where the reachable Dockerfile stages take images and named contexts from.
+    pub takes: Vec<Take>,
     /// Whether `bases` is surely all of them, each with its platform.
     pub bases_complete: bool,
     /// Whether `bases` has surely the reference of every one of them, for whatever platform.
@@ -122,8 +124,32 @@ pub struct BaseUse {
     pub kind: BaseKind,
 }
 
+/// A place that uses an external image or a named context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Take {
+    /// What.
+    pub from: TakenFrom,
+    /// `FROM --platform=`, expanded and in normal form; without it the build's target platform counts.
+    pub platform: Option<String>,
+    /// One-based line.
+    pub line: usize,
+    /// How it is used.
+    pub kind: BaseKind,
+}
+
+/// An external image, or a named context in the place of one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TakenFrom {
+    /// The image, in the short spelling.
+    Image(String),
+    /// The context, by the name that was given.
+    Context(String),
+}
+
 /// How an instruction uses an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum BaseKind {
     /// `FROM`.
     From,

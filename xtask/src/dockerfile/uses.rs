@@ -6,7 +6,7 @@
 use super::instructions::Copy;
 use super::mount::Mount;
 use super::need::{ContextNeed, Need};
-use super::reading::{BaseKind, BaseUse, Remote};
+use super::reading::{BaseKind, BaseUse, Remote, Take, TakenFrom};
 use super::scope::{self, Outer};
 use super::sources::{self, RemoteKind};
 use super::stages::{self, Base};
@@ -240,9 +240,14 @@ impl Walk<'_> {
             Base::Scratch => None,
             Base::Stage(at) => {
                 self.pending.push(at);
-                self.stages.all[at].replaced_by.clone().map(Origin::Named)
+                let context = self.stages.all[at].replaced_by.clone()?;
+                self.take(TakenFrom::Context(context.clone()), None, place.line, kind);
+                Some(Origin::Named(context))
             }
-            Base::Context(context) => Some(Origin::Named(context)),
+            Base::Context(context) => {
+                self.take(TakenFrom::Context(context.clone()), None, place.line, kind);
+                Some(Origin::Named(context))
+            }
             Base::Image { written, reference } => {
                 let line = place.line;
                 self.base_use(BaseUse {
@@ -261,7 +266,32 @@ impl Walk<'_> {
         }
     }
 
+    /// Notes the first place of each kind that takes from an image or a context for a platform.
+    pub(super) fn take(
+        &mut self,
+        from: TakenFrom,
+        platform: Option<String>,
+        line: usize,
+        kind: BaseKind,
+    ) {
+        let known = (from.clone(), platform.clone(), kind);
+        if self.seen.takes.insert(known) {
+            self.reading.takes.push(Take {
+                from,
+                platform,
+                line,
+                kind,
+            });
+        }
+    }
+
     pub(super) fn base_use(&mut self, new: BaseUse) {
+        self.take(
+            TakenFrom::Image(new.reference.clone()),
+            new.platform.clone(),
+            new.line,
+            new.kind,
+        );
         let known = (new.reference.clone(), new.platform.clone());
         if self.seen.bases.insert(known) {
             self.reading.bases.push(new);

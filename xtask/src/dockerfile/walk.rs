@@ -10,7 +10,7 @@ use super::instructions::{self, Instruction};
 use super::lines::{self, Text};
 use super::mentions::Mentions;
 use super::reach::Reach;
-use super::reading::{ImageFacts, Question, Reading};
+use super::reading::{BaseKind, ImageFacts, Question, Reading, TakenFrom};
 use super::scope::{self, Budget, Declared, Globals, Outer, StageScope};
 use super::stages::{Base, Stage, Stages};
 use super::words::{Lookup, Value};
@@ -46,6 +46,7 @@ pub(super) struct Walk<'a> {
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) bases: HashSet<(String, Option<String>)>,
+    pub(super) takes: HashSet<(TakenFrom, Option<String>, BaseKind)>,
     pub(super) images: HashSet<String>,
     clauses: HashSet<String>,
 }

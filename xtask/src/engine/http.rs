@@ -1,6 +1,6 @@
 //! One HTTP/1.1 exchange after the other over a unix socket.
 //!
-//! Knows just enough of the protocol for the engine's API: a request without a body, an
+//! Knows just enough of the protocol for the engine's API: a request, with a body or without, an
 //! answer with a length or in chunks. Is unaware of Docker.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write as _};
@@ -75,11 +75,24 @@ impl Connection {
 
     /// Sends a request without a body and reads the answer. `path` must be percent-encoded.
     pub fn ask(&mut self, method: &str, path: &str) -> Result<Answer> {
+        self.request(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n"
+        ))
+    }
+
+    /// The same with a body of JSON.
+    pub fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
+        let length = body.len();
+        self.request(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    fn request(&mut self, request: &str) -> Result<Answer> {
         if self.is_over {
             *self = Self::open(&self.path)?;
         }
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n");
         self.stream.get_mut().0.write_all(request.as_bytes())?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

@@ -16,6 +16,7 @@ use super::{
     Endpoint, Engine,
     http::{self, Connection},
 };
+use crate::dockerfile::normal_platform;
 use crate::fault::{Fault, Result};
 
 /// From how many questions on one list is cheaper than asking for each. With the containerd store
@@ -45,6 +46,14 @@ pub struct Image {
     /// All references that it goes by, in the short spelling.
     #[serde(default)]
     pub repo_tags: Option<Vec<String>>,
+    /// Of its configuration, which a list does not tell; of several platforms' the one that the engine
+    /// would run.
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    variant: String,
 }
 
 /// What of an image's configuration decides how others are built on it.
@@ -57,6 +66,17 @@ pub struct Config {
 }
 
 impl Image {
+    /// The platform of its configuration, in normal form; `None` where that tells none.
+    pub fn platform(&self) -> Option<String> {
+        let Self {
+            os,
+            architecture,
+            variant,
+            ..
+        } = self;
+        normal_platform(format!("{os}/{architecture}/{variant}").trim_end_matches('/'))
+    }
+
     /// Whether builds on it run triggers; `None` when only a list was asked.
     pub fn has_triggers(&self) -> Option<bool> {
         let config = self.config.as_ref()?;
@@ -163,8 +183,7 @@ impl Engine {
     fn images_by_command(&self, references: &[String]) -> Result<Images> {
         let mut images = Images::new();
         for reference in references {
-            let format =
-                "{\"Id\":{{json .Id}},\"Size\":{{json .Size}},\"Config\":{{json .Config}}}";
+            let format = "{\"Id\":{{json .Id}},\"Size\":{{json .Size}},\"Config\":{{json .Config}},\"Os\":{{json .Os}},\"Architecture\":{{json .Architecture}},\"Variant\":{{json .Variant}}}";
             let image =
                 match self.docker(&["image", "inspect", "--format", format, "--", reference]) {
                     Ok(text) => {

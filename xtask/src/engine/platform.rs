@@ -11,7 +11,7 @@
 use camino::Utf8Path;
 use serde::Deserialize;
 
-use super::Engine;
+use super::{Engine, http};
 use crate::fault::{Fault, Result};
 use crate::state;
 
@@ -19,6 +19,8 @@ use crate::state;
 const KIND: &str = "xtask-engine";
 /// Its format. 1: the first.
 const FORMAT: u32 = 1;
+/// No container can have this name.
+const NO_NAME: &str = "-xtask-only-asks-";
 
 impl Engine {
     /// The engine's own platform, `linux/amd64`; `None` when it cannot be asked.
@@ -77,6 +79,38 @@ impl Engine {
             // Not written, it is asked for again.
             let _ = state::write_atomically(file, &sealed);
         }
+    }
+
+    /// Whether an image of the engine's is there for a platform; `None` when it does not say.
+    ///
+    /// No question of the engine's API before Docker 28 tells the platforms of an image. So it is asked
+    /// for a container with a name that none can have: the engine looks for the image first, and then
+    /// refuses the name (tried with Docker 26.1.5 and both stores).
+    pub fn has_platform(&self, image: &str, platform: &str) -> Result<Option<bool>> {
+        let said = match self.connect()? {
+            Some(mut connection) => {
+                let platform = http::encode(platform);
+                let path = format!("/containers/create?name={NO_NAME}&platform={platform}");
+                let container = serde_json::json!({ "Image": image, "Cmd": ["-"] });
+                let answer = connection.send("POST", &path, &container.to_string());
+                let answer = answer.map_err(|error| self.unreachable(&error))?;
+                match answer.status {
+                    404 => return Ok(Some(false)),
+                    _ => String::from_utf8_lossy(&answer.body).into_owned(),
+                }
+            }
+            None => {
+                let name = format!("--name={NO_NAME}");
+                let asked = ["create", "--pull=never", "--platform", platform, &name];
+                let arguments: Vec<&str> = asked.into_iter().chain(["--", image, "-"]).collect();
+                self.docker(&arguments).err().unwrap_or_default()
+            }
+        };
+        let is_absent = ["No such image", "does not match the specified platform"];
+        if is_absent.iter().any(|absent| said.contains(absent)) {
+            return Ok(Some(false));
+        }
+        Ok(said.contains(NO_NAME).then_some(true))
     }
 
     fn ask_platform(&self) -> Option<&str> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dockerfile::{Reading, normal_platform, reference};
+use crate::dockerfile::{BaseKind, Reading, TakenFrom, normal_platform, reference};
 use crate::spec::{Context, Stage};
 
 /// All of them.
@@ -20,8 +20,25 @@ pub struct Externals {
     pub frontend: Option<String>,
     /// The platforms whose images the build may use; empty when they are not known.
     pub platforms: BTreeSet<String>,
+    /// Where the Dockerfile takes an image from, and for which platforms.
+    pub takes: Vec<Taken>,
     /// Why the text alone does not tell all references, where it does not.
     pub open: Option<String>,
+}
+
+/// A place of a Dockerfile that takes from an external image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// In the short spelling.
+    pub reference: String,
+    /// How.
+    pub kind: BaseKind,
+    /// One-based line.
+    pub line: usize,
+    /// The platforms; empty when they are not known.
+    pub platforms: BTreeSet<String>,
+    /// Whether the Dockerfile chooses the platform, and not the build.
+    pub is_chosen: bool,
 }
 
 impl Externals {
@@ -40,6 +57,7 @@ impl Externals {
         Self {
             references: references.cloned().collect(),
             platforms: platforms(stage, reading, platform).unwrap_or_default(),
+            takes: takes(stage, reading, images, platform),
             open: (!reading.bases_complete).then(|| because().unwrap_or_default()),
             frontend,
         }
@@ -49,14 +67,7 @@ impl Externals {
 /// Any image may be used for any of the platforms that the build or a FROM names: which of them
 /// a COPY --from takes is BuildKit's business.
 fn platforms(stage: &Stage, reading: &Reading, own: Option<&str>) -> Option<BTreeSet<String>> {
-    let mut platforms: BTreeSet<String> = match stage.platforms.as_slice() {
-        // An engine does not say which variant of 32-bit ARM it runs on.
-        [] => BTreeSet::from([normal_platform(own.filter(|own| *own != "linux/arm")?)?]),
-        named => named
-            .iter()
-            .map(|platform| normal_platform(platform))
-            .collect::<Option<_>>()?,
-    };
+    let mut platforms = platforms_of(stage, own)?;
     platforms.extend(
         reading
             .bases
@@ -64,6 +75,47 @@ fn platforms(stage: &Stage, reading: &Reading, own: Option<&str>) -> Option<BTre
             .filter_map(|base| base.platform.clone()),
     );
     Some(platforms)
+}
+
+/// The platforms that the build itself is for; `None` when they are not known.
+pub fn platforms_of(stage: &Stage, own: Option<&str>) -> Option<BTreeSet<String>> {
+    match stage.platforms.as_slice() {
+        // An engine does not say which variant of 32-bit ARM it runs on.
+        [] => Some(BTreeSet::from([normal_platform(
+            own.filter(|own| *own != "linux/arm")?,
+        )?])),
+        named => named
+            .iter()
+            .map(|platform| normal_platform(platform))
+            .collect(),
+    }
+}
+
+fn takes(
+    stage: &Stage,
+    reading: &Reading,
+    images: &BTreeMap<String, String>,
+    own: Option<&str>,
+) -> Vec<Taken> {
+    let of_build = platforms_of(stage, own).unwrap_or_default();
+    let takes = reading.takes.iter().filter_map(|take| {
+        let reference = match &take.from {
+            TakenFrom::Image(reference) => reference,
+            TakenFrom::Context(name) => images.get(name)?,
+        };
+        let platforms = match &take.platform {
+            Some(platform) => BTreeSet::from([platform.clone()]),
+            None => of_build.clone(),
+        };
+        Some(Taken {
+            reference: reference.clone(),
+            kind: take.kind,
+            line: take.line,
+            platforms,
+            is_chosen: take.platform.is_some(),
+        })
+    });
+    takes.collect()
 }
 
 /// The named contexts that are external images and are used, by name.

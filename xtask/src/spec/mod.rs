@@ -266,6 +266,15 @@ fn ids(stages: usize) -> impl Iterator<Item = StageId> {
 }
 
 impl Stage {
+    /// A fault of this stage, for where the report does not name it.
+    #[must_use]
+    pub fn fault(&self, fault: Fault) -> Fault {
+        Fault {
+            message: format!("stage `{}`: {}", self.name, fault.message),
+            ..fault
+        }
+    }
+
     /// The references that a build puts its image under.
     pub fn references(&self) -> Vec<String> {
         let image = self.image.as_deref();
