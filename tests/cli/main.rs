@@ -11,6 +11,7 @@ mod lock;
 mod locked;
 mod mistakes;
 mod outdated;
+mod own_state;
 mod platforms;
 mod prepare;
 mod readme;

@@ -14,6 +14,7 @@ mod locked;
 mod mounts;
 mod names;
 mod oracle;
+mod own_state;
 mod peers;
 mod platforms;
 mod sample;

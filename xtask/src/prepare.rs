@@ -92,7 +92,7 @@ pub fn run(
     let Some(prepare) = &stage.prepare else {
         return Ok(());
     };
-    let witness = &Witness::forgetful(cache);
+    let witness = &Witness::forgetful(cache).beside(state.beside().as_std_path());
     let call = Call {
         spec,
         stage,

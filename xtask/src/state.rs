@@ -37,6 +37,17 @@ pub fn workspace() -> Utf8PathBuf {
         .map_or_else(|| manifest.clone(), Utf8Path::to_owned)
 }
 
+/// What the name of a graph's state begins with.
+const OF_GRAPH: &str = "graph-";
+/// How many digits follow.
+const DIGITS: usize = 12;
+
+/// Whether a folder of this name is the state of some graph.
+pub fn is_of_graph(name: &[u8]) -> bool {
+    let id = name.strip_prefix(OF_GRAPH.as_bytes());
+    id.is_some_and(|id| id.len() == DIGITS && id.iter().all(u8::is_ascii_hexdigit))
+}
+
 /// Where the states of all graphs lie: in `XTASK_STATE`, else in the workspace's `target/xtask`. The path
 /// is absolute: links that lie in the state lead to places in it.
 pub fn base() -> Utf8PathBuf {
@@ -68,13 +79,18 @@ impl State {
             .unwrap_or_else(|_| graph.to_owned());
         // Relative where it can be: a checkout that moves keeps its records.
         let named = whole.strip_prefix(&workspace).unwrap_or(&whole);
-        let id = &blake3::hash(named.as_str().as_bytes()).to_hex()[..12];
-        base.join(format!("graph-{id}"))
+        let id = &blake3::hash(named.as_str().as_bytes()).to_hex()[..DIGITS];
+        base.join(format!("{OF_GRAPH}{id}"))
     }
 
     /// The state in this very folder.
     pub const fn in_folder(folder: Utf8PathBuf) -> Self {
         Self { folder }
+    }
+
+    /// The folder in which the states of this graph and of others lie.
+    pub fn beside(&self) -> &Utf8Path {
+        self.folder.parent().unwrap_or(&self.folder)
     }
 
     /// A path in the folder.

@@ -118,7 +118,8 @@ impl Workspace {
     /// The material of one stage, unless its host command must run first.
     pub fn gather(&self, id: StageId) -> Result<Gathered> {
         self.engine.prove_platform()?;
-        self.gather_seen_by(id, &Witness::forgetful(&self.cache))
+        let states = self.state.beside().as_std_path();
+        self.gather_seen_by(id, &Witness::forgetful(&self.cache).beside(states))
     }
 
     fn gather_seen_by(&self, id: StageId, witness: &Witness<'_>) -> Result<Gathered> {
@@ -217,7 +218,8 @@ impl Workspace {
     /// Gathers a stage, and makes a memo of it.
     fn look_at(&self, id: StageId) -> (Result<Gathered>, Option<Memo>) {
         let stage = self.spec.stage(id);
-        let witness = Witness::new(&self.cache);
+        let states = self.state.beside().as_std_path();
+        let witness = Witness::new(&self.cache).beside(states);
         let gathered = self.gather_seen_by(id, &witness);
         let memo = match &gathered {
             Ok(Gathered::Material(outline, _)) => witness.testify().and_then(|sightings| {

@@ -55,7 +55,8 @@ impl Run<'_> {
             return Ok(only.clone());
         }
         let into = self.work.state.path("merged").join(self.name(id));
-        inputs::materialise(&folder.layers, &folder.ignore, &into)
+        let states = self.work.state.beside();
+        inputs::materialise(&folder.layers, &folder.ignore, states, &into)
             .map_err(|error| Fault::failed(error.to_string()))?;
         Ok(into)
     }

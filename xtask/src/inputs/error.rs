@@ -53,6 +53,13 @@ pub enum InputsError {
         /// What the system says.
         why: io::Error,
     },
+    /// The program's own state, which changes with every run, would be an input.
+    OwnState {
+        /// The folder in which graphs have their states.
+        folder: PathBuf,
+        /// The pattern that leaves them out.
+        pattern: String,
+    },
     /// The merged context cannot be written.
     Unwritable {
         /// What was to be written.
@@ -116,6 +123,12 @@ impl fmt::Display for InputsError {
                  keeps it, or remove it with `setfattr -x {name} {}`",
                 path.display(),
                 path.display()
+            ),
+            Self::OwnState { folder, .. } => write!(
+                f,
+                "the state of this program in {}, which changes with every run, would be an input: move it with \
+                 XTASK_STATE",
+                folder.display()
             ),
             Self::Unwritable { path, why } => write!(
                 f,

@@ -24,7 +24,13 @@ use super::{InputsError, Layers, StatCache, Witness};
 
 /// Lays the layers' entries that are not ignored into `into`, which is made new and replaces
 /// what was there only when it is complete. One at a time may do so for the same `into`.
-pub fn materialise(layers: &Layers, ignore: &Ignore, into: &Utf8Path) -> Result<(), InputsError> {
+/// What lies in `states` is this program's own and is left out.
+pub fn materialise(
+    layers: &Layers,
+    ignore: &Ignore,
+    states: &Utf8Path,
+    into: &Utf8Path,
+) -> Result<(), InputsError> {
     // Always the same name: what a run that was killed left is replaced, not added to.
     let name = format!(".merging-{}", into.file_name().unwrap_or_default());
     let into = into.as_std_path();
@@ -33,7 +39,7 @@ pub fn materialise(layers: &Layers, ignore: &Ignore, into: &Utf8Path) -> Result<
     let beside = beside.unwrap_or(Path::new("."));
     fs::create_dir_all(beside).map_err(fault)?;
     let cache = StatCache::in_memory();
-    let witness = Witness::forgetful(&cache);
+    let witness = Witness::forgetful(&cache).beside(states.as_std_path());
     let tree = Tree::new(&layers.folders, &witness);
     tree.check()?;
     remove(&beside.join(&name)).map_err(fault)?;
@@ -112,6 +118,8 @@ impl Layout<'_> {
             Found::Leaf(..) if out && path != b".dockerignore" => Ok(false),
             Found::Leaf(layer, kind) => self.leaf(path, *layer, *kind),
             Found::Folder(_) if out && !self.ignore.may_reach_below(path) => Ok(false),
+            // The merged context itself lies in it.
+            Found::Folder(pile) if self.tree.is_state(path, pile) => Ok(false),
             Found::Folder(pile) => {
                 let new = self.place(path);
                 let writing = |why: io::Error| InputsError::writing(&new, why);

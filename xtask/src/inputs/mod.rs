@@ -32,6 +32,8 @@ mod tests_materialise;
 #[cfg(test)]
 mod tests_select;
 #[cfg(test)]
+mod tests_state;
+#[cfg(test)]
 mod tests_witness;
 #[cfg(test)]
 mod testtree;

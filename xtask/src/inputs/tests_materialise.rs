@@ -9,10 +9,12 @@ use super::{Ignore, Inputs, InputsError, materialise};
 
 fn merge(tree: &TestTree, layers: &[&str], ignore: &str) -> Result<(), InputsError> {
     let ignore = Ignore::parse(ignore.as_bytes()).unwrap();
+    let into = tree.root().join("state/merged");
     materialise(
         &tree.layers(layers),
         &ignore,
-        &tree.root().join("state/merged"),
+        &tree.root().join("up/own"),
+        &into,
     )
 }
 
@@ -52,6 +54,20 @@ fn an_ignored_folder_with_nothing_left_in_it_is_not_laid_out() {
     let tree = TestTree::new().files(&["up/a/b", "up/c"]);
     merge(&tree, &["up"], "a\n!a/x\n").unwrap();
     assert_eq!(paths(&merged(&tree)), ["c"]);
+}
+
+#[test]
+fn the_programs_own_state_is_not_laid_out() {
+    let own = "up/own/graph-0123456789ab";
+    let tree = TestTree::new().files(&["up/a", "up/own/b", &format!("{own}/c")]);
+    merge(&tree, &["up"], "").unwrap();
+    assert_eq!(paths(&merged(&tree)), ["a", "own/", "own/b"]);
+    // The merged context lies in the state.
+    let into = tree.root().join(own).join("merged/x");
+    let states = tree.root().join("up/own");
+    materialise(&tree.layers(&["up"]), &Ignore::default(), &states, &into).unwrap();
+    let merged = read_anew(&one(&into), &Ignore::default(), &whole()).unwrap();
+    assert_eq!(paths(&merged), ["a", "own/", "own/b"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::InputsError;
 use super::meta::Meta;
 use super::witness::Witness;
+use crate::state;
 
 /// The numbers of the layers in which a folder is a folder, lowest first.
 pub type Pile = Vec<u16>;
@@ -78,6 +79,36 @@ impl<'a> Tree<'a> {
             self.witness.looked_up(root.as_std_path(), kind);
         }
         Ok(())
+    }
+
+    /// Whether a folder is the state of a graph that lies where this program keeps its own.
+    pub fn is_state(&self, path: &[u8], pile: &[u16]) -> bool {
+        let (folder, name) = parent_and_name(path);
+        let Some(states) = self.witness.states().filter(|_| state::is_of_graph(name)) else {
+            return false;
+        };
+        pile.iter()
+            .any(|layer| self.on_disk(*layer, folder) == states)
+    }
+
+    /// The fault of one that would be an input; `below` is the end of the pattern that helps.
+    pub fn own_state(&self, path: &[u8], below: &str) -> InputsError {
+        let (folder, _) = parent_and_name(path);
+        // What means something else in a pattern is escaped.
+        let mut pattern = String::new();
+        for c in String::from_utf8_lossy(folder).chars() {
+            if "*?[]\\!#".contains(c) {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        if !pattern.is_empty() {
+            pattern.push('/');
+        }
+        InputsError::OwnState {
+            folder: self.witness.states().unwrap_or(Path::new("")).to_owned(),
+            pattern: pattern + "graph-*" + below,
+        }
     }
 
     /// The pile of the tree's root.
@@ -151,6 +182,13 @@ impl<'a> Tree<'a> {
             }
         }
         Ok(merged)
+    }
+}
+
+fn parent_and_name(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
     }
 }
 

@@ -166,7 +166,17 @@ impl<'a> Walk<'a> {
                 ..own
             });
         }
+        let is_state = self.tree.is_state(path, pile);
+        // It is not looked into: files come and go there while this runs.
+        if is_state && own.sent && own.wanted {
+            return Err(self.tree.own_state(path, ""));
+        }
         let mut through = self.folder(path, pile, &below)?;
+        if is_state && through.wanted {
+            // The folder is left out, and an exception takes something below it in. Docker forgets a
+            // further pattern for a folder that is left out already; one for what is below it counts.
+            return Err(self.tree.own_state(path, "/**"));
+        }
         // A folder that is left out is sent all the same when something below it is.
         through.sent |= own.sent;
         through.wanted |= through.sent && own.wanted;

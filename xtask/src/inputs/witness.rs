@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +35,8 @@ pub struct Witness<'a> {
     cache: &'a StatCache,
     /// Whether somebody will ask again.
     remembers: bool,
+    /// Where this program keeps the states of graphs, without links.
+    states: Option<PathBuf>,
     /// Whether an equal sighting would prove nothing.
     doubtful: AtomicBool,
     seen: Mutex<Seen>,
@@ -65,6 +67,7 @@ impl<'a> Witness<'a> {
         Self {
             cache,
             remembers: true,
+            states: None,
             doubtful: AtomicBool::new(false),
             seen: Mutex::default(),
         }
@@ -76,6 +79,19 @@ impl<'a> Witness<'a> {
             remembers: false,
             ..Self::new(cache)
         }
+    }
+
+    /// The same for one who must not take the program's own state, in this folder, for an input.
+    #[must_use]
+    pub fn beside(self, states: &Path) -> Self {
+        // What is not there holds no state.
+        let states = states.canonicalize().ok();
+        Self { states, ..self }
+    }
+
+    /// Where this program keeps the states of graphs.
+    pub fn states(&self) -> Option<&Path> {
+        self.states.as_deref()
     }
 
     /// The hashes of files.

@@ -7,7 +7,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::ContextNeed;
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Inputs, Layers, Witness};
+use crate::inputs::{self, Ignore, Inputs, InputsError, Layers, Witness};
 use crate::source;
 use crate::spec::{SourceId, Spec};
 
@@ -110,9 +110,14 @@ pub(super) fn ignore_of(
     dockerfile: Option<&Utf8Path>,
     need: &ContextNeed,
     witness: &Witness<'_>,
-) -> Result<Ignore> {
+) -> Result<Ignored> {
+    let first = layers.folders.first();
+    let none = || Ignored {
+        patterns: Ignore::default(),
+        file: first.map_or_else(Utf8PathBuf::new, |folder| folder.join(".dockerignore")),
+    };
     if *need == ContextNeed::Nothing {
-        return Ok(Ignore::default());
+        return Ok(none());
     }
     let beside = dockerfile.and_then(|path| {
         let name = format!("{}.dockerignore", path.file_name()?);
@@ -139,7 +144,10 @@ pub(super) fn ignore_of(
         }
         if path.is_file() {
             let text = read(&path, "ignore file", witness)?;
-            return Ignore::parse(&text).map_err(|error| Fault::usage(format!("{path}: {error}")));
+            let patterns = Ignore::parse(&text);
+            let patterns = patterns.map_err(|error| Fault::usage(format!("{path}: {error}")))?;
+            let file = path;
+            return Ok(Ignored { patterns, file });
         }
         if !path.is_dir() {
             // BuildKit would wait for a pipe's end.
@@ -148,17 +156,32 @@ pub(super) fn ignore_of(
         // Something else stands there.
         witness.doubt();
     }
-    Ok(Ignore::default())
+    Ok(none())
+}
+
+/// What an ignore file says.
+pub(super) struct Ignored {
+    patterns: Ignore,
+    /// The file, which may not be there yet.
+    file: Utf8PathBuf,
 }
 
 pub(super) fn collect(
     layers: Layers,
-    ignore: Ignore,
+    ignored: Ignored,
     need: &ContextNeed,
     witness: &Witness<'_>,
 ) -> Result<Folder> {
-    let inputs = inputs::collect(&layers, &ignore, need, witness)
-        .map_err(|error| Fault::usage(error.to_string()))?;
+    let ignore = ignored.patterns;
+    let inputs = inputs::collect(&layers, &ignore, need, witness).map_err(|error| match error {
+        InputsError::OwnState { folder, pattern } => Fault::usage(format!(
+            "the context holds the state of this program ({}), which changes with every run: write `{pattern}` as the \
+             last line of {}, or move the state with XTASK_STATE",
+            folder.display(),
+            ignored.file
+        )),
+        error => Fault::usage(error.to_string()),
+    })?;
     Ok(Folder {
         layers,
         ignore,

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::{ContextNeed, Need};
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Input, Inputs, Kind, Layers, Witness};
+use crate::inputs::{self, Ignore, Input, Inputs, InputsError, Kind, Layers, Witness};
 use crate::key::{Ingredient, Ingredients};
 use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
@@ -32,12 +32,23 @@ pub(super) fn what_it_reads(
     let ignore = Ignore::parse(prepare.ignore.join("\n").as_bytes())
         .map_err(|error| Fault::usage(format!("`prepare` of `{}`: {error}", stage.name)))?;
     let command = prepare.run.join("\0");
-    let inputs = files(folder, &prepare.inputs, &ignore, witness)?;
+    let files = |folder: &Utf8Path, paths: &[Utf8PathBuf]| {
+        files(folder, paths, &ignore, witness).map_err(|error| match error {
+            InputsError::OwnState { folder, pattern } => Fault::usage(format!(
+                "`prepare` of `{}` reads the state of this program ({}), which changes with every run: add `\"{pattern}\"` \
+                 to its `ignore`, or move the state with XTASK_STATE",
+                stage.name,
+                folder.display()
+            )),
+            error => Fault::usage(error.to_string()),
+        })
+    };
+    let inputs = files(folder, &prepare.inputs)?;
     refuse_outside(stage, folder, &inputs)?;
     let mut parts = vec![Part { command, inputs }];
     if !prepare.source_inputs.is_empty() {
         let root = source::root(spec, stage.source)?;
-        let inputs = files(&root, &prepare.source_inputs, &ignore, witness)?;
+        let inputs = files(&root, &prepare.source_inputs)?;
         refuse_outside(stage, &root, &inputs)?;
         let command = String::new();
         parts.push(Part { command, inputs });
@@ -73,9 +84,10 @@ pub(super) fn what_it_made(
     folder: &Utf8Path,
     witness: &Witness<'_>,
 ) -> Result<Part> {
+    let inputs = files(folder, &prepare.outputs, &Ignore::default(), witness);
     Ok(Part {
         command: String::new(),
-        inputs: files(folder, &prepare.outputs, &Ignore::default(), witness)?,
+        inputs: inputs.map_err(|error| Fault::usage(error.to_string()))?,
     })
 }
 
@@ -96,7 +108,7 @@ fn files(
     paths: &[Utf8PathBuf],
     ignore: &Ignore,
     witness: &Witness<'_>,
-) -> Result<Inputs> {
+) -> Result<Inputs, InputsError> {
     let needs = paths.iter().map(|path| Need {
         path: path.as_str().into(),
         wildcard: false,
@@ -108,7 +120,6 @@ fn files(
     };
     let need = ContextNeed::Paths(needs.collect());
     inputs::collect(&layers, ignore, &need, witness)
-        .map_err(|error| Fault::usage(error.to_string()))
 }
 
 /// All of it one by one, to be compared later: the command, and the files, those of the source under its
