@@ -3,6 +3,7 @@
 mod access;
 mod broken;
 mod damage;
+mod dockerfiles;
 mod faults;
 mod fetching;
 mod hostile;

@@ -259,8 +259,8 @@ pub fn of_folder(
         build_platform: platform,
         contexts: &nothing,
     };
-    let reading = dockerfile::read(&text, &question)
-        .map_err(|error| Fault::usage(format!("{dockerfile}: {error}")))?;
+    let reading =
+        dockerfile::read(&text, &question).map_err(|error| Fault::usage(error.of(&dockerfile)))?;
     let layers = Layers {
         folders: vec![context],
     };

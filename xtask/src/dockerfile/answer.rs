@@ -6,12 +6,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::crash;
 use super::directives;
 use super::error::DockerfileError;
 use super::fingerprint::{self, Counted};
 use super::instructions::{self, Instruction};
 use super::lines::{self, Text};
 use super::need::ContextNeed;
+use super::opening;
 use super::platform::Platform;
 use super::reading::{ImageFacts, Question, Reading};
 use super::scope::{Budget, Globals};
@@ -32,6 +34,7 @@ pub fn read_knowing(
     question: &Question<'_>,
     images: &BTreeMap<String, ImageFacts>,
 ) -> Result<Reading, DockerfileError> {
+    opening::check(text, question.args)?;
     let syntax = directives::frontend(text, question.args);
     let foreign = syntax
         .as_deref()
@@ -79,6 +82,9 @@ fn answer(
         .collect();
     for (instruction, logical) in all.iter().zip(&read.lines) {
         if let Instruction::Unreadable(why) = instruction {
+            if let Some(returns) = opening::broken_from(logical).filter(|_| doubts.is_empty()) {
+                return Err(returns);
+            }
             doubts.push(format!("line {} cannot be read: {why}", logical.line));
         }
     }
@@ -91,9 +97,21 @@ fn answer(
         question.given(),
         &budget,
     );
+    // The frontend of an image dies alone.
+    let may_crash = syntax.is_none();
+    let crash = |index: usize, globals: &Globals| match &all[index] {
+        instruction if may_crash => crash::outside_stages(
+            instruction,
+            (read.lines[index].line, read.escape),
+            question.given(),
+            (&globals.scope, &budget),
+        ),
+        _ => None,
+    };
     for (index, instruction) in all.iter().enumerate() {
         match instruction {
             Instruction::Arg(pairs) => {
+                crash(index, &globals).map_or(Ok(()), Err)?;
                 for (name, default) in pairs {
                     let pair = (name.as_str(), default.as_deref());
                     globals.declare(index, pair, read.escape, question.given(), &budget);
@@ -109,6 +127,10 @@ fn answer(
             _ => {}
         }
     }
+    let is_from = |index: &usize| matches!(all[*index], Instruction::From { .. });
+    let froms = (0..all.len()).filter(is_from);
+    let mut crashes = froms.filter_map(|index| crash(index, &globals));
+    crashes.next().map_or(Ok(()), Err)?;
     let stages = Stages::new(&all, read.escape, &globals, question.contexts, &budget);
     let mut reading = blank(syntax);
     let Some(target) = stages.target(question.target) else {
@@ -133,6 +155,9 @@ fn answer(
         reading,
     );
     walk.from(target);
+    if let Some(crash) = walk.crash.take() {
+        return Err(crash);
+    }
     let (mut reading, more_doubts) = walk.finish();
     doubts.extend(more_doubts);
     if !doubts.is_empty() {

@@ -15,12 +15,29 @@ pub(super) fn frontend(text: &[u8], args: &BTreeMap<String, String>) -> Option<S
         .filter(|syntax| !syntax.is_empty())
     {
         Some(syntax) => Some(first_word(syntax)),
-        None => in_file(&String::from_utf8_lossy(text)),
+        None => {
+            let text = String::from_utf8_lossy(text);
+            in_file(text.strip_prefix('\u{feff}').unwrap_or(&text), true)
+        }
     }
 }
 
-fn in_file(text: &str) -> Option<String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+/// Whether every version of BuildKit leaves a text to a frontend that is not Docker's own. Docker 26
+/// sees no `# syntax=` behind a byte order mark, nor behind `# check=`.
+pub(super) fn surely_names_another(text: &[u8], args: &BTreeMap<String, String>) -> bool {
+    let syntax = match frontend(&[], args) {
+        Some(given) => Some(given),
+        None => in_file(&String::from_utf8_lossy(text), false),
+    };
+    syntax.is_some_and(|syntax| is_another(&syntax))
+}
+
+/// Whether this names an image, and none of Docker's own frontends.
+pub(super) fn is_another(syntax: &str) -> bool {
+    reference::normalise(syntax).is_some() && !is_known(syntax)
+}
+
+fn in_file(text: &str, knows_check: bool) -> Option<String> {
     let text = match text.strip_prefix("#!") {
         Some(shebang) => shebang.split_once('\n').map_or("", |(_, rest)| rest),
         None => text,
@@ -29,6 +46,7 @@ fn in_file(text: &str) -> Option<String> {
         let lines = text.lines().map_while(|line| directive(line, comment));
         lines
             .into_iter()
+            .take_while(|(key, _)| knows_check || *key != "check")
             .find(|(key, _)| *key == "syntax")
             .map(|(_, value)| first_word(value))
     };

@@ -137,5 +137,6 @@ fn told(trouble: Trouble) -> String {
     match trouble {
         Trouble::Undecided(name) => format!("it hangs on `{name}`"),
         Trouble::Refused(why) => why,
+        Trouble::TrimsNothing(trimmed) => trimmed.clause(),
     }
 }

@@ -63,6 +63,19 @@ pub(super) fn read(text: &str) -> Result<Text, Unreadable> {
     })
 }
 
+/// The logical lines of a text one by one, its directives taken for comments.
+pub(super) fn each(
+    text: &str,
+    escape: char,
+) -> impl Iterator<Item = Result<Logical, Unreadable>> + use<'_> {
+    let mut reader = Reader {
+        escape,
+        in_directives: false,
+        ..Reader::new(text)
+    };
+    std::iter::from_fn(move || reader.logical().transpose())
+}
+
 struct Reader<'t> {
     raw: Vec<&'t str>,
     at: usize,

@@ -11,6 +11,7 @@
 
 mod answer;
 mod canonical;
+mod crash;
 mod directives;
 mod error;
 mod fingerprint;
@@ -23,6 +24,7 @@ mod lines;
 mod mentions;
 mod mount;
 pub mod need;
+mod opening;
 mod pattern;
 mod platform;
 mod reach;
@@ -45,6 +47,7 @@ pub use answer::{read, read_knowing};
 pub use error::DockerfileError;
 pub use fingerprint::Counted;
 pub use need::{ContextNeed, Need};
+pub use opening::has_from;
 pub use platform::{normal as normal_platform, serves as platform_serves};
 pub use reading::{BaseKind, BaseUse, ImageFacts, Question, Reading, Remote, Take, TakenFrom};
 pub use reference::{Reference, normalise};

@@ -116,9 +116,9 @@ pub(super) fn expand_noting(
 }
 
 /// A scope whose values are looked at within a budget.
-struct Limited<'a> {
-    scope: &'a Scope,
-    budget: &'a Budget,
+pub(super) struct Limited<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) budget: &'a Budget,
 }
 
 impl Lookup for Limited<'_> {
@@ -140,7 +140,7 @@ pub(super) struct Given<'a> {
 }
 
 impl Given<'_> {
-    fn value(&self, name: &str) -> Option<Value> {
+    pub(super) fn value(&self, name: &str) -> Option<Value> {
         if self.unknown.contains(name) {
             return Some(Value::Unknown);
         }

@@ -177,5 +177,6 @@ pub(super) fn clause(trouble: &Trouble) -> String {
     match trouble {
         Trouble::Undecided(name) => format!("the Dockerfile does not decide the value of `{name}`"),
         Trouble::Refused(why) => why.clone(),
+        Trouble::TrimsNothing(trimmed) => trimmed.clause(),
     }
 }

@@ -4,7 +4,7 @@
 
 use super::lexer::Lexer;
 use super::pattern::{self, Greed};
-use super::words::{ENDLESS, Trouble, Value};
+use super::words::{ENDLESS, Trimmed, Trouble, Value};
 
 impl Lexer<'_, '_> {
     pub(super) fn dollar(&mut self) -> Result<(String, Option<String>), Trouble> {
@@ -77,7 +77,14 @@ impl Lexer<'_, '_> {
 
     fn trimmed(&mut self, name: &str, side: char) -> Result<(String, Option<String>), Trouble> {
         let word = self.until(Some('}'), true)?;
-        let value = match self.look_up(name)? {
+        let value = self.look_up(name)?;
+        let is_left =
+            self.rules.heredocs.is_some() && matches!(value, Value::Unset | Value::Unknown);
+        if !is_left && word.text.is_empty() && word.hangs_on.is_none() {
+            let name = name.to_owned();
+            return Err(Trouble::TrimsNothing(Trimmed { name, side }));
+        }
+        let value = match value {
             Value::Known(text) => text.to_string(),
             Value::Unset if self.rules.heredocs.is_some() => {
                 return Ok((format!("${{{name}{side}{}}}", word.text), None));

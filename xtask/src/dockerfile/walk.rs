@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::crash;
+use super::error::DockerfileError;
 use super::fingerprint;
 use super::instructions::{self, Instruction};
-use super::lines::{self, Text};
+use super::lines::{self, Logical, Text};
 use super::mentions::Mentions;
 use super::reach::Reach;
 use super::reading::{BaseKind, ImageFacts, Question, Reading, TakenFrom};
@@ -38,6 +40,8 @@ pub(super) struct Walk<'a> {
     triggered: bool,
     pub(super) reading: Reading,
     pub(super) doubts: Vec<String>,
+    /// What would make BuildKit panic.
+    pub(super) crash: Option<DockerfileError>,
     pub(super) seen: Seen,
 }
 
@@ -90,6 +94,7 @@ impl<'a> Walk<'a> {
             triggered: false,
             reading,
             doubts: Vec::new(),
+            crash: None,
             seen: Seen::default(),
         }
     }
@@ -146,9 +151,18 @@ impl<'a> Walk<'a> {
                 text: &logical.text,
                 windows: done.windows,
             };
+            self.crashes(logical, &done);
             self.instruction(&self.instructions[index], &place, &mut done);
         }
         self.done[at] = Some(done);
+    }
+
+    /// Notes what would panic. The frontend of an image dies alone.
+    fn crashes(&mut self, logical: &Logical, done: &Done) {
+        if self.crash.is_none() && self.reading.syntax.is_none() {
+            let Outer { escape, budget, .. } = self.outer;
+            self.crash = crash::in_stage(logical, escape, &done.scope.all, budget);
+        }
     }
 
     /// Notes once why something widened.
@@ -182,7 +196,14 @@ impl<'a> Walk<'a> {
                         "an ONBUILD trigger that runs for line {line} is not allowed there"
                     ));
                 }
-                instruction => self.instruction(&instruction, &place, done),
+                instruction => {
+                    let here = Logical {
+                        line,
+                        ..logical.clone()
+                    };
+                    self.crashes(&here, done);
+                    self.instruction(&instruction, &place, done);
+                }
             }
         }
     }

@@ -44,6 +44,51 @@ pub(super) enum Trouble {
     Undecided(String),
     /// BuildKit refuses it, or its versions read it differently.
     Refused(String),
+    /// A variable is trimmed by nothing, at which BuildKit before 0.15 panics.
+    TrimsNothing(Trimmed),
+}
+
+/// `${name#` or `${name%`, followed by nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trimmed {
+    pub(super) name: String,
+    pub(super) side: char,
+}
+
+impl Trimmed {
+    /// The end of a sentence for people.
+    pub(super) fn clause(&self) -> String {
+        format!("`{self}` trims nothing")
+    }
+}
+
+impl std::fmt::Display for Trimmed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "${{{}{}}}", self.name, self.side)
+    }
+}
+
+/// Finds what panics in a text that BuildKit expands, as values or, `as_a_title`, for people: there
+/// it leaves unset variables and quotes as they are.
+pub(super) fn trims_nothing(
+    text: &str,
+    escape: char,
+    env: &dyn Lookup,
+    as_a_title: bool,
+) -> Option<Trimmed> {
+    if !text.contains("${") || !text.contains(['#', '%']) {
+        return None;
+    }
+    let title = HeredocRules {
+        keep_quotes: true,
+        keep_escapes: false,
+        spaces_after_arrows: false,
+    };
+    let heredocs = as_a_title.then_some(title);
+    match Lexer::new(text, Rules { escape, heredocs }, env).until(None, false) {
+        Err(Trouble::TrimsNothing(trimmed)) => Some(trimmed),
+        _ => None,
+    }
 }
 
 /// Expands `text` as BuildKit does for most instructions; `used` collects the names looked at.

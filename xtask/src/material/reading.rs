@@ -81,7 +81,7 @@ impl Asked<'_> {
             contexts: &contexts,
         };
         dockerfile::read_knowing(self.text, &question, facts)
-            .map_err(|error| Fault::usage(format!("{path}: {error}")))
+            .map_err(|error| Fault::usage(error.of(path)))
     }
 
     /// The ONBUILD triggers that the stage leaves to those that stand on it; `None` where its

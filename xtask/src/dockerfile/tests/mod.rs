@@ -7,6 +7,6 @@ mod lines;
 mod mounts;
 mod second_opinion;
 mod stages;
-mod support;
+pub(super) mod support;
 mod unreached;
 mod variables;

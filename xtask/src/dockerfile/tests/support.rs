@@ -8,7 +8,7 @@ use crate::dockerfile::{
 
 /// A question in the making.
 #[derive(Default)]
-pub(super) struct Ask {
+pub(in crate::dockerfile) struct Ask {
     target: Option<String>,
     args: BTreeMap<String, String>,
     platform: Option<String>,
@@ -19,37 +19,42 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    pub(super) fn target(mut self, target: &str) -> Self {
+    pub(in crate::dockerfile) fn target(mut self, target: &str) -> Self {
         self.target = Some(target.to_owned());
         self
     }
 
-    pub(super) fn arg(mut self, name: &str, value: &str) -> Self {
+    pub(in crate::dockerfile) fn arg(mut self, name: &str, value: &str) -> Self {
         self.args.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    pub(super) fn platform(mut self, platform: &str) -> Self {
+    pub(in crate::dockerfile) fn platform(mut self, platform: &str) -> Self {
         self.platform = Some(platform.to_owned());
         self
     }
 
-    pub(super) fn build_platform(mut self, platform: &str) -> Self {
+    pub(in crate::dockerfile) fn build_platform(mut self, platform: &str) -> Self {
         self.build_platform = Some(platform.to_owned());
         self
     }
 
-    pub(super) fn context(mut self, name: &str) -> Self {
+    pub(in crate::dockerfile) fn context(mut self, name: &str) -> Self {
         self.contexts.insert(name.to_owned());
         self
     }
 
-    pub(super) fn unknown(mut self, name: &str) -> Self {
+    pub(in crate::dockerfile) fn unknown(mut self, name: &str) -> Self {
         self.unknown.insert(name.to_owned());
         self
     }
 
-    pub(super) fn image(mut self, canonical: &str, env: &[(&str, &str)], onbuild: &[&str]) -> Self {
+    pub(in crate::dockerfile) fn image(
+        mut self,
+        canonical: &str,
+        env: &[(&str, &str)],
+        onbuild: &[&str],
+    ) -> Self {
         let env = env
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
@@ -65,7 +70,10 @@ impl Ask {
         self
     }
 
-    pub(super) fn read(&self, text: impl AsRef<[u8]>) -> Result<Reading, DockerfileError> {
+    pub(in crate::dockerfile) fn read(
+        &self,
+        text: impl AsRef<[u8]>,
+    ) -> Result<Reading, DockerfileError> {
         let question = Question {
             target: self.target.as_deref(),
             args: &self.args,
@@ -77,21 +85,21 @@ impl Ask {
         read_knowing(text.as_ref(), &question, &self.images)
     }
 
-    pub(super) fn of(&self, text: impl AsRef<[u8]>) -> Reading {
+    pub(in crate::dockerfile) fn of(&self, text: impl AsRef<[u8]>) -> Reading {
         self.read(text).unwrap()
     }
 }
 
-pub(super) fn ask() -> Ask {
+pub(in crate::dockerfile) fn ask() -> Ask {
     Ask::default()
 }
 
-pub(super) fn of(text: impl AsRef<[u8]>) -> Reading {
+pub(in crate::dockerfile) fn of(text: impl AsRef<[u8]>) -> Reading {
     ask().of(text)
 }
 
 /// The paths of a need; `*` marks patterns, `WHOLE` stands for everything.
-pub(super) fn paths(need: &ContextNeed) -> Vec<String> {
+pub(in crate::dockerfile) fn paths(need: &ContextNeed) -> Vec<String> {
     match need {
         ContextNeed::Nothing => Vec::new(),
         ContextNeed::Whole { .. } => vec!["WHOLE".to_owned()],
@@ -106,11 +114,11 @@ pub(super) fn paths(need: &ContextNeed) -> Vec<String> {
 }
 
 /// The main context's paths for a file.
-pub(super) fn context(text: impl AsRef<[u8]>) -> Vec<String> {
+pub(in crate::dockerfile) fn context(text: impl AsRef<[u8]>) -> Vec<String> {
     paths(&of(text).context)
 }
 
 /// The images in short spelling.
-pub(super) fn bases(reading: &Reading) -> Vec<String> {
+pub(in crate::dockerfile) fn bases(reading: &Reading) -> Vec<String> {
     reading.bases.iter().map(|b| b.reference.clone()).collect()
 }

@@ -1,0 +1,59 @@
+//! Dockerfiles that no build is started with.
+
+use std::process::Command;
+
+use super::one;
+use crate::support::Project;
+
+/// Runs what the program says to run, and gives what it says then.
+#[track_caller]
+fn remedied(project: &Project) {
+    let said = project.run(&["inputs", "a"]).ends(2).stderr;
+    let (_, command) = said.split_once("; run: ").expect("no remedy");
+    let ended = Command::new("sh").args(["-c", command]).status().unwrap();
+    assert!(ended.success(), "{command}");
+    let inputs = project.run(&["inputs", "a"]).ends(0).stdout;
+    assert!(inputs.contains("src/one"), "{inputs}");
+}
+
+#[test]
+fn a_dockerfile_without_a_from_for_buildkit_is_refused_with_a_command_that_mends_it() {
+    let text = "ARG V=1\nFROM scratch\nCOPY src /src\n";
+    let utf16: Vec<u8> = std::iter::once(0xfeff)
+        .chain(text.encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for (content, said) in [
+        (
+            text.replace('\n', "\r").into_bytes(),
+            "line 1 of the Dockerfile has carriage returns",
+        ),
+        (
+            text.replacen('\n', "\r", 2).into_bytes(),
+            "line 1 of the Dockerfile has carriage returns",
+        ),
+        (
+            b"FROM scratch\rCOPY src /src\r".to_vec(),
+            "line 1 of the Dockerfile has carriage returns",
+        ),
+        (
+            text.replace("FROM", "\0FROM").into_bytes(),
+            "NUL bytes, the first on line 2",
+        ),
+        (utf16, "UTF-16"),
+    ] {
+        let project = one().file("a/Dockerfile", content);
+        project
+            .run(&["inputs", "a"])
+            .ends(2)
+            .says(said)
+            .says("a/Dockerfile: ");
+        remedied(&project);
+    }
+    let empty = one().file("a/Dockerfile", "");
+    empty.run(&["inputs", "a"]).ends(2).says("has no FROM");
+    let crash = one().file("a/Dockerfile", "FROM scratch\nCOPY src /src${PATH%}\n");
+    let ran = crash.run(&["inputs", "a"]).ends(2);
+    ran.says("line 2 of the Dockerfile: `${PATH%}` trims nothing")
+        .says("write `${PATH}`");
+}
