@@ -1,8 +1,8 @@
 //! The oracle: what the key says is held against what BuildKit really does.
 //!
 //! A case is a random tree with an ignore file and a Dockerfile, and a row of mutations, each of
-//! one thing: a file's content, mode or place, a link, an ignore line, an edit of the Dockerfile, an
-//! argument, the target. After each of them `cargo xtask plan` gives the key, and a real
+//! one thing: a file's content, mode, attribute or place, a link, an ignore line, an edit of the
+//! Dockerfile, a line's end, an argument, the target. After each of them `cargo xtask plan` gives the key, and a real
 //! build says whether any step ran again and which image came of it; `judge` has the rule. In half
 //! of the cases all files have one time, so that nothing but their contents tells them apart.
 //!
@@ -85,7 +85,14 @@ impl Case<'_> {
         self.disk.lay(&state.files(&self.nonce), renamed.as_ref());
         let keys = self.program.keys(&self.name, state, self.by_folder);
         let folder = self.program.folder(&self.name);
-        let outcome = builder::build(self.host, &folder, state, &self.program.base);
+        let outcome = if state.has_from() {
+            builder::build(self.host, &folder, state, &self.program.base)
+        } else {
+            let seed = self.seed;
+            let refusal = keys.plan.as_ref().err();
+            let refusal = refusal.unwrap_or_else(|| panic!("seed {seed}: it has no FROM"));
+            Outcome::Refused(refusal.clone())
+        };
         if self.by_memory {
             let again = self.program.keys(&self.name, state, false);
             assert_eq!(again.plan, keys.plan, "seed {}: the same tree", self.seed);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::edits;
 use super::grow;
-use super::state::{Place, State};
+use super::state::{Place, Returns, State};
 use super::tree::{Node, Tree};
 use super::write;
 use crate::support::random::Random;
@@ -27,6 +27,7 @@ pub fn first(random: &mut Random) -> State {
         tree: Tree::default(),
         place: random.one_of(&[Place::Root, Place::Nested, Place::Outside]),
         recipe: write::recipe(random, &Tree::default()),
+        returns: Returns::No,
         own: None,
         beside: None,
         args: BTreeMap::new(),
@@ -63,7 +64,8 @@ pub fn mutate(random: &mut Random, before: &State) -> Mutation {
                 let kind = edits::edit(random, &mut state.recipe, &before.tree);
                 kind.map(|kind| (kind, String::new(), None))
             }
-            87..95 => Some(in_arguments(random, &mut state)),
+            87..89 => Some((in_line_ends(random, &mut state), String::new(), None)),
+            89..95 => Some(in_arguments(random, &mut state)),
             _ => {
                 state.target = some_target(random, &state);
                 Some(("target", format!("{:?}", state.target), None))
@@ -118,6 +120,18 @@ fn some_target(random: &mut Random, state: &State) -> Option<String> {
         choices.extend([Some(name.to_uppercase()), Some(name)]);
     }
     choices[random.place(choices.len())].clone()
+}
+
+fn in_line_ends(random: &mut Random, state: &mut State) -> &'static str {
+    let line = random.place(1000);
+    let (returns, kind) = match random.below(5) {
+        0 => (Returns::All, "CR LF everywhere"),
+        1 | 2 => (Returns::One(line), "CR LF"),
+        3 => (Returns::Alone(line), "CR alone"),
+        _ => (Returns::No, "no CR"),
+    };
+    state.returns = returns;
+    kind
 }
 
 fn in_arguments(random: &mut Random, state: &mut State) -> Done {

@@ -29,12 +29,43 @@ impl Place {
     }
 }
 
+/// Which lines of the Dockerfile end with a carriage return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Returns {
+    /// None.
+    No,
+    /// All of them, and those of the ignore files, in front of the line feed.
+    All,
+    /// One, in front of the line feed; counted around.
+    One(usize),
+    /// One, in place of the line feed; counted around.
+    Alone(usize),
+}
+
+impl Returns {
+    fn put_into(self, text: &str) -> String {
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let ended = |(at, line): (usize, &&str)| {
+            let is_it = |wanted: usize| wanted % lines.len() == at;
+            let text = line.strip_suffix('\n').unwrap_or(line);
+            match self {
+                Self::All => format!("{text}\r\n"),
+                Self::One(wanted) if is_it(wanted) => format!("{text}\r\n"),
+                Self::Alone(wanted) if is_it(wanted) => format!("{text}\r"),
+                _ => (*line).to_owned(),
+            }
+        };
+        lines.iter().enumerate().map(ended).collect()
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct State {
     /// The context, without the Dockerfile and the ignore files.
     pub tree: Tree,
     pub place: Place,
     pub recipe: Recipe,
+    pub returns: Returns,
     /// The lines of the context's own ignore file.
     pub own: Option<Vec<String>>,
     /// The lines of the Dockerfile's ignore file, which replaces it.
@@ -54,6 +85,18 @@ impl State {
         self.clock
     }
 
+    /// The Dockerfile.
+    fn dockerfile(&self, nonce: &str) -> String {
+        self.returns.put_into(&self.recipe.text(nonce))
+    }
+
+    /// Whether some line begins as a FROM does. A Dockerfile without one may take the whole engine
+    /// down (Docker 26.1.5), and the program must refuse it.
+    pub fn has_from(&self) -> bool {
+        let text = self.dockerfile("");
+        text.split('\n').any(|line| line.starts_with("FROM "))
+    }
+
     /// All files of the case, with its nonce in the Dockerfile.
     pub fn files(&self, nonce: &str) -> Tree {
         let mut files = Tree::default();
@@ -62,13 +105,17 @@ impl State {
             files.put(&[b"ctx/", &path[..]].concat(), node.clone());
         }
         let dockerfile = self.place.dockerfile();
-        files.put(dockerfile.as_bytes(), text(&self.recipe.text(nonce)));
+        files.put(dockerfile.as_bytes(), text(&self.dockerfile(nonce)));
+        let ignore = |lines: &Vec<String>| match self.returns {
+            Returns::All => text(&lines.join("\r\n")),
+            _ => text(&lines.join("\n")),
+        };
         if let Some(lines) = &self.own {
-            files.put(b"ctx/.dockerignore", text(&lines.join("\n")));
+            files.put(b"ctx/.dockerignore", ignore(lines));
         }
         if let Some(lines) = &self.beside {
             let path = format!("{dockerfile}.dockerignore");
-            files.put(path.as_bytes(), text(&lines.join("\n")));
+            files.put(path.as_bytes(), ignore(lines));
         }
         if self.one_time {
             for node in files.0.values_mut() {
@@ -92,7 +139,7 @@ impl State {
         for (name, lines) in [
             (".dockerignore", lines(&self.own)),
             ("the Dockerfile's own ignore file", lines(&self.beside)),
-            (self.place.dockerfile(), Some(self.recipe.text(nonce))),
+            (self.place.dockerfile(), Some(self.dockerfile(nonce))),
         ] {
             if let Some(lines) = lines {
                 let _ = writeln!(out, "--- {name}\n{lines}");
