@@ -10,6 +10,7 @@ mod hostile;
 mod kill;
 mod lock;
 mod locked;
+mod made;
 mod mistakes;
 mod outdated;
 mod own_state;

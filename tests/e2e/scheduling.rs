@@ -168,6 +168,42 @@ fn what_an_earlier_stage_wrote_is_seen_when_a_later_one_becomes_ready() {
     }
 }
 
+/// The graph does not say that `a` has to do with `p`, which comes later in it.
+#[test]
+fn what_anothers_host_command_makes_is_in_the_image_of_the_very_build_that_makes_it() {
+    let (host, image) = (host(), unique("a"));
+    let graph = format!(
+        "version = 1\n[stage.a]\ncontext = \"p\"\ndockerfile = \"a/Dockerfile\"\nimage = \"{image}\"\n\
+         [stage.child]\ncontext = \"a\"\nfrom = \"a\"\ndockerfile = \"a/child\"\n\
+         [stage.p]\ncontext = \"p\"\n[stage.p.prepare]\ndir = \"p\"\n\
+         run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n"
+    );
+    let project = project(&host)
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", "FROM scratch\nCOPY out /out\n")
+        .file("a/child", "FROM a\nCOPY Dockerfile /\n")
+        .file("p/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")
+        .file("p/make.sh", "head -n 1 in > out.new && mv out.new out\n");
+    for (given, built) in [("one\n", 3), ("one\nmore\n", 0), ("two\n", 2)] {
+        project.write("p/in", given);
+        let verdict = if built == 3 { "stale" } else { "unknown" };
+        let verdicts = project.verdicts();
+        for stage in ["a", "child"] {
+            assert!(verdicts[stage].starts_with(verdict), "{verdicts:?}");
+        }
+        let ran = project.build(&["--jobs", "1"]).ends(0);
+        assert_eq!(ran.those("built").len(), built, "{given:?}");
+        let out = content(&host, &image, "/out");
+        assert_eq!(out.trim(), given.split('\n').next().unwrap());
+        project.settle();
+        // What is remembered is told to be fresh only as long as nothing must run first.
+        for _ in 0..2 {
+            let verdicts = project.verdicts();
+            assert!(verdicts.values().all(|it| it == "fresh"), "{verdicts:?}");
+        }
+    }
+}
+
 #[test]
 fn an_image_that_is_removed_while_an_earlier_stage_is_prepared_is_built_in_that_run() {
     let (host, image) = (host(), unique("a"));

@@ -6,6 +6,7 @@
 
 mod assessment;
 mod bases;
+mod due;
 mod gathering;
 mod held;
 mod left_out;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use assessment::{Assessment, Upstream};
+pub use due::Due;
 pub use gathering::of_material;
 pub use held::Held;
 pub use outline::Outline;
@@ -32,9 +34,9 @@ use crate::inputs::StatCache;
 use crate::key;
 use crate::lock::Lock;
 use crate::locking::{self, Uses};
+use crate::outputs::Outputs;
 use crate::record::{Records, Store};
 use crate::replacement::{self, Opened};
-use crate::source;
 use crate::spec::{Spec, StageId};
 use crate::state::{HeldLock, State};
 use crate::verdict::{self, Kind, Reason, Verdict};
@@ -59,6 +61,8 @@ pub struct Workspace {
     recalled: OnceLock<memo::Memos>,
     /// Which stage makes which image.
     makers: unlinked::Makers,
+    /// Where host commands write.
+    outputs: OnceLock<Outputs>,
     /// The engine that builds.
     pub engine: Engine,
     /// The pins of sources and external images.
@@ -108,6 +112,7 @@ impl Workspace {
             memos,
             recalled: OnceLock::new(),
             makers: unlinked::Makers::default(),
+            outputs: OnceLock::new(),
             engine: Engine::find(),
             lock: Mutex::new(pins),
             build_lock: Mutex::new(lock),
@@ -186,14 +191,9 @@ impl Workspace {
 
     /// Refuses stages with external images that the lock does not cover.
     pub fn refuse_uncovered(&self, wanted: &[StageId]) -> Result<()> {
-        let root = |id: &StageId| source::root(&self.spec, self.spec.stage(*id).source);
-        let is_made = |id: &StageId| {
-            let stage = self.spec.stage(*id);
-            stage.prepare.is_some()
-                && root(id).is_ok_and(|root| !root.join(&stage.dockerfile).exists())
-        };
         // A Dockerfile that a host command makes is looked at once that has run.
-        let there: Vec<StageId> = wanted.iter().copied().filter(|id| !is_made(id)).collect();
+        let is_there = |id: &StageId| !due::is_yet_to_be_made(self, *id);
+        let there: Vec<StageId> = wanted.iter().copied().filter(is_there).collect();
         let uses = self.external_images(&there)?;
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         locking::refuse_uncovered(&self.spec, &uses, &lock)
@@ -218,7 +218,10 @@ impl Workspace {
             prepared.look_again(self, id);
         }
         match prepared.gathered() {
-            Ok(Gathered::PrepareFirst(reason)) => Ok(Assessment::unprepared(id, reason)),
+            Ok(Gathered::PrepareFirst(due)) => {
+                let was_built = prepared.records.last().is_some();
+                Ok(Assessment::unprepared(id, due, was_built))
+            }
             Ok(Gathered::Remembered(_)) => Err(Fault::failed("was not read again")),
             Ok(Gathered::Material(outline, material)) => {
                 let list = |around: &key::Around| {

@@ -37,6 +37,7 @@ pub mod key;
 pub mod lock;
 pub mod locking;
 pub mod material;
+pub mod outputs;
 pub mod prepare;
 pub mod proxies;
 pub mod record;

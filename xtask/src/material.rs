@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::{self, ImageFacts, Question, Reading};
 use crate::fault::{Fault, Result};
-use crate::inputs::{Layers, Sighted, StatCache, Witness};
+use crate::inputs::{Ignore, Layers, Sighted, StatCache, Witness};
 use crate::source;
 use crate::spec::{Context, Spec, Stage, StageId};
 
@@ -55,6 +55,16 @@ pub struct Material {
 }
 
 impl Material {
+    /// All folders that the build may read from, with what is left out of each.
+    pub fn trees(&self) -> Vec<(&Utf8Path, &Ignore)> {
+        let folders = std::iter::once(&self.context).chain(self.folders.values());
+        let layers = folders.flat_map(|folder| {
+            let layers = folder.layers.folders.iter();
+            layers.map(|root| (root.as_path(), &folder.ignore))
+        });
+        layers.collect()
+    }
+
     /// How many inputs there are, and their size in bytes.
     pub fn count(&self) -> (usize, u64) {
         let folders = || std::iter::once(&self.context).chain(self.folders.values());
@@ -72,6 +82,21 @@ pub fn gather(
 ) -> Result<Material> {
     let stage = spec.stage(id);
     gather_stage(spec, stage, platform, witness).map_err(|fault| stage.fault(fault))
+}
+
+/// Where a stage's Dockerfile and its contexts are to be, whether they are there or not.
+pub fn places(spec: &Spec, id: StageId) -> Vec<Utf8PathBuf> {
+    let stage = spec.stage(id);
+    let own = [&stage.context, &stage.dockerfile].into_iter();
+    let own = own.map(|path| (stage.source, path));
+    let overlays = stage.overlays.iter().map(|path| (None, path));
+    let named = stage.contexts.values().filter_map(|given| match given {
+        Context::Folder(source, path) => Some((*source, path)),
+        Context::Stage(_) | Context::Image(_) => None,
+    });
+    let all = own.chain(overlays).chain(named);
+    all.filter_map(|(source, path)| Some(source::root(spec, source).ok()?.join(path)))
+        .collect()
 }
 
 /// What a stage's Dockerfile says, before any tree is read.

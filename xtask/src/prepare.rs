@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, StatCache, Witness};
+use crate::inputs::{self, Ignore, StatCache, Witness};
 use crate::interrupt::Interrupt;
 use crate::record;
 use crate::source;
@@ -25,7 +25,7 @@ use crate::spec::{Prepare, Spec, Stage};
 use crate::state::{self, State};
 use crate::verdict::{self, Change, Reason};
 use locks::Locks;
-use part::{Part, difference, digest, list, what_it_made, what_it_reads};
+use part::{Part, difference, digest, ignore, list, what_it_made, what_it_reads};
 
 const STAMP: &str = "xtask-prepared";
 const FORMAT: u32 = 2;
@@ -76,6 +76,28 @@ pub fn must_run(
         return Ok(because("its outputs are not as it left them", Vec::new()));
     }
     Ok(None)
+}
+
+/// Looks at all that the command reads, as `must_run` does; says what is left out of that.
+pub fn look(spec: &Spec, stage: &Stage, witness: &Witness<'_>) -> Result<Ignore> {
+    let Some(prepare) = &stage.prepare else {
+        return Ok(Ignore::default());
+    };
+    let folder = folder(spec, stage, prepare, witness)?;
+    what_it_reads(spec, stage, prepare, &folder, witness)?;
+    ignore(stage, prepare)
+}
+
+/// The folders below which the command reads: where it runs and, where it reads of its source, that. The
+/// one whose `ignore` patterns begin there comes last.
+pub fn roots(spec: &Spec, stage: &Stage) -> Vec<Utf8PathBuf> {
+    let Some(prepare) = &stage.prepare else {
+        return Vec::new();
+    };
+    let of_source = (!prepare.source_inputs.is_empty()).then(|| source::root(spec, stage.source));
+    let root = source::root(spec, stage.source.filter(|_| !prepare.beside_graph));
+    let own = root.and_then(|root| source::inside(&root, &prepare.dir, "the folder"));
+    of_source.into_iter().chain([own]).flatten().collect()
 }
 
 /// Runs the command to its end, its output in `log`. `waiting` is told when another one must end first: in

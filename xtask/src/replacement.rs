@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dockerfile::{self, Question, reference};
 use crate::fault::{Fault, Result};
 use crate::graph::Graph;
 use crate::lock::Lock;
+use crate::outputs::Outputs;
 use crate::source;
 use crate::spec::{self, Context, Replacement, Spec, Stage, StageId};
 use crate::state::{self, State};
@@ -58,10 +59,11 @@ pub fn apply(spec: &mut Spec) -> Result<()> {
         .iter()
         .map(|(canonical, given)| (canonical.as_str(), closure(spec, given.stage)))
         .collect();
+    let made = Outputs::of(spec);
     for id in spec.ids() {
         let stage = spec.stage(id);
         let own = own_names(spec, stage);
-        let used = used(spec, stage);
+        let used = used(spec, stage, &made);
         for (canonical, given) in &spec.bases {
             if own.contains(canonical) || !used.may_be(canonical) {
                 continue;
@@ -150,7 +152,7 @@ fn own_names(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
 /// The external images that a stage takes from a registry, by their full spelling, as far as the
 /// text of its Dockerfile tells.
 pub fn external(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
-    match used(spec, stage) {
+    match used(spec, stage, &Outputs::default()) {
         Used::These(names) => names.difference(&own_names(spec, stage)).cloned().collect(),
         Used::Any => BTreeSet::new(),
     }
@@ -174,11 +176,13 @@ impl Used {
 
 /// A stage that cannot be read uses nothing: whoever wants it hears of that where it is gathered. What
 /// a Dockerfile says that its host command makes is not known before that ran.
-fn used(spec: &Spec, stage: &Stage) -> Used {
-    if makes_its_dockerfile(stage) {
+fn used(spec: &Spec, stage: &Stage, made: &Outputs) -> Used {
+    let root = source::root(spec, stage.source);
+    let is_made = |root: &Utf8PathBuf| made.make(&root.join(&stage.dockerfile));
+    if makes_its_dockerfile(stage) || root.as_ref().is_ok_and(is_made) {
         return Used::Any;
     }
-    let text = source::root(spec, stage.source)
+    let text = root
         .and_then(|root| source::inside(&root, &stage.dockerfile, "Dockerfile"))
         .ok()
         .and_then(|path| state::read(&path).ok().flatten());

@@ -23,8 +23,9 @@ pub enum Verdict {
         /// The record whose image only needs its references back.
         healable: Option<Record>,
     },
-    /// Everything of its own is unchanged, but a stage that it stands on must be built first;
-    /// if that gives the same image as before, this one is fresh.
+    /// Everything of its own is unchanged, but a stage that it stands on must be built first; or
+    /// another stage's host command, which writes to what it reads, must run first. If that gives the
+    /// same as before, this one is fresh.
     Unknown(Reason),
 }
 
@@ -147,7 +148,7 @@ impl Change {
 
     fn kind(&self) -> Kind {
         match self.what {
-            "input" | "remote" | "prepare" => Kind::InputsChanged,
+            "input" | "remote" | "prepare" | "host command" => Kind::InputsChanged,
             "argument" => Kind::ArgumentsChanged,
             "dockerfile" | "dockerfile path" => Kind::DockerfileChanged,
             // One that is used only before or only after follows from another change.

@@ -2,6 +2,7 @@
 //!
 //! Is unaware of how the answer is found.
 
+use super::Due;
 use crate::key::{Ingredient, Key};
 use crate::spec::StageId;
 use crate::verdict::{Reason, Verdict};
@@ -56,15 +57,20 @@ impl Assessment {
         }
     }
 
-    /// A stage whose host command must run has no key yet; this one fits no record.
-    pub(super) fn unprepared(id: StageId, reason: &Reason) -> Self {
+    /// A stage has no key before the host commands that it waits for have run; this one fits no record.
+    /// One that waits for another stage's may be fresh after that, if it was built before.
+    pub(super) fn unprepared(id: StageId, due: &Due, was_built: bool) -> Self {
+        let reason = due.reason.clone();
+        let verdict = if due.is_own || !was_built {
+            let healable = None;
+            Verdict::Stale { reason, healable }
+        } else {
+            Verdict::Unknown(reason)
+        };
         Self {
             id,
             key: Key([0; 32]),
-            verdict: Verdict::Stale {
-                reason: reason.clone(),
-                healable: None,
-            },
+            verdict,
             made_of: Vec::new(),
             inputs: 0,
             input_bytes: 0,

@@ -12,15 +12,13 @@ use camino::Utf8PathBuf;
 use rayon::prelude::*;
 
 use super::memo::{self, Memo, Memos};
-use super::{Outline, Workspace};
+use super::{Due, Outline, Workspace};
 use crate::fault::{Fault, Result};
 use crate::inputs::Witness;
-use crate::material::{self, Material};
-use crate::prepare;
+use crate::material::Material;
 use crate::record::Records;
 use crate::replacement;
 use crate::spec::StageId;
-use crate::verdict::Reason;
 
 /// How late somebody may ask for what was seen ahead to be believed. A walk of a large tree takes
 /// as long.
@@ -89,8 +87,8 @@ pub enum Gathered {
     Remembered(Outline),
     /// All of it.
     Material(Outline, Box<Material>),
-    /// The stage's host command must run before the context can be read.
-    PrepareFirst(Reason),
+    /// A host command must run before the stage can be judged.
+    PrepareFirst(Due),
 }
 
 impl Prepared {
@@ -115,7 +113,7 @@ impl Prepared {
 }
 
 impl Workspace {
-    /// The material of one stage, unless its host command must run first.
+    /// The material of one stage, unless a host command must run first.
     pub fn gather(&self, id: StageId) -> Result<Gathered> {
         self.engine.prove_platform()?;
         let states = self.state.beside().as_std_path();
@@ -124,10 +122,10 @@ impl Workspace {
 
     fn gather_seen_by(&self, id: StageId, witness: &Witness<'_>) -> Result<Gathered> {
         let stage = self.spec.stage(id);
-        if let Some(reason) = prepare::must_run(&self.spec, stage, &self.state, witness)? {
-            return Ok(Gathered::PrepareFirst(reason));
-        }
-        let material = material::gather(&self.spec, id, self.engine.platform(), witness)?;
+        let material = match self.material_or_due(id, witness)? {
+            Ok(material) => material,
+            Err(due) => return Ok(Gathered::PrepareFirst(due)),
+        };
         let mut taken = material
             .reading
             .bases

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use camino::Utf8PathBuf;
 
 use super::Run;
-use crate::assess::{Gathered, Prepared, Upstream};
+use crate::assess::{Due, Gathered, Prepared, Upstream};
 use crate::event::{Event, Outcome};
 use crate::fault::{Class, Fault, Result};
 use crate::prepare;
@@ -80,8 +80,8 @@ impl Run<'_> {
             .ok_or_else(|| Fault::failed("was never prepared"))?;
         let now = self.look_once_more(id, prepared);
         let prepared = now.as_ref().unwrap_or(prepared);
-        if let Ok(Gathered::PrepareFirst(reason)) = prepared.gathered() {
-            return self.after_host_command(id, prepared, reason);
+        if let Ok(Gathered::PrepareFirst(due)) = prepared.gathered() {
+            return self.after_host_commands(id, prepared, due);
         }
         self.assessed(id, prepared)
     }
@@ -111,35 +111,49 @@ impl Run<'_> {
         }
     }
 
-    /// Runs the stage's host command, then goes on as if its outputs had always been there.
-    fn after_host_command(&self, id: StageId, before: &Prepared, reason: &Reason) -> Result<Turn> {
-        let (work, stage) = (self.work, self.work.spec.stage(id));
+    /// Runs the host commands that the stage waits for, each once, then goes on as if their outputs had
+    /// always been there.
+    fn after_host_commands(&self, id: StageId, before: &Prepared, first: &Due) -> Result<Turn> {
+        let work = self.work;
         self.has_acted.store(true, Ordering::SeqCst);
-        self.tell_started(id, reason);
-        let name = work.spec.prepared_as(stage);
+        self.tell_started(id, &first.reason);
+        let mut ran = BTreeSet::new();
+        let mut due = first.clone();
+        loop {
+            if !ran.insert(due.of) {
+                let name = self.name(due.of);
+                return Err(Fault::failed(format!(
+                    "what the host command of `{name}` reads changed again while it ran: run this once more"
+                )));
+            }
+            self.run_host_command(due.of)?;
+            let prepared = Prepared::new(work.gather(id), before.records.clone());
+            self.forget_images(id, &prepared);
+            match prepared.gathered() {
+                Ok(Gathered::PrepareFirst(next)) => due = next.clone(),
+                _ => return self.assessed(id, &prepared),
+            }
+        }
+    }
+
+    fn run_host_command(&self, of: StageId) -> Result<()> {
+        let (work, name) = (self.work, self.name(of));
         let log = (work.state.path("logs")).join(format!("{name}.prepare.log"));
+        let waiting = || {
+            let message = format!(
+                "the host command of `{name}` waits for one that runs in the same folder, or that goes on for a build that was killed"
+            );
+            self.tell(Event::Notice { message });
+        };
         prepare::run(
             &work.spec,
-            stage,
+            work.spec.stage(of),
             &work.state,
             &work.cache,
             &log,
             self.interrupt,
-            || {
-                let message = format!(
-                    "the host command of `{name}` waits for one that runs in the same folder, or that goes on for a build that was killed"
-                );
-                self.tell(Event::Notice { message });
-            },
-        )?;
-        let prepared = Prepared::new(work.gather(id), before.records.clone());
-        self.forget_images(id, &prepared);
-        if let Ok(Gathered::PrepareFirst(_)) = prepared.gathered() {
-            return Err(Fault::failed(
-                "what its host command reads changed again while it ran: run this once more",
-            ));
-        }
-        self.assessed(id, &prepared)
+            waiting,
+        )
     }
 
     fn assessed(&self, id: StageId, prepared: &Prepared) -> Result<Turn> {
@@ -154,8 +168,8 @@ impl Run<'_> {
             (Verdict::Fresh(record), _) => return self.fresh(id, record),
             (_, Ok(Gathered::Material(outline, material))) => (outline, material),
             // It was fresh a moment ago, and its tree was read again since.
-            (_, Ok(Gathered::PrepareFirst(reason))) => {
-                return self.after_host_command(id, prepared, reason);
+            (_, Ok(Gathered::PrepareFirst(due))) => {
+                return self.after_host_commands(id, prepared, due);
             }
             (_, Ok(Gathered::Remembered(_))) => return Err(Fault::failed("was not read again")),
             (_, Err(fault)) => return Err(fault.clone()),

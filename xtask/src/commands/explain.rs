@@ -152,6 +152,9 @@ fn line(change: &Change) -> String {
     };
     match (&change.before, &change.after) {
         (None, None) if change.what == "upstream" => format!("upstream{name} is not built yet"),
+        (None, None) if change.what == "host command" => {
+            format!("it reads what the host command of{name} makes")
+        }
         (None, None) if change.what == "prepare" => format!("the host command must run:{name}"),
         (None, None) => format!("{}{name}: only BuildKit can tell", change.what),
         (None, Some(after)) if after.is_empty() => format!("{}{name} was added", change.what),

@@ -94,10 +94,10 @@ fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
     let material = match work.gather(id)? {
         Gathered::Material(_, material) => *material,
         Gathered::Remembered(_) => return Err(Fault::failed("was not read")),
-        Gathered::PrepareFirst(reason) => {
+        Gathered::PrepareFirst(due) => {
             return Err(Fault::failed(format!(
                 "the inputs of `{stage}` are not all there yet: {}; `cargo xtask build {stage}` runs it",
-                words::reason(&reason)
+                words::reason(&due.reason)
             )));
         }
     };

@@ -221,6 +221,11 @@ impl Ignore {
             })
     }
 
+    /// Whether a path and all below it are left out.
+    pub fn excludes_all_of(&self, path: &[u8]) -> bool {
+        self.excludes(path) && !self.may_reach_below(path)
+    }
+
     fn leaves_out(&self, last: Option<u32>) -> bool {
         last.is_some_and(|id| !self.patterns[id as usize].exception)
     }

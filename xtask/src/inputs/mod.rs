@@ -51,7 +51,7 @@ pub use materialise::materialise;
 pub use sighted::{Sighted, Sum};
 pub use statcache::StatCache;
 pub use testimony::{Testimony, hold};
-pub use witness::{Witness, read_file};
+pub use witness::{Noticed, Witness, read_file};
 
 use crate::dockerfile::ContextNeed;
 use tree::{Found, Tree};

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,17 @@ pub struct Witness<'a> {
     seen: Mutex<Seen>,
 }
 
+/// How an answer hangs on a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noticed {
+    /// Not at all.
+    No,
+    /// Its folder was listed. An ignore file, or a pattern of a COPY, may leave it out of what counts.
+    AsAName,
+    /// It was looked at.
+    Itself,
+}
+
 #[derive(Debug, Default)]
 struct Seen {
     sum: Sum,
@@ -54,6 +66,8 @@ struct Seen {
     listed: HashSet<Vec<u8>>,
     /// Folders of which some entries were read.
     partly: HashSet<Vec<u8>>,
+    /// Files that were read by themselves, and links that were followed.
+    alone: BTreeSet<Vec<u8>>,
     /// Folders that are the top of what a stage may read.
     roots: BTreeSet<Vec<u8>>,
     /// A folder of each device whose times prove nothing in another mount.
@@ -131,8 +145,9 @@ impl<'a> Witness<'a> {
             put_entry(&mut piece, b"", Sight::Same(Meta::of(&stat)));
             let mut seen = self.seen();
             seen.sum.add(&piece);
-            seen.partly
-                .insert(parent(link.as_os_str().as_bytes()).to_vec());
+            let link = link.as_os_str().as_bytes();
+            seen.partly.insert(parent(link).to_vec());
+            seen.alone.insert(link.to_vec());
         }
     }
 
@@ -203,6 +218,8 @@ impl<'a> Witness<'a> {
         match (path.parent(), path.file_name()) {
             (Some(folder), Some(name)) => {
                 self.read(folder, None, std::iter::once((name.as_bytes(), meta)));
+                let path = path.as_os_str().as_bytes();
+                self.seen().alone.insert(path.to_vec());
             }
             _ => self.doubt(),
         }
@@ -221,6 +238,27 @@ impl<'a> Witness<'a> {
             }
         }
         Some(of_mounts)
+    }
+
+    /// How the answer may hang on what stands at `path` or below it, or on whether anything stands there.
+    /// The path is absolute, and no folder of it is a link.
+    pub fn notices(&self, path: &Path) -> Noticed {
+        let seen = self.seen();
+        let bytes = path.as_os_str().as_bytes();
+        // What is made there makes the folders on its way, too.
+        let missing = path.ancestors().skip(1);
+        let missing = missing.take_while(|folder| !folder.is_dir());
+        let missing: Vec<_> = missing
+            .map(|folder| folder.as_os_str().as_bytes())
+            .collect();
+        let mut ways = missing.iter().chain([&bytes]);
+        if seen.has_within(bytes) || missing.iter().any(|way| seen.kinds.contains_key(*way)) {
+            Noticed::Itself
+        } else if ways.any(|way| seen.listed.contains(parent(way))) {
+            Noticed::AsAName
+        } else {
+            Noticed::No
+        }
     }
 
     /// All that was seen so far.
@@ -294,6 +332,24 @@ impl<'a> Witness<'a> {
 }
 
 impl Seen {
+    /// Whether a path, or anything below it, was seen.
+    fn has_within(&self, path: &[u8]) -> bool {
+        let is_within = |seen: &[u8]| {
+            let rest = seen.strip_prefix(path);
+            rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+        };
+        // Between a path and those below it stand only those that it is the beginning of.
+        let beginning = |seen: &&Vec<u8>| seen.starts_with(path);
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let kinds = self.kinds.range::<[u8], _>(from).map(|(path, _)| path);
+        let alone = self.alone.range::<[u8], _>(from);
+        let sorted = kinds
+            .take_while(beginning)
+            .chain(alone.take_while(beginning));
+        let folders = self.listed.iter().chain(&self.partly);
+        sorted.chain(folders).any(|seen| is_within(seen))
+    }
+
     /// The folders through which everything was reached, up to their roots. Those that were listed
     /// have been summed up.
     fn above(&self) -> BTreeSet<Vec<u8>> {

@@ -29,8 +29,7 @@ pub(super) fn what_it_reads(
     folder: &Utf8Path,
     witness: &Witness<'_>,
 ) -> Result<Vec<Part>> {
-    let ignore = Ignore::parse(prepare.ignore.join("\n").as_bytes())
-        .map_err(|error| Fault::usage(format!("`prepare` of `{}`: {error}", stage.name)))?;
+    let ignore = ignore(stage, prepare)?;
     let command = prepare.run.join("\0");
     let files = |folder: &Utf8Path, paths: &[Utf8PathBuf]| {
         files(folder, paths, &ignore, witness).map_err(|error| match error {
@@ -54,6 +53,12 @@ pub(super) fn what_it_reads(
         parts.push(Part { command, inputs });
     }
     Ok(parts)
+}
+
+/// What is no input after all.
+pub(super) fn ignore(stage: &Stage, prepare: &Prepare) -> Result<Ignore> {
+    Ignore::parse(prepare.ignore.join("\n").as_bytes())
+        .map_err(|error| Fault::usage(format!("`prepare` of `{}`: {error}", stage.name)))
 }
 
 /// Refuses a link that leads out of the folder: the command follows it, and nobody looks there.

@@ -126,7 +126,12 @@ fn inputs(changes: &[Change]) -> String {
         } else {
             files(&of)
         };
-        return format!("the host command must run: {why}");
+        let mut others = changes
+            .iter()
+            .filter(|change| change.what == "host command");
+        let whose = others.next();
+        let whose = whose.map_or_else(String::new, |of| format!(" of `{}`", of.name));
+        return format!("the host command{whose} must run: {why}");
     }
     match of.as_slice() {
         [] => match changes.iter().find(|change| change.what == "remote") {
