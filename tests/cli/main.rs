@@ -19,6 +19,7 @@ mod prepare;
 mod readme;
 mod setup;
 mod sources;
+mod superseded;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;

@@ -21,6 +21,7 @@ mod sample;
 mod scheduling;
 mod sent;
 mod stages;
+mod superseded;
 mod trouble;
 
 use std::process::Command;

@@ -15,10 +15,17 @@ use crate::spec::{Secret, Spec, Stage};
 /// can answer with another image.
 pub const PRIVATE: &str = "localhost:1/xtask/";
 
-/// The private reference of a stage's image: by key, so that nothing but a build of this very
-/// key ever moves it.
-pub fn private_reference(stage: &str, key: Key) -> String {
-    format!("{PRIVATE}{stage}:{}", &key.hex()[..32])
+/// What the private references of one state begin with: whose they are is in their names. Those of
+/// records from before this was so have no state in them, and stay what they are.
+pub fn private_of_state(state: &str) -> String {
+    format!("{PRIVATE}{state}/")
+}
+
+/// The private reference of a stage's image: by state and key, so that nothing but a build of this
+/// very key in this state ever moves it.
+pub fn private_reference(state: &str, stage: &str, key: Key) -> String {
+    let state = private_of_state(state);
+    format!("{state}{stage}:{}", &key.hex()[..32])
 }
 
 /// The private reference of an external image that the engine holds: by its id.

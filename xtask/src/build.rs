@@ -8,9 +8,10 @@ mod gaps;
 mod pinning;
 mod resolve;
 mod sent;
+mod superseded;
 mod turn;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -148,7 +149,21 @@ pub fn build(
     };
     run.tell_warnings();
     schedule::run(&run.tasks(), jobs, wishes.keep_going, &run)?;
-    run.finish()
+    let (result, left) = run.finish();
+    // The result is shown by now, and the lock is still held.
+    if !interrupt.is_set() {
+        let note = superseded::remove(work, &left.privates, left.has_built, interrupt);
+        note.into_iter().for_each(|note| work.warn(note));
+    }
+    result
+}
+
+/// What a run leaves in the engine.
+struct Left {
+    /// The private references of the stages that have an image.
+    privates: BTreeSet<String>,
+    /// Whether any image is new.
+    has_built: bool,
 }
 
 struct Run<'a> {
@@ -252,7 +267,7 @@ impl Run<'_> {
     }
 
     /// Tells how the run ended.
-    fn finish(self) -> Result<()> {
+    fn finish(self) -> (Result<()>, Left) {
         if self.has_acted.load(Ordering::SeqCst) {
             self.tell_unlinked();
         }
@@ -272,6 +287,11 @@ impl Run<'_> {
             .any(|outcome| !matches!(outcome, Outcome::Built | Outcome::Fresh));
         let (put_back, saved_ms) = (now.put_back, now.saved_ms);
         let fault = now.fault.take();
+        let built = now.outcome.values().filter(|it| **it == Outcome::Built);
+        let left = Left {
+            has_built: built.count() > put_back,
+            privates: std::mem::take(&mut now.privates).into_values().collect(),
+        };
         drop(now);
         self.tell(Event::Finished(Finished {
             outcome,
@@ -282,14 +302,13 @@ impl Run<'_> {
         let interrupted = self.interrupt.is_set();
         // As in `Workspace::plan`: the process ends now.
         std::mem::forget((self.prepared, self.held, self.now));
-        if interrupted {
-            return Err(Fault::interrupted());
-        }
-        match fault {
+        let result = match fault {
+            _ if interrupted => Err(Fault::interrupted()),
             Some(fault) => Err(fault),
             None if bad => Err(Fault::failed("")),
             None => Ok(()),
-        }
+        };
+        (result, left)
     }
 }
 

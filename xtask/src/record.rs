@@ -73,6 +73,18 @@ impl Records {
         self.list.last()
     }
 
+    /// The private references of the last few keys, the latest first.
+    pub fn last_privates(&self, few: usize) -> Vec<&str> {
+        let mut last = Vec::new();
+        for record in self.list.iter().rev() {
+            let private = record.private.as_str();
+            if !last.contains(&private) && last.len() < few {
+                last.push(private);
+            }
+        }
+        last
+    }
+
     /// Whether some build of this stage produced the image.
     pub fn made(&self, image: &str) -> bool {
         self.list.iter().any(|record| record.image == image)
@@ -97,6 +109,21 @@ impl Store {
 
     fn made_of_file(&self, stage: &str, key: Key) -> Utf8PathBuf {
         self.state.path("made-of").join(stage).join(key.hex())
+    }
+
+    /// The stages that have records, whether the graph has them by now or not.
+    pub fn stages(&self) -> std::io::Result<Vec<String>> {
+        let entries = match self.state.path("records").read_dir_utf8() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut stages = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let stage = entry.file_name().strip_suffix(".json");
+            stages.extend(stage.map(str::to_owned));
+        }
+        Ok(stages)
     }
 
     /// A stage's records. An unusable file is no records, with a warning.

@@ -10,6 +10,8 @@ mod sealing;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -91,6 +93,21 @@ impl State {
     /// The folder in which the states of this graph and of others lie.
     pub fn beside(&self) -> &Utf8Path {
         self.folder.parent().unwrap_or(&self.folder)
+    }
+
+    /// What tells the state from all others on engines that they share. A folder that is moved keeps
+    /// it; a copy has another one, and so has a folder that is made anew.
+    pub fn id(&self) -> std::io::Result<String> {
+        let meta = self.folder.metadata()?;
+        let mut hash = blake3::Hasher::new();
+        hash.update(&meta.ino().to_le_bytes());
+        let born = meta.created().ok();
+        match born.and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+            Some(born) => hash.update(&born.as_nanos().to_le_bytes()),
+            // Where no file system tells when it was made, its place must do.
+            None => hash.update(self.folder.canonicalize_utf8()?.as_str().as_bytes()),
+        };
+        Ok(hash.finalize().to_hex()[..DIGITS].to_owned())
     }
 
     /// A path in the folder.
@@ -209,6 +226,24 @@ pub struct HeldLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_keeps_its_id_where_it_is_moved_and_a_copy_has_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| Utf8Path::from_path(folder.path()).unwrap().join(name);
+        let id = |name: &str| State::in_folder(at(name)).id().unwrap();
+        std::fs::create_dir(at("a")).unwrap();
+        let first = id("a");
+        std::fs::write(at("a").join("records"), "").unwrap();
+        std::fs::create_dir(at("copy")).unwrap();
+        assert_eq!(id("a"), first);
+        assert_ne!(id("copy"), first);
+        if at("a").metadata().unwrap().created().is_ok() {
+            std::fs::rename(at("a"), at("b")).unwrap();
+            assert_eq!(id("b"), first);
+        }
+        assert!(State::in_folder(at("none")).id().is_err());
+    }
 
     #[test]
     fn a_lock_is_taken_at_once_or_left_to_its_holder() {

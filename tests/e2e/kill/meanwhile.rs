@@ -9,7 +9,7 @@ fn disturbed(host: &str, follows: &str, other: &str) -> Project {
     let script = format!(
         "#!/bin/sh\n\
          {docker} \"$@\"; status=$?\n\
-         case \"$*\" in *--tag=localhost:1/xtask/a:*) ;; *) exit $status;; esac\n\
+         case \"$*\" in *--tag=localhost:1/xtask/*/a:*) ;; *) exit $status;; esac\n\
          [ -e disturb ] || exit $status\n\
          for each in \"$@\"; do case $each in {follows}*)\n\
          {docker} image tag {other} \"${{each#{follows}}}\";; esac; done\n\

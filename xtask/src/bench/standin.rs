@@ -194,7 +194,9 @@ fn stage_of(reference: &str) -> Option<&str> {
     let name = reference
         .strip_prefix(PRIVATE)
         .or_else(|| reference.strip_prefix(PUBLIC))?;
-    Some(name.split_once(':')?.0)
+    let name = name.split_once(':')?.0;
+    // Behind the state that the image is of.
+    Some(name.rsplit_once('/').map_or(name, |(_, stage)| stage))
 }
 
 /// What an engine says of an image, with the fields that this program skips.

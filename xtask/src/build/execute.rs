@@ -64,7 +64,11 @@ impl Run<'_> {
             self.refuse_absent(material)?;
         }
         work.check_platforms_of_engine(id, outline, &self.held)?;
-        let private = action::private_reference(&stage.name, assessment.key);
+        let state = work.state.id().map_err(|error| {
+            let folder = work.state.path("");
+            Fault::lacks(format!("cannot look at the state folder {folder}: {error}"))
+        })?;
+        let private = action::private_reference(&state, &stage.name, assessment.key);
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
         for message in gaps::told(&work.spec, stage, material)? {
             self.tell(Event::Notice { message });

@@ -24,10 +24,12 @@ pub fn run(flags: &Build) -> Result<()> {
 }
 
 fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
-    let work = open(flags)?;
+    let mut work = open(flags)?;
     let reporting = Reporting::start(flags.json);
-    let result = in_turn(work, flags, interrupt, &reporting.sender());
+    let result = in_turn(&mut work, flags, interrupt, &reporting.sender());
     reporting.finish();
+    // What is told behind the last event, which is the result.
+    super::tell_warnings(&work);
     match result {
         // What it was in the middle of may say otherwise.
         Err(_) if interrupt.is_set() => Err(Fault::interrupted()),
@@ -43,19 +45,19 @@ fn open(flags: &Build) -> Result<Workspace> {
 
 /// Builds what the graph file says when no other build of it runs any more.
 fn in_turn(
-    mut work: Workspace,
+    work: &mut Workspace,
     flags: &Build,
     interrupt: &Interrupt,
     events: &Sender<Event>,
 ) -> Result<()> {
-    let mut wishes = wishes(flags, &work)?;
-    let (lock, waited) = build::wait_for_others(&work, interrupt, events)?;
+    let mut wishes = wishes(flags, work)?;
+    let (lock, waited) = build::wait_for_others(work, interrupt, events)?;
     if waited {
-        work = open(flags)?;
-        wishes = self::wishes(flags, &work)?;
+        *work = open(flags)?;
+        wishes = self::wishes(flags, work)?;
     }
     work.keep_lock(lock);
-    with_sources(&mut work, &wishes, interrupt, events)
+    with_sources(work, &wishes, interrupt, events)
 }
 
 /// What the flags ask of a graph, which must have the stages that they name.

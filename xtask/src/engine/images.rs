@@ -223,6 +223,77 @@ impl Engine {
     }
 }
 
+/// What came of taking a name away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untagged {
+    /// Nothing has the name any more.
+    Gone,
+    /// The engine keeps it: a container uses the image.
+    InUse,
+}
+
+impl Engine {
+    /// All references that begin with `prefix`, which ends with a slash; those with another slash behind
+    /// it are left out.
+    pub fn names_below(&self, prefix: &str) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Listed {
+            #[serde(default)]
+            repo_tags: Option<Vec<String>>,
+        }
+        let pattern = format!("{prefix}*");
+        let mut names: Vec<String> = match self.connect()? {
+            Some(mut connection) => {
+                let path = list_of(&[pattern]);
+                let answer = connection.ask("GET", &path);
+                let answer = answer.map_err(|error| self.unreachable(&error))?;
+                if answer.status != 200 {
+                    return Err(self.refused("list", prefix, answer.status, &answer.body));
+                }
+                let listed: Vec<Listed> = serde_json::from_slice(&answer.body)
+                    .map_err(|error| self.unreachable(&error))?;
+                let names = listed.into_iter().filter_map(|image| image.repo_tags);
+                names.flatten().collect()
+            }
+            None => {
+                let filter = format!("reference={pattern}");
+                let format = "{{.Repository}}:{{.Tag}}";
+                let all = ["image", "ls", "--filter", &filter, "--format", format];
+                let text = self.docker(&all);
+                let text = text.map_err(|error| self.unreachable(&error))?;
+                text.lines().map(str::to_owned).collect()
+            }
+        };
+        // An image is listed with all its names.
+        names.retain(|name| name.starts_with(prefix));
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Takes a name away, and with its last name the image.
+    pub fn untag(&self, reference: &str) -> Result<Untagged> {
+        let Some(mut connection) = self.connect()? else {
+            return match self.docker(&["image", "rm", "--", reference]) {
+                Ok(_) => Ok(Untagged::Gone),
+                Err(error) if error.to_lowercase().contains("no such image") => Ok(Untagged::Gone),
+                Err(error) if error.contains("conflict") => Ok(Untagged::InUse),
+                Err(error) => Err(self.unreachable(&error)),
+            };
+        };
+        let path = format!("/images/{}", http::encode(reference));
+        let answer = connection
+            .ask("DELETE", &path)
+            .map_err(|error| self.unreachable(&error))?;
+        match answer.status {
+            200..=299 | 404 => Ok(Untagged::Gone),
+            409 => Ok(Untagged::InUse),
+            status => Err(self.refused("remove", reference, status, &answer.body)),
+        }
+    }
+}
+
 /// What an engine says of an image, it says of all names of that image.
 fn with_other_names(mut images: Images) -> Images {
     let named: Vec<_> = images

@@ -17,7 +17,7 @@ use xshell::{Shell, cmd};
 
 pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
-pub use images::{Config, Image, Images};
+pub use images::{Config, Image, Images, Untagged};
 pub use settings::RegistrySettings;
 
 use crate::fault::{Fault, Result};

@@ -176,6 +176,8 @@ pub struct Stage {
     pub ssh: Vec<String>,
     /// How many `--jobs` places a build takes, at least 1.
     pub weight: u32,
+    /// How many of its last images stay in the engine, at least 1.
+    pub keep: u32,
     /// The command that makes part of the context.
     pub prepare: Option<Prepare>,
     /// The stage whose host command it is as well, where two have the same: it runs once for both.

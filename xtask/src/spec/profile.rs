@@ -52,6 +52,7 @@ impl Layered for RawStage {
             secrets: over.secrets.or(under.secrets),
             ssh: over.ssh.or(under.ssh),
             weight: over.weight.or(under.weight),
+            keep: over.keep.or(under.keep),
             prepare: over.prepare.or(under.prepare),
             services: over.services.or(under.services),
         }

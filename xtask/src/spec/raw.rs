@@ -53,6 +53,8 @@ pub struct RawStage {
     pub ssh: Option<Vec<Text>>,
     /// How many of the `--jobs` places the build takes.
     pub weight: Option<Spanned<i64>>,
+    /// How many of its last images stay in the engine, so that they can be restored at once.
+    pub keep: Option<Spanned<i64>>,
     /// A command on the host that makes files of the context.
     pub prepare: Option<Spanned<RawPrepare>>,
     /// The services of the running stack that use the image.

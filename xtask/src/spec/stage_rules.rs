@@ -12,6 +12,9 @@ use super::raw::{RawAt, RawContext, RawPrepare, RawSecret, RawStage, Text, Texts
 use super::template::Template;
 use super::{Context, Prepare, Secret, SourceId, Stage, names};
 
+/// How many of a stage's last images stay where the file says nothing.
+const KEEP: u32 = 3;
+
 /// How long an argument of a command may be on Linux (`MAX_ARG_STRLEN`).
 const LONGEST_VALUE: usize = 128 << 10;
 
@@ -93,7 +96,8 @@ impl Reader<'_, '_> {
             replaced: BTreeSet::new(),
             secrets: self.secrets(raw.secrets),
             ssh,
-            weight: self.weight(raw.weight),
+            weight: self.number("weight", raw.weight, 64).unwrap_or(1),
+            keep: self.number("keep", raw.keep, 16).unwrap_or(KEEP),
             prepare: raw.prepare.and_then(|prepare| self.prepare(prepare)),
             prepared_with: None,
             services: self.texts("service", raw.services, names::identifier),
@@ -242,19 +246,18 @@ impl Reader<'_, '_> {
         })
     }
 
-    fn weight(&mut self, raw: Option<Spanned<i64>>) -> u32 {
-        let Some(raw) = raw else { return 1 };
-        match u32::try_from(*raw.get_ref()) {
-            Ok(weight @ 1..=64) => weight,
-            _ => {
-                self.mistakes.push(Mistake::at(
-                    raw.span(),
-                    "a weight out of range",
-                    "expected 1 to 64",
-                ));
-                1
-            }
+    fn number(&mut self, what: &str, raw: Option<Spanned<i64>>, most: u32) -> Option<u32> {
+        let raw = raw?;
+        let number = u32::try_from(*raw.get_ref()).ok();
+        let number = number.filter(|number| (1..=most).contains(number));
+        if number.is_none() {
+            let (title, label) = (
+                format!("`{what}` is out of range"),
+                format!("expected 1 to {most}"),
+            );
+            self.mistakes.push(Mistake::at(raw.span(), title, label));
         }
+        number
     }
 
     fn templates(

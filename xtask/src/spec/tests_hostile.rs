@@ -140,7 +140,7 @@ fn deep_nesting_ends() {
 
 /// What stands in such a file, in any order.
 fn tokens() -> impl Strategy<Value = String> {
-    const LINES: [&str; 20] = [
+    const LINES: [&str; 21] = [
         "version = 1\n",
         "\n[stage.a]\n",
         "\n[stage.b]\ncontext = \"b\"\n",
@@ -159,6 +159,7 @@ fn tokens() -> impl Strategy<Value = String> {
         "platforms = [\"linux/amd64\"]\n",
         "args = { A = \"${source.rev}\", \"-\" = \"é$\" }\n",
         "weight = 99\n",
+        "keep = 0\n",
         "sourcé = \"s\"\n",
         "tags = [\"é\\u0000\"]\n",
     ];

@@ -158,6 +158,7 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             secrets,
             ssh,
             weight: _,
+            keep: _,
             prepare,
             prepared_with: _,
             services: _,

@@ -1,0 +1,184 @@
+//! The private names of images that later ones took the place of.
+//!
+//! Every build of another key puts its image under a private name, which keeps it from being
+//! pruned. Knows which of them nobody needs, and that they are removed a few at a time, once a build's
+//! result is shown. Is unaware of how they came about. Whatever goes wrong here, no build fails.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::action;
+use crate::assess::Workspace;
+use crate::engine::Untagged;
+use crate::fault::Result;
+use crate::interrupt::Interrupt;
+use crate::record::{Records, Store};
+use crate::state;
+
+/// How many are removed in one run: with the last name goes the image, and that takes its time.
+const AT_ONCE: usize = 5;
+/// When no further one is begun.
+const LONG: Duration = Duration::from_secs(2);
+/// The file that is there while more are to be removed.
+const MORE: &str = "superseded";
+/// What a stage keeps that the graph does not have, as one of another profile.
+const KEEP_OF_OTHERS: usize = 3;
+
+/// Removes some superseded private names of this very state, where this run has built something or an
+/// earlier one left some. Only for who holds the lock of a build. `used` are the names that this run has
+/// seen in use. Gives what a user should know.
+pub(super) fn remove(
+    work: &Workspace,
+    used: &BTreeSet<String>,
+    has_built: bool,
+    interrupt: &Interrupt,
+) -> Option<String> {
+    let more = work.state.path(MORE);
+    if !has_built && !more.exists() {
+        return None;
+    }
+    match remove_some(work, used, interrupt) {
+        // What cannot be written or removed is found by the next build.
+        Ok(0) => {
+            let _ = std::fs::remove_file(&more);
+            None
+        }
+        Ok(_) => {
+            let _ = state::write_atomically(&more, b"");
+            None
+        }
+        Err(_) if interrupt.is_set() => None,
+        Err(fault) => {
+            let _ = state::write_atomically(&more, b"");
+            Some(format!(
+                "images that later ones took the place of are still there, and the next build removes them: {fault}"
+            ))
+        }
+    }
+}
+
+/// Gives how many are left.
+fn remove_some(work: &Workspace, used: &BTreeSet<String>, interrupt: &Interrupt) -> Result<usize> {
+    let unreadable = |error: std::io::Error| {
+        let folder = work.state.path("records");
+        crate::fault::Fault::lacks(format!("cannot read {folder}: {error}"))
+    };
+    let own = action::private_of_state(&work.state.id().map_err(unreadable)?);
+    let records = records(&work.store).map_err(unreadable)?;
+    let keep = |stage: &str| {
+        let stage = work.spec.find(stage).ok();
+        let keep = stage.map(|id| work.spec.stage(id).keep as usize);
+        keep.unwrap_or(KEEP_OF_OTHERS)
+    };
+    let there = work.engine.names_below(&own)?;
+    let superseded = superseded(there, &records, keep, used);
+    let (start, mut removed, mut left) = (Instant::now(), 0, superseded.len());
+    for name in superseded {
+        if removed == AT_ONCE || start.elapsed() > LONG || interrupt.is_set() {
+            break;
+        }
+        if work.engine.untag(&name)? == Untagged::Gone {
+            removed += 1;
+        }
+        // One that a container uses is looked at again after the next build.
+        left -= 1;
+    }
+    Ok(left)
+}
+
+/// The records of all stages that have any. What a damaged file held may be needed.
+fn records(store: &Store) -> std::io::Result<Vec<(String, Records)>> {
+    let stages = store.stages()?;
+    let of = |stage: String| match store.records(&stage) {
+        (records, None) => Ok((stage, records)),
+        (_, Some(warning)) => Err(std::io::Error::other(warning)),
+    };
+    stages.into_iter().map(of).collect()
+}
+
+/// Those names that are neither in use nor of a stage's last few records: first those that no record
+/// has, which no build can come back to, then the oldest.
+fn superseded(
+    there: Vec<String>,
+    records: &[(String, Records)],
+    keep: impl Fn(&str) -> usize,
+    used: &BTreeSet<String>,
+) -> Vec<String> {
+    let mut needed: BTreeSet<&str> = used.iter().map(String::as_str).collect();
+    let mut ended: HashMap<&str, u64> = HashMap::new();
+    for (stage, records) in records {
+        needed.extend(records.last_privates(keep(stage).max(1)));
+        for record in records.all() {
+            let ended = ended.entry(record.private.as_str()).or_default();
+            *ended = (*ended).max(record.ended_ms);
+        }
+    }
+    let mut superseded = there;
+    superseded.retain(|name| !needed.contains(name.as_str()));
+    superseded.sort_by_key(|name| ended.get(name.as_str()).copied());
+    superseded
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::*;
+    use crate::key::Key;
+    use crate::record::Record;
+    use crate::state::State;
+
+    fn name(stage: &str, key: u8) -> String {
+        action::private_reference("0123456789ab", stage, Key([key; 32]))
+    }
+
+    /// Records of stages by the keys of their builds, in their order.
+    fn recorded(stages: &[(&str, &[u8])]) -> Vec<(String, Records)> {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let store = Store::of(State::in_folder(folder.to_owned()));
+        for (stage, keys) in stages {
+            for (at, key) in keys.iter().enumerate() {
+                let record = Record {
+                    key: Key([*key; 32]),
+                    image: format!("sha256:{key}"),
+                    private: name(stage, *key),
+                    references: Vec::new(),
+                    size: 1,
+                    duration_ms: 1,
+                    ended_ms: at as u64,
+                };
+                let miss = store.miss(stage, record.key, Vec::new());
+                miss.save(record, false).unwrap();
+            }
+        }
+        records(&store).unwrap()
+    }
+
+    #[test]
+    fn the_last_few_of_each_stage_stay_and_the_oldest_go_first() {
+        let records = recorded(&[("a", &[4, 3, 2, 1]), ("b", &[7])]);
+        let there = [1, 2, 3, 4, 9].map(|key| name("a", key));
+        let there = [&there[..], &[name("b", 7), name("c", 8)]].concat();
+        let none = BTreeSet::new();
+        let gone = superseded(there.clone(), &records, |_| 2, &none);
+        // No record has 9, and no stage is called c.
+        assert_eq!(
+            gone,
+            [name("a", 9), name("c", 8), name("a", 4), name("a", 3)]
+        );
+        let used = BTreeSet::from([name("a", 4), name("c", 8)]);
+        let gone = superseded(there.clone(), &records, |_| 2, &used);
+        assert_eq!(gone, [name("a", 9), name("a", 3)]);
+        let gone = superseded(there, &records, |_| 0, &used);
+        assert_eq!(gone, [name("a", 9), name("a", 3), name("a", 2)]);
+    }
+
+    #[test]
+    fn a_key_that_came_back_is_the_last_one() {
+        let records = recorded(&[("a", &[1, 2, 3, 1])]);
+        let there = [1, 2, 3].map(|key| name("a", key)).to_vec();
+        let gone = superseded(there, &records, |_| 2, &BTreeSet::new());
+        assert_eq!(gone, [name("a", 2)]);
+    }
+}
