@@ -1,9 +1,6 @@
 //! Images that later ones took the place of go from the engine, a few at a time, and the last few stay.
 
-use camino::Utf8PathBuf;
-use xtask::state::State;
-
-use super::{Project, builds, content, docker, hosts, id, project, unique};
+use super::{Project, builds, content, docker, hosts, id, privates_of, project, unique};
 
 /// A stage `a` with an image of its own, which keeps its last two.
 fn one(host: &str) -> (Project, String) {
@@ -18,17 +15,9 @@ fn one(host: &str) -> (Project, String) {
     (project, image)
 }
 
-/// What the private names of a project's state begin with.
-fn own(project: &Project) -> String {
-    let mut graphs = std::fs::read_dir(project.path("state")).unwrap();
-    let folder = graphs.next().unwrap().unwrap().path();
-    let state = State::in_folder(Utf8PathBuf::from_path_buf(folder).unwrap());
-    xtask::action::private_of_state(&state.id().unwrap())
-}
-
 /// The private names of a project's state that the engine has.
 fn privates(host: &str, project: &Project) -> usize {
-    let filter = format!("reference={}*", own(project));
+    let filter = format!("reference={}*", privates_of(project));
     let format = "{{.Repository}}:{{.Tag}}";
     let all = ["image", "ls", "--filter", &filter, "--format", format];
     docker(host, &all).lines().count()
@@ -61,7 +50,7 @@ fn superseded_images_go_a_few_at_a_time_and_the_last_few_are_restored_at_once() 
         assert_eq!(builds(&project), ran + 1);
 
         // However many there are, five go in a run; one that nothing else is to be built in, too.
-        let (own, now) = (own(&project), id(&host, &image));
+        let (own, now) = (privates_of(&project), id(&host, &image));
         for number in 0..8 {
             docker(&host, &["tag", &now, &format!("{own}a:left-{number}")]);
         }

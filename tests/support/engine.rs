@@ -73,9 +73,11 @@ fn answer(stream: UnixStream, images: &Images, told: &Mutex<String>, lists: &Ato
             }
             continue;
         }
-        let (status, body) = match asked.starts_with("/images/json?") {
-            true if lists.load(Ordering::SeqCst) => (200, "[]".to_owned()),
-            _ => said(&asked, images, told),
+        let is_list = asked.starts_with("/images/json?") && lists.load(Ordering::SeqCst);
+        let (status, body) = if is_list {
+            (200, "[]".to_owned())
+        } else {
+            said(&asked, images, told)
         };
         let length = body.len();
         let text = format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\n\r\n{body}");

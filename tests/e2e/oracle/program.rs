@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::state::State;
-use crate::{Project, docker, project, unique, with_base};
+use crate::{Project, docker, privates_of, project, unique, with_base};
 
 /// The keys of one state, by command. The graph's is the one that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Program {
         );
         project.build(&["base"]).ends(0);
         let key = key_of(&project, "base").unwrap();
-        let base = format!("{}base:{}", xtask::action::PRIVATE, &key[..32]);
+        let base = format!("{}base:{}", privates_of(&project), &key[..32]);
         Self { project, base }
     }
 
@@ -74,7 +74,7 @@ impl Program {
     /// Builds the state that was asked for last, or finds it fresh; gives its image's layers.
     pub fn build(&self, host: &str, key: &str) -> Vec<String> {
         self.project.build(&["case"]).ends(0);
-        let image = format!("{}case:{}", xtask::action::PRIVATE, &key[..32]);
+        let image = format!("{}case:{}", privates_of(&self.project), &key[..32]);
         let format = "--format={{json .RootFS.Layers}}";
         let said = docker(host, &["image", "inspect", format, &image]);
         serde_json::from_str(&said).unwrap()

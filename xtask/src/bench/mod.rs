@@ -4,6 +4,8 @@
 //! theirs in turns in the same run. Is unaware of how a build works: it runs the program as a
 //! user does.
 
+pub mod bare;
+mod crowded;
 mod growing;
 pub mod measure;
 mod peers;
@@ -28,8 +30,10 @@ use table::Report;
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Case {
-    /// Two images that are fresh, beside docker buildx bake and git status
+    /// Two images that are fresh, beside docker buildx bake, git status and a bare program
     Noop,
+    /// The same in an engine with 500 images more, beside the bare program
+    Crowded,
     /// Every file hashed for the first time, beside b3sum
     Cold,
     /// 10,000 fresh stages with 110,000 files, beside ninja
@@ -73,6 +77,7 @@ impl Bench {
     pub fn measure(&mut self, case: Case) -> Result<()> {
         match case {
             Case::Noop => self.noop(),
+            Case::Crowded => self.crowded(),
             Case::Cold => self.cold(),
             Case::Stages => self.stages(),
             Case::Growth => self.growth(),

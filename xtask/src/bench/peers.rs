@@ -7,6 +7,7 @@ use std::process::Command;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
+use super::crowded::{BARE, OF_BARE};
 use super::measure::Side;
 use super::table::Row;
 use super::{Bench, Place, has, tree};
@@ -14,7 +15,7 @@ use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::testbed::{self, Testbed};
 
-const BUILD: &str = "cargo xtask build";
+pub(super) const BUILD: &str = "cargo xtask build";
 const PLAN: &str = "cargo xtask plan, empty state";
 const RECIPE: &str = "a tree like Dify's, 6,800 files of 50 MB (1)";
 /// What a no-op may take of bake's time, and of git's; what a first hash may take of b3sum's.
@@ -57,7 +58,7 @@ impl Engine {
 
 impl Bench {
     /// The tree like Dify's.
-    fn dify(&self) -> Result<Utf8PathBuf> {
+    pub(super) fn dify(&self) -> Result<Utf8PathBuf> {
         let folder = self.folder.join("dify");
         tree::once(&folder, RECIPE, tree::dify)?;
         Ok(folder)
@@ -89,24 +90,20 @@ impl Bench {
             path: None,
         };
         self.settle(&place)?;
+        let list = self.list_for_bare(&place)?;
         let mut sides = vec![
             Side::new(BUILD, || self.xtask(&place, &["build"])),
+            Side::new(BARE, || self.bare(&folder, &list)),
             Side::new("docker buildx bake", || bake(&folder, host)),
         ];
+        let mut goals = vec![OF_BARE, OF_BAKE];
         let has_git = has("git");
         if has_git {
             self.commit(&folder)?;
             sides.push(Side::new("git status", || git(&folder, &["status"])));
+            goals.push(OF_GIT);
         }
-        crate::tell!("noop: {} runs of each", self.runner.runs());
-        let times = self.runner.in_turns(&sides)?;
-        let peers = sides.iter().zip(&times).zip([0.0, OF_BAKE, OF_GIT]).skip(1);
-        let mut rows = vec![Row::times("noop", BUILD, &times[0])];
-        rows.extend(
-            peers.map(|((side, theirs), goal)| {
-                Row::peer("noop", side.name, &times[0], theirs, goal)
-            }),
-        );
+        let rows = self.compare("noop", &sides, &goals)?;
         drop(sides);
         self.report.rows.extend(rows);
         if !has_git {
@@ -150,7 +147,7 @@ impl Bench {
         for stage in ["api", "web"] {
             let mut command = self.xtask(&place, &["inputs", stage, "--json"]);
             let printed = self.runner.output("cargo xtask inputs", &mut command)?;
-            files.extend(files_of(stage, &printed)?);
+            files.extend(paths_of(stage, &printed, |kind| kind == "file")?);
         }
         let forget = || match std::fs::remove_dir_all(&place.state) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Fault::lacks(
@@ -179,13 +176,19 @@ impl Bench {
     }
 }
 
-/// The files among what `inputs --json` prints, from the root of the tree.
-fn files_of(stage: &str, printed: &[u8]) -> Result<Vec<String>> {
+/// The paths among what `inputs --json` prints, from the root of the tree.
+pub(super) fn paths_of(
+    stage: &str,
+    printed: &[u8],
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
     let all: Value = serde_json::from_slice(printed)
         .map_err(|error| Fault::failed(format!("cannot read the inputs of {stage}: {error}")))?;
     let inputs = all["inputs"].as_array().map_or(&[][..], Vec::as_slice);
-    let files = inputs.iter().filter(|input| input["kind"] == "file");
-    Ok(files
+    let inputs = inputs
+        .iter()
+        .filter(|input| input["kind"].as_str().is_some_and(&wanted));
+    Ok(inputs
         .filter_map(|input| Some(format!("{stage}/{}", input["path"].as_str()?)))
         .collect())
 }
@@ -233,7 +236,9 @@ mod tests {
     fn only_the_files_among_the_inputs_are_hashed_by_others() {
         let printed =
             br#"{"inputs":[{"path":"a","kind":"dir"},{"path":"a/[b] c","kind":"file"},{"path":"l","kind":"symlink"}]}"#;
-        assert_eq!(files_of("api", printed).unwrap(), ["api/a/[b] c"]);
-        assert!(files_of("api", b"nothing").is_err());
+        let is_file = |kind: &str| kind == "file";
+        assert_eq!(paths_of("api", printed, is_file).unwrap(), ["api/a/[b] c"]);
+        assert_eq!(paths_of("api", printed, |_| true).unwrap().len(), 3);
+        assert!(paths_of("api", b"nothing", is_file).is_err());
     }
 }

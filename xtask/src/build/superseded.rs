@@ -5,7 +5,6 @@
 //! result is shown. Is unaware of how they came about. Whatever goes wrong here, no build fails.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
 
 use crate::action;
 use crate::assess::Workspace;
@@ -17,8 +16,6 @@ use crate::state;
 
 /// How many are removed in one run: with the last name goes the image, and that takes its time.
 const AT_ONCE: usize = 5;
-/// When no further one is begun.
-const LONG: Duration = Duration::from_secs(2);
 /// The file that is there while more are to be removed.
 const MORE: &str = "superseded";
 /// What a stage keeps that the graph does not have, as one of another profile.
@@ -72,9 +69,9 @@ fn remove_some(work: &Workspace, used: &BTreeSet<String>, interrupt: &Interrupt)
     };
     let there = work.engine.names_below(&own)?;
     let superseded = superseded(there, &records, keep, used);
-    let (start, mut removed, mut left) = (Instant::now(), 0, superseded.len());
+    let (mut removed, mut left) = (0, superseded.len());
     for name in superseded {
-        if removed == AT_ONCE || start.elapsed() > LONG || interrupt.is_set() {
+        if removed == AT_ONCE || interrupt.is_set() {
             break;
         }
         if work.engine.untag(&name)? == Untagged::Gone {

@@ -2,10 +2,11 @@
 //!
 //! A goal that is missed is no fault: what a busy machine measures is no proof.
 
+use camino::Utf8PathBuf;
 use clap::Args;
 
-use crate::bench::{Bench, Case};
-use crate::fault::Result;
+use crate::bench::{Bench, Case, bare};
+use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::state;
 
@@ -18,6 +19,9 @@ pub struct BenchArgs {
     /// How often every program runs, after one run that is not counted
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub runs: u16,
+    /// Only looks at the paths and asks for the images of this file: what a no-op is held against
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub bare: Option<Utf8PathBuf>,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
@@ -25,7 +29,16 @@ pub struct BenchArgs {
 
 /// Measures the named cases. Their files stay in `target/bench` for the next time.
 pub fn run(flags: &BenchArgs) -> Result<()> {
-    let all = [Case::Noop, Case::Cold, Case::Stages, Case::Growth];
+    if let Some(file) = &flags.bare {
+        return bare::run(file).map_err(|error| Fault::failed(error.to_string()));
+    }
+    let all = [
+        Case::Noop,
+        Case::Crowded,
+        Case::Cold,
+        Case::Stages,
+        Case::Growth,
+    ];
     let cases = all
         .iter()
         .filter(|case| flags.cases.is_empty() || flags.cases.contains(case));
