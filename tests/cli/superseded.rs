@@ -64,8 +64,10 @@ fn a_record_whose_private_name_has_no_state_in_it_is_still_its_own() {
 fn an_engine_that_removes_nothing_fails_no_build_and_is_told_behind_the_result() {
     let (project, engine) = world();
     let name = |project: &Project| {
+        // Whoever asks for the key makes the state.
+        let key = key(project);
         let id = state(project).id().unwrap();
-        xtask::action::private_reference(&id, "a", key(project))
+        xtask::action::private_reference(&id, "a", key)
     };
     engine.hold(&name(&project), IMAGE);
     let ran = project.build(&[]).ends(0);

@@ -56,7 +56,7 @@ impl World {
 fn outline(inputs: usize) -> Outline {
     let text = serde_json::json!({
         "own": Ingredients::default().own(), "inputs": inputs, "input_bytes": 0, "proxies": [], "with_triggers": [], "moving": null, "parents": {},
-        "externals": { "references": [], "frontend": null, "platforms": [], "open": null },
+        "externals": { "references": [], "frontend": null, "platforms": [], "takes": [], "open": null },
     });
     serde_json::from_value(text).unwrap()
 }
