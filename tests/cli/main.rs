@@ -12,6 +12,7 @@ mod lock;
 mod locked;
 mod made;
 mod mistakes;
+mod near;
 mod outdated;
 mod own_state;
 mod platforms;

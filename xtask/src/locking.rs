@@ -27,6 +27,18 @@ pub struct Used {
     /// The stages that use it, in build order, and for which platforms; none for a frontend, of
     /// which the whole counts.
     pub by: Vec<(StageId, BTreeSet<String>)>,
+    /// Where it is named, if a stage is likely to be meant.
+    pub near_stage: Option<String>,
+}
+
+impl Used {
+    /// A registry is asked once for what is likely to be no image.
+    pub fn effort(&self) -> Effort {
+        match self.near_stage {
+            Some(_) => Effort::Brief,
+            None => Effort::Full,
+        }
+    }
 }
 
 /// All external images of a graph, by canonical reference.
@@ -57,7 +69,9 @@ impl Uses {
     pub fn add(&mut self, id: StageId, externals: Externals) {
         self.open.extend(externals.open.map(|why| (id, why)));
         self.takes.push((id, externals.takes));
+        let mut near_stages = externals.near_stages;
         for name in externals.references {
+            let near_stage = near_stages.remove(&name);
             let Some(reference) = reference::normalise(&name) else {
                 continue;
             };
@@ -74,7 +88,9 @@ impl Uses {
                     reference,
                     name,
                     by: Vec::new(),
+                    near_stage: None,
                 });
+            used.near_stage = used.near_stage.take().or(near_stage);
             used.by.push((id, platforms));
         }
     }
@@ -195,18 +211,31 @@ impl From<Found> for Base {
     }
 }
 
-/// Several faults of one kind, one line each.
-pub fn together(errors: &[RegistryError]) -> Fault {
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    match lines.as_slice() {
-        [only] => Fault::lacks(only.clone()),
-        lines => Fault::lacks(
-            lines
-                .iter()
-                .map(|line| format!("error: {line}"))
-                .collect::<Vec<_>>()
-                .join("\n"),
-        ),
+/// Several faults of registries, one line each. Where none of the images is there and all have nearly the
+/// name of a stage, the Dockerfiles are wrong.
+pub fn together<'e>(
+    errors: impl IntoIterator<Item = (&'e RegistryError, Option<&'e str>)>,
+) -> Fault {
+    let mut is_usage = true;
+    let told = errors.into_iter().map(|(error, near_stage)| {
+        is_usage &= near_stage.is_some() && error.is_absence();
+        match near_stage {
+            Some(near) => format!("{near} (as an image: {error})"),
+            None => error.to_string(),
+        }
+    });
+    let lines: Vec<String> = told.collect();
+    let message = match lines.as_slice() {
+        [only] => only.clone(),
+        lines => {
+            let headed = lines.iter().map(|line| format!("error: {line}"));
+            headed.collect::<Vec<_>>().join("\n")
+        }
+    };
+    if is_usage {
+        Fault::usage(message)
+    } else {
+        Fault::lacks(message)
     }
 }
 

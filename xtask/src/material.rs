@@ -6,6 +6,7 @@
 
 mod externals;
 mod folder;
+mod likely;
 mod reading;
 mod values;
 
@@ -141,7 +142,11 @@ fn hear(
     };
     let (reading, parents) = read_with_parents(spec, &asked, &mut facts)?;
     let images = externals::images(stage, &reading);
-    let externals = Externals::of(stage, &reading, &images, platform);
+    likely::refuse_unsaid_stages(spec, stage, &reading, &dockerfile)?;
+    let externals = Externals {
+        near_stages: likely::near_stages(spec, stage, &text, &reading, &dockerfile),
+        ..Externals::of(stage, &reading, &images, platform)
+    };
     Ok(Said {
         dockerfile,
         text,

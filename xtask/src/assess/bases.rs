@@ -44,10 +44,13 @@ impl Workspace {
                 None => {
                     let name = reference.to_owned();
                     held.ask_for(&self.engine, std::iter::once(&name))?;
-                    held.get(reference).map_or_else(
-                        || verdict::NOT_LOCKED.to_owned(),
-                        |image| format!("engine {}", image.id),
-                    )
+                    match (held.get(reference), externals.near_stages.get(reference)) {
+                        (Some(image), _) => format!("engine {}", image.id),
+                        (None, near) => {
+                            near.into_iter().for_each(|near| self.warn(near.clone()));
+                            verdict::NOT_LOCKED.to_owned()
+                        }
+                    }
                 }
             };
             digests.insert(reference.to_owned(), digest);

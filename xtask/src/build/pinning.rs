@@ -61,18 +61,21 @@ impl Run<'_> {
             return Ok(());
         }
         let held = self.held(&missing)?;
+        let near_stages = &material.externals.near_stages;
         if self.wishes.offline {
             let absent: Vec<&String> = missing
                 .iter()
                 .filter(|name| !locking::is_held(&held, name))
                 .collect();
-            return match absent.as_slice() {
-                [] => Ok(()),
-                absent => Err(not_here(absent)),
+            let near = absent.iter().find_map(|name| near_stages.get(*name));
+            return match (near, absent.as_slice()) {
+                (_, []) => Ok(()),
+                (Some(near), _) => Err(Fault::usage(near.clone())),
+                (None, absent) => Err(not_here(absent)),
             };
         }
         let mut new = BTreeMap::new();
-        for (name, answer) in self.ask(&missing, &held)? {
+        for (name, answer) in self.ask(&missing, &held, near_stages)? {
             match answer {
                 Ok(base) => {
                     new.insert(name, base);
@@ -136,12 +139,18 @@ impl Run<'_> {
 
     /// Asks the registries, on a thread of its own: a wait for a slow one must not outlast the
     /// user's wish to stop. An error is why the engine's own image must do.
-    fn ask(&self, names: &[String], held: &Images) -> Result<Vec<(String, Result<Base, String>)>> {
+    fn ask(
+        &self,
+        names: &[String],
+        held: &Images,
+        near_stages: &BTreeMap<String, String>,
+    ) -> Result<Vec<(String, Result<Base, String>)>> {
         let registries = self.registries()?;
         let wanted: Vec<_> = names
             .iter()
             .filter_map(|name| {
-                let effort = if locking::is_held(held, name) {
+                // There is another way, or nothing is likely to be there.
+                let effort = if locking::is_held(held, name) || near_stages.contains_key(name) {
                     Effort::Brief
                 } else {
                     Effort::Full
@@ -186,13 +195,15 @@ impl Run<'_> {
                 {
                     good.push((name, Err(error.to_string())));
                 }
-                Err(error) => bad.push(error),
+                Err(error) => bad.push((error, near_stages.get(&name).map(String::as_str))),
             }
         }
         if bad.is_empty() {
             Ok(good)
         } else {
-            Err(locking::together(&bad))
+            Err(locking::together(
+                bad.iter().map(|(error, near)| (error, *near)),
+            ))
         }
     }
 

@@ -142,8 +142,10 @@ fn resolve<'u>(
         .into_iter()
         .partition(|(used, error)| error.is_absence() && locking::is_held(&held, &used.name));
     if !bad.is_empty() {
-        let bad: Vec<RegistryError> = bad.into_iter().map(|(_, error)| error).collect();
-        return Err(locking::together(&bad));
+        let bad = bad.iter();
+        return Err(locking::together(
+            bad.map(|(used, error)| (error, used.near_stage.as_deref())),
+        ));
     }
     for (used, error) in own {
         crate::tell!(
@@ -156,7 +158,7 @@ fn resolve<'u>(
 
 /// The entry of one image by now. The image is looked at only when it is another one.
 fn renew(registries: &Registries, used: &Used, old: Option<&Base>) -> Result<Base, RegistryError> {
-    let tag = registries.tag(&used.reference, Effort::Full)?;
+    let tag = registries.tag(&used.reference, used.effort())?;
     match old {
         Some(old) if old.digest == tag.digest => Ok(old.clone()),
         _ => {

@@ -135,7 +135,7 @@ pub fn run(flags: &Flags) -> Result<()> {
     if errors.is_empty() {
         Ok(())
     } else {
-        Err(locking::together(&errors))
+        Err(locking::together(errors.iter().map(|error| (error, None))))
     }
 }
 

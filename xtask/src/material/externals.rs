@@ -24,6 +24,8 @@ pub struct Externals {
     pub takes: Vec<Taken>,
     /// Why the text alone does not tell all references, where it does not.
     pub open: Option<String>,
+    /// Those that have nearly the name of a stage, with a sentence on that.
+    pub near_stages: BTreeMap<String, String>,
 }
 
 /// A place of a Dockerfile that takes from an external image.
@@ -60,6 +62,7 @@ impl Externals {
             takes: takes(stage, reading, images, platform),
             open: (!reading.bases_complete).then(|| because().unwrap_or_default()),
             frontend,
+            near_stages: BTreeMap::new(),
         }
     }
 }
