@@ -1,5 +1,6 @@
 //! What the program says without an engine: exit statuses, inputs and keys.
 
+mod absent;
 mod access;
 mod broken;
 mod damage;

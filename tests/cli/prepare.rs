@@ -359,6 +359,8 @@ fn a_link_that_leads_out_of_its_folder_is_refused_and_named() {
     ] {
         world.project.write(&format!("s/sub/{name}"), text);
     }
+    let dockerfile = "FROM scratch\nCOPY sub/main sub/env /\n";
+    world.project.write("s/Dockerfile", dockerfile);
     let link = world.output("sub/cmd/link");
     std::os::unix::fs::symlink("../beside", &link).unwrap();
     world.project.run(&["build"]).ends(3);

@@ -259,3 +259,63 @@ fn the_plain_report_tells_the_cause_the_logs_tail_and_the_time_saved() {
     let whole = std::fs::read_to_string(log).unwrap();
     assert!(whole.contains("first words") && whole.contains("last words"));
 }
+
+/// What is told to fail fails, and BuildKit takes what is not told of.
+#[test]
+fn a_source_is_told_to_be_absent_exactly_where_buildkit_does_not_find_it() {
+    let host = host();
+    let project = project(&host)
+        .file(
+            "build-graph.toml",
+            "version = 1\n[stage.a]\ncontext = \"a\"\n",
+        )
+        .file("a/.dockerignore", "out\nkept\n!kept/in\n**/*.log\n")
+        .file("a/out/x", "")
+        .file("a/kept/in", "")
+        .file("a/kept/no", "")
+        .file("a/logs/a.log", "")
+        .file("a/x", "");
+    for (link, target) in [("l", "kept"), ("dangling", "none"), ("to-out", "out")] {
+        std::os::unix::fs::symlink(target, project.path("a").join(link)).unwrap();
+    }
+    for (source, is_there) in [
+        ("x", true),
+        ("x/", true),
+        ("../x", true),
+        ("x/y", false),
+        ("none", false),
+        ("./none/../x", true),
+        ("out", false),
+        ("out/x", false),
+        ("kept", true),
+        ("kept/in", true),
+        ("kept/no", false),
+        ("logs", true),
+        ("logs/a.log", false),
+        ("l/in", true),
+        ("*none*", true),
+        ("none*/x", true),
+    ] {
+        let dockerfile = format!("FROM scratch\nCOPY {source} x /to/\n");
+        project.write("a/Dockerfile", &dockerfile);
+        let context = project.path("a").display().to_string();
+        let call = ["buildx", "build", "--output", "type=cacheonly", &context];
+        let built = super::docker_says(&host, &call);
+        assert_eq!(built.is_ok(), is_there, "{source}: {built:?}");
+        let told = project.run(&["plan"]).ends(0).stderr;
+        assert_eq!(
+            !told.contains("cannot be built"),
+            is_there,
+            "{source}: {told}"
+        );
+    }
+    let refused = project.run(&["build"]).ends(0);
+    refused.never_says("cannot be built");
+    project.write("a/Dockerfile", "FROM scratch\nCOPY out /\n");
+    let calls = builds(&project);
+    let refused = project.run(&["build"]).ends(1);
+    refused
+        .says("line 1 of ")
+        .never_says("failed to calculate checksum");
+    assert_eq!(builds(&project), calls);
+}

@@ -234,6 +234,9 @@ impl Workspace {
                 if !matches!(own.verdict, Verdict::Fresh(_)) {
                     let unlinked = self.unlinked(id, outline).into_iter();
                     unlinked.for_each(|(_, note)| self.warn(note));
+                    let name = &self.spec.stage(id).name;
+                    let absent = material.absent.iter();
+                    absent.for_each(|why| self.warn(format!("`{name}` cannot be built: {why}")));
                 }
                 Ok(own)
             }

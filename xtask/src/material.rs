@@ -4,6 +4,7 @@
 //! together. Is unaware of records and of the engine; every stage's material can be
 //! gathered at the same time.
 
+mod absent;
 mod externals;
 mod folder;
 mod likely;
@@ -51,6 +52,8 @@ pub struct Material {
     pub externals: Externals,
     /// Stages it stands on that may leave it ONBUILD triggers which nobody can tell.
     pub with_triggers: Vec<String>,
+    /// Sources of COPY, ADD and bind mounts that are not there, with a sentence on each.
+    pub absent: Vec<String>,
     /// All that was seen of the trees.
     pub sighted: Sighted,
 }
@@ -216,6 +219,17 @@ fn gather_stage(
             }
         }
     }
+    let looked = |folder, name| absent::Looked {
+        stage,
+        root: &root,
+        dockerfile: &dockerfile,
+        folder,
+        name,
+    };
+    let mut absent = looked(&context, None).told(&reading.required);
+    for (name, folder) in &folders {
+        absent.extend(looked(folder, Some(name)).told(&reading.required));
+    }
     Ok(Material {
         dockerfile,
         text,
@@ -228,6 +242,7 @@ fn gather_stage(
         images,
         externals,
         with_triggers,
+        absent,
         sighted: witness.sighted(),
     })
 }
@@ -308,6 +323,7 @@ pub fn of_folder(
         images: BTreeMap::new(),
         externals: Externals::default(),
         with_triggers: Vec::new(),
+        absent: Vec::new(),
         sighted: witness.sighted(),
     })
 }

@@ -60,6 +60,9 @@ impl Run<'_> {
         assessment: Assessment,
     ) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
+        if let Some(why) = material.absent.first() {
+            return Err(Fault::failed(why.clone()));
+        }
         if self.wishes.offline {
             self.refuse_absent(material)?;
         }

@@ -200,6 +200,7 @@ fn blank(syntax: Option<String>) -> Reading {
         onbuild_unknown: Vec::new(),
         named: BTreeMap::new(),
         context: ContextNeed::Nothing,
+        required: Vec::new(),
         args: BTreeMap::new(),
         unknown_seen: BTreeSet::new(),
         remotes: Vec::new(),
@@ -226,6 +227,7 @@ fn widen(
     let because = reading.undecided.first().cloned().unwrap_or_default();
     let whole = ContextNeed::Whole { because };
     reading.context = whole.clone();
+    reading.required.clear();
     reading.named = question
         .contexts
         .iter()

@@ -49,7 +49,9 @@ pub use fingerprint::Counted;
 pub use need::{ContextNeed, Need};
 pub use opening::has_from;
 pub use platform::{normal as normal_platform, serves as platform_serves};
-pub use reading::{BaseKind, BaseUse, ImageFacts, Question, Reading, Remote, Take, TakenFrom};
+pub use reading::{
+    BaseKind, BaseUse, ImageFacts, Question, Reading, Remote, Required, Take, TakenFrom,
+};
 pub use reference::{Reference, normalise};
 pub use sources::RemoteKind;
 pub use stages::context_key;

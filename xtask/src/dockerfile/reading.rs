@@ -88,6 +88,9 @@ pub struct Reading {
     pub named: BTreeMap<String, ContextNeed>,
     /// Needs on the main context.
     pub context: ContextNeed,
+    /// Paths without patterns that a COPY, an ADD or a bind mount surely reads from a context: where one
+    /// is not there, the build fails.
+    pub required: Vec<Required>,
     /// Build arguments that count, with the value that counts; the `unknown` ones never do. What else one
     /// stands for at other places is behind its name, NUL and a number from 2 on.
     pub args: BTreeMap<String, Option<String>>,
@@ -157,6 +160,17 @@ pub enum BaseKind {
     CopyFrom,
     /// `RUN --mount=…,from=`.
     MountFrom,
+}
+
+/// A path that must be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Required {
+    /// The named context that it is read from; the main one without it.
+    pub context: Option<String>,
+    /// As `Need` has it.
+    pub path: Vec<u8>,
+    /// One-based line of the instruction.
+    pub line: usize,
 }
 
 /// One ADD source from elsewhere.

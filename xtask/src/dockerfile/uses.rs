@@ -6,7 +6,7 @@
 use super::instructions::Copy;
 use super::mount::Mount;
 use super::need::{ContextNeed, Need};
-use super::reading::{BaseKind, BaseUse, Remote, Take, TakenFrom};
+use super::reading::{BaseKind, BaseUse, Remote, Required, Take, TakenFrom};
 use super::scope::{self, Outer};
 use super::sources::{self, RemoteKind};
 use super::stages::{self, Base};
@@ -30,7 +30,7 @@ impl Walk<'_> {
 
     pub(super) fn copy(&mut self, copy: &Copy, place: &Place<'_>, done: &Done) {
         let Some(from) = &copy.from else {
-            return self.paths(&Origin::Main, copy, &copy.sources, place, done);
+            return self.paths(&Origin::Main, copy, (&copy.sources, |_| true), place, done);
         };
         if from.contains('$') {
             self.doubts.push(format!(
@@ -41,7 +41,7 @@ impl Walk<'_> {
         }
         let source = self.stages.copy_source(from);
         if let Some(origin) = self.reach(source, BaseKind::CopyFrom, place) {
-            self.paths(&origin, copy, &copy.sources, place, done);
+            self.paths(&origin, copy, (&copy.sources, |_| true), place, done);
         }
     }
 
@@ -90,14 +90,15 @@ impl Walk<'_> {
                 line: place.line,
             });
         }
-        self.paths(&Origin::Main, add, &local, place, done);
+        let is_path = |source: &str| sources::of_add(source).remote.is_none();
+        self.paths(&Origin::Main, add, (&local, is_path), place, done);
     }
 
     fn paths(
         &mut self,
         origin: &Origin,
         copy: &Copy,
-        from: &[String],
+        (from, is_path): (&[String], impl Fn(&str) -> bool),
         place: &Place<'_>,
         done: &Done,
     ) {
@@ -126,6 +127,9 @@ impl Walk<'_> {
                     } else {
                         sources::path(&source)
                     };
+                    if !copy.parents && !wildcard && is_path(&source) {
+                        self.require(origin, &path, place.line);
+                    }
                     // Many patterns for many sources are left off: they would only narrow.
                     let exclude = if self.outer.budget.spare(length) {
                         exclude.clone()
@@ -180,8 +184,11 @@ impl Walk<'_> {
                     match source {
                         _ if kind == "tmpfs" => {}
                         Ok(source) if !place.windows => {
-                            let source = source.unwrap_or_default();
-                            self.need(&origin, sources::of_mount(&source, place.line));
+                            let need = sources::of_mount(&source.unwrap_or_default(), place.line);
+                            if kind == "bind" {
+                                self.require(&origin, &need.path, place.line);
+                            }
+                            self.need(&origin, need);
                         }
                         Ok(_) => self.whole(&origin, format!("{} mounts on Windows", at(place))),
                         Err(trouble) => {
@@ -323,6 +330,23 @@ impl Walk<'_> {
             ContextNeed::Paths(needs) => needs.push(new),
             nothing @ ContextNeed::Nothing => *nothing = ContextNeed::Paths(vec![new]),
         }
+    }
+
+    /// Notes a path that must be there. Of one with a backslash BuildKit's versions think differently.
+    fn require(&mut self, origin: &Origin, path: &[u8], line: usize) {
+        if path.is_empty() || path.contains(&b'\\') {
+            return;
+        }
+        let context = match origin {
+            Origin::Main => None,
+            Origin::Named(context) => Some(context.clone()),
+        };
+        let path = path.to_vec();
+        self.reading.required.push(Required {
+            context,
+            path,
+            line,
+        });
     }
 
     fn context_need(&mut self, origin: &Origin) -> &mut ContextNeed {

@@ -151,6 +151,11 @@ impl Ignore {
     /// Whether `path` is left out, by itself or with a folder above it (Moby's
     /// `MatchesOrParentMatches`).
     pub fn excludes(&self, path: &[u8]) -> bool {
+        self.leaves_out(self.last_match(path))
+    }
+
+    /// The last pattern that matches a path or a folder above it.
+    fn last_match(&self, path: &[u8]) -> Option<u32> {
         let ends = path
             .iter()
             .enumerate()
@@ -161,7 +166,28 @@ impl Ignore {
             self.index
                 .matching(&self.patterns, &path[..end], &mut matching);
         }
-        self.leaves_out(matching.into_iter().max())
+        matching.into_iter().max()
+    }
+
+    /// The line of an ignore file that leaves a path out, by its number from 1 on.
+    pub fn line_that_excludes(text: &[u8], path: &[u8]) -> Option<(usize, Vec<u8>)> {
+        let whole = Self::parse(text).ok()?;
+        // The last pattern that matches the path, or a folder above it, is what decides.
+        let id = whole.last_match(path)? as usize;
+        let decides = whole
+            .patterns
+            .get(id)
+            .filter(|pattern| !pattern.exception)?;
+        let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+        let mut numbered = (1..).zip(lines).collect::<Vec<_>>().into_iter().rev();
+        let (number, line) = numbered.find(|(_, line)| {
+            let alone = Self::parse(line);
+            alone.is_ok_and(|alone| match alone.patterns.as_slice() {
+                [only] => !only.exception && only.text == decides.text,
+                _ => false,
+            })
+        })?;
+        Some((number, gotext::trim(line).to_vec()))
     }
 
     /// Whether an entry is left out of the context that is sent, given what is known about its

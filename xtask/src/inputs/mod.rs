@@ -3,6 +3,7 @@
 //! Knows how BuildKit decides it: the ignore file first, then what the instructions touch. Is
 //! unaware of Dockerfile text, of keys and of engines.
 
+mod absent;
 mod attributes;
 mod charset;
 mod error;
@@ -44,6 +45,7 @@ mod worth;
 
 use camino::Utf8PathBuf;
 
+pub use absent::{Absent, absent};
 pub use attributes::Attributes;
 pub use error::InputsError;
 pub use ignore::{Ignore, IgnoreError};

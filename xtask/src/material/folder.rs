@@ -101,6 +101,26 @@ pub(super) fn read(path: &Utf8Path, what: &str, witness: &Witness<'_>) -> Result
         .map_err(|error| Fault::usage(format!("cannot read the {what} {path}: {error}")))
 }
 
+/// The ignore file of a context, see `ignore_of`.
+pub(super) fn ignore_file(layers: &Layers, dockerfile: Option<&Utf8Path>) -> Option<Utf8PathBuf> {
+    let mut files = ignore_files(layers, dockerfile);
+    files.find_map(|(folder, name)| Some(folder.join(name)).filter(|path| path.is_file()))
+}
+
+/// The places where the ignore file of a context may be, the first of which is taken.
+fn ignore_files<'l>(
+    layers: &'l Layers,
+    dockerfile: Option<&'l Utf8Path>,
+) -> impl Iterator<Item = (&'l Utf8Path, String)> {
+    let beside = dockerfile.and_then(|path| {
+        let name = format!("{}.dockerignore", path.file_name()?);
+        Some((path.parent()?, name))
+    });
+    let own = layers.folders.iter().rev();
+    let own = own.map(|folder| (folder.as_path(), ".dockerignore".to_owned()));
+    beside.into_iter().chain(own)
+}
+
 /// `<Dockerfile>.dockerignore` replaces the context's own
 /// (docs.docker.com/build/concepts/context, "Filename and location"); a context overlay may bring one.
 /// Of a context that nothing reads BuildKit is sent nothing, so that a mistake in its ignore file
@@ -119,13 +139,7 @@ pub(super) fn ignore_of(
     if *need == ContextNeed::Nothing {
         return Ok(none());
     }
-    let beside = dockerfile.and_then(|path| {
-        let name = format!("{}.dockerignore", path.file_name()?);
-        Some((path.parent()?, name))
-    });
-    let own = layers.folders.iter().rev();
-    let own = own.map(|folder| (folder.as_path(), ".dockerignore".to_owned()));
-    for (folder, name) in beside.into_iter().chain(own) {
+    for (folder, name) in ignore_files(layers, dockerfile) {
         let path = folder.join(&name);
         let Ok(meta) = path.symlink_metadata() else {
             witness.looked_up(path.as_std_path(), None);

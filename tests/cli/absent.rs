@@ -1,0 +1,123 @@
+//! What a Dockerfile copies and is not there.
+
+use super::lock::project;
+use crate::support::Project;
+use crate::support::engine::Engine;
+
+/// Stage `a`, of folder `in` of a source.
+fn with(dockerfile: &str, ignore: &str) -> (Project, Engine) {
+    let graph =
+        "version = 1\n[source.s]\npath = \"s\"\n[stage.a]\nsource = \"s\"\ncontext = \"in\"\n";
+    let (project, engine) = project(graph);
+    let project = project
+        .file("s/in/Dockerfile", format!("FROM scratch\n{dockerfile}\n"))
+        .file("s/in/.dockerignore", ignore)
+        .file("s/in/dist/app", "")
+        .file("s/in/inner/app.py", "")
+        .file("s/top", "");
+    (project, engine)
+}
+
+#[test]
+fn a_source_that_is_left_out_is_told_with_the_line_of_the_pattern() {
+    for (dockerfile, path, ignore, line) in [
+        (
+            "COPY dist /",
+            "dist",
+            "# all of\ndist\n!other\n",
+            "line 2 of ",
+        ),
+        (
+            "COPY dist/app /",
+            "dist/app",
+            "*\n!*.py\ndist/**\n",
+            "line 3 of ",
+        ),
+        ("ADD dist/app /", "dist/app", "**/app\n", "line 1 of "),
+        (
+            "RUN --mount=source=dist,target=/d true",
+            "dist",
+            "\n\n/dist/\n",
+            "line 3 of ",
+        ),
+    ] {
+        let (project, _engine) = with(dockerfile, ignore);
+        let place = format!("Dockerfile:2: `{path}` is left out by {line}");
+        for command in [&["plan"][..], &["plan", "--json"], &["explain", "a"]] {
+            let ran = project
+                .run(command)
+                .ends(0)
+                .says("note: `a` cannot be built");
+            let ran = ran.says(&place).says("in/.dockerignore, `");
+            ran.says("remove that line, or add `!");
+        }
+        // It is not sent to BuildKit, which could not say why.
+        let ran = project.run(&["build"]).ends(1).says(&place);
+        ran.never_says("cannot run `docker`");
+    }
+    let (project, _engine) = with("COPY dist/app /", "dist\n!dist/app\n");
+    project.run(&["plan"]).ends(0).never_says("cannot be built");
+    // The ignore file beside the Dockerfile comes before the context's own.
+    let project = project.file("s/in/Dockerfile.dockerignore", "dist\n");
+    project
+        .run(&["plan"])
+        .says("line 1 of ")
+        .says("in/Dockerfile.dockerignore");
+}
+
+#[test]
+fn a_source_that_lies_in_another_folder_is_told_with_its_place() {
+    for (dockerfile, path, told) in [
+        (
+            "COPY in/dist /",
+            "in/dist",
+            "s/in/dist: write `context = \".\"` in `[stage.a]`",
+        ),
+        ("COPY top /", "top", "s/top: write `context = \".\"`"),
+        (
+            "COPY app.py /",
+            "app.py",
+            "s/in/inner/app.py: write `context = \"in/inner\"`",
+        ),
+        (
+            "COPY ./nowhere /",
+            "nowhere",
+            "correct the name, or make it first",
+        ),
+        (
+            "COPY dist/app/x /",
+            "dist/app/x",
+            "correct the name, or make it first",
+        ),
+    ] {
+        let (project, _engine) = with(dockerfile, "");
+        let ran = project.run(&["plan"]).ends(0);
+        ran.says(&format!("Dockerfile:2: `{path}` is not in the context "))
+            .says(told);
+        project.run(&["build"]).ends(1).says(told);
+    }
+    let (project, _engine) = with("COPY --from=n top /", "");
+    let graph =
+        "version = 1\n[stage.a]\ncontext = \"s/in\"\ncontexts = { n = { path = \"s/in/dist\" } }\n";
+    let project = project.file("build-graph.toml", graph);
+    project
+        .run(&["plan"])
+        .says("`top` is not in the context `n`, ");
+    // What somebody else may bring, or what a pattern need not find, is not told.
+    for dockerfile in [
+        "COPY no* /",
+        "COPY --parents nowhere /",
+        "ADD git@example.org:x/y.git /",
+        "ADD https://example.org/x /",
+        "COPY <<nowhere /\nnowhere",
+        "ARG X=nowhere\nFROM scratch\nCOPY in[n]er /",
+        "COPY --from=0 nowhere /",
+        "RUN --mount=type=cache,source=nowhere,target=/c true",
+    ] {
+        let (project, _engine) = with(dockerfile, "");
+        project.run(&["plan"]).ends(0).never_says("cannot be built");
+    }
+    let (project, _engine) = with("COPY link/app /", "");
+    std::os::unix::fs::symlink("nowhere", project.path("s/in/link")).unwrap();
+    project.run(&["plan"]).ends(0).never_says("cannot be built");
+}
