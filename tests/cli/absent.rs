@@ -1,4 +1,4 @@
-//! What a Dockerfile copies and is not there.
+//! What a Dockerfile copies and is not there, and what `args` gives and does not count.
 
 use super::lock::project;
 use crate::support::Project;
@@ -120,4 +120,30 @@ fn a_source_that_lies_in_another_folder_is_told_with_its_place() {
     let (project, _engine) = with("COPY link/app /", "");
     std::os::unix::fs::symlink("nowhere", project.path("s/in/link")).unwrap();
     project.run(&["plan"]).ends(0).never_says("cannot be built");
+}
+
+#[test]
+fn a_proxy_that_args_gives_and_the_dockerfile_does_not_declare_is_told_not_to_count() {
+    let (project, _engine) = with("COPY dist /\nRUN true", "");
+    let graph = |proxy: &str| {
+        format!(
+            "version = 1\n[stage.a]\ncontext = \"s/in\"\nargs = {{ HTTP_PROXY = \"{proxy}\", no_proxy = \"x\", X = \"1\" }}\n"
+        )
+    };
+    project.write("build-graph.toml", graph("one"));
+    let told = "HTTP_PROXY, no_proxy of `args` is no ingredient of the key";
+    let key = project.planned("a")["key"].clone();
+    project.run(&["plan"]).ends(0).says(told);
+    let explained = project.run(&["explain", "a"]).ends(0);
+    assert!(explained.stdout.contains(told), "{}", explained.stdout);
+    project.write("build-graph.toml", graph("two"));
+    assert_eq!(project.planned("a")["key"], key);
+    project.write(
+        "s/in/Dockerfile",
+        "FROM scratch\nARG HTTP_PROXY\nARG no_proxy\nCOPY dist /\nRUN true\n",
+    );
+    project.run(&["plan"]).ends(0).never_says("no ingredient");
+    let key = project.planned("a")["key"].clone();
+    project.write("build-graph.toml", graph("three"));
+    assert_ne!(project.planned("a")["key"], key);
 }

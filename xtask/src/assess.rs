@@ -34,6 +34,7 @@ use crate::inputs::StatCache;
 use crate::key;
 use crate::lock::Lock;
 use crate::locking::{self, Uses};
+use crate::material::Material;
 use crate::outputs::Outputs;
 use crate::record::{Records, Store};
 use crate::replacement::{self, Opened};
@@ -237,6 +238,9 @@ impl Workspace {
                     let name = &self.spec.stage(id).name;
                     let absent = material.absent.iter();
                     absent.for_each(|why| self.warn(format!("`{name}` cannot be built: {why}")));
+                    uncounted(material)
+                        .into_iter()
+                        .for_each(|note| self.warn(note));
                 }
                 Ok(own)
             }
@@ -382,6 +386,17 @@ fn rows(graph: &Graph, wanted: &[StageId]) -> Vec<Vec<(usize, StageId)>> {
         rows[row].push((at, *id));
     }
     rows
+}
+
+/// That proxies which `args` gives do not count, where some do not.
+pub fn uncounted(material: &Material) -> Option<String> {
+    let names = material.uncounted.join(", ");
+    (!names.is_empty()).then(|| {
+        format!(
+            "{names} of `args` is no ingredient of the key, as the Dockerfile does not declare it: RUN sees it, \
+             but another value builds nothing again, as with BuildKit; `ARG` in the Dockerfile makes it count"
+        )
+    })
 }
 
 /// What a key is made of, given what is around.

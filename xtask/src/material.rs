@@ -18,6 +18,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::dockerfile::{self, ImageFacts, Question, Reading};
 use crate::fault::{Fault, Result};
 use crate::inputs::{Ignore, Layers, Sighted, StatCache, Witness};
+use crate::proxies;
 use crate::source;
 use crate::spec::{Context, Spec, Stage, StageId};
 
@@ -54,6 +55,9 @@ pub struct Material {
     pub with_triggers: Vec<String>,
     /// Sources of COPY, ADD and bind mounts that are not there, with a sentence on each.
     pub absent: Vec<String>,
+    /// Proxies that `args` gives and the Dockerfile does not declare. BuildKit itself takes no notice of
+    /// them when it compares, and neither does the key.
+    pub uncounted: Vec<String>,
     /// All that was seen of the trees.
     pub sighted: Sighted,
 }
@@ -230,6 +234,8 @@ fn gather_stage(
     for (name, folder) in &folders {
         absent.extend(looked(folder, Some(name)).told(&reading.required));
     }
+    let is_uncounted = |name: &&String| proxies::is_one(name) && !reading.args.contains_key(*name);
+    let uncounted = args.keys().filter(is_uncounted).cloned().collect();
     Ok(Material {
         dockerfile,
         text,
@@ -243,6 +249,7 @@ fn gather_stage(
         externals,
         with_triggers,
         absent,
+        uncounted,
         sighted: witness.sighted(),
     })
 }
@@ -324,6 +331,7 @@ pub fn of_folder(
         externals: Externals::default(),
         with_triggers: Vec::new(),
         absent: Vec::new(),
+        uncounted: Vec::new(),
         sighted: witness.sighted(),
     })
 }

@@ -25,6 +25,11 @@ const FIELDS: [(&str, [&str; 2]); 5] = [
 /// Arguments by name: what their values are told apart by.
 pub type Proxies = BTreeMap<&'static str, String>;
 
+/// Whether an argument is a proxy, which every RUN step sees though the Dockerfile does not declare it.
+pub fn is_one(name: &str) -> bool {
+    FIELDS.iter().any(|(_, names)| names.contains(&name))
+}
+
 /// Those of this run.
 pub fn given() -> &'static Proxies {
     static GIVEN: LazyLock<Proxies> = LazyLock::new(|| {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::plan::{Line, word};
-use crate::assess::{Assessment, Gathered, Next, Workspace};
+use crate::assess::{self, Assessment, Gathered, Next, Workspace};
 use crate::cli::Explain;
 use crate::fault::Result;
 use crate::replacement;
@@ -42,9 +42,12 @@ pub fn run(flags: &Explain) -> Result<()> {
         return Ok(());
     };
     let cause = cascade(&work, &plan, id);
-    let whole_context = match work.gather(id) {
-        Ok(Gathered::Material(_, material)) => material.context.inputs.whole.clone(),
-        _ => None,
+    let (whole_context, uncounted) = match work.gather(id) {
+        Ok(Gathered::Material(_, material)) => (
+            material.context.inputs.whole.clone(),
+            assess::uncounted(&material),
+        ),
+        _ => (None, None),
     };
     let overlays = work
         .spec
@@ -72,6 +75,9 @@ pub fn run(flags: &Explain) -> Result<()> {
     describe(&mut text, &work, own);
     if let Some(why) = whole_context {
         let _ = writeln!(text, "  the whole context counts: {why}");
+    }
+    if let Some(note) = uncounted {
+        let _ = writeln!(text, "  {note}");
     }
     for overlay in overlays {
         let _ = writeln!(text, "  its context is overlaid with {overlay}");
