@@ -15,8 +15,10 @@ use crate::spec::Stage;
 use crate::state;
 use crate::verdict::text;
 
-/// What folders beside a context are looked into.
+/// How many folders in a context are looked into for a file.
 const MOST_FOLDERS: usize = 200;
+/// For each one that is told, folders are looked into.
+const MOST_TOLD: usize = 10;
 
 /// A context of a stage, and what of it is looked for.
 pub(super) struct Looked<'l> {
@@ -44,6 +46,7 @@ impl Looked<'_> {
             let (file, line, path) = (self.dockerfile, source.line, text(&source.path));
             Some(format!("{file}:{line}: `{path}` {why}"))
         })
+        .take(MOST_TOLD)
         .collect()
     }
 
