@@ -191,3 +191,54 @@ fn commands_that_read_what_each_other_makes_are_refused_with_the_line_to_write()
     project.write("build-graph.toml", graph);
     assert_eq!(world.runs(), ["a", "o"]);
 }
+
+#[test]
+fn what_a_command_needs_and_the_machine_lacks_is_told_with_the_package_that_brings_it() {
+    let world = World::new("");
+    let project = &world.project;
+    let graph = |needs: &str, more: &str| {
+        let graph = A.replace("outputs =", &format!("needs = {needs}\noutputs ="));
+        project.write(
+            "build-graph.toml",
+            graph.replace("echo a >>", &format!("{more} echo a >>")),
+        );
+    };
+    project.write("lib/libmade-up.pc", "");
+    // Nothing is on the path.
+    graph("[\"libmade-up\", \"go\", \"libunheard-of\"]", "exit 3;");
+    let told = "the host command of `a` needs `go` (";
+    let plan = project.run(&["plan", "a"]).ends(0).says(told);
+    plan.says("package golang")
+        .says("`libunheard-of`, not found on this machine: install");
+    let check = project.run(&["setup", "--check"]).stdout;
+    for line in [
+        "host command: go: none (needed: go",
+        "host command: libmade-up: none",
+    ] {
+        assert!(check.contains(line), "{check}");
+    }
+    let failed = project.run(&["build", "a"]).ends(3);
+    failed.says("ended with exit status: 3").says(told);
+    // A command that gets along without it is nobody's business.
+    graph("[\"go\"]", "");
+    project
+        .run(&["build", "a"])
+        .ends(3)
+        .says("cannot run `docker`")
+        .never_says(told);
+    project.run(&["plan", "a"]).ends(0).never_says("needs `go`");
+    project.write("s/src", "other");
+    project.run(&["plan", "a"]).ends(0).says(told);
+    graph("[\"libmade-up\"]", "");
+    let found = project
+        .command(&["plan", "a"])
+        .env("PKG_CONFIG_PATH", project.path("lib"))
+        .output();
+    let found = String::from_utf8(found.unwrap().stderr).unwrap();
+    assert!(!found.contains("needs"), "{found}");
+    graph("[\"a/b\"]", "");
+    project
+        .run(&["plan"])
+        .ends(2)
+        .says("program or library `a/b`");
+}

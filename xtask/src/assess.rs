@@ -220,6 +220,9 @@ impl Workspace {
         }
         match prepared.gathered() {
             Ok(Gathered::PrepareFirst(due)) => {
+                self.lacking_tools(due.of)
+                    .into_iter()
+                    .for_each(|note| self.warn(note));
                 let was_built = prepared.records.last().is_some();
                 Ok(Assessment::unprepared(id, due, was_built))
             }

@@ -13,6 +13,7 @@ use crate::inputs::Witness;
 use crate::material::{self, Material};
 use crate::outputs::{Outputs, owner};
 use crate::prepare;
+use crate::setup::{gather, tools};
 use crate::source;
 use crate::spec::StageId;
 use crate::verdict::{Change, Reason};
@@ -40,6 +41,18 @@ struct Search<'s> {
 }
 
 impl Workspace {
+    /// What a stage's host command needs and this machine lacks, with what brings it.
+    pub fn lacking_tools(&self, of: StageId) -> Option<String> {
+        let stage = self.spec.stage(of);
+        let prepare = stage.prepare.as_ref()?;
+        // What the system is takes a look at files, for a sentence that is seldom needed.
+        if tools::lacking(&prepare.needs).is_empty() {
+            return None;
+        }
+        let told = tools::told(&prepare.needs, gather::system())?;
+        Some(format!("the host command of `{}` needs {told}", stage.name))
+    }
+
     /// The material of a stage, unless a host command must run first. `witness` is told of all that
     /// either hangs on.
     pub(super) fn material_or_due(

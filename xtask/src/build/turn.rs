@@ -154,6 +154,12 @@ impl Run<'_> {
             self.interrupt,
             waiting,
         )
+        .map_err(|fault| match work.lacking_tools(of) {
+            Some(lacking) if fault.class == Class::Failed => {
+                Fault::lacks(format!("{}; {lacking}", fault.message))
+            }
+            _ => fault,
+        })
     }
 
     fn assessed(&self, id: StageId, prepared: &Prepared) -> Result<Turn> {

@@ -6,6 +6,8 @@
 use super::facts::{Emulation, Engine, Facts, Store};
 use super::finding::{Finding, Fix};
 use super::needs::{Needs, architecture};
+use super::packages::System;
+use super::tools;
 
 /// The least memory, in bytes (the guide's *System requirements*).
 const MEMORY: u64 = 4_000_000_000;
@@ -39,6 +41,7 @@ pub fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {
     all.extend(emulation(facts, needs));
     all.push(compose(facts));
     all.push(git(facts, needs));
+    all.extend(tools(facts, needs));
     all.extend(super::network::check(&facts.hosts));
     all.extend(login(facts, needs));
     all.extend(clock(facts));
@@ -308,6 +311,38 @@ fn git(facts: &Facts, needs: &Needs) -> Finding {
         None if needs.fetches => finding("none").lacks("install it").fix(Fix::InstallGit),
         None => finding("none").warns("install it").fix(Fix::InstallGit),
     }
+}
+
+/// A stage whose host command lacks something cannot be built; all others can.
+fn tools(facts: &Facts, needs: &Needs) -> Vec<Finding> {
+    let system = System::of(&facts.os);
+    let one = |(name, stages): (&String, &Vec<String>)| {
+        let is_there = facts.tools.contains(name);
+        let whose: Vec<String> = stages.iter().map(|stage| format!("`{stage}`")).collect();
+        let found = if is_there { "there" } else { "none" };
+        let finding = Finding::new("host command", format!("{name}: {found}")).needs(
+            name,
+            format!("the host command of {} needs it", whose.join(", ")),
+        );
+        if is_there {
+            return finding;
+        }
+        let package = tools::package(name, system);
+        let remedy = package.map_or_else(
+            || {
+                format!(
+                    "install what brings `{name}`, a program or a library as pkg-config names it"
+                )
+            },
+            |package| format!("install {name}: {package}"),
+        );
+        let finding = finding.warns(remedy);
+        match system.and_then(|system| system.brings(name)) {
+            Some(packages) => finding.fix(Fix::InstallTool(packages)),
+            None => finding,
+        }
+    };
+    needs.tools.iter().map(one).collect()
 }
 
 fn login(facts: &Facts, needs: &Needs) -> Option<Finding> {

@@ -3,7 +3,7 @@
 //! Knows nothing of how it was found out, so that a test can invent any machine. What could not
 //! be found out is `None` or says why; it is never guessed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 
@@ -48,6 +48,8 @@ pub struct Facts {
     pub emulation: BTreeMap<String, Emulation>,
     /// Whether the kernel's table of interpreters is mounted.
     pub has_binfmt: bool,
+    /// The programs and libraries that host commands need and that are here.
+    pub tools: BTreeSet<String>,
     /// What became of a question to each host that the graph needs, in the order of the needs.
     pub hosts: Vec<(Host, Reach)>,
     /// Registries for which docker has a login.

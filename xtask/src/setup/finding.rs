@@ -29,6 +29,8 @@ pub enum Fix {
     InstallCompose,
     /// Install git.
     InstallGit,
+    /// Install what host commands need, by the packages' names.
+    InstallTool(&'static [&'static str]),
     /// Start the engine that is installed.
     StartEngine,
     /// Let this user talk to the engine.

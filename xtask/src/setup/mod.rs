@@ -15,3 +15,4 @@ pub mod plan;
 pub mod probe;
 #[cfg(test)]
 mod tests;
+pub mod tools;

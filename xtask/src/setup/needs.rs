@@ -3,7 +3,7 @@
 //! Knows the graph, its Dockerfiles where they are here, and its lock. Pure; is unaware of the
 //! machine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::Host;
 use crate::dockerfile::reference;
@@ -25,6 +25,8 @@ pub struct Needs {
     pub fetches: bool,
     /// Registries and sources.
     pub hosts: Vec<Host>,
+    /// Programs and libraries that host commands need, with the stages whose commands these are.
+    pub tools: BTreeMap<String, Vec<String>>,
     /// The registry for shared records, which wants a login.
     pub writes_to: Option<String>,
 }
@@ -52,6 +54,13 @@ impl Needs {
                 hosts.extend(source_host(&source.name, url));
             }
         }
+        let mut tools: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for stage in &spec.stages {
+            for name in stage.prepare.iter().flat_map(|prepare| &prepare.needs) {
+                let stages = tools.entry(name.clone()).or_default();
+                stages.push(stage.name.clone());
+            }
+        }
         let writes_to = spec.registry.as_ref().map(|place| {
             let host = place.split('/').next().unwrap_or(place);
             hosts.insert(registry_host(host));
@@ -63,6 +72,7 @@ impl Needs {
             replaces,
             fetches,
             hosts: hosts.into_iter().collect(),
+            tools,
             writes_to,
         }
     }

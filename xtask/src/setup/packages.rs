@@ -102,6 +102,43 @@ impl System {
         }
     }
 
+    /// The packages that bring a program or a library, as host commands name it.
+    pub fn brings(self, tool: &str) -> Option<&'static [&'static str]> {
+        // Debian's, Fedora's and Arch's.
+        let [debian, fedora, arch]: [&[&str]; 3] = match tool {
+            // Debian 12's own is older than what a module of today asks for.
+            "go" if self == Self::Bookworm => {
+                return Some(&[
+                    "golang-go/trixie",
+                    "golang-src/trixie",
+                    "golang-1.24-go",
+                    "golang-1.24-src",
+                ]);
+            }
+            "go" => [&["golang-go"], &["golang"], &["go"]],
+            "libseccomp" => [&["libseccomp-dev"], &["libseccomp-devel"], &["libseccomp"]],
+            "cc" | "gcc" => [&["gcc", "libc6-dev"], &["gcc"], &["gcc"]],
+            "c++" | "g++" => [&["g++"], &["gcc-c++"], &["gcc"]],
+            "pkg-config" => [&["pkg-config"], &["pkgconf-pkg-config"], &["pkgconf"]],
+            "make" => [&["make"]; 3],
+            "cmake" => [&["cmake"]; 3],
+            "cargo" => [&["cargo"], &["cargo"], &["rust"]],
+            "node" => [&["nodejs"]; 3],
+            "npm" => [&["npm"], &["nodejs-npm"], &["npm"]],
+            "python3" => [&["python3"], &["python3"], &["python"]],
+            "curl" => [&["curl"]; 3],
+            "jq" => [&["jq"]; 3],
+            "patch" => [&["patch"]; 3],
+            "unzip" => [&["unzip"]; 3],
+            _ => return None,
+        };
+        Some(match self {
+            Self::Bookworm | Self::Debian | Self::Ubuntu => debian,
+            Self::Fedora => fedora,
+            Self::Arch => arch,
+        })
+    }
+
     /// Whether apt installs here.
     pub const fn has_apt(self) -> bool {
         matches!(self, Self::Bookworm | Self::Debian | Self::Ubuntu)

@@ -91,8 +91,13 @@ pub fn plan(facts: &Facts, findings: &[Finding]) -> Plan {
         return plan;
     }
     let parts = parts(&fixes);
+    let tools = fixes.iter().filter_map(|fix| match fix {
+        Fix::InstallTool(packages) => Some(*packages),
+        _ => None,
+    });
+    let tools: Vec<&str> = tools.flatten().copied().collect();
     match System::of(&facts.os) {
-        Some(system) => plan.install(facts, system, &parts),
+        Some(system) => plan.install(facts, system, &parts, &tools),
         None if parts.is_empty() => {}
         None => plan.by_hand.push(format!(
             "install Docker Engine with buildx, and git, by the manual (docs.docker.com/engine/install): the packages of {} are not known here",
@@ -136,15 +141,21 @@ fn parts(fixes: &[&Fix]) -> BTreeSet<Part> {
             Fix::InstallCompose => parts.extend([Part::Compose]),
             Fix::InstallGit => parts.extend([Part::Git]),
             Fix::Emulate(_) => parts.extend([Part::Emulation]),
-            Fix::StartEngine | Fix::JoinGroup => {}
+            Fix::InstallTool(_) | Fix::StartEngine | Fix::JoinGroup => {}
         }
     }
     parts
 }
 
 impl Plan {
-    fn install(&mut self, facts: &Facts, system: System, parts: &BTreeSet<Part>) {
-        if parts.is_empty() {
+    fn install(
+        &mut self,
+        facts: &Facts,
+        system: System,
+        parts: &BTreeSet<Part>,
+        tools: &[&'static str],
+    ) {
+        if parts.is_empty() && tools.is_empty() {
             return;
         }
         if parts.contains(&Part::Engine) && !facts.has_daemon_json {
@@ -177,6 +188,7 @@ impl Plan {
             let packages = system.packages(*part).iter();
             argv.extend(packages.filter(|package| named.insert(**package)));
         }
+        argv.extend(tools.iter().filter(|package| named.insert(**package)));
         self.steps.push(Step::run(&argv));
         if parts.contains(&Part::Emulation) {
             self.register(facts, system);

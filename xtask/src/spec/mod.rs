@@ -223,6 +223,8 @@ pub struct Prepare {
     pub beside_graph: bool,
     /// Where it runs.
     pub dir: Utf8PathBuf,
+    /// Programs, and libraries as pkg-config names them, that it needs; sorted.
+    pub needs: Vec<String>,
 }
 
 impl Spec {

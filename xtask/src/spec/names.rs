@@ -107,6 +107,16 @@ pub fn variable(text: &str) -> Result<(), String> {
     Err("may hold only letters, digits and `_`, and not begin with a digit".into())
 }
 
+/// The name of a program on the path, or of a library as pkg-config has it.
+pub fn tool(text: &str) -> Result<(), String> {
+    plain(text)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    if text.chars().all(good) && text != "." && text != ".." {
+        return Ok(());
+    }
+    Err("may hold only letters, digits, `-`, `_`, `.` and `+`".into())
+}
+
 /// The id of a secret or an ssh agent. A comma or `=` would end it in buildx's own syntax.
 pub fn secret_id(text: &str) -> Result<(), String> {
     plain(text)?;

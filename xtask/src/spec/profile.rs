@@ -106,7 +106,12 @@ pub fn size(raw: &RawStage) -> usize {
     });
     let prepare = raw.prepare.iter().map(|prepare| {
         let prepare = prepare.get_ref();
-        let lists = [&prepare.inputs, &prepare.source_inputs, &prepare.ignore];
+        let lists = [
+            &prepare.inputs,
+            &prepare.source_inputs,
+            &prepare.ignore,
+            &prepare.needs,
+        ];
         let lists: usize = lists.into_iter().map(|texts| list(texts.as_ref())).sum();
         let spanned = [&prepare.run, &prepare.outputs].into_iter().flatten();
         lists

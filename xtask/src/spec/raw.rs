@@ -118,6 +118,8 @@ pub struct RawPrepare {
     pub outputs: Option<Spanned<Vec<Text>>>,
     /// The folder it runs in, below `at`.
     pub dir: Option<Text>,
+    /// Programs, and libraries as pkg-config names them, that it needs on the machine.
+    pub needs: Option<Vec<Text>>,
 }
 
 /// Where a host command's folder starts.

@@ -235,6 +235,9 @@ impl Reader<'_, '_> {
             .collect();
         let beside_graph = raw.at.is_some_and(|at| *at.get_ref() == RawAt::Graph);
         let ignore = self.texts("ignore pattern", raw.ignore, names::plain);
+        let mut needs = self.texts("program or library", raw.needs, names::tool);
+        needs.sort();
+        needs.dedup();
         Some(Prepare {
             run,
             inputs,
@@ -243,6 +246,7 @@ impl Reader<'_, '_> {
             outputs,
             beside_graph,
             dir,
+            needs,
         })
     }
 

@@ -10,7 +10,9 @@ use camino::Utf8PathBuf;
 
 use super::facts::{Engine as State, Facts, Host, Init, Store};
 use super::needs::Needs;
+use super::packages::System;
 use super::plan::DAEMON_JSON;
+use super::tools;
 use crate::engine::{About, Engine, NoAnswer};
 use crate::interrupt::Interrupt;
 use ask::words;
@@ -77,6 +79,12 @@ pub fn gather(needs: &Needs, reaching: Reaching, interrupt: &Interrupt) -> Facts
                 std::collections::BTreeMap::new()
             },
             has_binfmt: machine::has_binfmt(),
+            tools: needs
+                .tools
+                .keys()
+                .filter(|name| tools::is_there(name))
+                .cloned()
+                .collect(),
             engine: state(about),
             logins: logins(),
             hosts: reach.join().unwrap_or_default(),
@@ -85,6 +93,11 @@ pub fn gather(needs: &Needs, reaching: Reaching, interrupt: &Interrupt) -> Facts
             machine,
         }
     })
+}
+
+/// The system of this machine, if its packages are known.
+pub fn system() -> Option<System> {
+    System::of(&machine::system(&Interrupt::default()))
 }
 
 /// Whether an engine answers, and docker and buildx are there: the least that a build needs.

@@ -154,3 +154,45 @@ fn versions_are_compared_by_their_numbers() {
     assert!(version("0.9.0") < version("0.13.0"));
     assert_eq!(version("unknown"), None);
 }
+
+#[test]
+fn what_a_host_command_needs_is_warned_of_with_its_package() {
+    let stages = || vec!["sandbox".to_owned()];
+    let names = ["go", "libseccomp", "unheard-of"];
+    let needs = Needs {
+        tools: names.map(|name| (name.to_owned(), stages())).into(),
+        ..Needs::default()
+    };
+    let mut facts = good();
+    let told = |facts: &Facts| {
+        let findings = check(facts, &needs);
+        let tools = findings.iter().filter(|it| it.check == "host command");
+        tools
+            .map(|it| (it.level, it.remedy.clone()))
+            .collect::<Vec<_>>()
+    };
+    let [go, library, unknown] = &told(&facts)[..] else {
+        panic!()
+    };
+    assert_eq!(
+        *go,
+        (Level::Warning, "install go: package golang-go".into())
+    );
+    let remedy = "install libseccomp: package libseccomp-dev";
+    assert_eq!(*library, (Level::Warning, remedy.into()));
+    assert!(unknown.1.contains("what brings `unheard-of`"));
+    let shown = |facts: &Facts| {
+        let steps = planned(facts, &needs).steps;
+        steps.last().map(ToString::to_string).unwrap_or_default()
+    };
+    let expected =
+        "golang-go/trixie golang-src/trixie golang-1.24-go golang-1.24-src libseccomp-dev";
+    assert!(shown(&facts).ends_with(expected), "{}", shown(&facts));
+    facts.os = os("fedora", "42");
+    assert!(shown(&facts).ends_with("--assumeyes golang libseccomp-devel"));
+    facts.os = os("gentoo", "");
+    assert!(told(&facts)[0].1.contains("on Debian package golang-go"));
+    assert_eq!(shown(&facts), "");
+    facts.tools = names.map(str::to_owned).into();
+    assert!(told(&facts).iter().all(|(level, _)| *level == Level::Ok));
+}

@@ -1,0 +1,81 @@
+//! Programs and libraries that host commands need.
+//!
+//! Knows where programs and libraries are found, and how a person is told of those that are not there. Is
+//! unaware of what they are needed for.
+
+use std::path::{Path, PathBuf};
+
+use super::gather::on_path;
+use super::packages::System;
+
+/// Where a library says how it is used (pkg-config(1)), below each of which there may be a folder for each
+/// kind of machine.
+const LIBRARIES: [&str; 5] = [
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/share",
+    "/usr/local/lib",
+    "/usr/local/share",
+];
+
+/// Whether a program is on the path, or a library that pkg-config knows by this name.
+pub fn is_there(name: &str) -> bool {
+    on_path(name).is_some() || has_library(name)
+}
+
+/// Those that are not there.
+pub fn lacking(needs: &[String]) -> Vec<&str> {
+    let missing = needs.iter().filter(|name| !is_there(name));
+    missing.map(String::as_str).collect()
+}
+
+/// Those that are not there, with the packages that bring them; nothing where all are there.
+pub fn told(needs: &[String], system: Option<System>) -> Option<String> {
+    let missing = lacking(needs);
+    if missing.is_empty() {
+        return None;
+    }
+    let one = |name: &&str| match package(name, system) {
+        Some(package) => format!("`{name}` ({package})"),
+        None => format!("`{name}`"),
+    };
+    let shown: Vec<String> = missing.iter().map(one).collect();
+    let installed = |name: &&str| system.is_some_and(|it| it.brings(name).is_some());
+    let remedy = if missing.iter().all(installed) {
+        "`cargo xtask setup` installs what is missing"
+    } else {
+        "install what is missing"
+    };
+    Some(format!(
+        "{}, not found on this machine: {remedy}",
+        shown.join(", ")
+    ))
+}
+
+/// The package that brings a tool, for people. Where this system's are not known, Debian's name is a hint.
+pub fn package(name: &str, system: Option<System>) -> Option<String> {
+    let brought = |system: System| system.brings(name)?.first().copied();
+    Some(match system {
+        Some(system) => {
+            let package = brought(system)?;
+            // Which release apt takes it from is no part of the name.
+            let bare = package.split('/').next().unwrap_or(package);
+            format!("package {bare}")
+        }
+        None => format!("on Debian package {}", brought(System::Debian)?),
+    })
+}
+
+fn has_library(name: &str) -> bool {
+    let file = format!("{name}.pc");
+    let given = std::env::var_os("PKG_CONFIG_PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&given).collect();
+    for top in LIBRARIES.map(Path::new) {
+        folders.push(top.join("pkgconfig"));
+        let kinds = top.read_dir().into_iter().flatten().flatten();
+        // `/usr/lib/x86_64-linux-gnu`.
+        let kinds = kinds.filter(|entry| entry.file_name().to_string_lossy().contains("-linux-"));
+        folders.extend(kinds.map(|entry| entry.path().join("pkgconfig")));
+    }
+    folders.iter().any(|folder| folder.join(&file).is_file())
+}
