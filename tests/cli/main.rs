@@ -19,6 +19,7 @@ mod own_state;
 mod platforms;
 mod prepare;
 mod readme;
+mod report;
 mod setup;
 mod sources;
 mod superseded;

@@ -42,6 +42,19 @@ pub enum Case {
     Growth,
 }
 
+impl Case {
+    /// Its name, and what it measures.
+    fn told(self) -> String {
+        let value = self.to_possible_value();
+        let name = value.as_ref().map_or("", |value| value.get_name());
+        let help = value.as_ref().and_then(|value| value.get_help());
+        format!(
+            "{name}: {}",
+            help.map(ToString::to_string).unwrap_or_default()
+        )
+    }
+}
+
 /// A bench: where its files are, what it runs, and what it has found so far.
 #[derive(Debug)]
 pub struct Bench {
@@ -73,8 +86,9 @@ impl Bench {
         })
     }
 
-    /// Measures one case.
+    /// Measures one case, and says so at once: what it needs may have to be made first.
     pub fn measure(&mut self, case: Case) -> Result<()> {
+        crate::tell!("{}", case.told());
         match case {
             Case::Noop => self.noop(),
             Case::Crowded => self.crowded(),

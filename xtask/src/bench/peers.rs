@@ -42,6 +42,7 @@ impl Engine {
                 "no engine: {remedy}, or run `cargo xtask test` once as root, which installs one"
             ));
         }
+        crate::tell!("noop: starting an engine");
         let started = Testbed::start(folder, interrupt);
         started
             .map(|testbed| Self::Started(Box::new(testbed)))

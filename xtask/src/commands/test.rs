@@ -45,6 +45,23 @@ pub struct TestArgs {
 }
 
 impl TestArgs {
+    /// What will be done, in one line.
+    fn plan(&self, has_engine: bool) -> String {
+        let mut parts = Vec::new();
+        if self.filter.is_none() {
+            parts.push("formatting, lints, licences");
+        }
+        parts.push("unit and documentation tests");
+        match (self.fast, has_engine) {
+            (true, _) => {}
+            (false, true) => parts.push("end-to-end tests on the engine of XTASK_TEST_ENGINE"),
+            (false, false) => {
+                parts.push("end-to-end tests on two engines and a registry of their own");
+            }
+        }
+        format!("to do: {}", parts.join("; "))
+    }
+
     /// What the random tests find their numbers by.
     fn variables(&self) -> Vec<(&'static str, String)> {
         let numbers = [
@@ -109,6 +126,7 @@ impl Suite<'_> {
     fn everything(&mut self, args: &TestArgs) -> Result<()> {
         let engine = std::env::var("XTASK_TEST_ENGINE").ok();
         let folder = state::workspace().join("target/testbed");
+        crate::tell!("{}", args.plan(engine.is_some()));
         if args.fast || engine.is_some() {
             has_git()?;
         } else {
@@ -120,7 +138,6 @@ impl Suite<'_> {
                 "lints",
                 &[
                     "clippy",
-                    "--quiet",
                     "--workspace",
                     "--all-targets",
                     "--all-features",
@@ -134,7 +151,7 @@ impl Suite<'_> {
         let filter: Vec<&str> = args.filter.as_deref().into_iter().collect();
         self.tests(
             "unit and documentation tests",
-            &["--workspace", "--quiet", "--"],
+            &["--workspace", "--", "--quiet"],
             &filter,
             &[],
         )?;
@@ -146,6 +163,7 @@ impl Suite<'_> {
             let engine = ("XTASK_TEST_CONTAINERD", host);
             return self.end_to_end(&filter, &[&asked[..], &[engine]].concat());
         }
+        crate::tell!("engines and registry: starting");
         let start = Instant::now();
         let testbed = Testbed::start(&folder, self.interrupt)?;
         crate::tell!(
@@ -171,6 +189,7 @@ impl Suite<'_> {
 
     /// One check, which counts as one test.
     fn check(&mut self, name: &str, arguments: &[&str]) -> Result<()> {
+        crate::tell!("{name}: running");
         let start = Instant::now();
         let (good, _) = self.cargo(arguments, &[], false)?;
         self.count(name, good, start);
@@ -230,6 +249,7 @@ impl Suite<'_> {
         filter: &[&str],
         variables: &[(&str, String)],
     ) -> Result<()> {
+        crate::tell!("{name}: running");
         let start = Instant::now();
         let arguments: Vec<&str> = ["test"]
             .iter()
