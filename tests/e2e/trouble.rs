@@ -19,12 +19,28 @@ fn slow(host: &str, seconds: u32) -> Project {
         .file("a/x", "1")
 }
 
+/// Waits until the log of `a` has what its running step printed.
+fn until_printed(project: &Project, text: &str) {
+    let start = Instant::now();
+    let has_it = || {
+        let log = written(project, text);
+        log.lines().any(|path| path.ends_with("/logs/a.log"))
+    };
+    while !has_it() {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "its log is empty"
+        );
+    }
+}
+
 #[test]
 fn an_interrupt_ends_everything_within_ten_seconds_and_records_nothing() {
     let project = slow(&host(), 120);
     let mut child = project.start(&["build", "--json"]);
     let mut out = BufReader::new(child.stdout.take().unwrap());
     until_step(&mut out, "sleep 120");
+    until_printed(&project, "xt-");
     let start = Instant::now();
     let program = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(program, rustix::process::Signal::INT).unwrap();

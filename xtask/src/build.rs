@@ -21,11 +21,13 @@ use camino::Utf8PathBuf;
 
 use crate::assess::{Gathered, Held, Prepared, Upstream, Workspace};
 use crate::event::{Event, Finished, Outcome, StageFinished};
+use crate::excerpt::Excerpt;
 use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::schedule::{self, End, Task, Work};
 use crate::spec::StageId;
 use crate::state::{self, HeldLock};
+use turn::Turn;
 
 /// What the command line asks of a build.
 #[derive(Debug, Clone, Default)]
@@ -266,6 +268,45 @@ impl Run<'_> {
         }
     }
 
+    /// Notes and tells what a stage's turn came to.
+    fn end_turn(&self, id: StageId, started_ms: u64, turn: Turn) -> End {
+        // Without a log no builder ran: the image was there, if need be under fewer names.
+        let saved_ms = match (&turn.log, &turn.record) {
+            (None, Some(record)) => record.duration_ms,
+            _ => 0,
+        };
+        {
+            let mut now = self.now();
+            if let Some(record) = &turn.record {
+                now.upstream
+                    .insert(id, Upstream::Image(record.image.clone()));
+                now.privates.insert(id, record.private.clone());
+            }
+            now.outcome.insert(id, turn.outcome);
+            now.put_back += usize::from(turn.outcome == Outcome::Built && turn.log.is_none());
+            now.saved_ms += saved_ms;
+        }
+        let end = if turn.record.is_some() {
+            End::Good
+        } else {
+            End::Bad
+        };
+        self.tell(Event::StageFinished(StageFinished {
+            stage: self.name(id).to_owned(),
+            outcome: turn.outcome,
+            started_ms,
+            ended_ms: self.elapsed_ms(),
+            image: turn.record.as_ref().map(|record| record.image.clone()),
+            size: turn.record.as_ref().map(|record| record.size),
+            error: turn.error,
+            step: turn.step,
+            excerpt: turn.excerpt,
+            log: turn.log.map(Utf8PathBuf::into_string),
+            saved_ms,
+        }));
+        end
+    }
+
     /// Tells how the run ended.
     fn finish(self) -> (Result<()>, Left) {
         if self.has_acted.load(Ordering::SeqCst) {
@@ -316,41 +357,7 @@ impl Work for Run<'_> {
     fn run(&self, task: usize) -> End {
         let id = self.wanted[task];
         let started_ms = self.elapsed_ms();
-        let turn = self.turn(id);
-        // Without a log no builder ran: the image was there, if need be under fewer names.
-        let saved_ms = match (&turn.log, &turn.record) {
-            (None, Some(record)) => record.duration_ms,
-            _ => 0,
-        };
-        {
-            let mut now = self.now();
-            if let Some(record) = &turn.record {
-                now.upstream
-                    .insert(id, Upstream::Image(record.image.clone()));
-                now.privates.insert(id, record.private.clone());
-            }
-            now.outcome.insert(id, turn.outcome);
-            now.put_back += usize::from(turn.outcome == Outcome::Built && turn.log.is_none());
-            now.saved_ms += saved_ms;
-        }
-        let end = if turn.record.is_some() {
-            End::Good
-        } else {
-            End::Bad
-        };
-        self.tell(Event::StageFinished(StageFinished {
-            stage: self.name(id).to_owned(),
-            outcome: turn.outcome,
-            started_ms,
-            ended_ms: self.elapsed_ms(),
-            image: turn.record.as_ref().map(|record| record.image.clone()),
-            size: turn.record.as_ref().map(|record| record.size),
-            error: turn.error,
-            tail: turn.tail,
-            log: turn.log.map(Utf8PathBuf::into_string),
-            saved_ms,
-        }));
-        end
+        self.end_turn(id, started_ms, self.turn(id))
     }
 
     fn lost(&self, task: usize, because: usize) {
@@ -375,7 +382,8 @@ impl Work for Run<'_> {
                 self.name(because),
                 if cancelled { "was cancelled" } else { "failed" }
             )),
-            tail: Vec::new(),
+            step: None,
+            excerpt: Excerpt::default(),
             log: None,
             saved_ms: 0,
         }));

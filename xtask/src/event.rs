@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::excerpt::Excerpt;
 use crate::verdict::Reason;
 
 /// How a stage ended.
@@ -115,13 +116,29 @@ pub struct StageFinished {
     pub size: Option<u64>,
     /// What went wrong, or because of whom it was skipped.
     pub error: Option<String>,
-    /// The last lines of its log.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tail: Vec<String>,
-    /// Where the builder's whole log is; `None` where none ran.
+    /// The step of its Dockerfile that failed, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<FailedStep>,
+    /// What that step, or its host command, printed.
+    #[serde(flatten)]
+    pub excerpt: Excerpt,
+    /// Where the whole log of the builder or of the host command is; `None` where neither ran to an end.
     pub log: Option<String>,
     /// Where no builder ran: how long its build took, which is what the skip saved.
     pub saved_ms: u64,
+}
+
+/// A step of a Dockerfile that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedStep {
+    /// As BuildKit calls it: `[2/3] RUN make`.
+    pub name: String,
+    /// The Dockerfile, as the graph names it.
+    pub dockerfile: String,
+    /// The step's line in it, where buildx says so.
+    pub line: Option<u32>,
+    /// What its command ended with, where that is all that went wrong.
+    pub exit_code: Option<i32>,
 }
 
 /// How the run ended.

@@ -27,6 +27,7 @@ pub mod demo;
 pub mod dockerfile;
 pub mod engine;
 pub mod event;
+pub mod excerpt;
 pub mod executor;
 pub mod fault;
 pub mod git;

@@ -100,6 +100,30 @@ pub fn roots(spec: &Spec, stage: &Stage) -> Vec<Utf8PathBuf> {
     of_source.into_iter().chain([own]).flatten().collect()
 }
 
+/// Why the command is of no use.
+#[derive(Debug)]
+pub struct Failed {
+    /// What went wrong.
+    pub fault: Fault,
+    /// Whether its log is of this run.
+    pub has_run: bool,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault,
+            has_run: false,
+        }
+    }
+}
+
+/// The command of a stage, for people.
+pub fn shown(stage: &Stage) -> String {
+    let run = stage.prepare.as_ref().map(|prepare| prepare.run.join(" "));
+    format!("prepare: {}", run.unwrap_or_default())
+}
+
 /// Runs the command to its end, its output in `log`. `waiting` is told when another one must end first: in
 /// the same folder, or for a build that was killed.
 pub fn run(
@@ -110,7 +134,7 @@ pub fn run(
     log: &Utf8Path,
     interrupt: &Interrupt,
     waiting: impl Fn(),
-) -> Result<()> {
+) -> Result<(), Failed> {
     let Some(prepare) = &stage.prepare else {
         return Ok(());
     };
@@ -127,7 +151,7 @@ pub fn run(
     let locks = Locks::of(&call.folder, log)
         .map_err(|error| call.fault(&format!("cannot have {error}")))?;
     if !locks.take(interrupt, waiting) {
-        return Err(Fault::interrupted());
+        return Err(Fault::interrupted().into());
     }
     // Another stage with the same command may have been waited for.
     if must_run(spec, stage, state, witness)?.is_none() {
@@ -136,7 +160,11 @@ pub fn run(
     locks
         .begin()
         .map_err(|error| call.fault(&format!("cannot empty its log {log}: {error}")))?;
-    let read = call.until_untouched(&locks, witness)?;
+    let read = call.until_untouched(&locks, witness);
+    let read = read.map_err(|fault| Failed {
+        fault,
+        has_run: true,
+    })?;
     let made = what_it_made(prepare, &call.folder, witness)?;
     let (digests, list) = ((digest(&read), digest(&[made])), list(&read));
     let mut stamped = format!("{} {} ", digests.0, digests.1).into_bytes();
@@ -148,7 +176,8 @@ pub fn run(
         call.fault(&format!(
             "ran, but that cannot be noted in {folder}: {error}"
         ))
-    })
+    })?;
+    Ok(())
 }
 
 /// A host command and where it runs.
@@ -201,15 +230,14 @@ impl Call<'_> {
         let states = self.states(&read);
         let before: Vec<_> = outputs().collect();
         self.run_to_its_end(locks)?;
-        let log = self.log;
         for ((path, before), (_, after)) in before.into_iter().zip(outputs()) {
             if after.is_none() {
-                return Err(self.fault(&format!("did not make `{path}`; its output is in {log}")));
+                return Err(self.fault(&format!("did not make `{path}`")));
             }
             if after == before {
                 // A script that goes on after a failed compiler leaves the old file and says all is well.
                 return Err(self.fault(&format!(
-                    "ended well but did not make `{path}` anew: remove that file if the command keeps what is up to date, and see {log}"
+                    "ended well but did not make `{path}` anew: remove that file if the command keeps what is up to date"
                 )));
             }
         }
@@ -253,7 +281,7 @@ impl Call<'_> {
         }
         match status {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(self.fault(&format!("ended with {status}; its output is in {log}"))),
+            Ok(status) => Err(self.fault(&format!("ended with {status}"))),
             Err(error) => Err(self.fault(&format!("cannot be waited for: {error}"))),
         }
     }

@@ -16,7 +16,7 @@ use crate::action::{self, Action};
 use crate::assess::{Assessment, Gathered, Outline, Upstream};
 use crate::dockerfile::{ContextNeed, platform_serves};
 use crate::engine::Image;
-use crate::event::{Event, Outcome};
+use crate::event::{Event, FailedStep, Outcome};
 use crate::executor::redact::Redactor;
 use crate::executor::{self, Failure, Made, Progress};
 use crate::fault::{Fault, Result};
@@ -87,9 +87,19 @@ impl Run<'_> {
             Ok(made) => made,
             Err(Failure::Interrupted) => return Err(Fault::interrupted()),
             Err(Failure::NoDocker(error)) => return Err(Fault::lacks(error)),
-            Err(Failure::Build { error, tail }) => {
+            Err(Failure::Build {
+                error,
+                step,
+                excerpt,
+            }) => {
                 return Ok(Turn {
-                    tail,
+                    step: step.map(|step| FailedStep {
+                        name: step.name,
+                        dockerfile: stage.dockerfile.to_string(),
+                        line: step.line,
+                        exit_code: step.exit_code,
+                    }),
+                    excerpt,
                     log: Some(log),
                     ..Turn::failed(error)
                 });

@@ -10,7 +10,8 @@ use camino::Utf8PathBuf;
 
 use super::Run;
 use crate::assess::{Due, Gathered, Prepared, Upstream};
-use crate::event::{Event, Outcome};
+use crate::event::{Event, FailedStep, Outcome};
+use crate::excerpt::Excerpt;
 use crate::fault::{Class, Fault, Result};
 use crate::prepare;
 use crate::record::Record;
@@ -22,7 +23,8 @@ pub(super) struct Turn {
     pub(super) outcome: Outcome,
     pub(super) record: Option<Record>,
     pub(super) error: Option<String>,
-    pub(super) tail: Vec<String>,
+    pub(super) step: Option<FailedStep>,
+    pub(super) excerpt: Excerpt,
     pub(super) log: Option<Utf8PathBuf>,
 }
 
@@ -32,7 +34,8 @@ impl Turn {
             outcome: Outcome::Failed,
             record: None,
             error: Some(error.into()),
-            tail: Vec::new(),
+            step: None,
+            excerpt: Excerpt::default(),
             log: None,
         }
     }
@@ -42,7 +45,8 @@ impl Turn {
             outcome,
             record: Some(record),
             error: None,
-            tail: Vec::new(),
+            step: None,
+            excerpt: Excerpt::default(),
             log: None,
         }
     }
@@ -98,17 +102,22 @@ impl Run<'_> {
 
     /// Lets the engine be asked again for all that a stage's verdict asks it.
     fn forget_images(&self, id: StageId, before: &Prepared) {
-        let privates = before.records.all().map(|record| &record.private);
-        let references = self.work.spec.stage(id).references();
-        let externals = match before.gathered() {
-            Ok(Gathered::Remembered(outline) | Gathered::Material(outline, _)) => {
-                outline.externals.references.clone()
-            }
-            _ => BTreeSet::default(),
-        };
-        for reference in references.iter().chain(privates).chain(&externals) {
-            self.held.forget(reference);
+        for reference in self.asked_of_engine(id, before) {
+            self.held.forget(&reference);
         }
+    }
+
+    /// All references that a stage's verdict asks the engine for.
+    pub(super) fn asked_of_engine(&self, id: StageId, before: &Prepared) -> BTreeSet<String> {
+        let privates = before.records.all().map(|record| record.private.clone());
+        let mut asked: BTreeSet<String> = privates.collect();
+        asked.extend(self.work.spec.stage(id).references());
+        if let Ok(Gathered::Remembered(outline) | Gathered::Material(outline, _)) =
+            before.gathered()
+        {
+            asked.extend(outline.externals.references.iter().cloned());
+        }
+        asked
     }
 
     /// Runs the host commands that the stage waits for, each once, then goes on as if their outputs had
@@ -126,7 +135,9 @@ impl Run<'_> {
                     "what the host command of `{name}` reads changed again while it ran: run this once more"
                 )));
             }
-            self.run_host_command(due.of)?;
+            if let Some(failed) = self.run_host_command(id, due.of)? {
+                return Ok(failed);
+            }
             let prepared = Prepared::new(work.gather(id), before.records.clone());
             self.forget_images(id, &prepared);
             match prepared.gathered() {
@@ -136,7 +147,8 @@ impl Run<'_> {
         }
     }
 
-    fn run_host_command(&self, of: StageId) -> Result<()> {
+    /// Runs one of them; gives the turn of a stage whose host command failed.
+    fn run_host_command(&self, id: StageId, of: StageId) -> Result<Option<Turn>> {
         let (work, name) = (self.work, self.name(of));
         let log = (work.state.path("logs")).join(format!("{name}.prepare.log"));
         let waiting = || {
@@ -145,7 +157,11 @@ impl Run<'_> {
             );
             self.tell(Event::Notice { message });
         };
-        prepare::run(
+        self.tell(Event::Step {
+            stage: self.name(id).to_owned(),
+            step: prepare::shown(work.spec.stage(of)),
+        });
+        let ran = prepare::run(
             &work.spec,
             work.spec.stage(of),
             &work.state,
@@ -153,13 +169,30 @@ impl Run<'_> {
             &log,
             self.interrupt,
             waiting,
-        )
-        .map_err(|fault| match work.lacking_tools(of) {
-            Some(lacking) if fault.class == Class::Failed => {
-                Fault::lacks(format!("{}; {lacking}", fault.message))
+        );
+        match ran {
+            Ok(()) => Ok(None),
+            Err(failed) if failed.fault.class == Class::Failed && failed.has_run => {
+                if let Some(lacking) = work.lacking_tools(of) {
+                    let message = format!("{}; {lacking}", failed.fault.message);
+                    return Err(Fault::lacks(message));
+                }
+                let excerpt = Excerpt::of_file(&log);
+                // An empty log is nothing to look into.
+                let log = Some(log).filter(|_| excerpt != Excerpt::default());
+                Ok(Some(Turn {
+                    excerpt,
+                    log,
+                    ..Turn::failed(failed.fault.message)
+                }))
             }
-            _ => fault,
-        })
+            Err(failed) => Err(match work.lacking_tools(of) {
+                Some(lacking) if failed.fault.class == Class::Failed => {
+                    Fault::lacks(format!("{}; {lacking}", failed.fault.message))
+                }
+                _ => failed.fault,
+            }),
+        }
     }
 
     fn assessed(&self, id: StageId, prepared: &Prepared) -> Result<Turn> {
@@ -225,7 +258,7 @@ impl Run<'_> {
         known.collect()
     }
 
-    fn fresh(&self, id: StageId, record: &Record) -> Result<Turn> {
+    pub(super) fn fresh(&self, id: StageId, record: &Record) -> Result<Turn> {
         let references = self.work.spec.stage(id).references();
         let is_known = |reference: &String| record.references.contains(reference);
         let new: Vec<&String> = references.iter().filter(|it| !is_known(it)).collect();

@@ -1,14 +1,12 @@
 //! The whole log of one stage, in a file of its own.
 //!
-//! Knows lines and the last of them; every line passes the redactor before it is written.
+//! Knows lines; every one passes the redactor before it is written.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 
 use camino::Utf8Path;
 
-use super::TAIL;
 use super::redact::Redactor;
 
 /// An open log.
@@ -16,7 +14,6 @@ use super::redact::Redactor;
 pub struct Log<'r> {
     file: BufWriter<File>,
     redactor: &'r Redactor,
-    tail: VecDeque<String>,
 }
 
 impl<'r> Log<'r> {
@@ -31,29 +28,28 @@ impl<'r> Log<'r> {
             std::fs::remove_file(path)?;
         }
         let file = BufWriter::new(File::create(path)?);
-        Ok(Self {
-            file,
-            redactor,
-            tail: VecDeque::new(),
-        })
+        Ok(Self { file, redactor })
     }
 
-    /// Adds a line. A log that cannot be written (a full disk) must not fail a build that can.
-    pub fn line(&mut self, line: &[u8]) {
+    /// Adds a line, and gives it without any secret. A log that cannot be written (a full disk) must
+    /// not fail a build that can.
+    pub fn line(&mut self, line: &[u8]) -> Vec<u8> {
         let clean = self.redactor.clean(line);
         let _ = self
             .file
             .write_all(&clean)
             .and_then(|()| self.file.write_all(b"\n"));
-        if self.tail.len() == TAIL {
-            self.tail.pop_front();
-        }
-        self.tail.push_back(crate::verdict::text(&clean));
+        clean
     }
 
-    /// The last lines.
-    pub fn tail(&self) -> Vec<String> {
-        self.tail.iter().cloned().collect()
+    /// Brings all lines so far into the file: somebody may follow it.
+    pub fn show(&mut self) {
+        let _ = self.file.flush();
+    }
+
+    /// What keeps secrets out of it.
+    pub const fn redactor(&self) -> &'r Redactor {
+        self.redactor
     }
 }
 

@@ -4,6 +4,7 @@
 //! its own, reads its progress as it comes, writes the log, and tells a passing fault from a
 //! failing step. Is unaware of keys, records and people.
 
+mod account;
 mod log;
 mod made;
 pub mod rawjson;
@@ -16,10 +17,12 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use crate::action::Action;
+use crate::excerpt::Excerpt;
 use crate::interrupt::Interrupt;
+use account::Account;
 use log::Log;
 pub use made::Made;
-use rawjson::{Reader, Said};
+use rawjson::Reader;
 use redact::Redactor;
 
 /// Waits before the second, third and fourth attempt at an action that met a passing fault.
@@ -28,8 +31,8 @@ const BACKOFF: [Duration; 3] = [
     Duration::from_secs(4),
     Duration::from_secs(10),
 ];
-/// Lines of the log that a failure shows.
-const TAIL: usize = 25;
+/// What BuildKit says of a step of which the command failed, before its exit code.
+const STEP_FAILED: &str = "did not complete successfully";
 
 /// A build that was cut off took a snapshot with it that BuildKit's cache still names: seen in
 /// Docker 26.1.5 after a kill. Every build that is given the step from the cache fails so, until
@@ -59,11 +62,24 @@ pub enum Failure {
     Build {
         /// One sentence: the failing step and its status, or buildx's own error.
         error: String,
-        /// The last lines of the log.
-        tail: Vec<String>,
+        /// The step that failed, if one did.
+        step: Option<FailedStep>,
+        /// What it printed, or what buildx says where no step failed.
+        excerpt: Excerpt,
     },
     /// The docker command could not be run at all.
     NoDocker(String),
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedStep {
+    /// As BuildKit calls it: `[2/3] RUN make`.
+    pub name: String,
+    /// Its line in the Dockerfile.
+    pub line: Option<u32>,
+    /// What its command ended with, where that is all that went wrong.
+    pub exit_code: Option<i32>,
 }
 
 /// Runs an action to its end, with retries of passing faults; a failing step is not one.
@@ -105,7 +121,7 @@ fn attempt_once(
     interrupt: &Interrupt,
     watch: &dyn Fn(Progress),
 ) -> Result<Made, Failure> {
-    let mut log = Log::create(log, redactor)
+    let log = Log::create(log, redactor)
         .map_err(|error| Failure::NoDocker(format!("cannot write the log {log}: {error}")))?;
     let mut command = Command::new("docker");
     command
@@ -126,10 +142,10 @@ fn attempt_once(
     let Some(mut child) = child else {
         return Err(Failure::Interrupted);
     };
-    let error = match child.stderr.take() {
-        Some(stderr) => read(stderr, &mut log, watch),
-        None => None,
-    };
+    let mut account = Account::new(log, watch);
+    if let Some(stderr) = child.stderr.take() {
+        read(stderr, &mut account);
+    }
     // The stream has ended, and so has everything in the group that held it.
     interrupt.forget(&child);
     let status = child.wait();
@@ -142,28 +158,21 @@ fn attempt_once(
             Ok(Made::read(&metadata))
         }
         // Its own status for a command that it does not have; buildx never ends with it.
-        Ok(status) if status.code() == Some(125) && error.is_none() => Err(Failure::NoDocker(
+        Ok(status) if status.code() == Some(125) && !account.has_error() => Err(Failure::NoDocker(
             "`docker` has no `buildx`: install Docker's buildx plugin".to_owned(),
         )),
-        Ok(status) => {
-            let error = error.unwrap_or_else(|| format!("docker buildx ended with {status}"));
-            Err(Failure::Build {
-                error: redactor.clean_text(&error),
-                tail: log.tail(),
-            })
-        }
+        Ok(status) => Err(account.failure(|| format!("docker buildx ended with {status}"))),
         Err(error) => Err(Failure::NoDocker(format!(
             "cannot wait for `docker`: {error}"
         ))),
     }
 }
 
-/// Reads the whole stream; gives the sentence that says why the build failed, if it says so.
-fn read(stderr: ChildStderr, log: &mut Log<'_>, watch: &dyn Fn(Progress)) -> Option<String> {
+/// Reads the whole stream.
+fn read(stderr: ChildStderr, account: &mut Account<'_>) {
     let mut stream = BufReader::with_capacity(64 << 10, stderr);
     let mut reader = Reader::default();
     let mut line = Vec::new();
-    let mut error = None;
     loop {
         line.clear();
         // A line without an end must not fill the memory.
@@ -172,69 +181,10 @@ fn read(stderr: ChildStderr, log: &mut Log<'_>, watch: &dyn Fn(Progress)) -> Opt
             Ok(_) => {}
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        for said in reader.line(text) {
-            note(said, log, watch, &mut error);
-        }
+        account.take(reader.line(text));
     }
-    for said in reader.finish() {
-        note(said, log, watch, &mut error);
-    }
-    error
+    account.take(reader.finish());
 }
-
-fn note(said: Said, log: &mut Log<'_>, watch: &dyn Fn(Progress), error: &mut Option<String>) {
-    match said {
-        Said::Step(name) => {
-            log.line(format!("=> {name}").as_bytes());
-            // What BuildKit does for itself is no news for a person.
-            if !name.starts_with("[internal]") {
-                watch(Progress::Step(name));
-            }
-        }
-        Said::Done {
-            name,
-            cached,
-            error: None,
-        } => {
-            if cached {
-                log.line(format!("=> {name} (cached)").as_bytes());
-            }
-        }
-        Said::Done {
-            name,
-            error: Some(why),
-            ..
-        } => {
-            log.line(format!("=> {name}: {why}").as_bytes());
-            // A cancelled step follows from the one that failed.
-            if !why.contains("context canceled") && error.is_none() {
-                *error = Some(format!("{name}: {}", reason(&why)));
-            }
-        }
-        Said::Output(line) => log.line(&line),
-        Said::Plain(line) => {
-            log.line(line.as_bytes());
-            if let Some(why) = line.strip_prefix("ERROR: ").filter(|_| error.is_none()) {
-                *error = Some(reason(why).to_owned());
-            }
-        }
-    }
-}
-
-/// The end of BuildKit's chain of wrapped errors is what a person needs. The command of a
-/// failing RUN is in the step's name already.
-fn reason(error: &str) -> &str {
-    let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
-    if error.contains(OLD_BUILDER) {
-        return "this engine's builder cannot put one image in the place of another's FROM (named contexts): update Docker Engine to 23.0 or later";
-    }
-    error
-        .find("did not complete successfully")
-        .map_or(error, |at| &error[at..])
-}
-
-/// What buildx says of a builder that is older than named contexts (tried with Docker 20.10.24).
-const OLD_BUILDER: &str = "unsupported frontend capability moby.buildkit.frontend.contexts";
 
 /// Whether the fault may pass by itself: the network's, a registry's or the engine's, never a
 /// step's own.
@@ -261,22 +211,12 @@ fn passing(error: &str) -> bool {
     let named_meanwhile =
         error.starts_with("exporting to image") && error.ends_with("already exists");
     named_meanwhile
-        || (!error.contains("did not complete successfully")
-            && SIGNS.iter().any(|sign| error.contains(sign)))
+        || (!error.contains(STEP_FAILED) && SIGNS.iter().any(|sign| error.contains(sign)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_builder_that_is_too_old_is_told_with_the_version_that_is_not() {
-        let said = format!(
-            "failed to solve: rpc error: code = Unknown desc = failed to solve with frontend dockerfile.v0: {OLD_BUILDER}"
-        );
-        assert!(reason(&said).ends_with("update Docker Engine to 23.0 or later"));
-        assert!(!passing(reason(&said)));
-    }
 
     #[test]
     fn a_registry_that_answers_503_is_a_passing_fault() {

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use base64::Engine as _;
 use serde::Deserialize;
 
+use crate::excerpt::Stream;
+
 /// A line longer than this is cut: nobody reads it, and memory stays bounded.
 const LONGEST_LINE: usize = 1 << 20;
 /// An object larger than this is dropped.
@@ -21,6 +23,8 @@ pub enum Said {
     Step(String),
     /// A step ended, or was taken from the cache.
     Done {
+        /// Its number.
+        step: usize,
         /// Its name.
         name: String,
         /// Whether BuildKit had it already.
@@ -29,9 +33,22 @@ pub enum Said {
         error: Option<String>,
     },
     /// A line that a step printed.
-    Output(Vec<u8>),
+    Output(Line),
     /// A line of buildx itself.
     Plain(String),
+}
+
+/// A line that a step printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The step's number.
+    pub step: usize,
+    /// Which way it came.
+    pub stream: Stream,
+    /// The line, without its end.
+    pub text: Vec<u8>,
+    /// Whether a carriage return ended it, so that a terminal writes the next line over it.
+    pub is_overwritten: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,12 +73,15 @@ struct Vertex {
 #[serde(default)]
 struct Log {
     vertex: String,
+    /// 2 is stderr.
+    stream: i64,
     /// Base64, as Go prints bytes.
     data: String,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Seen {
+    step: usize,
     started: bool,
     ended: bool,
 }
@@ -72,8 +92,8 @@ pub struct Reader {
     object: Vec<u8>,
     inside: bool,
     seen: HashMap<String, Seen>,
-    /// The unfinished last line of each step.
-    partial: BTreeMap<String, Vec<u8>>,
+    /// The unfinished last line of each step on each stream.
+    partial: BTreeMap<(usize, Stream), Vec<u8>>,
 }
 
 impl Reader {
@@ -114,11 +134,10 @@ impl Reader {
 
     /// The lines that never ended.
     pub fn finish(mut self) -> Vec<Said> {
-        let mut said: Vec<Said> = std::mem::take(&mut self.partial)
-            .into_values()
-            .filter(|line| !line.is_empty())
-            .map(Said::Output)
-            .collect();
+        let mut said = Vec::new();
+        for (from, rest) in std::mem::take(&mut self.partial) {
+            end_of(from, rest, &mut said);
+        }
         if !self.object.is_empty() {
             said.push(Said::Plain(
                 String::from_utf8_lossy(&self.object).trim_end().to_owned(),
@@ -130,7 +149,7 @@ impl Reader {
     fn status(&mut self, status: Status) -> Vec<Said> {
         let mut said = Vec::new();
         for vertex in &status.vertexes {
-            let seen = self.seen.entry(vertex.digest.clone()).or_default();
+            let seen = self.seen(&vertex.digest);
             if vertex.started.is_some() && !seen.started {
                 seen.started = true;
                 if !vertex.cached {
@@ -139,32 +158,28 @@ impl Reader {
             }
         }
         for log in status.logs {
-            let partial = self.partial.entry(log.vertex).or_default();
-            // Only what is new is looked at: a line may come byte by byte.
-            let data = base64(&log.data);
-            let mut lines = data.split(|byte| *byte == b'\n');
-            let rest = lines.next_back().unwrap_or_default();
-            for line in lines {
-                append(partial, line);
-                said.push(Said::Output(std::mem::take(partial)));
-            }
-            append(partial, rest);
+            let stream = if log.stream == 2 {
+                Stream::Err
+            } else {
+                Stream::Out
+            };
+            let from = (self.seen(&log.vertex).step, stream);
+            let partial = self.partial.entry(from).or_default();
+            take_lines(from, partial, &base64(&log.data), &mut said);
         }
         for vertex in status.vertexes {
-            let Some(seen) = self.seen.get_mut(&vertex.digest) else {
-                continue;
-            };
+            let seen = self.seen(&vertex.digest);
             if vertex.completed.is_some() && !seen.ended {
                 seen.ended = true;
-                if let Some(rest) = self
-                    .partial
-                    .remove(&vertex.digest)
-                    .filter(|rest| !rest.is_empty())
-                {
-                    said.push(Said::Output(rest));
+                let step = seen.step;
+                for stream in [Stream::Out, Stream::Err] {
+                    if let Some(rest) = self.partial.remove(&(step, stream)) {
+                        end_of((step, stream), rest, &mut said);
+                    }
                 }
                 let error = Some(vertex.error).filter(|error| !error.is_empty());
                 said.push(Said::Done {
+                    step,
                     name: vertex.name,
                     cached: vertex.cached,
                     error,
@@ -173,6 +188,65 @@ impl Reader {
         }
         said
     }
+
+    fn seen(&mut self, digest: &str) -> &mut Seen {
+        let step = self.seen.len();
+        self.seen.entry(digest.to_owned()).or_insert(Seen {
+            step,
+            ..Seen::default()
+        })
+    }
+}
+
+/// Cuts what a step printed into lines. Only what is new is looked at: a line may come byte by byte.
+fn take_lines(from: (usize, Stream), partial: &mut Vec<u8>, data: &[u8], said: &mut Vec<Said>) {
+    let mut start = 0;
+    let mut line = |partial: &mut Vec<u8>, is_overwritten| {
+        said.push(output(from, std::mem::take(partial), is_overwritten));
+    };
+    for (at, byte) in data.iter().enumerate() {
+        // A carriage return ends a line when something else than the line's end follows it.
+        let returned = match at.checked_sub(1) {
+            Some(before) if before >= start => data[before] == b'\r',
+            Some(_) => false,
+            None => partial.ends_with(b"\r"),
+        };
+        if *byte == b'\n' {
+            append(partial, &data[start..at]);
+            strip(partial);
+            line(partial, false);
+            start = at + 1;
+        } else if returned && *byte != b'\r' {
+            append(partial, &data[start..at]);
+            strip(partial);
+            line(partial, true);
+            start = at;
+        }
+    }
+    append(partial, &data[start..]);
+}
+
+/// What a step printed last, without an end.
+fn end_of(from: (usize, Stream), mut rest: Vec<u8>, said: &mut Vec<Said>) {
+    strip(&mut rest);
+    if !rest.is_empty() {
+        said.push(output(from, rest, false));
+    }
+}
+
+fn strip(line: &mut Vec<u8>) {
+    while line.last() == Some(&b'\r') {
+        line.pop();
+    }
+}
+
+const fn output((step, stream): (usize, Stream), text: Vec<u8>, is_overwritten: bool) -> Said {
+    Said::Output(Line {
+        step,
+        stream,
+        text,
+        is_overwritten,
+    })
 }
 
 /// Adds to a line as much as it may still grow by.
@@ -205,6 +279,15 @@ mod tests {
         said
     }
 
+    fn log(stream: usize, text: &str) -> String {
+        let data = base64::engine::general_purpose::STANDARD.encode(text);
+        format!("{{\"logs\":[{{\"vertex\":\"a\",\"stream\":{stream},\"data\":\"{data}\"}}]}}\n")
+    }
+
+    fn printed(stream: Stream, line: &str, is_overwritten: bool) -> Said {
+        output((0, stream), line.into(), is_overwritten)
+    }
+
     const STARTED: &str = "{\n  \"vertexes\": [\n    {\n \"digest\": \"a\", \"name\": \"[1/2] RUN x\", \"started\": \"now\"\n}\n  ]\n}\n";
 
     #[test]
@@ -225,8 +308,34 @@ mod tests {
         let text = "{\"vertexes\":[{\"digest\":\"a\",\"name\":\"s\",\"started\":\"t\"}]}\n\
             {\"logs\":[{\"vertex\":\"a\",\"data\":\"b25lCnR3\"}]}\n\
             {\"logs\":[{\"vertex\":\"a\",\"data\":\"bwp0aHJlZQ==\"}]}\n";
-        let lines = ["one", "two", "three"].map(|line| Said::Output(line.as_bytes().to_vec()));
+        let lines = ["one", "two", "three"].map(|line| printed(Stream::Out, line, false));
         assert_eq!(all(text)[1..], lines);
+    }
+
+    #[test]
+    fn a_line_of_one_stream_is_not_glued_to_a_line_of_the_other() {
+        let text = [log(1, "so far "), log(2, "fatal: it\n"), log(1, "and on\n")].concat();
+        let expected = [
+            printed(Stream::Err, "fatal: it", false),
+            printed(Stream::Out, "so far and on", false),
+        ];
+        assert_eq!(all(&text), expected);
+    }
+
+    #[test]
+    fn a_progress_bar_is_lines_that_are_written_over() {
+        let lines = [("1%", true), ("2%", true), ("done", false), ("next", false)];
+        let expected = lines.map(|(line, over)| printed(Stream::Out, line, over));
+        for cut in [
+            &["1%\r2%\r\rdone\r\nnext"][..],
+            &["1%\r", "2%\r", "\rdone\r", "\nnext\r"],
+            &[
+                "1", "%", "\r", "2", "%", "\r", "\r", "done", "\r", "\n", "next",
+            ],
+        ] {
+            let text: String = cut.iter().map(|part| log(1, part)).collect();
+            assert_eq!(all(&text), expected, "{cut:?}");
+        }
     }
 
     #[test]
@@ -244,6 +353,7 @@ mod tests {
         assert_eq!(
             all(text),
             [Said::Done {
+                step: 0,
                 name: "s".into(),
                 cached: true,
                 error: None

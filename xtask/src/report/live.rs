@@ -78,11 +78,9 @@ impl Reporter for Live {
                 if let Some(bar) = self.running.remove(&stage.stage) {
                     bar.finish_and_clear();
                 }
+                self.print(&words::done(stage));
                 if stage.outcome == Outcome::Failed {
-                    self.print(&words::failure(stage));
                     self.failed.push(stage.clone());
-                } else {
-                    self.print(&words::done(stage));
                 }
             }
             Event::SourceStarted { source, from } => {

@@ -41,11 +41,12 @@ impl<W: Write + Send> Reporter for Plain<W> {
                 attempt,
                 why,
             } => self.print(format_args!("{stage}: attempt {attempt} follows: {why}")),
-            Event::StageFinished(stage) if stage.outcome == Outcome::Failed => {
-                self.print(words::failure(stage));
-                self.failed.push(stage.clone());
+            Event::StageFinished(stage) => {
+                self.print(words::done(stage));
+                if stage.outcome == Outcome::Failed {
+                    self.failed.push(stage.clone());
+                }
             }
-            Event::StageFinished(stage) => self.print(words::done(stage)),
             Event::SourceStarted { source, from } => {
                 self.print(format_args!("{source}: fetching from {from}"))
             }

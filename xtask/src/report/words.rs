@@ -1,6 +1,7 @@
 //! Words for people: times, sizes, reasons, the summary.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::event::{Finished, Outcome, SourceFinished, StageFinished};
 use crate::verdict::{Change, Kind, NOT_LOCKED, Reason};
@@ -226,33 +227,81 @@ pub fn summary(finished: &Finished, failed: &[StageFinished]) -> String {
         let _ = write!(text, "; {} of building saved", time(finished.saved_ms));
     }
     for stage in failed {
-        let _ = write!(
-            text,
-            "\n  {}: {}",
-            stage.stage,
-            stage.error.as_deref().unwrap_or("failed")
-        );
+        let _ = write!(text, "\n\n{}", failure(stage));
     }
     text
 }
 
-/// What a failed stage leaves on the screen: why, the end of its log, and where the rest is.
+/// What a failed stage leaves on the screen: where and how it failed, what said why, the end of its
+/// output, and where the rest is.
 pub fn failure(stage: &StageFinished) -> String {
-    let mut text = format!(
-        "{} failed: {}",
-        stage.stage,
-        stage.error.as_deref().unwrap_or("no reason was given")
-    );
-    for line in &stage.tail {
+    let (name, excerpt) = (&stage.stage, &stage.excerpt);
+    let error = stage.error.as_deref().unwrap_or("no reason was given");
+    let mut text = match &stage.step {
+        Some(step) => {
+            let line = step
+                .line
+                .map_or_else(String::new, |line| format!(":{line}"));
+            let file = &step.dockerfile;
+            match step.exit_code {
+                Some(code) => format!(
+                    "{name} failed at {file}{line}, exit code {code}: {}",
+                    one_line(&step.name)
+                ),
+                None => format!("{name} failed at {file}{line}: {error}"),
+            }
+        }
+        None => format!("{name} failed: {error}"),
+    };
+    for line in &excerpt.above {
         let _ = write!(text, "\n  | {line}");
     }
-    if let Some(log) = &stage.log {
-        let _ = write!(text, "\n  the whole log: {log}");
+    let log = stage.log.as_deref();
+    if excerpt.omitted > 0 {
+        let omitted = count(excerpt.omitted, "line");
+        let see = log.map_or_else(String::new, |log| format!(": see {log}"));
+        let _ = write!(text, "\n  … {omitted} omitted{see}");
+    }
+    for line in &excerpt.tail {
+        let _ = write!(text, "\n  | {line}");
+    }
+    if let Some(log) = log.filter(|_| excerpt.omitted == 0) {
+        let _ = write!(text, "\n  full log: {log}");
     }
     text
 }
 
-/// What became of a stage that did not fail.
+/// A step's name on one line of the screen, which need not hold all of it.
+fn one_line(name: &str) -> String {
+    const WIDEST: usize = 160;
+    let words: Vec<&str> = name.split_whitespace().collect();
+    let name = words.join(" ");
+    match name.char_indices().nth(WIDEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
+    }
+}
+
+/// A sign of life of what takes long.
+pub fn still(name: &str, step: Option<&str>, since: Duration) -> String {
+    let seconds = since.as_secs();
+    let since = match seconds {
+        0..120 => format!("{seconds} s"),
+        _ => time(seconds * 1000),
+    };
+    let step = step.unwrap_or("no step yet");
+    format!("{name}: still running: {step}, {since}")
+}
+
+/// A step without its number: `RUN make` for `[build 2/3] RUN make`.
+pub fn step(name: &str) -> String {
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "));
+    one_line(bare.map_or(name, |(_, bare)| bare))
+}
+
+/// What became of a stage, in one line.
 pub fn done(stage: &StageFinished) -> String {
     let took = time(stage.ended_ms.saturating_sub(stage.started_ms));
     match stage.outcome {
@@ -265,7 +314,9 @@ pub fn done(stage: &StageFinished) -> String {
             size(stage.size.unwrap_or(0))
         ),
         Outcome::Fresh => format!("{} fresh", stage.stage),
-        Outcome::Skipped | Outcome::Cancelled | Outcome::Failed => {
+        // Why is told at the end of the run.
+        Outcome::Failed => format!("{} failed after {took}", stage.stage),
+        Outcome::Skipped | Outcome::Cancelled => {
             let word = if stage.outcome == Outcome::Skipped {
                 "skipped"
             } else {
@@ -283,21 +334,64 @@ pub fn done(stage: &StageFinished) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::FailedStep;
+    use crate::excerpt::Excerpt;
 
-    #[test]
-    fn only_what_a_builder_made_is_called_built() {
-        let mut stage = StageFinished {
+    fn stage(outcome: Outcome) -> StageFinished {
+        StageFinished {
             stage: "web".into(),
-            outcome: Outcome::Built,
+            outcome,
             started_ms: 0,
             ended_ms: 420,
             image: None,
             size: Some(999),
             error: None,
-            tail: Vec::new(),
+            step: None,
+            excerpt: Excerpt::default(),
             log: Some("logs/web.log".into()),
             saved_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_failing_step_is_told_once_with_its_place_its_exit_code_and_its_cause() {
+        let mut stage = stage(Outcome::Failed);
+        let name = "[2/2] RUN make &&     make install";
+        stage.error = Some(format!(
+            "{name}: did not complete successfully: exit code: 2"
+        ));
+        stage.step = Some(FailedStep {
+            name: name.into(),
+            dockerfile: "web/Dockerfile".into(),
+            line: Some(12),
+            exit_code: Some(2),
+        });
+        stage.excerpt = Excerpt {
+            above: vec!["fatal: no such thing".into()],
+            omitted: 43,
+            tail: vec!["bye".into()],
         };
+        let told = summary(&Finished::default(), std::slice::from_ref(&stage));
+        assert_eq!(
+            told,
+            "0 built, 0 fresh in 0.00 s\n\n\
+             web failed at web/Dockerfile:12, exit code 2: [2/2] RUN make && make install\n  \
+             | fatal: no such thing\n  … 43 lines omitted: see logs/web.log\n  | bye"
+        );
+        assert_eq!(done(&stage), "web failed after 0.42 s");
+        stage.excerpt.omitted = 0;
+        assert!(failure(&stage).ends_with("\n  | bye\n  full log: logs/web.log"));
+        let mut step = stage.step.take().unwrap();
+        assert!(failure(&stage).starts_with(&format!("web failed: {name}: did not")));
+        (step.line, step.exit_code) = (None, None);
+        stage.step = Some(step);
+        let told = failure(&stage);
+        assert!(told.starts_with(&format!("web failed at web/Dockerfile: {name}: did not")));
+    }
+
+    #[test]
+    fn only_what_a_builder_made_is_called_built() {
+        let mut stage = stage(Outcome::Built);
         assert_eq!(done(&stage), "web built in 0.42 s, 999 B");
         stage.log = None;
         assert_eq!(done(&stage), "web put back where it was, nothing built");

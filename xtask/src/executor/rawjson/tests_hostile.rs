@@ -26,12 +26,16 @@ fn began(vertex: usize) -> String {
     )
 }
 
+fn printed(step: usize, line: impl Into<Vec<u8>>) -> Said {
+    output((step, Stream::Out), line.into(), false)
+}
+
 #[test]
 fn a_line_of_several_megabytes_is_cut() {
     let plain = all(["x".repeat(8 << 20)]);
     assert_eq!(plain, [Said::Plain("x".repeat(LONGEST_LINE))]);
-    let printed: Vec<String> = (0..8).map(|_| log("a", &b"x".repeat(500_000))).collect();
-    assert_eq!(all(printed), [Said::Output(vec![b'x'; LONGEST_LINE])]);
+    let logs: Vec<String> = (0..8).map(|_| log("a", &b"x".repeat(500_000))).collect();
+    assert_eq!(all(logs), [printed(0, vec![b'x'; LONGEST_LINE])]);
     let in_one = "{\"logs\":[{\"data\":\"".to_owned() + &"A".repeat(4 << 20);
     let said = all([in_one.as_str(), "\"}]", "}", "after"]);
     let [Said::Plain(object), Said::Plain(after)] = said.as_slice() else {
@@ -48,7 +52,7 @@ fn a_line_that_comes_byte_by_byte_is_not_copied_for_each() {
     ];
     lines.extend((0..400_000).map(|_| log("a", b".")));
     lines.push(log("a", b"\nnext"));
-    let expected = [vec![b'x'; LONGEST_LINE], b"next".to_vec()].map(Said::Output);
+    let expected = [vec![b'x'; LONGEST_LINE], b"next".to_vec()].map(|line| printed(0, line));
     assert_eq!(all(lines), expected);
 }
 
@@ -134,7 +138,7 @@ proptest! {
         }
         let lines: Vec<Said> = lines
             .into_iter()
-            .map(|line| Said::Output(line.into()))
+            .map(|line| printed(0, line))
             .collect();
         prop_assert_eq!(said, lines);
     }
