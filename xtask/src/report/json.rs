@@ -1,6 +1,7 @@
 //! One event per line on stdout (DESIGN.md, *JSON*).
 
 use std::io::{BufWriter, Write};
+use std::time::Instant;
 
 use super::Reporter;
 use crate::event::Event;
@@ -21,14 +22,14 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write + Send> Reporter for Json<W> {
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: &Event, _: Instant) {
         if let Ok(line) = serde_json::to_string(event) {
             // A closed pipe is the reader's wish.
             let _ = writeln!(self.lines, "{line}");
         }
     }
 
-    fn show(&mut self) {
+    fn show(&mut self, _: Instant) {
         let _ = self.lines.flush();
     }
 }

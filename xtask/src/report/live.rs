@@ -1,7 +1,7 @@
 //! A live line per running stage on a terminal: its current step and its time.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -45,13 +45,8 @@ impl Live {
     }
 }
 
-/// A source and a stage may have the same name.
-fn source_bar(source: &str) -> String {
-    format!("source {source}")
-}
-
 impl Reporter for Live {
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: &Event, _: Instant) {
         match event {
             Event::Started { .. } => {}
             Event::Notice { message } => self.print(&format!("note: {message}")),
@@ -85,18 +80,18 @@ impl Reporter for Live {
             }
             Event::SourceStarted { source, from } => {
                 self.print(&format!("{source}: fetching from {from}"));
-                let name = source_bar(source);
+                let name = super::of_source(source);
                 if !self.running.contains_key(&name) {
                     self.bar(&name, None);
                 }
             }
             Event::SourceStep { source, step } => {
-                if let Some(bar) = self.running.get(&source_bar(source)) {
+                if let Some(bar) = self.running.get(&super::of_source(source)) {
                     bar.set_message(step.clone());
                 }
             }
             Event::SourceFinished(source) => {
-                if let Some(bar) = self.running.remove(&source_bar(&source.source)) {
+                if let Some(bar) = self.running.remove(&super::of_source(&source.source)) {
                     bar.finish_and_clear();
                 }
                 if let Some(line) = words::fetched(source) {

@@ -9,18 +9,35 @@ mod plain;
 pub mod words;
 
 use std::io::IsTerminal as _;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::event::Event;
 
 /// Takes events in the order in which they happened.
 pub trait Reporter: Send {
     /// One more.
-    fn take(&mut self, event: &Event);
+    fn take(&mut self, event: &Event, now: Instant);
 
     /// Nothing else is waiting to be told: whatever was taken must be seen now.
-    fn show(&mut self) {}
+    fn show(&mut self, _now: Instant) {}
+
+    /// When it wants to be woken if nothing happens before.
+    fn wakes(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Nothing happened until then; `show` follows.
+    fn wake(&mut self, _now: Instant) {}
+
+    /// Nothing else will happen.
+    fn end(&mut self, _now: Instant) {}
+}
+
+/// The name by which a reporter knows a source: a stage may have the same name.
+fn of_source(source: &str) -> String {
+    format!("source {source}")
 }
 
 /// A running reporter; give it its events by the sender, then wait for it.
@@ -65,11 +82,24 @@ impl Reporting {
 /// Tells all events until nobody has more. Those that wait together are shown together: ten
 /// thousand fresh stages are a few writes, not ten thousand.
 fn report(reporter: &mut dyn Reporter, events: &Receiver<Event>) {
-    while let Ok(event) = events.recv() {
-        reporter.take(&event);
-        events.try_iter().for_each(|event| reporter.take(&event));
-        reporter.show();
+    loop {
+        let event = match reporter.wakes() {
+            None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => events.recv_timeout(at.saturating_duration_since(Instant::now())),
+        };
+        let now = Instant::now();
+        match event {
+            Ok(event) => {
+                reporter.take(&event, now);
+                let waiting = events.try_iter();
+                waiting.for_each(|event| reporter.take(&event, now));
+            }
+            Err(RecvTimeoutError::Timeout) => reporter.wake(now),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        reporter.show(now);
     }
+    reporter.end(Instant::now());
 }
 
 #[cfg(test)]
@@ -128,6 +158,37 @@ mod tests {
                 "{\"event\":\"notice\",\"message\":\"a\"}\n{\"event\":\"notice\",\"message\":\"b\"}\n"
             ]
         );
+    }
+
+    /// Wants to be woken at once, and says so when it is, and when it ends.
+    struct Sleeper(Sender<&'static str>);
+
+    impl Reporter for Sleeper {
+        fn take(&mut self, _: &Event, _: Instant) {}
+
+        fn wakes(&self) -> Option<Instant> {
+            Some(Instant::now())
+        }
+
+        fn wake(&mut self, _: Instant) {
+            // Whoever has heard enough is gone.
+            let _ = self.0.send("woken");
+        }
+
+        fn end(&mut self, _: Instant) {
+            let _ = self.0.send("ended");
+        }
+    }
+
+    #[test]
+    fn a_reporter_is_woken_while_nothing_happens_and_told_when_all_is_over() {
+        let ((sender, events), (says, said)) = (channel(), channel());
+        std::thread::scope(|scope| {
+            scope.spawn(move || report(&mut Sleeper(says), &events));
+            assert_eq!(said.iter().take(3).collect::<String>(), "woken".repeat(3));
+            drop(sender);
+            assert_eq!(said.iter().last(), Some("ended"));
+        });
     }
 
     #[test]

@@ -1,16 +1,33 @@
-//! Plain lines on stderr, for logs and CI: one when a stage begins, one when it ends.
+//! Plain lines on stderr, for logs and CI: one when a stage begins, one when it ends, and one now and
+//! then in between.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{BufWriter, Write};
+use std::time::{Duration, Instant};
 
 use super::{Reporter, words};
 use crate::event::{Event, Outcome, StageFinished};
+
+/// How long nothing is said of what runs before it gives a sign of life.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// The plain reporter.
 #[derive(Debug)]
 pub struct Plain<W: Write> {
     lines: BufWriter<W>,
+    running: BTreeMap<String, Running>,
     failed: Vec<StageFinished>,
+}
+
+/// A stage that is built, or a source that is fetched.
+#[derive(Debug)]
+struct Running {
+    /// Its step, and since when.
+    step: Option<String>,
+    since: Instant,
+    /// When it was last told of.
+    told: Instant,
 }
 
 impl<W: Write> Plain<W> {
@@ -18,6 +35,7 @@ impl<W: Write> Plain<W> {
     pub fn to(to: W) -> Self {
         Self {
             lines: BufWriter::new(to),
+            running: BTreeMap::new(),
             failed: Vec::new(),
         }
     }
@@ -26,31 +44,56 @@ impl<W: Write> Plain<W> {
         // A closed pipe is the reader's wish.
         let _ = writeln!(self.lines, "{line}");
     }
+
+    fn begins(&mut self, name: &str, now: Instant) {
+        let running = Running {
+            step: None,
+            since: now,
+            told: now,
+        };
+        self.running.insert(name.to_owned(), running);
+    }
+
+    fn is_at(&mut self, name: &str, step: &str, now: Instant) {
+        if let Some(running) = self.running.get_mut(name) {
+            running.step = Some(words::step(step));
+            running.since = now;
+        }
+    }
 }
 
 impl<W: Write + Send> Reporter for Plain<W> {
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: &Event, now: Instant) {
         match event {
-            Event::Started { .. } | Event::Step { .. } | Event::SourceStep { .. } => {}
+            Event::Started { .. } => {}
+            Event::Step { stage, step } => self.is_at(stage, step, now),
+            Event::SourceStep { source, step } => self.is_at(&super::of_source(source), step, now),
             Event::Notice { message } => self.print(format_args!("note: {message}")),
             Event::StageStarted { stage, reason, .. } => {
                 self.print(format_args!("{stage}: building, {}", words::reason(reason)));
+                self.begins(stage, now);
             }
             Event::Retry {
                 stage,
                 attempt,
                 why,
-            } => self.print(format_args!("{stage}: attempt {attempt} follows: {why}")),
+            } => {
+                self.print(format_args!("{stage}: attempt {attempt} follows: {why}"));
+                self.begins(stage, now);
+            }
             Event::StageFinished(stage) => {
+                self.running.remove(&stage.stage);
                 self.print(words::done(stage));
                 if stage.outcome == Outcome::Failed {
                     self.failed.push(stage.clone());
                 }
             }
             Event::SourceStarted { source, from } => {
-                self.print(format_args!("{source}: fetching from {from}"))
+                self.print(format_args!("{source}: fetching from {from}"));
+                self.begins(&super::of_source(source), now);
             }
             Event::SourceFinished(source) => {
+                self.running.remove(&super::of_source(&source.source));
                 if let Some(line) = words::fetched(source) {
                     self.print(line);
                 }
@@ -59,7 +102,72 @@ impl<W: Write + Send> Reporter for Plain<W> {
         }
     }
 
-    fn show(&mut self) {
+    fn show(&mut self, _: Instant) {
         let _ = self.lines.flush();
+    }
+
+    fn wakes(&self) -> Option<Instant> {
+        let told = self.running.values().map(|running| running.told).min();
+        told.map(|told| told + SILENCE)
+    }
+
+    fn wake(&mut self, now: Instant) {
+        let mut lines = Vec::new();
+        for (name, running) in &mut self.running {
+            if now.saturating_duration_since(running.told) >= SILENCE {
+                running.told = now;
+                let since = now.saturating_duration_since(running.since);
+                lines.push(words::still(name, running.step.as_deref(), since));
+            }
+        }
+        lines.iter().for_each(|line| self.print(line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{Kind, Reason};
+
+    #[test]
+    fn a_long_step_gives_a_sign_of_life_every_half_minute_of_silence() {
+        let mut written = Vec::new();
+        let mut plain = Plain::to(&mut written);
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(plain.wakes(), None);
+        let stage = || "api".to_owned();
+        let started = Event::StageStarted {
+            stage: stage(),
+            reason: Reason::plain(Kind::Forced),
+            at_ms: 0,
+            expected_ms: None,
+        };
+        plain.take(&started, at(0));
+        assert_eq!(plain.wakes(), Some(at(30)));
+        plain.wake(at(30));
+        let step = "[2/9] RUN yarn build".to_owned();
+        plain.take(
+            &Event::Step {
+                stage: stage(),
+                step,
+            },
+            at(40),
+        );
+        // Nothing is said of a step that begins.
+        assert_eq!(plain.wakes(), Some(at(60)));
+        for seconds in [59, 60, 61, 90, 300] {
+            plain.wake(at(seconds));
+        }
+        plain.show(at(300));
+        drop(plain);
+        assert_eq!(
+            String::from_utf8(written).unwrap(),
+            "api: building, forced\n\
+             api: still running: no step yet, 30 s\n\
+             api: still running: RUN yarn build, 20 s\n\
+             api: still running: RUN yarn build, 50 s\n\
+             api: still running: RUN yarn build, 4 min 20 s\n"
+        );
     }
 }
