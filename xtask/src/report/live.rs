@@ -1,104 +1,146 @@
 //! A live line per running stage on a terminal: its current step and its time.
 
-use std::collections::HashMap;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
+use super::screen::{Line, Screen, Size};
 use super::{Reporter, words};
 use crate::event::{Event, Outcome, StageFinished};
 
+/// How long a picture of the spinner stays.
+const TICK: Duration = Duration::from_millis(120);
+const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+
 /// The live reporter.
 #[derive(Debug)]
-pub struct Live {
-    screen: MultiProgress,
-    running: HashMap<String, ProgressBar>,
+pub struct Live<W: Write> {
+    screen: Screen<W>,
+    /// In the order in which they began.
+    running: Vec<Running>,
     failed: Vec<StageFinished>,
+    /// When the lines were last drawn.
+    drawn: Instant,
 }
 
-impl Live {
-    /// An empty screen.
-    pub fn new() -> Self {
+#[derive(Debug)]
+struct Running {
+    name: String,
+    since: Instant,
+    expected_ms: Option<u64>,
+    step: String,
+}
+
+impl Running {
+    fn line(&self, now: Instant) -> Line {
+        let took = now.saturating_duration_since(self.since);
+        let picture = took.as_millis() / TICK.as_millis() % SPINNER.len() as u128;
+        let picture = usize::try_from(picture).unwrap_or_default();
+        let expected = self.expected_ms;
+        let of = expected.map_or_else(String::new, |ms| format!(" of about {}", words::time(ms)));
+        Line {
+            before: format!("{} ", SPINNER[picture]),
+            bold: self.name.clone(),
+            after: format!(" {} s{of}  {}", took.as_secs(), self.step),
+        }
+    }
+}
+
+impl<W: Write> Live<W> {
+    /// Draws on a terminal.
+    pub fn on(terminal: W) -> Self {
         Self {
-            screen: MultiProgress::new(),
-            running: HashMap::new(),
+            screen: Screen::on(terminal),
+            running: Vec::new(),
             failed: Vec::new(),
+            drawn: Instant::now(),
         }
     }
 
-    fn print(&self, line: &str) {
-        // A terminal that is gone is no reason to stop.
-        let _ = self.screen.println(line);
+    fn begins(&mut self, name: &str, expected_ms: Option<u64>, now: Instant) {
+        self.ends(name);
+        self.running.push(Running {
+            name: name.to_owned(),
+            since: now,
+            expected_ms,
+            step: String::new(),
+        });
     }
 
-    fn bar(&mut self, stage: &str, expected_ms: Option<u64>) {
-        let bar = self.screen.add(ProgressBar::new_spinner());
-        let of =
-            expected_ms.map_or_else(String::new, |ms| format!(" of about {}", words::time(ms)));
-        let style = ProgressStyle::with_template(&format!(
-            "{{spinner}} {{prefix:.bold}} {{elapsed}}{of}  {{wide_msg}}"
-        ));
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.set_prefix(stage.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(120));
-        self.running.insert(stage.to_owned(), bar);
+    fn is_at(&mut self, name: &str, step: &str) {
+        let mut running = self.running.iter_mut();
+        if let Some(running) = running.find(|running| running.name == name) {
+            step.clone_into(&mut running.step);
+        }
+    }
+
+    fn ends(&mut self, name: &str) {
+        self.running.retain(|running| running.name != name);
     }
 }
 
-impl Reporter for Live {
-    fn take(&mut self, event: &Event, _: Instant) {
+impl<W: Write + Send> Reporter for Live<W> {
+    fn take(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Started { .. } => {}
-            Event::Notice { message } => self.print(&format!("note: {message}")),
+            Event::Notice { message } => self.screen.print(&format!("note: {message}")),
             Event::StageStarted {
                 stage,
                 reason,
                 expected_ms,
                 ..
             } => {
-                self.print(&format!("{stage}: building, {}", words::reason(reason)));
-                self.bar(stage, *expected_ms);
+                let reason = words::reason(reason);
+                self.screen.print(&format!("{stage}: building, {reason}"));
+                self.begins(stage, *expected_ms, now);
             }
-            Event::Step { stage, step } => {
-                if let Some(bar) = self.running.get(stage) {
-                    bar.set_message(step.clone());
-                }
-            }
+            Event::Step { stage, step } => self.is_at(stage, step),
             Event::Retry {
                 stage,
                 attempt,
                 why,
-            } => self.print(&format!("{stage}: attempt {attempt} follows: {why}")),
+            } => {
+                let line = format!("{stage}: attempt {attempt} follows: {why}");
+                self.screen.print(&line);
+            }
             Event::StageFinished(stage) => {
-                if let Some(bar) = self.running.remove(&stage.stage) {
-                    bar.finish_and_clear();
-                }
-                self.print(&words::done(stage));
+                self.ends(&stage.stage);
+                self.screen.print(&words::done(stage));
                 if stage.outcome == Outcome::Failed {
                     self.failed.push(stage.clone());
                 }
             }
             Event::SourceStarted { source, from } => {
-                self.print(&format!("{source}: fetching from {from}"));
-                let name = super::of_source(source);
-                if !self.running.contains_key(&name) {
-                    self.bar(&name, None);
-                }
+                self.screen
+                    .print(&format!("{source}: fetching from {from}"));
+                self.begins(&super::of_source(source), None, now);
             }
-            Event::SourceStep { source, step } => {
-                if let Some(bar) = self.running.get(&super::of_source(source)) {
-                    bar.set_message(step.clone());
-                }
-            }
+            Event::SourceStep { source, step } => self.is_at(&super::of_source(source), step),
             Event::SourceFinished(source) => {
-                if let Some(bar) = self.running.remove(&super::of_source(&source.source)) {
-                    bar.finish_and_clear();
-                }
+                self.ends(&super::of_source(&source.source));
                 if let Some(line) = words::fetched(source) {
-                    self.print(&line);
+                    self.screen.print(&line);
                 }
             }
-            Event::Finished(finished) => self.print(&words::summary(finished, &self.failed)),
+            Event::Finished(finished) => {
+                self.screen.print(&words::summary(finished, &self.failed));
+            }
         }
+    }
+
+    fn show(&mut self, now: Instant) {
+        let lines = self.running.iter().map(|running| running.line(now));
+        let lines: Vec<Line> = lines.collect();
+        self.screen.draw(&lines, Size::of_stderr());
+        self.drawn = now;
+    }
+
+    fn wakes(&self) -> Option<Instant> {
+        (!self.running.is_empty()).then(|| self.drawn + TICK)
+    }
+
+    fn end(&mut self, now: Instant) {
+        // What was given up in the middle has no last word.
+        self.running.clear();
+        self.show(now);
     }
 }

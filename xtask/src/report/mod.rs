@@ -6,6 +6,7 @@
 mod json;
 mod live;
 mod plain;
+mod screen;
 pub mod words;
 
 use std::io::IsTerminal as _;
@@ -53,7 +54,7 @@ impl Reporting {
         let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
         let mut reporter: Box<dyn Reporter> = match (json, live) {
             (true, _) => Box::new(json::Json::to(std::io::stdout())),
-            (false, true) => Box::new(live::Live::new()),
+            (false, true) => Box::new(live::Live::on(std::io::stderr())),
             (false, false) => Box::new(plain::Plain::to(std::io::stderr())),
         };
         let (sender, events) = channel::<Event>();

@@ -1,0 +1,158 @@
+//! Lines on a terminal that are drawn again and again below those that stay.
+//!
+//! Knows a handful of escape sequences that every terminal has. The cursor rests below the last line:
+//! what the terminal echoes there by itself (`^C`) is on a line of its own and goes with the next drawing.
+//! At the end of a full line it would open another one, which nobody counts.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+/// What is on the terminal below the lines that stay.
+#[derive(Debug)]
+pub(super) struct Screen<W: Write> {
+    terminal: W,
+    /// Lines that stay, and are not there yet.
+    waiting: String,
+    /// How many lines are drawn now.
+    drawn: usize,
+}
+
+/// How large a terminal is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+impl Size {
+    /// Of the terminal that stderr is.
+    pub(super) fn of_stderr() -> Self {
+        let size = rustix::termios::tcgetwinsize(std::io::stderr());
+        let known = |number: u16, otherwise| match number {
+            0 => otherwise,
+            number => usize::from(number),
+        };
+        let (rows, columns) = size.map_or((0, 0), |size| (size.ws_row, size.ws_col));
+        Self {
+            rows: known(rows, 24),
+            columns: known(columns, 80),
+        }
+    }
+}
+
+impl<W: Write> Screen<W> {
+    pub(super) const fn on(terminal: W) -> Self {
+        Self {
+            terminal,
+            waiting: String::new(),
+            drawn: 0,
+        }
+    }
+
+    /// A line that stays.
+    pub(super) fn print(&mut self, line: &str) {
+        self.waiting.push_str(line);
+        self.waiting.push('\n');
+    }
+
+    /// Draws these lines in the place of those that are there, below the lines that stay.
+    pub(super) fn draw(&mut self, lines: &[Line], size: Size) {
+        if self.waiting.is_empty() && lines.is_empty() && self.drawn == 0 {
+            return;
+        }
+        let mut text = String::new();
+        if self.drawn > 0 {
+            // Up, to the first column, and clear from there on.
+            let _ = write!(text, "\x1b[{}A", self.drawn);
+        }
+        text.push_str("\r\x1b[J");
+        text.push_str(&std::mem::take(&mut self.waiting));
+        // One row is the cursor's.
+        let shown = &lines[..lines.len().min(size.rows.saturating_sub(1))];
+        if !shown.is_empty() {
+            // A line that is wider than it seems must not become two.
+            text.push_str("\x1b[?7l");
+            for line in shown {
+                line.write(&mut text, size.columns);
+                text.push('\n');
+            }
+            text.push_str("\x1b[?7h");
+        }
+        self.drawn = shown.len();
+        // A terminal that is gone is no reason to stop.
+        let _ = self.terminal.write_all(text.as_bytes());
+        let _ = self.terminal.flush();
+    }
+}
+
+/// A line that is drawn: what is bold in it stands between two other parts.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    pub(super) before: String,
+    pub(super) bold: String,
+    pub(super) after: String,
+}
+
+impl Line {
+    fn write(&self, text: &mut String, columns: usize) {
+        let mut room = columns.saturating_sub(1);
+        let mut part = |text: &mut String, part: &str| {
+            for c in part.chars().filter(|c| !c.is_control()).take(room) {
+                text.push(c);
+                room -= 1;
+            }
+        };
+        part(text, &self.before);
+        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if is_plain {
+            part(text, &self.bold);
+        } else {
+            text.push_str("\x1b[1m");
+            part(text, &self.bold);
+            text.push_str("\x1b[0m");
+        }
+        part(text, &self.after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: Size = Size {
+        rows: 3,
+        columns: 10,
+    };
+
+    fn line(text: &str) -> Line {
+        Line {
+            after: text.to_owned(),
+            ..Line::default()
+        }
+    }
+
+    fn drawn(screen: &mut Screen<Vec<u8>>, lines: &[Line]) -> String {
+        screen.draw(lines, SIZE);
+        let text = String::from_utf8(std::mem::take(&mut screen.terminal)).unwrap();
+        text.replace("\x1b[1m\x1b[0m", "")
+    }
+
+    #[test]
+    fn what_is_drawn_goes_with_the_next_drawing_and_what_is_printed_stays() {
+        let mut screen = Screen::on(Vec::new());
+        assert_eq!(drawn(&mut screen, &[]), "");
+        let two = [line("a"), line("b")];
+        assert_eq!(drawn(&mut screen, &two), "\r\x1b[J\x1b[?7la\nb\n\x1b[?7h");
+        screen.print("stays");
+        assert_eq!(drawn(&mut screen, &[]), "\x1b[2A\r\x1b[Jstays\n");
+        assert_eq!(drawn(&mut screen, &[]), "");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_and_not_more_are_drawn_than_it_has() {
+        let mut screen = Screen::on(Vec::new());
+        let lines = [line("a step with\na long name"), line("b"), line("c")];
+        let text = drawn(&mut screen, &lines);
+        assert_eq!(text, "\r\x1b[J\x1b[?7la step wi\nb\n\x1b[?7h");
+    }
+}
