@@ -80,17 +80,22 @@ fn three_hundred_stages_are_built_with_no_more_than_the_places_at_once() {
 fn a_failing_stage_skips_what_stands_on_it_and_is_not_recorded() {
     for host in hosts() {
         let graph = "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.bad]\ncontext = \"bad\"\nfrom = \"base\"\n\
-            [stage.child]\ncontext = \"child\"\nfrom = \"bad\"\n[stage.other]\ncontext = \"other\"\nfrom = \"base\"\n";
+            [stage.child]\ncontext = \"child\"\nfrom = \"bad\"\n[stage.other]\ncontext = \"other\"\nfrom = \"base\"\n\
+            [stage.kept]\ncontext = \"kept\"\nfrom = \"base\"\n[stage.above]\ncontext = \"above\"\nfrom = \"kept\"\n";
         let project = with_base(project(&host))
             .file("build-graph.toml", graph)
             .file("bad/Dockerfile", "FROM base\nCOPY x /x\nRUN sh /x\n")
             .file("bad/x", "echo the last words; exit 3\n")
             .file("child/Dockerfile", "FROM bad\nRUN true\n")
+            .file("kept/Dockerfile", "FROM base\nCOPY Dockerfile /kept\n")
+            .file("above/Dockerfile", "FROM kept\nCOPY Dockerfile /above\n")
             .file("other/Dockerfile", "FROM base\nRUN true\n");
-        project.build(&["base"]).ends(0);
-        // With one place and the longer way first, `bad` has failed before `other` could start.
+        project.build(&["base", "above"]).ends(0);
+        // With one place and the longer way first, `bad` has failed before the others could start.
         let fast = project.build(&["--jobs", "1"]).ends(1);
         assert_eq!(fast.those("cancelled"), ["other"]);
+        // Nothing else is built then, but what is fresh is fresh.
+        assert_eq!(fast.those("fresh"), ["above", "base", "kept"]);
         let ran = project.build(&["--jobs", "1", "--keep-going"]).ends(1);
         assert_eq!(ran.those("failed"), ["bad"]);
         assert_eq!(ran.those("skipped"), ["child"]);
@@ -102,7 +107,7 @@ fn a_failing_stage_skips_what_stands_on_it_and_is_not_recorded() {
         project.write("bad/x", "exit 0\n");
         let mended = project.build(&[]).ends(0);
         assert_eq!(mended.those("built"), ["bad", "child"]);
-        assert_eq!(mended.those("fresh"), ["base", "other"]);
+        assert_eq!(mended.those("fresh"), ["above", "base", "kept", "other"]);
     }
 }
 

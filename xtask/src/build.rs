@@ -7,6 +7,7 @@ mod execute;
 mod gaps;
 mod pinning;
 mod resolve;
+mod rest;
 mod sent;
 mod superseded;
 mod turn;
@@ -309,6 +310,7 @@ impl Run<'_> {
 
     /// Tells how the run ended.
     fn finish(self) -> (Result<()>, Left) {
+        self.judge_the_rest();
         if self.has_acted.load(Ordering::SeqCst) {
             self.tell_unlinked();
         }
