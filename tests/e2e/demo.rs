@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: on the user's engine, interrupted, and without any engine, beside others.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -39,6 +40,7 @@ fn images(host: &str) -> String {
 fn the_demo_builds_heals_and_leaves_nothing_unless_asked() {
     let host = host();
     let state = tempfile::tempdir().unwrap();
+    a_log_that_a_failed_demo_names_is_there(&host, state.path());
     let kept = demo(&host, state.path(), &["--keep"]).output().unwrap();
     assert!(kept.status.success(), "{}", said(&kept));
     assert!(said(&kept).contains("7 built, 0 fresh"), "{}", said(&kept));
@@ -66,6 +68,33 @@ fn the_demo_builds_heals_and_leaves_nothing_unless_asked() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(images(&host), "");
     assert!(!state.path().join("demo").exists());
+}
+
+/// The demo with a docker command whose builds fail.
+fn a_log_that_a_failed_demo_names_is_there(host: &str, state: &Path) {
+    let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    let bin = state.join("failing");
+    std::fs::create_dir(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *\"buildx build\"*) echo 'ERROR: no luck today' >&2; exit 1;; esac\nexec {real} \"$@\"\n"
+    );
+    let program = bin.join("docker");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = demo(host, state, &[]);
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", bin.display()));
+    let failed = command.output().unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+    let log = said(&failed);
+    let log = log
+        .split("full log: ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    let log = std::fs::read_to_string(log.unwrap()).unwrap();
+    assert!(log.contains("no luck today"), "{log}");
+    assert!(said(&failed).contains("but for the logs in "));
+    assert!(!state.join("demo/sample").exists());
 }
 
 /// A rule in a chain that all engines of a machine share, as a published port of the user's is.

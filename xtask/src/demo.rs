@@ -135,17 +135,31 @@ impl<'a> Demo<'a> {
         self.docker(&["image", "inspect", &image]).map(drop)
     }
 
-    /// The demo's images and files go; BuildKit's cache stays, as after any build. Done after an
-    /// interrupt too, so its children are none of those that the interrupt ends.
-    pub fn clean(self) -> Result<()> {
-        let folder = self.folder.clone();
+    /// The demo's images and files go; BuildKit's cache stays, as after any build. With `keep_logs` what
+    /// a failure named stays as well; gives the folder that has it. Done after an interrupt too, so its
+    /// children are none of those that the interrupt ends.
+    pub fn clean(self, keep_logs: bool) -> Result<Option<Utf8PathBuf>> {
+        let (folder, state) = (self.folder.clone(), self.state());
         // The images of an engine of its own are among its files.
         if self.host.is_none() {
             remove_images()?;
         }
         drop(self);
-        std::fs::remove_dir_all(&folder)
-            .map_err(|error| Fault::lacks(format!("cannot remove {folder}: {error}")))
+        let fault = |error| Fault::lacks(format!("cannot remove {folder}: {error}"));
+        if !keep_logs {
+            return std::fs::remove_dir_all(&folder)
+                .map_err(fault)
+                .map(|()| None);
+        }
+        remove_all_but(&folder, "state").map_err(fault)?;
+        for graph in state.read_dir_utf8().into_iter().flatten().flatten() {
+            remove_all_but(graph.path(), "logs").map_err(fault)?;
+        }
+        Ok(Some(state))
+    }
+
+    fn state(&self) -> Utf8PathBuf {
+        self.folder.join("state")
     }
 
     fn graph_folder(&self) -> Utf8PathBuf {
@@ -166,7 +180,7 @@ impl<'a> Demo<'a> {
         command
             .args(arguments)
             .arg(format!("--graph={graph}"))
-            .env("XTASK_STATE", self.folder.join("state"));
+            .env("XTASK_STATE", self.state());
         let said = self.output(command)?;
         // What is fresh says the summary.
         let lines = part(&said).lines();
@@ -225,6 +239,22 @@ impl<'a> Demo<'a> {
             stderr.trim_end()
         )))
     }
+}
+
+/// Empties a folder, but for one entry.
+fn remove_all_but(folder: &Utf8Path, kept: &str) -> std::io::Result<()> {
+    for entry in folder.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_name() == kept {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes every name from the images that carry the demo's label; without one they go.

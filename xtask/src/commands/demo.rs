@@ -3,7 +3,7 @@
 use super::setup::Lack;
 use crate::cli;
 use crate::demo::Demo;
-use crate::fault::Result;
+use crate::fault::{Class, Result};
 use crate::interrupt::Interrupt;
 use crate::setup::gather;
 use crate::setup::needs::Needs;
@@ -26,7 +26,15 @@ pub fn run(flags: &cli::Demo) -> Result<()> {
         crate::tell!("\nKept: run `cargo xtask demo` again to see it fresh, and to remove it.");
         return result;
     }
-    let cleaned = demo.clean();
-    crate::tell!("\nIts images and files are removed; `cargo xtask demo --keep` leaves them.");
-    result.and(cleaned)
+    // A person who wants to stop reads no logs.
+    let has_failed = matches!(&result, Err(fault) if fault.class != Class::Interrupted);
+    let cleaned = demo.clean(has_failed);
+    let logs = match &cleaned {
+        Ok(Some(logs)) => format!(", but for the logs in {logs}"),
+        _ => String::new(),
+    };
+    crate::tell!(
+        "\nIts images and files are removed{logs}; `cargo xtask demo --keep` leaves them."
+    );
+    result.and(cleaned.map(drop))
 }
