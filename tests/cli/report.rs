@@ -76,7 +76,7 @@ fn prints(step: &str, stream: usize, text: &str) -> String {
 
 #[test]
 fn a_long_step_gives_a_sign_of_life_its_log_grows_and_its_failure_is_told_once_and_last() {
-    let lines: String = (1..=60).map(|at| format!("line {at}\n")).collect();
+    let lines: Vec<String> = (1..=60).map(|at| format!("line {at}\n")).collect();
     let exit = "process \"/bin/sh -c yarn 2\" did not complete successfully: exit code: 3";
     let failed = format!(
         ",\"completed\":\"t\",\"error\":\"{}\"",
@@ -88,7 +88,7 @@ fn a_long_step_gives_a_sign_of_life_its_log_grows_and_its_failure_is_told_once_a
         vertex("2", ""),
         // BuildKit reads the two streams apart: the last word may come first.
         prints("2", 2, "no luck\n"),
-        prints("2", 1, &format!("fatal: the cause\n{lines}")),
+        prints("2", 1, &format!("fatal: the cause\n{}", lines.concat())),
         "read _ < go\n".to_owned(),
         vertex("2", &failed),
         vertex("1", ",\"completed\":\"t\",\"error\":\"context canceled\""),
