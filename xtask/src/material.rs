@@ -8,6 +8,7 @@ mod absent;
 mod externals;
 mod folder;
 mod likely;
+mod policy;
 mod reading;
 mod values;
 
@@ -25,6 +26,7 @@ use crate::spec::{Context, Spec, Stage, StageId};
 pub use externals::{Externals, Taken, platforms_of};
 pub use folder::{Folder, folder_of_context};
 use folder::{collect, folder_inside, given_to_buildkit, ignore_of, inside, read};
+pub use policy::Policy;
 use reading::{Asked, read_with_parents};
 pub use values::{expand, labels};
 
@@ -58,6 +60,8 @@ pub struct Material {
     /// Proxies that `args` gives and the Dockerfile does not declare. BuildKit itself takes no notice of
     /// them when it compares, and neither does the key.
     pub uncounted: Vec<String>,
+    /// What buildx finds beside the Dockerfile.
+    pub policy: Option<Policy>,
     /// All that was seen of the trees.
     pub sighted: Sighted,
 }
@@ -196,6 +200,7 @@ fn gather_stage(
         with_triggers,
     } = hear(spec, stage, &root, platform, witness)?;
     let labels = labels(spec, stage)?;
+    let policy = policy::beside(&dockerfile, witness)?;
 
     let mut layers = Layers {
         folders: vec![context],
@@ -250,6 +255,7 @@ fn gather_stage(
         with_triggers,
         absent,
         uncounted,
+        policy,
         sighted: witness.sighted(),
     })
 }
@@ -311,6 +317,7 @@ pub fn of_folder(
         build_platform: platform,
         contexts: &nothing,
     };
+    let policy = policy::beside(&dockerfile, witness)?;
     let reading =
         dockerfile::read(&text, &question).map_err(|error| Fault::usage(error.of(&dockerfile)))?;
     let layers = Layers {
@@ -332,6 +339,7 @@ pub fn of_folder(
         with_triggers: Vec::new(),
         absent: Vec::new(),
         uncounted: Vec::new(),
+        policy,
         sighted: witness.sighted(),
     })
 }

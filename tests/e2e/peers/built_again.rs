@@ -296,3 +296,44 @@ fn a_secret_id_that_is_added_is_built_again() {
     let added = ("secret", "token", None, Some("*"));
     is_built_again(&project, "a", "settings_changed", &[added]);
 }
+
+/// What buildx does with a policy was read in its source (0.31 and later); the one here ignores it.
+#[test]
+fn a_policy_beside_the_dockerfile_is_built_again() {
+    let policy = |name: &str| format!("package docker\nallow if input.image.repo == \"{name}\"\n");
+    let graph = |value: &str| format!("{GRAPH}args = {{ UNUSED = \"{value}\" }}\n");
+    let project = one(&host()).file("build-graph.toml", graph("1"));
+    build(&project);
+    project.write("a/Dockerfile.rego", policy("x"));
+    let setting = "settings_changed";
+    let added = ("setting", "Dockerfile.rego", None, Some("*"));
+    is_built_again(&project, "a", setting, &[added]);
+    project.settle();
+    project.write("a/Dockerfile.rego", policy("y"));
+    let changed = ("setting", "Dockerfile.rego", Some("*"), Some("*"));
+    is_built_again(&project, "a", setting, &[changed]);
+    // A policy sees arguments that no instruction does.
+    project.write("build-graph.toml", graph("2"));
+    let argument = "argument UNUSED of Dockerfile.rego";
+    let argument = ("setting", argument, Some("1"), Some("2"));
+    is_built_again(&project, "a", setting, &[argument]);
+    let project = project.variable("BUILDX_DEFAULT_POLICY", "1");
+    let default = ("setting", "BUILDX_DEFAULT_POLICY", None, Some("true"));
+    is_built_again(&project, "a", setting, &[default]);
+    // What it looks at beside itself, no key can follow.
+    project.write(
+        "a/Dockerfile.rego",
+        "package docker\nx := load_json(\"x.json\")\n",
+    );
+    project.build(&[]).ends(0);
+    project.settle();
+    let looks = "Dockerfile.rego, which calls `load_json`";
+    names(
+        &project.planned("a"),
+        setting,
+        &[("policy", looks, None, None)],
+    );
+    assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
+    let said = project.run(&["plan"]).ends(0).stdout;
+    assert!(said.contains("only buildx can tell"), "{said}");
+}

@@ -135,12 +135,15 @@ impl Workspace {
     }
 
     /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
-    /// What is behind an address without a checksum only its server tells.
+    /// What is behind an address without a checksum only its server tells; what a policy looks at beside
+    /// itself only buildx does.
     pub(super) fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
         let remote = outline.moving.as_ref();
         let remote = remote.map(|url| Change::unknown("remote", url));
-        match remote {
-            Some(remote) => Ok(Some(remote)),
+        let policy = outline.looked_at.as_ref();
+        let policy = policy.map(|told| Change::unknown("policy", told));
+        match remote.or(policy) {
+            Some(unfollowed) => Ok(Some(unfollowed)),
             None => self.unfollowed_base(outline, held),
         }
     }

@@ -62,8 +62,14 @@ pub fn around(
         let told = proxies::given().get(name.as_str())?;
         Some((name.clone(), told.clone()))
     });
+    let policy = outline.policy.clone();
     Around {
-        settings: proxies.chain(epoch).chain(source_policy()).collect(),
+        settings: proxies
+            .chain(epoch)
+            .chain(source_policy())
+            .chain(default_policy())
+            .chain(policy)
+            .collect(),
         bases,
         upstream: outline
             .parents()
@@ -82,6 +88,35 @@ fn source_policy() -> Option<(String, String)> {
     let policy = state::read(path.as_str().into()).ok().flatten();
     let told = policy.map_or_else(|| path, |policy| blake3::hash(&policy).to_hex().to_string());
     Some((VARIABLE.to_owned(), told))
+}
+
+/// The policy beside a Dockerfile as settings, with what it sees of the build that may not count
+/// otherwise: the target as it was asked for, and arguments that no instruction uses.
+pub fn policy(stage: &Stage, material: &Material) -> BTreeMap<String, String> {
+    let Some(policy) = &material.policy else {
+        return BTreeMap::new();
+    };
+    let name = &policy.name;
+    let used = &material.reading.args;
+    let unused = material
+        .args
+        .iter()
+        .filter(|(name, _)| !used.contains_key(*name));
+    let seen = unused.map(|(argument, value)| (format!("argument {argument} of {name}"), value));
+    let target = stage.target.iter();
+    let target = target.map(|target| (format!("target of {name}"), target));
+    let whole = std::iter::once((name.clone(), &policy.hash));
+    let all = whole.chain(seen).chain(target);
+    all.map(|(name, value)| (name, value.clone())).collect()
+}
+
+/// The variable that makes buildx evaluate the policy that it brings along (docker/buildx
+/// `policy/default.go` as of v0.36.0; Go's `strconv.ParseBool`).
+fn default_policy() -> Option<(String, String)> {
+    const VARIABLE: &str = "BUILDX_DEFAULT_POLICY";
+    let value = std::env::var(VARIABLE).ok()?;
+    let is_on = ["1", "t", "T", "TRUE", "true", "True"].contains(&value.as_str());
+    is_on.then(|| (VARIABLE.to_owned(), "true".to_owned()))
 }
 
 /// The proxies of docker's configuration that a Dockerfile makes its own. Of those that it does not

@@ -33,7 +33,7 @@ pub const MEMOS: &str = "xtask-memos";
 /// 1: the first.
 /// 2: a bundle.
 /// 3: sources from elsewhere.
-/// 4: where images are taken from.
+/// 4: where images are taken from, and the policy beside a Dockerfile.
 pub const FORMAT: u32 = 4;
 
 /// A hash over all that was asked.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gathering;
 use crate::key::Own;
-use crate::material::{Externals, Material};
+use crate::material::{Externals, Material, Policy};
 use crate::spec::{Spec, StageId};
 
 /// The part of a stage's material that decides on its verdict.
@@ -29,6 +29,10 @@ pub struct Outline {
     pub with_triggers: Vec<String>,
     /// The first ADD source from elsewhere under whose address something else may be now.
     pub moving: Option<String>,
+    /// The policy beside the Dockerfile, as settings.
+    pub policy: BTreeMap<String, String>,
+    /// What that looks at beside itself.
+    pub looked_at: Option<String>,
     /// The numbers of the stages whose images it uses, by the names that its Dockerfile has for
     /// them. They mean what they meant when the graph file was this very text.
     parents: BTreeMap<String, u32>,
@@ -50,6 +54,8 @@ impl Outline {
             moving: remotes
                 .find(|remote| !remote.is_fixed)
                 .map(|remote| remote.url.clone()),
+            policy: gathering::policy(spec.stage(id), material),
+            looked_at: material.policy.as_ref().and_then(Policy::told),
             parents: parents.map(|(name, id)| (name.clone(), id.0)).collect(),
         }
     }

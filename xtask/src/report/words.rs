@@ -100,10 +100,13 @@ pub fn reason(reason: &Reason) -> String {
         Kind::InputsChanged => inputs(changes),
         Kind::ArgumentsChanged => named("argument", changes),
         Kind::DockerfileChanged => "the Dockerfile changed".into(),
-        Kind::SettingsChanged => reason.first().map_or_else(
-            || "settings changed".into(),
-            |change| format!("{} {} changed", change.what, change.name).replace("  ", " "),
-        ),
+        Kind::SettingsChanged => match reason.first() {
+            None => "settings changed".into(),
+            Some(change) if change.what == "policy" && change.is_unknown() => {
+                format!("of its policy {}: only buildx can tell", change.name)
+            }
+            Some(change) => format!("{} {} changed", change.what, change.name).replace("  ", " "),
+        },
     }
 }
 
