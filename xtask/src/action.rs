@@ -3,6 +3,8 @@
 //! Knows the argv of `docker buildx build`; made by a pure function from what was decided
 //! before. Is unaware of processes.
 
+mod csv;
+
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -126,13 +128,13 @@ pub fn build(parts: &Parts<'_>) -> Action {
         push(&format!("--build-context={name}={value}"));
     }
     for (id, secret) in &stage.secrets {
-        match secret {
-            Secret::Env(variable) => push(&format!("--secret=id={id},env={variable}")),
-            Secret::File(file) => push(&format!(
-                "--secret=id={id},src={}",
-                parts.spec.root.join(file)
-            )),
-        }
+        let root = &parts.spec.root;
+        let place = match secret {
+            Secret::Env(variable) => ("env", variable.clone()),
+            Secret::File(file) => ("src", root.join(file).into_string()),
+        };
+        let row = csv::row([("id", id.as_str()), (place.0, &place.1)]);
+        push(&format!("--secret={row}"));
     }
     for id in &stage.ssh {
         push(&format!("--ssh={id}"));

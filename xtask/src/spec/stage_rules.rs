@@ -153,7 +153,7 @@ impl Reader<'_, '_> {
                     .text("environment variable", env, names::variable)
                     .map(Secret::Env),
                 (None, Some(file)) => self
-                    .text("secret file", file, secret_file)
+                    .text("secret file", file, names::plain)
                     .map(|file| Secret::File(file.into())),
                 _ => {
                     let label = "expected exactly one of `env`, `file`";
@@ -360,16 +360,6 @@ fn label_name(text: &str) -> Result<(), String> {
 /// `=` would end the name in buildx's own syntax.
 fn context_name(text: &str) -> Result<(), String> {
     label_name(text)
-}
-
-/// A comma would end the file's name in buildx's own syntax.
-fn secret_file(text: &str) -> Result<(), String> {
-    names::plain(text)?;
-    if text.contains([',', '"']) {
-        Err("must not hold a comma or a quote".into())
-    } else {
-        Ok(())
-    }
 }
 
 fn no_nul(text: &str) -> Result<(), String> {
