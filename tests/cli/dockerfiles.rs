@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::one;
+use crate::secrets::World;
 use crate::support::Project;
 
 /// Runs what the program says to run, and gives what it says then.
@@ -50,6 +51,21 @@ fn a_dockerfile_without_a_from_for_buildkit_is_refused_with_a_command_that_mends
             .says("a/Dockerfile: ");
         remedied(&project);
     }
+    let world = World::new("");
+    world
+        .project
+        .write("a/Dockerfile", text.replace('\n', "\r"));
+    world
+        .project
+        .run(&["plan"])
+        .ends(2)
+        .says("carriage returns");
+    world
+        .project
+        .run(&["build"])
+        .ends(2)
+        .says("carriage returns");
+    assert_eq!(world.calls(), "", "it was sent");
     let empty = one().file("a/Dockerfile", "");
     empty.run(&["inputs", "a"]).ends(2).says("has no FROM");
     let crash = one().file("a/Dockerfile", "FROM scratch\nCOPY src /src${PATH%}\n");

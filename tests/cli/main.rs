@@ -20,6 +20,7 @@ mod platforms;
 mod prepare;
 mod readme;
 mod report;
+mod secrets;
 mod setup;
 mod sources;
 mod superseded;

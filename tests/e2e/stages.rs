@@ -159,10 +159,12 @@ contexts = {{ tools = {{ stage = "tools" }}, docs = {{ path = "docs" }} }}
 fn a_secret_of_a_file_and_an_ssh_agent_reach_the_build() {
     let host = host();
     let graph = "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.a]\ncontext = \"a\"\nfrom = \"base\"\n\
-        secrets = [{ id = \"token\", file = \"token.txt\" }]\nssh = [\"default\"]\n";
+        secrets = [{ id = \"token\", file = 'the \"to,ken\".txt' }, { id = \"other\", env = \"NOT_SET\", optional = true }]\n\
+        contexts = { more = { path = 'co,m\"ma' } }\nssh = [\"default\"]\n";
     let dockerfile = format!(
-        "FROM base\nRUN --mount=type=secret,id=token --mount=type=ssh \
-         echo {} && test $(wc -c < /run/secrets/token) = 18 && test -S \"$SSH_AUTH_SOCK\"\n",
+        "FROM base\nCOPY --from=more x /x\n\
+         RUN --mount=type=secret,id=token --mount=type=secret,id=other --mount=type=ssh \
+         echo {} && test $(wc -c < /run/secrets/token) = 18 && test ! -e /run/secrets/other && test -S \"$SSH_AUTH_SOCK\"\n",
         unique("a")
     );
     let project = with_base(project(&host));
@@ -171,12 +173,13 @@ fn a_secret_of_a_file_and_an_ssh_agent_reach_the_build() {
     let project = project
         .variable("SSH_AUTH_SOCK", agent.to_str().unwrap())
         .file("build-graph.toml", graph)
-        .file("token.txt", "hunter2-is-secret\n")
+        .file("the \"to,ken\".txt", "hunter2-is-secret\n")
+        .file("co,m\"ma/x", "x")
         .file("a/Dockerfile", dockerfile);
     let built = project.build(&[]).ends(0).never_says("hunter2");
     assert_eq!(built.those("built"), ["a", "base"]);
     // Another value of the same secret is no other image.
-    project.write("token.txt", "hunter3\n");
+    project.write("the \"to,ken\".txt", "hunter3\n");
     assert_eq!(project.verdicts()["a"], "fresh");
     // Another id is.
     let graph = graph.replace("\"token\", ", "\"token2\", ");

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::key::Key;
-use crate::spec::{Secret, Spec, Stage};
+use crate::spec::{SecretPlace, Spec, Stage};
 
 /// The host part of private references. BuildKit asks a context's registry before it takes the
 /// engine's own image; on this one it is refused at once, without a name look-up, and no registry
@@ -53,6 +53,8 @@ pub struct Parts<'a> {
     pub args: &'a BTreeMap<String, String>,
     /// Labels.
     pub labels: &'a BTreeMap<String, String>,
+    /// The ids of secrets that are not there.
+    pub absent: Vec<&'a str>,
     /// Named contexts: name and what buildx is told of it.
     pub contexts: BTreeMap<String, String>,
     /// The references to put the image under.
@@ -129,9 +131,12 @@ pub fn build(parts: &Parts<'_>) -> Action {
     }
     for (id, secret) in &stage.secrets {
         let root = &parts.spec.root;
-        let place = match secret {
-            Secret::Env(variable) => ("env", variable.clone()),
-            Secret::File(file) => ("src", root.join(file).into_string()),
+        if parts.absent.contains(&id.as_str()) {
+            continue;
+        }
+        let place = match &secret.place {
+            SecretPlace::Env(variable) => ("env", variable.clone()),
+            SecretPlace::File(file) => ("src", root.join(file).into_string()),
         };
         let row = csv::row([("id", id.as_str()), (place.0, &place.1)]);
         push(&format!("--secret={row}"));

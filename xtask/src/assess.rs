@@ -260,11 +260,13 @@ impl Workspace {
     /// The key as pins and images are now.
     pub fn key_of(
         &self,
+        id: StageId,
         outline: &Outline,
         upstream: &BTreeMap<StageId, Upstream>,
         held: &Held,
     ) -> Result<key::Key> {
-        let around = gathering::around(outline, self.base_digests(outline, held)?, upstream);
+        let bases = self.base_digests(outline, held)?;
+        let around = gathering::around((&self.spec, id), outline, bases, upstream);
         Ok(key::key(outline.own, &around))
     }
 
@@ -282,7 +284,8 @@ impl Workspace {
     ) -> Result<Assessment> {
         let stage = self.spec.stage(id);
         self.check_platforms(id, outline)?;
-        let around = gathering::around(outline, self.base_digests(outline, held)?, upstream);
+        let bases = self.base_digests(outline, held)?;
+        let around = gathering::around((&self.spec, id), outline, bases, upstream);
         let key = key::key(outline.own, &around);
         let references = stage.references();
         let unbuilt = outline

@@ -46,6 +46,7 @@ pub mod registry;
 pub mod replacement;
 pub mod report;
 pub mod schedule;
+pub mod secrets;
 pub mod setup;
 pub mod source;
 pub mod spec;

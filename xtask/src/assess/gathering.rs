@@ -10,6 +10,7 @@ use crate::inputs::Inputs;
 use crate::key::{Around, Ingredients};
 use crate::material::Material;
 use crate::proxies;
+use crate::secrets;
 use crate::spec::{Spec, Stage, StageId};
 use crate::state;
 
@@ -46,6 +47,7 @@ pub fn own<'m>(spec: &'m Spec, id: StageId, material: &'m Material) -> Ingredien
 
 /// What is not a stage's own.
 pub fn around(
+    (spec, id): (&Spec, StageId),
     outline: &Outline,
     bases: BTreeMap<String, String>,
     upstream: &BTreeMap<StageId, Upstream>,
@@ -63,12 +65,15 @@ pub fn around(
         Some((name.clone(), told.clone()))
     });
     let policy = outline.policy.clone();
+    let absent = secrets::absent(spec, spec.stage(id));
+    let absent = absent.map(|id| (format!("secret {id}"), "absent".to_owned()));
     Around {
         settings: proxies
             .chain(epoch)
             .chain(source_policy())
             .chain(default_policy())
             .chain(policy)
+            .chain(absent)
             .collect(),
         bases,
         upstream: outline

@@ -190,7 +190,7 @@ impl Run<'_> {
         let (sending, action) =
             self.prepare_call(id, outline, material, place.private, calls.path())?;
         // Another stage may have had the lock read again between the key and the call.
-        if work.key_of(outline, &self.upstream(id), &self.held)? != place.key {
+        if work.key_of(id, outline, &self.upstream(id), &self.held)? != place.key {
             let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
             return Err(Fault::failed(format!(
                 "{} changed while this ran: run this once more",

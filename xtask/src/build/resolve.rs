@@ -12,6 +12,7 @@ use crate::action::{self, Action, Parts};
 use crate::fault::{Fault, Result};
 use crate::inputs::{self, Witness};
 use crate::material::{self, Material};
+use crate::secrets;
 use crate::spec::{Context, StageId};
 
 impl Run<'_> {
@@ -42,6 +43,7 @@ impl Run<'_> {
             context,
             args: &args,
             labels: &material.labels,
+            absent: secrets::absent(&work.spec, stage).collect(),
             contexts,
             references,
             metadata: &own.join("metadata.json"),

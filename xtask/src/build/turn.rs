@@ -15,6 +15,7 @@ use crate::excerpt::Excerpt;
 use crate::fault::{Class, Fault, Result};
 use crate::prepare;
 use crate::record::Record;
+use crate::secrets;
 use crate::spec::StageId;
 use crate::verdict::{Reason, Verdict};
 
@@ -240,6 +241,7 @@ impl Run<'_> {
                 healable: None,
                 reason,
             } => {
+                secrets::refuse_missing(&self.work.spec, self.work.spec.stage(id))?;
                 self.tell_started(id, reason);
                 self.execute(id, outline, material, assessment)
             }

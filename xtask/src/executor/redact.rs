@@ -5,7 +5,7 @@
 
 use camino::Utf8Path;
 
-use crate::spec::{Secret, Stage};
+use crate::spec::{SecretPlace, Stage};
 use crate::state;
 
 /// Shorter values would blot out half the log and are no secrets.
@@ -23,11 +23,11 @@ impl Redactor {
     pub fn of(stage: &Stage, root: &Utf8Path) -> Self {
         let mut values = Vec::new();
         for secret in stage.secrets.values() {
-            let value = match secret {
-                Secret::Env(name) => {
+            let value = match &secret.place {
+                SecretPlace::Env(name) => {
                     std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)
                 }
-                Secret::File(file) => state::read(&root.join(file)).ok().flatten(),
+                SecretPlace::File(file) => state::read(&root.join(file)).ok().flatten(),
             };
             // A log is made of lines, so a value of several lines is hidden line by line.
             let value = value.unwrap_or_default();

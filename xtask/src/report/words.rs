@@ -105,7 +105,11 @@ pub fn reason(reason: &Reason) -> String {
             Some(change) if change.what == "policy" && change.is_unknown() => {
                 format!("of its policy {}: only buildx can tell", change.name)
             }
-            Some(change) => format!("{} {} changed", change.what, change.name).replace("  ", " "),
+            Some(change) => match change.name.strip_prefix("secret ") {
+                Some(id) if change.after.is_some() => format!("its secret `{id}` is not there now"),
+                Some(id) => format!("its secret `{id}` is there now"),
+                None => format!("{} {} changed", change.what, change.name).replace("  ", " "),
+            },
         },
     }
 }

@@ -197,9 +197,18 @@ pub enum Context {
     Folder(Option<SourceId>, Utf8PathBuf),
 }
 
-/// Where a secret's value is found. The value itself is never read into the key.
+/// A secret. Its value is never read into the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Secret {
+pub struct Secret {
+    /// Where the value is found.
+    pub place: SecretPlace,
+    /// Whether the stage can be built without it.
+    pub optional: bool,
+}
+
+/// Where a secret's value is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretPlace {
     /// An environment variable.
     Env(String),
     /// A file; relative to the graph file's folder.

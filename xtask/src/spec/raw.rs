@@ -93,6 +93,8 @@ pub struct RawSecret {
     pub env: Option<Text>,
     /// A file that holds the value.
     pub file: Option<Text>,
+    /// Whether the stage can be built without it.
+    pub optional: Option<bool>,
 }
 
 /// A command that runs on the host before the context is read.

@@ -10,7 +10,7 @@ use super::check::{Reader, Scope};
 use super::mistakes::{Mistake, Span};
 use super::raw::{RawAt, RawContext, RawPrepare, RawSecret, RawStage, Text, Texts};
 use super::template::Template;
-use super::{Context, Prepare, Secret, SourceId, Stage, names};
+use super::{Context, Prepare, Secret, SecretPlace, SourceId, Stage, names};
 
 /// How many of a stage's last images stay where the file says nothing.
 const KEEP: u32 = 3;
@@ -148,13 +148,13 @@ impl Reader<'_, '_> {
         for raw in raw.into_iter().flatten() {
             let span = raw.span();
             let raw = raw.into_inner();
-            let secret = match (raw.env, raw.file) {
+            let place = match (raw.env, raw.file) {
                 (Some(env), None) => self
                     .text("environment variable", env, names::variable)
-                    .map(Secret::Env),
+                    .map(SecretPlace::Env),
                 (None, Some(file)) => self
                     .text("secret file", file, names::plain)
-                    .map(|file| Secret::File(file.into())),
+                    .map(|file| SecretPlace::File(file.into())),
                 _ => {
                     let label = "expected exactly one of `env`, `file`";
                     self.mistakes.push(Mistake::at(
@@ -176,8 +176,9 @@ impl Reader<'_, '_> {
                     None
                 }
             };
-            if let (Some(id), Some(secret)) = (id, secret) {
-                secrets.insert(id, secret);
+            if let (Some(id), Some(place)) = (id, place) {
+                let optional = raw.optional.unwrap_or_default();
+                secrets.insert(id, Secret { place, optional });
             }
         }
         secrets
