@@ -3,6 +3,7 @@
 mod absent;
 mod access;
 mod broken;
+mod chosen;
 mod damage;
 mod dockerfiles;
 mod faults;

@@ -29,7 +29,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Self {
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -179,12 +179,16 @@ impl Project {
 
     /// The program on this project's graph, not started yet.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = self.command_in("", arguments);
+        command.arg("--graph").arg(self.path("build-graph.toml"));
         command
-            .args(arguments)
-            .arg("--graph")
-            .arg(self.path("build-graph.toml"));
-        command.current_dir(self.folder.path()).stdin(Stdio::null());
+    }
+
+    /// The program in a folder of this project, on the graph that it finds.
+    pub fn command_in(&self, folder: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(arguments);
+        command.current_dir(self.path(folder)).stdin(Stdio::null());
         command
             .env("XTASK_STATE", self.path("state"))
             .env_remove("DOCKER_CONTEXT")
@@ -242,6 +246,10 @@ impl Project {
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    pub fn run_in(&self, folder: &str, arguments: &[&str]) -> Ran {
+        Ran::of(self.command_in(folder, arguments).output().unwrap())
     }
 
     /// Starts without waiting.

@@ -27,6 +27,7 @@ pub use outline::Outline;
 pub use prepared::{Gathered, Prepared};
 use rayon::prelude::*;
 
+use crate::chosen::Chosen;
 use crate::engine::{Engine, Images};
 use crate::fault::{Fault, Result};
 use crate::graph::Graph;
@@ -87,13 +88,8 @@ pub enum Next {
 
 impl Workspace {
     /// Opens the graph file, for its own platforms or, where there are any, for `platforms`.
-    pub fn open(
-        graph_file: &camino::Utf8Path,
-        profile: Option<&str>,
-        platforms: &[String],
-        next: Next,
-    ) -> Result<Self> {
-        let place = State::in_folder(State::place(graph_file));
+    pub fn open(chosen: &Chosen, platforms: &[String], next: Next) -> Result<Self> {
+        let place = State::in_folder(State::place(&chosen.file));
         // What is seen before another build ends is not what that leaves.
         let lock = (next == Next::BuildOfAll)
             .then(|| place.lock_if_free())
@@ -105,7 +101,7 @@ impl Workspace {
             graph,
             state,
             lock: pins,
-        } = replacement::open(graph_file, profile, platforms)?;
+        } = replacement::open(chosen, platforms)?;
         Ok(Self {
             graph,
             store: Store::of(state.clone()),

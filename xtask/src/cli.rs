@@ -52,7 +52,7 @@ pub enum Command {
 /// Where the graph is.
 #[derive(Debug, Clone, Args)]
 pub struct Where {
-    /// The graph file [default: build-graph.toml of this workspace]
+    /// The graph file [default: the nearest build-graph.toml from here upwards]
     #[arg(long, value_name = "FILE")]
     pub graph: Option<Utf8PathBuf>,
     /// A profile of the graph file, laid over it

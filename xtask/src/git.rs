@@ -112,6 +112,23 @@ pub fn isolated(home: &Utf8Path) -> Command {
     command
 }
 
+/// The folders of other owners that the user's own settings call safe. What a repository says of
+/// itself does not count, so none is looked for.
+pub fn safe_directories(interrupt: &Interrupt) -> Vec<String> {
+    let mut command = command();
+    command
+        .args(["-C", "/", "config", "--null", "--type=path"])
+        .args(["--get-all", "safe.directory"]);
+    // A failure says that there is none.
+    let said = run(command, interrupt, |_| {}).unwrap_or_default();
+    let values = said.split_inclusive(|byte| *byte == 0);
+    values
+        .map(|value| {
+            String::from_utf8_lossy(value.strip_suffix(b"\0").unwrap_or(value)).into_owned()
+        })
+        .collect()
+}
+
 /// Runs a call to its end and gives what it wrote to stdout. `watch` gets every line of progress.
 pub fn run(
     mut command: Command,

@@ -21,6 +21,8 @@ pub mod assess;
 pub mod bench;
 pub mod build;
 pub mod calendar;
+pub mod call;
+pub mod chosen;
 pub mod cli;
 pub mod commands;
 pub mod demo;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::chosen::Chosen;
 use crate::dockerfile::{self, Question, reference};
 use crate::fault::{Fault, Result};
 use crate::graph::Graph;
@@ -31,8 +32,9 @@ pub struct Opened {
 
 /// Reads a graph file, and finds its sources. `platforms`, where there are any, stand in the place of
 /// those that it names: which images a Dockerfile uses may hang on them.
-pub fn open(file: &Utf8Path, profile: Option<&str>, platforms: &[String]) -> Result<Opened> {
-    let mut spec = spec::load(file, profile)?;
+pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<Opened> {
+    let mut spec = spec::load(&chosen.file, chosen.profile.as_deref())?;
+    spec.call = chosen.call.clone();
     spec.choose_platforms(platforms)?;
     let state = State::of(&spec.file)?;
     let lock = Lock::beside(&spec.file)?;

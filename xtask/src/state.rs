@@ -50,37 +50,63 @@ pub fn is_of_graph(name: &[u8]) -> bool {
     id.is_some_and(|id| id.len() == DIGITS && id.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// Where the states of all graphs lie: in `XTASK_STATE`, else in the workspace's `target/xtask`. The path
-/// is absolute: links that lie in the state lead to places in it.
-pub fn base() -> Utf8PathBuf {
-    let base = match std::env::var("XTASK_STATE") {
-        Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
-        _ => workspace().join("target/xtask"),
-    };
-    let whole = std::path::absolute(&base).ok();
+/// The folder that `XTASK_STATE` names, absolute: links that lie in the state lead to places in it.
+fn moved() -> Option<Utf8PathBuf> {
+    let path = std::env::var("XTASK_STATE").ok()?;
+    (!path.is_empty()).then(|| absolute(path.into()))
+}
+
+fn absolute(path: Utf8PathBuf) -> Utf8PathBuf {
+    let whole = std::path::absolute(&path).ok();
     let whole = whole.and_then(|whole| Utf8PathBuf::from_path_buf(whole).ok());
-    whole.unwrap_or(base)
+    whole.unwrap_or(path)
+}
+
+/// Where the state of `graph` lies beside that of other graphs: in `XTASK_STATE`, else in
+/// `target/xtask` below the graph's folder.
+pub fn base(graph: &Utf8Path) -> Utf8PathBuf {
+    moved().unwrap_or_else(|| {
+        let folder = graph.parent().filter(|folder| !folder.as_str().is_empty());
+        let folder = folder.unwrap_or(Utf8Path::new("."));
+        let whole = folder.canonicalize_utf8();
+        let whole = whole.unwrap_or_else(|_| absolute(folder.to_owned()));
+        whole.join("target/xtask")
+    })
+}
+
+/// The same of the workspace's own graph, for what is about no other.
+pub fn own_base() -> Utf8PathBuf {
+    base(&workspace().join("build-graph.toml"))
 }
 
 impl State {
     /// The state that belongs to `graph`. Graphs do not share records, even where they share the folder.
     pub fn of(graph: &Utf8Path) -> Result<Self> {
         let folder = Self::place(graph);
-        std::fs::create_dir_all(&folder).map_err(|error| {
-            Fault::lacks(format!("cannot make the state folder {folder}: {error}; set XTASK_STATE to one that can be written"))
-        })?;
+        if !folder.is_dir() {
+            make(&folder).map_err(|error| {
+                Fault::lacks(format!("cannot make the state folder {folder}: {error}; set XTASK_STATE to one that can be written"))
+            })?;
+        }
         Ok(Self::in_folder(folder))
     }
 
     /// Where that state lies, if it is there.
     pub fn place(graph: &Utf8Path) -> Utf8PathBuf {
-        let workspace = workspace();
-        let base = base();
-        let whole = graph
-            .canonicalize_utf8()
-            .unwrap_or_else(|_| graph.to_owned());
-        // Relative where it can be: a checkout that moves keeps its records.
-        let named = whole.strip_prefix(&workspace).unwrap_or(&whole);
+        let base = base(graph);
+        let named = match moved() {
+            // It lies beside the graph, and moves with it.
+            None => graph.file_name().map(Utf8PathBuf::from),
+            Some(_) => None,
+        };
+        let named = named.unwrap_or_else(|| {
+            let whole = graph
+                .canonicalize_utf8()
+                .unwrap_or_else(|_| graph.to_owned());
+            // Relative where it can be: a checkout that moves keeps its records.
+            let inner = whole.strip_prefix(workspace()).map(Utf8Path::to_owned);
+            inner.unwrap_or(whole)
+        });
         let id = &blake3::hash(named.as_str().as_bytes()).to_hex()[..DIGITS];
         base.join(format!("{OF_GRAPH}{id}"))
     }
@@ -201,6 +227,12 @@ impl State {
         written.map_err(|error| fault(&error))?;
         Ok(HeldLock { _file: file })
     }
+}
+
+/// Makes a state folder. Git leaves it out wherever it lies.
+fn make(folder: &Utf8Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join(".gitignore"), "*\n")
 }
 
 /// A folder of one call's own.

@@ -1,6 +1,6 @@
 //! `cargo xtask demo`.
 
-use super::setup::Lack;
+use super::setup::{Consent, Lack};
 use crate::cli;
 use crate::demo::Demo;
 use crate::fault::{Class, Result};
@@ -17,9 +17,14 @@ pub fn run(flags: &cli::Demo) -> Result<()> {
     if !gather::has_essentials(&interrupt)
         && let Some(lack) = Lack::find(&Needs::default(), &interrupt)
     {
-        lack.end(flags.yes, "cargo xtask demo --yes", &interrupt)?;
+        let consent = Consent {
+            yes: flags.yes,
+            instead: "cargo xtask demo --yes",
+            log: state::own_base().join("setup.log"),
+        };
+        lack.end(&consent, &interrupt)?;
     }
-    let folder = state::base().join("demo");
+    let folder = state::own_base().join("demo");
     let demo = Demo::prepare(&folder, &interrupt)?;
     let result = demo.run();
     if flags.keep {

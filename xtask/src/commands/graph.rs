@@ -13,8 +13,7 @@ use crate::spec::{Spec, StageId};
 
 /// Draws the graph.
 pub fn run(flags: &cli::Graph) -> Result<()> {
-    let file = super::graph_file(&flags.at);
-    let Opened { spec, graph, .. } = replacement::open(&file, flags.at.profile.as_deref(), &[])?;
+    let Opened { spec, graph, .. } = replacement::open(&super::chosen(&flags.at)?, &[])?;
     let text = match flags.format {
         GraphFormat::Tree => tree(&spec, &graph),
         GraphFormat::Dot => dot(&spec, &graph),

@@ -15,28 +15,18 @@ pub mod test;
 
 use std::io::Write as _;
 
-use camino::Utf8PathBuf;
-
 use crate::assess::{Next, Workspace};
+use crate::chosen::Chosen;
 use crate::cli::Where;
 use crate::fault::{Fault, Result};
-use crate::state;
 
-/// The graph file that was named, or the workspace's own.
-fn graph_file(at: &Where) -> Utf8PathBuf {
-    at.graph.clone().unwrap_or_else(|| {
-        let own = state::workspace().join("build-graph.toml");
-        // Shown as a person in that folder would write it.
-        let here = std::env::current_dir()
-            .ok()
-            .and_then(|here| Utf8PathBuf::from_path_buf(here).ok());
-        here.and_then(|here| own.strip_prefix(&here).map(ToOwned::to_owned).ok())
-            .unwrap_or(own)
-    })
+/// The graph file of a command.
+fn chosen(at: &Where) -> Result<Chosen> {
+    Chosen::of(at.graph.as_deref(), at.profile.as_deref())
 }
 
 fn open(at: &Where, platforms: &[String], next: Next) -> Result<Workspace> {
-    Workspace::open(&graph_file(at), at.profile.as_deref(), platforms, next)
+    Workspace::open(&chosen(at)?, platforms, next)
 }
 
 /// Results go to stdout; a reader that went away is no fault.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _};
 
+use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::cli;
@@ -16,7 +17,6 @@ use crate::setup::finding::{Finding, Level};
 use crate::setup::gather::{self, Reaching, gather};
 use crate::setup::needs::Needs;
 use crate::setup::plan::{Plan, plan as make_plan};
-use crate::state;
 
 /// What `--check --json` prints.
 #[derive(Serialize)]
@@ -29,8 +29,7 @@ struct Whole<'a> {
 
 /// Checks the machine, and without `--check` sets it up.
 pub fn run(flags: &cli::Setup) -> Result<()> {
-    let file = super::graph_file(&flags.at);
-    let opened = replacement::open(&file, flags.at.profile.as_deref(), &[])?;
+    let opened = replacement::open(&super::chosen(&flags.at)?, &[])?;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let interrupt = Interrupt::listen()?;
     let facts = gather(&needs, Reaching::Out, &interrupt);
@@ -57,13 +56,12 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
         }
         return ended(&findings, &plan);
     }
-    carry_out(
-        &plan,
-        &facts,
-        flags.yes,
-        "cargo xtask setup --yes",
-        &interrupt,
-    )?;
+    let consent = Consent {
+        yes: flags.yes,
+        instead: "cargo xtask setup --yes",
+        log: opened.state.beside().join("setup.log"),
+    };
+    carry_out(&plan, &facts, &consent, &interrupt)?;
     plan.by_hand
         .iter()
         .for_each(|line| crate::tell!("by hand: {line}"));
@@ -77,8 +75,7 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
 /// After a build that failed: sets up what it lacked, if it lacked something that can be had and
 /// the user agrees. Otherwise the build's own fault stands.
 pub fn mend(fault: Fault, flags: &cli::Build, interrupt: &Interrupt) -> Result<()> {
-    let file = super::graph_file(&flags.at);
-    let opened = replacement::open(&file, flags.at.profile.as_deref(), &flags.platform)?;
+    let opened = replacement::open(&super::chosen(&flags.at)?, &flags.platform)?;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let may_help = match fault.class {
         Class::Lacks => !gather::has_essentials(interrupt) || needs.may_emulate(),
@@ -95,7 +92,22 @@ pub fn mend(fault: Fault, flags: &cli::Build, interrupt: &Interrupt) -> Result<(
     if let Some(told) = fault.told() {
         crate::tell!("{told}");
     }
-    lack.end(flags.yes, "cargo xtask setup", interrupt)
+    let consent = Consent {
+        yes: flags.yes,
+        instead: "cargo xtask setup",
+        log: opened.state.beside().join("setup.log"),
+    };
+    lack.end(&consent, interrupt)
+}
+
+/// Whether the user agrees to changes of this machine, and where they are written down.
+pub struct Consent<'a> {
+    /// Nobody needs to be asked.
+    pub yes: bool,
+    /// The command that is named where nobody can be asked.
+    pub instead: &'a str,
+    /// What the steps print.
+    pub log: Utf8PathBuf,
 }
 
 /// What a machine lacks for a build, where something can be done about it.
@@ -123,10 +135,10 @@ impl Lack {
         })
     }
 
-    /// Sets all of it up, if the user agrees; `instead` is named where he cannot be asked.
-    pub fn end(&self, yes: bool, instead: &str, interrupt: &Interrupt) -> Result<()> {
+    /// Sets all of it up, if the user agrees.
+    pub fn end(&self, consent: &Consent<'_>, interrupt: &Interrupt) -> Result<()> {
         crate::tell!("{}", table(&self.findings).trim_end());
-        carry_out(&self.plan, &self.facts, yes, instead, interrupt)?;
+        carry_out(&self.plan, &self.facts, consent, interrupt)?;
         let by_hand = self.plan.by_hand.iter();
         by_hand.for_each(|line| crate::tell!("by hand: {line}"));
         Ok(())
@@ -168,18 +180,17 @@ fn ended(findings: &[Finding], plan: &Plan) -> Result<()> {
 fn carry_out(
     plan: &Plan,
     facts: &Facts,
-    yes: bool,
-    instead: &str,
+    consent: &Consent<'_>,
     interrupt: &Interrupt,
 ) -> Result<()> {
     let how = if facts.user.is_root { "" } else { ", by sudo" };
     crate::tell!("\nTo be done{how}:");
     plan.steps.iter().for_each(|step| crate::tell!("  {step}"));
-    if !yes {
-        agree("Do that?", instead)?;
+    if !consent.yes {
+        agree("Do that?", consent.instead)?;
     }
     crate::tell!("");
-    apply(plan, facts, &state::base().join("setup.log"), interrupt)
+    apply(plan, facts, &consent.log, interrupt)
 }
 
 /// Asks on a terminal; elsewhere nobody agreed, and `instead` is named.

@@ -60,7 +60,7 @@ impl Run<'_> {
             return Ok(());
         }
         Err(Fault::lacks(
-            "sudo does not let this user in: run `cargo xtask setup` as root, or ask who may",
+            "sudo does not let this user in: run this command as root, or ask who may",
         ))
     }
 

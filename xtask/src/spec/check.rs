@@ -15,6 +15,7 @@ use super::profile::{self, Layered};
 use super::raw::{RawRegistry, RawSource, RawStage, Text, Texts};
 use super::{SourceId, Spec, StageId, VERSION};
 use super::{names, tables};
+use crate::call::Call;
 use crate::fault::Result;
 
 const TOP: &[&str] = &[
@@ -82,6 +83,7 @@ impl Reader<'_, '_> {
             bases: BTreeMap::new(),
             registry: None,
             profiles: Vec::new(),
+            call: Call::default(),
         };
         // A file that is not TOML would only give mistakes that follow from that one.
         if !self.mistakes.is_empty() {

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::call::Call;
 use crate::fault::{Fault, Result};
 use crate::state;
 use template::Template;
@@ -72,6 +73,8 @@ pub struct Spec {
     pub registry: Option<String>,
     /// The names of the file's profiles.
     pub profiles: Vec<String>,
+    /// How the program is called on it again. Reading the file leaves it without flags.
+    pub call: Call,
 }
 
 /// What takes the place of an external image in every stage that uses it: at least one of the two.

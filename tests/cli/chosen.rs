@@ -1,0 +1,116 @@
+//! Which graph a run is about, where its state lies, and whose it may be.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+
+use crate::one;
+use crate::support::{Project, Ran};
+
+/// Runs in a folder of the project, with the state where it lies by itself.
+fn run_in(project: &Project, folder: &str, arguments: &[&str]) -> Ran {
+    let mut command = project.command_in(folder, arguments);
+    Ran::of(command.env_remove("XTASK_STATE").output().unwrap())
+}
+
+#[test]
+fn the_graph_is_found_from_a_folder_below_it_and_its_state_lies_beside_it() {
+    let project = one();
+    for folder in ["", "a/src"] {
+        let ran = run_in(&project, folder, &["inputs", "a"]).ends(0);
+        assert_eq!(ran.stdout, "src/\nsrc/one\n", "{folder}");
+    }
+    // A mistake in it has its place as a person in that folder would write it.
+    let below = run_in(&project, "a/src", &["inputs", "b"]).ends(2);
+    below.says("../../build-graph.toml does not declare it");
+    let states: Vec<_> = fs::read_dir(project.path("target/xtask"))
+        .unwrap()
+        .collect();
+    assert_eq!(states.len(), 1, "{states:?}");
+    assert!(!project.path("a/src/target").exists());
+    let state = states[0].as_ref().unwrap().path();
+    assert_eq!(fs::read_to_string(state.join(".gitignore")).unwrap(), "*\n");
+    // The same where the file is named, from wherever that is.
+    let graph = project.path("build-graph.toml");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = project.command_in("", &["inputs", "a", "--graph"]);
+    command.arg(graph).current_dir(elsewhere.path());
+    Ran::of(command.env_remove("XTASK_STATE").output().unwrap()).ends(0);
+    assert_eq!(
+        fs::read_dir(project.path("target/xtask")).unwrap().count(),
+        1
+    );
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    // XTASK_STATE moves it.
+    fs::remove_dir_all(project.path("target")).unwrap();
+    project.run_in("a", &["inputs", "a"]).ends(0);
+    assert!(project.path("state").exists() && !project.path("target").exists());
+}
+
+#[test]
+fn no_graph_is_taken_from_beyond_the_git_checkout_nor_from_elsewhere() {
+    let project = one().file("a/.git", "gitdir: /nonexistent\n");
+    let (folder, root) = (project.path("a/src"), project.path("a"));
+    let said = format!(
+        "there is no build-graph.toml in {} or above it, up to {}, the root of its git checkout: name one with `--graph FILE`",
+        folder.canonicalize().unwrap().display(),
+        root.canonicalize().unwrap().display()
+    );
+    for arguments in [&["plan"][..], &["graph"], &["setup", "--check"]] {
+        run_in(&project, "a/src", arguments).ends(2).says(&said);
+    }
+    // A link that leads nowhere is told, and no graph further up is taken for it.
+    symlink("nowhere", project.path("a/src/build-graph.toml")).unwrap();
+    let ran = run_in(&project, "a/src", &["plan"]).ends(2);
+    ran.says("cannot read the graph file build-graph.toml");
+}
+
+#[test]
+fn a_graph_of_another_owner_is_refused_until_git_calls_its_folder_safe() {
+    let project = one().file("gitconfig", "");
+    let settings = project.path("gitconfig").display().to_string();
+    let project = project
+        .variable("GIT_CONFIG_GLOBAL", &settings)
+        .variable("GIT_CONFIG_NOSYSTEM", "1");
+    project.run(&["inputs", "a"]).ends(0);
+    let graph = project.path("build-graph.toml");
+    // Only the superuser can give a file away, so others can only be shown their own.
+    if fs::metadata(&graph).unwrap().uid() != 0 {
+        return;
+    }
+    chown(&graph, Some(65_534), None).unwrap();
+    let folder = project.path("").canonicalize().unwrap();
+    let line = format!(
+        "git config --global --add safe.directory {}",
+        folder.display()
+    );
+    let refused = |ran: Ran| {
+        ran.ends(2)
+            .says("belongs to user 65534, and this is user 0")
+            .says(&format!("run `{line}`"))
+    };
+    for arguments in [&["build"][..], &["plan"], &["graph"], &["setup", "--check"]] {
+        refused(project.run(arguments));
+        refused(project.run_in("a", arguments));
+    }
+    // Whoever called sudo runs his own.
+    let mut by_sudo = project.command(&["inputs", "a"]);
+    Ran::of(by_sudo.env("SUDO_UID", "65534").output().unwrap()).ends(0);
+    // What the checkout says of itself does not count.
+    fs::create_dir(project.path(".git")).unwrap();
+    let own = "[core]\nrepositoryformatversion = 0\n[safe]\ndirectory = *\n";
+    project.write(".git/config", own);
+    project.write(".git/HEAD", "ref: refs/heads/main\n");
+    refused(project.run(&["inputs", "a"]));
+    let words: Vec<&str> = line.split(' ').skip(1).collect();
+    let mut git = std::process::Command::new("git");
+    git.args(words).env("GIT_CONFIG_GLOBAL", &settings);
+    assert!(git.status().unwrap().success());
+    project.run(&["inputs", "a"]).ends(0);
+    // A link to a file of one's own starts its commands in the link's folder.
+    chown(&graph, Some(0), None).unwrap();
+    fs::write(&settings, "").unwrap();
+    fs::rename(&graph, project.path("own.toml")).unwrap();
+    symlink("own.toml", &graph).unwrap();
+    std::os::unix::fs::lchown(&graph, Some(65_534), None).unwrap();
+    refused(project.run(&["inputs", "a"]));
+}

@@ -1,0 +1,69 @@
+//! How this program is called again on the same graph.
+//!
+//! Knows the flags that chose the graph, and how a shell reads them. Is unaware of what a command
+//! does.
+
+use std::borrow::Cow;
+
+use camino::Utf8Path;
+
+/// The flags that chose a graph, for commands that a person can paste.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Call {
+    flags: String,
+}
+
+impl Call {
+    /// The flags as they were given; a file that was found without one needs none.
+    pub fn with(graph: Option<&Utf8Path>, profile: Option<&str>) -> Self {
+        let flag = |name: &str, value: Option<&str>| {
+            value.map_or_else(String::new, |value| format!(" --{name} {}", quoted(value)))
+        };
+        let graph = flag("graph", graph.map(Utf8Path::as_str));
+        Self {
+            flags: graph + &flag("profile", profile),
+        }
+    }
+
+    /// `cargo xtask` with these words, on the same graph.
+    pub fn command(&self, words: &str) -> String {
+        format!("cargo xtask {words}{}", self.flags)
+    }
+}
+
+/// A value as one word for a shell.
+pub fn quoted(value: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return Cow::Borrowed(value);
+    }
+    Cow::Owned(format!("'{}'", value.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_repeats_the_flags_that_were_given_and_no_others() {
+        let none = Call::default();
+        assert_eq!(none.command("sync"), "cargo xtask sync");
+        let both = Call::with(Some("../my graph.toml".into()), Some("china"));
+        assert_eq!(
+            both.command("lock --update dify"),
+            "cargo xtask lock --update dify --graph '../my graph.toml' --profile china"
+        );
+    }
+
+    #[test]
+    fn a_shell_reads_a_quoted_value_as_one_word() {
+        for (value, word) in [
+            ("a/b.toml", "a/b.toml"),
+            ("", "''"),
+            ("~/x", "'~/x'"),
+            ("it's", r"'it'\''s'"),
+        ] {
+            assert_eq!(quoted(value), word);
+        }
+    }
+}
