@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown, symlink};
 
 use crate::one;
+use crate::support::registry::{Image, Registry};
+use crate::support::remote::Remote;
 use crate::support::{Project, Ran};
+use crate::world::World;
 
 /// Runs in a folder of the project, with the state where it lies by itself.
 fn run_in(project: &Project, folder: &str, arguments: &[&str]) -> Ran {
@@ -113,4 +116,101 @@ fn a_graph_of_another_owner_is_refused_until_git_calls_its_folder_safe() {
     symlink("own.toml", &graph).unwrap();
     std::os::unix::fs::lchown(&graph, Some(65_534), None).unwrap();
     refused(project.run(&["inputs", "a"]));
+}
+
+/// That a run suggests this command, and that each of its suggestions ends with the flags.
+#[track_caller]
+fn suggests(ran: &Ran, command: &str, flags: &str) {
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    let whole = format!("`cargo xtask {command}{flags}`");
+    assert!(said.contains(&whole), "{whole} is not in:\n{said}");
+    for suggested in said.split("`cargo xtask ").skip(1) {
+        let suggested = suggested.split('`').next().unwrap();
+        assert!(suggested.ends_with(flags), "{suggested} in:\n{said}");
+    }
+}
+
+#[test]
+fn every_suggested_command_repeats_the_graph_and_the_profile_that_were_given() {
+    let registry = Registry::start();
+    registry.put("one:1", &Image::of("1"));
+    let remote = Remote::new();
+    let dockerfile = format!("FROM {}\nCOPY src /src\n", registry.reference("one:1"));
+    remote.write("api/Dockerfile", dockerfile);
+    remote.commit();
+    remote.push();
+    let world = World::of(remote, "main", "[profile.p.vars]\nx = \"1\"\n");
+    for flags in [
+        &["--graph", "./build-graph.toml", "--profile", "p"][..],
+        &[],
+    ] {
+        let told: String = flags.iter().map(|flag| format!(" {flag}")).collect();
+        let run = |command: &[&str]| {
+            let all = [command, flags].concat();
+            world.project.run_in("", &all)
+        };
+        let check = |command: &[&str], suggested: &str| {
+            suggests(&run(command), suggested, &told);
+        };
+        check(&["inputs", "a"], "sync");
+        check(&["sync", "--locked"], "sync");
+        check(&["sync", "--offline"], "sync");
+        check(&["sync", "--check"], "sync");
+        check(&["outdated"], "sync");
+        check(&["setup", "--check"], "setup");
+        check(&["setup"], "setup --yes");
+        run(&["sync"]).ends(0);
+        check(&["build", "--locked"], "lock");
+        check(&["outdated"], "lock");
+        run(&["lock"]).ends(0);
+        world.remote.write("api/src/one", &told);
+        world.remote.commit();
+        world.remote.push();
+        check(&["sync", "--check"], "lock --update s");
+        check(&["outdated"], "lock --update [NAME…]");
+        fs::remove_file(world.project.path("build-graph.lock")).unwrap();
+        world.on_another_machine();
+    }
+}
+
+#[test]
+fn no_message_spells_out_a_command_without_the_flags_that_chose_the_graph() {
+    let mut folders = vec![std::path::PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src"
+    ))];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                files.push(path)
+            }
+        }
+    }
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        // What stands in tests and comments is no message.
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines {
+            for command in line.split("cargo xtask ").skip(1) {
+                let verb = command.split(|c: char| !c.is_alphabetic()).next().unwrap();
+                let takes_graph = [
+                    "build", "explain", "graph", "inputs", "lock", "outdated", "plan", "sync",
+                ];
+                // How the bench calls the program is the name of a row.
+                let is_row = file.components().any(|part| part.as_os_str() == "bench");
+                assert!(
+                    is_row || !takes_graph.contains(&verb),
+                    "{}: {line}: use `Call::command`",
+                    file.display()
+                );
+            }
+        }
+    }
 }

@@ -151,9 +151,10 @@ pub fn refuse_uncovered(spec: &Spec, uses: &Uses, lock: &Lock) -> Result<()> {
             .collect();
         let verb = if names.len() == 1 { "has" } else { "have" };
         return Err(Fault::usage(format!(
-            "{} {verb} no entry in {}, and `--locked` was given: run `cargo xtask lock` and commit the file",
+            "{} {verb} no entry in {}, and `--locked` was given: run `{}` and commit the file",
             names.join(", "),
-            lock.path()
+            lock.path(),
+            spec.call.command("lock")
         )));
     }
     match uses.open.first() {

@@ -66,8 +66,10 @@ fn place(spec: &Spec, source: &Source, state: &State, lock: &Lock) -> Place {
     });
     let Some((root, commit)) = fetched else {
         return Place::Unfetched(Fault::lacks(format!(
-            "source `{name}` is not on this machine: `cargo xtask sync` fetches {} of {}, or set {variable} to a checkout of it",
-            git.rev, git.url
+            "source `{name}` is not on this machine: `{}` fetches {} of {}, or set {variable} to a checkout of it",
+            spec.call.command("sync"),
+            git.rev,
+            git.url
         )));
     };
     match laid_out(spec, source, root) {

@@ -169,7 +169,8 @@ impl Workspace {
             });
             if is_edited {
                 return Ok(Some(base(format!(
-                    "{reference}, whose entry in the lock was edited by hand (`cargo xtask lock --update` makes it whole)"
+                    "{reference}, whose entry in the lock was edited by hand (`{}` makes it whole)",
+                    self.spec.call.command("lock --update")
                 ))));
             }
             let known = self

@@ -19,7 +19,7 @@ pub fn run(flags: &cli::Demo) -> Result<()> {
     {
         let consent = Consent {
             yes: flags.yes,
-            instead: "cargo xtask demo --yes",
+            instead: "cargo xtask demo --yes".to_owned(),
             log: state::own_base().join("setup.log"),
         };
         lack.end(&consent, &interrupt)?;

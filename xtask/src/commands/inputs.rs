@@ -96,8 +96,9 @@ fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
         Gathered::Remembered(_) => return Err(Fault::failed("was not read")),
         Gathered::PrepareFirst(due) => {
             return Err(Fault::failed(format!(
-                "the inputs of `{stage}` are not all there yet: {}; `cargo xtask build {stage}` runs it",
-                words::reason(&due.reason)
+                "the inputs of `{stage}` are not all there yet: {}; `{}` runs it",
+                words::reason(&due.reason),
+                work.spec.call.command(&format!("build {stage}"))
             )));
         }
     };

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::assess::{Next, Workspace};
 use crate::calendar;
+use crate::call::Call;
 use crate::cli::Outdated as Flags;
 use crate::fault::Result;
 use crate::interrupt::Interrupt;
@@ -117,18 +118,20 @@ pub fn run(flags: &Flags) -> Result<()> {
             failed: &failed,
         })?;
     } else {
-        super::print(&table(&moved, checked, now()));
+        let call = &work.spec.call;
+        super::print(&table(&moved, checked, now(), call));
         if !unlocked.is_empty() {
             crate::tell!(
-                "note: not locked yet: {}; `cargo xtask lock` does it",
-                unlocked.join(", ")
+                "note: not locked yet: {}; `{}` does it",
+                unlocked.join(", "),
+                call.command("lock")
             );
         }
         if !edited.is_empty() {
             crate::tell!(
-                "note: edited by hand in the lock, and never fresh for that: {}; `cargo xtask lock --update {}` mends it",
+                "note: edited by hand in the lock, and never fresh for that: {}; `{}` mends it",
                 edited.join(", "),
-                edited.join(" ")
+                call.command(&format!("lock --update {}", edited.join(" ")))
             );
         }
     }
@@ -227,7 +230,7 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn table(moved: &[Moved], checked: usize, now: i64) -> String {
+fn table(moved: &[Moved], checked: usize, now: i64, call: &Call) -> String {
     let mut text = String::new();
     let header = ["name", "locked", "now", "since", "builds again"].map(str::to_owned);
     let rows = moved.iter().map(|row| {
@@ -264,7 +267,8 @@ fn table(moved: &[Moved], checked: usize, now: i64) -> String {
         0 => writeln!(text, "nothing moved: {images} looked at"),
         moved => writeln!(
             text,
-            "{moved} of {images} moved; `cargo xtask lock --update [NAME…]` takes what is there now"
+            "{moved} of {images} moved; `{}` takes what is there now",
+            call.command("lock --update [NAME…]")
         ),
     };
     text
@@ -302,7 +306,8 @@ mod tests {
     #[test]
     fn the_table_says_what_moved_since_when_and_what_follows() {
         let now = calendar::rfc3339("2026-11-24T09:00:00Z").unwrap();
-        let text = table(&[moved(&["api", "sandbox"]), moved(&[])], 3, now);
+        let call = Call::default();
+        let text = table(&[moved(&["api", "sandbox"]), moved(&[])], 3, now, &call);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("name         locked"), "{text}");
         assert_eq!(
@@ -315,7 +320,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(
-            table(&[], 1, now),
+            table(&[], 1, now, &call),
             "nothing moved: 1 locked image or source looked at\n"
         );
     }

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
+use crate::call::Call;
 use crate::cli;
 use crate::fault::{Class, Fault, Result};
 use crate::interrupt::Interrupt;
@@ -30,6 +31,7 @@ struct Whole<'a> {
 /// Checks the machine, and without `--check` sets it up.
 pub fn run(flags: &cli::Setup) -> Result<()> {
     let opened = replacement::open(&super::chosen(&flags.at)?, &[])?;
+    let call = &opened.spec.call;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let interrupt = Interrupt::listen()?;
     let facts = gather(&needs, Reaching::Out, &interrupt);
@@ -48,17 +50,17 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
         super::print(&table(&findings));
     }
     if flags.check {
-        return ended(&findings, &plan);
+        return ended(&findings, &plan, call);
     }
     if plan.steps.is_empty() {
         if is_ready(&findings) {
             crate::tell!("\nThis machine has all that a build needs.");
         }
-        return ended(&findings, &plan);
+        return ended(&findings, &plan, call);
     }
     let consent = Consent {
         yes: flags.yes,
-        instead: "cargo xtask setup --yes",
+        instead: call.command("setup --yes"),
         log: opened.state.beside().join("setup.log"),
     };
     carry_out(&plan, &facts, &consent, &interrupt)?;
@@ -69,7 +71,7 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
     let findings = check(&facts, &needs);
     super::print(&format!("\nNow:\n{}", table(&findings)));
     let left = make_plan(&facts, &findings);
-    ended(&findings, &left)
+    ended(&findings, &left, call)
 }
 
 /// After a build that failed: sets up what it lacked, if it lacked something that can be had and
@@ -94,18 +96,18 @@ pub fn mend(fault: Fault, flags: &cli::Build, interrupt: &Interrupt) -> Result<(
     }
     let consent = Consent {
         yes: flags.yes,
-        instead: "cargo xtask setup",
+        instead: opened.spec.call.command("setup"),
         log: opened.state.beside().join("setup.log"),
     };
     lack.end(&consent, interrupt)
 }
 
 /// Whether the user agrees to changes of this machine, and where they are written down.
-pub struct Consent<'a> {
+pub struct Consent {
     /// Nobody needs to be asked.
     pub yes: bool,
     /// The command that is named where nobody can be asked.
-    pub instead: &'a str,
+    pub instead: String,
     /// What the steps print.
     pub log: Utf8PathBuf,
 }
@@ -136,7 +138,7 @@ impl Lack {
     }
 
     /// Sets all of it up, if the user agrees.
-    pub fn end(&self, consent: &Consent<'_>, interrupt: &Interrupt) -> Result<()> {
+    pub fn end(&self, consent: &Consent, interrupt: &Interrupt) -> Result<()> {
         crate::tell!("{}", table(&self.findings).trim_end());
         carry_out(&self.plan, &self.facts, consent, interrupt)?;
         let by_hand = self.plan.by_hand.iter();
@@ -152,7 +154,7 @@ fn is_ready(findings: &[Finding]) -> bool {
 }
 
 /// Exit 3 while something is missing, with what the user does about it.
-fn ended(findings: &[Finding], plan: &Plan) -> Result<()> {
+fn ended(findings: &[Finding], plan: &Plan, call: &Call) -> Result<()> {
     plan.by_hand
         .iter()
         .for_each(|line| crate::tell!("by hand: {line}"));
@@ -166,9 +168,12 @@ fn ended(findings: &[Finding], plan: &Plan) -> Result<()> {
         .collect();
     missing.dedup();
     let remedy = if plan.steps.is_empty() {
-        "see what is said of each"
+        "see what is said of each".to_owned()
     } else {
-        "`cargo xtask setup` installs and starts what it can"
+        format!(
+            "`{}` installs and starts what it can",
+            call.command("setup")
+        )
     };
     Err(Fault::lacks(format!(
         "this machine lacks: {}; {remedy}",
@@ -177,17 +182,12 @@ fn ended(findings: &[Finding], plan: &Plan) -> Result<()> {
 }
 
 /// Shows the plan, asks, and does it.
-fn carry_out(
-    plan: &Plan,
-    facts: &Facts,
-    consent: &Consent<'_>,
-    interrupt: &Interrupt,
-) -> Result<()> {
+fn carry_out(plan: &Plan, facts: &Facts, consent: &Consent, interrupt: &Interrupt) -> Result<()> {
     let how = if facts.user.is_root { "" } else { ", by sudo" };
     crate::tell!("\nTo be done{how}:");
     plan.steps.iter().for_each(|step| crate::tell!("  {step}"));
     if !consent.yes {
-        agree("Do that?", consent.instead)?;
+        agree("Do that?", &consent.instead)?;
     }
     crate::tell!("");
     apply(plan, facts, &consent.log, interrupt)

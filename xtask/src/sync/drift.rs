@@ -76,13 +76,16 @@ impl Sync<'_> {
         let source = self.source(drift.source);
         let git = self.git(source)?;
         let (name, rev, now) = (&source.name, &git.rev, &drift.now);
+        let call = &self.spec.call;
         Ok(match &drift.locked {
             None => format!(
-                "source `{name}`: {rev} is commit {now} and is not locked: `cargo xtask sync` locks it"
+                "source `{name}`: {rev} is commit {now} and is not locked: `{}` locks it",
+                call.command("sync")
             ),
-            Some(locked) if drift.is_tag => moved(source, git, &git.url, locked, now).message,
+            Some(locked) if drift.is_tag => moved(call, source, git, &git.url, locked, now).message,
             Some(locked) => format!(
-                "source `{name}`: {rev} went on from commit {locked} to {now}: `cargo xtask lock --update {name}` takes it"
+                "source `{name}`: {rev} went on from commit {locked} to {now}: `{}` takes it",
+                call.command(&format!("lock --update {name}"))
             ),
         })
     }

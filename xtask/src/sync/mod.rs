@@ -136,8 +136,10 @@ impl Sync<'_> {
         let pinned = self.lock().commit(name, git).map(str::to_owned);
         if pinned.is_none() && self.locked {
             return Err(Fault::usage(format!(
-                "source `{name}` at {} of {} has no entry in the lock file, and `--locked` was given: run `cargo xtask sync` once without it, and commit the lock",
-                git.rev, git.url
+                "source `{name}` at {} of {} has no entry in the lock file, and `--locked` was given: run `{}` once without it, and commit the lock",
+                git.rev,
+                git.url,
+                self.spec.call.command("sync")
             )));
         }
         let folder = source::folder(self.state, name);
@@ -194,8 +196,9 @@ impl Sync<'_> {
         }
         if self.offline {
             return Err(Fault::lacks(format!(
-                "source `{0}` is not on this machine, and `--offline` was given: run `cargo xtask sync` online, or set {1} to a checkout of {2}",
+                "source `{}` is not on this machine, and `--offline` was given: run `{}` online, or set {} to a checkout of {}",
                 source.name,
+                self.spec.call.command("sync"),
                 names::source_variable(&source.name),
                 git.url
             )));
@@ -311,9 +314,16 @@ impl Sync<'_> {
                 git.rev
             ))),
             (None, Some(found)) => Ok((found.commit, Some(found.reference))),
-            (Some(pinned), Some(found)) if found.is_tag() && found.commit != pinned => Err(
-                Refusal::Final(moved(source, git, url, pinned, &found.commit)),
-            ),
+            (Some(pinned), Some(found)) if found.is_tag() && found.commit != pinned => {
+                Err(Refusal::Final(moved(
+                    &self.spec.call,
+                    source,
+                    git,
+                    url,
+                    pinned,
+                    &found.commit,
+                )))
+            }
             (Some(pinned), found) => Ok((pinned.to_owned(), found.map(|found| found.reference))),
         }
     }

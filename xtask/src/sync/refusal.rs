@@ -3,6 +3,7 @@
 //! Knows which faults may pass, and the sentences that say what to do about the others. Is unaware
 //! of who is asked in which order.
 
+use crate::call::Call;
 use crate::fault::{Class, Fault, Result};
 use crate::git::Trouble;
 use crate::spec::{Git, Source, Spec, names};
@@ -47,11 +48,12 @@ impl From<Trouble> for Refusal {
 }
 
 /// A tag that is another commit than the locked one.
-pub fn moved(source: &Source, git: &Git, url: &str, pinned: &str, now: &str) -> Fault {
+pub fn moved(call: &Call, source: &Source, git: &Git, url: &str, pinned: &str, now: &str) -> Fault {
     let name = &source.name;
     Fault::usage(format!(
-        "source `{name}`: tag {} of {url} moved: the lock file has commit {pinned}, and the tag is commit {now} now; ask its maintainers why, and take it by `cargo xtask lock --update {name}` if it is meant",
-        git.rev
+        "source `{name}`: tag {} of {url} moved: the lock file has commit {pinned}, and the tag is commit {now} now; ask its maintainers why, and take it by `{}` if it is meant",
+        git.rev,
+        call.command(&format!("lock --update {name}"))
     ))
 }
 
@@ -77,8 +79,10 @@ pub fn nobody_has(spec: &Spec, source: &Source, git: &Git, reasons: &[(&str, Ref
         ""
     };
     Fault::usage(format!(
-        "source `{name}`: {told}: mend `rev` in {}{hint}, or take what `{}` is now by `cargo xtask lock --update {name}`",
-        spec.file, git.rev
+        "source `{name}`: {told}: mend `rev` in {}{hint}, or take what `{}` is now by `{}`",
+        spec.file,
+        git.rev,
+        spec.call.command(&format!("lock --update {name}"))
     ))
 }
 
