@@ -157,8 +157,6 @@ fn every_suggested_command_repeats_the_graph_and_the_profile_that_were_given() {
         check(&["sync", "--offline"], "sync");
         check(&["sync", "--check"], "sync");
         check(&["outdated"], "sync");
-        check(&["setup", "--check"], "setup");
-        check(&["setup"], "setup --yes");
         run(&["sync"]).ends(0);
         check(&["build", "--locked"], "lock");
         check(&["outdated"], "lock");

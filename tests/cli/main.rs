@@ -22,7 +22,9 @@ mod prepare;
 mod readme;
 mod report;
 mod secrets;
+mod sentences;
 mod setup;
+mod shipped;
 mod sources;
 mod superseded;
 #[path = "../support/mod.rs"]

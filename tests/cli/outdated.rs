@@ -5,6 +5,8 @@ use serde_json::Value;
 use crate::lock::{lock, two};
 use crate::support::Project;
 use crate::support::registry::{Image, Play, Registry};
+use crate::support::remote::Remote;
+use crate::world::World;
 
 fn outdated(project: &Project) -> Value {
     let ran = project.run(&["outdated", "--json"]).ends(0);
@@ -75,4 +77,54 @@ fn outdated_shows_what_it_could_ask_when_one_registry_is_gone() {
     let found: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(found["outdated"].as_array().unwrap().len(), 1);
     assert_eq!(found["failed"][0]["name"], bad.reference("two:1"));
+}
+
+#[test]
+fn a_source_that_went_on_lists_only_the_stages_whose_key_that_changes() {
+    let remote = Remote::new();
+    remote.write(
+        "web/Dockerfile",
+        "FROM scratch\nARG COMMIT\nENV C=$COMMIT\nCOPY page /\n",
+    );
+    remote.write("web/page", "1");
+    remote.commit();
+    remote.push();
+    let world = World::of(remote, "main", "");
+    let graph = std::fs::read_to_string(world.project.path("build-graph.toml")).unwrap();
+    // A commit in an argument that counts is another key at every commit.
+    let web = "[stage.web]\nsource = \"s\"\ncontext = \"web\"\n";
+    let named = "[stage.named]\nsource = \"s\"\ncontext = \"web\"\nargs = { COMMIT = \"${source.commit}\" }\n";
+    world
+        .project
+        .write("build-graph.toml", format!("{graph}{web}{named}"));
+    world.project.run(&["lock"]).ends(0);
+    let (locked, text) = (world.pinned(), lock(&world.project));
+    let rebuilds = |path: &str, content: &str| {
+        world.remote.write(path, content);
+        world.remote.commit();
+        world.remote.push();
+        let row = outdated(&world.project)["outdated"][0].clone();
+        assert_eq!(row["stages"], Value::from(vec!["a", "named", "web"]));
+        row["rebuilds"].clone()
+    };
+    assert_eq!(rebuilds("README.md", "x"), Value::from(vec!["named"]));
+    assert_eq!(rebuilds("web/page", "2"), Value::from(vec!["named", "web"]));
+    let all = Value::from(vec!["a", "named", "web"]);
+    assert_eq!(rebuilds("api/src/one", "2"), all);
+    // Looked at, and pinned to nothing.
+    assert_eq!((world.pinned(), lock(&world.project)), (locked, text));
+    // A stage whose Dockerfile is gone could not be built from it.
+    world.remote.git(&["rm", "--quiet", "api/Dockerfile"]);
+    assert_eq!(rebuilds("x", "x"), all);
+    // Where the commit cannot be had, all are listed, and why.
+    world.remote.write("x", "y");
+    world.remote.commit();
+    world.remote.push();
+    world
+        .project
+        .write("gitconfig", "[uploadpack]\npackObjectsHook = false\n");
+    let ran = world.project.run(&["outdated", "--json"]).ends(0);
+    let ran = ran.says("note: all stages of source `s` are listed");
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(found["outdated"][0]["rebuilds"], all);
 }

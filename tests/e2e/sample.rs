@@ -126,4 +126,10 @@ fn explain_names_the_file_that_changed() {
         explained.contains("api-custom is unknown: `api` must be built first"),
         "{explained}"
     );
+    // It was built, and is no more than stale.
+    assert!(
+        explained.contains("  upstream api is stale, and is built first\n"),
+        "{explained}"
+    );
+    assert!(!explained.contains("not built yet"), "{explained}");
 }

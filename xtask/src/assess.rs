@@ -113,7 +113,7 @@ impl Workspace {
             engine: Engine::find(),
             lock: Mutex::new(pins),
             build_lock: Mutex::new(lock),
-            warnings: Mutex::default(),
+            warnings: Mutex::new(spec.notes.clone()),
             state,
             spec,
         })
@@ -240,6 +240,8 @@ impl Workspace {
                     uncounted(material)
                         .into_iter()
                         .for_each(|note| self.warn(note));
+                    let unused = material.unused.iter().cloned();
+                    unused.for_each(|note| self.warn(note));
                 }
                 Ok(own)
             }

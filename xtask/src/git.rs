@@ -305,11 +305,21 @@ impl Reason {
             .map(|line| line.trim())
             .filter(|line| !line.is_empty() && !line.starts_with("From "))
             .last();
-        telling
+        let why = telling
             .map(String::as_str)
             .or(said_before)
-            .or(marked.last().map(String::as_str))
-            .map_or_else(|| format!("git ended with {status}"), str::to_owned)
+            .or(marked.last().map(String::as_str));
+        match (why, self.exception()) {
+            (Some(why), Some(line)) => format!("{why}: where you trust its owner, run `{line}`"),
+            (Some(why), None) => why.to_owned(),
+            (None, _) => format!("git ended with {status}"),
+        }
+    }
+
+    /// The command by which git itself lets a checkout of another owner pass.
+    fn exception(&self) -> Option<&str> {
+        let mut lines = self.lines.iter().map(|line| line.trim());
+        lines.find(|line| line.starts_with("git config --global --add safe.directory "))
     }
 }
 
@@ -349,6 +359,21 @@ mod tests {
         let said = said(&["fatal: unable to access 'https://me:hunter2@a.example/x/': \u{1b}[2J"]);
         assert_eq!(said, "unable to access 'https://***@a.example/x/':  [2J");
         assert_eq!(clean(b"a@b https://c/d@e"), "a@b https://c/d@e");
+    }
+
+    #[test]
+    fn gits_own_exception_for_a_checkout_of_another_owner_is_told() {
+        let line = "git config --global --add safe.directory /x";
+        let said = said(&[
+            "fatal: detected dubious ownership in repository at '/x'",
+            "To add an exception for this directory, call:",
+            &format!("\t{line}"),
+        ]);
+        let why = "detected dubious ownership in repository at '/x'";
+        assert_eq!(
+            said,
+            format!("{why}: where you trust its owner, run `{line}`")
+        );
     }
 
     proptest::proptest! {

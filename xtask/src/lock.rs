@@ -5,10 +5,12 @@
 pub mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::call::Call;
 use crate::dockerfile::reference::{self, is_sha256};
 use crate::fault::{Fault, Result};
 use crate::spec::names;
@@ -22,6 +24,8 @@ const HEAD: &str = "# Written by `cargo xtask`: what sources and external images
 pub struct Lock {
     path: Utf8PathBuf,
     pins: Pins,
+    /// How the program is called on the lock's graph.
+    call: Call,
 }
 
 /// What the file holds.
@@ -96,7 +100,17 @@ impl Lock {
     pub fn beside(graph: &Utf8Path) -> Result<Self> {
         let path = graph.with_extension("lock");
         let pins = Pins::read(&path)?;
-        Ok(Self { path, pins })
+        Ok(Self {
+            path,
+            pins,
+            call: Call::default(),
+        })
+    }
+
+    /// The same, of a graph that the program is called on in this way.
+    #[must_use]
+    pub fn called(self, call: Call) -> Self {
+        Self { call, ..self }
     }
 
     /// Reads the file again: another run may have written it.
@@ -193,10 +207,27 @@ impl Lock {
             bases: pins.bases.clone(),
         };
         let text = toml::to_string(&file).map_err(|error| fault(&error))?;
-        state::write_atomically(&self.path, format!("{HEAD}{text}").as_bytes())
-            .map_err(|error| fault(&error))?;
+        state::write_atomically(&self.path, format!("{HEAD}{text}").as_bytes()).map_err(
+            |error| match error.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                    self.lock_first(&error)
+                }
+                _ => fault(&error),
+            },
+        )?;
         self.pins = pins;
         Ok(true)
+    }
+}
+
+impl Lock {
+    /// Whoever may not write the file needs one that is complete.
+    fn lock_first(&self, error: &std::io::Error) -> Fault {
+        Fault::lacks(format!(
+            "cannot write {}: {error}; it does not pin all that is used, so lock first: run `{}` where the file can be written, and commit it",
+            self.path,
+            self.call.command("lock")
+        ))
     }
 }
 
@@ -204,7 +235,7 @@ impl Pins {
     fn read(path: &Utf8Path) -> Result<Self> {
         let text = match state::read_text(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Self::default());
             }
             Err(error) => return Err(Fault::usage(format!("cannot read {path}: {error}"))),

@@ -15,7 +15,7 @@ use crate::fault::{Fault, Result};
 use crate::lock::{Base, Lock};
 use crate::material::{self, Externals, Taken};
 use crate::registry::{Effort, Found, Patience, Registries, RegistryError};
-use crate::spec::{Spec, StageId, mistakes, names};
+use crate::spec::{Place, Spec, StageId, mistakes, names};
 
 /// One external image of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,19 @@ impl Uses {
             uses.add(*id, externals);
         }
         Ok(uses)
+    }
+
+    /// The same, without stages that cannot be read yet, as their source is not here.
+    pub fn of_readable(spec: &Spec, platform: Option<&str>) -> Self {
+        let stages: Vec<StageId> = spec.ids().collect();
+        let read = stages
+            .par_iter()
+            .map(|id| material::externals(spec, *id, platform).ok());
+        let mut uses = Self::default();
+        for (id, externals) in stages.iter().zip(read.collect::<Vec<_>>()) {
+            externals.into_iter().for_each(|it| uses.add(*id, it));
+        }
+        uses
     }
 
     /// Adds what one stage uses.
@@ -126,19 +139,59 @@ impl Uses {
         let known: Vec<&str> = known
             .flat_map(|(canonical, used)| [used.name.as_str(), canonical])
             .collect();
-        let hint = match mistakes::nearest(name, known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if self.images.is_empty() => "it uses none".to_owned(),
-            None => {
-                let all = self.images.values().map(|used| used.name.as_str());
-                format!("it uses {}", all.collect::<Vec<_>>().join(", "))
-            }
-        };
+        let all = self.images.values().map(|used| used.name.as_str());
         Fault::usage(format!(
-            "no stage of this graph uses the external image `{}`; {hint}",
-            names::short(name)
+            "no stage of this graph uses the external image `{}`; {}",
+            names::short(name),
+            hint(name, &known, all)
         ))
     }
+}
+
+/// What is near, or all that there is.
+fn hint<'n>(name: &str, known: &[&str], all: impl Iterator<Item = &'n str>) -> String {
+    let all: Vec<&str> = all.collect();
+    match mistakes::nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if all.is_empty() => "it uses none".to_owned(),
+        None => format!("it uses {}", all.join(", ")),
+    }
+}
+
+/// Refuses a name for `lock --update` that is neither a source nor an image, as far as that is known
+/// before anything is fetched: an image of a source that is not here yet has no pin to renew, unless
+/// it is in the lock.
+pub fn refuse_unknown(spec: &Spec, uses: &Uses, lock: &Lock, wanted: &[String]) -> Result<()> {
+    for name in wanted {
+        if let Some(source) = spec.sources.iter().find(|source| source.name == *name) {
+            if matches!(source.place, Place::Local { .. }) {
+                return Err(Fault::usage(format!(
+                    "source `{name}` is a checkout of yours and is used as it is: nothing is pinned, so nothing can be updated"
+                )));
+            }
+            continue;
+        }
+        let canonical = reference::normalise(name).map(|reference| reference.canonical());
+        let is_known =
+            |name: &String| uses.images.contains_key(name) || lock.bases().contains_key(name);
+        if canonical.as_ref().is_some_and(is_known) {
+            continue;
+        }
+        let sources = || spec.sources.iter().map(|source| source.name.as_str());
+        let images = || uses.images.values().map(|used| used.name.as_str());
+        let spelt = uses
+            .images
+            .keys()
+            .map(String::as_str)
+            .chain(lock.references());
+        let known: Vec<&str> = sources().chain(images()).chain(spelt).collect();
+        return Err(Fault::usage(format!(
+            "`{}` is neither a source nor an external image of this graph; {}",
+            names::short(name),
+            hint(name, &known, sources().chain(images()))
+        )));
+    }
+    Ok(())
 }
 
 /// Refuses stages whose external images `lock` does not cover.

@@ -10,6 +10,7 @@ mod folder;
 mod likely;
 mod policy;
 mod reading;
+mod unused;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,8 @@ pub struct Material {
     pub uncounted: Vec<String>,
     /// What buildx finds beside the Dockerfile.
     pub policy: Option<Policy>,
+    /// Arguments that the stage gives in vain, with a sentence on each.
+    pub unused: Vec<String>,
     /// All that was seen of the trees.
     pub sighted: Sighted,
 }
@@ -241,6 +244,7 @@ fn gather_stage(
     }
     let is_uncounted = |name: &&String| proxies::is_one(name) && !reading.args.contains_key(*name);
     let uncounted = args.keys().filter(is_uncounted).cloned().collect();
+    let unused = unused::told(stage, &text, &reading, &dockerfile);
     Ok(Material {
         dockerfile,
         text,
@@ -256,6 +260,7 @@ fn gather_stage(
         absent,
         uncounted,
         policy,
+        unused,
         sighted: witness.sighted(),
     })
 }
@@ -340,6 +345,7 @@ pub fn of_folder(
         absent: Vec::new(),
         uncounted: Vec::new(),
         policy,
+        unused: Vec::new(),
         sighted: witness.sighted(),
     })
 }

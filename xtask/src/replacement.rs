@@ -37,7 +37,7 @@ pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<Opened> {
     spec.call = chosen.call.clone();
     spec.choose_platforms(platforms)?;
     let state = State::of(&spec.file)?;
-    let lock = Lock::beside(&spec.file)?;
+    let lock = Lock::beside(&spec.file)?.called(spec.call.clone());
     source::find(&mut spec, &state, &lock);
     apply(&mut spec)?;
     let graph = Graph::of(&spec)?;

@@ -60,6 +60,20 @@ impl Outline {
         }
     }
 
+    /// Whether both have the same key, as long as the images that they stand on are the same.
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        let counted = |it: &Self| {
+            let externals = &it.externals;
+            let images = (
+                externals.references.clone(),
+                externals.frontend.clone(),
+                externals.platforms.clone(),
+            );
+            (it.own, images, it.proxies.clone(), it.parents.clone())
+        };
+        counted(self) == counted(other)
+    }
+
     /// The stages whose images it uses, by the names that its Dockerfile has for them.
     pub fn parents(&self) -> impl Iterator<Item = (&str, StageId)> {
         let parents = self.parents.iter();

@@ -12,7 +12,7 @@ use crate::fault::Result;
 use crate::replacement;
 use crate::report::words;
 use crate::spec::StageId;
-use crate::verdict::{Change, Verdict};
+use crate::verdict::{Change, Kind, Verdict};
 
 /// Differences that fit on a screen beside everything else.
 const SHOWN: usize = 15;
@@ -70,9 +70,9 @@ pub fn run(flags: &Explain) -> Result<()> {
     }
     let mut text = String::new();
     for assessment in cause {
-        describe(&mut text, &work, assessment);
+        describe(&mut text, &work, &plan, assessment);
     }
-    describe(&mut text, &work, own);
+    describe(&mut text, &work, &plan, own);
     if let Some(why) = whole_context {
         let _ = writeln!(text, "  the whole context counts: {why}");
     }
@@ -98,7 +98,7 @@ fn cascade<'p>(work: &Workspace, plan: &'p [Assessment], id: StageId) -> Vec<&'p
         .collect()
 }
 
-fn describe(text: &mut String, work: &Workspace, assessment: &Assessment) {
+fn describe(text: &mut String, work: &Workspace, plan: &[Assessment], assessment: &Assessment) {
     let name = &work.spec.stage(assessment.id).name;
     let verdict = word(&assessment.verdict);
     match &assessment.verdict {
@@ -120,7 +120,11 @@ fn describe(text: &mut String, work: &Workspace, assessment: &Assessment) {
         Verdict::Stale { reason, .. } | Verdict::Unknown(reason) => {
             let _ = writeln!(text, "{name} is {verdict}: {}", words::reason(reason));
             for change in reason.changes.iter().take(SHOWN) {
-                let _ = writeln!(text, "  {}", line(change));
+                let told = match awaited(work, plan, change) {
+                    Some(upstream) => waits_for(&change.name, upstream),
+                    None => line(change),
+                };
+                let _ = writeln!(text, "  {told}");
             }
             if reason.changes.len() > SHOWN {
                 let _ = writeln!(
@@ -129,6 +133,37 @@ fn describe(text: &mut String, work: &Workspace, assessment: &Assessment) {
                     reason.changes.len() - SHOWN
                 );
             }
+        }
+    }
+}
+
+/// The stage whose image must be known before this one is, where a change says so.
+fn awaited<'p>(
+    work: &Workspace,
+    plan: &'p [Assessment],
+    change: &Change,
+) -> Option<&'p Assessment> {
+    if change.what != "upstream" || !change.is_unknown() {
+        return None;
+    }
+    let is_it = |own: &&Assessment| work.spec.stage(own.id).name == change.name;
+    plan.iter().find(is_it)
+}
+
+/// Only a stage without a record was never built.
+fn waits_for(name: &str, upstream: &Assessment) -> String {
+    match &upstream.verdict {
+        Verdict::Stale { reason, .. } if reason.kind == Kind::NoRecord => {
+            format!("upstream {name} is not built yet")
+        }
+        Verdict::Stale { .. } | Verdict::Fresh(_) => {
+            format!(
+                "upstream {name} is {}, and is built first",
+                word(&upstream.verdict)
+            )
+        }
+        Verdict::Unknown(_) => {
+            format!("upstream {name} waits for the stages that it stands on")
         }
     }
 }

@@ -21,6 +21,11 @@ use crate::spec;
 /// Gives every external image of the graph its entry, and drops those that nothing uses.
 pub fn run(flags: &Flags) -> Result<()> {
     let mut work = super::open(&flags.at, &[], Next::Any)?;
+    if let Some(names) = &flags.update {
+        let uses = Uses::of_readable(&work.spec, work.engine.platform());
+        let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        locking::refuse_unknown(&work.spec, &uses, &lock, names)?;
+    }
     let interrupt = Interrupt::listen()?;
     let held = work.state.clone();
     let waiting = |holder: &str| {

@@ -8,16 +8,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::assess::{Next, Workspace};
+use crate::assess::{Gathered, Next, Workspace};
 use crate::calendar;
 use crate::call::Call;
-use crate::cli::Outdated as Flags;
-use crate::fault::Result;
+use crate::cli::{Outdated as Flags, Where};
+use crate::fault::{Class, Result};
 use crate::interrupt::Interrupt;
 use crate::lock::Base;
 use crate::locking::{self, Used};
 use crate::registry::{Effort, Found, Registries, RegistryError, Tag};
 use crate::report::words;
+use crate::spec::StageId;
 use crate::sync::{self, Drift};
 
 #[derive(Serialize)]
@@ -102,7 +103,7 @@ pub fn run(flags: &Flags) -> Result<()> {
     let edited: Vec<&str> = edited.map(|(_, used)| used.name.as_str()).collect();
     let sources = super::sync::from_git(&work).len();
     for drift in drifted {
-        match source_row(&work, drift) {
+        match source_row(&work, &flags.at, drift, &interrupt)? {
             Row::Moved(row) => moved.push(row),
             Row::Same => {}
             Row::Unlocked(name) => unlocked.push(name),
@@ -157,7 +158,7 @@ fn row(
         return Ok(Row::Same);
     }
     let found = registries.image(&used.reference, &tag.digest, Effort::Full)?;
-    let stage = |id: &crate::spec::StageId| work.spec.stage(*id).name.clone();
+    let stage = |id: &StageId| work.spec.stage(*id).name.clone();
     let rebuilds = used
         .by
         .iter()
@@ -175,29 +176,53 @@ fn row(
 }
 
 /// When a commit was made is not known before it is fetched.
-fn source_row(work: &Workspace, drift: Drift) -> Row {
+fn source_row(work: &Workspace, at: &Where, drift: Drift, interrupt: &Interrupt) -> Result<Row> {
     let source = &work.spec.sources[drift.source.index()];
-    let (Some(locked), Some(git)) = (drift.locked, &source.git) else {
-        return Row::Unlocked(source.name.clone());
+    let (Some(locked), Some(git)) = (&drift.locked, &source.git) else {
+        return Ok(Row::Unlocked(source.name.clone()));
     };
-    let of_source =
-        |id: &crate::spec::StageId| sync::of_stages(&work.spec, &[*id]).contains(&drift.source);
-    let stages: Vec<String> = work
-        .spec
-        .ids()
-        .filter(of_source)
-        .map(|id| work.spec.stage(id).name.clone())
-        .collect();
-    Row::Moved(Moved {
+    let of_source = |id: &StageId| sync::of_stages(&work.spec, &[*id]).contains(&drift.source);
+    let stages: Vec<StageId> = work.spec.ids().filter(of_source).collect();
+    let rebuilds = match super::sync::at_commit_of(at, &drift, interrupt) {
+        Ok(moved) => {
+            let stages = stages.iter().copied();
+            stages.filter(|id| !is_same(work, &moved, *id)).collect()
+        }
+        Err(fault) if fault.class == Class::Interrupted => return Err(fault),
+        Err(fault) => {
+            crate::tell!(
+                "note: all stages of source `{}` are listed, as commit {} cannot be looked at: {fault}",
+                source.name,
+                drift.now
+            );
+            stages.clone()
+        }
+    };
+    let names = |ids: &[StageId]| {
+        let names = ids.iter().map(|id| work.spec.stage(*id).name.clone());
+        names.collect()
+    };
+    Ok(Row::Moved(Moved {
         kind: "source",
         name: source.name.clone(),
         reference: format!("{} {}", git.url, git.rev),
-        locked,
+        locked: locked.clone(),
         current: drift.now,
         since: None,
-        rebuilds: stages.clone(),
-        stages,
-    })
+        rebuilds: names(&rebuilds),
+        stages: names(&stages),
+    }))
+}
+
+/// Whether a stage has the same key with both trees. What its host command would make of the other one
+/// is not known, so such a stage is listed.
+fn is_same(before: &Workspace, after: &Workspace, id: StageId) -> bool {
+    match (before.gather(id), after.gather(id)) {
+        (Ok(Gathered::Material(before, _)), Ok(Gathered::Material(after, _))) => {
+            before.has_key_of(&after)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a stage that uses the image for `platforms` would be built again. With an entry that does
@@ -236,6 +261,7 @@ fn table(moved: &[Moved], checked: usize, now: i64, call: &Call) -> String {
     let rows = moved.iter().map(|row| {
         let since = row.since.as_deref().and_then(calendar::rfc3339);
         let again = match row.rebuilds.as_slice() {
+            [] if row.kind == "source" => "nothing: no stage uses what changed".to_owned(),
             [] => "nothing: it moved for other platforms".to_owned(),
             stages => stages.join(", "),
         };

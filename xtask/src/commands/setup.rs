@@ -241,3 +241,27 @@ fn table(findings: &[Finding]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::facts::{Engine, Facts};
+    use crate::setup::plan::Step;
+
+    #[test]
+    fn what_helps_is_called_on_the_graph_that_was_asked_about() {
+        let bare = Facts {
+            engine: Engine::Silent("no such file".into()),
+            ..Facts::default()
+        };
+        let missing = check(&bare, &Needs::default());
+        let call = Call::with(Some("g.toml".into()), Some("china"));
+        let plan = Plan {
+            steps: vec![Step::Start { systemd: true }],
+            ..Plan::default()
+        };
+        let fault = ended(&missing, &plan, &call).unwrap_err();
+        let command = "`cargo xtask setup --graph g.toml --profile china` installs";
+        assert!(fault.message.contains(command), "{}", fault.message);
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use serde::Serialize;
 
 use crate::assess::{Next, Workspace};
-use crate::cli;
+use crate::cli::{self, Where};
 use crate::event::Event;
 use crate::fault::{Fault, Result};
 use crate::graph::Graph;
@@ -127,16 +127,10 @@ pub(super) fn pin(
     interrupt: &Interrupt,
 ) -> Result<(String, Option<Vec<String>>)> {
     let reporting = Reporting::start(false);
-    let events = reporting.sender();
-    let asking = Asking {
-        interrupt,
-        events: &events,
-        locked: false,
-        offline: false,
-    };
-    let result = pin_asking(work, names, &asking);
     // The reporter ends when nobody can tell it anything any more.
-    drop(events);
+    let result = with_events(interrupt, &reporting.sender(), |asking| {
+        pin_asking(work, names, asking)
+    });
     reporting.finish();
     result
 }
@@ -196,13 +190,43 @@ pub(super) fn from_git(work: &Workspace) -> Vec<SourceId> {
 
 /// The sources whose revisions are not what the lock says.
 pub(super) fn drifted(work: &Workspace, interrupt: &Interrupt) -> Result<Vec<sync::Drift>> {
-    let asking = Asking {
+    with_events(interrupt, &channel().0, |asking| {
+        asking.sync(work).drifted(&from_git(work))
+    })
+}
+
+/// The same graph with the source of a drift at the commit that its revision is now. That is fetched,
+/// and pinned to nothing.
+pub(super) fn at_commit_of(
+    at: &Where,
+    drift: &sync::Drift,
+    interrupt: &Interrupt,
+) -> Result<Workspace> {
+    let mut work = super::open(at, &[], Next::Any)?;
+    let reporting = Reporting::start(false);
+    let root = with_events(interrupt, &reporting.sender(), |asking| {
+        asking.sync(&work).bring(drift.source, &drift.now)
+    });
+    reporting.finish();
+    work.spec.sources[drift.source.index()].place = Place::Fetched {
+        root: root?,
+        commit: drift.now.clone(),
+    };
+    reread(&mut work)?;
+    Ok(work)
+}
+
+fn with_events<T>(
+    interrupt: &Interrupt,
+    events: &Sender<Event>,
+    ask: impl FnOnce(&Asking<'_>) -> T,
+) -> T {
+    ask(&Asking {
         interrupt,
-        events: &channel().0,
+        events,
         locked: false,
         offline: false,
-    };
-    asking.sync(work).drifted(&from_git(work))
+    })
 }
 
 fn fetch(work: &mut Workspace, sources: &[SourceId], asking: &Asking<'_>) -> Result<()> {
@@ -213,7 +237,11 @@ fn fetch(work: &mut Workspace, sources: &[SourceId], asking: &Asking<'_>) -> Res
     if let Ok(lock) = work.lock.lock() {
         source::find(&mut work.spec, &work.state, &lock);
     }
-    // Only now is it seen which external images the stages of those sources use.
+    reread(work)
+}
+
+/// Only when a source is here is it seen which external images its stages use.
+fn reread(work: &mut Workspace) -> Result<()> {
     replacement::apply(&mut work.spec)?;
     work.graph = Graph::of(&work.spec)?;
     Ok(())

@@ -55,4 +55,4 @@ pub use reading::{
 pub use reference::{Reference, normalise};
 pub use sources::RemoteKind;
 pub use stages::context_key;
-pub use triggers::{leaves_no_triggers, names_of_stages};
+pub use triggers::{leaves_no_triggers, names_of_args, names_of_stages};

@@ -62,6 +62,25 @@ pub fn names_of_stages(text: &[u8]) -> BTreeSet<String> {
     names.map(|name| stages::context_key(&name)).collect()
 }
 
+/// The names that a text's ARGs declare, in whichever of its stages. `None` where the text does not
+/// tell: one that cannot be read, or that another frontend reads in its own way.
+pub fn names_of_args(text: &[u8]) -> Option<BTreeSet<String>> {
+    let frontend = directives::frontend(text, &BTreeMap::new());
+    if frontend.is_some_and(|frontend| !directives::is_known(&frontend)) {
+        return None;
+    }
+    let read = lines::read(std::str::from_utf8(text).ok()?).ok()?;
+    let mut names = BTreeSet::new();
+    for line in &read.lines {
+        match instructions::read(line, read.escape) {
+            Instruction::Arg(pairs) => names.extend(pairs.into_iter().map(|(name, _)| name)),
+            Instruction::Unreadable(_) => return None,
+            _ => {}
+        }
+    }
+    read.doubts.is_empty().then_some(names)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ mod endpoint;
 mod http;
 mod images;
 mod platform;
+mod podman;
 mod settings;
 
 use std::io::ErrorKind;
@@ -18,6 +19,7 @@ use xshell::{Shell, cmd};
 pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
 pub use images::{Config, Image, Images, Untagged};
+pub use podman::{NOT_PODMAN, podman};
 pub use settings::RegistrySettings;
 
 use crate::fault::{Fault, Result};
@@ -34,6 +36,8 @@ pub struct About {
     pub containerd: bool,
     /// URLs that it asks before Docker Hub.
     pub mirrors: Vec<String>,
+    /// Whether it is podman, which answers as an engine would and has no BuildKit.
+    pub podman: bool,
 }
 
 impl About {
@@ -46,6 +50,8 @@ impl About {
             version: text("ServerVersion").filter(|version| !version.is_empty())?,
             folder: text("DockerRootDir").unwrap_or_default(),
             containerd: driver.is_some_and(|driver| driver.contains("io.containerd.snapshotter")),
+            // A field of its own among those of an engine (podman, `pkg/api/handlers/compat/info.go`).
+            podman: info.get("BuildahVersion").is_some(),
             mirrors: mirrors
                 .into_iter()
                 .flatten()
@@ -162,10 +168,15 @@ impl Engine {
         if interrupt::is_wanted() {
             return Fault::interrupted();
         }
-        Fault::lacks(format!(
-            "cannot reach the Docker engine at {}: {error}; start it, or point DOCKER_HOST or `docker context use` at one that runs",
-            self.shown()
-        ))
+        let at = self.shown();
+        Fault::lacks(match podman() {
+            Some(podman) => format!(
+                "cannot reach the Docker engine at {at}: {error}; `docker` is podman here ({podman}), which has no BuildKit: {NOT_PODMAN}"
+            ),
+            None => format!(
+                "cannot reach the Docker engine at {at}: {error}; start it, or point DOCKER_HOST or `docker context use` at one that runs"
+            ),
+        })
     }
 
     fn connect(&self) -> Result<Option<Connection>> {

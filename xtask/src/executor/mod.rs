@@ -9,6 +9,7 @@ mod log;
 mod made;
 pub mod rawjson;
 pub mod redact;
+mod trouble;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{ChildStderr, Command, Stdio};
@@ -158,10 +159,15 @@ fn attempt_once(
             Ok(Made::read(&metadata))
         }
         // Its own status for a command that it does not have; buildx never ends with it.
-        Ok(status) if status.code() == Some(125) && !account.has_error() => Err(Failure::NoDocker(
-            "`docker` has no `buildx`: install Docker's buildx plugin".to_owned(),
-        )),
-        Ok(status) => Err(account.failure(|| format!("docker buildx ended with {status}"))),
+        Ok(status) if status.code() == Some(125) && !account.has_error() => {
+            Err(Failure::NoDocker(trouble::no_buildx()))
+        }
+        Ok(status) => match account.failure(|| format!("docker buildx ended with {status}")) {
+            Failure::Build {
+                error, step: None, ..
+            } if let Some(why) = trouble::unwritable(&error) => Err(Failure::NoDocker(why)),
+            failure => Err(failure),
+        },
         Err(error) => Err(Failure::NoDocker(format!(
             "cannot wait for `docker`: {error}"
         ))),

@@ -1,5 +1,7 @@
 use camino::Utf8PathBuf;
 
+use camino::Utf8Path;
+
 use super::*;
 
 /// A graph of one folder per stage, each with a Dockerfile.

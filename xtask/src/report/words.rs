@@ -108,19 +108,39 @@ pub fn reason(reason: &Reason) -> String {
             Some(change) => match change.name.strip_prefix("secret ") {
                 Some(id) if change.after.is_some() => format!("its secret `{id}` is not there now"),
                 Some(id) => format!("its secret `{id}` is there now"),
-                None => format!("{} {} changed", change.what, change.name).replace("  ", " "),
+                None => {
+                    let (what, name) = (change.what, &change.name);
+                    format!("{what} {name} {}", fate(change)).replace("  ", " ")
+                }
             },
         },
     }
 }
 
+/// What happened to something that is no input.
+const fn fate(change: &Change) -> &'static str {
+    match (&change.before, &change.after) {
+        (None, Some(_)) => "was added",
+        (Some(_), None) => "was removed",
+        _ => "changed",
+    }
+}
+
+/// `argument A, B changed, C was removed`.
 fn named(what: &str, changes: &[Change]) -> String {
-    let names: Vec<&str> = changes
-        .iter()
-        .filter(|change| change.what == what)
-        .map(|change| change.name.as_str())
-        .collect();
-    format!("{what} {} changed", names.join(", "))
+    let of = |wanted: &'static str| {
+        let changes = changes.iter().filter(|change| change.what == what);
+        let names = changes.filter(|change| fate(change) == wanted);
+        let names: Vec<&str> = names.map(|change| change.name.as_str()).collect();
+        let verb = match names.len() {
+            0 | 1 => wanted.to_owned(),
+            _ => wanted.replace("was", "were"),
+        };
+        (!names.is_empty()).then(|| format!("{} {verb}", names.join(", ")))
+    };
+    let parts = ["changed", "was added", "was removed"].into_iter();
+    let parts: Vec<String> = parts.filter_map(of).collect();
+    format!("{what} {}", parts.join(", "))
 }
 
 fn inputs(changes: &[Change]) -> String {
@@ -147,7 +167,8 @@ fn inputs(changes: &[Change]) -> String {
                 "it adds {}, and no checksum or whole commit says what that is: only BuildKit can tell",
                 change.name
             ),
-            _ => "a remote source changed".into(),
+            Some(change) => format!("a remote source {}", fate(change)),
+            None => "a remote source changed".into(),
         },
         some => files(some),
     }
@@ -427,6 +448,23 @@ mod tests {
         assert_eq!(told(bases), "base b moved");
         let unlocked = vec![change("base", "b", one, Some(NOT_LOCKED))];
         assert_eq!(told(unlocked), "base b is not locked");
+        // Dropped and added are no changes.
+        let dropped = vec![change("base", "a", one, None)];
+        assert_eq!(told(dropped), "base a was removed");
+        let added = vec![change("label", "l", None, one)];
+        assert_eq!(told(added), "label l was added");
+        let removed = vec![change("argument", "A", one, None)];
+        assert_eq!(told(removed), "argument A was removed");
+        let arguments = vec![
+            change("argument", "A", one, None),
+            change("argument", "B", one, two),
+            change("argument", "C", one, None),
+            change("argument", "D", None, two),
+        ];
+        let all = "argument B changed, D was added, A, C were removed";
+        assert_eq!(told(arguments), all);
+        let remote = vec![change("remote", "u", one, None)];
+        assert_eq!(told(remote), "a remote source was removed");
         let unbuilt = vec![change("upstream", "p", None, None)];
         assert_eq!(told(unbuilt), "`p` must be built first");
     }

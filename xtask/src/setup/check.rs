@@ -8,6 +8,7 @@ use super::finding::{Finding, Fix};
 use super::needs::{Needs, architecture};
 use super::packages::System;
 use super::tools;
+use crate::engine::NOT_PODMAN;
 
 /// The least memory, in bytes (the guide's *System requirements*).
 const MEMORY: u64 = 4_000_000_000;
@@ -148,6 +149,10 @@ fn engine(facts: &Facts, needs: &Needs) -> Finding {
             }
             finding
         }
+        Engine::Podman(version) => needs(format!(
+            "podman {version} at {at}, which has no BuildKit"
+        ))
+        .lacks("point DOCKER_HOST or `docker context use` at a Docker engine, or install one"),
         Engine::Forbidden(_) => {
             let finding = needs(format!("one at {at} that this user may not talk to"));
             let remedy =
@@ -172,6 +177,9 @@ fn docker(facts: &Facts) -> Finding {
         Finding::new("docker", found).needs("docker on PATH", "buildx is started through it")
     };
     match &facts.docker {
+        _ if let Some(podman) = &facts.podman => {
+            finding(&format!("{podman} under the name of docker")).lacks(NOT_PODMAN)
+        }
         Some(version) => finding(version),
         None => finding("none").lacks("install it").fix(Fix::InstallDocker),
     }
@@ -185,6 +193,10 @@ fn buildx(facts: &Facts) -> Finding {
         )
     };
     match &facts.buildx {
+        // It answers for itself, and nothing that is installed beside it changes that.
+        _ if facts.podman.is_some() => {
+            finding("none, as docker is podman").lacks("it comes with Docker's own command")
+        }
         None => finding("none").lacks("install it").fix(Fix::InstallBuildx),
         Some(text) if version(text).is_some_and(|found| found < BUILDX) => {
             let remedy =

@@ -36,6 +36,8 @@ pub struct Facts {
     pub has_daemon_json: bool,
     /// The version of the docker command.
     pub docker: Option<String>,
+    /// The version of podman, where the command `docker` is that.
+    pub podman: Option<String>,
     /// The version of its buildx plugin.
     pub buildx: Option<String>,
     /// The version of its compose plugin.
@@ -115,6 +117,8 @@ pub enum Engine {
         /// Where it keeps images.
         store: Store,
     },
+    /// Podman, of this version.
+    Podman(String),
     /// This user may not talk to it.
     Forbidden(String),
     /// Nothing; this is what the attempt said.

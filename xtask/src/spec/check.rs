@@ -4,7 +4,7 @@
 //! everything outside the file.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::Spanned;
@@ -55,6 +55,23 @@ pub(super) struct Reader<'m, 't> {
     pub(super) mistakes: &'m mut Mistakes<'t>,
 }
 
+/// What a stage says itself, before the defaults are laid under it.
+struct Own {
+    args: BTreeSet<String>,
+    tags: Option<Span>,
+}
+
+impl Own {
+    fn of(raw: &RawStage) -> Self {
+        let names = raw.args.iter().flat_map(BTreeMap::keys);
+        let tags = raw.tags.iter().flatten().next();
+        Self {
+            args: names.map(|name| name.get_ref().clone()).collect(),
+            tags: tags.map(Spanned::span),
+        }
+    }
+}
+
 /// What the rules for one stage need to know of the whole file.
 pub(super) struct Scope {
     pub(super) sources: HashMap<String, SourceId>,
@@ -83,6 +100,7 @@ impl Reader<'_, '_> {
             bases: BTreeMap::new(),
             registry: None,
             profiles: Vec::new(),
+            notes: Vec::new(),
             call: Call::default(),
         };
         // A file that is not TOML would only give mistakes that follow from that one.
@@ -130,7 +148,18 @@ impl Reader<'_, '_> {
         spec.stages = stages
             .into_iter()
             .map(|(name, (span, raw))| {
-                self.stage(name, &span, RawStage::lay(raw, defaults.clone()), &scope)
+                let own = Own::of(&raw);
+                let whole = RawStage::lay(raw, defaults.clone());
+                let mut stage = self.stage(name, &span, whole, &scope);
+                stage.own_args = own.args;
+                if let (Some(tags), None) = (own.tags, &stage.image) {
+                    spec.notes.push(format!(
+                        "{}: stage `{}` has `tags` and no `image`, so nothing gets them: write `image = \"NAME\"` beside them, or remove them",
+                        self.mistakes.place(&tags),
+                        stage.name
+                    ));
+                }
+                stage
             })
             .collect();
         self.variables(&spec.sources, &of_sources);

@@ -163,6 +163,14 @@ impl<'t> Mistakes<'t> {
         (start..end, before + 1)
     }
 
+    /// Where a span begins, for a person: `build-graph.toml:12`.
+    pub fn place(&self, span: &Span) -> String {
+        let end = span.start.min(self.text.len());
+        let before = self.text.as_bytes()[..end].iter();
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        format!("{}:{line}", self.file)
+    }
+
     fn render(&self, mistake: &Mistake, renderer: &Renderer) -> String {
         let title = Level::ERROR.primary_title(mistake.title.as_str());
         let mut group = match &mistake.span {

@@ -73,6 +73,8 @@ pub struct Spec {
     pub registry: Option<String>,
     /// The names of the file's profiles.
     pub profiles: Vec<String>,
+    /// What is odd in it without being a mistake, each with its place.
+    pub notes: Vec<String>,
     /// How the program is called on it again. Reading the file leaves it without flags.
     pub call: Call,
 }
@@ -155,6 +157,8 @@ pub struct Stage {
     pub target: Option<String>,
     /// Build arguments; a `volatile` one may still mention the source's commit.
     pub args: BTreeMap<String, Template>,
+    /// Those of them that the stage names itself: `[defaults]` are for stages that want them.
+    pub own_args: BTreeSet<String>,
     /// Arguments that are not in the key.
     pub volatile: BTreeSet<String>,
     /// Image labels.

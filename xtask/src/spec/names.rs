@@ -4,6 +4,7 @@
 //! refuses whatever could be read as an option, leave its folder or hide in a terminal.
 //! Is unaware of where a name stands in the file.
 
+use super::mistakes;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 /// The beginning of a name, for a sentence about it. A wrong name may be as long as the file.
@@ -137,11 +138,33 @@ pub fn platform(text: &str) -> Result<(), String> {
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
     let parts: Vec<&str> = text.split('/').collect();
-    if (2..=3).contains(&parts.len()) && parts.iter().all(|part| good(part)) {
-        return Ok(());
+    if !(2..=3).contains(&parts.len()) || !parts.iter().all(|part| good(part)) {
+        return Err("is no platform: write it like `linux/amd64` or `linux/arm/v7`".into());
     }
-    Err("is no platform: write it like `linux/amd64` or `linux/arm/v7`".into())
+    let known = [
+        ("operating system", parts[0], &SYSTEMS[..], &[][..]),
+        ("architecture", parts[1], &ARCHITECTURES, &OTHER_NAMES),
+    ];
+    for (what, part, names, others) in known {
+        if !names.contains(&part) && !others.contains(&part) {
+            let hint = match mistakes::nearest(part, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it is one of {}", names.join(", ")),
+            };
+            return Err(format!("names the unknown {what} `{part}`: {hint}"));
+        }
+    }
+    Ok(())
 }
+
+/// Systems and architectures that images are made for (containerd/platforms, `database.go`).
+const SYSTEMS: [&str; 6] = ["darwin", "freebsd", "linux", "solaris", "wasi", "windows"];
+const ARCHITECTURES: [&str; 20] = [
+    "386", "amd64", "arm", "arm64", "arm64be", "armbe", "loong64", "mips", "mips64", "mips64le",
+    "mipsle", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "sparc64", "wasm",
+];
+/// Other names for some of them, which docker understands.
+const OTHER_NAMES: [&str; 4] = ["aarch64", "armel", "armhf", "i386"];
 
 /// A path below some root, cleaned: `./a//b/../c` is `a/c`, the root itself is empty.
 pub fn inner_path(text: &str) -> Result<Utf8PathBuf, String> {
@@ -278,6 +301,35 @@ mod tests {
         assert_eq!(inner_path(".").unwrap(), "");
         assert!(inner_path("a/../..").is_err());
         assert!(inner_path("/etc").is_err());
+    }
+
+    #[test]
+    fn a_platform_is_one_that_images_are_made_for() {
+        for good in [
+            "linux/amd64",
+            "linux/arm/v7",
+            "linux/aarch64",
+            "windows/amd64",
+            "linux/386",
+        ] {
+            assert_eq!(platform(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("amd64", "is no platform"),
+            ("linux/amd64/v2/x", "is no platform"),
+            (
+                "linux/amd65",
+                "unknown architecture `amd65`: did you mean `amd64`?",
+            ),
+            (
+                "linx/amd64",
+                "unknown operating system `linx`: did you mean `linux`?",
+            ),
+            ("linux/pdp11", "it is one of 386, amd64"),
+        ] {
+            let said = platform(bad).unwrap_err();
+            assert!(said.contains(why), "{bad}: {said}");
+        }
     }
 
     #[test]

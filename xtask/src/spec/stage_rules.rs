@@ -78,6 +78,7 @@ impl Reader<'_, '_> {
                 .target
                 .and_then(|target| self.text("target", target, names::plain)),
             args,
+            own_args: BTreeSet::new(),
             volatile,
             labels: self.templates("label", raw.labels, label_name, scope, source),
             platforms,

@@ -146,6 +146,7 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             dockerfile,
             target,
             args,
+            own_args: _,
             volatile,
             labels,
             platforms,

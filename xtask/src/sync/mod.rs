@@ -13,6 +13,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use camino::Utf8PathBuf;
 use rayon::prelude::*;
 
 use crate::event::{Event, SourceFinished};
@@ -142,24 +143,48 @@ impl Sync<'_> {
                 self.spec.call.command("sync")
             )));
         }
+        let (commit, tree) = self.have_tree(source, git, pinned.as_deref())?;
+        if pinned.is_none() {
+            self.pin(source, git, &commit)?;
+        }
+        self.tell_gaps(source, &tree);
+        Ok(commit)
+    }
+
+    /// Brings a commit of a source here that is not the pinned one, and gives its tree.
+    pub fn bring(&self, id: SourceId, commit: &str) -> Result<Utf8PathBuf> {
+        let source = self.source(id);
+        let git = self.git(source)?;
+        let _held = self.hold()?;
+        let (_, tree) = self.have_tree(source, git, Some(commit))?;
+        Ok(tree)
+    }
+
+    /// Makes the tree of the wanted commit, or without one of what the revision is now, and gives both.
+    fn have_tree(
+        &self,
+        source: &Source,
+        git: &Git,
+        wanted: Option<&str>,
+    ) -> Result<(String, Utf8PathBuf)> {
+        let name = &source.name;
         let folder = source::folder(self.state, name);
         let fault = |why: &dyn std::fmt::Display| {
             Fault::lacks(format!("cannot keep source `{name}` in {folder}: {why}"))
         };
         let store = Store::open(folder.clone(), self.interrupt).map_err(|error| fault(&error))?;
         // Another process may have brought it here meanwhile.
-        if let Some(commit) = pinned
-            .as_ref()
-            .filter(|commit| store.tree(commit).is_some())
+        if let Some(commit) = wanted
+            && let Some(tree) = store.tree(commit)
         {
-            return Ok(commit.clone());
+            return Ok((commit.to_owned(), tree));
         }
         let mut is_first = true;
-        let (commit, tree) = loop {
-            let commit = self.have(source, git, pinned.as_deref(), &store)?;
+        loop {
+            let commit = self.have(source, git, wanted, &store)?;
             let tree = store.tree(&commit);
             match tree.map_or_else(|| store.check_out(&commit), Ok) {
-                Ok(tree) => break (commit, tree),
+                Ok(tree) => return Ok((commit, tree)),
                 // What was fetched is damaged, and git would not fetch again what it has.
                 Err(CheckOut::Git(Trouble::Failed(_))) if is_first => {
                     is_first = false;
@@ -171,12 +196,7 @@ impl Sync<'_> {
                 }
                 Err(CheckOut::Disk(error)) => return Err(fault(&error)),
             }
-        };
-        if pinned.is_none() {
-            self.pin(source, git, &commit)?;
         }
-        self.tell_gaps(source, &tree);
-        Ok(commit)
     }
 
     /// Sees to it that everything of the wanted commit was fetched, and gives the commit.

@@ -13,7 +13,7 @@ use super::needs::Needs;
 use super::packages::System;
 use super::plan::DAEMON_JSON;
 use super::tools;
-use crate::engine::{About, Engine, NoAnswer};
+use crate::engine::{About, Engine, NoAnswer, podman};
 use crate::interrupt::Interrupt;
 use ask::words;
 pub use machine::on_path;
@@ -36,7 +36,7 @@ pub enum Reaching {
 pub fn gather(needs: &Needs, reaching: Reaching, interrupt: &Interrupt) -> Facts {
     let engine = Engine::find();
     let about = engine.about();
-    let answers = about.is_ok();
+    let answers = about.as_ref().is_ok_and(|about| !about.podman);
     let here = engine.is_local();
     let machine = machine_name(interrupt);
     let foreign = needs.foreign(&machine);
@@ -69,6 +69,7 @@ pub fn gather(needs: &Needs, reaching: Reaching, interrupt: &Interrupt) -> Facts
             has_cgroups: machine::has_cgroups(),
             has_daemon_json: camino::Utf8Path::new(DAEMON_JSON).exists(),
             docker: docker_version(interrupt),
+            podman: podman(),
             buildx,
             compose: compose_version(interrupt),
             git,
@@ -102,11 +103,15 @@ pub fn system() -> Option<System> {
 
 /// Whether an engine answers, and docker and buildx are there: the least that a build needs.
 pub fn has_essentials(interrupt: &Interrupt) -> bool {
-    Engine::find().about().is_ok() && words("docker", &["buildx", "version"], interrupt).good
+    let about = Engine::find().about();
+    about.is_ok_and(|about| !about.podman)
+        && podman().is_none()
+        && words("docker", &["buildx", "version"], interrupt).good
 }
 
 fn state(about: Result<About, NoAnswer>) -> State {
     match about {
+        Ok(about) if about.podman => State::Podman(about.version),
         Ok(about) => State::Answers {
             version: about.version,
             store: if about.containerd {

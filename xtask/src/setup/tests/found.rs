@@ -196,3 +196,24 @@ fn what_a_host_command_needs_is_warned_of_with_its_package() {
     facts.tools = names.map(str::to_owned).into();
     assert!(told(&facts).iter().all(|(level, _)| *level == Level::Ok));
 }
+
+#[test]
+fn podman_in_the_place_of_docker_is_told_and_nothing_is_installed_beside_it() {
+    let command = |facts: &mut Facts| {
+        facts.podman = Some("podman 4.3.1".into());
+        facts.buildx = Some("1.28.2".into());
+    };
+    for name in ["docker", "buildx"] {
+        assert_eq!(after(command, &Needs::default(), name), Level::Missing);
+    }
+    let mut facts = good();
+    command(&mut facts);
+    assert_eq!(steps(&facts), Vec::<String>::new());
+    let engine = |facts: &mut Facts| facts.engine = Engine::Podman("4.3.1".into());
+    assert_eq!(after(engine, &Needs::default(), "engine"), Level::Missing);
+    let mut facts = good();
+    engine(&mut facts);
+    let found = check(&facts, &Needs::default());
+    assert!(one(&found, "engine").found.starts_with("podman 4.3.1 at "));
+    assert_eq!(steps(&facts), Vec::<String>::new());
+}
