@@ -144,7 +144,10 @@ fn every_suggested_command_repeats_the_graph_and_the_profile_that_were_given() {
         &["--graph", "./build-graph.toml", "--profile", "p"][..],
         &[],
     ] {
-        let told: String = flags.iter().map(|flag| format!(" {flag}")).collect();
+        let told = flags
+            .iter()
+            .flat_map(|flag| [" ", flag])
+            .collect::<String>();
         let run = |command: &[&str]| {
             let all = [command, flags].concat();
             world.project.run_in("", &all)

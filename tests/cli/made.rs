@@ -82,7 +82,10 @@ fn a_stage_that_reads_what_anothers_command_makes_is_judged_after_it_ran() {
         }
         assert!(world.plan().contains(WAITS), "{b}: {}", world.plan());
         let refused = project.run(&["inputs", "b"]);
-        refused.ends(1).says(WAITS).says("`cargo xtask build b`");
+        refused
+            .ends(1)
+            .says(WAITS)
+            .says("`cargo xtask build b --graph ");
         assert_eq!(world.runs(), ["a"], "{b}");
         assert_eq!(world.runs(), [""; 0], "{b}");
         let listed = project.run(&["inputs", "b"]).ends(0).stdout;

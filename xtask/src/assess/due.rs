@@ -87,13 +87,12 @@ impl Workspace {
         };
         for (of, output) in makers {
             match search.due(of, Some(output)) {
-                Ok(None) => {}
                 Ok(Some(due)) => {
                     let own = own.unwrap_or(id);
                     return Ok(Err(due.asked_by(self, own)));
                 }
                 Err(fault) if material.is_ok() => return Err(fault),
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         material.map(Ok)
@@ -158,8 +157,8 @@ impl Search<'_> {
         let read = read.unwrap_or(Utf8Path::new(""));
         let stage = spec.stage(first);
         let roots = prepare::roots(spec, stage).into_iter();
-        let within = roots.filter_map(|root| read.strip_prefix(root).ok());
-        let pattern = within.last().unwrap_or(read);
+        let mut within = roots.filter_map(|root| read.strip_prefix(root).ok());
+        let pattern = within.next_back().unwrap_or(read);
         Fault::usage(format!(
             "{}: host commands wait for each other: {} (each reads what the next one makes): \
              if that of `{}` does not need `{pattern}`, write `ignore = [\"{pattern}\"]` into its `prepare`",

@@ -124,7 +124,7 @@ fn why_nothing(text: &[u8]) -> DockerfileError {
         return DockerfileError::CarriageReturns { line };
     }
     if let Some(at) = text.iter().position(|byte| *byte == 0) {
-        let line = text[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = text[..at].split(|byte| *byte == b'\n').count();
         return DockerfileError::Nul { line };
     }
     match directives::frontend(text, &BTreeMap::new()) {

@@ -166,8 +166,8 @@ impl<'t> Mistakes<'t> {
     /// Where a span begins, for a person: `build-graph.toml:12`.
     pub fn place(&self, span: &Span) -> String {
         let end = span.start.min(self.text.len());
-        let before = self.text.as_bytes()[..end].iter();
-        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        let before = &self.text.as_bytes()[..end];
+        let line = before.split(|byte| *byte == b'\n').count();
         format!("{}:{line}", self.file)
     }
 

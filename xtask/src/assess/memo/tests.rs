@@ -8,6 +8,7 @@ use camino::Utf8Path;
 use super::*;
 use crate::inputs::{StatCache, Witness};
 use crate::key::Ingredients;
+use crate::material::Externals;
 use crate::spec;
 
 const GRAPH: &str =
@@ -55,8 +56,8 @@ impl World {
 
 fn outline(inputs: usize) -> Outline {
     let text = serde_json::json!({
-        "own": Ingredients::default().own(), "inputs": inputs, "input_bytes": 0, "proxies": [], "with_triggers": [], "moving": null, "parents": {},
-        "externals": { "references": [], "frontend": null, "platforms": [], "takes": [], "open": null },
+        "own": Ingredients::default().own(), "inputs": inputs, "input_bytes": 0, "proxies": [], "with_triggers": [], "moving": null, "policy": {}, "looked_at": null, "parents": {},
+        "externals": Externals::default(),
     });
     serde_json::from_value(text).unwrap()
 }
