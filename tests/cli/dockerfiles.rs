@@ -73,3 +73,21 @@ fn a_dockerfile_without_a_from_for_buildkit_is_refused_with_a_command_that_mends
     ran.says("line 2 of the Dockerfile: `${PATH%}` trims nothing")
         .says("write `${PATH}`");
 }
+
+#[test]
+fn a_lower_case_dockerfile_is_taken_where_there_is_no_other() {
+    let project = one();
+    std::fs::remove_file(project.path("a/Dockerfile")).unwrap();
+    project.write("a/dockerfile", "FROM scratch\nCOPY src/one /\n");
+    project.write("a/src/two", "2");
+    project.write("a/dockerfile.dockerignore", "src/two\n");
+    project.settle();
+    let inputs = |paths: &str| {
+        let ran = project.run(&["inputs", "a"]).ends(0);
+        assert_eq!(ran.stdout.trim(), paths);
+    };
+    inputs("src/one");
+    // Remembered by now, and no longer right.
+    project.write("a/Dockerfile", "FROM scratch\nCOPY src/two /\n");
+    inputs("src/two");
+}

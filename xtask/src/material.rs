@@ -26,7 +26,7 @@ use crate::spec::{Context, Spec, Stage, StageId};
 
 pub use externals::{Externals, Taken, platforms_of};
 pub use folder::{Folder, folder_of_context};
-use folder::{collect, folder_inside, given_to_buildkit, ignore_of, inside, read};
+use folder::{collect, dockerfile_inside, folder_inside, given_to_buildkit, ignore_of, read};
 pub use policy::Policy;
 use reading::{Asked, read_with_parents};
 pub use values::{expand, labels};
@@ -133,9 +133,9 @@ fn hear(
     platform: Option<&str>,
     witness: &Witness<'_>,
 ) -> Result<Said> {
-    let dockerfile = inside(root, &stage.dockerfile, "Dockerfile", witness)?;
-    let text = read(&dockerfile, "Dockerfile", witness)?;
-    let dockerfile = given_to_buildkit(&root.join(&stage.dockerfile), dockerfile);
+    let (named, real) = dockerfile_inside(root, &stage.dockerfile, witness)?;
+    let text = read(&real, "Dockerfile", witness)?;
+    let dockerfile = given_to_buildkit(&named, real);
     let args = expand(spec, stage, false)?;
     let asked = Asked {
         stage,
@@ -276,7 +276,7 @@ fn triggers(
     witness: &Witness<'_>,
 ) -> Result<Option<Vec<String>>> {
     let root = source::root(spec, parent.source)?;
-    let path = inside(&root, &parent.dockerfile, "Dockerfile", witness)?;
+    let (_, path) = dockerfile_inside(&root, &parent.dockerfile, witness)?;
     let text = read(&path, "Dockerfile", witness)?;
     let frontend_is_given = parent.args.contains_key("BUILDKIT_SYNTAX");
     let contexts = reading::names_of_contexts(spec, parent, &text);

@@ -185,7 +185,10 @@ fn used(spec: &Spec, stage: &Stage, made: &Outputs) -> Used {
         return Used::Any;
     }
     let text = root
-        .and_then(|root| source::inside(&root, &stage.dockerfile, "Dockerfile"))
+        .and_then(|root| {
+            let named = source::dockerfile(&root, &stage.dockerfile);
+            source::inside(&root, &named, "Dockerfile")
+        })
         .ok()
         .and_then(|path| state::read(&path).ok().flatten());
     let Some(text) = text else {

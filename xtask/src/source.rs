@@ -145,6 +145,18 @@ pub fn inside(root: &Utf8Path, path: &Utf8Path, what: &str) -> Result<Utf8PathBu
     }
 }
 
+/// The Dockerfile below `root` that a path means. Where there is no `Dockerfile` but a `dockerfile`,
+/// buildx takes that (docker/buildx `build/build.go`; tried with 0.13.1).
+pub fn dockerfile(root: &Utf8Path, path: &Utf8Path) -> Utf8PathBuf {
+    let is_there = |path: &Utf8Path| root.join(path).symlink_metadata().is_ok();
+    let lower = path.with_file_name("dockerfile");
+    if path.file_name() == Some("Dockerfile") && !is_there(path) && is_there(&lower) {
+        lower
+    } else {
+        path.to_owned()
+    }
+}
+
 /// `path` below `root` if it is there and no name in it is a link: then it is resolved, as `root`
 /// is. To resolve it as a whole would ask for every folder above the root again, for every stage.
 fn without_links(root: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {

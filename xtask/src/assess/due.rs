@@ -186,7 +186,7 @@ pub(super) fn is_yet_to_be_made(work: &Workspace, id: StageId) -> bool {
     let stage = work.spec.stage(id);
     let outputs = work.outputs.get_or_init(|| Outputs::of(&work.spec));
     source::root(&work.spec, stage.source).is_ok_and(|root| {
-        let dockerfile = root.join(&stage.dockerfile);
+        let dockerfile = root.join(source::dockerfile(&root, &stage.dockerfile));
         !dockerfile.exists() && (stage.prepare.is_some() || outputs.make(&dockerfile))
     })
 }

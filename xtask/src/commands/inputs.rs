@@ -12,6 +12,7 @@ use crate::fault::{Class, Fault, Result};
 use crate::inputs::{Input, Kind, StatCache};
 use crate::material::{self, Material};
 use crate::report::words;
+use crate::source;
 use crate::spec::{StageId, names};
 use crate::verdict::text;
 
@@ -134,10 +135,10 @@ fn of_folder(flags: &cli::Inputs, context: &camino::Utf8Path) -> Result<Material
             .map_err(|wrong| Fault::usage(format!("`--build-arg {name}` {wrong}")))?;
         args.insert(name.to_owned(), value.to_owned());
     }
-    let dockerfile = flags
-        .dockerfile
-        .clone()
-        .unwrap_or_else(|| context.join("Dockerfile"));
+    let dockerfile = flags.dockerfile.clone().unwrap_or_else(|| {
+        let named = source::dockerfile(context, "Dockerfile".into());
+        context.join(named)
+    });
     let engine = Engine::find();
     let platform = engine.platform();
     material::of_folder(

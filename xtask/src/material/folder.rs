@@ -54,6 +54,20 @@ pub(super) fn inside(
     Ok(real)
 }
 
+/// The Dockerfile that a path below `root` means, as it is named and resolved.
+pub(super) fn dockerfile_inside(
+    root: &Utf8Path,
+    path: &Utf8Path,
+    witness: &Witness<'_>,
+) -> Result<(Utf8PathBuf, Utf8PathBuf)> {
+    let named = source::dockerfile(root, path);
+    if named != path {
+        witness.looked_up(root.join(path).as_std_path(), None);
+    }
+    let real = inside(root, &named, "Dockerfile", witness)?;
+    Ok((root.join(named), real))
+}
+
 /// The name under which BuildKit is given a Dockerfile, so that it finds the ignore file where plain
 /// buildx does: beside a link, not beside what the link leads to. BuildKit sees no further than the
 /// folder of the file that it is given (tried with Docker 26.1.5: of a link that leads out of it, it
