@@ -91,3 +91,54 @@ fn a_lower_case_dockerfile_is_taken_where_there_is_no_other() {
     project.write("a/Dockerfile", "FROM scratch\nCOPY src/two /\n");
     inputs("src/two");
 }
+
+#[test]
+fn a_source_named_by_the_platform_takes_those_of_the_stages_platforms_only() {
+    let project = one()
+        .file(
+            "build-graph.toml",
+            "version = 1\n[stage.a]\ncontext = \"a\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n",
+        )
+        .file(
+            "a/Dockerfile",
+            "FROM scratch\nARG TARGETPLATFORM TARGETARCH\nCOPY ${TARGETPLATFORM}/app /app\nCOPY $TARGETARCH.conf /\n",
+        )
+        .file("a/linux/amd64/app", "amd64")
+        .file("a/linux/arm64/app", "arm64")
+        .file("a/linux/s390x/app", "s390x")
+        .file("a/amd64.conf", "")
+        .file("a/arm64.conf", "");
+    let inputs = project.run(&["inputs", "a"]).ends(0).stdout;
+    let paths: Vec<&str> = inputs.lines().filter(|path| !path.ends_with('/')).collect();
+    let expected = [
+        "amd64.conf",
+        "arm64.conf",
+        "linux/amd64/app",
+        "linux/arm64/app",
+    ];
+    assert_eq!(paths, expected);
+}
+
+#[test]
+fn a_pattern_takes_what_it_matches_and_what_takes_everything_says_why() {
+    let project = one().file("a/no.md", "").file("a/go.md", "");
+    let inputs = |source: &str| {
+        let text = format!("FROM scratch\nCOPY {source} /\n");
+        project.write("a/Dockerfile", text);
+        project.run(&["inputs", "a"]).ends(0)
+    };
+    assert_eq!(inputs("[^n]o.md").stdout, "go.md\n");
+    for (source, why) in [
+        (
+            "--parents ./**/package.json",
+            "only BuildKit resolves `./**/package.json`",
+        ),
+        (
+            "g[^a]o.md",
+            "the pattern `g[^a]o.md` of line 2 may take files across folders",
+        ),
+    ] {
+        let ran = inputs(source).says("the whole context counts: ").says(why);
+        assert!(ran.stdout.contains("no.md"), "{}", ran.stdout);
+    }
+}

@@ -31,6 +31,7 @@ mod reach;
 mod reading;
 pub mod reference;
 mod scope;
+mod several;
 mod sources;
 mod stages;
 mod triggers;
@@ -53,6 +54,7 @@ pub use reading::{
     BaseKind, BaseUse, ImageFacts, Question, Reading, Remote, Required, Take, TakenFrom,
 };
 pub use reference::{Reference, normalise};
+pub use several::together;
 pub use sources::RemoteKind;
 pub use stages::context_key;
 pub use triggers::{leaves_no_triggers, names_of_args, names_of_stages};

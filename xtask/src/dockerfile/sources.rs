@@ -118,8 +118,8 @@ pub(super) fn path(source: &str) -> (Vec<u8>, bool) {
 
 /// The source of a `COPY --parents`: what stands before `/./` and what stands behind it.
 /// Patterns there are Moby's, so the path is cut before the first part that
-/// `filepath.Match` would read otherwise.
-pub(super) fn path_with_parents(source: &str) -> (Vec<u8>, bool) {
+/// `filepath.Match` would read otherwise; and whether it was.
+pub(super) fn path_with_parents(source: &str) -> (Vec<u8>, bool, bool) {
     let (pivot, pattern) = match source.split_once("/./") {
         Some((pivot, pattern)) => (pivot, pattern),
         None => ("", source),
@@ -134,12 +134,14 @@ pub(super) fn path_with_parents(source: &str) -> (Vec<u8>, bool) {
             .map(str::to_owned),
     );
     let mut wildcard = pivot_is_pattern;
+    let mut is_cut = false;
     let cleaned = clean(pattern);
     for part in cleaned.split('/').filter(|p| !p.is_empty()) {
         if part.contains("**")
             || part.contains(['[', ']', '\\', '!', '^', '$'])
             || part.trim() != part
         {
+            is_cut = true;
             break;
         }
         if !wildcard && contains_wildcards(part) {
@@ -150,7 +152,7 @@ pub(super) fn path_with_parents(source: &str) -> (Vec<u8>, bool) {
         }
         parts.push(part.to_owned());
     }
-    (parts.join("/").into_bytes(), wildcard)
+    (parts.join("/").into_bytes(), wildcard, is_cut)
 }
 
 /// `--exclude` patterns that every BuildKit reads alike; the others would only narrow.

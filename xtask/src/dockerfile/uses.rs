@@ -123,7 +123,13 @@ impl Walk<'_> {
             match self.expand(source, done) {
                 Ok(source) => {
                     let (path, wildcard) = if copy.parents {
-                        sources::path_with_parents(&source)
+                        let (path, wildcard, is_cut) = sources::path_with_parents(&source);
+                        if is_cut && path.is_empty() {
+                            let why = format!("only BuildKit resolves `{source}`");
+                            self.take_all(origin, format!("{}: {why}", at(place)));
+                            continue;
+                        }
+                        (path, wildcard)
                     } else {
                         sources::path(&source)
                     };
@@ -307,7 +313,12 @@ impl Walk<'_> {
 
     /// All of a context, by the nature of the instruction.
     pub(super) fn whole_context(&mut self, context: &str, because: String) {
-        let need = self.context_need(&Origin::Named(context.to_owned()));
+        self.take_all(&Origin::Named(context.to_owned()), because);
+    }
+
+    /// All of a context, though the text decides everything else.
+    fn take_all(&mut self, origin: &Origin, because: String) {
+        let need = self.context_need(origin);
         if !matches!(need, ContextNeed::Whole { .. }) {
             *need = ContextNeed::Whole { because };
         }
@@ -315,12 +326,7 @@ impl Walk<'_> {
 
     /// All of a context, for want of a decision.
     fn whole(&mut self, origin: &Origin, because: String) {
-        let need = self.context_need(origin);
-        if !matches!(need, ContextNeed::Whole { .. }) {
-            *need = ContextNeed::Whole {
-                because: because.clone(),
-            };
-        }
+        self.take_all(origin, because.clone());
         self.undecided(because);
     }
 

@@ -52,9 +52,10 @@ impl Glob {
         Some(Self { elements })
     }
 
-    /// Whether a bracket may match `/`, which Go's does although `*` and `?` do not.
+    /// Whether a bracket may match `/`, which Go's does although `*` and `?` do not. One that begins a
+    /// name never meets one: no path has two in a row.
     pub fn may_cross_folders(&self) -> bool {
-        self.elements.iter().any(|element| match element {
+        self.elements.iter().skip(1).any(|element| match element {
             Element::Class { .. } => element.takes(b"/").is_some(),
             _ => false,
         })
@@ -237,7 +238,8 @@ mod tests {
     #[test]
     fn only_a_bracket_crosses_folders() {
         assert!(Glob::parse(b"a[^b]c").unwrap().may_cross_folders());
-        assert!(Glob::parse(b"[+-9]").unwrap().may_cross_folders());
+        assert!(Glob::parse(b"a[+-9]").unwrap().may_cross_folders());
+        assert!(!Glob::parse(b"[^n]o.md").unwrap().may_cross_folders());
         assert!(!Glob::parse(b"*?[a-z]").unwrap().may_cross_folders());
     }
 }

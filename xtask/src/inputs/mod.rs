@@ -166,7 +166,7 @@ pub fn collect(
         ContextNeed::Nothing => tree.check()?,
         ContextNeed::Paths(needs) => {
             tree.check()?;
-            select::take(&walk, needs)?;
+            whole = select::take(&walk, needs)?;
         }
         ContextNeed::Whole { because } => {
             whole = Some(because.clone());

@@ -37,8 +37,10 @@ struct Way {
     links: usize,
 }
 
-/// Reads what the needs select, and the links on the way there.
-pub fn take(walk: &Walk<'_>, needs: &[Need]) -> Result<(), InputsError> {
+/// Reads what the needs select, and the links on the way there. Says why, where a need takes the whole
+/// context that names a part of it.
+pub fn take(walk: &Walk<'_>, needs: &[Need]) -> Result<Option<String>, InputsError> {
+    let mut because = None;
     let mut places: BTreeMap<Vec<u8>, Vec<Option<usize>>> = BTreeMap::new();
     let mut excludes = Vec::new();
     for need in needs {
@@ -52,7 +54,15 @@ pub fn take(walk: &Walk<'_>, needs: &[Need]) -> Result<(), InputsError> {
             excludes.push(Ignore::of_patterns(&need.exclude).map_err(refused)?);
             Some(excludes.len() - 1)
         };
+        let widens = parts(need).contains(&Part::All);
         for place in resolve(walk, need)? {
+            if widens && place.is_empty() && because.is_none() {
+                because = Some(format!(
+                    "the pattern `{}` of line {} may take files across folders",
+                    String::from_utf8_lossy(&need.path).escape_debug(),
+                    need.line
+                ));
+            }
             let of = places.entry(place).or_default();
             if !of.contains(&exclude) {
                 of.push(exclude);
@@ -70,7 +80,8 @@ pub fn take(walk: &Walk<'_>, needs: &[Need]) -> Result<(), InputsError> {
         .filter(|(place, _)| !folders_above(place).any(|outer| whole.contains(outer)))
         .map(|(place, of)| take_place(walk, place, of, &excludes))
         .collect();
-    taken.into_iter().collect()
+    taken.into_iter().collect::<Result<(), InputsError>>()?;
+    Ok(because)
 }
 
 /// Reads what lies at a place, once for each of the patterns that it is wanted without.

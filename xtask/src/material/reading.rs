@@ -74,14 +74,29 @@ impl Asked<'_> {
             platform: match stage.platforms.as_slice() {
                 [] => self.platform,
                 [one] => Some(one),
-                // Several platforms: whatever depends on one has no value, which widens.
+                // Whatever depends on one of several has no value. Where that leaves something
+                // undecided, each is asked by itself.
                 _ => None,
             },
             build_platform: self.platform,
             contexts: &contexts,
         };
-        dockerfile::read_knowing(self.text, &question, facts)
-            .map_err(|error| Fault::usage(error.of(path)))
+        let read = |question: &Question<'_>| {
+            dockerfile::read_knowing(self.text, question, facts)
+                .map_err(|error| Fault::usage(error.of(path)))
+        };
+        let reading = read(&question)?;
+        if stage.platforms.len() < 2 || reading.undecided.is_empty() {
+            return Ok(reading);
+        }
+        let of_each = stage.platforms.iter().map(|platform| {
+            read(&Question {
+                platform: Some(platform),
+                ..question
+            })
+        });
+        let together = dockerfile::together(of_each.collect::<Result<_>>()?);
+        Ok(together.unwrap_or(reading))
     }
 
     /// The ONBUILD triggers that the stage leaves to those that stand on it; `None` where its

@@ -82,7 +82,8 @@ fn parents_keeps_the_pivot_and_stops_at_patterns_of_another_kind() {
         ["*:*/package.json"]
     );
     assert_eq!(copied("COPY --parents a/./**/package.json /x"), ["a"]);
-    assert_eq!(copied("COPY --parents **/package.json /x"), [""]);
+    assert_eq!(copied("COPY --parents **/package.json /x"), ["WHOLE"]);
+    assert_eq!(copied("COPY --parents . /x"), [""]);
     assert_eq!(copied("COPY --parents a/[b]/c /x"), ["a"]);
     assert_eq!(copied("COPY --parents=false a/**/c /x"), ["*:a/**/c"]);
 }

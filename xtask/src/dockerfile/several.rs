@@ -1,0 +1,81 @@
+//! One answer for a build of several platforms.
+//!
+//! Knows how the answers for each of them are put together: whatever one platform's build takes,
+//! counts. Is unaware of how each was found.
+
+use std::collections::BTreeMap;
+
+use super::need::ContextNeed;
+use super::reading::Reading;
+
+/// The answers for several platforms, in their order, as one; `None` where one of them is undecided,
+/// or where they differ in more than what they take from contexts and which values count.
+pub fn together(readings: Vec<Reading>) -> Option<Reading> {
+    let mut readings = readings.into_iter();
+    let mut all = readings.next()?;
+    if !all.undecided.is_empty() {
+        return None;
+    }
+    let mut number = 1;
+    for other in readings {
+        number += 1;
+        if !other.undecided.is_empty() || !can_be_joined(&all, &other) {
+            return None;
+        }
+        join(&mut all.context, other.context);
+        for (name, need) in other.named {
+            join(all.named.entry(name).or_default(), need);
+        }
+        for required in other.required {
+            if !all.required.contains(&required) {
+                all.required.push(required);
+            }
+        }
+        join_values(&mut all.args, other.args, number);
+        // Each text in turn: two platforms that swap theirs are another build.
+        if all.fingerprint != other.fingerprint {
+            all.fingerprint.extend_from_slice(&other.fingerprint);
+            all.counted.extend(other.counted);
+        }
+    }
+    all.context.name_each_once();
+    all.named.values_mut().for_each(ContextNeed::name_each_once);
+    Some(all)
+}
+
+/// Whether everything is the same that cannot be joined.
+fn can_be_joined(a: &Reading, b: &Reading) -> bool {
+    let same_target = (a.target, a.target_is_last, a.target_is_context)
+        == (b.target, b.target_is_last, b.target_is_context)
+        && a.target_name == b.target_name;
+    let same_images = (&a.syntax, &a.bases, &a.takes, &a.onbuild_unknown)
+        == (&b.syntax, &b.bases, &b.takes, &b.onbuild_unknown)
+        && (a.bases_complete, a.references_complete) == (b.bases_complete, b.references_complete);
+    let same_rest = (&a.triggers, &a.unknown_seen, &a.remotes, &a.secrets, &a.ssh)
+        == (&b.triggers, &b.unknown_seen, &b.remotes, &b.secrets, &b.ssh);
+    same_target && same_images && same_rest
+}
+
+fn join(all: &mut ContextNeed, other: ContextNeed) {
+    match (&mut *all, other) {
+        (ContextNeed::Whole { .. }, _) | (_, ContextNeed::Nothing) => {}
+        (ContextNeed::Paths(needs), ContextNeed::Paths(more)) => needs.extend(more),
+        (_, other) => *all = other,
+    }
+}
+
+/// A value that is another one for this platform stands behind the name, NUL and a number, as one that
+/// is another at another place.
+fn join_values(
+    all: &mut BTreeMap<String, Option<String>>,
+    other: BTreeMap<String, Option<String>>,
+    number: usize,
+) {
+    for (name, value) in other {
+        match all.get(&name) {
+            Some(known) if *known == value => {}
+            None => drop(all.insert(name, value)),
+            Some(_) => drop(all.insert(format!("{name}\0platform {number}"), value)),
+        }
+    }
+}
