@@ -2,7 +2,8 @@
 //!
 //! A case is a random tree with an ignore file and a Dockerfile, and a row of mutations, each of
 //! one thing: a file's content, mode, attribute or place, a link, an ignore line, an edit of the
-//! Dockerfile, a line's end, an argument, the target. After each of them `cargo xtask plan` gives the key, and a real
+//! Dockerfile, a line's end, an argument, the target, what another stage's host command makes in the
+//! context. After each of them `cargo xtask plan` gives the key, and a real
 //! build says whether any step ran again and which image came of it; `judge` has the rule. In half
 //! of the cases all files have one time, so that nothing but their contents tells them apart.
 //!
@@ -83,6 +84,9 @@ impl Case<'_> {
         let below = |path: &Vec<u8>| [b"ctx/", &path[..]].concat();
         let renamed = renamed.map(|(from, to)| (below(from), below(to)));
         self.disk.lay(&state.files(&self.nonce), renamed.as_ref());
+        if state.made.is_some() {
+            self.program.make(&self.name, state);
+        }
         let keys = self.program.keys(&self.name, state, self.by_folder);
         let folder = self.program.folder(&self.name);
         let outcome = if state.has_from() {

@@ -28,6 +28,7 @@ pub fn first(random: &mut Random) -> State {
         place: random.one_of(&[Place::Root, Place::Nested, Place::Outside]),
         recipe: write::recipe(random, &Tree::default()),
         returns: Returns::No,
+        made: random.percent(20).then_some(0),
         own: None,
         beside: None,
         args: BTreeMap::new(),
@@ -58,6 +59,10 @@ pub fn mutate(random: &mut Random, before: &State) -> Mutation {
     loop {
         let mut state = before.clone();
         let done = match random.below(100) {
+            _ if state.made.is_some() && random.percent(15) => {
+                state.made = Some(random.below(3).try_into().unwrap());
+                Some(("made by another", format!("{:?}", state.made), None))
+            }
             0..46 => in_tree(random, &mut state),
             46..58 => in_ignore(random, &mut state).map(|kind| (kind, String::new(), None)),
             58..87 => {

@@ -49,8 +49,19 @@ impl Program {
         self.project.path(case)
     }
 
-    /// Asks for the keys of a state that lies in the folder of a case.
-    pub fn keys(&self, case: &str, state: &State, by_folder: bool) -> Keys {
+    /// Builds a state of which another stage's host command makes a part. Where that ends well, the
+    /// stage must be fresh: one that was judged before the command ran would not be.
+    pub fn make(&self, case: &str, state: &State) {
+        self.write(case, state);
+        // BuildKit may refuse the state.
+        if self.project.build(&["case"]).status == 0 {
+            let told = self.project.planned("case");
+            assert_eq!(told["verdict"], "fresh", "{told}");
+        }
+    }
+
+    /// Writes the graph of a state that lies in the folder of a case.
+    fn write(&self, case: &str, state: &State) {
         let dockerfile = state.place.dockerfile();
         let mut graph = format!(
             "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.case]\ncontext = \"{case}/ctx\"\n\
@@ -64,7 +75,20 @@ impl Program {
             let value = toml::Value::from(value.replace('$', "$$"));
             let _ = writeln!(graph, "args.{name} = {value}");
         }
+        if state.made.is_some() {
+            let _ = writeln!(
+                graph,
+                "[stage.maker]\ncontext = \"{case}/maker\"\n[stage.maker.prepare]\n\
+                 run = [\"cp\", \"{case}/maker/seed\", \"{case}/ctx/made\"]\n\
+                 inputs = [\"{case}/maker/seed\"]\noutputs = [\"{case}/ctx/made\"]"
+            );
+        }
         self.project.write("build-graph.toml", graph);
+    }
+
+    /// Asks for the keys of a state that lies in the folder of a case.
+    pub fn keys(&self, case: &str, state: &State, by_folder: bool) -> Keys {
+        self.write(case, state);
         Keys {
             plan: key_of(&self.project, "case"),
             folder: by_folder.then(|| self.by_folder(case, state)).flatten(),

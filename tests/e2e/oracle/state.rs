@@ -66,6 +66,8 @@ pub struct State {
     pub place: Place,
     pub recipe: Recipe,
     pub returns: Returns,
+    /// What the host command of another stage writes to `ctx/made`, where there is one.
+    pub made: Option<u8>,
     /// The lines of the context's own ignore file.
     pub own: Option<Vec<String>>,
     /// The lines of the Dockerfile's ignore file, which replaces it.
@@ -117,6 +119,10 @@ impl State {
             let path = format!("{dockerfile}.dockerignore");
             files.put(path.as_bytes(), ignore(lines));
         }
+        if let Some(made) = self.made {
+            files.put(b"maker/Dockerfile", text("FROM scratch\nCOPY seed /\n"));
+            files.put(b"maker/seed", text(&made.to_string()));
+        }
         if self.one_time {
             for node in files.0.values_mut() {
                 if let Node::File { stamp, .. } = node {
@@ -147,8 +153,8 @@ impl State {
         }
         let _ = writeln!(
             out,
-            "--- arguments {:?}, target {:?}",
-            self.args, self.target
+            "--- arguments {:?}, target {:?}, made {:?}",
+            self.args, self.target, self.made
         );
         out
     }
