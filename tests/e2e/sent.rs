@@ -133,7 +133,10 @@ fn a_context_keeps_its_name_while_nothing_of_it_can_be_mistaken() {
     project.write("a/Dockerfile", "FROM scratch\nCOPY x y /\n");
     project.build(&[]).ends(0);
     // A failing step sends nothing wrong either.
-    project.write("a/Dockerfile", "FROM scratch\nCOPY x none /\n");
+    project.write(
+        "a/Dockerfile",
+        "FROM scratch\nCOPY x y /\nRUN [\"/none\"]\n",
+    );
     project.build(&[]).ends(1);
     project.write("a/Dockerfile", "FROM scratch\nCOPY x y /\n");
     project.write("a/x", "3");

@@ -244,13 +244,14 @@ pub struct StateFile {
     inode: u64,
 }
 
-/// A call's own folder is unfinished for as long as it is there, and so is a merged context.
+/// A call's own folder is unfinished for as long as it is there, and so is a merged context. What git
+/// reads was there from the start.
 fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_str().unwrap();
     let of_a_call = path
         .parent()
         .is_some_and(|folder| folder.ends_with("calls"));
-    name.starts_with('.') || of_a_call
+    name.starts_with('.') && name != ".gitignore" || of_a_call
 }
 
 /// Logs and contexts decide nothing.
