@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-use super::{Project, builds, docker, host, project, unique, with_base};
+use super::{Project, builds, content, docker, host, project, unique, with_base};
 
 /// What the image's file holds.
 fn file(host: &str, image: &str, path: &str) -> String {
@@ -185,6 +185,31 @@ fn a_secret_of_a_file_and_an_ssh_agent_reach_the_build() {
     let graph = graph.replace("\"token\", ", "\"token2\", ");
     project.write("build-graph.toml", graph);
     assert_eq!(project.verdicts()["a"], "stale settings_changed");
+}
+
+#[test]
+fn a_secret_that_comes_or_goes_is_in_the_image_though_buildkit_has_the_step_in_its_cache() {
+    let (host, image) = (host(), unique("a"));
+    let graph = format!(
+        "version = 1\n[stage.base]\ncontext = \"base\"\n[stage.a]\ncontext = \"a\"\nfrom = \"base\"\nimage = \"{image}\"\n\
+         secrets = [{{ id = \"s\", file = \"s\", optional = true }}]\n"
+    );
+    let dockerfile = format!(
+        "FROM base\nRUN --mount=type=secret,id=s : {image}; wc -c < /run/secrets/s > /x || echo none > /x\n"
+    );
+    let project = with_base(project(&host))
+        .file("build-graph.toml", &graph)
+        .file("a/Dockerfile", dockerfile);
+    let says = || content(&host, &image, "/x").trim().to_owned();
+    project.build(&[]).ends(0);
+    assert_eq!(says(), "none");
+    project.write("s", "seven..");
+    project.build(&[]).ends(0);
+    assert_eq!(says(), "7");
+    // The same where the graph names it no more.
+    project.write("build-graph.toml", graph.replace("secrets", "#"));
+    project.build(&[]).ends(0);
+    assert_eq!(says(), "none");
 }
 
 #[test]

@@ -109,6 +109,13 @@ impl Reason {
         Self { kind, changes }
     }
 
+    /// Whether a secret came or went, or its id did.
+    pub fn is_of_secrets(&self) -> bool {
+        let is_of_one =
+            |change: &Change| change.what == "secret" || change.name.starts_with("secret ");
+        self.changes.iter().any(is_of_one)
+    }
+
     /// The first change of the reason's own kind.
     pub fn first(&self) -> Option<&Change> {
         let mut changes = self.changes.iter();

@@ -25,6 +25,7 @@ use crate::key::Key;
 use crate::material::{self, Material};
 use crate::record::Record;
 use crate::spec::{Stage, StageId};
+use crate::verdict::Reason;
 
 /// What happened to a stage's inputs since they were gathered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,8 @@ struct Place<'a> {
     key: Key,
     private: &'a str,
     log: &'a Utf8Path,
+    /// Whether no step may come from BuildKit's cache.
+    is_anew: bool,
 }
 
 /// A call that ended.
@@ -81,6 +84,8 @@ impl Run<'_> {
             key: assessment.key,
             private: &private,
             log: &log,
+            // BuildKit takes a step from its cache whatever secrets it is given (tried: 26.1.5).
+            is_anew: assessment.reason().is_some_and(Reason::is_of_secrets),
         };
         let called = self.call_until_untouched(id, outline, material, &place)?;
         let made = match called.made {
@@ -189,6 +194,10 @@ impl Run<'_> {
         let above = sighted.above();
         let (sending, action) =
             self.prepare_call(id, outline, material, place.private, calls.path())?;
+        let action = match place.is_anew {
+            true => action.without_cache(),
+            false => action,
+        };
         // Another stage may have had the lock read again between the key and the call.
         if work.key_of(id, outline, &self.upstream(id), &self.held)? != place.key {
             let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
