@@ -76,6 +76,37 @@ impl World {
 }
 
 #[test]
+fn a_folder_that_it_fills_anew_is_made_anew_though_the_folder_stays() {
+    let world = World::new();
+    let graph = GRAPH.replace("\"main\", \"env\"", "\"out\"");
+    world.project.write("build-graph.toml", graph);
+    world
+        .project
+        .write("s/Dockerfile", "FROM scratch\nCOPY out /\n");
+    fs::create_dir(world.output("out")).unwrap();
+    let script = "echo run >> runs\nread line < cmd/main.go\necho \"$line\" > out/main\n";
+    world.project.write("s/build.sh", script);
+    assert!(world.runs());
+    world.project.settle();
+    world.project.write("s/cmd/main.go", "two\n");
+    assert!(world.runs());
+    // One that leaves all of it as it was has failed without a word.
+    world.project.settle();
+    world.project.write("s/build.sh", "echo run >> runs\n");
+    world.fails().says("did not make `out` anew: remove it");
+}
+
+#[test]
+fn a_source_policy_is_told_of_as_it_does_not_see_tags() {
+    let world = World::new();
+    let said = "its rules do not see the images of FROM by their tags";
+    world.project.run(&["plan"]).ends(0).never_says(said);
+    let mut command = world.project.command(&["plan"]);
+    command.env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "/nonexistent");
+    Ran::of(command.output().unwrap()).ends(0).says(said);
+}
+
+#[test]
 fn what_it_makes_is_read_after_it_ran() {
     let world = World::new();
     let plan = world.project.run(&["plan"]).ends(0).stdout;

@@ -7,11 +7,11 @@
 mod locks;
 mod part;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -224,20 +224,20 @@ impl Call<'_> {
         let reads = || what_it_reads(self.spec, self.stage, self.prepare, &self.folder, witness);
         let outputs = || {
             let outputs = self.prepare.outputs.iter();
-            outputs.map(|path| (path, identity(self.folder.join(path))))
+            outputs.map(|path| (path, identities(self.folder.join(path).as_std_path())))
         };
         let read = reads()?;
         let states = self.states(&read);
         let before: Vec<_> = outputs().collect();
         self.run_to_its_end(locks)?;
         for ((path, before), (_, after)) in before.into_iter().zip(outputs()) {
-            if after.is_none() {
+            if after.is_empty() {
                 return Err(self.fault(&format!("did not make `{path}`")));
             }
             if after == before {
                 // A script that goes on after a failed compiler leaves the old file and says all is well.
                 return Err(self.fault(&format!(
-                    "ended well but did not make `{path}` anew: remove that file if the command keeps what is up to date"
+                    "ended well but did not make `{path}` anew: remove it if the command keeps what is up to date"
                 )));
             }
         }
@@ -324,6 +324,22 @@ fn folder(
 
 /// What tells a file that was written from one that was not; nothing where none is.
 type Identity = Option<(u64, i64, i64)>;
+
+/// Of a file or of all that a folder holds, itself included; none where nothing is there.
+fn identities(path: &Path) -> BTreeMap<PathBuf, Identity> {
+    let mut all = BTreeMap::new();
+    let mut open = vec![path.to_owned()];
+    while let Some(path) = open.pop() {
+        let Some(own) = identity(&path) else { continue };
+        // A link is not followed: what it leads to is another output, or none.
+        if path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            let entries = path.read_dir().into_iter().flatten().flatten();
+            open.extend(entries.map(|entry| entry.path()));
+        }
+        all.insert(path, Some(own));
+    }
+    all
+}
 
 fn identity(path: impl AsRef<Path>) -> Identity {
     let meta = path.as_ref().symlink_metadata().ok()?;

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 
 use super::Held;
 use super::{Outline, Workspace};
-use crate::dockerfile::{BaseKind, platform_serves};
+use crate::dockerfile::platform_serves;
 use crate::engine::Image;
 use crate::fault::{Fault, Result};
 use crate::locking::platforms;
@@ -97,16 +97,15 @@ impl Workspace {
     }
 
     /// Refuses a stage that is to be built on an image which the engine alone has, and which lacks a
-    /// platform.
+    /// platform; warns of other uses of such an image.
     pub fn check_platforms_of_engine(
         &self,
         id: StageId,
         outline: &Outline,
         held: &Held,
     ) -> Result<()> {
-        let from = outline.externals.takes.iter();
-        let from = from.filter(|taken| taken.kind == BaseKind::From);
-        let notes = platforms::check(self.spec.stage(id), from, |taken| {
+        let stage = self.spec.stage(id);
+        let notes = platforms::check(stage, &outline.externals.takes, |taken| {
             let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
             let is_locked = lock.digest(&taken.reference).is_some();
             drop(lock);
@@ -130,7 +129,7 @@ impl Workspace {
             }
             Ok(Some(has))
         })?;
-        debug_assert!(notes.is_empty(), "only a FROM was looked at");
+        notes.into_iter().for_each(|note| self.warn(note));
         Ok(())
     }
 

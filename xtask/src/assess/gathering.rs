@@ -83,16 +83,30 @@ pub fn around(
     }
 }
 
+const SOURCE_POLICY: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
+
 /// The file by which buildx has BuildKit take other sources than those that are written (docker/buildx,
 /// `EXPERIMENTAL_BUILDKIT_SOURCE_POLICY`). One that cannot be read fails the build.
 fn source_policy() -> Option<(String, String)> {
-    const VARIABLE: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
-    let path = std::env::var(VARIABLE)
-        .ok()
-        .filter(|path| !path.is_empty())?;
+    let path = source_policy_file()?;
     let policy = state::read(path.as_str().into()).ok().flatten();
     let told = policy.map_or_else(|| path, |policy| blake3::hash(&policy).to_hex().to_string());
-    Some((VARIABLE.to_owned(), told))
+    Some((SOURCE_POLICY.to_owned(), told))
+}
+
+fn source_policy_file() -> Option<String> {
+    let path = std::env::var(SOURCE_POLICY).ok();
+    path.filter(|path| !path.is_empty())
+}
+
+/// What to tell of a source policy: BuildKit compares its rules with what it is sent, and that is no tag
+/// (tried: a rule for `docker.io/library/x:1` does not apply).
+pub fn policy_note() -> Option<String> {
+    source_policy_file().map(|_| {
+        format!(
+            "{SOURCE_POLICY} is set, and its rules do not see the images of FROM by their tags: they are sent by their locked digests; `[base.\"REFERENCE\"]` in the graph file puts another image in the place of one"
+        )
+    })
 }
 
 /// The policy beside a Dockerfile as settings, with what it sees of the build that may not count

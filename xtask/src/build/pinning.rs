@@ -94,7 +94,10 @@ impl Run<'_> {
         }
         // What is refused is not locked either.
         let of_new = |taken: &Taken| Ok(new.get(&taken.reference).and_then(platforms::of_entry));
-        platforms::check(self.work.spec.stage(id), &material.externals.takes, of_new)?;
+        let takes = &material.externals.takes;
+        for message in platforms::check(self.work.spec.stage(id), takes, of_new)? {
+            self.tell(Event::Notice { message });
+        }
         let file = lock().path().to_owned();
         let notices: Vec<String> = new
             .iter()

@@ -60,7 +60,7 @@ pub(super) fn beside(dockerfile: &Utf8Path, witness: &Witness<'_>) -> Result<Opt
 
 /// Functions that read files, ask addresses, or give another value each time (docker/buildx
 /// `policy/funcs.go`, `policy/builtins.go`, `policy/builtins.rego`).
-const FUNCTIONS: [&str; 13] = [
+const FUNCTIONS: [&str; 18] = [
     "load_json",
     "verify_git_signature",
     "verify_http_pgp_signature",
@@ -74,16 +74,24 @@ const FUNCTIONS: [&str; 13] = [
     "rand.intn",
     "uuid.rfc4122",
     "http.send",
+    "net.lookup_ip_addr",
+    "opa.runtime",
+    // These see every field of what they are given.
+    "json.marshal",
+    "object.get",
+    "walk",
 ];
 
 /// What a registry tells of an image beside its manifest and config. It may be added later.
 const FIELDS: [&str; 3] = ["signatures", "hasProvenance", "provenance"];
 
 fn looks_at(text: &str) -> Option<String> {
-    let mut before = String::new();
+    if let Some(made) = made_name(text) {
+        return Some(made);
+    }
     for word in words(text) {
-        if before == "import" && (word == "data" || word.starts_with("data.")) {
-            return Some(format!("imports `{word}`"));
+        if word == "data" || word.starts_with("data.") {
+            return Some(format!("reads `{word}`"));
         }
         if FUNCTIONS.contains(&word.as_str()) {
             return Some(format!("calls `{word}`"));
@@ -92,9 +100,21 @@ fn looks_at(text: &str) -> Option<String> {
         if let Some(field) = parts.find(|part| FIELDS.contains(part)) {
             return Some(format!("reads `{field}`"));
         }
-        before = word;
     }
     None
+}
+
+/// A name that is not written as it is: nobody sees which one it is.
+fn made_name(text: &str) -> Option<String> {
+    if text.contains("\\u") {
+        return Some("spells a name by `\\u`".to_owned());
+    }
+    let dense: String = text.split_whitespace().collect();
+    let makes = ["input[", "image["].into_iter().find(|place| {
+        let mut after = dense.split(place).skip(1);
+        after.any(|rest| !rest.starts_with('"'))
+    });
+    makes.map(|place| format!("makes a name behind `{place}`"))
 }
 
 /// The names in a text, dots included, and its strings. What is in a comment is not.
@@ -149,7 +169,21 @@ mod tests {
     #[test]
     fn a_policy_that_looks_at_more_than_itself_is_known_by_its_names() {
         for (text, said) in [
-            ("import data.lib.images\n", "imports `data.lib.images`"),
+            ("import data.lib.images\n", "reads `data.lib.images`"),
+            ("a := data . lib", "reads `data`"),
+            ("a if opa.runtime().env.X", "calls `opa.runtime`"),
+            (
+                "a := net.lookup_ip_addr(\"a\")",
+                "calls `net.lookup_ip_addr`",
+            ),
+            (
+                "a := input.image[concat(\"\", [\"sig\", \"natures\"])]",
+                "makes a name behind `image[`",
+            ),
+            (
+                "a := input.image[\"has\\u0050rovenance\"]",
+                "spells a name by `\\u`",
+            ),
             ("a if load_json(\"x.json\").y", "calls `load_json`"),
             ("t := time.now_ns()", "calls `time.now_ns`"),
             (
@@ -160,7 +194,7 @@ mod tests {
             ("x := input.image[\"provenance\"]", "reads `provenance`"),
             (
                 "x := object.get(input.image, `hasProvenance`, 1)",
-                "reads `hasProvenance`",
+                "calls `object.get`",
             ),
             ("x := $\"a {load_json(\\\"x\\\")}\"", "calls `load_json`"),
         ] {

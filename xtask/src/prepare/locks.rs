@@ -6,7 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{Error, Result};
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 
@@ -14,6 +14,8 @@ use crate::interrupt::Interrupt;
 
 /// Between two looks at whether the command of a killed build still runs.
 const PAUSE: Duration = Duration::from_millis(20);
+/// A shorter wait is no news.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// Released with this value, also where the command left something running on purpose.
 pub(super) struct Locks {
@@ -76,8 +78,12 @@ fn own(log: &Utf8Path) -> Result<File> {
 
 fn locked(file: &File, interrupt: &Interrupt, waiting: impl Fn()) -> bool {
     let mut waiting = Some(waiting);
+    let began = Instant::now();
     while let Err(TryLockError::WouldBlock) = file.try_lock() {
-        if let Some(waiting) = waiting.take() {
+        // Stages that share a folder wait for each other in every build.
+        if began.elapsed() > WORTH_TELLING
+            && let Some(waiting) = waiting.take()
+        {
             waiting();
         }
         if interrupt.wait(PAUSE) {
