@@ -194,9 +194,10 @@ impl Run<'_> {
         let above = sighted.above();
         let (sending, action) =
             self.prepare_call(id, outline, material, place.private, calls.path())?;
-        let action = match place.is_anew {
-            true => action.without_cache(),
-            false => action,
+        let action = if place.is_anew {
+            action.without_cache()
+        } else {
+            action
         };
         // Another stage may have had the lock read again between the key and the call.
         if work.key_of(id, outline, &self.upstream(id), &self.held)? != place.key {
