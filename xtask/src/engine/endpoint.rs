@@ -54,7 +54,8 @@ pub fn find() -> (Endpoint, Option<String>) {
     }
 }
 
-fn read(host: &str) -> Endpoint {
+/// What an address means.
+pub(super) fn read(host: &str) -> Endpoint {
     host.strip_prefix("unix://").map_or_else(
         || Endpoint::Other(host.to_owned()),
         |path| Endpoint::Socket(path.into()),

@@ -8,10 +8,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::body::Body;
 use crate::interrupt;
 
 /// Longest time without a byte from the engine. It is busy at times, never for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same of a stream: the classic store writes all layers to the disk before it sends any.
+const PATIENCE_OF_STREAM: Duration = Duration::from_secs(20 * 60);
 /// How long at a time it is waited for. Between two such times the user may want to end.
 const TICK: Duration = Duration::from_millis(100);
 /// More than any answer that is asked for here.
@@ -26,6 +29,15 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub struct Streamed {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Body,
+}
+
 /// An open connection; requests follow each other on it.
 #[derive(Debug)]
 pub struct Connection {
@@ -37,7 +49,7 @@ pub struct Connection {
 
 /// A stream that is waited for as long as the user likes, but not for ever.
 #[derive(Debug)]
-struct Patient(UnixStream);
+pub(super) struct Patient(UnixStream, Duration);
 
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
@@ -50,7 +62,7 @@ impl Read for Patient {
                     if interrupt::is_wanted() {
                         return Err(Error::other("interrupted"));
                     }
-                    if start.elapsed() > PATIENCE {
+                    if start.elapsed() > self.1 {
                         return Err(broken("it does not answer"));
                     }
                 }
@@ -58,6 +70,25 @@ impl Read for Patient {
             }
         }
     }
+}
+
+/// What the head of an answer says.
+struct Head {
+    status: u16,
+    /// Whether the other side ends the connection behind its body.
+    closes: bool,
+    length: Length,
+}
+
+/// Where a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    /// Behind a chunk without bytes.
+    Chunks,
+    /// Behind so many bytes.
+    Known(u64),
+    /// With the connection.
+    Unknown,
 }
 
 impl Connection {
@@ -68,16 +99,14 @@ impl Connection {
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
             path: path.to_owned(),
-            stream: BufReader::new(Patient(stream)),
+            stream: BufReader::new(Patient(stream, PATIENCE)),
             is_over: false,
         })
     }
 
     /// Sends a request without a body and reads the answer. `path` must be percent-encoded.
     pub fn ask(&mut self, method: &str, path: &str) -> Result<Answer> {
-        self.request(&format!(
-            "{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n"
-        ))
+        self.request(&bare(method, path))
     }
 
     /// The same with a body of JSON.
@@ -93,6 +122,33 @@ impl Connection {
         if self.is_over {
             *self = Self::open(&self.path)?;
         }
+        let head = self.head(request)?;
+        // An answer of unknown length ends with its connection (RFC 9112, 6.3).
+        self.is_over = head.closes || head.length == Length::Unknown;
+        let body = match head.length {
+            Length::Chunks => self.chunks()?,
+            Length::Known(length) => self.exactly(length)?,
+            Length::Unknown => self.all_that_comes()?,
+        };
+        Ok(Answer {
+            status: head.status,
+            body,
+        })
+    }
+
+    /// Sends a request without a body and gives the answer as it comes. `path` must be
+    /// percent-encoded.
+    pub fn stream(mut self, method: &str, path: &str) -> Result<Streamed> {
+        self.stream.get_mut().1 = PATIENCE_OF_STREAM;
+        let head = self.head(&bare(method, path))?;
+        Ok(Streamed {
+            status: head.status,
+            body: Body::new(self.stream, head.length),
+        })
+    }
+
+    /// Sends a request and reads the head of the answer.
+    fn head(&mut self, request: &str) -> Result<Head> {
         self.stream.get_mut().0.write_all(request.as_bytes())?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -125,15 +181,17 @@ impl Connection {
         let length = header("content-length").and_then(|value| value.trim().parse::<u64>().ok());
         let closes = header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let empty = status == 204 || status == 304;
-        // An answer of unknown length ends with its connection (RFC 9112, 6.3).
-        self.is_over = closes || !empty && !chunked && length.is_none();
-        let body = match (empty, chunked, length) {
-            (true, ..) => Vec::new(),
-            (_, true, _) => self.chunks()?,
-            (_, _, Some(length)) => self.exactly(length)?,
-            (_, _, None) => self.all_that_comes()?,
+        let length = match (empty, chunked, length) {
+            (true, ..) => Length::Known(0),
+            (_, true, _) => Length::Chunks,
+            (_, _, Some(length)) => Length::Known(length),
+            (_, _, None) => Length::Unknown,
         };
-        Ok(Answer { status, body })
+        Ok(Head {
+            status,
+            closes,
+            length,
+        })
     }
 
     fn exactly(&mut self, length: u64) -> Result<Vec<u8>> {
@@ -215,7 +273,12 @@ fn connect(path: &Path, _: Duration) -> Result<UnixStream> {
     UnixStream::connect(path)
 }
 
-fn broken(why: &str) -> Error {
+/// A request without a body.
+fn bare(method: &str, path: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n")
+}
+
+pub(super) fn broken(why: &str) -> Error {
     Error::new(ErrorKind::InvalidData, why.to_owned())
 }
 
@@ -289,5 +352,31 @@ mod tests {
         let (_folder, mut connection) =
             serve(&["HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nhalf"]);
         assert!(connection.ask("GET", "/x").is_err());
+    }
+
+    #[test]
+    fn a_stream_is_given_as_it_comes_and_ends_where_it_should() {
+        use std::io::Read as _;
+        let read = |answers: &'static [&'static str]| {
+            let (_folder, connection) = serve(answers);
+            let mut body = String::new();
+            let mut streamed = connection.stream("GET", "/x").unwrap();
+            let read = streamed.body.read_to_string(&mut body);
+            read.map(|_| body)
+        };
+        let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n2;x\r\n, \r\n3\r\ntwo\r\n0\r\n\r\n";
+        let known = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\none, two";
+        let unknown = "HTTP/1.1 200 OK\r\n\r\none, two";
+        let one = |answer: &'static str| Vec::leak(vec![answer]);
+        for good in [chunks, known, unknown] {
+            assert_eq!(read(one(good)).unwrap(), "one, two");
+        }
+        for broken in [
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\none",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\none, two",
+        ] {
+            assert!(read(one(broken)).is_err(), "{broken:?}");
+        }
     }
 }

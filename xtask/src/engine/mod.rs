@@ -3,7 +3,9 @@
 //! Knows how to ask for images, to name and to unname them, over the engine's socket
 //! where there is one and through the docker command elsewhere. Is unaware of stages.
 
+mod body;
 mod endpoint;
+mod export;
 mod http;
 mod images;
 mod platform;
@@ -16,6 +18,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
+pub use body::Body;
 pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
 pub use images::{Config, Image, Images, Untagged};
@@ -87,6 +90,15 @@ impl Engine {
     /// Finds out where the engine is; does not connect.
     pub fn find() -> Self {
         let (endpoint, context) = endpoint::find();
+        Self::of(endpoint, context)
+    }
+
+    /// The engine at this address, as DOCKER_HOST has it.
+    pub fn at(host: &str) -> Self {
+        Self::of(endpoint::read(host), None)
+    }
+
+    fn of(endpoint: Endpoint, context: Option<String>) -> Self {
         Self {
             endpoint,
             context,

@@ -1,0 +1,35 @@
+//! Images as the engine exports them.
+
+use super::{Body, Endpoint, Engine, http};
+use crate::fault::{Fault, Result};
+
+impl Engine {
+    /// A stream with all of these images, as `docker save` writes it.
+    pub fn export(&self, names: &[String]) -> Result<Body> {
+        let Some(connection) = self.connect()? else {
+            let Endpoint::Other(host) = &self.endpoint else {
+                unreachable!("it has no socket")
+            };
+            return Err(Fault::lacks(format!(
+                "cannot read images of the Docker engine at {host}: only a unix socket will do; run this on the engine's machine, or point DOCKER_HOST at a local one"
+            )));
+        };
+        let names: Vec<_> = names
+            .iter()
+            .map(|name| format!("names={}", http::encode(name)))
+            .collect();
+        let path = format!("/images/get?{}", names.join("&"));
+        let answer = connection
+            .stream("GET", &path)
+            .map_err(|error| self.unreachable(&error))?;
+        if answer.status == 200 {
+            return Ok(answer.body);
+        }
+        let status = answer.status;
+        let body = answer
+            .body
+            .short()
+            .map_err(|error| self.unreachable(&error))?;
+        Err(self.refused("export", "images", status, &body))
+    }
+}
