@@ -56,3 +56,4 @@ pub mod state;
 pub mod sync;
 pub mod testbed;
 pub mod verdict;
+pub mod verify;

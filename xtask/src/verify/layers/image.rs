@@ -1,0 +1,522 @@
+//! Images, tied together from their blobs once all of these were read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::digest::Digest;
+use super::error::{Cause, Unread};
+use super::layer::Layer;
+use super::limits::Limits;
+use super::model::{Descriptor, Facts, Instruction, Manifest, Saved};
+use super::shelf::Blob;
+
+/// An image that was read whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The digest of its manifest, where the source has one. The classic store makes one up for
+    /// the export: it is not the one that a push would make.
+    pub manifest: Option<Digest>,
+    /// The digest of its configuration, which is the image's id in the classic store.
+    pub config: Digest,
+    /// The platform that the index says it is for, if it stands in an index that says one.
+    pub listed_platform: Option<String>,
+    /// What its configuration says.
+    pub facts: Facts,
+    /// Its layers, lowest first.
+    pub layers: Vec<Arc<Layer>>,
+}
+
+impl Image {
+    /// The instruction that made a layer, where the history says it.
+    pub fn instruction(&self, layer: usize) -> Option<&Instruction> {
+        let number = *self.facts.instructions().get(layer)?;
+        self.facts.history.get(number?)
+    }
+}
+
+/// One platform of what stands behind a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// It was read whole.
+    Whole(Box<Image>),
+    /// It was not.
+    Unread(Unread),
+    /// The index lists it, and the source has nothing of it.
+    Absent {
+        /// The platform, `linux/arm64`, as the index has it.
+        platform: String,
+        /// The digest of its manifest.
+        manifest: Digest,
+    },
+}
+
+/// What stands behind a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The name that was asked for.
+    pub name: String,
+    /// The digest that the name has in the source: of an index or a manifest.
+    pub digest: Option<Digest>,
+    /// One for each platform; at least one.
+    pub parts: Vec<Part>,
+}
+
+impl Found {
+    pub(super) fn unread(name: &str, cause: Cause) -> Self {
+        let unread = Unread {
+            image: name.to_owned(),
+            layer: None,
+            cause,
+        };
+        Self {
+            name: name.to_owned(),
+            digest: None,
+            parts: vec![Part::Unread(unread)],
+        }
+    }
+
+    /// The images that were read whole.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Whole(image) => Some(&**image),
+            _ => None,
+        })
+    }
+
+    /// Why parts could not be read whole.
+    pub fn faults(&self) -> impl Iterator<Item = &Unread> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Unread(unread) => Some(unread),
+            _ => None,
+        })
+    }
+}
+
+/// Annotations with the name of an image: containerd's with the whole of it, OCI's with a tag.
+const NAMES: [&str; 2] = [
+    "io.containerd.image.name",
+    "org.opencontainers.image.ref.name",
+];
+/// How deep indexes may stand in each other.
+const DEPTH: usize = 4;
+/// How many manifests one name may have.
+const MANIFESTS: usize = 500;
+
+/// All that was read, ready to be tied together.
+pub(super) struct Blobs {
+    pub(super) limits: Limits,
+    pub(super) blobs: HashMap<Digest, Blob>,
+    pub(super) misnamed: HashMap<Digest, Digest>,
+    /// The layers that were read, by their numbers.
+    pub(super) layers: Vec<Result<Arc<Layer>, Cause>>,
+    /// Digests of files by their names in the source.
+    pub(super) names: HashMap<String, Digest>,
+}
+
+/// Where the images of a source are listed.
+#[derive(Default)]
+pub(super) struct Lists {
+    /// `index.json`.
+    pub(super) index: Option<Vec<u8>>,
+    /// `manifest.json`.
+    pub(super) saved: Option<Vec<u8>>,
+}
+
+/// An image as its source lists it.
+enum Root {
+    Oci(Descriptor),
+    Saved(Saved),
+}
+
+impl Blobs {
+    /// What stands behind each of these names, or behind all that are listed when there are none.
+    pub(super) fn found(&self, lists: &Lists, wanted: &[String]) -> Vec<Found> {
+        let roots = match roots(lists) {
+            Ok(roots) => roots,
+            Err(cause) if wanted.is_empty() => {
+                return vec![Found::unread("of the source", cause)];
+            }
+            Err(cause) => {
+                let all = wanted.iter();
+                return all.map(|name| Found::unread(name, cause.clone())).collect();
+            }
+        };
+        if wanted.is_empty() {
+            return roots
+                .iter()
+                .map(|root| self.parts(&root.title(), root))
+                .collect();
+        }
+        let find = |name: &String| {
+            let root = roots.iter().find(|root| self.is_named(root, name));
+            root.map_or_else(
+                || Found::unread(name, Cause::NoImage),
+                |root| self.parts(name, root),
+            )
+        };
+        wanted.iter().map(find).collect()
+    }
+
+    /// The digests of all layers that these names need, as far as documents say so.
+    pub(super) fn needed(&self, lists: &Lists, wanted: &[String]) -> Vec<Digest> {
+        let mut needed = Vec::new();
+        for root in roots(lists).unwrap_or_default() {
+            if let Root::Oci(descriptor) = &root
+                && (wanted.is_empty() || wanted.iter().any(|name| self.is_named(&root, name)))
+            {
+                self.needed_by(descriptor, 0, &mut needed);
+            }
+        }
+        needed
+    }
+
+    fn needed_by(&self, descriptor: &Descriptor, depth: usize, needed: &mut Vec<Digest>) {
+        if depth > DEPTH || needed.len() > MANIFESTS * self.limits.layers {
+            return;
+        }
+        match self.manifest(descriptor) {
+            Ok((_, Manifest::Index(children))) => {
+                for child in children.iter().filter(|child| !child.is_attestation()) {
+                    self.needed_by(child, depth + 1, needed);
+                }
+            }
+            Ok((_, Manifest::Image { layers, .. })) => {
+                needed.extend(layers.iter().filter_map(|layer| layer.digest().ok()));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn is_named(&self, root: &Root, wanted: &str) -> bool {
+        match root {
+            Root::Oci(descriptor) => {
+                let named = NAMES.iter().filter_map(|key| descriptor.annotation(key));
+                let digest = wanted.rsplit_once('@').map_or(wanted, |(_, digest)| digest);
+                let config = || match self.manifest(descriptor).ok()?.1 {
+                    Manifest::Image { config, .. } => Some(config.digest),
+                    Manifest::Index(_) => None,
+                };
+                let mut named = named.map(|name| name == wanted || normal(name) == normal(wanted));
+                named.any(|is| is)
+                    || descriptor.digest == digest
+                    || digest.starts_with("sha256:") && config().as_deref() == Some(digest)
+            }
+            Root::Saved(saved) => {
+                let mut tags = saved.repo_tags.iter();
+                tags.any(|tag| normal(tag) == normal(wanted))
+                    || self
+                        .names
+                        .get(&saved.config)
+                        .is_some_and(|id| id.to_string() == wanted)
+            }
+        }
+    }
+
+    fn parts(&self, name: &str, root: &Root) -> Found {
+        let mut parts = Vec::new();
+        let digest = match root {
+            Root::Oci(descriptor) => {
+                self.collect(name, descriptor, 0, &mut parts);
+                descriptor.digest().ok()
+            }
+            Root::Saved(saved) => {
+                parts.push(part(name, self.saved(saved)));
+                None
+            }
+        };
+        if parts.iter().all(|part| matches!(part, Part::Absent { .. })) {
+            let cause = Cause::document("its index", "has no image that is there");
+            parts.push(part(name, Err((None, cause))));
+        }
+        Found {
+            name: name.to_owned(),
+            digest,
+            parts,
+        }
+    }
+
+    fn collect(&self, name: &str, descriptor: &Descriptor, depth: usize, parts: &mut Vec<Part>) {
+        let digest = match descriptor.digest() {
+            Ok(digest) => digest,
+            Err(why) => {
+                let cause =
+                    Cause::document("its index", format!("names a manifest wrongly: {why}"));
+                return parts.push(part(name, Err((None, cause))));
+            }
+        };
+        if depth > DEPTH || parts.len() >= MANIFESTS {
+            let cause = Cause::TooMuch {
+                what: "manifests",
+                limit: MANIFESTS as u64,
+            };
+            return parts.push(part(name, Err((None, cause))));
+        }
+        let is_there = self.blobs.contains_key(&digest) || self.misnamed.contains_key(&digest);
+        if depth > 0 && !is_there {
+            let platform = descriptor.platform.as_ref();
+            let platform =
+                platform.map_or_else(|| "unknown".to_owned(), super::model::Platform::text);
+            return parts.push(Part::Absent {
+                platform,
+                manifest: digest,
+            });
+        }
+        match self.manifest(descriptor) {
+            Err(cause) => parts.push(part(name, Err((None, cause)))),
+            Ok((_, Manifest::Index(children))) => {
+                for child in children.iter().filter(|child| !child.is_attestation()) {
+                    self.collect(name, child, depth + 1, parts);
+                }
+            }
+            Ok((digest, Manifest::Image { config, layers })) => {
+                let image = self.image(&config, &layers).map(|image| Image {
+                    manifest: Some(digest),
+                    listed_platform: descriptor
+                        .platform
+                        .as_ref()
+                        .map(super::model::Platform::text),
+                    ..image
+                });
+                parts.push(part(name, image));
+            }
+        }
+    }
+
+    fn manifest(&self, descriptor: &Descriptor) -> Result<(Digest, Manifest), Cause> {
+        let what = || format!("its manifest {}", descriptor.digest);
+        let wrong = |why: String| Cause::document(what(), why);
+        let digest = descriptor.digest().map_err(wrong)?;
+        let bytes = self.document(digest, &what())?;
+        Ok((digest, Manifest::read(bytes).map_err(wrong)?))
+    }
+
+    fn document(&self, digest: Digest, what: &str) -> Result<&[u8], Cause> {
+        match self.blobs.get(&digest) {
+            Some(Blob::Document(bytes)) => Ok(bytes),
+            Some(Blob::TooLong) => Err(Cause::TooMuch {
+                what: "bytes of a manifest or a configuration",
+                limit: self.limits.document,
+            }),
+            Some(_) => Err(Cause::document(what, "is no JSON document of its kind")),
+            None if self.misnamed.contains_key(&digest) => Err(Cause::document(
+                what,
+                "has other bytes than its digest says",
+            )),
+            None => Err(Cause::document(what, "is absent")),
+        }
+    }
+
+    fn image(&self, config: &Descriptor, layers: &[Descriptor]) -> Made {
+        let wrong = |why: String| (None, Cause::document("its manifest", why));
+        if layers.len() > self.limits.layers {
+            let limit = self.limits.layers as u64;
+            return Err((
+                None,
+                Cause::TooMuch {
+                    what: "layers",
+                    limit,
+                },
+            ));
+        }
+        let config = config.digest().map_err(wrong)?;
+        let facts = self.facts(config)?;
+        let mut read = Vec::with_capacity(layers.len());
+        for descriptor in layers {
+            let digest = descriptor.digest().map_err(wrong)?;
+            let layer = self.described(descriptor, digest);
+            read.push(layer.map_err(|cause| (Some(digest), cause))?);
+        }
+        whole(config, facts, read)
+    }
+
+    fn facts(&self, config: Digest) -> Result<Facts, (Option<Digest>, Cause)> {
+        let what = format!("its configuration {config}");
+        let bytes = self
+            .document(config, &what)
+            .map_err(|cause| (None, cause))?;
+        Facts::read(bytes).map_err(|why| (None, Cause::document(what, why)))
+    }
+
+    fn described(&self, descriptor: &Descriptor, digest: Digest) -> Result<Arc<Layer>, Cause> {
+        let media_type = &descriptor.media_type;
+        if media_type.contains("+encrypted") {
+            return Err(Cause::Encrypted {
+                media_type: media_type.clone(),
+            });
+        }
+        if !is_layer(media_type) {
+            return Err(Cause::MediaType {
+                media_type: media_type.clone(),
+            });
+        }
+        match self.layer(digest) {
+            Err(Cause::Absent) if !descriptor.urls.is_empty() || is_foreign(media_type) => {
+                let url = descriptor.urls.first().cloned();
+                let url = url.unwrap_or_else(|| "a place that it does not name".to_owned());
+                Err(Cause::Foreign { url })
+            }
+            layer => layer,
+        }
+    }
+
+    fn layer(&self, digest: Digest) -> Result<Arc<Layer>, Cause> {
+        match self.blobs.get(&digest) {
+            Some(Blob::Layer(number)) => self.layers[*number].clone(),
+            Some(Blob::Known(layer)) => Ok(Arc::clone(layer)),
+            Some(_) => Err(Cause::NoArchive),
+            None => match self.misnamed.get(&digest) {
+                Some(is) => Err(Cause::WrongDigest { is: *is }),
+                None => Err(Cause::Absent),
+            },
+        }
+    }
+
+    /// An image of an engine before version 25, which names files instead of digests.
+    fn saved(&self, saved: &Saved) -> Made {
+        let absent = |what: &str| {
+            (
+                None,
+                Cause::document(format!("its file {}", what.escape_debug()), "is absent"),
+            )
+        };
+        let config = *self
+            .names
+            .get(&saved.config)
+            .ok_or_else(|| absent(&saved.config))?;
+        if saved.layers.len() > self.limits.layers {
+            let limit = self.limits.layers as u64;
+            return Err((
+                None,
+                Cause::TooMuch {
+                    what: "layers",
+                    limit,
+                },
+            ));
+        }
+        let facts = self.facts(config)?;
+        let mut read = Vec::new();
+        for (position, file) in saved.layers.iter().enumerate() {
+            match self.names.get(file) {
+                Some(digest) => {
+                    read.push(
+                        self.layer(*digest)
+                            .map_err(|cause| (Some(*digest), cause))?,
+                    );
+                }
+                None => return Err((facts.diff_ids.get(position).copied(), Cause::Absent)),
+            }
+        }
+        whole(config, facts, read)
+    }
+}
+
+/// An image, or what is wrong with it and in which layer.
+type Made = Result<Image, (Option<Digest>, Cause)>;
+
+fn whole(config: Digest, facts: Facts, layers: Vec<Arc<Layer>>) -> Made {
+    if facts.diff_ids.len() != layers.len() {
+        let why = format!(
+            "names {} layers, and its manifest {}",
+            facts.diff_ids.len(),
+            layers.len()
+        );
+        return Err((None, Cause::document("its configuration", why)));
+    }
+    for (layer, said) in layers.iter().zip(&facts.diff_ids) {
+        if layer.diff_id != *said {
+            let cause = Cause::WrongDiffId {
+                said: *said,
+                is: layer.diff_id,
+            };
+            return Err((Some(layer.digest), cause));
+        }
+    }
+    Ok(Image {
+        manifest: None,
+        config,
+        listed_platform: None,
+        facts,
+        layers,
+    })
+}
+
+fn part(name: &str, made: Made) -> Part {
+    match made {
+        Ok(image) => Part::Whole(Box::new(image)),
+        Err((layer, cause)) => Part::Unread(Unread {
+            image: name.to_owned(),
+            layer,
+            cause,
+        }),
+    }
+}
+
+impl Root {
+    /// A name for it, where nobody asked for one.
+    fn title(&self) -> String {
+        match self {
+            Self::Oci(descriptor) => {
+                let mut named = NAMES.iter().filter_map(|key| descriptor.annotation(key));
+                named
+                    .next()
+                    .map_or_else(|| descriptor.digest.clone(), normal)
+            }
+            Self::Saved(saved) => saved.repo_tags.first().unwrap_or(&saved.config).clone(),
+        }
+    }
+}
+
+fn roots(lists: &Lists) -> Result<Vec<Root>, Cause> {
+    if let Some(bytes) = &lists.index {
+        return match Manifest::read(bytes) {
+            Ok(Manifest::Index(roots)) => Ok(roots.into_iter().map(Root::Oci).collect()),
+            Ok(Manifest::Image { .. }) => Err(Cause::document("index.json", "is no index")),
+            Err(why) => Err(Cause::document("index.json", why)),
+        };
+    }
+    let Some(bytes) = &lists.saved else {
+        return Err(Cause::document(
+            "index.json",
+            "is absent, and manifest.json too",
+        ));
+    };
+    match Saved::read(bytes) {
+        Ok(saved) => Ok(saved.into_iter().map(Root::Saved).collect()),
+        Err(why) => Err(Cause::document("manifest.json", why)),
+    }
+}
+
+/// A reference as the docker command shows it, with a tag.
+fn normal(name: &str) -> String {
+    let short = name
+        .strip_prefix("docker.io/")
+        .or_else(|| name.strip_prefix("index.docker.io/"));
+    let short = short.unwrap_or(name);
+    let short = short.strip_prefix("library/").unwrap_or(short);
+    let last = short.rsplit('/').next().unwrap_or(short);
+    if last.contains([':', '@']) {
+        short.to_owned()
+    } else {
+        format!("{short}:latest")
+    }
+}
+
+/// Media types of layers that engines unpack. What compresses them the bytes say.
+fn is_layer(media_type: &str) -> bool {
+    const KINDS: [&str; 4] = [
+        "application/vnd.oci.image.layer.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    ];
+    const COMPRESSIONS: [&str; 5] = ["", "+gzip", "+zstd", ".gzip", ".zstd"];
+    KINDS.iter().any(|kind| {
+        media_type
+            .strip_prefix(kind)
+            .is_some_and(|rest| COMPRESSIONS.contains(&rest))
+    })
+}
+
+fn is_foreign(media_type: &str) -> bool {
+    media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
+}

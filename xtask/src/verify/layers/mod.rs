@@ -1,0 +1,44 @@
+//! Images, read as streams.
+//!
+//! Knows how to read what an engine exports and OCI layouts in one pass, without unpacking
+//! anything: layers, their entries, what rules find in them, and how layers lie on each other. Is
+//! unaware of which rules there are and of what a finding is worth (README.md).
+
+mod archive;
+mod decompress;
+mod digest;
+mod entry;
+mod error;
+mod folder;
+mod head;
+mod image;
+mod layer;
+mod limits;
+mod model;
+mod path;
+mod pipe;
+mod reading;
+mod rule;
+mod scan;
+mod shelf;
+mod strict;
+mod table;
+mod tar;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use decompress::Compression;
+pub use digest::Digest;
+pub use entry::{Entry, Head, Interpreter, Kind};
+pub use error::{Cause, Unread};
+pub use image::{Found, Image, Part};
+pub use layer::Layer;
+pub use limits::Limits;
+pub use model::{Facts, Instruction};
+pub use path::shown;
+pub use reading::Reading;
+pub use rule::{Finding, Findings, Rule, Wish};
+pub use shelf::Known;
+pub use table::Table;
+pub use view::{Change, Event, Node, Place, View};

@@ -1,0 +1,155 @@
+//! Plain bytes on their way from the thread that decompresses to the thread that looks.
+//!
+//! A few buffers go round, so that neither side runs ahead of the other and nothing is allocated
+//! anew.
+
+use std::io::{BufRead, Error, Read, Result};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+
+use super::error::Cause;
+
+/// Bytes of one buffer.
+pub(super) const CHUNK: usize = 256 << 10;
+/// How many of them are on their way.
+const AT_ONCE: usize = 4;
+
+/// What comes through the pipe.
+pub(super) enum Message {
+    /// A layer begins. `needs_digest` says that its bytes were not hashed yet.
+    Begin { needs_digest: bool },
+    /// Its next bytes.
+    Chunk(Vec<u8>),
+    /// It ends, or it cannot go on.
+    End(std::result::Result<(), Cause>),
+}
+
+/// The end that is written to.
+pub(super) struct Writer {
+    messages: SyncSender<Message>,
+    empty: Receiver<Vec<u8>>,
+}
+
+/// The end that is read from.
+pub(super) struct Reader {
+    messages: Receiver<Message>,
+    empty: Sender<Vec<u8>>,
+}
+
+pub(super) fn pipe() -> (Writer, Reader) {
+    let (messages, received) = sync_channel(AT_ONCE);
+    let (empty, returned) = channel();
+    let writer = Writer {
+        messages,
+        empty: returned,
+    };
+    let reader = Reader {
+        messages: received,
+        empty,
+    };
+    (writer, reader)
+}
+
+impl Writer {
+    /// A buffer of `CHUNK` bytes.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        let mut buffer = self.empty.try_recv().unwrap_or_default();
+        buffer.resize(CHUNK, 0);
+        buffer
+    }
+
+    /// Whether the other side still listens.
+    pub(super) fn send(&self, message: Message) -> bool {
+        self.messages.send(message).is_ok()
+    }
+}
+
+impl Reader {
+    /// Whether the next layer's bytes are to be hashed; `None` when there is no other layer.
+    pub(super) fn begin(&self) -> Option<bool> {
+        loop {
+            match self.messages.recv() {
+                Ok(Message::Begin { needs_digest }) => return Some(needs_digest),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// One layer's bytes.
+pub(super) struct Plain<'a> {
+    reader: &'a Reader,
+    chunk: Vec<u8>,
+    at: usize,
+    ended: Option<std::result::Result<(), Cause>>,
+    hasher: Option<super::digest::Hasher>,
+    bytes: u64,
+}
+
+impl<'a> Plain<'a> {
+    pub(super) fn new(reader: &'a Reader, needs_digest: bool) -> Self {
+        Self {
+            reader,
+            chunk: Vec::new(),
+            at: 0,
+            ended: None,
+            hasher: needs_digest.then(super::digest::Hasher::new),
+            bytes: 0,
+        }
+    }
+
+    /// Waits for the end. Gives the digest of all bytes, where it was wanted, and their number.
+    pub(super) fn finish(mut self) -> std::result::Result<(Option<super::Digest>, u64), Cause> {
+        while self.ended.is_none() {
+            self.at = self.chunk.len();
+            self.next();
+        }
+        match self.ended.take() {
+            Some(Err(cause)) => Err(cause),
+            _ => Ok((self.hasher.map(super::digest::Hasher::finish), self.bytes)),
+        }
+    }
+
+    fn next(&mut self) {
+        match self.reader.messages.recv() {
+            Ok(Message::Chunk(chunk)) => {
+                let old = std::mem::replace(&mut self.chunk, chunk);
+                // Nobody waits for it any more when the other side has ended.
+                let _ = self.reader.empty.send(old);
+                self.at = 0;
+                self.bytes += self.chunk.len() as u64;
+                if let Some(hasher) = &mut self.hasher {
+                    hasher.update(&self.chunk);
+                }
+            }
+            Ok(Message::End(result)) => self.ended = Some(result),
+            Ok(Message::Begin { .. }) => {}
+            Err(_) => self.ended = Some(Err(Cause::Interrupted)),
+        }
+    }
+}
+
+impl Read for Plain<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut bytes = self.fill_buf()?;
+        let length = bytes.read(buffer)?;
+        self.consume(length);
+        Ok(length)
+    }
+}
+
+impl BufRead for Plain<'_> {
+    fn fill_buf(&mut self) -> Result<&[u8]> {
+        while self.at == self.chunk.len() && self.ended.is_none() {
+            self.next();
+        }
+        if self.at == self.chunk.len() && matches!(self.ended, Some(Err(_))) {
+            return Err(Error::other("the layer breaks off"));
+        }
+        Ok(&self.chunk[self.at..])
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.at += length;
+    }
+}

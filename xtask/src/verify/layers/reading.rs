@@ -1,0 +1,170 @@
+//! One reading: a source, all rules, two threads.
+//!
+//! This thread reads the source, hashes its blobs and decompresses layers; the other one walks
+//! their archives, hashes files and runs the rules. On two processors that takes as long as
+//! decompressing alone.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::sync::Arc;
+
+use super::digest::Digest;
+use super::error::Cause;
+use super::image::{Blobs, Found, Lists};
+use super::layer::Layer;
+use super::limits::Limits;
+use super::pipe::{self, Plain, Reader};
+use super::rule::{Findings, Pass, Rule};
+use super::scan::scan;
+use super::shelf::{GivenUp, Known, Pending, Shelf};
+use super::table::Table;
+use crate::engine::Engine;
+use crate::fault::{Fault, Result as FaultResult};
+use crate::interrupt;
+
+/// How images are read.
+pub struct Reading<'a> {
+    /// Bounds on time and memory.
+    pub limits: Limits,
+    /// The rules, all of which look in one pass.
+    pub rules: &'a mut [Box<dyn Rule>],
+    /// Gives a layer by its blob's digest, if it was read before and all rules of now looked at it
+    /// (`Layer::was_seen_by`): it is not read again.
+    pub known: Known<'a>,
+}
+
+impl Reading<'_> {
+    /// Reads images from an engine, all in one stream, whichever store it has. A fault is the
+    /// engine's; what is wrong with an image stands in its parts.
+    pub fn engine(self, engine: &Engine, names: &[String]) -> FaultResult<Vec<Found>> {
+        let found = self.archive(engine.export(names)?, names);
+        if interrupt::is_wanted() {
+            Err(Fault::interrupted())
+        } else {
+            Ok(found)
+        }
+    }
+
+    /// Reads images from what `docker save` or `docker buildx build --output type=oci` writes;
+    /// with no names, all that it has.
+    pub fn archive(self, source: impl BufRead, names: &[String]) -> Vec<Found> {
+        let limits = self.limits;
+        self.read(names, |shelf| super::archive::read(source, limits, shelf))
+    }
+
+    /// Reads images from an OCI layout, in which only what is needed is read; with no names, all
+    /// that it has. A name is a tag, or a digest.
+    pub fn folder(self, folder: &camino::Utf8Path, names: &[String]) -> Vec<Found> {
+        let limits = self.limits;
+        self.read(names, |shelf| {
+            super::folder::read(folder, limits, names, shelf)
+        })
+    }
+
+    fn read(
+        self,
+        names: &[String],
+        fill: impl FnOnce(&mut Shelf<'_>) -> Result<(Lists, HashMap<String, Digest>), Cause>,
+    ) -> Vec<Found> {
+        let (limits, known) = (self.limits, self.known);
+        let mut pass = Pass::new(self.rules);
+        let given_up = GivenUp::default();
+        let (writer, reader) = pipe::pipe();
+        let (filled, blobs, misnamed, pending, looked) = std::thread::scope(|scope| {
+            let looker = scope.spawn(|| look(reader, limits, &mut pass, &given_up));
+            let mut shelf = Shelf::new(limits, known, writer, &given_up);
+            let filled = fill(&mut shelf);
+            // Its end of the pipe goes with it, and then the other thread ends.
+            let Shelf {
+                blobs,
+                misnamed,
+                pending,
+                writer,
+                ..
+            } = shelf;
+            drop(writer);
+            let looked = looker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (filled, blobs, misnamed, pending, looked)
+        });
+        let (lists, files) = match filled {
+            Ok(filled) => filled,
+            Err(cause) => return all_unread(names, &cause),
+        };
+        let layers = pending
+            .into_iter()
+            .zip(looked)
+            .map(|(pending, seen)| layer(pending, seen?));
+        let layers = layers.collect();
+        Blobs {
+            limits,
+            blobs,
+            misnamed,
+            layers,
+            names: files,
+        }
+        .found(&lists, names)
+    }
+}
+
+fn all_unread(names: &[String], cause: &Cause) -> Vec<Found> {
+    if names.is_empty() {
+        return vec![Found::unread("of the source", cause.clone())];
+    }
+    names
+        .iter()
+        .map(|name| Found::unread(name, cause.clone()))
+        .collect()
+}
+
+/// What the other thread saw of a layer.
+struct Seen {
+    table: Table,
+    findings: Vec<Findings>,
+    /// `None` where the blob itself is plain.
+    diff_id: Option<Digest>,
+    plain: u64,
+}
+
+fn layer(pending: Pending, seen: Seen) -> Result<Arc<Layer>, Cause> {
+    Ok(Arc::new(Layer {
+        digest: pending.digest,
+        diff_id: seen.diff_id.unwrap_or(pending.digest),
+        compression: pending.compression,
+        compressed: pending.compressed,
+        plain: seen.plain,
+        table: seen.table,
+        findings: seen.findings,
+    }))
+}
+
+/// Looks into one layer after the other.
+fn look(
+    reader: Reader,
+    limits: Limits,
+    pass: &mut Pass<'_>,
+    given_up: &GivenUp,
+) -> Vec<Result<Seen, Cause>> {
+    let mut all = Vec::new();
+    while let Some(needs_digest) = reader.begin() {
+        let mut plain = Plain::new(&reader, needs_digest);
+        let table = scan(&mut plain, limits, pass);
+        let findings = pass.finish();
+        if table.is_err() {
+            given_up.set(all.len());
+        }
+        // Why the bytes end says more than that they do.
+        let seen = match (plain.finish(), table) {
+            (Err(cause), _) | (Ok(_), Err(cause)) => Err(cause),
+            (Ok((diff_id, plain)), Ok(table)) => Ok(Seen {
+                table,
+                findings,
+                diff_id,
+                plain,
+            }),
+        };
+        all.push(seen);
+    }
+    all
+}

@@ -1,0 +1,226 @@
+//! All entries of a layer, in little memory.
+//!
+//! A row is 80 bytes, and its names lie one after the other in one piece of memory: some 150 bytes
+//! an entry. Rows stand in the archive's order; the same path may come several times.
+
+use super::entry::{Entry, Head, Kind};
+use super::error::Cause;
+use super::limits::Limits;
+use super::path;
+use super::tar::{Member, Type};
+
+/// The entries of one layer, in the order of its archive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    rows: Vec<Row>,
+    names: Vec<u8>,
+    /// Of those files that have one, by row.
+    heads: Vec<(u32, Head)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    File,
+    HardLink,
+    Symlink,
+    Folder,
+    CharDevice,
+    BlockDevice,
+    Fifo,
+    Whiteout,
+    Opaque,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    size: u64,
+    mtime: i64,
+    /// blake3 of a file's content; of no meaning in other rows.
+    hash: [u8; 32],
+    /// Where the path begins in `names`; a link's target stands behind it.
+    start: u32,
+    path: u16,
+    /// Bytes of a link's target.
+    link: u16,
+    uid: u32,
+    gid: u32,
+    /// A device's numbers.
+    major: u32,
+    minor: u32,
+    mode: u16,
+    sort: Sort,
+    /// Whether the hash is known.
+    is_read: bool,
+}
+
+const PREFIX: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+impl Table {
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// All entries, in the archive's order.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
+        (0..self.rows.len()).map(|number| self.entry(number))
+    }
+
+    /// The entry with this number, which must be below `len()`.
+    pub fn entry(&self, number: usize) -> Entry<'_> {
+        let row = &self.rows[number];
+        let start = row.start as usize;
+        let link = start + usize::from(row.path);
+        let target = &self.names[link..link + usize::from(row.link)];
+        let (major, minor) = (row.major, row.minor);
+        let head = self
+            .heads
+            .binary_search_by_key(&number, |(row, _)| *row as usize);
+        Entry {
+            path: &self.names[start..link],
+            kind: match row.sort {
+                Sort::File => Kind::File,
+                Sort::HardLink => Kind::HardLink { target },
+                Sort::Symlink => Kind::Symlink { target },
+                Sort::Folder => Kind::Folder,
+                Sort::CharDevice => Kind::CharDevice { major, minor },
+                Sort::BlockDevice => Kind::BlockDevice { major, minor },
+                Sort::Fifo => Kind::Fifo,
+                Sort::Whiteout => Kind::Whiteout,
+                Sort::Opaque => Kind::Opaque,
+            },
+            mode: row.mode,
+            uid: row.uid,
+            gid: row.gid,
+            size: row.size,
+            mtime: row.mtime,
+            hash: row.is_read.then_some(&row.hash),
+            head: head.ok().map(|found| &self.heads[found].1),
+        }
+    }
+
+    /// Roughly how much memory it takes.
+    pub fn memory(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>()
+            + self.names.capacity()
+            + self.heads.capacity() * size_of::<(u32, Head)>()
+    }
+
+    /// Adds an entry, cleaned as an engine cleans it, and gives its number.
+    pub(super) fn push(&mut self, member: &Member, limits: &Limits) -> Result<usize, Cause> {
+        if self.rows.len() >= limits.entries {
+            return Err(Cause::TooMuch {
+                what: "entries",
+                limit: limits.entries as u64,
+            });
+        }
+        let name = cleaned(&member.name, limits)?;
+        let (sort, path, link) = sorted(member, name, limits)?;
+        if self.names.len() + path.len() + link.len() > limits.names {
+            return Err(Cause::TooMuch {
+                what: "bytes of names",
+                limit: limits.names as u64,
+            });
+        }
+        let length = |text: &[u8]| {
+            let length = u16::try_from(text.len());
+            length.map_err(|_| too_long(limits).at(&member.name))
+        };
+        let start = u32::try_from(self.names.len());
+        let row = Row {
+            size: if sort == Sort::File { member.size } else { 0 },
+            mtime: member.mtime,
+            hash: [0; 32],
+            start: start.map_err(|_| too_long(limits))?,
+            path: length(&path)?,
+            link: length(&link)?,
+            uid: member.uid,
+            gid: member.gid,
+            major: member.device.0,
+            minor: member.device.1,
+            mode: member.mode,
+            sort,
+            is_read: false,
+        };
+        self.names.extend_from_slice(&path);
+        self.names.extend_from_slice(&link);
+        self.rows.push(row);
+        Ok(self.rows.len() - 1)
+    }
+
+    /// Says what a file holds.
+    pub(super) fn read(&mut self, number: usize, hash: [u8; 32], head: Option<Head>) {
+        let row = &mut self.rows[number];
+        row.hash = hash;
+        row.is_read = true;
+        if let Some(head) = head
+            && let Ok(number) = u32::try_from(number)
+        {
+            self.heads.push((number, head));
+        }
+    }
+
+    /// Gives back what it took in advance.
+    pub(super) fn finish(&mut self) {
+        self.rows.shrink_to_fit();
+        self.names.shrink_to_fit();
+        self.heads.shrink_to_fit();
+    }
+}
+
+fn too_long(limits: &Limits) -> Cause {
+    Cause::TooMuch {
+        what: "bytes of one name",
+        limit: limits.name as u64,
+    }
+}
+
+fn cleaned(name: &[u8], limits: &Limits) -> Result<Vec<u8>, Cause> {
+    if name.len() > limits.name {
+        return Err(too_long(limits));
+    }
+    if name.contains(&0) {
+        return Err(Cause::archive("a name holds a NUL byte").at(name));
+    }
+    path::clean(name).ok_or_else(|| Cause::archive("a name leaves its folder by `..`").at(name))
+}
+
+/// What an entry is to a layer: its kind, its path, and what it links to.
+fn sorted(
+    member: &Member,
+    name: Vec<u8>,
+    limits: &Limits,
+) -> Result<(Sort, Vec<u8>, Vec<u8>), Cause> {
+    let (folder, base) = path::split(&name);
+    if base == OPAQUE {
+        return Ok((Sort::Opaque, folder.to_vec(), Vec::new()));
+    }
+    if let Some(hidden) = base.strip_prefix(PREFIX) {
+        if matches!(hidden, b"" | b"." | b"..") {
+            return Err(Cause::archive("a whiteout deletes the folder that it lies in").at(&name));
+        }
+        let prefix = name.len() - base.len();
+        let path = [&name[..prefix], hidden].concat();
+        return Ok((Sort::Whiteout, path, Vec::new()));
+    }
+    let (sort, link) = match member.kind {
+        Type::File => (Sort::File, Vec::new()),
+        Type::HardLink => (Sort::HardLink, cleaned(&member.link, limits)?),
+        Type::Symlink if member.link.len() > limits.name => return Err(too_long(limits)),
+        Type::Symlink => (Sort::Symlink, member.link.clone()),
+        Type::CharDevice => (Sort::CharDevice, Vec::new()),
+        Type::BlockDevice => (Sort::BlockDevice, Vec::new()),
+        Type::Folder => (Sort::Folder, Vec::new()),
+        Type::Fifo => (Sort::Fifo, Vec::new()),
+    };
+    if name.is_empty() && sort != Sort::Folder {
+        return Err(Cause::archive("the root is no folder"));
+    }
+    Ok((sort, name, link))
+}

@@ -1,0 +1,7 @@
+mod gnu;
+mod hostile;
+mod reading;
+mod sources;
+mod speed;
+pub mod support;
+mod view;

@@ -1,0 +1,3 @@
+//! Whether images keep their promises.
+
+pub mod layers;
