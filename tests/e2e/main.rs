@@ -10,6 +10,7 @@ mod demo;
 mod dify;
 mod healing;
 mod kill;
+mod layers;
 mod locked;
 mod mounts;
 mod names;
