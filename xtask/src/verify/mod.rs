@@ -1,3 +1,4 @@
 //! Whether images keep their promises.
 
 pub mod layers;
+pub mod secrets;

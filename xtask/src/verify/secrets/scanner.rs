@@ -1,0 +1,236 @@
+//! Reads one file in chunks and keeps what looks like a secret.
+//!
+//! Holds at most [`CAPACITY`] bytes and [`MOST_FOUND`] findings, whatever the file is. The work
+//! for each anchor is bounded, so the time grows with the size of the file and no faster.
+
+use std::cell::Cell;
+use std::sync::LazyLock;
+
+use super::files::{self, Kind};
+use super::filter::{Anchor, Filter, LONGEST};
+use super::material::is_material;
+use super::shape::{Find, Proof};
+use super::shapes::shape;
+use super::view::{AHEAD, BEHIND, Place, View};
+use super::{Found, SECRETS};
+
+/// How many bytes of a file are in memory at a time.
+pub const CAPACITY: usize = 320 * 1024 + KEPT;
+/// How much of what was looked at stays in memory.
+const KEPT: usize = BEHIND + LONGEST;
+/// How many findings are kept for one file.
+pub const MOST_FOUND: usize = 100;
+/// A file with a zero byte among the first so many is binary: git's rule.
+const SNIFFED: usize = 8000;
+
+static FILTER: LazyLock<Filter> = LazyLock::new(Filter::new);
+
+/// Looks for secrets in one file.
+#[derive(Debug)]
+pub struct Scanner {
+    kind: Option<Kind>,
+    place: Place,
+    material: bool,
+    buffer: Vec<u8>,
+    /// Where in the file the buffer begins.
+    base: u64,
+    /// Up to where in the buffer anchors were looked at.
+    looked: usize,
+    lines: Lines,
+    /// Up to where in the file the last secret reaches: nothing begins inside it.
+    claimed: u64,
+    found: Vec<Found>,
+    work: Cell<u64>,
+}
+
+/// Newlines before a place of the buffer.
+#[derive(Debug)]
+enum Lines {
+    /// Nothing was looked at.
+    Unknown,
+    /// Lines mean nothing in it.
+    Binary,
+    /// How many newlines were counted, and up to where in the buffer.
+    Text { count: u64, until: usize },
+}
+
+impl Scanner {
+    /// For the file at this path of an image. The size is a hint.
+    pub fn new(path: &str, size: u64) -> Self {
+        let kind = files::kind(path);
+        let place = if kind.is_some() {
+            Place::Settings
+        } else {
+            Place::File
+        };
+        Self {
+            kind,
+            material: is_material(path),
+            ..Self::at(place, size)
+        }
+    }
+
+    /// For a text that is no file.
+    pub(super) fn at(place: Place, size: u64) -> Self {
+        let size = usize::try_from(size).map_or(CAPACITY, |size| size.min(CAPACITY));
+        Self {
+            kind: None,
+            place,
+            material: false,
+            buffer: Vec::with_capacity(size),
+            base: 0,
+            looked: 0,
+            lines: Lines::Unknown,
+            claimed: 0,
+            found: Vec::new(),
+            work: Cell::new(0),
+        }
+    }
+
+    /// The next bytes of the file.
+    pub fn feed(&mut self, mut chunk: &[u8]) {
+        while !chunk.is_empty() {
+            let room = CAPACITY - self.buffer.len();
+            let (now, later) = chunk.split_at(room.min(chunk.len()));
+            self.buffer.extend_from_slice(now);
+            chunk = later;
+            if self.buffer.len() == CAPACITY {
+                self.look(CAPACITY - AHEAD);
+                self.forget();
+            }
+        }
+    }
+
+    /// What was found, by line.
+    pub fn finish(self) -> Vec<Found> {
+        self.finish_with_work().0
+    }
+
+    /// What was found, and how many bytes were looked at for it.
+    pub fn finish_with_work(mut self) -> (Vec<Found>, u64) {
+        self.look(self.buffer.len());
+        // A line whose secret has a shape is not named twice.
+        let known: Vec<Option<u64>> = self
+            .found
+            .iter()
+            .filter(|found| !is_login(found))
+            .map(|found| found.line)
+            .collect();
+        self.found
+            .retain(|found| !is_login(found) || !known.contains(&found.line));
+        self.found.sort_by_key(|found| found.line);
+        (self.found, self.work.get())
+    }
+
+    /// Looks at the anchors up to a place of the buffer.
+    fn look(&mut self, until: usize) {
+        if matches!(self.lines, Lines::Unknown) {
+            let sniffed = &self.buffer[..self.buffer.len().min(SNIFFED)];
+            self.lines = if sniffed.contains(&0) {
+                Lines::Binary
+            } else {
+                Lines::Text { count: 0, until: 0 }
+            };
+            self.look_at_kind();
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        self.work
+            .set(self.work.get() + (until - self.looked) as u64);
+        let from = self.looked;
+        FILTER.anchors(&buffer, from, until, |at, anchor| {
+            self.look_at(&buffer, at, anchor);
+        });
+        self.buffer = buffer;
+        self.looked = until;
+    }
+
+    fn look_at(&mut self, buffer: &[u8], at: usize, Anchor { text, shape }: Anchor) {
+        // Nothing begins inside a secret that was found.
+        if self.base + (at as u64) < self.claimed
+            || self.found.len() >= MOST_FOUND
+            || self.material && shape.proof == Proof::Likeness
+        {
+            return;
+        }
+        let view = View::of(buffer, at, self.place, &self.work);
+        let Some(hit) = shape.look(&view, text) else {
+            return;
+        };
+        // Ranges are relative to the view, which begins before the anchor.
+        let start = at - view.at;
+        self.claimed = self.base + (start + hit.range.end) as u64;
+        let line = self.lines.of(buffer, start + hit.range.start);
+        self.found.push(Found {
+            rule: SECRETS,
+            shape: shape.id,
+            what: hit.what.unwrap_or(shape.what),
+            line,
+            masked: hit.masked,
+        });
+    }
+
+    /// Files whose name says what they hold are read as a whole; only the first [`CAPACITY`]
+    /// bytes count.
+    fn look_at_kind(&mut self) {
+        let Some(kind) = self.kind.filter(|_| !self.material) else {
+            return;
+        };
+        self.work.set(self.work.get() + self.buffer.len() as u64);
+        let logins = files::logins(kind, &self.buffer);
+        self.found.extend(logins.into_iter().take(MOST_FOUND / 2));
+    }
+
+    /// Drops what no view needs any more.
+    fn forget(&mut self) {
+        let dropped = self.looked - KEPT;
+        self.lines.forget(&self.buffer, dropped);
+        self.buffer.drain(..dropped);
+        self.base += dropped as u64;
+        self.looked -= dropped;
+    }
+}
+
+impl Lines {
+    /// The one-based line of a place.
+    fn of(&mut self, buffer: &[u8], at: usize) -> Option<u64> {
+        match self {
+            Self::Unknown | Self::Binary => None,
+            Self::Text { count, until } => {
+                // A secret may begin before the one found last.
+                if at < *until {
+                    return Some(*count + 1 - newlines(&buffer[at..*until]));
+                }
+                *count += newlines(&buffer[*until..at]);
+                *until = at;
+                Some(*count + 1)
+            }
+        }
+    }
+
+    fn forget(&mut self, buffer: &[u8], dropped: usize) {
+        if let Self::Text { count, until } = self {
+            if *until < dropped {
+                *count += newlines(&buffer[*until..dropped]);
+            }
+            *until = until.saturating_sub(dropped);
+        }
+    }
+}
+
+/// Whether a finding comes from the name of its file.
+fn is_login(found: &Found) -> bool {
+    shape(found.shape).is_some_and(|shape| matches!(shape.find, Find::Elsewhere))
+}
+
+/// Counts in bytes first, which the compiler does for many at once. No block is long enough to
+/// wrap around; a check for it would be done for each byte.
+fn newlines(bytes: &[u8]) -> u64 {
+    let is_newline = |byte: &u8| u8::from(*byte == b'\n');
+    let (blocks, rest) = bytes.as_chunks::<192>();
+    let blocks: u64 = blocks
+        .iter()
+        .map(|block| block.iter().map(is_newline).fold(0, u8::wrapping_add))
+        .map(u64::from)
+        .sum();
+    blocks + rest.iter().map(is_newline).map(u64::from).sum::<u64>()
+}

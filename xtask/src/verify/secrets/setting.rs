@@ -1,0 +1,157 @@
+//! Settings: a name and a value, as in an image's ENV, a build argument, or `.env`.
+//!
+//! A name says only that a value is worth judging; the value decides. `TOKEN_LIMIT=4000` is no
+//! secret, nor is `SECRET_NAME=app`.
+
+use super::placeholder::{Judge, is_secret, unquoted};
+use super::scanner::Scanner;
+use super::shapes::shape;
+use super::view::Place;
+use super::{Found, SECRETS, default_keys};
+
+/// The last words of names whose values are secrets.
+const LAST: &[&str] = &[
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "SECRET",
+    "TOKEN",
+    "APIKEY",
+    "CREDENTIALS",
+    "PWD",
+    "PASS",
+];
+/// The same, of two words.
+const LAST_TWO: &[(&str, &str)] = &[
+    ("API", "KEY"),
+    ("SECRET", "KEY"),
+    ("ACCESS", "KEY"),
+    ("PRIVATE", "KEY"),
+    ("SIGNING", "KEY"),
+    ("ENCRYPTION", "KEY"),
+    ("AUTH", "KEY"),
+    ("ACCOUNT", "KEY"),
+    ("DAEMON", "KEY"),
+    ("SERVER", "KEY"),
+    ("MASTER", "KEY"),
+    ("LICENSE", "KEY"),
+];
+/// Words that say that the value is for everybody.
+const PUBLIC: &[&str] = &[
+    "PUBLIC", "GPG", "PGP", "EXAMPLE", "SAMPLE", "CSRF", "NEXT", "VITE",
+];
+
+/// Looks for secrets in a setting of an image: `in_text("DB_URL", "postgres://…")` for ENV, a label
+/// or a build argument; `in_text("", line)` for a line of the history, whose own `NAME=value` words
+/// are judged as settings.
+pub fn in_text(name: &str, text: &str) -> Vec<Found> {
+    let whole = if name.is_empty() {
+        text.to_owned()
+    } else {
+        format!("{name}={text}")
+    };
+    let mut scanner = Scanner::at(Place::Settings, whole.len() as u64);
+    scanner.feed(whole.as_bytes());
+    let mut found = scanner.finish();
+    for found in &mut found {
+        found.line = None;
+    }
+    let settings = if name.is_empty() {
+        words(text)
+    } else {
+        vec![(name, text)]
+    };
+    let settings: Vec<_> = settings
+        .into_iter()
+        .filter(|(name, value)| is_setting(name, value.as_bytes(), Judge::Strict))
+        .collect();
+    // What has a shape is not named twice.
+    if found.is_empty() {
+        found.extend(
+            settings
+                .into_iter()
+                .take(super::scanner::MOST_FOUND)
+                .map(|(name, value)| of("setting", name, value.as_bytes(), None)),
+        );
+    }
+    found
+}
+
+/// A finding by the name of a setting or a file.
+pub fn of(id: &'static str, name: &str, value: &[u8], line: Option<u64>) -> Found {
+    let length = unquoted(value).len();
+    // A name can be as long as a whole line, and could hold anything.
+    let name: String = name.chars().take(64).collect();
+    Found {
+        rule: SECRETS,
+        shape: id,
+        what: shape(id).map_or("a secret", |shape| shape.what),
+        line,
+        masked: format!("{name}=… ({length} characters)"),
+    }
+}
+
+/// Whether a setting's value is a secret. Dify's default keys have a rule of their own.
+pub fn is_setting(name: &str, value: &[u8], judge: Judge) -> bool {
+    is_secret_name(name) && !default_keys::is_known(unquoted(value)) && is_secret(value, judge)
+}
+
+/// Whether the last words of a name promise a secret.
+fn is_secret_name(name: &str) -> bool {
+    let words = name_words(name);
+    if words.iter().any(|word| PUBLIC.contains(&word.as_str())) || name == "PWD" || name == "OLDPWD"
+    {
+        return false;
+    }
+    match words.as_slice() {
+        [.., before, last] => {
+            LAST.contains(&last.as_str()) || LAST_TWO.contains(&(before.as_str(), last.as_str()))
+        }
+        [only] => LAST.contains(&only.as_str()),
+        [] => false,
+    }
+}
+
+/// The words of `db_password`, `dbPassword`, `db.password`.
+fn name_words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = ' ';
+    for letter in name.chars().take(256) {
+        let begins = !letter.is_ascii_alphanumeric()
+            || letter.is_ascii_uppercase() && before.is_ascii_lowercase();
+        if begins && !words[words.len() - 1].is_empty() {
+            words.push(String::new());
+        }
+        if letter.is_ascii_alphanumeric() {
+            let last = words.len() - 1;
+            words[last].push(letter.to_ascii_uppercase());
+        }
+        before = letter;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The `NAME=value` words of a command line.
+fn words(line: &str) -> Vec<(&str, &str)> {
+    let mut pairs = Vec::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('=') {
+        let start = before
+            .rfind(|letter: char| !(letter.is_ascii_alphanumeric() || "_-.".contains(letter)))
+            .map_or(0, |at| {
+                at + before[at..].chars().next().map_or(1, char::len_utf8)
+            });
+        let quote = after.chars().next().filter(|first| "\"'".contains(*first));
+        let length = match quote {
+            Some(quote) => after[1..].find(quote).map_or(after.len(), |at| at + 2),
+            None => after
+                .find(|letter: char| letter.is_whitespace() || ";&|".contains(letter))
+                .unwrap_or(after.len()),
+        };
+        pairs.push((&before[start..], &after[..length]));
+        // A value may have an equals sign of its own; what is in it is no setting.
+        rest = &after[length..];
+    }
+    pairs
+}

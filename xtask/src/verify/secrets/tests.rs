@@ -1,0 +1,5 @@
+mod found;
+mod harmless;
+mod hostile;
+mod made;
+mod rules;

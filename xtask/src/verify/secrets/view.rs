@@ -1,0 +1,133 @@
+//! What a shape may look at: the bytes around one place of a file.
+//!
+//! Every view is cut to the same bounds, wherever the chunks of the file began, so that a shape
+//! answers the same for any chunking. Each byte that a shape looks at is counted as work.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::letters::Alphabet;
+
+/// How far a shape may look back from its anchor.
+pub const BEHIND: usize = 1024;
+/// How far a shape may look ahead from its anchor: room for the largest private key.
+pub const AHEAD: usize = 64 * 1024;
+
+/// Where the text comes from, as far as it matters to a shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A file whose sentences may speak about anything.
+    File,
+    /// Something that is read as settings: an image's config, `.env`, `pip.conf`. Passwords are
+    /// judged less strictly there, and the local host counts.
+    Settings,
+}
+
+/// The bytes around an anchor.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// At most [`BEHIND`] bytes before the anchor, and [`AHEAD`] from it on.
+    pub bytes: &'a [u8],
+    /// Where the anchor begins.
+    pub at: usize,
+    /// Where the text comes from.
+    pub place: Place,
+    work: &'a Cell<u64>,
+}
+
+impl<'a> View<'a> {
+    /// The view of an anchor in a buffer that holds all that a view may see.
+    pub fn of(buffer: &'a [u8], at: usize, place: Place, work: &'a Cell<u64>) -> Self {
+        let start = at.saturating_sub(BEHIND);
+        let end = buffer.len().min(at + AHEAD);
+        Self {
+            bytes: &buffer[start..end],
+            at: at - start,
+            place,
+            work,
+        }
+    }
+
+    /// A view of other bytes, for example of what was decoded.
+    pub fn inside<'b>(&self, bytes: &'b [u8], at: usize) -> View<'b>
+    where
+        'a: 'b,
+    {
+        self.spend(bytes.len());
+        View {
+            bytes,
+            at,
+            place: self.place,
+            work: self.work,
+        }
+    }
+
+    /// Counts work that a shape does by itself.
+    pub fn spend(&self, bytes: usize) {
+        self.work.set(self.work.get() + bytes as u64);
+    }
+
+    /// The byte at a position.
+    pub fn byte(&self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
+    }
+
+    /// The byte before a position.
+    pub fn before(&self, at: usize) -> Option<u8> {
+        at.checked_sub(1).and_then(|at| self.byte(at))
+    }
+
+    /// The end of the run of an alphabet from a position on, at most `most` bytes of it.
+    pub fn run(&self, from: usize, alphabet: &Alphabet, most: usize) -> usize {
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        let length = rest
+            .iter()
+            .take(most)
+            .take_while(|byte| alphabet.has(**byte))
+            .count();
+        self.spend(length + 1);
+        from + length
+    }
+
+    /// The start of the run of an alphabet that ends before a position.
+    pub fn run_back(&self, until: usize, alphabet: &Alphabet, most: usize) -> usize {
+        let rest = self.bytes.get(..until).unwrap_or_default();
+        let length = rest
+            .iter()
+            .rev()
+            .take(most)
+            .take_while(|byte| alphabet.has(**byte))
+            .count();
+        self.spend(length + 1);
+        until - length
+    }
+
+    /// Whether a text stands at a position.
+    pub fn starts(&self, at: usize, text: &[u8]) -> bool {
+        self.spend(text.len());
+        self.bytes
+            .get(at..)
+            .is_some_and(|rest| rest.starts_with(text))
+    }
+
+    /// Where a text stands first within a range.
+    pub fn find(&self, range: Range<usize>, text: &[u8]) -> Option<usize> {
+        let end = range.end.min(self.bytes.len());
+        let start = range.start.min(end);
+        self.spend(end - start);
+        self.bytes[start..end]
+            .windows(text.len())
+            .position(|window| window == text)
+            .map(|found| start + found)
+    }
+
+    /// Whether a word could begin here: the byte before is no letter, digit or underscore, or it
+    /// belongs to an escape such as `\n`.
+    pub fn word_begins(&self, at: usize) -> bool {
+        match self.before(at) {
+            None => true,
+            Some(b'n' | b'r' | b't') => at >= 2 && self.bytes[at - 2] == b'\\',
+            Some(byte) => !(byte.is_ascii_alphanumeric() || byte == b'_'),
+        }
+    }
+}
