@@ -13,15 +13,16 @@ use toml::de::DeTable;
 use super::mistakes::{Mistake, Mistakes, Span};
 use super::profile::{self, Layered};
 use super::raw::{RawRegistry, RawSource, RawStage, Text, Texts};
+use super::raw_stack::RawStack;
 use super::{SourceId, Spec, StageId, VERSION};
 use super::{names, tables};
 use crate::call::Call;
 use crate::fault::Result;
 
 const TOP: &[&str] = &[
-    "version", "vars", "defaults", "source", "stage", "base", "profile", "registry",
+    "version", "vars", "defaults", "source", "stage", "base", "profile", "registry", "stack",
 ];
-const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage", "base"];
+const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage", "base", "stack"];
 
 /// How many bytes may stand in all stages together, once defaults and variables are filled in.
 const MOST_TEXT: usize = 64 << 20;
@@ -102,6 +103,7 @@ impl Reader<'_, '_> {
             profiles: Vec::new(),
             notes: Vec::new(),
             call: Call::default(),
+            stack: None,
         };
         // A file that is not TOML would only give mistakes that follow from that one.
         if !self.mistakes.is_empty() {
@@ -136,6 +138,7 @@ impl Reader<'_, '_> {
             room: Cell::new(MOST_TEXT),
         };
         spec.registry = self.registry(&mut table);
+        let stack = self.layered_stack(&mut table, &mut chosen);
         spec.bases = self.bases(&mut table, &mut chosen, &scope);
         let of_sources: Vec<Span> = sources.values().map(|(span, _)| span.clone()).collect();
         spec.sources = sources
@@ -166,6 +169,9 @@ impl Reader<'_, '_> {
         self.claims(&spec.stages, &places);
         self.platforms(&spec.stages, &places);
         self.outputs(&mut spec.stages, &places);
+        if let Some((span, raw)) = stack {
+            spec.stack = self.stack(&span, raw, &spec.stages, &scope);
+        }
         spec
     }
 
@@ -321,6 +327,27 @@ impl Reader<'_, '_> {
             }
         }
         all
+    }
+
+    /// `[stack]` with the profile's laid over it, and where it stands.
+    fn layered_stack<'t>(
+        &mut self,
+        table: &mut DeTable<'t>,
+        chosen: &mut DeTable<'t>,
+    ) -> Option<(Span, RawStack)> {
+        let mut whole: Option<(Span, RawStack)> = None;
+        for table in [table, chosen] {
+            let Some(table) = tables::take(table, "stack", self.mistakes) else {
+                continue;
+            };
+            let span = table.span();
+            let read: RawStack = tables::read("`stack`", table, self.mistakes);
+            whole = Some(match whole {
+                Some((first, under)) => (first, RawStack::lay(read, under)),
+                None => (span, read),
+            });
+        }
+        whole
     }
 
     fn registry(&mut self, table: &mut DeTable<'_>) -> Option<String> {

@@ -10,7 +10,10 @@ pub mod names;
 mod platforms;
 mod profile;
 pub mod raw;
+pub mod raw_stack;
 mod source_rules;
+pub mod stack;
+mod stack_rules;
 mod stage_rules;
 mod tables;
 pub mod template;
@@ -77,6 +80,8 @@ pub struct Spec {
     pub notes: Vec<String>,
     /// How the program is called on it again. Reading the file leaves it without flags.
     pub call: Call,
+    /// The running stack that the images are tried in.
+    pub stack: Option<stack::Stack>,
 }
 
 /// What takes the place of an external image in every stage that uses it: at least one of the two.

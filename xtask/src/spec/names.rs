@@ -47,6 +47,16 @@ pub fn identifier(text: &str) -> Result<(), String> {
     Err("may hold only a-z, 0-9 and single `-`, `_`, `.` between them".into())
 }
 
+/// The name of a service of a compose file (compose-spec, `services`).
+pub fn service(text: &str) -> Result<(), String> {
+    plain(text)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.chars().all(good) {
+        return Ok(());
+    }
+    Err("may hold only letters, digits, `-`, `_` and `.`".into())
+}
+
 /// An image's name without tag and digest: `[host[:port]/]path`
 /// (docs: distribution reference grammar).
 pub fn image(text: &str) -> Result<(), String> {
