@@ -49,20 +49,27 @@ pub struct Connection {
 
 /// A stream that is waited for as long as the user likes, but not for ever.
 #[derive(Debug)]
-pub(super) struct Patient(UnixStream, Duration);
+pub(super) struct Patient {
+    stream: UnixStream,
+    /// How long an answer may take.
+    patience: Duration,
+    /// Whether a user who wants to stop ends the wait. One who does still wants the tidying-up to
+    /// be done.
+    yields: bool,
+}
 
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let start = Instant::now();
         loop {
-            match self.0.read(buffer) {
+            match self.stream.read(buffer) {
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
                 {
-                    if interrupt::is_wanted() {
+                    if self.yields && interrupt::is_wanted() {
                         return Err(Error::other("interrupted"));
                     }
-                    if start.elapsed() > self.1 {
+                    if start.elapsed() > self.patience {
                         return Err(broken("it does not answer"));
                     }
                 }
@@ -94,12 +101,25 @@ pub(super) enum Length {
 impl Connection {
     /// Connects to the socket at `path`.
     pub fn open(path: &Path) -> Result<Self> {
-        let stream = connect(path, PATIENCE)?;
+        Self::begin(path, true)
+    }
+
+    /// The same, for what must be asked although the user wants to stop.
+    pub fn open_to_the_end(path: &Path) -> Result<Self> {
+        Self::begin(path, false)
+    }
+
+    fn begin(path: &Path, yields: bool) -> Result<Self> {
+        let stream = connect(path, PATIENCE, yields)?;
         stream.set_read_timeout(Some(TICK))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
             path: path.to_owned(),
-            stream: BufReader::new(Patient(stream, PATIENCE)),
+            stream: BufReader::new(Patient {
+                stream,
+                patience: PATIENCE,
+                yields,
+            }),
             is_over: false,
         })
     }
@@ -120,7 +140,7 @@ impl Connection {
 
     fn request(&mut self, request: &str) -> Result<Answer> {
         if self.is_over {
-            *self = Self::open(&self.path)?;
+            *self = Self::begin(&self.path, self.stream.get_ref().yields)?;
         }
         let head = self.head(request)?;
         // An answer of unknown length ends with its connection (RFC 9112, 6.3).
@@ -139,7 +159,7 @@ impl Connection {
     /// Sends a request without a body and gives the answer as it comes. `path` must be
     /// percent-encoded.
     pub fn stream(mut self, method: &str, path: &str) -> Result<Streamed> {
-        self.stream.get_mut().1 = PATIENCE_OF_STREAM;
+        self.stream.get_mut().patience = PATIENCE_OF_STREAM;
         let head = self.head(&bare(method, path))?;
         Ok(Streamed {
             status: head.status,
@@ -149,7 +169,7 @@ impl Connection {
 
     /// Sends a request and reads the head of the answer.
     fn head(&mut self, request: &str) -> Result<Head> {
-        self.stream.get_mut().0.write_all(request.as_bytes())?;
+        self.stream.get_mut().stream.write_all(request.as_bytes())?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             if self
@@ -242,7 +262,7 @@ impl Connection {
 
 /// Connects, however many wait for the engine already; one that is stopped takes none of them.
 #[cfg(target_os = "linux")]
-fn connect(path: &Path, patience: Duration) -> Result<UnixStream> {
+fn connect(path: &Path, patience: Duration, yields: bool) -> Result<UnixStream> {
     use rustix::io::Errno;
     use rustix::net::sockopt::Timeout;
     use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -258,7 +278,7 @@ fn connect(path: &Path, patience: Duration) -> Result<UnixStream> {
     loop {
         match net::connect(&socket, &address) {
             Ok(()) => return Ok(UnixStream::from(socket)),
-            Err(Errno::AGAIN | Errno::INTR) if interrupt::is_wanted() => {
+            Err(Errno::AGAIN | Errno::INTR) if yields && interrupt::is_wanted() => {
                 return Err(Error::other("interrupted"));
             }
             Err(Errno::AGAIN | Errno::INTR) if start.elapsed() < patience => {}
@@ -269,7 +289,7 @@ fn connect(path: &Path, patience: Duration) -> Result<UnixStream> {
 
 /// Elsewhere a full queue refuses at once.
 #[cfg(not(target_os = "linux"))]
-fn connect(path: &Path, _: Duration) -> Result<UnixStream> {
+fn connect(path: &Path, _: Duration, _: bool) -> Result<UnixStream> {
     UnixStream::connect(path)
 }
 
@@ -342,9 +362,9 @@ mod tests {
         // A queue of one, who is never taken.
         rustix::net::listen(&listener, 0).unwrap();
         let _first = UnixStream::connect(&path).unwrap();
-        assert!(connect(&path, Duration::from_millis(250)).is_err());
+        assert!(connect(&path, Duration::from_millis(250), true).is_err());
         drop(listener.accept().unwrap());
-        connect(&path, PATIENCE).unwrap();
+        connect(&path, PATIENCE, true).unwrap();
     }
 
     #[test]

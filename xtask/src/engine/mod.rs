@@ -4,6 +4,7 @@
 //! where there is one and through the docker command elsewhere. Is unaware of stages.
 
 mod body;
+mod containers;
 mod endpoint;
 mod export;
 mod http;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use xshell::{Shell, cmd};
 
 pub use body::Body;
+pub use containers::{Container, Health, Labelled, Published, State};
 pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
 pub use images::{Config, Image, Images, Untagged};

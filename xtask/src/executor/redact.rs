@@ -29,8 +29,16 @@ impl Redactor {
                 }
                 SecretPlace::File(file) => state::read(&root.join(file)).ok().flatten(),
             };
+            values.push(value.unwrap_or_default());
+        }
+        Self::of_values(values)
+    }
+
+    /// Hides these values.
+    pub fn of_values(all: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let mut values = Vec::new();
+        for value in all {
             // A log is made of lines, so a value of several lines is hidden line by line.
-            let value = value.unwrap_or_default();
             let lines = value.split(|byte| *byte == b'\n' || *byte == b'\r');
             values.extend(
                 lines

@@ -1,0 +1,595 @@
+//! The containers, networks and volumes of an engine.
+//!
+//! Knows how to find what bears a label, to look at a container, to start it, to read its log and
+//! to remove all of a label. Is unaware of what they are for.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Deserializer};
+
+use super::http::{self, Answer, Connection};
+use super::{Endpoint, Engine};
+use crate::fault::{Fault, Result};
+
+/// How often removing is tried again: an engine is still at it when it is asked for the next.
+const REMOVALS: usize = 8;
+
+/// A container, as the engine describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Container {
+    /// All digits.
+    pub id: String,
+    /// Begins with `/`.
+    #[serde(default)]
+    pub name: String,
+    /// The id of its image.
+    #[serde(default)]
+    pub image: String,
+    /// What it does at the moment.
+    #[serde(default)]
+    pub state: State,
+    /// How often the engine has started it again by itself.
+    #[serde(default)]
+    pub restart_count: u64,
+    /// What it was made with.
+    #[serde(default)]
+    pub config: Config,
+    /// How it is tied to the machine.
+    #[serde(default)]
+    pub host_config: HostConfig,
+    /// What is mounted in it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub mounts: Vec<Mount>,
+    /// Where it is reached.
+    #[serde(default)]
+    pub network_settings: NetworkSettings,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct State {
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
+    pub status: String,
+    /// The number of its first process on the engine's machine; 0 when none runs.
+    pub pid: i64,
+    /// Of its last end.
+    pub exit_code: i64,
+    /// Whether it ended for lack of memory.
+    #[serde(rename = "OOMKilled")]
+    pub oom_killed: bool,
+    /// What the engine could not do for it.
+    pub error: String,
+    /// RFC 3339; of the year 1 before it was ever started.
+    pub started_at: String,
+    /// RFC 3339; of the year 1 before it ever ended.
+    pub finished_at: String,
+    /// Where there is a health check.
+    pub health: Option<Health>,
+}
+
+/// What a health check says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Health {
+    /// `starting`, `healthy`, `unhealthy` or `none`.
+    pub status: String,
+    /// The last runs, the newest at the end.
+    #[serde(deserialize_with = "or_default")]
+    pub log: Vec<HealthRun>,
+}
+
+/// One run of a health check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HealthRun {
+    /// 0 is healthy.
+    pub exit_code: i64,
+    /// What it printed, as far as the engine keeps it.
+    pub output: String,
+}
+
+/// What a container was made with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Config {
+    /// `user`, `uid`, `user:group` or `uid:gid`; empty for root.
+    pub user: String,
+    /// Whether it has a terminal, and with it a log of one stream.
+    pub tty: bool,
+    /// Labels.
+    #[serde(deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How a container is tied to the machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HostConfig {
+    /// A network's name, `none`, `host` or `container:ID`.
+    pub network_mode: String,
+    /// Whether its own files can only be read.
+    #[serde(rename = "ReadonlyRootfs")]
+    pub readonly_rootfs: bool,
+    /// When the engine starts it again.
+    pub restart_policy: RestartPolicy,
+}
+
+/// When the engine starts a container again by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RestartPolicy {
+    /// `no`, `always`, `unless-stopped` or `on-failure`.
+    pub name: String,
+}
+
+/// Something mounted in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Mount {
+    /// `volume`, `bind` or `tmpfs`.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// A volume's name.
+    pub name: String,
+    /// Where.
+    pub destination: String,
+    /// Whether it can be written to.
+    #[serde(rename = "RW")]
+    pub writable: bool,
+}
+
+/// Where a container is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkSettings {
+    /// By the network's name.
+    #[serde(deserialize_with = "or_default")]
+    pub networks: BTreeMap<String, Attached>,
+    /// By `PORT/PROTOCOL`.
+    #[serde(deserialize_with = "or_default")]
+    pub ports: BTreeMap<String, Option<Vec<Published>>>,
+}
+
+/// A container's place in a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Attached {
+    /// Empty while it does not run.
+    #[serde(rename = "IPAddress")]
+    pub address: String,
+}
+
+/// Where a container's port is found on the engine's machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Published {
+    /// The address that it is bound to.
+    pub host_ip: String,
+    /// Chosen by the engine.
+    pub host_port: String,
+}
+
+/// The engine writes `null` for what is empty.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl Container {
+    /// A label's value.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.config.labels.get(name).map(String::as_str)
+    }
+
+    /// Its addresses in all its networks.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        let networks = self.network_settings.networks.values();
+        networks
+            .map(|network| network.address.as_str())
+            .filter(|address| !address.is_empty())
+    }
+
+    /// Where its TCP port is found on the engine's machine.
+    pub fn published(&self, port: u16) -> Option<&Published> {
+        let ports = &self.network_settings.ports;
+        ports.get(&format!("{port}/tcp"))?.as_ref()?.first()
+    }
+}
+
+/// What bears a label.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Labelled {
+    /// Ids, whatever they do.
+    pub containers: Vec<String>,
+    /// Ids.
+    pub networks: Vec<String>,
+    /// Names.
+    pub volumes: Vec<String>,
+}
+
+impl Labelled {
+    /// Whether nothing does.
+    pub const fn is_empty(&self) -> bool {
+        self.containers.is_empty() && self.networks.is_empty() && self.volumes.is_empty()
+    }
+}
+
+impl std::fmt::Display for Labelled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let short = |id: &String| id.get(..12).unwrap_or(id).to_owned();
+        let containers = self.containers.iter().map(|id| ("container", short(id)));
+        let networks = self.networks.iter().map(|id| ("network", short(id)));
+        let volumes = self.volumes.iter().map(|name| ("volume", name.clone()));
+        let all = containers.chain(networks).chain(volumes);
+        let all: Vec<String> = all.map(|(kind, name)| format!("{kind} {name}")).collect();
+        f.write_str(&all.join(", "))
+    }
+}
+
+/// Whether a user who wants to stop is heeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heed {
+    Interrupt,
+    Nothing,
+}
+
+impl Engine {
+    /// Everything with the label `KEY=VALUE`.
+    pub fn labelled(&self, label: &str) -> Result<Labelled> {
+        self.labelled_with(label, Heed::Interrupt)
+    }
+
+    fn labelled_with(&self, label: &str, heed: Heed) -> Result<Labelled> {
+        let Endpoint::Socket(_) = &self.endpoint else {
+            let filter = format!("label={label}");
+            let list = |arguments: &[&str]| -> Result<Vec<String>> {
+                let said = self.command_to_the_end(&[arguments, &["--filter", &filter]].concat());
+                let said = said.map_err(|error| self.unreachable(&error))?;
+                Ok(said.split_whitespace().map(str::to_owned).collect())
+            };
+            return Ok(Labelled {
+                containers: list(&["ps", "--all", "--quiet", "--no-trunc"])?,
+                networks: list(&["network", "ls", "--quiet", "--no-trunc"])?,
+                volumes: list(&["volume", "ls", "--quiet"])?,
+            });
+        };
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct WithId {
+            id: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Named {
+            name: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Volumes {
+            #[serde(default)]
+            volumes: Option<Vec<Named>>,
+        }
+        let filters = serde_json::json!({ "label": [label] }).to_string();
+        let filters = http::encode(&filters);
+        let containers: Vec<WithId> =
+            self.list(&format!("/containers/json?all=1&filters={filters}"), heed)?;
+        let networks: Vec<WithId> = self.list(&format!("/networks?filters={filters}"), heed)?;
+        let volumes: Volumes = self.list(&format!("/volumes?filters={filters}"), heed)?;
+        let names = volumes.volumes.unwrap_or_default().into_iter();
+        Ok(Labelled {
+            containers: containers.into_iter().map(|found| found.id).collect(),
+            networks: networks.into_iter().map(|found| found.id).collect(),
+            volumes: names.map(|found| found.name).collect(),
+        })
+    }
+
+    fn list<T: serde::de::DeserializeOwned>(&self, path: &str, heed: Heed) -> Result<T> {
+        let answer = self.exchange("GET", path, heed)?;
+        if answer.status != 200 {
+            return Err(self.refused("list", path, answer.status, &answer.body));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(&error))
+    }
+
+    /// A container; `None` when it is not there.
+    pub fn container(&self, id: &str) -> Result<Option<Container>> {
+        let Endpoint::Socket(_) = &self.endpoint else {
+            let format = "{{json .}}";
+            let said = self.docker(&["container", "inspect", "--format", format, "--", id]);
+            return match said {
+                Ok(text) => serde_json::from_str(&text)
+                    .map(Some)
+                    .map_err(|error| self.unreachable(&error)),
+                Err(error) if error.to_lowercase().contains("no such container") => Ok(None),
+                Err(error) => Err(self.unreachable(&error)),
+            };
+        };
+        let path = format!("/containers/{}/json", http::encode(id));
+        let answer = self.exchange("GET", &path, Heed::Interrupt)?;
+        match answer.status {
+            200 => serde_json::from_slice(&answer.body)
+                .map(Some)
+                .map_err(|error| self.unreachable(&error)),
+            404 => Ok(None),
+            status => Err(self.refused("inspect", id, status, &answer.body)),
+        }
+    }
+
+    /// Starts a container. The inner error is why it cannot be started, in the engine's words.
+    pub fn start_container(&self, id: &str) -> Result<Result<(), String>> {
+        let Endpoint::Socket(_) = &self.endpoint else {
+            return Ok(self.docker(&["start", "--", id]).map(drop));
+        };
+        let path = format!("/containers/{}/start", http::encode(id));
+        let answer = self.exchange("POST", &path, Heed::Interrupt)?;
+        Ok(match answer.status {
+            204 | 304 => Ok(()),
+            _ => Err(said(&answer.body)),
+        })
+    }
+
+    /// The last lines of a container's log, or all of them, both streams in one.
+    pub fn log(&self, container: &Container, tail: Option<usize>) -> Result<String> {
+        let tail = tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
+        let id = &container.id;
+        let Endpoint::Socket(_) = &self.endpoint else {
+            let text = self.both_streams(&["logs", "--tail", &tail, "--", id]);
+            return text.map_err(|error| self.unreachable(&error));
+        };
+        let path = format!(
+            "/containers/{}/logs?stdout=1&stderr=1&tail={tail}",
+            http::encode(id)
+        );
+        let answer = self.exchange("GET", &path, Heed::Interrupt)?;
+        if answer.status != 200 {
+            return Err(self.refused("give the log of", id, answer.status, &answer.body));
+        }
+        let text = if container.config.tty {
+            answer.body
+        } else {
+            frames(&answer.body)
+        };
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Which files of a container differ from its image: `A`, `C` or `D`, and the path.
+    pub fn changes(&self, id: &str) -> Result<Vec<(char, String)>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Change {
+            path: String,
+            kind: u8,
+        }
+        let Endpoint::Socket(_) = &self.endpoint else {
+            let text = self
+                .docker(&["diff", "--", id])
+                .map_err(|error| self.unreachable(&error))?;
+            let lines = text.lines().filter_map(|line| line.split_once(' '));
+            return Ok(lines
+                .filter_map(|(kind, path)| Some((kind.chars().next()?, path.to_owned())))
+                .collect());
+        };
+        let path = format!("/containers/{}/changes", http::encode(id));
+        let changes: Option<Vec<Change>> = self.list(&path, Heed::Interrupt)?;
+        let changes = changes.unwrap_or_default().into_iter();
+        let letter = |kind| match kind {
+            0 => 'C',
+            1 => 'A',
+            _ => 'D',
+        };
+        Ok(changes
+            .map(|change| (letter(change.kind), change.path))
+            .collect())
+    }
+
+    /// User, group and further groups of a container's first process.
+    pub fn process_ids(&self, container: &Container) -> Result<Option<(u32, u32, Vec<u32>)>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Top {
+            #[serde(deserialize_with = "or_default")]
+            processes: Vec<Vec<String>>,
+        }
+        let columns = "pid,uid,gid,supgid";
+        let id = &container.id;
+        let rows: Vec<Vec<String>> = if let Endpoint::Socket(_) = &self.endpoint {
+            let path = format!(
+                "/containers/{}/top?ps_args=-eo%20{}",
+                http::encode(id),
+                http::encode(columns)
+            );
+            let answer = self.exchange("GET", &path, Heed::Interrupt)?;
+            if answer.status != 200 {
+                return Ok(None);
+            }
+            let top: Result<Top, _> = serde_json::from_slice(&answer.body);
+            top.map(|top| top.processes).unwrap_or_default()
+        } else {
+            let text = self.docker(&["top", id, "-eo", columns]);
+            let text = text.unwrap_or_default();
+            let rows = text.lines().skip(1);
+            rows.map(|row| row.split_whitespace().map(str::to_owned).collect())
+                .collect()
+        };
+        let own = rows
+            .iter()
+            .find(|row| row.first().and_then(|pid| pid.parse().ok()) == Some(container.state.pid));
+        let Some([_, uid, gid, rest @ ..]) = own.map(Vec::as_slice) else {
+            return Ok(None);
+        };
+        let groups = rest.first().map(|groups| groups.split(','));
+        let groups = groups.into_iter().flatten();
+        let groups = groups.filter_map(|group| group.parse().ok()).collect();
+        Ok(match (uid.parse(), gid.parse()) {
+            (Ok(uid), Ok(gid)) => Some((uid, gid, groups)),
+            _ => None,
+        })
+    }
+
+    /// Removes everything with the label `KEY=VALUE`, whatever it does, and gives what could not
+    /// be removed. Also done when the user wants to stop.
+    pub fn remove_labelled(&self, label: &str) -> Result<Labelled> {
+        for _ in 0..REMOVALS {
+            let left = self.labelled_with(label, Heed::Nothing)?;
+            if left.is_empty() {
+                return Ok(left);
+            }
+            self.remove_at_once(&left);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        self.labelled_with(label, Heed::Nothing)
+    }
+
+    /// A container uses its networks and volumes, so it goes first. What fails is seen by whoever
+    /// lists what is left.
+    fn remove_at_once(&self, all: &Labelled) {
+        let Endpoint::Socket(_) = &self.endpoint else {
+            for (arguments, names) in [
+                (&["rm", "--force", "--volumes", "--"][..], &all.containers),
+                (&["network", "rm", "--"], &all.networks),
+                (&["volume", "rm", "--"], &all.volumes),
+            ] {
+                if !names.is_empty() {
+                    let names = names.iter().map(String::as_str);
+                    let arguments: Vec<&str> = arguments.iter().copied().chain(names).collect();
+                    let _ = self.command_to_the_end(&arguments);
+                }
+            }
+            return;
+        };
+        let remove = |path: String| {
+            let _ = self.exchange("DELETE", &path, Heed::Nothing);
+        };
+        // An engine takes some 100 ms to end each.
+        std::thread::scope(|scope| {
+            for id in &all.containers {
+                scope.spawn(move || {
+                    remove(format!("/containers/{}?force=1&v=1", http::encode(id)));
+                });
+            }
+        });
+        for id in &all.networks {
+            remove(format!("/networks/{}", http::encode(id)));
+        }
+        for name in &all.volumes {
+            remove(format!("/volumes/{}", http::encode(name)));
+        }
+    }
+
+    fn exchange(&self, method: &str, path: &str, heed: Heed) -> Result<Answer> {
+        let Endpoint::Socket(socket) = &self.endpoint else {
+            return Err(self.unreachable(&"it has no socket"));
+        };
+        let open = match heed {
+            Heed::Interrupt => Connection::open(socket.as_std_path()),
+            Heed::Nothing => Connection::open_to_the_end(socket.as_std_path()),
+        };
+        let fault = |error: std::io::Error| match heed {
+            Heed::Interrupt => self.unreachable(&error),
+            Heed::Nothing => Fault::lacks(format!(
+                "cannot reach the Docker engine at {}: {error}",
+                self.shown()
+            )),
+        };
+        open.and_then(|mut connection| connection.ask(method, path))
+            .map_err(fault)
+    }
+
+    /// Runs the docker command where a terminal's Ctrl-C does not reach it.
+    fn command_to_the_end(&self, arguments: &[&str]) -> Result<String, String> {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = Command::new("docker");
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .process_group(0);
+        let output = command.output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+
+    /// What the docker command prints on both its streams, in order.
+    fn both_streams(&self, arguments: &[&str]) -> Result<String, String> {
+        let text = |error: std::io::Error| error.to_string();
+        let mut file = tempfile::tempfile().map_err(text)?;
+        let status = Command::new("docker")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().map_err(text)?)
+            .stderr(file.try_clone().map_err(text)?)
+            .status()
+            .map_err(text)?;
+        let mut said = Vec::new();
+        std::io::Seek::rewind(&mut file).map_err(text)?;
+        std::io::Read::read_to_end(&mut file, &mut said).map_err(text)?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if status.success() {
+            Ok(said)
+        } else {
+            Err(said)
+        }
+    }
+}
+
+/// The `message` of an engine's error, or all of it.
+fn said(body: &[u8]) -> String {
+    let body = String::from_utf8_lossy(body);
+    let value: Option<serde_json::Value> = serde_json::from_str(&body).ok();
+    let message = value.as_ref().and_then(|value| value.get("message"));
+    let message = message.and_then(serde_json::Value::as_str);
+    message.unwrap_or_else(|| body.trim()).to_owned()
+}
+
+/// The text of a log without a terminal: frames with a header of eight bytes, the last four of
+/// which are the length (docs.docker.com/reference/api/engine, `ContainerAttach`, *Stream format*).
+fn frames(mut body: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(body.len());
+    while let Some((header, rest)) = body.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let length = usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(rest.len());
+        text.extend_from_slice(&rest[..length]);
+        body = &rest[length..];
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frames_of_a_log_are_put_together() {
+        let frame = |stream: u8, text: &str| {
+            let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+            [&[stream, 0, 0, 0], &length[..], text.as_bytes()].concat()
+        };
+        let body = [frame(1, "out\n"), frame(2, "err\n"), frame(1, "")].concat();
+        assert_eq!(frames(&body), b"out\nerr\n");
+        // The last one may have been cut off.
+        assert_eq!(frames(&body[..10]), b"ou");
+        assert_eq!(frames(&body[..5]), b"");
+    }
+
+    #[test]
+    fn what_an_engine_leaves_out_or_writes_as_null_is_empty() {
+        let text = r#"{"Id":"a","State":{"Status":"exited","ExitCode":3,"OOMKilled":true},
+            "Mounts":null,"Config":{"Labels":null},
+            "NetworkSettings":{"Networks":{"n":{"IPAddress":""},"m":{"IPAddress":"10.0.0.2"}},
+            "Ports":{"80/tcp":[{"HostIp":"127.0.0.1","HostPort":"4"}],"81/tcp":null}}}"#;
+        let container: Container = serde_json::from_str(text).unwrap();
+        assert!(container.state.oom_killed);
+        assert_eq!(container.addresses().collect::<Vec<_>>(), ["10.0.0.2"]);
+        assert_eq!(container.published(80).unwrap().host_port, "4");
+        assert_eq!(container.published(81), None);
+        assert_eq!(container.published(82), None);
+    }
+}
