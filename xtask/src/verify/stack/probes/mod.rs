@@ -1,0 +1,229 @@
+//! What is asked of running services.
+//!
+//! Each probe is asked until it has the right answer or its time is over, beside the others. Knows
+//! how to find a service's containers; is unaware of how the stack came up and who reads the
+//! answers.
+
+mod answer;
+mod exec;
+mod file;
+mod helper;
+mod http;
+mod listening;
+mod log;
+mod refused;
+mod stream;
+mod tcp;
+mod uid;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::Outcome;
+use super::child::{Effect, Ended, Live, Said};
+use super::judge::{self, Role, Seen, Standing};
+use super::trials::{Trial, What};
+use super::watch::Member;
+use crate::engine::{Container, Engine};
+use crate::executor::redact::Redactor;
+use crate::interrupt::Interrupt;
+use crate::spec::stack::{Ask, Probe};
+use helper::Helper;
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The answer to a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub outcome: Outcome,
+    pub message: String,
+}
+
+impl Verdict {
+    fn passed(message: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Passed,
+            message: message.into(),
+        }
+    }
+
+    fn failed(message: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Failed,
+            message: message.into(),
+        }
+    }
+
+    fn not_checked(message: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::NotChecked,
+            message: message.into(),
+        }
+    }
+
+    fn halted() -> Self {
+        Self::not_checked("the stack failed before this was answered")
+    }
+}
+
+/// What probes work with.
+pub(super) struct Ground<'g> {
+    pub engine: &'g Engine,
+    pub live: &'g Live<'g>,
+    pub interrupt: &'g Interrupt,
+    pub redactor: &'g Redactor,
+    /// What everything that a probe makes bears.
+    pub label: &'g str,
+    pub members: &'g [Member],
+    /// Second containers, with their ids.
+    pub trials: &'g [(Trial, String)],
+    /// The ids of the stack's images: a helper runs one of them.
+    pub images: &'g [String],
+    pub helpers: Mutex<BTreeMap<String, Result<Helper, String>>>,
+}
+
+impl Ground<'_> {
+    /// Asks the probe that stands at `at` in the graph file.
+    pub fn ask(&self, at: usize, probe: &Probe) -> Verdict {
+        let until = Instant::now() + probe.timeout;
+        let mut verdict = match &probe.ask {
+            Ask::Http(http) => self.http(&probe.service, http, until),
+            Ask::Tcp { port } => self.tcp(&probe.service, *port, until),
+            Ask::Exec {
+                command,
+                exit,
+                output,
+            } => self.exec(&probe.service, command, *exit, output.as_deref(), until),
+            Ask::Log { contains, never } => {
+                self.log(&probe.service, contains.as_deref(), never.as_deref(), until)
+            }
+            Ask::Refused(refused) => self.refused(&probe.service, refused, until),
+            Ask::File { path, .. } => self.file(at, &probe.service, path, until),
+            Ask::Uid { .. } => self.uid(at, &probe.service, until),
+        };
+        verdict.message = self.redactor.clean_text(&verdict.message);
+        verdict
+    }
+
+    /// A service's first container, as it is at the moment.
+    fn container(&self, service: &str) -> Result<Container, Verdict> {
+        let member = self.members.iter().find(|member| member.service == service);
+        let Some(member) = member else {
+            return Err(Verdict::not_checked(format!(
+                "`{service}` has no container"
+            )));
+        };
+        self.container_of(&member.id)
+    }
+
+    fn container_of(&self, id: &str) -> Result<Container, Verdict> {
+        match self.engine.container(id) {
+            Ok(Some(container)) => Ok(container),
+            Ok(None) => Err(Verdict::not_checked("its container is gone")),
+            Err(_) if self.live.is_over() => Err(Verdict::halted()),
+            Err(fault) => Err(Verdict::not_checked(fault.message)),
+        }
+    }
+
+    /// Tries until it works: `attempt` gives what was wrong.
+    fn until_it_works(
+        &self,
+        until: Instant,
+        mut attempt: impl FnMut() -> Result<Verdict, String>,
+    ) -> Verdict {
+        loop {
+            let wrong = match attempt() {
+                Ok(verdict) => return verdict,
+                Err(wrong) => wrong,
+            };
+            if self.live.is_over() {
+                return Verdict::halted();
+            }
+            if Instant::now() + PAUSE >= until {
+                return Verdict::failed(wrong);
+            }
+            if self.live.pause(PAUSE) {
+                return Verdict::halted();
+            }
+        }
+    }
+
+    /// Runs a command in a container.
+    fn in_container(
+        &self,
+        id: &str,
+        command: &[&str],
+        until: Instant,
+    ) -> Result<(Said, bool), Verdict> {
+        let mut docker = std::process::Command::new("docker");
+        docker.args(["exec", id]).args(command);
+        match self.live.run(&mut docker, Effect::Asks, None, Some(until)) {
+            Ok(Ended::Done(said)) => Ok((said, true)),
+            Ok(Ended::TimedOut(said)) => Ok((said, false)),
+            Ok(Ended::Halted) => Err(Verdict::halted()),
+            Err(error) => Err(Verdict::not_checked(format!(
+                "cannot run `docker`: {error}"
+            ))),
+        }
+    }
+
+    /// The second container of a probe.
+    fn trial(&self, at: usize) -> Option<(&What, &str)> {
+        let mut trials = self.trials.iter();
+        let (trial, id) = trials.find(|(trial, _)| trial.probe == at)?;
+        Some((&trial.what, id))
+    }
+
+    /// Starts a second container and waits until it is as ready as the first one; the inner error
+    /// says why it is not.
+    fn try_out(
+        &self,
+        service: &str,
+        id: &str,
+        until: Instant,
+    ) -> Result<Result<Container, String>, Verdict> {
+        let role = Role {
+            completes: false,
+            serves: true,
+        };
+        match self.engine.start_container(id) {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return Ok(Err(format!("it cannot be started: {why}"))),
+            Err(_) if self.live.is_over() => return Err(Verdict::halted()),
+            Err(fault) => return Err(Verdict::not_checked(fault.message)),
+        }
+        let mut seen = Seen::default();
+        loop {
+            let container = self.container_of(id)?;
+            match judge::judge(service, &container, role, &mut seen, Instant::now()) {
+                Standing::Ready | Standing::Done => return Ok(Ok(container)),
+                Standing::Failed(why) => {
+                    let name = format!("`{service}` ");
+                    return Ok(Err(why.replacen(&name, "it ", 1)));
+                }
+                Standing::Waiting | Standing::Starting { .. } => {}
+            }
+            if Instant::now() >= until {
+                return Ok(Err("it is not ready in time".to_owned()));
+            }
+            if self.live.pause(PAUSE) {
+                return Err(Verdict::halted());
+            }
+        }
+    }
+}
+
+/// The end of a text, for a sentence.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 300;
+    let line: Vec<&str> = text.split_whitespace().collect();
+    let line = line.join(" ");
+    let skipped = line.chars().count().saturating_sub(MOST);
+    if skipped == 0 {
+        return line;
+    }
+    let rest: String = line.chars().skip(skipped).collect();
+    format!("…{rest}")
+}

@@ -1,0 +1,228 @@
+//! An address that a service must not reach.
+//!
+//! It is tried from the service's own network, directly or through an HTTP proxy. A proxy that
+//! tries and fails has let the address through: only its refusal counts. Where an answer would
+//! mean nothing, the address is not checked; that is never "passed".
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::answer::Answer;
+use super::helper::{Helper, Reach};
+use super::stream::Stream;
+use super::{Ground, Verdict, shortened};
+use crate::spec::stack::Refused;
+
+/// The longest that a proxy may take to answer.
+const ANSWER: Duration = Duration::from_secs(15);
+
+impl Ground<'_> {
+    pub(super) fn refused(&self, service: &str, refused: &Refused, until: Instant) -> Verdict {
+        let container = match self.container(service) {
+            Ok(container) => container,
+            Err(verdict) => return verdict,
+        };
+        let helper = match self.helper(service, &container) {
+            Ok(helper) => helper,
+            Err(why) => return Verdict::not_checked(why),
+        };
+        match &refused.proxy {
+            None => self.directly(&helper, refused, until),
+            Some(proxy) => self.through(&helper, refused, proxy, until),
+        }
+    }
+
+    fn directly(&self, helper: &Helper, refused: &Refused, until: Instant) -> Verdict {
+        let (host, port) = (&refused.host, refused.port);
+        let shown = shown(host, port);
+        // A service of another network has no name here, but an address.
+        let is_service = self.members.iter().any(|member| member.service == *host);
+        let mut addresses = Vec::new();
+        for member in self.members.iter().filter(|member| member.service == *host) {
+            match self.container_of(&member.id) {
+                Ok(container) => addresses.extend(container.addresses().map(str::to_owned)),
+                Err(verdict) => return verdict,
+            }
+        }
+        if is_service && addresses.is_empty() {
+            return Verdict::not_checked(format!("`{host}` has no address to be tried"));
+        }
+        if addresses.is_empty() {
+            addresses.push(host.clone());
+        }
+        let mut last = String::new();
+        for address in &addresses {
+            match helper.reach(self, address, port, until) {
+                Ok(Reach::Connected) => {
+                    return Verdict::failed(format!("it reaches {shown} ({address})"));
+                }
+                Ok(Reach::Refused(why)) if is_service && why.contains("refused") => {
+                    return Verdict::failed(format!(
+                        "it reaches `{host}` ({address}), though nothing listens at port {port} there: {why}"
+                    ));
+                }
+                Ok(Reach::Refused(why)) => last = why,
+                Ok(Reach::Unresolved) => {
+                    return Verdict::not_checked(format!(
+                        "the name {host} stands for no address here, so that nothing was tried"
+                    ));
+                }
+                Err(verdict) => return verdict,
+            }
+        }
+        // A name server that does not answer looks as an address that does not.
+        if !is_service && host.parse::<IpAddr>().is_err() && !self.is_known(helper, host, until) {
+            return Verdict::not_checked(format!(
+                "the name {host} is not known here, so that nothing was tried"
+            ));
+        }
+        Verdict::passed(format!("{shown} is out of reach: {}", shortened(&last)))
+    }
+
+    /// Whether a name stands for an address in the service's network.
+    fn is_known(&self, helper: &Helper, name: &str, until: Instant) -> bool {
+        // Nothing listens at port 9, but a name that is known is refused there at once.
+        let reach = helper.reach(self, name, 9, until);
+        matches!(reach, Ok(Reach::Refused(why)) if why.contains("refused"))
+    }
+
+    fn through(&self, helper: &Helper, refused: &Refused, proxy: &str, until: Instant) -> Verdict {
+        let (host, port) = (&refused.host, refused.port);
+        let shown = shown(host, port);
+        let Some((proxy_host, proxy_port)) = split(proxy) else {
+            return Verdict::not_checked(format!("the proxy {proxy} has no port"));
+        };
+        let reach = self.until_it_works(until, || {
+            match helper.reach(self, proxy_host, proxy_port, until) {
+                Ok(Reach::Connected) => Ok(Verdict::passed("")),
+                Ok(Reach::Refused(why)) => Err(format!("the proxy {proxy} is not reached: {why}")),
+                Ok(Reach::Unresolved) => {
+                    Err(format!("the proxy {proxy} is not known in its network"))
+                }
+                Err(verdict) => Ok(verdict),
+            }
+        });
+        if reach.outcome != super::Outcome::Passed {
+            return reach;
+        }
+        let end = Instant::now() + ANSWER;
+        let stream = match helper.pipe(self, proxy_host, proxy_port, end) {
+            Ok(pipe) => Stream::Pipe(pipe),
+            Err(verdict) => return verdict,
+        };
+        let is_tls = port == 443;
+        let request = request(host, port, is_tls);
+        match ask(stream, &request, !is_tls) {
+            Ok(answer) => judge(&answer, &shown, proxy),
+            Err(_) if self.live.is_over() => Verdict::halted(),
+            Err(error) => Verdict::not_checked(format!(
+                "the proxy {proxy} gives no answer for {shown}: {error}"
+            )),
+        }
+    }
+}
+
+fn ask(mut stream: Stream<'_>, request: &str, has_body: bool) -> std::io::Result<Answer> {
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    Answer::read(stream, has_body)
+}
+
+fn shown(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// As a client asks a proxy (RFC 9112, 3.2.2 and 3.2.3).
+fn request(host: &str, port: u16, is_tls: bool) -> String {
+    let authority = shown(host, port);
+    if is_tls {
+        return format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+    }
+    let authority = authority.strip_suffix(":80").unwrap_or(&authority);
+    format!(
+        "GET http://{authority}/ HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: xtask-verify\r\nConnection: close\r\n\r\n"
+    )
+}
+
+fn split(proxy: &str) -> Option<(&str, u16)> {
+    let (host, port) = proxy.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Some((host, port.parse().ok()?))
+}
+
+/// What a proxy's answer means.
+fn judge(answer: &Answer, shown: &str, proxy: &str) -> Verdict {
+    // Squid says why it answers itself.
+    let own = answer.header("x-squid-error").unwrap_or_default();
+    let status = answer.status;
+    if status == 403 || status == 400 && !own.is_empty() {
+        return Verdict::passed(format!("the proxy {proxy} refuses {shown} ({status})"));
+    }
+    if status == 407 {
+        return Verdict::not_checked(format!("the proxy {proxy} wants a login first (407)"));
+    }
+    if own.contains("ERR_DNS_FAIL") {
+        return Verdict::not_checked(format!(
+            "the proxy {proxy} does not know the name in {shown}, so that nothing was tried"
+        ));
+    }
+    let tried = if matches!(status, 502..=504) {
+        ": it tried to reach it"
+    } else {
+        ""
+    };
+    Verdict::failed(format!(
+        "the proxy {proxy} lets {shown} through ({status}{tried})"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::stack::Outcome;
+
+    fn of(status: u16, squid: &str) -> Outcome {
+        let answer = Answer {
+            status,
+            headers: vec![("x-squid-error".into(), squid.into())],
+            body: Vec::new(),
+        };
+        judge(&answer, "10.0.0.1:80", "proxy:3128").outcome
+    }
+
+    #[test]
+    fn only_a_proxys_own_refusal_is_one() {
+        assert_eq!(of(403, "ERR_ACCESS_DENIED 0"), Outcome::Passed);
+        assert_eq!(of(403, ""), Outcome::Passed);
+        assert_eq!(of(400, "ERR_INVALID_URL 0"), Outcome::Passed);
+        // The other side may have said that.
+        assert_eq!(of(400, ""), Outcome::Failed);
+        assert_eq!(of(200, ""), Outcome::Failed);
+        assert_eq!(of(503, "ERR_CONNECT_FAIL 111"), Outcome::Failed);
+        assert_eq!(of(503, "ERR_DNS_FAIL 0"), Outcome::NotChecked);
+        assert_eq!(of(407, ""), Outcome::NotChecked);
+    }
+
+    #[test]
+    fn an_address_is_asked_for_as_it_is_spelled() {
+        let first = |host, port| {
+            let request = request(host, port, port == 443);
+            request.lines().next().unwrap().to_owned()
+        };
+        assert_eq!(first("0x7f.1", 80), "GET http://0x7f.1/ HTTP/1.1");
+        assert_eq!(
+            first("::ffff:10.0.0.1", 80),
+            "GET http://[::ffff:10.0.0.1]/ HTTP/1.1"
+        );
+        assert_eq!(
+            first("10.0.0.1", 8080),
+            "GET http://10.0.0.1:8080/ HTTP/1.1"
+        );
+        assert_eq!(first("10.0.0.1", 443), "CONNECT 10.0.0.1:443 HTTP/1.1");
+    }
+}

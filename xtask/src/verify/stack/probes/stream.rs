@@ -1,0 +1,193 @@
+//! A connection to a port of a service.
+//!
+//! Knows three ways: the port that the engine published on 127.0.0.1; the container's own address,
+//! where this machine is in its network, also one that is cut off from the world; and a helper in
+//! the service's network, whose standard streams carry the bytes. Is unaware of what is said.
+
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::{Child, ChildStdin};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use super::{Ground, Verdict};
+use crate::engine::Container;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// An open connection; it ends with this value.
+pub(super) enum Stream<'s> {
+    /// A socket. `is_behind_proxy` where the engine's own program takes every connection, also
+    /// when nothing listens in the container.
+    Tcp {
+        stream: TcpStream,
+        is_behind_proxy: bool,
+        until: Instant,
+    },
+    /// A helper's process.
+    Pipe(Pipe<'s>),
+}
+
+/// The streams of a process.
+pub(super) struct Pipe<'s> {
+    ground: &'s Ground<'s>,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    chunks: Receiver<Vec<u8>>,
+    rest: Vec<u8>,
+    until: Instant,
+}
+
+impl<'s> Pipe<'s> {
+    pub fn new(ground: &'s Ground<'s>, mut child: Child, until: Instant) -> Self {
+        let (give, chunks) = channel();
+        if let Some(mut stdout) = child.stdout.take() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 16 << 10];
+                while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+                    if give.send(buffer[..length].to_vec()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Self {
+            ground,
+            stdin: child.stdin.take(),
+            child,
+            chunks,
+            rest: Vec::new(),
+            until,
+        }
+    }
+}
+
+impl Drop for Pipe<'_> {
+    fn drop(&mut self) {
+        self.ground.live.end(&mut self.child);
+    }
+}
+
+fn late() -> Error {
+    Error::new(ErrorKind::TimedOut, "it does not answer in time")
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        match self {
+            Self::Tcp { stream, until, .. } => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(late());
+                }
+                stream.set_read_timeout(Some(left))?;
+                stream.read(buffer).map_err(|error| match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => late(),
+                    _ => error,
+                })
+            }
+            Self::Pipe(pipe) => {
+                while pipe.rest.is_empty() {
+                    if pipe.ground.live.is_over() || Instant::now() >= pipe.until {
+                        return Err(late());
+                    }
+                    match pipe.chunks.recv_timeout(Duration::from_millis(100)) {
+                        Ok(chunk) => pipe.rest = chunk,
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Err(RecvTimeoutError::Disconnected) => return Ok(0),
+                    }
+                }
+                let length = buffer.len().min(pipe.rest.len());
+                buffer[..length].copy_from_slice(&pipe.rest[..length]);
+                pipe.rest.drain(..length);
+                Ok(length)
+            }
+        }
+    }
+}
+
+impl Write for Stream<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        match self {
+            Self::Tcp { stream, .. } => stream.write(bytes),
+            Self::Pipe(Pipe {
+                stdin: Some(stdin), ..
+            }) => stdin.write(bytes),
+            Self::Pipe(_) => Err(ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::Tcp { stream, .. } => stream.flush(),
+            Self::Pipe(Pipe {
+                stdin: Some(stdin), ..
+            }) => stdin.flush(),
+            Self::Pipe(_) => Ok(()),
+        }
+    }
+}
+
+/// Why there is no connection.
+pub(super) enum NoStream {
+    /// Nothing takes it.
+    Refused,
+    /// There is no way to ask.
+    NoWay(Verdict),
+}
+
+impl Ground<'_> {
+    /// Connects to a port of a service's container.
+    pub(super) fn connect(
+        &self,
+        service: &str,
+        container: &Container,
+        port: u16,
+        until: Instant,
+    ) -> std::result::Result<Stream<'_>, NoStream> {
+        if self.engine.is_local() {
+            if let Some(published) = container.published(port)
+                && let Ok(port) = published.host_port.parse()
+            {
+                return socket(SocketAddr::from(([127, 0, 0, 1], port)), true, until)
+                    .map_err(|_| NoStream::Refused);
+            }
+            for address in container
+                .addresses()
+                .filter_map(|text| text.parse::<IpAddr>().ok())
+            {
+                match socket(SocketAddr::new(address, port), false, until) {
+                    Ok(stream) => return Ok(stream),
+                    // A machine that is not in the network gets no answer at all.
+                    Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                        return Err(NoStream::Refused);
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        let helper = self.helper(service, container);
+        let helper = helper.map_err(|why| NoStream::NoWay(Verdict::not_checked(why)))?;
+        // It shares the service's own network, so the service is at home there.
+        match helper.reach(self, "127.0.0.1", port, until) {
+            Ok(super::helper::Reach::Connected) => {}
+            Ok(_) => return Err(NoStream::Refused),
+            Err(verdict) => return Err(NoStream::NoWay(verdict)),
+        }
+        let pipe = helper.pipe(self, "127.0.0.1", port, until);
+        pipe.map(Stream::Pipe).map_err(NoStream::NoWay)
+    }
+}
+
+fn socket(address: SocketAddr, is_behind_proxy: bool, until: Instant) -> Result<Stream<'static>> {
+    let left = until.saturating_duration_since(Instant::now());
+    let time = left.clamp(Duration::from_millis(50), CONNECT);
+    let stream = TcpStream::connect_timeout(&address, time)?;
+    stream.set_write_timeout(Some(CONNECT))?;
+    Ok(Stream::Tcp {
+        stream,
+        is_behind_proxy,
+        until,
+    })
+}

@@ -1,0 +1,51 @@
+//! A port that takes connections.
+
+use std::io::{ErrorKind, Read as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::stream::{NoStream, Stream};
+use super::{Ground, Verdict};
+
+/// How long the engine's own program takes to find out that nothing listens behind it.
+const MOMENT: Duration = Duration::from_millis(300);
+
+impl Ground<'_> {
+    pub(super) fn tcp(&self, service: &str, port: u16, until: Instant) -> Verdict {
+        self.until_it_works(until, || {
+            let container = match self.container(service) {
+                Ok(container) => container,
+                Err(verdict) => return Ok(verdict),
+            };
+            match self.connect(service, &container, port, until) {
+                Ok(stream) if is_open(&stream) => {
+                    Ok(Verdict::passed(format!("port {port} takes connections")))
+                }
+                Ok(_) | Err(NoStream::Refused) => {
+                    Err(self.nothing_listens(service, &container, port))
+                }
+                Err(NoStream::NoWay(verdict)) => Ok(verdict),
+            }
+        })
+    }
+}
+
+/// Whether somebody is at the other end.
+pub(super) fn is_open(stream: &Stream<'_>) -> bool {
+    let Stream::Tcp {
+        stream,
+        is_behind_proxy: true,
+        ..
+    } = stream
+    else {
+        return true;
+    };
+    if stream.set_read_timeout(Some(MOMENT)).is_err() {
+        return false;
+    }
+    let mut stream: &TcpStream = stream;
+    match stream.read(&mut [0]) {
+        Ok(length) => length > 0,
+        Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
+}
