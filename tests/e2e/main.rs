@@ -21,6 +21,7 @@ mod platforms;
 mod sample;
 mod scheduling;
 mod sent;
+mod stack;
 mod stages;
 mod superseded;
 mod trouble;
