@@ -9,6 +9,7 @@ mod endpoint;
 mod export;
 mod http;
 mod images;
+mod labelled;
 mod platform;
 mod podman;
 mod settings;
@@ -20,10 +21,11 @@ use serde::Deserialize;
 use xshell::{Shell, cmd};
 
 pub use body::Body;
-pub use containers::{Container, Health, Labelled, Published, State};
+pub use containers::{Container, Health, Published, State};
 pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
 pub use images::{Config, Image, Images, Untagged};
+pub use labelled::Labelled;
 pub use podman::{NOT_PODMAN, podman};
 pub use settings::RegistrySettings;
 

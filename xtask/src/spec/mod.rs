@@ -8,6 +8,7 @@ mod check;
 pub mod mistakes;
 pub mod names;
 mod platforms;
+mod probe_rules;
 mod profile;
 pub mod raw;
 pub mod raw_stack;

@@ -155,7 +155,7 @@ impl<'l> Live<'l> {
                 // A child that ends early does not want the rest.
                 scope.spawn(move || drop(stdin.write_all(input)));
             }
-            self.watch(&child, until)
+            self.watch(&child, effect, until)
         });
         self.interrupt.forget(&child);
         let said = Said {
@@ -172,7 +172,7 @@ impl<'l> Live<'l> {
     }
 
     /// Returns when a child has ended, and ends it where it has to.
-    fn watch(&self, child: &Child, until: Option<Instant>) -> How {
+    fn watch(&self, child: &Child, effect: Effect, until: Option<Instant>) -> How {
         let pid = Pid::from_raw(child.id().cast_signed());
         let Some(pid) = pid else {
             return How::ByItself;
@@ -185,7 +185,10 @@ impl<'l> Live<'l> {
                 Ok(Some(_)) | Err(_) => return how,
             }
             let is_late = until.is_some_and(|until| Instant::now() >= until);
-            if how == How::ByItself && (is_late || self.is_over()) {
+            // What makes something is let finish, unless the user wants to stop: the engine would go
+            // on with it, and nobody would know.
+            let is_over = self.is_over() && (effect == Effect::Asks || self.interrupt.is_set());
+            if how == How::ByItself && (is_late || is_over) {
                 how = if is_late { How::TimedOut } else { How::Halted };
                 // Whoever wants to stop has ended it gently already.
                 if is_late || !self.interrupt.is_set() {

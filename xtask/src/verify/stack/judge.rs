@@ -188,6 +188,20 @@ pub fn exit(container: &Container) -> String {
     format!("exit code {code}{meaning}{error}")
 }
 
+/// The end of an engine's chain of errors about a start, which is what a person needs.
+pub fn innermost(error: &str) -> &str {
+    const WRAPPERS: [&str; 3] = [
+        "unable to start container process: ",
+        "OCI runtime create failed: ",
+        "failed to create task for container: ",
+    ];
+    let inner = WRAPPERS
+        .iter()
+        .find_map(|wrapper| Some(error.split_once(wrapper)?.1));
+    let inner = inner.unwrap_or(error);
+    inner.strip_suffix(": unknown").unwrap_or(inner)
+}
+
 /// How many seconds it ran.
 fn lived(container: &Container) -> Option<f64> {
     let start = seconds(&container.state.started_at)?;
@@ -297,6 +311,13 @@ mod tests {
         fails(of(ended(3), 0, SERVES, true), "after it had been ready");
         let memory = json!({"Status": "exited", "ExitCode": 137, "OOMKilled": true});
         fails(of(memory, 0, SERVES, false), "ran out of memory");
+    }
+
+    #[test]
+    fn of_a_start_that_fails_the_reason_is_told() {
+        let chain = "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: \"x\": not found: unknown";
+        assert_eq!(innermost(chain), "exec: \"x\": not found");
+        assert_eq!(innermost("no such network"), "no such network");
     }
 
     #[test]

@@ -162,7 +162,9 @@ impl<'s> Session<'s> {
 
     fn take_down(&mut self) -> Option<String> {
         self.is_open = false;
-        let left = self.engine.remove_labelled(&self.label());
+        let left = self
+            .engine
+            .remove_labelled(&self.label(), crate::interrupt::is_wanted());
         let why = match left {
             Ok(left) if left.is_empty() => match std::fs::remove_dir_all(&self.folder) {
                 Ok(()) => return None,
@@ -243,7 +245,7 @@ pub fn sweep(state: &State, engine: &Engine, interrupt: &Interrupt) -> Result<Ve
             continue;
         }
         let was_there = !engine.labelled(&label)?.is_empty();
-        let left = engine.remove_labelled(&label)?;
+        let left = engine.remove_labelled(&label, true)?;
         if !left.is_empty() {
             told.push(format!(
                 "cannot remove what a killed run left of the stack {}: {left}",

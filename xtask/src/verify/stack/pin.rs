@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::Event;
 use super::child::Live;
 use super::compose;
 use super::config::{entries, text};
@@ -37,6 +38,7 @@ pub fn pin(
     images: &BTreeMap<String, String>,
     engine: &Engine,
     live: &Live<'_>,
+    tell: &dyn Fn(Event<'_>),
 ) -> Result<BTreeMap<String, Pinned>> {
     let wanted = wanted(spec, stack, config, images)?;
     let mut references: Vec<String> = wanted.values().map(|(name, _)| name.clone()).collect();
@@ -52,6 +54,7 @@ pub fn pin(
                 "the engine has no image {reference} of the stage `{stage}`, which the service `{service}` runs: `cargo xtask build {stage}` makes it"
             )));
         }
+        tell(Event::Pulling(reference));
         if let Err(why) = compose::pull(reference, live)? {
             return Err(Fault::lacks(format!(
                 "the engine has no image {reference}, which the service `{service}` runs, and cannot pull it: {why}"

@@ -137,6 +137,7 @@ pub fn plan(config: &Value, wanted: &Wanted<'_>) -> Result<Plan> {
         service.insert("pull_policy".into(), "never".into());
         let mut say = |what: &str| rewritten.push(format!("service `{name}`: {what}"));
         drop_names(service, &mut say);
+        keep_known_needs(service, &names);
         let ports = probed_ports(wanted.probes, name);
         publish(service, &ports, &mut say);
         if wanted.early_checks {
@@ -247,6 +248,14 @@ fn drop_names(service: &mut Map<String, Value>, say: &mut impl FnMut(&str)) {
         if had_address {
             say("has the address that the engine gives it, not one of its own choice");
         }
+    }
+}
+
+/// Compose lets a service need an optional one that no profile starts, and then refuses that in
+/// its own output (2.26).
+fn keep_known_needs(service: &mut Map<String, Value>, names: &[String]) {
+    if let Some(Value::Object(needs)) = service.get_mut("depends_on") {
+        needs.retain(|name, _| names.contains(name));
     }
 }
 
@@ -414,3 +423,7 @@ fn config_files(model: &mut Map<String, Value>, wanted: &Wanted<'_>) -> Result<V
     }
     Ok(files)
 }
+
+#[cfg(test)]
+#[path = "rewrite_tests.rs"]
+mod tests;

@@ -205,9 +205,11 @@ impl Watched<'_> {
             let started = self.watch.engine.start_container(&member.id)?;
             self.known[at].standing = Some(match started {
                 Ok(()) => Standing::Starting { answers: false },
-                Err(why) => {
-                    Standing::Failed(format!("`{}` cannot be started: {why}", member.service))
-                }
+                Err(why) => Standing::Failed(format!(
+                    "`{}` cannot be started: {}",
+                    member.service,
+                    judge::innermost(&why)
+                )),
             });
         }
         Ok(())

@@ -190,7 +190,10 @@ impl Ground<'_> {
         };
         match self.engine.start_container(id) {
             Ok(Ok(())) => {}
-            Ok(Err(why)) => return Ok(Err(format!("it cannot be started: {why}"))),
+            Ok(Err(why)) => {
+                let why = judge::innermost(&why);
+                return Ok(Err(format!("it cannot be started: {why}")));
+            }
             Err(_) if self.live.is_over() => return Err(Verdict::halted()),
             Err(fault) => return Err(Verdict::not_checked(fault.message)),
         }

@@ -100,7 +100,7 @@ fn folders(changes: Vec<(char, String)>, mounts: &[String]) -> BTreeSet<String> 
         .filter(|path| !has_children(path) && !is_of_mount(path));
     leaves
         .filter_map(|path| Utf8Path::new(path).parent())
-        .map(|folder| folder.to_string())
+        .map(ToString::to_string)
         .collect()
 }
 
