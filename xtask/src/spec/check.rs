@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::mistakes::{Mistake, Mistakes, Span};
 use super::profile::{self, Layered};
-use super::raw::{RawRegistry, RawSource, RawStage, Text, Texts};
+use super::raw::{RawPolicy, RawRegistry, RawSource, RawStage, RawWaiver, Text, Texts};
 use super::raw_stack::RawStack;
 use super::{SourceId, Spec, StageId, VERSION};
 use super::{names, tables};
@@ -21,6 +21,7 @@ use crate::fault::Result;
 
 const TOP: &[&str] = &[
     "version", "vars", "defaults", "source", "stage", "base", "profile", "registry", "stack",
+    "policy",
 ];
 const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage", "base", "stack"];
 
@@ -100,6 +101,7 @@ impl Reader<'_, '_> {
             declared: Vec::new(),
             bases: BTreeMap::new(),
             registry: None,
+            waivers: Vec::new(),
             profiles: Vec::new(),
             notes: Vec::new(),
             call: Call::default(),
@@ -139,6 +141,10 @@ impl Reader<'_, '_> {
         };
         spec.registry = self.registry(&mut table);
         let stack = self.layered_stack(&mut table, &mut chosen);
+        let (policy, waivers) = self.policies(&mut table);
+        let policy = self.policy(policy);
+        let line = |span: &Span| 1 + text[..span.start].matches('\n').count();
+        spec.waivers = self.waivers(waivers, &scope, line);
         spec.bases = self.bases(&mut table, &mut chosen, &scope);
         let of_sources: Vec<Span> = sources.values().map(|(span, _)| span.clone()).collect();
         spec.sources = sources
@@ -155,6 +161,7 @@ impl Reader<'_, '_> {
                 let whole = RawStage::lay(raw, defaults.clone());
                 let mut stage = self.stage(name, &span, whole, &scope);
                 stage.own_args = own.args;
+                stage.policy = std::mem::take(&mut stage.policy).over(&policy);
                 if let (Some(tags), None) = (own.tags, &stage.image) {
                     spec.notes.push(format!(
                         "{}: stage `{}` has `tags` and no `image`, so nothing gets them: write `image = \"NAME\"` beside them, or remove them",
@@ -348,6 +355,37 @@ impl Reader<'_, '_> {
             });
         }
         whole
+    }
+
+    /// `[policy]`, and its waivers, which no stage's own table can have.
+    fn policies(&mut self, table: &mut DeTable<'_>) -> (RawPolicy, Vec<Spanned<RawWaiver>>) {
+        let Some(mut table) = tables::take(table, "policy", self.mistakes) else {
+            return Default::default();
+        };
+        let waivers = table.get_mut().remove("waive");
+        let waivers = waivers.map(|waivers| self.list_of_waivers(waivers));
+        let policy = tables::read("`policy`", table, self.mistakes);
+        (policy, waivers.unwrap_or_default())
+    }
+
+    fn list_of_waivers(&mut self, waivers: Spanned<DeValue<'_>>) -> Vec<Spanned<RawWaiver>> {
+        let span = waivers.span();
+        let DeValue::Array(list) = waivers.into_inner() else {
+            let mistake = Mistake::at(span, "`waive` must be a list of tables", "here");
+            let help = "write each waiver as a table `[[policy.waive]]`";
+            self.mistakes.push(mistake.help(help));
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for one in list {
+            let span = one.span();
+            let Some(table) = tables::as_table("waive", one, self.mistakes) else {
+                continue;
+            };
+            let raw = tables::read("a waiver", table, self.mistakes);
+            all.push(Spanned::new(span, raw));
+        }
+        all
     }
 
     fn registry(&mut self, table: &mut DeTable<'_>) -> Option<String> {

@@ -9,6 +9,7 @@ pub mod mistakes;
 pub mod names;
 mod platforms;
 mod probe_rules;
+pub mod policy;
 mod profile;
 pub mod raw;
 pub mod raw_stack;
@@ -29,6 +30,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::call::Call;
 use crate::fault::{Fault, Result};
 use crate::state;
+use policy::{Policy, Waiver};
 use template::Template;
 
 /// The version of the file format that this program reads.
@@ -75,6 +77,8 @@ pub struct Spec {
     pub bases: BTreeMap<String, Replacement>,
     /// `host/path` for shared records.
     pub registry: Option<String>,
+    /// Breaches of the policy that are put up with, as the file has them.
+    pub waivers: Vec<Waiver>,
     /// The names of the file's profiles.
     pub profiles: Vec<String>,
     /// What is odd in it without being a mistake, each with its place.
@@ -197,6 +201,8 @@ pub struct Stage {
     pub prepared_with: Option<StageId>,
     /// Services of the running stack that use the image.
     pub services: Vec<String>,
+    /// What its image must keep.
+    pub policy: Policy,
 }
 
 /// What stands behind a named context.

@@ -7,7 +7,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::raw::{RawSource, RawStage, Text, Texts};
+use super::raw::{RawPolicy, RawSource, RawStage, Text, Texts};
 
 /// A table that a profile can lay over another one of the same name.
 pub trait Layered: DeserializeOwned + Default {
@@ -33,6 +33,23 @@ impl Layered for RawSource {
     }
 }
 
+impl RawPolicy {
+    /// `over` laid over `under`.
+    pub fn lay(over: Self, under: Self) -> Self {
+        Self {
+            rules: merge(over.rules, under.rules),
+            max_size: over.max_size.or(under.max_size),
+            max_added: over.max_added.or(under.max_added),
+            setuid: over.setuid.or(under.setuid),
+            labels: over.labels.or(under.labels),
+            env: over.env.or(under.env),
+            ports: over.ports.or(under.ports),
+            entrypoint: over.entrypoint.or(under.entrypoint),
+            healthcheck: over.healthcheck.or(under.healthcheck),
+        }
+    }
+}
+
 impl Layered for RawStage {
     fn lay(over: Self, under: Self) -> Self {
         Self {
@@ -55,6 +72,10 @@ impl Layered for RawStage {
             keep: over.keep.or(under.keep),
             prepare: over.prepare.or(under.prepare),
             services: over.services.or(under.services),
+            policy: match (over.policy, under.policy) {
+                (Some(over), Some(under)) => Some(RawPolicy::lay(over, under)),
+                (over, under) => over.or(under),
+            },
         }
     }
 
@@ -119,10 +140,25 @@ pub fn size(raw: &RawStage) -> usize {
                 .map(|texts| list(Some(texts.get_ref())))
                 .sum::<usize>()
     });
+    let policy = raw.policy.iter().map(|policy| {
+        let lists = [
+            &policy.setuid,
+            &policy.labels,
+            &policy.env,
+            &policy.ports,
+            &policy.entrypoint,
+        ];
+        let lists: usize = lists.into_iter().map(|texts| list(texts.as_ref())).sum();
+        lists + map(policy.rules.as_ref())
+    });
     let single: usize = single.into_iter().flatten().map(one).sum();
     let lists: usize = lists.into_iter().map(|texts| list(texts.as_ref())).sum();
     let maps: usize = maps.into_iter().map(|texts| map(texts.as_ref())).sum();
-    let others = contexts.chain(secrets).chain(prepare).sum::<usize>();
+    let others = contexts
+        .chain(secrets)
+        .chain(prepare)
+        .chain(policy)
+        .sum::<usize>();
     single + lists + maps + others
 }
 

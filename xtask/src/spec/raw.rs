@@ -59,6 +59,56 @@ pub struct RawStage {
     pub prepare: Option<Spanned<RawPrepare>>,
     /// The services of the running stack that use the image.
     pub services: Option<Vec<Text>>,
+    /// What its image must keep, over the graph's own `[policy]`.
+    pub policy: Option<RawPolicy>,
+}
+
+/// `[policy]` and `[stage.NAME.policy]`: what images must keep.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a policy's table"
+)]
+pub struct RawPolicy {
+    /// How severe a breach of each rule is, by the rule's name: `deny`, `warn` or `off`.
+    pub rules: Option<Texts>,
+    /// The most that all layers of an image may hold, such as `1.2 GB`.
+    pub max_size: Option<Text>,
+    /// The most that a stage may add to the image that it stands on.
+    pub max_added: Option<Text>,
+    /// Files that may have the setuid or setgid bit.
+    pub setuid: Option<Vec<Text>>,
+    /// Labels that an image must have.
+    pub labels: Option<Vec<Text>>,
+    /// Environment variables that an image must set.
+    pub env: Option<Vec<Text>>,
+    /// Ports that it must expose, such as `5001/tcp`.
+    pub ports: Option<Vec<Text>>,
+    /// The entrypoint that it must have.
+    pub entrypoint: Option<Vec<Text>>,
+    /// Whether it must have a healthcheck.
+    pub healthcheck: Option<bool>,
+}
+
+/// `[[policy.waive]]`: a breach that is put up with until a date.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table with `rule`, `why` and `until`"
+)]
+pub struct RawWaiver {
+    /// The rule's name.
+    pub rule: Option<Text>,
+    /// The stage; all of them when absent.
+    pub stage: Option<Text>,
+    /// A pattern, as in a .dockerignore, of the paths in the image; all of them when absent.
+    pub path: Option<Text>,
+    /// Why.
+    pub why: Option<Text>,
+    /// The last day on which it holds.
+    pub until: Option<Spanned<toml::value::Datetime>>,
 }
 
 /// A named context: exactly one of `stage`, `image` and `path`.

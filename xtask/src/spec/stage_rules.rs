@@ -102,6 +102,7 @@ impl Reader<'_, '_> {
             prepare: raw.prepare.and_then(|prepare| self.prepare(prepare)),
             prepared_with: None,
             services: self.texts("service", raw.services, names::identifier),
+            policy: self.policy(raw.policy.unwrap_or_default()),
             name,
         }
     }

@@ -163,6 +163,7 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             prepare,
             prepared_with: _,
             services: _,
+            policy: _,
         } = stage;
         let place = (source, context, dockerfile, target, from, image);
         let values = (args, volatile, labels, platforms, secrets, ssh);

@@ -1,0 +1,442 @@
+//! What images must keep: rules with their severities, budgets, and waivers that end.
+//!
+//! Knows the rules by name and what the graph file says of each. Is unaware of images: `verify`
+//! looks at them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use toml::Spanned;
+
+use super::check::{Reader, Scope};
+use super::mistakes::{Mistake, Span};
+use super::raw::{RawPolicy, RawWaiver, Text};
+use super::{StageId, names};
+
+/// A rule that images are held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// No layer holds a secret, deleted later or not; nor does the configuration.
+    Secrets,
+    /// None of the keys that everybody knows from upstream's files is left in.
+    DefaultKeys,
+    /// The image is there for every platform of its stage, and its programs are of that platform.
+    Platform,
+    /// The user can read what it must run.
+    Readable,
+    /// The user is not root.
+    Root,
+    /// Nobody but root can write into a folder on PATH.
+    WritablePath,
+    /// The image is within its budgets.
+    Budget,
+    /// No file but those of a list has the setuid or setgid bit.
+    Setuid,
+    /// No test folders.
+    Tests,
+    /// No caches of package managers.
+    Caches,
+    /// No compilers.
+    Compilers,
+    /// The labels that the graph asks for.
+    Labels,
+    /// The environment that the graph asks for.
+    Env,
+    /// The ports that the graph asks for.
+    Ports,
+    /// The entrypoint that the graph asks for.
+    Entrypoint,
+    /// A healthcheck, where the graph asks for one.
+    Healthcheck,
+    /// No waiver has ended.
+    EndedWaiver,
+}
+
+/// How severe a breach is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Nobody looks.
+    Off,
+    /// It is shown.
+    Warn,
+    /// The image does not pass.
+    Deny,
+}
+
+impl Rule {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 17] = [
+        Self::Secrets,
+        Self::DefaultKeys,
+        Self::Platform,
+        Self::Readable,
+        Self::Root,
+        Self::WritablePath,
+        Self::Budget,
+        Self::Setuid,
+        Self::Tests,
+        Self::Caches,
+        Self::Compilers,
+        Self::Labels,
+        Self::Env,
+        Self::Ports,
+        Self::Entrypoint,
+        Self::Healthcheck,
+        Self::EndedWaiver,
+    ];
+
+    /// Its name in the graph file and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Secrets => "secrets",
+            Self::DefaultKeys => "default-keys",
+            Self::Platform => "platform",
+            Self::Readable => "readable",
+            Self::Root => "root",
+            Self::WritablePath => "writable-path",
+            Self::Budget => "budget",
+            Self::Setuid => "setuid",
+            Self::Tests => "tests",
+            Self::Caches => "caches",
+            Self::Compilers => "compilers",
+            Self::Labels => "labels",
+            Self::Env => "env",
+            Self::Ports => "ports",
+            Self::Entrypoint => "entrypoint",
+            Self::Healthcheck => "healthcheck",
+            Self::EndedWaiver => "ended-waiver",
+        }
+    }
+
+    /// The rule of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.name() == name)
+    }
+
+    /// How severe a breach is where the graph says nothing.
+    pub const fn default_severity(self) -> Severity {
+        match self {
+            Self::Setuid | Self::Tests | Self::Caches | Self::Compilers => Severity::Warn,
+            _ => Severity::Deny,
+        }
+    }
+}
+
+impl Severity {
+    fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "deny" => Some(Self::Deny),
+            "warn" => Some(Self::Warn),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
+/// What one stage's image must keep. What is `None` the graph does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Policy {
+    /// Severities that the graph sets.
+    pub severities: BTreeMap<Rule, Severity>,
+    /// The most that all layers may hold, in bytes.
+    pub max_size: Option<u64>,
+    /// The most that the stage may add to the image that it stands on, in bytes.
+    pub max_added: Option<u64>,
+    /// Files that may have the setuid or setgid bit, without a leading slash.
+    pub setuid: Option<Vec<String>>,
+    /// Labels that must be there.
+    pub labels: Option<Vec<String>>,
+    /// Variables that must be set.
+    pub env: Option<Vec<String>>,
+    /// Ports that must be exposed, such as `5001/tcp`.
+    pub ports: Option<Vec<String>>,
+    /// The entrypoint that must be there.
+    pub entrypoint: Option<Vec<String>>,
+    /// Whether there must be a healthcheck.
+    pub healthcheck: Option<bool>,
+}
+
+impl Policy {
+    /// What a stage says, over what the graph says of all stages.
+    #[must_use]
+    pub fn over(self, under: &Self) -> Self {
+        let mut severities = under.severities.clone();
+        severities.extend(self.severities);
+        Self {
+            severities,
+            max_size: self.max_size.or(under.max_size),
+            max_added: self.max_added.or(under.max_added),
+            setuid: self.setuid.or_else(|| under.setuid.clone()),
+            labels: self.labels.or_else(|| under.labels.clone()),
+            env: self.env.or_else(|| under.env.clone()),
+            ports: self.ports.or_else(|| under.ports.clone()),
+            entrypoint: self.entrypoint.or_else(|| under.entrypoint.clone()),
+            healthcheck: self.healthcheck.or(under.healthcheck),
+        }
+    }
+
+    /// How severe a breach of a rule is.
+    pub fn severity(&self, rule: Rule) -> Severity {
+        let set = self.severities.get(&rule).copied();
+        set.unwrap_or(rule.default_severity())
+    }
+}
+
+/// A breach that is put up with until a date.
+#[derive(Debug, Clone)]
+pub struct Waiver {
+    /// Of this rule.
+    pub rule: Rule,
+    /// In this stage, or in any.
+    pub stage: Option<StageId>,
+    /// At the paths that this pattern, as in a .dockerignore, names; at any without one.
+    pub path: Option<String>,
+    /// Why.
+    pub why: String,
+    /// The last day on which it holds: `2027-01-31`.
+    pub until: String,
+    /// The line of the graph file on which it stands.
+    pub line: usize,
+}
+
+impl Waiver {
+    /// Whether it has ended on the day `today`, written in the same way.
+    pub fn has_ended(&self, today: &str) -> bool {
+        // Dates of this form are in the order of their texts.
+        self.until.as_str() < today
+    }
+}
+
+impl Reader<'_, '_> {
+    /// What a stage's own table says, over the graph's.
+    pub(super) fn policy(&mut self, raw: RawPolicy) -> Policy {
+        let mut severities = BTreeMap::new();
+        for (name, severity) in raw.rules.into_iter().flatten() {
+            let rule = self.named_rule(&name);
+            let given = severity.get_ref().as_str();
+            let Some(level) = Severity::of_name(given) else {
+                let title = format!("`{}` is no severity", given.escape_debug());
+                let label = "expected `deny`, `warn` or `off`";
+                let mistake = Mistake::at(severity.span(), title, label);
+                let known = || ["deny", "warn", "off"];
+                self.mistakes.push_near(mistake, given, known);
+                continue;
+            };
+            severities.extend(rule.map(|rule| (rule, level)));
+        }
+        let mut list = |what: &str, texts: Option<Vec<Text>>, rule: NameRule| {
+            let texts = texts?;
+            Some(self.texts(what, Some(texts), rule))
+        };
+        let setuid = list("path", raw.setuid, names::plain);
+        let labels = list("label name", raw.labels, names::plain);
+        let env = list("variable", raw.env, names::variable);
+        let ports = list("port", raw.ports, port);
+        let entrypoint = list("entrypoint", raw.entrypoint, names::plain);
+        Policy {
+            severities,
+            max_size: raw.max_size.and_then(|size| self.bytes("max-size", &size)),
+            max_added: raw
+                .max_added
+                .and_then(|size| self.bytes("max-added", &size)),
+            setuid: setuid.map(relative),
+            labels,
+            env,
+            ports,
+            entrypoint,
+            healthcheck: raw.healthcheck,
+        }
+    }
+
+    fn named_rule(&mut self, name: &Text) -> Option<Rule> {
+        let rule = Rule::of_name(name.get_ref());
+        if rule.is_none() {
+            let title = format!("unknown rule `{}`", name.get_ref().escape_debug());
+            let mistake = Mistake::at(name.span(), title, "no rule of that name");
+            let known = || Rule::ALL.map(Rule::name);
+            self.mistakes.push_near(mistake, name.get_ref(), known);
+        }
+        rule
+    }
+
+    fn bytes(&mut self, what: &str, size: &Text) -> Option<u64> {
+        let bytes = bytes(size.get_ref());
+        if bytes.is_none() {
+            let title = format!("`{what}` is no size");
+            let label = "write it like `300 MB`, `1.5 GB` or `2 GiB`";
+            self.mistakes.push(Mistake::at(size.span(), title, label));
+        }
+        bytes
+    }
+
+    /// Checks the waivers; `line` gives the line of a place in the file.
+    pub(super) fn waivers(
+        &mut self,
+        raw: Vec<Spanned<RawWaiver>>,
+        scope: &Scope,
+        line: impl Fn(&Span) -> usize,
+    ) -> Vec<Waiver> {
+        raw.into_iter()
+            .filter_map(|raw| {
+                let span = raw.span();
+                self.waiver(raw.into_inner(), &span, line(&span), scope)
+            })
+            .collect()
+    }
+
+    fn waiver(
+        &mut self,
+        raw: RawWaiver,
+        span: &Span,
+        line: usize,
+        scope: &Scope,
+    ) -> Option<Waiver> {
+        let mut missing = |what: &str, help: &str| {
+            let title = format!("a waiver has no `{what}`");
+            let mistake = Mistake::at(span.clone(), title, format!("`{what}` is missing"));
+            self.mistakes.push(mistake.help(help));
+        };
+        if raw.rule.is_none() {
+            missing("rule", "name the rule that it is an exception to");
+        }
+        if raw
+            .why
+            .as_ref()
+            .is_none_or(|why| why.get_ref().trim().is_empty())
+        {
+            missing("why", "say why the breach is put up with");
+        }
+        if raw.until.is_none() {
+            missing(
+                "until",
+                "give the last day on which it holds, as 2027-01-31",
+            );
+        }
+        let until = raw.until.and_then(|until| self.day(&until));
+        let rule = raw.rule.and_then(|rule| self.named_rule(&rule));
+        let stage = match raw.stage {
+            Some(stage) => Some(self.known(stage, "stage", &scope.stages)?),
+            None => None,
+        };
+        let path = match raw.path {
+            Some(path) => Some(self.text("path", path, names::plain)?),
+            None => None,
+        };
+        Some(Waiver {
+            rule: rule?,
+            stage,
+            path,
+            why: self.text("why", raw.why?, names::plain)?,
+            until: until?,
+            line,
+        })
+    }
+
+    fn day(&mut self, until: &Spanned<toml::value::Datetime>) -> Option<String> {
+        let given = until.get_ref();
+        match (given.date, given.time) {
+            (Some(date), None) => Some(date.to_string()),
+            _ => {
+                let label = "write it like 2027-01-31";
+                let mistake = Mistake::at(until.span(), "`until` is a day", label);
+                self.mistakes.push(mistake);
+                None
+            }
+        }
+    }
+}
+
+/// `1.5 GB`, `300MB`, `2 GiB`, `1024`: in bytes.
+fn bytes(text: &str) -> Option<u64> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(at.unwrap_or(text.len()));
+    let factor: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || fraction.len() > 9 {
+        return None;
+    }
+    let whole = whole.parse::<u64>().ok()?.checked_mul(factor)?;
+    if fraction.is_empty() {
+        return Some(whole).filter(|_| !number.ends_with('.'));
+    }
+    let parts = fraction.parse::<u64>().ok()?;
+    let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
+    let rest = u128::from(parts) * u128::from(factor) / scale;
+    whole.checked_add(u64::try_from(rest).ok()?)
+}
+
+/// What may stand somewhere, or what is wrong with it.
+type NameRule = fn(&str) -> Result<(), String>;
+
+/// Paths as archives have them, from the root of the image.
+fn relative(paths: Vec<String>) -> Vec<String> {
+    let relative = |path: String| path.trim_start_matches('/').to_owned();
+    paths.into_iter().map(relative).collect()
+}
+
+fn port(text: &str) -> Result<(), String> {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let is_port = number.parse::<u16>().is_ok_and(|number| number > 0);
+    if is_port && matches!(protocol, "tcp" | "udp" | "sctp") {
+        Ok(())
+    } else {
+        Err("is no port: write it like `5001/tcp`".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units_and_nothing_else_is() {
+        let cases = [
+            ("1024", Some(1024)),
+            ("1.5 GB", Some(1_500_000_000)),
+            ("300MB", Some(300_000_000)),
+            ("2 GiB", Some(2 << 30)),
+            ("0.0000001 GB", Some(100)),
+            ("1.", None),
+            (".5 GB", None),
+            ("-1 GB", None),
+            ("5 TB", None),
+            ("99999999999 GB", None),
+            ("", None),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(bytes(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_waiver_holds_on_its_last_day() {
+        let waiver = Waiver {
+            rule: Rule::Root,
+            stage: None,
+            path: None,
+            why: "x".into(),
+            until: "2027-01-31".into(),
+            line: 1,
+        };
+        assert!(!waiver.has_ended("2027-01-31"));
+        assert!(waiver.has_ended("2027-02-01"));
+    }
+
+    #[test]
+    fn every_rule_has_a_name_of_its_own() {
+        for rule in Rule::ALL {
+            assert_eq!(Rule::of_name(rule.name()), Some(rule));
+        }
+    }
+}
