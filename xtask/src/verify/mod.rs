@@ -1,5 +1,9 @@
-//! Whether images keep their promises.
+//! Whether images keep their promises: a policy on every layer, then the running stack.
+//!
+//! Knows images and findings. Is unaware of how images are built, and of keys.
 
+pub mod finding;
 pub mod layers;
 pub mod secrets;
 pub mod stack;
+pub mod told;

@@ -1,0 +1,205 @@
+//! What verification finds, as data (DESIGN.md, *JSON*).
+//!
+//! Knows the form in which every rule and probe tells its result. Is unaware of how it was found.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::spec::policy::{Rule, Severity};
+
+/// One breach of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// How severe it is.
+    pub severity: Severity,
+    /// The rule, or the outside tool's name for it.
+    pub rule: Name,
+    /// The stage.
+    pub stage: String,
+    /// The image's id.
+    pub image: String,
+    /// The digest of the layer in which it is; `None` for the configuration.
+    pub layer: Option<String>,
+    /// The line of the Dockerfile whose instruction made the layer, where that is known.
+    pub line: Option<usize>,
+    /// The path in the image, without a leading slash.
+    pub path: Option<String>,
+    /// Who put it there.
+    pub from: Origin,
+    /// One sentence: what is wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+    /// The waiver that it is put up with by.
+    pub waived: Option<Waived>,
+}
+
+/// What a finding is a breach of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Name {
+    /// One of this program's rules.
+    Rule(Rule),
+    /// A rule of an outside tool: `hadolint/DL3008`.
+    Other(String),
+}
+
+impl Name {
+    /// For people.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Rule(rule) => rule.name(),
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// Who put something into an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The external image at the bottom.
+    Base,
+    /// A stage that this one stands on.
+    Parent,
+    /// The stage itself.
+    Own,
+}
+
+impl Origin {
+    /// For people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Parent => "parent",
+            Self::Own => "own",
+        }
+    }
+}
+
+/// A waiver as a finding names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Waived {
+    /// Why.
+    pub why: String,
+    /// The last day on which it holds.
+    pub until: String,
+}
+
+/// What one probe of the running stack says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The service.
+    pub service: String,
+    /// `http`, `tcp`, …
+    pub kind: String,
+    /// How it ended.
+    pub outcome: ProbeOutcome,
+    /// One sentence.
+    pub message: String,
+}
+
+/// How a probe ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeOutcome {
+    /// It is as it should be.
+    Passed,
+    /// It is not.
+    Failed,
+    /// Nobody could ask. This is never "passed".
+    NotChecked,
+}
+
+/// How a verification ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything was looked at, and nothing denies it.
+    Passed,
+    /// A rule is broken, or a probe failed.
+    Failed,
+    /// Something was not looked at.
+    Incomplete,
+}
+
+/// Everything that a verification says.
+#[derive(Debug, Clone, Serialize)]
+pub struct Answer {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// All breaches, the most severe first.
+    pub findings: Vec<Finding>,
+    /// All probes, in the order of the graph file.
+    pub probes: Vec<Probe>,
+    /// The record of this verification, where everything passed.
+    pub statement: Option<serde_json::Value>,
+}
+
+impl Answer {
+    /// Puts the findings into their order and decides on the outcome. `whole` says whether all that was
+    /// asked for was looked at.
+    pub fn of(mut findings: Vec<Finding>, probes: Vec<Probe>, whole: bool) -> Self {
+        findings.sort_by(|a, b| {
+            let key = |finding: &Finding| (finding.waived.is_some(), finding.severity);
+            let (a_waived, a_severity) = key(a);
+            let (b_waived, b_severity) = key(b);
+            let first = a_waived.cmp(&b_waived).then(b_severity.cmp(&a_severity));
+            first.then_with(|| a.cmp(b))
+        });
+        findings.dedup();
+        let denied = findings.iter().any(Finding::denies);
+        let failed = |outcome| probes.iter().any(|probe| probe.outcome == outcome);
+        let outcome = if denied || failed(ProbeOutcome::Failed) {
+            Outcome::Failed
+        } else if !whole || failed(ProbeOutcome::NotChecked) {
+            Outcome::Incomplete
+        } else {
+            Outcome::Passed
+        };
+        Self {
+            outcome,
+            findings,
+            probes,
+            statement: None,
+        }
+    }
+
+    /// How many findings of each severity no waiver covers.
+    pub fn counts(&self) -> BTreeMap<Severity, usize> {
+        let mut counts = BTreeMap::new();
+        for finding in self.findings.iter().filter(|one| one.waived.is_none()) {
+            *counts.entry(finding.severity).or_default() += 1;
+        }
+        counts
+    }
+}
+
+impl Finding {
+    /// Whether the image does not pass because of it.
+    pub fn denies(&self) -> bool {
+        self.severity == Severity::Deny && self.waived.is_none()
+    }
+
+    /// Where it is, for people: `/app/.env, line 12 of the Dockerfile, parent`.
+    pub fn place(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(path) = &self.path {
+            parts.push(format!("/{path}"));
+        }
+        if let Some(line) = self.line {
+            parts.push(format!("Dockerfile line {line}"));
+        }
+        if let Some(layer) = &self.layer {
+            let hex = layer.strip_prefix("sha256:").unwrap_or(layer);
+            parts.push(format!("layer {}", hex.get(..12).unwrap_or(hex)));
+        } else if self.path.is_none() {
+            parts.push("configuration".to_owned());
+        }
+        if self.from != Origin::Own {
+            parts.push(self.from.word().to_owned());
+        }
+        parts.join(", ")
+    }
+}

@@ -1,0 +1,95 @@
+//! Annotations and a job summary for GitHub Actions.
+//!
+//! Knows how values are escaped in workflow commands
+//! (docs.github.com/actions/reference/workflow-commands-for-github-actions).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::table::last_line;
+use crate::spec::policy::Severity;
+use crate::verify::finding::{Answer, Finding};
+
+/// A job shows no more annotations of a kind from one step.
+const MOST: usize = 10;
+
+/// A step's summary may hold 1 MiB.
+const LONGEST: usize = 1_000_000;
+
+/// A workflow command for each breach that no waiver covers. `dockerfiles` are the stages'
+/// Dockerfiles, relative to the checkout, by stage.
+pub fn annotations(answer: &Answer, dockerfiles: &BTreeMap<&str, String>) -> String {
+    let mut out = String::new();
+    for (severity, command) in [(Severity::Deny, "error"), (Severity::Warn, "warning")] {
+        let findings = answer.findings.iter();
+        let of_kind = findings.filter(|one| one.severity == severity && one.waived.is_none());
+        for finding in of_kind.take(MOST) {
+            let _ = writeln!(
+                out,
+                "::{command} {}title={}::{}",
+                place(finding, dockerfiles),
+                property(&format!("{} in {}", finding.rule.text(), finding.stage)),
+                data(&format!(
+                    "{} ({}): {}",
+                    finding.message,
+                    finding.place(),
+                    finding.remedy
+                ))
+            );
+        }
+    }
+    out
+}
+
+fn place(finding: &Finding, dockerfiles: &BTreeMap<&str, String>) -> String {
+    match (finding.line, dockerfiles.get(finding.stage.as_str())) {
+        (Some(line), Some(file)) => format!("file={},line={line},", property(file)),
+        _ => String::new(),
+    }
+}
+
+/// A Markdown table for the job's page.
+pub fn summary(answer: &Answer) -> String {
+    let mut out = format!("### Verify: {}\n", last_line(answer));
+    if !answer.findings.is_empty() {
+        out.push_str("\n| | rule | stage | where | what to do |\n|---|---|---|---|---|\n");
+    }
+    for finding in &answer.findings {
+        let mark = match (&finding.waived, finding.severity) {
+            (Some(_), _) => "waived",
+            (None, Severity::Deny) => "**deny**",
+            (None, _) => "warn",
+        };
+        let row = format!(
+            "| {mark} | {} | {} | {} | {}: {} |\n",
+            cell(finding.rule.text()),
+            cell(&finding.stage),
+            cell(&finding.place()),
+            cell(&finding.message),
+            cell(&finding.remedy)
+        );
+        if out.len() + row.len() > LONGEST {
+            out.push_str("\nMore were found: see the step's own output.\n");
+            break;
+        }
+        out.push_str(&row);
+    }
+    out
+}
+
+fn data(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+fn cell(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('|', "\\|")
+        .replace(['\n', '\r'], " ")
+        .replace('<', "&lt;")
+}

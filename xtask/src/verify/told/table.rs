@@ -1,0 +1,113 @@
+//! The table at the end of a verification.
+//!
+//! A row for each breach: the rule, the stage, where it is, and below it what is wrong and what to do.
+//! Breaches of one rule in one stage that say the same are one row with their number.
+
+use std::fmt::Write as _;
+
+use crate::report::words;
+use crate::spec::policy::Severity;
+use crate::verify::finding::{Answer, Finding, Outcome, ProbeOutcome};
+
+/// How many places of one breach are shown.
+const PLACES: usize = 5;
+
+/// All of it as text.
+pub fn table(answer: &Answer) -> String {
+    let mut out = String::new();
+    let groups = groups(&answer.findings);
+    let width = |part: fn(&Finding) -> usize| groups.iter().map(|group| part(group[0])).max();
+    let rules = width(|finding| finding.rule.text().len()).unwrap_or(0);
+    let stages = width(|finding| finding.stage.len()).unwrap_or(0);
+    for group in &groups {
+        let first = group[0];
+        let severity = match (&first.waived, first.severity) {
+            (Some(_), _) => "waived",
+            (None, Severity::Deny) => "deny",
+            (None, _) => "warn",
+        };
+        let (rule, stage) = (first.rule.text(), &first.stage);
+        let _ = writeln!(
+            out,
+            "{severity:6}  {rule:rules$}  {stage:stages$}  {}",
+            first.message
+        );
+        for finding in group.iter().take(PLACES) {
+            let _ = writeln!(out, "        at {}", finding.place());
+        }
+        if group.len() > PLACES {
+            let _ = writeln!(out, "        and at {} more", group.len() - PLACES);
+        }
+        match &first.waived {
+            Some(waived) => {
+                let _ = writeln!(out, "        until {}: {}", waived.until, waived.why);
+            }
+            None => {
+                let _ = writeln!(out, "        to do: {}", first.remedy);
+            }
+        }
+    }
+    for probe in &answer.probes {
+        let word = match probe.outcome {
+            ProbeOutcome::Passed => "passed",
+            ProbeOutcome::Failed => "failed",
+            ProbeOutcome::NotChecked => "not checked",
+        };
+        let (service, kind) = (&probe.service, &probe.kind);
+        let _ = writeln!(out, "{word:6}  {kind}  {service}  {}", probe.message);
+    }
+    let _ = writeln!(out, "{}", last_line(answer));
+    out
+}
+
+/// Breaches that say the same of one stage, in the order of the findings.
+fn groups(findings: &[Finding]) -> Vec<Vec<&Finding>> {
+    let mut groups: Vec<Vec<&Finding>> = Vec::new();
+    for finding in findings {
+        let is_of = |group: &&mut Vec<&Finding>| {
+            let first = group[0];
+            (&first.rule, &first.stage, &first.message, &first.waived)
+                == (
+                    &finding.rule,
+                    &finding.stage,
+                    &finding.message,
+                    &finding.waived,
+                )
+        };
+        match groups.iter_mut().find(is_of) {
+            Some(group) => group.push(finding),
+            None => groups.push(vec![finding]),
+        }
+    }
+    groups
+}
+
+/// How it ended, in one line.
+pub fn last_line(answer: &Answer) -> String {
+    let counts = answer.counts();
+    let of = |severity| counts.get(&severity).copied().unwrap_or(0);
+    let failed = |wanted| {
+        let probes = answer.probes.iter();
+        probes.filter(|probe| probe.outcome == wanted).count()
+    };
+    let mut parts = Vec::new();
+    let mut add = |number: usize, what: &str| {
+        if number > 0 {
+            parts.push(words::count(number, what));
+        }
+    };
+    add(of(Severity::Deny), "denial");
+    add(of(Severity::Warn), "warning");
+    add(failed(ProbeOutcome::Failed), "failed probe");
+    add(failed(ProbeOutcome::NotChecked), "probe not checked");
+    let word = match answer.outcome {
+        Outcome::Passed => "verified",
+        Outcome::Failed => "not verified",
+        Outcome::Incomplete => "not verified, as not everything was checked",
+    };
+    if parts.is_empty() {
+        word.to_owned()
+    } else {
+        format!("{word}: {}", parts.join(", "))
+    }
+}
