@@ -39,6 +39,8 @@ pub enum Command {
     Outdated(Outdated),
     /// Fetch the sources at their locked commits
     Sync(Sync),
+    /// Hold the images against the policy, and try them as a running stack
+    Verify(Verify),
     /// Check what this machine must have, and install and start what is missing
     Setup(Setup),
     /// Show all this on the bundled sample monorepo, with real images
@@ -138,6 +140,41 @@ pub struct Plan {
     /// Refuse external images that the lock file does not pin
     #[arg(long)]
     pub locked: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Stages whose images are verified; all when none is named
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// Build what is not fresh first
+    #[arg(long)]
+    pub build: bool,
+    /// Only hold the images against the policy
+    #[arg(long, conflicts_with = "stack_only")]
+    pub policy_only: bool,
+    /// Only try the running stack
+    #[arg(long)]
+    pub stack_only: bool,
+    /// Leave the stack up, and print its addresses
+    #[arg(long, conflicts_with = "policy_only")]
+    pub keep: bool,
+    /// Verify again what was verified before
+    #[arg(long)]
+    pub force: bool,
+    /// Write the answer as JUnit XML, too
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<Utf8PathBuf>,
+    /// Write the answer as SARIF, too
+    #[arg(long, value_name = "FILE")]
+    pub sarif: Option<Utf8PathBuf>,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

@@ -43,6 +43,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Lock(flags) => commands::lock::run(flags),
         Command::Outdated(flags) => commands::outdated::run(flags),
         Command::Sync(flags) => commands::sync::run(flags),
+        Command::Verify(flags) => commands::verify::run(flags),
         Command::Setup(flags) => commands::setup::run(flags),
         Command::Demo(flags) => commands::demo::run(flags),
         Command::Test(flags) => commands::test::run(flags),

@@ -17,12 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::dockerfile::{self, ImageFacts, Question, Reading};
+use crate::dockerfile::{self, ImageFacts, Question, Reading, Step};
 use crate::fault::{Fault, Result};
 use crate::inputs::{Ignore, Layers, Sighted, StatCache, Witness};
 use crate::proxies;
 use crate::source;
 use crate::spec::{Context, Spec, Stage, StageId};
+use crate::state;
 
 pub use externals::{Externals, Taken, platforms_of};
 pub use folder::{Folder, folder_of_context};
@@ -97,6 +98,26 @@ pub fn gather(
 ) -> Result<Material> {
     let stage = spec.stage(id);
     gather_stage(spec, stage, platform, witness).map_err(|fault| stage.fault(fault))
+}
+
+/// The instructions that make a stage's image above the external one, where its Dockerfile decides
+/// them.
+pub fn steps(spec: &Spec, id: StageId, platform: Option<&str>) -> Option<Vec<Step>> {
+    let stage = spec.stage(id);
+    let root = source::root(spec, stage.source).ok()?;
+    let path = root.join(source::dockerfile(&root, &stage.dockerfile));
+    let text = state::read(&path).ok()??;
+    let args = expand(spec, stage, false).ok()?;
+    let contexts = reading::names_of_contexts(spec, stage, &text);
+    let question = Question {
+        target: stage.target.as_deref(),
+        args: &args,
+        platform,
+        build_platform: platform,
+        contexts: &contexts,
+        ..Question::default()
+    };
+    dockerfile::steps(&text, &question)
 }
 
 /// Where a stage's Dockerfile and its contexts are to be, whether they are there or not.

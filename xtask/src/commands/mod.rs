@@ -12,6 +12,7 @@ pub mod plan;
 pub mod setup;
 pub mod sync;
 pub mod test;
+pub mod verify;
 
 use std::io::Write as _;
 

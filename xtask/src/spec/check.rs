@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::mistakes::{Mistake, Mistakes, Span};
+use super::policy::Policy;
 use super::profile::{self, Layered};
 use super::raw::{RawPolicy, RawRegistry, RawSource, RawStage, RawWaiver, Text, Texts};
 use super::raw_stack::RawStack;
@@ -101,6 +102,7 @@ impl Reader<'_, '_> {
             declared: Vec::new(),
             bases: BTreeMap::new(),
             registry: None,
+            policy: Policy::default(),
             waivers: Vec::new(),
             profiles: Vec::new(),
             notes: Vec::new(),
@@ -143,6 +145,7 @@ impl Reader<'_, '_> {
         let stack = self.layered_stack(&mut table, &mut chosen);
         let (policy, waivers) = self.policies(&mut table);
         let policy = self.policy(policy);
+        spec.policy.clone_from(&policy);
         let line = |span: &Span| 1 + text[..span.start].matches('\n').count();
         spec.waivers = self.waivers(waivers, &scope, line);
         spec.bases = self.bases(&mut table, &mut chosen, &scope);

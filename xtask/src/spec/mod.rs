@@ -8,8 +8,8 @@ mod check;
 pub mod mistakes;
 pub mod names;
 mod platforms;
-mod probe_rules;
 pub mod policy;
+mod probe_rules;
 mod profile;
 pub mod raw;
 pub mod raw_stack;
@@ -77,6 +77,8 @@ pub struct Spec {
     pub bases: BTreeMap<String, Replacement>,
     /// `host/path` for shared records.
     pub registry: Option<String>,
+    /// What the images of all stages must keep; a stage's own lies over it already.
+    pub policy: Policy,
     /// Breaches of the policy that are put up with, as the file has them.
     pub waivers: Vec<Waiver>,
     /// The names of the file's profiles.

@@ -17,6 +17,8 @@ use super::{StageId, names};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
+    /// The image can be read whole.
+    Image,
     /// No layer holds a secret, deleted later or not; nor does the configuration.
     Secrets,
     /// None of the keys that everybody knows from upstream's files is left in.
@@ -67,7 +69,8 @@ pub enum Severity {
 
 impl Rule {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
+        Self::Image,
         Self::Secrets,
         Self::DefaultKeys,
         Self::Platform,
@@ -90,6 +93,7 @@ impl Rule {
     /// Its name in the graph file and in reports.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Image => "image",
             Self::Secrets => "secrets",
             Self::DefaultKeys => "default-keys",
             Self::Platform => "platform",

@@ -165,7 +165,7 @@ impl Reader<'_, '_> {
                         None => "/".to_owned(),
                     },
                     status: match raw.status {
-                        Some(status) => self.number("status", &status, 100, 599)?,
+                        Some(status) => self.number_within("status", &status, 100, 599)?,
                         None => 200,
                     },
                     headers: self.headers(raw.headers),
@@ -200,7 +200,7 @@ impl Reader<'_, '_> {
                 Ask::Exec {
                     command,
                     exit: match raw.exit {
-                        Some(exit) => i64::from(self.number("exit", &exit, 0, 255)?),
+                        Some(exit) => i64::from(self.number_within("exit", &exit, 0, 255)?),
                         None => 0,
                     },
                     output: raw.output.map(Spanned::into_inner),
@@ -292,7 +292,7 @@ impl Reader<'_, '_> {
     }
 
     fn port(&mut self, port: &Spanned<i64>) -> Option<u16> {
-        self.number("port", port, 1, 65535)
+        self.number_within("port", port, 1, 65535)
     }
 }
 

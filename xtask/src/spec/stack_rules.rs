@@ -140,7 +140,7 @@ impl Reader<'_, '_> {
         all
     }
 
-    pub(super) fn number(
+    pub(super) fn number_within(
         &mut self,
         what: &str,
         raw: &Spanned<i64>,

@@ -4,6 +4,8 @@
 
 pub mod finding;
 pub mod layers;
+pub mod policy;
+pub mod record;
 pub mod secrets;
 pub mod stack;
 pub mod told;

@@ -1,0 +1,129 @@
+//! What rules look for in the content of files, in the one pass over each layer.
+//!
+//! Knows secrets and the accounts of an image. Is unaware of severities.
+
+use crate::verify::layers::{Entry, Finding, Rule, Wish, shown};
+use crate::verify::secrets::{self, Scanner};
+
+/// The name of the secrets' findings.
+pub(super) const SECRETS: &str = "secrets";
+/// The name of the accounts' findings: `what` is `user` or `group`, the note a line of the file.
+pub(super) const ACCOUNTS: &str = "accounts";
+
+/// How long a line of accounts may be, and how many are kept.
+const LONGEST: usize = 4096;
+const MOST: usize = 10_000;
+
+/// All of them, for one reading.
+pub fn rules() -> Vec<Box<dyn Rule>> {
+    vec![Box::<Secrets>::default(), Box::<Accounts>::default()]
+}
+
+/// Looks for secrets by their shapes.
+#[derive(Default)]
+struct Secrets {
+    scanner: Option<Scanner>,
+}
+
+impl Rule for Secrets {
+    fn name(&self) -> &'static str {
+        SECRETS
+    }
+
+    fn version(&self) -> &'static str {
+        "1"
+    }
+
+    fn start(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) -> Wish {
+        if !entry.is_file() {
+            return Wish::Nothing;
+        }
+        let path = shown(entry.path);
+        if let Some(found) = secrets::by_path(&path) {
+            findings.push(told(entry, &found));
+        }
+        self.scanner = Some(Scanner::new(&path, entry.size));
+        Wish::Content
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) {
+        if let Some(scanner) = &mut self.scanner {
+            scanner.feed(bytes);
+        }
+    }
+
+    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+        let found = self.scanner.take().map(Scanner::finish);
+        let found = found.unwrap_or_default();
+        findings.extend(found.iter().map(|found| told(entry, found)));
+    }
+
+    fn reset(&mut self) {
+        self.scanner = None;
+    }
+}
+
+/// `what` is the shape, and the note a sentence without the secret.
+fn told(entry: &Entry<'_>, found: &secrets::Found) -> Finding {
+    let line = found.line.map(|line| format!(", line {line}"));
+    let note = format!(
+        "{} ({}{})",
+        found.what,
+        found.masked,
+        line.unwrap_or_default()
+    );
+    let what = format!("{}/{}", found.rule, found.shape);
+    Finding::at(entry, what, note)
+}
+
+/// Keeps the accounts of an image, by which names of users are resolved.
+#[derive(Default)]
+struct Accounts {
+    text: Vec<u8>,
+}
+
+impl Rule for Accounts {
+    fn name(&self) -> &'static str {
+        ACCOUNTS
+    }
+
+    fn version(&self) -> &'static str {
+        "1"
+    }
+
+    fn start(&mut self, entry: &Entry<'_>, _: &mut Vec<Finding>) -> Wish {
+        self.text.clear();
+        if kind(entry).is_some() {
+            Wish::Content
+        } else {
+            Wish::Nothing
+        }
+    }
+
+    fn chunk(&mut self, bytes: &[u8]) {
+        let room = (MOST * 64).saturating_sub(self.text.len());
+        self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+        let Some(kind) = kind(entry) else { return };
+        let text = String::from_utf8_lossy(&self.text);
+        let lines = text.lines().filter(|line| line.len() < LONGEST);
+        for line in lines.take(MOST) {
+            // A password has no place in a finding.
+            let mut fields: Vec<&str> = line.split(':').take(4).collect();
+            if fields.len() >= 3 {
+                fields[1] = "x";
+                findings.push(Finding::at(entry, kind, fields.join(":")));
+            }
+        }
+    }
+}
+
+fn kind(entry: &Entry<'_>) -> Option<&'static str> {
+    match entry.path {
+        b"etc/passwd" => Some("user"),
+        b"etc/group" => Some("group"),
+        _ => None,
+    }
+}

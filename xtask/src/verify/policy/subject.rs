@@ -1,0 +1,259 @@
+//! One image of a stage, ready to be judged.
+//!
+//! Knows who put each layer there, which user the image runs as, and what that user may do. Is
+//! unaware of the rules.
+
+use std::sync::Arc;
+
+use crate::dockerfile::Step;
+use crate::verify::finding::Origin;
+use crate::verify::layers::{Image, Kind, Layer, Node, View};
+
+use super::content::ACCOUNTS;
+
+/// PATH where an image sets none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Who put a layer there, and the line of the Dockerfile that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// Who.
+    pub from: Origin,
+    /// The line of the stage's own Dockerfile.
+    pub line: Option<usize>,
+}
+
+/// Who an image runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum User {
+    /// These numbers.
+    Ids {
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+    },
+    /// A name that the image does not know: its containers cannot start.
+    Unknown(String),
+}
+
+/// An image with all that rules ask of it.
+pub struct Subject<'i> {
+    /// What was read.
+    pub image: &'i Image,
+    /// Its file system.
+    pub view: View<'i>,
+    /// One for each layer.
+    pub made: Vec<Made>,
+    /// Who it runs as.
+    pub user: User,
+}
+
+impl<'i> Subject<'i> {
+    /// `steps` are the instructions of the stage's own Dockerfile, `below` the layers of the image
+    /// that it stands on, with who put them there.
+    pub fn new(image: &'i Image, steps: Option<&[Step]>, below: &[(Arc<Layer>, Origin)]) -> Self {
+        let view = View::of(&image.layers);
+        let user = user(image, &view);
+        Self {
+            image,
+            made: made(image, steps, below),
+            user,
+            view,
+        }
+    }
+
+    /// The folders of PATH, without a leading slash.
+    pub fn path(&self) -> Vec<Vec<u8>> {
+        let set = self.variable("PATH").unwrap_or(DEFAULT_PATH);
+        let folders = set.split(':').filter(|folder| folder.starts_with('/'));
+        folders
+            .map(|folder| folder.trim_matches('/').as_bytes().to_vec())
+            .collect()
+    }
+
+    /// The value of an environment variable.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let mut env = self.image.facts.env.iter().rev();
+        env.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// The path, without a leading slash, of a program as a container starts it: by its path, or by
+    /// its name on PATH. `None` where there is none.
+    pub fn program(&self, name: &str) -> Option<Vec<u8>> {
+        if name.contains('/') {
+            let path = match name.strip_prefix('/') {
+                Some(path) => path.to_owned(),
+                None => {
+                    let folder = self.image.facts.working_dir.trim_matches('/');
+                    format!("{folder}/{name}")
+                }
+            };
+            let real = self.view.resolve(clean(&path).as_bytes())?;
+            return self.view.get(&real).map(|_| real);
+        }
+        let candidates = self.path().into_iter();
+        candidates
+            .filter_map(|folder| {
+                let path = [&folder[..], b"/", name.as_bytes()].concat();
+                let real = self.view.resolve(&path)?;
+                let node = self.view.get(&real)?;
+                let entry = self.view.entry(node.content.unwrap_or(node.place));
+                (entry.is_file() && entry.mode & 0o111 != 0).then_some(real)
+            })
+            .next()
+    }
+
+    /// Whether the user may do this with what stands at a path: read is 4, write 2, execute 1. Every
+    /// folder on the way must let it through.
+    pub fn may(&self, path: &[u8], bits: u16) -> bool {
+        let folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        folders
+            .map(|(end, _)| &path[..end])
+            .all(|folder| self.has_bits(folder, 1))
+            && self.has_bits(path, bits)
+    }
+
+    fn has_bits(&self, path: &[u8], bits: u16) -> bool {
+        let User::Ids { uid, gid } = self.user else {
+            return false;
+        };
+        // Of a folder that no layer has an entry of, engines make one that everybody may enter.
+        let Some(node) = self.view.get(path) else {
+            return true;
+        };
+        let entry = self.view.entry(node.content.unwrap_or(node.place));
+        if matches!(entry.kind, Kind::Symlink { .. }) {
+            return true;
+        }
+        if uid == 0 {
+            return bits & 1 == 0 || entry.is_folder() || entry.mode & 0o111 != 0;
+        }
+        let shift = if entry.uid == uid {
+            6
+        } else if entry.gid == gid {
+            3
+        } else {
+            0
+        };
+        entry.mode >> shift & bits == bits
+    }
+
+    /// Who put a path's entry there.
+    pub fn made(&self, node: &Node) -> Made {
+        self.made[node.place.layer]
+    }
+}
+
+/// Go's `path.Clean` of a relative path.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// The layers' makers. The history is compared with the Dockerfile from its end: the last step made
+/// the last entry.
+fn made(image: &Image, steps: Option<&[Step]>, below: &[(Arc<Layer>, Origin)]) -> Vec<Made> {
+    let history = &image.facts.history;
+    let steps = steps.unwrap_or_default();
+    let pairs = history.iter().enumerate().rev().zip(steps.iter().rev());
+    let own: Vec<(usize, usize)> = pairs
+        .take_while(|((_, entry), step)| keyword(&entry.created_by) == step.keyword)
+        .map(|((at, _), step)| (at, step.line))
+        .collect();
+    let numbers = image.facts.instructions();
+    let mut all = Vec::with_capacity(image.layers.len());
+    for (at, layer) in image.layers.iter().enumerate() {
+        let line = numbers.get(at).copied().flatten().and_then(|number| {
+            let mut own = own.iter();
+            own.find(|(entry, _)| *entry == number)
+                .map(|(_, line)| *line)
+        });
+        let of_parent = below
+            .get(at)
+            .filter(|(parent, _)| parent.diff_id == layer.diff_id);
+        let from = match (of_parent, line) {
+            (Some((_, Origin::Base)), _) => Origin::Base,
+            (Some(_), _) => Origin::Parent,
+            (None, Some(_)) => Origin::Own,
+            // Below the first step of its own there is only the external image; with no step known,
+            // nobody can tell, and it is the stage that ships it.
+            (None, None) if own.is_empty() => Origin::Own,
+            (None, None) => Origin::Base,
+        };
+        let line = line.filter(|_| from == Origin::Own);
+        all.push(Made { from, line });
+    }
+    all
+}
+
+/// The instruction that a line of the history tells of.
+fn keyword(created_by: &str) -> String {
+    let line = created_by.trim_start();
+    // The builder before BuildKit wrote `/bin/sh -c #(nop)  CMD […]`.
+    let line = line
+        .strip_prefix("/bin/sh -c #(nop)")
+        .map_or(line, str::trim_start);
+    let word = line.split_whitespace().next().unwrap_or_default();
+    if word.starts_with("/bin/sh") || word.starts_with('|') {
+        return "RUN".to_owned();
+    }
+    word.to_uppercase()
+}
+
+fn user(image: &Image, view: &View<'_>) -> User {
+    let (name, group) = match image.facts.user.split_once(':') {
+        Some((name, group)) => (name, Some(group)),
+        None => (image.facts.user.as_str(), None),
+    };
+    let fields = |kind: &str, path: &[u8]| -> Vec<Vec<String>> {
+        let node = view.get(path);
+        let place = node.and_then(|node| node.content);
+        let Some(place) = place else {
+            return Vec::new();
+        };
+        let layer = &image.layers[place.layer];
+        let findings = layer.findings.iter();
+        let accounts = findings.filter(|seen| seen.rule == ACCOUNTS);
+        accounts
+            .flat_map(|seen| &seen.found)
+            .filter(|found| found.what == kind && found.entry == place.entry)
+            .map(|found| found.note.split(':').map(str::to_owned).collect())
+            .collect()
+    };
+    let users = fields("user", b"etc/passwd");
+    let number = |field: Option<&String>| field.and_then(|field| field.parse::<u32>().ok());
+    let (uid, own_gid) = if name.is_empty() {
+        (0, Some(0))
+    } else if let Some(user) = users.iter().find(|user| user[0] == name) {
+        let Some(uid) = number(user.get(2)) else {
+            return User::Unknown(name.to_owned());
+        };
+        (uid, number(user.get(3)))
+    } else if let Ok(uid) = name.parse::<u32>() {
+        let known = users.iter().find(|user| number(user.get(2)) == Some(uid));
+        (uid, known.and_then(|user| number(user.get(3))))
+    } else {
+        return User::Unknown(name.to_owned());
+    };
+    let gid = match group {
+        None => own_gid.unwrap_or(0),
+        Some(group) => {
+            let groups = fields("group", b"etc/group");
+            let named = groups.iter().find(|known| known[0] == group);
+            let named = named.and_then(|known| number(known.get(2)));
+            match named.or_else(|| group.parse().ok()) {
+                Some(gid) => gid,
+                None => return User::Unknown(format!("{name}:{group}")),
+            }
+        }
+    };
+    User::Ids { uid, gid }
+}

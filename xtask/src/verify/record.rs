@@ -1,0 +1,157 @@
+//! The record of a verification, in the form of an in-toto statement.
+//!
+//! Knows what a verification stood on, and when its record ends. Is unaware of how anything is
+//! verified. What is secret enters by a keyed hash only, with a key that never leaves the state.
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::state::{self, State};
+
+/// The kind of the files.
+const KIND: &str = "xtask-verified";
+/// Their format. 1: the first.
+const FORMAT: u32 = 1;
+/// The type of the statement's predicate.
+const PREDICATE: &str = "https://github.com/langgenius/dify/xtask/verification/v1";
+
+/// What a verification is asked, as a hash: the digests, the policy, the stack, this program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked(String);
+
+/// A verification that passed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    asked: Asked,
+    /// The last day on which it holds; `None` where no waiver ends it.
+    ends: Option<String>,
+    /// What can be attached to an image.
+    pub statement: Value,
+}
+
+/// The records of one graph's verifications: one for each set of stages and parts.
+#[derive(Debug)]
+pub struct Records {
+    file: Utf8PathBuf,
+    key: [u8; 32],
+}
+
+impl Records {
+    /// Those of these stages; `parts` says what of it was asked for.
+    pub fn of(state: &State, stages: &[&str], parts: &str) -> std::io::Result<Self> {
+        let mut name = blake3::Hasher::new();
+        for text in stages.iter().chain([&parts]) {
+            name.update(&(text.len() as u64).to_le_bytes())
+                .update(text.as_bytes());
+        }
+        let name = &name.finalize().to_hex()[..16];
+        Ok(Self {
+            file: state.path("verified").join(name),
+            key: key(state)?,
+        })
+    }
+
+    /// The hash of what is asked.
+    pub fn asked(&self, asked: &Value) -> Asked {
+        let text = asked.to_string();
+        Asked(
+            blake3::keyed_hash(&self.key, text.as_bytes())
+                .to_hex()
+                .to_string(),
+        )
+    }
+
+    /// The record of the very same question that holds on this day.
+    pub fn recall(&self, asked: &Asked, today: &str) -> Option<Record> {
+        let sealed = state::read(&self.file).ok()??;
+        let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
+        let record: Record = serde_json::from_slice(content).ok()?;
+        let holds = record.ends.as_deref().is_none_or(|end| today <= end);
+        (record.asked == *asked && holds).then_some(record)
+    }
+
+    /// Keeps what passed.
+    pub fn save(&self, asked: Asked, ends: Option<&str>, statement: Value) -> std::io::Result<()> {
+        let record = Record {
+            asked,
+            ends: ends.map(str::to_owned),
+            statement,
+        };
+        let content = serde_json::to_vec(&record)?;
+        state::write_sealed(&self.file, KIND, FORMAT, &[&content])
+    }
+}
+
+/// The key of this state's hashes, made at its first use.
+fn key(state: &State) -> std::io::Result<[u8; 32]> {
+    use ring::rand::SecureRandom as _;
+    let file = state.path("verified").join("key");
+    if let Some(bytes) = state::read(&file)?
+        && let Ok(key) = bytes.try_into()
+    {
+        return Ok(key);
+    }
+    let mut key = [0; 32];
+    ring::rand::SystemRandom::new()
+        .fill(&mut key)
+        .map_err(|_| std::io::Error::other("the system gives no random numbers"))?;
+    state::write_atomically(&file, &key)?;
+    // Another process may have been faster; what is there now is everybody's.
+    let bytes = state::read(&file)?.unwrap_or_default();
+    Ok(bytes.try_into().unwrap_or(key))
+}
+
+/// An image that took part, by name, and its digests as `sha256:…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// `api`, or a service of the stack.
+    pub name: String,
+    /// Of the manifest or of the configuration.
+    pub digest: String,
+}
+
+/// The statement (github.com/in-toto/attestation, `spec/v1/statement.md`).
+pub fn statement(mut subjects: Vec<Subject>, predicate: &Value) -> Value {
+    subjects.sort();
+    subjects.dedup();
+    let subjects: Vec<Value> = subjects
+        .iter()
+        .filter_map(|subject| {
+            let hex = subject.digest.strip_prefix("sha256:")?;
+            Some(json!({ "name": subject.name, "digest": { "sha256": hex } }))
+        })
+        .collect();
+    json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": subjects,
+        "predicateType": PREDICATE,
+        "predicate": predicate,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_holds_for_the_same_question_until_its_last_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+        let state = State::in_folder(folder);
+        let records = Records::of(&state, &["a"], "all").unwrap();
+        let asked = records.asked(&json!({ "image": "sha256:1" }));
+        let other = records.asked(&json!({ "image": "sha256:2" }));
+        assert!(records.recall(&asked, "2027-01-01").is_none());
+        let end = Some("2027-01-31");
+        records.save(asked.clone(), end, json!({ "x": 1 })).unwrap();
+        // The key is kept.
+        let records = Records::of(&state, &["a"], "all").unwrap();
+        assert_eq!(records.asked(&json!({ "image": "sha256:1" })), asked);
+        assert!(records.recall(&asked, "2027-01-31").is_some());
+        assert!(records.recall(&asked, "2027-02-01").is_none());
+        assert!(records.recall(&other, "2027-01-01").is_none());
+        let of_others = Records::of(&state, &["b"], "all").unwrap();
+        assert!(of_others.recall(&asked, "2027-01-01").is_none());
+    }
+}
