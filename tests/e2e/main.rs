@@ -25,6 +25,7 @@ mod stack;
 mod stages;
 mod superseded;
 mod trouble;
+mod verify;
 
 use std::process::Command;
 

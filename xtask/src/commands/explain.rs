@@ -9,10 +9,14 @@ use super::plan::{Line, word};
 use crate::assess::{self, Assessment, Gathered, Next, Workspace};
 use crate::cli::Explain;
 use crate::fault::Result;
+use crate::interrupt::Interrupt;
 use crate::replacement;
 use crate::report::words;
 use crate::spec::StageId;
 use crate::verdict::{Change, Kind, Verdict};
+use crate::verify::noted::{self, Noted, Standing};
+use crate::verify::record::Records;
+use crate::verify::stack;
 
 /// Differences that fit on a screen beside everything else.
 const SHOWN: usize = 15;
@@ -29,6 +33,57 @@ struct Whole<'a> {
     overlays: Vec<String>,
     /// What `[base]` puts in the place of external images, by their names.
     replaced: BTreeMap<&'a str, String>,
+    /// Its last verification, where it is fresh and was verified.
+    verification: Option<Verified>,
+}
+
+/// The last verification of a stage.
+#[derive(Serialize)]
+struct Verified {
+    at: String,
+    parts: String,
+    standing: Standing,
+}
+
+impl Verified {
+    /// That of a fresh stage's image.
+    fn of(work: &Workspace, id: StageId, image: &str) -> Option<Self> {
+        let noted = Noted::read(&work.state, &work.spec.stage(id).name)?;
+        let glance = noted.stack.as_ref().and_then(|stack| {
+            let (given, _) = stack.glance.as_ref()?;
+            let interrupt = Interrupt::listen().ok()?;
+            let seen = stack::glance(&work.spec, &work.engine, &interrupt, given)?;
+            Records::of(&work.state, &[], "")
+                .ok()
+                .map(|records| records.asked(&seen))
+        });
+        let policy = noted::policy_hash(&work.spec, id);
+        let (today, _) = super::verify::today();
+        Some(Self {
+            standing: noted.standing(image, &policy, &today, glance.as_ref()),
+            parts: match noted.parts.as_str() {
+                "all" if noted.stack.is_none() => "policy".to_owned(),
+                _ => noted.parts,
+            },
+            at: noted.at,
+        })
+    }
+
+    fn sentence(&self) -> String {
+        let parts = match self.parts.as_str() {
+            "policy" => "policy",
+            "stack" => "stack",
+            _ => "policy and stack",
+        };
+        match self.standing {
+            Standing::Holds => format!("verified at {} ({parts})", self.at),
+            other => format!(
+                "its verification of {} ({parts}) says nothing of it: {}",
+                self.at,
+                other.clause()
+            ),
+        }
+    }
 }
 
 /// Explains one stage.
@@ -56,6 +111,10 @@ pub fn run(flags: &Explain) -> Result<()> {
         .iter()
         .map(ToString::to_string)
         .collect();
+    let verified = match &own.verdict {
+        Verdict::Fresh(record) => Verified::of(&work, id, &record.image),
+        _ => None,
+    };
     if flags.json {
         return super::print_json(&Whole {
             stage: Line::of(&work, own),
@@ -66,6 +125,7 @@ pub fn run(flags: &Explain) -> Result<()> {
             whole_context,
             overlays,
             replaced: replacement::told(&work.spec, work.spec.stage(id)).collect(),
+            verification: verified,
         });
     }
     let mut text = String::new();
@@ -84,6 +144,9 @@ pub fn run(flags: &Explain) -> Result<()> {
     }
     for (name, by) in replacement::told(&work.spec, work.spec.stage(id)) {
         let _ = writeln!(text, "  its {name} is {by}, as `[base]` says");
+    }
+    if let Some(verified) = verified {
+        let _ = writeln!(text, "  {}", verified.sentence());
     }
     super::print(&text);
     Ok(())

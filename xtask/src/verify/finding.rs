@@ -135,12 +135,13 @@ pub struct Answer {
     pub probes: Vec<Probe>,
     /// The record of this verification, where everything passed.
     pub statement: Option<serde_json::Value>,
+    /// Whether the record answered.
+    pub recorded: bool,
 }
 
 impl Answer {
-    /// Puts the findings into their order and decides on the outcome. `whole` says whether all that was
-    /// asked for was looked at.
-    pub fn of(mut findings: Vec<Finding>, probes: Vec<Probe>, whole: bool) -> Self {
+    /// Puts the findings into their order and decides on the outcome.
+    pub fn of(mut findings: Vec<Finding>, probes: Vec<Probe>) -> Self {
         findings.sort_by(|a, b| {
             let key = |finding: &Finding| (finding.waived.is_some(), finding.severity);
             let (a_waived, a_severity) = key(a);
@@ -153,7 +154,7 @@ impl Answer {
         let failed = |outcome| probes.iter().any(|probe| probe.outcome == outcome);
         let outcome = if denied || failed(ProbeOutcome::Failed) {
             Outcome::Failed
-        } else if !whole || failed(ProbeOutcome::NotChecked) {
+        } else if failed(ProbeOutcome::NotChecked) {
             Outcome::Incomplete
         } else {
             Outcome::Passed
@@ -163,7 +164,26 @@ impl Answer {
             findings,
             probes,
             statement: None,
+            recorded: false,
         }
+    }
+
+    /// What a record says.
+    pub fn recorded(statement: serde_json::Value) -> Self {
+        let predicate = &statement["predicate"];
+        let findings = serde_json::from_value(predicate["findings"].clone());
+        let probes = serde_json::from_value(predicate["probes"].clone());
+        let mut answer = Self::of(findings.unwrap_or_default(), probes.unwrap_or_default());
+        answer.statement = Some(statement);
+        answer.recorded = true;
+        answer
+    }
+
+    /// How it ended for one stage: a probe counts for all, and so does what is of no stage.
+    pub fn outcome_of(&self, stage: &str) -> Outcome {
+        let is_of_it = |one: &&Finding| one.stage == stage || one.stage.is_empty();
+        let findings = self.findings.iter().filter(is_of_it);
+        Self::of(findings.cloned().collect(), self.probes.clone()).outcome
     }
 
     /// How many findings of each severity no waiver covers.

@@ -3,7 +3,9 @@
 //! Knows images and findings. Is unaware of how images are built, and of keys.
 
 pub mod finding;
+pub mod kept;
 pub mod layers;
+pub mod noted;
 pub mod policy;
 pub mod record;
 pub mod secrets;

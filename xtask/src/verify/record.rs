@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::stack::Given;
 use crate::state::{self, State};
 
 /// The kind of the files.
@@ -23,11 +24,31 @@ pub struct Asked(String);
 /// A verification that passed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    asked: Asked,
+    /// What was asked of the images.
+    pub asked: Asked,
+    /// What was asked of the stack, where one was tried.
+    pub stack: Option<StackAsked>,
     /// The last day on which it holds; `None` where no waiver ends it.
-    ends: Option<String>,
+    pub ends: Option<String>,
     /// What can be attached to an image.
     pub statement: Value,
+}
+
+/// What the answer about a stack hangs on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StackAsked {
+    /// With what compose says of it; `None` where it hangs on more than can be looked at, so that the
+    /// answer never holds again.
+    pub asked: Option<Asked>,
+    /// Without compose, and where to look; `None` where that does not show everything.
+    pub glance: Option<(Given, Asked)>,
+}
+
+impl Record {
+    /// Whether it has not ended on this day.
+    pub fn holds(&self, today: &str) -> bool {
+        self.ends.as_deref().is_none_or(|end| today <= end)
+    }
 }
 
 /// The records of one graph's verifications: one for each set of stages and parts.
@@ -62,23 +83,16 @@ impl Records {
         )
     }
 
-    /// The record of the very same question that holds on this day.
-    pub fn recall(&self, asked: &Asked, today: &str) -> Option<Record> {
+    /// The last one, whatever it was asked.
+    pub fn read(&self) -> Option<Record> {
         let sealed = state::read(&self.file).ok()??;
         let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
-        let record: Record = serde_json::from_slice(content).ok()?;
-        let holds = record.ends.as_deref().is_none_or(|end| today <= end);
-        (record.asked == *asked && holds).then_some(record)
+        serde_json::from_slice(content).ok()
     }
 
     /// Keeps what passed.
-    pub fn save(&self, asked: Asked, ends: Option<&str>, statement: Value) -> std::io::Result<()> {
-        let record = Record {
-            asked,
-            ends: ends.map(str::to_owned),
-            statement,
-        };
-        let content = serde_json::to_vec(&record)?;
+    pub fn save(&self, record: &Record) -> std::io::Result<()> {
+        let content = serde_json::to_vec(record)?;
         state::write_sealed(&self.file, KIND, FORMAT, &[&content])
     }
 }
@@ -135,23 +149,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_holds_for_the_same_question_until_its_last_day() {
+    fn a_record_is_found_again_and_holds_until_its_last_day() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
         let state = State::in_folder(folder);
         let records = Records::of(&state, &["a"], "all").unwrap();
         let asked = records.asked(&json!({ "image": "sha256:1" }));
-        let other = records.asked(&json!({ "image": "sha256:2" }));
-        assert!(records.recall(&asked, "2027-01-01").is_none());
-        let end = Some("2027-01-31");
-        records.save(asked.clone(), end, json!({ "x": 1 })).unwrap();
+        assert_ne!(records.asked(&json!({ "image": "sha256:2" })), asked);
+        assert!(records.read().is_none());
+        let record = Record {
+            asked: asked.clone(),
+            stack: None,
+            ends: Some("2027-01-31".into()),
+            statement: json!({ "x": 1 }),
+        };
+        records.save(&record).unwrap();
         // The key is kept.
         let records = Records::of(&state, &["a"], "all").unwrap();
         assert_eq!(records.asked(&json!({ "image": "sha256:1" })), asked);
-        assert!(records.recall(&asked, "2027-01-31").is_some());
-        assert!(records.recall(&asked, "2027-02-01").is_none());
-        assert!(records.recall(&other, "2027-01-01").is_none());
-        let of_others = Records::of(&state, &["b"], "all").unwrap();
-        assert!(of_others.recall(&asked, "2027-01-01").is_none());
+        let found = records.read().unwrap();
+        assert_eq!(found.asked, asked);
+        assert!(found.holds("2027-01-31") && !found.holds("2027-02-01"));
+        assert!(Records::of(&state, &["b"], "all").unwrap().read().is_none());
+        assert!(
+            Records::of(&state, &["a"], "policy")
+                .unwrap()
+                .read()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn another_state_has_another_key() {
+        let asked = || {
+            let folder = tempfile::tempdir().unwrap();
+            let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+            let records = Records::of(&State::in_folder(path), &["a"], "all").unwrap();
+            records.asked(&json!({ "PASSWORD": "hunter2" }))
+        };
+        assert_ne!(asked(), asked());
     }
 }

@@ -1,9 +1,12 @@
 //! A layer that was read whole.
 
+use serde::{Deserialize, Serialize};
+
 use super::decompress::Compression;
 use super::digest::Digest;
 use super::rule::{Findings, Rule};
 use super::table::Table;
+use crate::state::bundle::{put, take};
 
 /// All that is known of a layer. It depends on the layer's bytes alone, apart from the findings,
 /// which depend on the rules' versions too.
@@ -25,12 +28,56 @@ pub struct Layer {
     pub findings: Vec<Findings>,
 }
 
+/// What of a layer is written down beside its table.
+#[derive(Serialize, Deserialize)]
+struct About {
+    digest: Digest,
+    diff_id: Digest,
+    compression: Compression,
+    compressed: u64,
+    plain: u64,
+    findings: Vec<Findings>,
+}
+
 impl Layer {
     /// Whether all of these rules looked at it, in these versions.
     pub fn was_seen_by(&self, rules: &[Box<dyn Rule>]) -> bool {
         rules.iter().all(|rule| {
             let mut all = self.findings.iter();
             all.any(|seen| seen.rule == rule.name() && seen.version == rule.version())
+        })
+    }
+
+    /// Writes it down, so that it need not be read again. `None` where it is too large for that.
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        let about = About {
+            digest: self.digest,
+            diff_id: self.diff_id,
+            compression: self.compression,
+            compressed: self.compressed,
+            plain: self.plain,
+            findings: self.findings.clone(),
+        };
+        let mut bytes = Vec::new();
+        put(&mut bytes, &serde_json::to_vec(&about).ok()?)?;
+        put(&mut bytes, &self.table.to_bytes()?)?;
+        Some(bytes)
+    }
+
+    /// Reads what `to_bytes` wrote. `None` for all else.
+    pub fn of_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let about: About = serde_json::from_slice(take(&mut bytes)?).ok()?;
+        let table = Table::of_bytes(take(&mut bytes)?)?;
+        let is_right = |found: &super::Finding| (found.entry as usize) < table.len();
+        let all = about.findings.iter().flat_map(|seen| &seen.found);
+        (bytes.is_empty() && all.into_iter().all(is_right)).then(|| Self {
+            digest: about.digest,
+            diff_id: about.diff_id,
+            compression: about.compression,
+            compressed: about.compressed,
+            plain: about.plain,
+            findings: about.findings,
+            table,
         })
     }
 }

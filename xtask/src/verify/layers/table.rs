@@ -8,6 +8,7 @@ use super::error::Cause;
 use super::limits::Limits;
 use super::path;
 use super::tar::{Member, Type};
+use crate::state::bundle::{put, take};
 
 /// The entries of one layer, in the order of its archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +53,65 @@ struct Row {
     /// Whether the hash is known.
     is_read: bool,
 }
+
+/// Bytes of a row as it is written down.
+const ROW: usize = 8 + 8 + 32 + 4 + 2 + 2 + 4 * 4 + 2 + 1 + 1;
+
+impl Row {
+    fn put(&self, into: &mut Vec<u8>) {
+        into.extend(self.size.to_le_bytes());
+        into.extend(self.mtime.to_le_bytes());
+        into.extend(self.hash);
+        into.extend(self.start.to_le_bytes());
+        into.extend(self.path.to_le_bytes());
+        into.extend(self.link.to_le_bytes());
+        for number in [self.uid, self.gid, self.major, self.minor] {
+            into.extend(number.to_le_bytes());
+        }
+        into.extend(self.mode.to_le_bytes());
+        into.push(self.sort as u8);
+        into.push(u8::from(self.is_read));
+    }
+
+    /// `bytes` has the length of a row.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        fn next<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+            let (part, after) = rest.split_first_chunk()?;
+            *rest = after;
+            Some(*part)
+        }
+        let mut bytes = bytes;
+        let rest = &mut bytes;
+        Some(Self {
+            size: u64::from_le_bytes(next(rest)?),
+            mtime: i64::from_le_bytes(next(rest)?),
+            hash: next(rest)?,
+            start: u32::from_le_bytes(next(rest)?),
+            path: u16::from_le_bytes(next(rest)?),
+            link: u16::from_le_bytes(next(rest)?),
+            uid: u32::from_le_bytes(next(rest)?),
+            gid: u32::from_le_bytes(next(rest)?),
+            major: u32::from_le_bytes(next(rest)?),
+            minor: u32::from_le_bytes(next(rest)?),
+            mode: u16::from_le_bytes(next(rest)?),
+            sort: SORTS.into_iter().nth(usize::from(next::<1>(rest)?[0]))?,
+            is_read: next::<1>(rest)?[0] == 1,
+        })
+    }
+}
+
+/// In the order of their numbers.
+const SORTS: [Sort; 9] = [
+    Sort::File,
+    Sort::HardLink,
+    Sort::Symlink,
+    Sort::Folder,
+    Sort::CharDevice,
+    Sort::BlockDevice,
+    Sort::Fifo,
+    Sort::Whiteout,
+    Sort::Opaque,
+];
 
 const PREFIX: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -110,6 +170,41 @@ impl Table {
         self.rows.capacity() * size_of::<Row>()
             + self.names.capacity()
             + self.heads.capacity() * size_of::<(u32, Head)>()
+    }
+
+    /// Writes it down, for `of_bytes`. `None` where it is too large for that.
+    pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
+        let mut rows = Vec::with_capacity(self.rows.len() * ROW);
+        for row in &self.rows {
+            row.put(&mut rows);
+        }
+        let heads = serde_json::to_vec(&self.heads).ok()?;
+        let mut bytes = Vec::with_capacity(rows.len() + self.names.len() + heads.len() + 64);
+        for part in [&rows, &self.names, &heads] {
+            put(&mut bytes, part)?;
+        }
+        Some(bytes)
+    }
+
+    /// Reads what `to_bytes` wrote. `None` for all else.
+    pub(super) fn of_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let (rows, names, heads) = (take(&mut bytes)?, take(&mut bytes)?, take(&mut bytes)?);
+        if !bytes.is_empty() || rows.len() % ROW != 0 {
+            return None;
+        }
+        let rows: Vec<Row> = rows.chunks_exact(ROW).map(Row::of).collect::<Option<_>>()?;
+        let fits = |row: &Row| {
+            let end = row.start as usize + usize::from(row.path) + usize::from(row.link);
+            end <= names.len()
+        };
+        let heads: Vec<(u32, Head)> = serde_json::from_slice(heads).ok()?;
+        let are_heads_right = heads.is_sorted_by(|(a, _), (b, _)| a < b)
+            && heads.iter().all(|(row, _)| (*row as usize) < rows.len());
+        (rows.iter().all(fits) && are_heads_right).then(|| Self {
+            names: names.to_vec(),
+            rows,
+            heads,
+        })
     }
 
     /// Adds an entry, cleaned as an engine cleans it, and gives its number.

@@ -19,6 +19,9 @@ pub use content::rules as content_rules;
 pub use rules::Breach;
 pub use subject::{Made, Subject, User};
 
+/// Of all rules: changes whenever one may answer differently for the same image.
+pub const VERSION: &str = "1";
+
 /// Waivers of one graph, on one day.
 pub struct Waivers<'s> {
     list: Vec<(&'s Waiver, Option<Ignore>)>,

@@ -92,14 +92,19 @@ const CACHES: [(&str, &str); 9] = [
 const TESTS: [&[u8]; 4] = [b"tests", b"test", b"__tests__", b"testdata"];
 
 /// What only root reads on purpose, and what belongs to nobody's program.
-const ROOTS_OWN: [&str; 12] = [
+const ROOTS_OWN: [&str; 17] = [
     "etc/shadow",
     "etc/gshadow",
     "etc/.pwd.lock",
     "etc/sudoers",
     "etc/ssl/private",
     "etc/ssh",
-    "var",
+    "var/cache",
+    "var/lib/apt",
+    "var/lib/dpkg",
+    "var/lib/private",
+    "var/log",
+    "var/spool",
     "run",
     "tmp",
     "proc",

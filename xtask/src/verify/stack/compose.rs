@@ -50,6 +50,14 @@ pub struct File {
     pub is_fetched: bool,
 }
 
+/// What compose sees of this program's environment.
+pub fn environment() -> impl Iterator<Item = (&'static str, String)> {
+    KEPT.into_iter().filter_map(|name| {
+        let value = std::env::var_os(name)?;
+        Some((name, value.to_string_lossy().into_owned()))
+    })
+}
+
 fn docker(variables: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new("docker");
     command.env_clear();

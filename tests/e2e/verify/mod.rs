@@ -1,0 +1,4 @@
+//! The command `verify` on real engines.
+
+mod recorded;
+mod rules;

@@ -1,0 +1,198 @@
+//! What is verified, what its record answers for, and how it is told.
+
+use serde_json::Value;
+
+use crate::{Project, docker, host, project, unique, with_base};
+
+const DOCKERFILE: &str = "FROM bb\nCOPY a /app/a\nUSER 1000\nCMD [\"/bin/sh\"]\n";
+
+/// Two stages: `a`, which keeps the policy, and `bb` below it, which runs as root.
+fn two(policy: &str) -> Project {
+    let project = with_base(project(&host()))
+        .file("a/a", "1")
+        .file("a/Dockerfile", DOCKERFILE);
+    graph(&project, &unique("x"), policy);
+    project
+}
+
+fn graph(project: &Project, prefix: &str, policy: &str) {
+    project.write(
+        "build-graph.toml",
+        format!(
+            "version = 1\n[stage.bb]\ncontext = \"base\"\nimage = \"{prefix}-bb\"\n\
+             [stage.a]\ncontext = \"a\"\nimage = \"{prefix}-a\"\ncontexts = {{ bb = {{ stage = \"bb\" }} }}\n{policy}"
+        ),
+    );
+}
+
+fn answer(project: &Project, arguments: &[&str], status: i32) -> Value {
+    let mut all = vec!["verify", "--json"];
+    all.extend(arguments);
+    let ran = project.run(&all).ends(status);
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|why| panic!("{why}: {}", ran.stdout))
+}
+
+#[test]
+fn what_is_verified_is_what_was_built_and_a_record_answers_until_something_changes() {
+    let prefix = unique("x");
+    let project = two("");
+    graph(&project, &prefix, "");
+    let explained = || project.run(&["explain", "a"]).ends(0).stdout;
+
+    // Nothing is built by it.
+    let ran = project.run(&["verify", "a"]).ends(1);
+    let ran = ran.says("stage `bb` is not fresh").says("build a");
+    ran.says("`verify --build`");
+    project.run(&["verify", "--build", "a"]).ends(0);
+    assert!(explained().contains("verified at "), "{}", explained());
+
+    // Its record answers, with all that it said.
+    let ran = project.run(&["verify", "a"]).ends(0);
+    let ran = ran.says("verified before, and nothing changed since");
+    assert!(ran.stdout.contains("verified"), "{}", ran.stdout);
+    let recorded = answer(&project, &["a"], 0);
+    assert_eq!(recorded["recorded"], true);
+    let forced = answer(&project, &["a", "--force"], 0);
+    assert_eq!(forced["recorded"], false);
+
+    // The statement names the very image: its configuration at least, which is in both stores the same.
+    let statement = &forced["statement"];
+    assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
+    let subjects = statement["subject"].as_array().unwrap();
+    assert!(!subjects.is_empty() && subjects.iter().all(|one| one["name"] == "a"));
+    let id = docker(
+        &host(),
+        &[
+            "image",
+            "inspect",
+            "--format",
+            "{{.Id}}",
+            &format!("{prefix}-a"),
+        ],
+    );
+    let digests = subjects
+        .iter()
+        .map(|one| one["digest"]["sha256"].as_str().unwrap());
+    assert!(
+        digests
+            .map(|hex| format!("sha256:{hex}"))
+            .any(|digest| digest == id),
+        "{id}: {statement:#}"
+    );
+
+    // Another policy, another waiver, another image: it is asked again, and `explain` says why.
+    graph(&project, &prefix, "[stage.a.policy]\nmax-size = \"1 GB\"\n");
+    assert!(
+        explained().contains("its policy is another one now"),
+        "{}",
+        explained()
+    );
+    assert_eq!(answer(&project, &["a"], 0)["recorded"], false);
+    assert_eq!(answer(&project, &["a"], 0)["recorded"], true);
+    let waiver = "[[policy.waive]]\nrule = \"root\"\nwhy = \"x\"\nuntil = 2999-01-01\n";
+    graph(&project, &prefix, waiver);
+    assert_eq!(answer(&project, &["a"], 0)["recorded"], false);
+    assert_eq!(answer(&project, &["a"], 0)["recorded"], true);
+    project.settle();
+    project.write("a/a", "2");
+    project.run(&["build"]).ends(0);
+    assert!(
+        explained().contains("the image is another one now"),
+        "{}",
+        explained()
+    );
+    assert_eq!(answer(&project, &["a"], 0)["recorded"], false);
+
+    // A waiver that has ended is a breach of its own.
+    let ended = "[[policy.waive]]\nrule = \"root\"\nwhy = \"x\"\nuntil = 2020-01-01\n";
+    graph(&project, &prefix, ended);
+    let found = answer(&project, &["a"], 1);
+    assert_eq!(found["findings"][0]["rule"], "ended-waiver");
+    assert!(found["statement"].is_null());
+    assert!(
+        explained().contains("the image did not pass"),
+        "{}",
+        explained()
+    );
+    // What did not pass is never answered from a record.
+    assert_eq!(answer(&project, &["a"], 1)["recorded"], false);
+    // Both layers of `bb` and the one of `a`, in both its states, were kept.
+    let kept = std::fs::read_dir(project.path("state"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let kept = std::fs::read_dir(kept.path().join("verified/layers")).unwrap();
+    assert_eq!(kept.count(), 4);
+}
+
+#[test]
+fn an_answer_is_told_in_all_forms() {
+    let project = two("");
+    project.run(&["build"]).ends(0);
+    let (junit, sarif, summary) = (
+        project.path("junit.xml"),
+        project.path("v.sarif"),
+        project.path("summary.md"),
+    );
+    let mut command = project.command(&["verify", "--policy-only"]);
+    command
+        .arg("--junit")
+        .arg(&junit)
+        .arg("--sarif")
+        .arg(&sarif);
+    command
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", &summary);
+    let ran = crate::support::Ran::of(command.output().unwrap()).ends(1);
+    let ran = ran
+        .says("a: keeps the policy")
+        .says("bb: breaks the policy: 1 denial");
+    assert!(
+        ran.stdout
+            .contains("deny    root  bb  its containers run as root: no USER is set"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout.contains("to do: end the Dockerfile with USER"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout.contains("not verified: 1 denial"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stderr.contains("::error title=root in bb::"),
+        "{}",
+        ran.stderr
+    );
+    let text = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    assert!(
+        text(&summary).contains("| **deny** | root | bb |"),
+        "{}",
+        text(&summary)
+    );
+    assert!(text(&junit).contains("failures=\"1\""), "{}", text(&junit));
+    let sarif: Value = serde_json::from_str(&text(&sarif)).unwrap();
+    assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "root");
+}
+
+#[test]
+fn what_the_machine_lacks_ends_with_3_and_a_word_that_is_none_with_2() {
+    let project = two("[stage.a.policy.rules]\nrot = \"deny\"\n");
+    project
+        .run(&["verify"])
+        .ends(2)
+        .says("unknown rule `rot`")
+        .says("root");
+    let project = two("").variable("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    project.run(&["verify"]).ends(3).says("docker");
+    let project = two("");
+    project
+        .run(&["verify", "--stack-only"])
+        .ends(2)
+        .says("has no `[stack]`");
+}

@@ -1,0 +1,143 @@
+//! The first half: every image against its policy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Session, Target};
+use crate::fault::Result;
+use crate::report::words;
+use crate::spec::StageId;
+use crate::spec::policy::Severity;
+use crate::verify::finding::{Finding, Origin};
+use crate::verify::kept;
+use crate::verify::layers::{Found, Layer, Limits, Part, Reading};
+use crate::verify::policy::{self, Subject, Waivers};
+use crate::verify::record;
+use crate::{dockerfile, material};
+
+/// The layers of an image, with who put them there as its children see it.
+type Below = Vec<(Arc<Layer>, Origin)>;
+
+impl Session<'_> {
+    pub(super) fn policy(
+        &self,
+        waivers: &Waivers<'_>,
+        findings: &mut Vec<Finding>,
+        subjects: &mut Vec<record::Subject>,
+    ) -> Result<()> {
+        let names: Vec<String> = self.fresh.iter().map(|one| one.reference.clone()).collect();
+        crate::tell!("reading {}", words::count(names.len(), "image"));
+        let mut rules = policy::content_rules();
+        let versions = policy::content_rules();
+        let kept = kept::Layers::of(&self.work.state);
+        let reading = Reading {
+            limits: Limits::default(),
+            rules: &mut rules,
+            known: &|digest| kept.get(digest, &versions),
+        };
+        let found = reading.engine(&self.work.engine, &names)?;
+        kept.keep(found.iter().flat_map(Found::images));
+        let mut below: BTreeMap<StageId, Below> = BTreeMap::new();
+        for (target, found) in self.fresh.iter().zip(&found) {
+            let before = findings.len();
+            let layers = self.judge(target, found, &below, waivers, findings);
+            below.insert(target.id, layers);
+            if !self.targets.contains(&target.id) {
+                // It was read for who put which layer there.
+                findings.truncate(before);
+                continue;
+            }
+            for image in found.images() {
+                let digests = [Some(image.config), image.manifest];
+                subjects.extend(digests.into_iter().flatten().map(|digest| record::Subject {
+                    name: self.name(target.id).to_owned(),
+                    digest: digest.to_string(),
+                }));
+            }
+            self.tell_stage(target, &findings[before..]);
+        }
+        Ok(())
+    }
+
+    fn tell_stage(&self, target: &Target, findings: &[Finding]) {
+        let denied = findings.iter().filter(|finding| finding.denies()).count();
+        let is_warning =
+            |finding: &&Finding| finding.severity == Severity::Warn && finding.waived.is_none();
+        let warned = findings.iter().filter(is_warning).count();
+        let name = self.name(target.id);
+        let said = match (denied, warned) {
+            (0, 0) => "keeps the policy".to_owned(),
+            (0, warned) => format!("keeps the policy, with {}", words::count(warned, "warning")),
+            (denied, _) => format!("breaks the policy: {}", words::count(denied, "denial")),
+        };
+        crate::tell!("{name}: {said}");
+    }
+
+    /// Judges what stands behind one stage's name; gives the layers of its first image, with who put
+    /// them there.
+    fn judge(
+        &self,
+        target: &Target,
+        found: &Found,
+        below: &BTreeMap<StageId, Below>,
+        waivers: &Waivers<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Below {
+        let (spec, stage) = (&self.work.spec, self.work.spec.stage(target.id));
+        let own = self.work.engine.platform();
+        let wanted: Vec<&str> = match stage.platforms.as_slice() {
+            [] => own.into_iter().collect(),
+            named => named.iter().map(String::as_str).collect(),
+        };
+        let mut missing: Vec<&str> = wanted.clone();
+        let mut first = None;
+        for part in &found.parts {
+            let Part::Whole(image) = part else {
+                findings.extend(policy::unread(spec, target.id, &target.image, part));
+                continue;
+            };
+            let facts = &image.facts;
+            let variant = facts.variant.as_deref().unwrap_or_default();
+            let is = format!("{}/{}/{variant}", facts.os, facts.architecture);
+            let is = dockerfile::normal_platform(is.trim_end_matches('/'));
+            let matching = wanted
+                .iter()
+                .copied()
+                .find(|platform| dockerfile::normal_platform(platform) == is);
+            missing.retain(|platform| Some(*platform) != matching);
+            let only = wanted.first().copied().filter(|_| wanted.len() == 1);
+            // One that is not the right one is told of as that, not as missing.
+            if matching.is_none() {
+                missing.retain(|platform| Some(*platform) != only);
+            }
+            let platform = matching.or(only);
+            let steps = material::steps(spec, target.id, platform.or(own));
+            let parents = self.work.graph.parents(target.id);
+            let parent = parents.filter_map(|id| below.get(&id));
+            let parent = parent
+                .filter(|layers| {
+                    let mut pairs = layers.iter().zip(&image.layers);
+                    layers.len() <= image.layers.len()
+                        && pairs.all(|((parent, _), own)| parent.diff_id == own.diff_id)
+                })
+                .max_by_key(|layers| layers.len());
+            let empty = Below::new();
+            let subject = Subject::new(image, steps.as_deref(), parent.unwrap_or(&empty));
+            let id = &target.image;
+            findings.extend(policy::judge(
+                spec, target.id, id, &subject, platform, waivers,
+            ));
+            first.get_or_insert_with(|| {
+                let made = subject.made.iter().map(|made| match made.from {
+                    Origin::Base => Origin::Base,
+                    Origin::Parent | Origin::Own => Origin::Parent,
+                });
+                image.layers.iter().cloned().zip(made).collect()
+            });
+        }
+        for platform in missing {
+            findings.extend(policy::missing(spec, target.id, &target.image, platform));
+        }
+        first.unwrap_or_default()
+    }
+}

@@ -1,0 +1,272 @@
+//! `cargo xtask verify`: whether the images that would be shipped keep their promises.
+//!
+//! Builds nothing, unless `--build` asks for it: a stage that is not fresh ends it. First the policy on
+//! every layer, then the running stack.
+
+mod images;
+mod question;
+mod running;
+mod telling;
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::assess::{Assessment, Next, Workspace};
+use crate::calendar;
+use crate::cli::{Build, Verify};
+use crate::fault::{Fault, Result};
+use crate::interrupt::Interrupt;
+use crate::report::words;
+use crate::spec::StageId;
+use crate::verdict::Verdict;
+use crate::verify::finding::{Answer, Outcome};
+use crate::verify::noted::{self, Noted};
+use crate::verify::policy::Waivers;
+use crate::verify::record::{self, Record, Records, StackAsked};
+use question::Prior;
+
+/// A stage whose image is verified.
+struct Target {
+    id: StageId,
+    /// The reference that the engine finds its image by.
+    reference: String,
+    /// The image's id.
+    image: String,
+}
+
+/// Verifies the named stages, or all.
+pub fn run(flags: &Verify) -> Result<()> {
+    let start = Instant::now();
+    let interrupt = Interrupt::listen()?;
+    if flags.build {
+        super::build::run(&build_first(flags))?;
+    }
+    let work = super::open(&flags.at, &[], Next::Any)?;
+    let session = Session::of(&work, flags, &interrupt)?;
+    let answer = session.answer(start)?;
+    session.tell(&answer)?;
+    match answer.outcome {
+        Outcome::Passed => Ok(()),
+        Outcome::Failed | Outcome::Incomplete => Err(Fault::failed("")),
+    }
+}
+
+fn build_first(flags: &Verify) -> Build {
+    Build {
+        stages: flags.stages.clone(),
+        at: flags.at.clone(),
+        jobs: None,
+        keep_going: false,
+        force: None,
+        locked: false,
+        offline: false,
+        platform: Vec::new(),
+        yes: false,
+        json: false,
+    }
+}
+
+/// One verification.
+struct Session<'w> {
+    work: &'w Workspace,
+    flags: &'w Verify,
+    interrupt: &'w Interrupt,
+    /// The stages that were asked for.
+    targets: Vec<StageId>,
+    /// All fresh stages, parents before children.
+    fresh: Vec<Target>,
+    records: Records,
+    /// The last verification of the same, if it may answer for this one.
+    prior: Option<Prior>,
+    today: String,
+    now: String,
+}
+
+impl<'w> Session<'w> {
+    fn of(work: &'w Workspace, flags: &'w Verify, interrupt: &'w Interrupt) -> Result<Self> {
+        let spec = &work.spec;
+        if flags.stack_only && spec.stack.is_none() {
+            return Err(Fault::usage(format!(
+                "{} has no `[stack]`, so `--stack-only` has nothing to try: name a compose file in it, as in compose = \"docker/docker-compose.yaml\"",
+                spec.file
+            )));
+        }
+        let targets: Vec<StageId> = if flags.stages.is_empty() {
+            work.wanted(&flags.stages)?
+        } else {
+            let found = flags.stages.iter().map(|name| spec.find(name));
+            found.collect::<Result<_>>()?
+        };
+        let stack = spec.stack.as_ref().filter(|_| !flags.policy_only);
+        let of_stack = stack.iter().flat_map(|stack| stack.services.values());
+        let mut wanted: Vec<StageId> = targets.iter().chain(of_stack).copied().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let names: Vec<&str> = targets.iter().map(|id| &*spec.stage(*id).name).collect();
+        let records = Records::of(&work.state, &names, parts(flags)).map_err(|error| {
+            Fault::lacks(format!(
+                "cannot keep the record of this verification: {error}"
+            ))
+        })?;
+        let may_recall = !flags.force && !flags.keep;
+        // The stack is looked at while inputs are hashed and the engine is asked for images.
+        let (plan, prior) = std::thread::scope(|scope| {
+            let looker = may_recall.then(|| scope.spawn(|| Prior::of(&records, work, interrupt)));
+            let plan = work.plan(&work.graph.closure(&wanted), |_| false);
+            let prior = looker.and_then(|looker| {
+                let looked = looker.join();
+                looked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            (plan, prior)
+        });
+        let plan = plan?;
+        super::tell_warnings(work);
+        refuse_stale(work, &plan, &wanted)?;
+        let (today, now) = today();
+        let fresh = plan.iter().filter_map(|own| match &own.verdict {
+            Verdict::Fresh(record) => Some(Target {
+                id: own.id,
+                reference: record.private.clone(),
+                image: record.image.clone(),
+            }),
+            _ => None,
+        });
+        Ok(Self {
+            work,
+            flags,
+            interrupt,
+            targets,
+            fresh: fresh.collect(),
+            records,
+            prior,
+            today,
+            now,
+        })
+    }
+
+    fn name(&self, id: StageId) -> &'w str {
+        &self.work.spec.stage(id).name
+    }
+
+    fn runs_stack(&self) -> bool {
+        self.work.spec.stack.is_some() && !self.flags.policy_only
+    }
+
+    fn answer(&self, start: Instant) -> Result<Answer> {
+        let spec = &self.work.spec;
+        let waivers = Waivers::of(spec, &self.today)?;
+        let asked = self.records.asked(&self.question());
+        if let Some(record) = self.recalled(&asked) {
+            return Ok(recall(record, start));
+        }
+        let resolved = self.resolved()?;
+        let stack = resolved.as_ref().map(|resolved| self.stack_asked(resolved));
+        if let Some(record) = self.recalled_slowly(&asked, stack.as_ref()) {
+            // The next look needs no compose.
+            let record = Record { stack, ..record };
+            self.save(&record);
+            return Ok(recall(record, start));
+        }
+        let mut findings = Vec::new();
+        let mut subjects = Vec::new();
+        if !self.flags.stack_only {
+            findings.extend(waivers.ended(spec));
+            self.policy(&waivers, &mut findings, &mut subjects)?;
+        }
+        let mut probes = Vec::new();
+        if let Some(resolved) = &resolved {
+            findings.extend(self.environments(resolved, &waivers));
+            self.stack(&mut probes, &mut subjects)?;
+        }
+        let mut answer = Answer::of(findings, probes);
+        self.note(&answer, stack.as_ref(), waivers.end());
+        if answer.outcome == Outcome::Passed {
+            let predicate = self.predicate(&answer, stack.as_ref());
+            let statement = record::statement(subjects, &predicate);
+            answer.statement = Some(statement.clone());
+            self.save(&Record {
+                asked,
+                stack,
+                ends: waivers.end().map(str::to_owned),
+                statement,
+            });
+        }
+        Ok(answer)
+    }
+
+    fn save(&self, record: &Record) {
+        if let Err(error) = self.records.save(record) {
+            crate::tell!("note: the record of this verification cannot be kept: {error}");
+        }
+    }
+
+    /// Notes for each stage how it ended.
+    fn note(&self, answer: &Answer, stack: Option<&StackAsked>, end: Option<&str>) {
+        for id in &self.targets {
+            let Some(target) = self.fresh.iter().find(|target| target.id == *id) else {
+                continue;
+            };
+            let noted = Noted {
+                image: target.image.clone(),
+                policy: noted::policy_hash(&self.work.spec, *id),
+                parts: parts(self.flags).to_owned(),
+                stack: stack.cloned(),
+                at: self.now.clone(),
+                ends: end.map(str::to_owned),
+                outcome: answer.outcome_of(self.name(*id)),
+            };
+            if let Err(error) = noted.save(&self.work.state, self.name(*id)) {
+                crate::tell!("note: how it ended cannot be kept: {error}");
+            }
+        }
+    }
+}
+
+/// What of a verification was asked for.
+fn parts(flags: &Verify) -> &'static str {
+    match (flags.policy_only, flags.stack_only) {
+        (true, _) => "policy",
+        (_, true) => "stack",
+        _ => "all",
+    }
+}
+
+/// The day and the moment.
+pub(super) fn today() -> (String, String) {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = seconds.unwrap_or_default().as_secs();
+    calendar::shown(i64::try_from(seconds).unwrap_or_default())
+}
+
+fn recall(record: Record, start: Instant) -> Answer {
+    let took = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    crate::tell!(
+        "verified before, and nothing changed since ({}); `--force` runs it again",
+        words::time(took)
+    );
+    Answer::recorded(record.statement)
+}
+
+/// Ends where a stage is not fresh.
+fn refuse_stale(work: &Workspace, plan: &[Assessment], wanted: &[StageId]) -> Result<()> {
+    let stale: Vec<&Assessment> = plan
+        .iter()
+        .filter(|own| !matches!(own.verdict, Verdict::Fresh(_)))
+        .collect();
+    let Some(first) = stale.first() else {
+        return Ok(());
+    };
+    let name = |id: StageId| work.spec.stage(id).name.as_str();
+    let why = first.reason().map_or_else(String::new, words::reason);
+    let more = match stale.len() {
+        1 => String::new(),
+        more => format!(", and {} more are not", more - 1),
+    };
+    let names: Vec<&str> = wanted.iter().map(|id| name(*id)).collect();
+    Err(Fault::failed(format!(
+        "stage `{}` is not fresh ({why}){more}: what is verified is what was built; `{}` builds it, and so does `verify --build`",
+        name(first.id),
+        work.spec
+            .call
+            .command(&format!("build {}", names.join(" ")))
+    )))
+}

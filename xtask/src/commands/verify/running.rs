@@ -1,0 +1,156 @@
+//! The second half: the images as a running stack.
+
+use std::collections::BTreeMap;
+
+use super::Session;
+use crate::fault::Result;
+use crate::report::words;
+use crate::verify::finding::{Finding, Probe, ProbeOutcome};
+use crate::verify::policy::{self, Waivers};
+use crate::verify::{record, stack};
+
+impl Session<'_> {
+    pub(super) fn images(&self) -> BTreeMap<String, String> {
+        let fresh = self.fresh.iter();
+        fresh
+            .map(|one| (self.name(one.id).to_owned(), one.image.clone()))
+            .collect()
+    }
+
+    pub(super) fn stack_run<'r>(
+        &'r self,
+        images: &'r BTreeMap<String, String>,
+        tell: &'r dyn Fn(stack::Event<'_>),
+    ) -> stack::Run<'r> {
+        stack::Run {
+            spec: &self.work.spec,
+            state: &self.work.state,
+            engine: &self.work.engine,
+            images,
+            keep: self.flags.keep,
+            interrupt: self.interrupt,
+            tell,
+        }
+    }
+
+    /// The stack's compose file as it would run.
+    pub(super) fn resolved(&self) -> Result<Option<stack::Resolved>> {
+        if !self.runs_stack() {
+            return Ok(None);
+        }
+        let images = self.images();
+        stack::resolved(&self.stack_run(&images, &|_| ())).map(Some)
+    }
+
+    /// Keys that everybody knows in the environments of the stack's services.
+    pub(super) fn environments(
+        &self,
+        resolved: &stack::Resolved,
+        waivers: &Waivers<'_>,
+    ) -> Vec<Finding> {
+        let services = resolved.config["services"].as_object();
+        let mut findings = Vec::new();
+        for (service, config) in services.into_iter().flatten() {
+            let env = config["environment"].as_object().into_iter().flatten();
+            let env: Vec<(&str, &str)> = env
+                .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+                .collect();
+            let pinned = resolved.images.get(service);
+            let stage = pinned.and_then(|pinned| pinned.stage.as_deref());
+            let stage = stage.and_then(|name| self.work.spec.find(name).ok());
+            let image = pinned.map_or("", |pinned| &pinned.id);
+            findings.extend(policy::environment(
+                &self.work.spec,
+                (service, stage),
+                image,
+                &env,
+                waivers,
+            ));
+        }
+        findings
+    }
+
+    pub(super) fn stack(
+        &self,
+        probes: &mut Vec<Probe>,
+        subjects: &mut Vec<record::Subject>,
+    ) -> Result<()> {
+        let images = self.images();
+        let report = stack::run(&self.stack_run(&images, &|event| tell_stack(&event)))?;
+        for note in &report.notes {
+            crate::tell!("note: {note}");
+        }
+        if let Some(kept) = &report.kept {
+            for (service, port, address) in &kept.addresses {
+                crate::tell!("{service}: port {port} is at {address}");
+            }
+            crate::tell!("the stack stays up; `{}` takes it down", kept.take_down);
+        }
+        if report.outcome == stack::Outcome::Failed {
+            crate::tell!("{}", report.text.trim_end());
+        }
+        probes.extend(report.probes.iter().map(|probe| Probe {
+            service: probe.service.clone(),
+            kind: probe.kind.to_owned(),
+            outcome: match probe.outcome {
+                stack::Outcome::Passed => ProbeOutcome::Passed,
+                stack::Outcome::Failed => ProbeOutcome::Failed,
+                stack::Outcome::NotChecked => ProbeOutcome::NotChecked,
+            },
+            message: probe.message.clone(),
+        }));
+        let has_failed = probes
+            .iter()
+            .any(|probe| probe.outcome == ProbeOutcome::Failed);
+        if report.outcome == stack::Outcome::Failed && !has_failed {
+            // A service failed, and no probe says so.
+            probes.push(Probe {
+                service: "stack".to_owned(),
+                kind: "up".to_owned(),
+                outcome: ProbeOutcome::Failed,
+                message: report
+                    .cause
+                    .clone()
+                    .unwrap_or_else(|| "a service failed".to_owned()),
+            });
+        }
+        subjects.extend(
+            report
+                .images
+                .iter()
+                .map(|(service, pinned)| record::Subject {
+                    name: service.clone(),
+                    digest: pinned.id.clone(),
+                }),
+        );
+        Ok(())
+    }
+}
+
+fn tell_stack(event: &stack::Event<'_>) {
+    match event {
+        stack::Event::Swept(note) => crate::tell!("{note}"),
+        stack::Event::Pulling(image) => crate::tell!("pulling {image}"),
+        stack::Event::Made { project, services } => {
+            crate::tell!("stack {project}: {}", words::count(*services, "service"));
+        }
+        stack::Event::Ready(service) => crate::tell!("{service}: ready"),
+        stack::Event::Done(service) => crate::tell!("{service}: done"),
+        stack::Event::Probe(probe) => {
+            crate::tell!("{}: {}: {}", probe.service, probe.kind, probe.message)
+        }
+        stack::Event::Waiting {
+            services,
+            probes,
+            since,
+        } => {
+            let probes = words::count(*probes, "probe");
+            crate::tell!(
+                "waiting for {} and {probes}, {} s",
+                services.join(", "),
+                since.as_secs()
+            );
+        }
+        stack::Event::TakingDown => crate::tell!("taking the stack down"),
+    }
+}

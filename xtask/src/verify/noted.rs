@@ -1,0 +1,168 @@
+//! How each stage's last verification ended.
+//!
+//! Knows whether that still says something of the image that there is now. Is unaware of how
+//! anything is verified.
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::finding::Outcome;
+use super::record::{Asked, StackAsked};
+use crate::spec::{Spec, StageId};
+use crate::state::{self, State};
+
+/// The kind of the files.
+const KIND: &str = "xtask-verified-stage";
+/// Their format. 1: the first.
+const FORMAT: u32 = 1;
+
+/// The last verification of one stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Noted {
+    /// The image's id.
+    pub image: String,
+    /// The hash of what its policy was.
+    pub policy: String,
+    /// `all`, `policy` or `stack`.
+    pub parts: String,
+    /// What the stack was, where it was tried.
+    pub stack: Option<StackAsked>,
+    /// When, as RFC 3339.
+    pub at: String,
+    /// The last day on which it holds.
+    pub ends: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What a note says of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It passed, and nothing has changed.
+    Holds,
+    /// It did not pass.
+    Failed,
+    /// It was another image.
+    OtherImage,
+    /// It was another policy.
+    OtherPolicy,
+    /// It was another stack.
+    OtherStack,
+    /// A waiver has ended.
+    Ended,
+}
+
+impl Standing {
+    /// Why it no longer holds, for people.
+    pub const fn clause(self) -> &'static str {
+        match self {
+            Self::Holds => "it holds",
+            Self::Failed => "the image did not pass",
+            Self::OtherImage => "the image is another one now",
+            Self::OtherPolicy => "its policy is another one now",
+            Self::OtherStack => "the stack is another one now",
+            Self::Ended => "a waiver has ended",
+        }
+    }
+}
+
+impl Noted {
+    /// What it says of the image with this id, under a policy with this hash. `glance` is what the stack
+    /// of now looks like, where the note says how to look.
+    pub fn standing(
+        &self,
+        image: &str,
+        policy: &str,
+        today: &str,
+        glance: Option<&Asked>,
+    ) -> Standing {
+        let was = self.stack.as_ref().and_then(|stack| stack.glance.as_ref());
+        if self.image != image {
+            Standing::OtherImage
+        } else if self.policy != policy {
+            Standing::OtherPolicy
+        } else if self.outcome != Outcome::Passed {
+            Standing::Failed
+        } else if self.ends.as_deref().is_some_and(|end| end < today) {
+            Standing::Ended
+        } else if was.is_some_and(|(_, was)| Some(was) != glance) {
+            Standing::OtherStack
+        } else {
+            Standing::Holds
+        }
+    }
+
+    /// That of a stage.
+    pub fn read(state: &State, stage: &str) -> Option<Self> {
+        let sealed = state::read(&file(state, stage)).ok()??;
+        let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
+        serde_json::from_slice(content).ok()
+    }
+
+    /// Keeps it in the place of the one before.
+    pub fn save(&self, state: &State, stage: &str) -> std::io::Result<()> {
+        let content = serde_json::to_vec(self)?;
+        state::write_sealed(&file(state, stage), KIND, FORMAT, &[&content])
+    }
+}
+
+fn file(state: &State, stage: &str) -> Utf8PathBuf {
+    let name = &blake3::hash(stage.as_bytes()).to_hex()[..16];
+    state.path("verified").join("stages").join(name)
+}
+
+/// The hash of all that a stage's images are held against.
+pub fn policy_hash(spec: &Spec, id: StageId) -> String {
+    let waivers = spec.waivers.iter();
+    let waivers: Vec<_> = waivers
+        .filter(|waiver| waiver.stage.is_none_or(|only| only == id))
+        .map(|waiver| json!([waiver.rule, waiver.path, waiver.why, waiver.until]))
+        .collect();
+    let stage = spec.stage(id);
+    let all = json!([
+        super::policy::VERSION,
+        stage.policy,
+        stage.platforms,
+        waivers
+    ]);
+    blake3::hash(all.to_string().as_bytes())
+        .to_hex()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_says_why_it_no_longer_holds() {
+        let noted = Noted {
+            image: "sha256:1".into(),
+            policy: "p".into(),
+            parts: "policy".into(),
+            stack: None,
+            at: "2026-11-29T00:00:00Z".into(),
+            ends: Some("2026-12-31".into()),
+            outcome: Outcome::Passed,
+        };
+        let standing = |image, policy, today| noted.standing(image, policy, today, None);
+        assert_eq!(standing("sha256:1", "p", "2026-12-31"), Standing::Holds);
+        assert_eq!(standing("sha256:1", "p", "2027-01-01"), Standing::Ended);
+        assert_eq!(
+            standing("sha256:2", "p", "2026-12-31"),
+            Standing::OtherImage
+        );
+        assert_eq!(
+            standing("sha256:1", "q", "2026-12-31"),
+            Standing::OtherPolicy
+        );
+        let failed = Noted {
+            outcome: Outcome::Failed,
+            ..noted.clone()
+        };
+        let failed = failed.standing("sha256:1", "p", "2026-12-31", None);
+        assert_eq!(failed, Standing::Failed);
+    }
+}
