@@ -169,7 +169,7 @@ pub struct Verify {
     /// Verify again what was verified before
     #[arg(long)]
     pub force: bool,
-    /// Write the answer as JUnit XML, too
+    /// Write the answer as `JUnit` XML, too
     #[arg(long, value_name = "FILE")]
     pub junit: Option<Utf8PathBuf>,
     /// Write the answer as SARIF, too

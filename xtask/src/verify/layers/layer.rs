@@ -70,7 +70,7 @@ impl Layer {
         let table = Table::of_bytes(take(&mut bytes)?)?;
         let is_right = |found: &super::Finding| (found.entry as usize) < table.len();
         let all = about.findings.iter().flat_map(|seen| &seen.found);
-        (bytes.is_empty() && all.into_iter().all(is_right)).then(|| Self {
+        (bytes.is_empty() && all.into_iter().all(is_right)).then_some(Self {
             digest: about.digest,
             diff_id: about.diff_id,
             compression: about.compression,

@@ -92,16 +92,13 @@ impl<'i> Subject<'i> {
             let real = self.view.resolve(clean(&path).as_bytes())?;
             return self.view.get(&real).map(|_| real);
         }
-        let candidates = self.path().into_iter();
-        candidates
-            .filter_map(|folder| {
-                let path = [&folder[..], b"/", name.as_bytes()].concat();
-                let real = self.view.resolve(&path)?;
-                let node = self.view.get(&real)?;
-                let entry = self.view.entry(node.content.unwrap_or(node.place));
-                (entry.is_file() && entry.mode & 0o111 != 0).then_some(real)
-            })
-            .next()
+        self.path().into_iter().find_map(|folder| {
+            let path = [&folder[..], b"/", name.as_bytes()].concat();
+            let real = self.view.resolve(&path)?;
+            let node = self.view.get(&real)?;
+            let entry = self.view.entry(node.content.unwrap_or(node.place));
+            (entry.is_file() && entry.mode & 0o111 != 0).then_some(real)
+        })
     }
 
     /// Whether the user may do this with what stands at a path: read is 4, write 2, execute 1. Every

@@ -1,4 +1,4 @@
-//! JUnit XML, which CI systems show: a suite a stage, a case a rule; and one for the probes.
+//! `JUnit` XML, which CI systems show: a suite a stage, a case a rule; and one for the probes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
