@@ -12,6 +12,7 @@ mod peers;
 mod standin;
 pub mod table;
 mod tree;
+pub mod verifying;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub enum Case {
     Stages,
     /// Time and memory of 1,000 to 1,000,000 files
     Growth,
+    /// Four images of 300 MB, beside a program that only reads them
+    Verify,
 }
 
 impl Case {
@@ -95,6 +98,7 @@ impl Bench {
             Case::Cold => self.cold(),
             Case::Stages => self.stages(),
             Case::Growth => self.growth(),
+            Case::Verify => self.verify(),
         }
     }
 

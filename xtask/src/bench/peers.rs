@@ -24,14 +24,14 @@ const OF_GIT: f64 = 0.5;
 const OF_B3SUM: f64 = 1.0;
 
 /// A real engine: one that runs already, or one that is started for the bench.
-enum Engine {
+pub(super) enum Engine {
     Running(String),
     Started(Box<Testbed>),
 }
 
 impl Engine {
     /// The engine that was named, or one of its own on a machine that has what this needs.
-    fn find(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self, String> {
+    pub(super) fn find(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self, String> {
         if let Ok(host) = std::env::var("XTASK_TEST_ENGINE") {
             return Ok(Self::Running(host));
         }
@@ -42,14 +42,14 @@ impl Engine {
                 "no engine: {remedy}, or run `cargo xtask test` once as root, which installs one"
             ));
         }
-        crate::tell!("noop: starting an engine");
+        crate::tell!("starting an engine");
         let started = Testbed::start(folder, interrupt);
         started
             .map(|testbed| Self::Started(Box::new(testbed)))
             .map_err(|fault| format!("{fault}; {remedy}"))
     }
 
-    fn host(&self) -> String {
+    pub(super) fn host(&self) -> String {
         match self {
             Self::Running(host) => host.clone(),
             Self::Started(testbed) => testbed.host(),

@@ -84,6 +84,46 @@ pub fn dify(folder: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A graph of images on nothing, each of some 300 MB in 3,000 files: one half is as random as what is
+/// compressed already, the other like source code.
+pub fn images(folder: &Utf8Path, count: usize) -> io::Result<()> {
+    let mut graph = "version = 1\n".to_owned();
+    for image in 0..count {
+        let name = image_name(image);
+        graph.push_str(&format!(
+            "[stage.image-{image}]\ncontext = \"{image}\"\nimage = \"{}\"\n",
+            name.strip_suffix(":latest").unwrap_or(&name)
+        ));
+        let context = folder.join(image.to_string());
+        let dockerfile = "FROM scratch\nCOPY files /files\nUSER 1000\n";
+        write(&context.join("Dockerfile"), dockerfile.as_bytes())?;
+        for number in 0..3_000 {
+            let path = context.join(format!("files/{}/{number}", number / 50));
+            let bytes = if number % 2 == 0 {
+                noise(image * 3_000 + number, 100_000)
+            } else {
+                content(image * 3_000 + number, 100_000)
+            };
+            write(&path, &bytes)?;
+        }
+    }
+    write(&folder.join("build-graph.toml"), graph.as_bytes())
+}
+
+/// The name of one of these images.
+pub fn image_name(image: usize) -> String {
+    format!("xtask-bench/image-{image}:latest")
+}
+
+/// Bytes that cannot be compressed.
+fn noise(seed: usize, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.finalize_xof().fill(&mut bytes);
+    bytes
+}
+
 /// The stages of the tree like Dify's.
 const GRAPH: &str = "\
 version = 1

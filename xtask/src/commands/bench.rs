@@ -5,7 +5,7 @@
 use camino::Utf8PathBuf;
 use clap::Args;
 
-use crate::bench::{Bench, Case, bare};
+use crate::bench::{Bench, Case, bare, verifying};
 use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::state;
@@ -22,6 +22,9 @@ pub struct BenchArgs {
     /// Only looks at the paths and asks for the images of this file: what a no-op is held against
     #[arg(long, value_name = "FILE", hide = true)]
     pub bare: Option<Utf8PathBuf>,
+    /// Only reads so many images of the bench: what a verification is held against
+    #[arg(long, value_name = "N", hide = true)]
+    pub bare_images: Option<usize>,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
@@ -32,12 +35,16 @@ pub fn run(flags: &BenchArgs) -> Result<()> {
     if let Some(file) = &flags.bare {
         return bare::run(file).map_err(|error| Fault::failed(error.to_string()));
     }
+    if let Some(images) = flags.bare_images {
+        return verifying::read_barely(images);
+    }
     let all = [
         Case::Noop,
         Case::Crowded,
         Case::Cold,
         Case::Stages,
         Case::Growth,
+        Case::Verify,
     ];
     let cases = all
         .iter()
