@@ -203,6 +203,7 @@ fn no_message_spells_out_a_command_without_the_flags_that_chose_the_graph() {
                 let verb = command.split(|c: char| !c.is_alphabetic()).next().unwrap();
                 let takes_graph = [
                     "build", "explain", "graph", "inputs", "lock", "outdated", "plan", "sync",
+                    "verify",
                 ];
                 // How the bench calls the program is the name of a row.
                 let is_row = file.components().any(|part| part.as_os_str() == "bench");

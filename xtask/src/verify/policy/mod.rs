@@ -186,6 +186,11 @@ pub fn environment(
     told.collect()
 }
 
+fn rebuild(spec: &Spec, id: StageId) -> String {
+    let name = &spec.stage(id).name;
+    spec.call.command(&format!("build {name} --force={name}"))
+}
+
 /// The finding that there is no image of a platform.
 pub fn missing(spec: &Spec, id: StageId, image: &str, platform: &str) -> Option<Finding> {
     let stage = spec.stage(id);
@@ -200,10 +205,7 @@ pub fn missing(spec: &Spec, id: StageId, image: &str, platform: &str) -> Option<
         path: None,
         from: Origin::Own,
         message: format!("there is no image for {platform}"),
-        remedy: format!(
-            "build it for all its platforms: `cargo xtask build {} --force`",
-            stage.name
-        ),
+        remedy: format!("build it for all its platforms: `{}`", rebuild(spec, id)),
         waived: None,
     })
 }
@@ -220,11 +222,7 @@ pub fn unread(spec: &Spec, id: StageId, image: &str, part: &Part) -> Option<Find
         Part::Absent { platform, .. } => (
             Rule::Platform,
             format!("the index lists {platform}, and the engine has nothing of it"),
-            format!(
-                "build it: cargo xtask build {} --force={}",
-                spec.stage(id).name,
-                spec.stage(id).name
-            ),
+            format!("build it: `{}`", rebuild(spec, id)),
         ),
     };
     Some(Finding {

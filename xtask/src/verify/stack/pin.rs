@@ -51,7 +51,8 @@ pub fn pin(
         }
         if let Some(stage) = stage {
             return Err(Fault::lacks(format!(
-                "the engine has no image {reference} of the stage `{stage}`, which the service `{service}` runs: `cargo xtask build {stage}` makes it"
+                "the engine has no image {reference} of the stage `{stage}`, which the service `{service}` runs: `{}` makes it",
+                spec.call.command(&format!("build {stage}"))
             )));
         }
         tell(Event::Pulling(reference));
