@@ -51,6 +51,10 @@ pub enum Rule {
     Entrypoint,
     /// A healthcheck, where the graph asks for one.
     Healthcheck,
+    /// What tools say of the Dockerfile, where they are there.
+    Lint,
+    /// What a scanner knows of the packages, where one is there.
+    Vulnerabilities,
     /// No waiver has ended.
     EndedWaiver,
 }
@@ -69,7 +73,7 @@ pub enum Severity {
 
 impl Rule {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Image,
         Self::Secrets,
         Self::DefaultKeys,
@@ -87,6 +91,8 @@ impl Rule {
         Self::Ports,
         Self::Entrypoint,
         Self::Healthcheck,
+        Self::Lint,
+        Self::Vulnerabilities,
         Self::EndedWaiver,
     ];
 
@@ -110,6 +116,8 @@ impl Rule {
             Self::Ports => "ports",
             Self::Entrypoint => "entrypoint",
             Self::Healthcheck => "healthcheck",
+            Self::Lint => "lint",
+            Self::Vulnerabilities => "vulnerabilities",
             Self::EndedWaiver => "ended-waiver",
         }
     }
@@ -122,7 +130,12 @@ impl Rule {
     /// How severe a breach is where the graph says nothing.
     pub const fn default_severity(self) -> Severity {
         match self {
-            Self::Setuid | Self::Tests | Self::Caches | Self::Compilers => Severity::Warn,
+            Self::Setuid
+            | Self::Tests
+            | Self::Caches
+            | Self::Compilers
+            | Self::Lint
+            | Self::Vulnerabilities => Severity::Warn,
             _ => Severity::Deny,
         }
     }

@@ -112,6 +112,42 @@ pub enum ProbeOutcome {
     NotChecked,
 }
 
+/// A tool of others, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// `hadolint`.
+    pub name: String,
+    /// Whether it was asked.
+    #[serde(flatten)]
+    pub outcome: ToolOutcome,
+}
+
+/// What became of a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum ToolOutcome {
+    /// It gave its findings.
+    Checked {
+        /// Its version.
+        version: String,
+    },
+    /// It gave none. This is never "passed".
+    NotChecked {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Tool {
+    /// For people.
+    pub fn sentence(&self) -> String {
+        match &self.outcome {
+            ToolOutcome::Checked { version } => format!("{}: checked ({version})", self.name),
+            ToolOutcome::NotChecked { why } => format!("{}: not checked, {why}", self.name),
+        }
+    }
+}
+
 /// How a verification ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,6 +169,8 @@ pub struct Answer {
     pub findings: Vec<Finding>,
     /// All probes, in the order of the graph file.
     pub probes: Vec<Probe>,
+    /// Tools of others. They are never required.
+    pub tools: Vec<Tool>,
     /// The record of this verification, where everything passed.
     pub statement: Option<serde_json::Value>,
     /// Whether the record answered.
@@ -163,6 +201,7 @@ impl Answer {
             outcome,
             findings,
             probes,
+            tools: Vec::new(),
             statement: None,
             recorded: false,
         }
@@ -174,6 +213,8 @@ impl Answer {
         let findings = serde_json::from_value(predicate["findings"].clone());
         let probes = serde_json::from_value(predicate["probes"].clone());
         let mut answer = Self::of(findings.unwrap_or_default(), probes.unwrap_or_default());
+        let tools = serde_json::from_value(predicate["tools"].clone());
+        answer.tools = tools.unwrap_or_default();
         answer.statement = Some(statement);
         answer.recorded = true;
         answer
@@ -214,7 +255,7 @@ impl Finding {
         if let Some(layer) = &self.layer {
             let hex = layer.strip_prefix("sha256:").unwrap_or(layer);
             parts.push(format!("layer {}", hex.get(..12).unwrap_or(hex)));
-        } else if self.path.is_none() {
+        } else if parts.is_empty() {
             parts.push("configuration".to_owned());
         }
         if self.from != Origin::Own {

@@ -11,3 +11,4 @@ pub mod record;
 pub mod secrets;
 pub mod stack;
 pub mod told;
+pub mod tools;

@@ -7,6 +7,7 @@ mod images;
 mod question;
 mod running;
 mod telling;
+mod tools;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -168,9 +169,11 @@ impl<'w> Session<'w> {
         }
         let mut findings = Vec::new();
         let mut subjects = Vec::new();
+        let mut tools = Vec::new();
         if !self.flags.stack_only {
             findings.extend(waivers.ended(spec));
             self.policy(&waivers, &mut findings, &mut subjects)?;
+            tools = self.tools(&waivers, &mut findings);
         }
         let mut probes = Vec::new();
         if let Some(resolved) = &resolved {
@@ -178,6 +181,7 @@ impl<'w> Session<'w> {
             self.stack(&mut probes, &mut subjects)?;
         }
         let mut answer = Answer::of(findings, probes);
+        answer.tools = tools;
         self.note(&answer, stack.as_ref(), waivers.end());
         if answer.outcome == Outcome::Passed {
             let predicate = self.predicate(&answer, stack.as_ref());

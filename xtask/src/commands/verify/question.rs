@@ -10,7 +10,7 @@ use crate::interrupt::Interrupt;
 use crate::spec::policy::Policy;
 use crate::verify::finding::Answer;
 use crate::verify::record::{Record, Records, StackAsked};
-use crate::verify::{noted, policy, stack};
+use crate::verify::{noted, policy, stack, tools};
 
 /// The last verification of the same stages and parts, with what the stack looks like now.
 pub(super) struct Prior {
@@ -53,6 +53,7 @@ impl Session<'_> {
             "tool": env!("CARGO_PKG_VERSION"),
             "images": images,
             "waivers": waivers.collect::<Vec<_>>(),
+            "tools": tools::present(),
             // Nothing of it is secret: a value from the environment stands in it by its variable.
             "stack": spec.stack.as_ref().filter(|_| self.runs_stack()).map(|stack| format!("{stack:?}")),
         })
@@ -114,6 +115,7 @@ impl Session<'_> {
             "stack": stack.and_then(|stack| stack.asked.as_ref()),
             "findings": answer.findings,
             "probes": answer.probes,
+            "tools": answer.tools,
         })
     }
 

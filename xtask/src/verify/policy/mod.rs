@@ -14,6 +14,7 @@ use crate::spec::{Spec, StageId};
 use crate::verify::finding::{Finding, Name, Origin, Waived};
 use crate::verify::layers::Part;
 use crate::verify::secrets;
+use crate::verify::tools::Found;
 
 pub use content::rules as content_rules;
 pub use rules::Breach;
@@ -145,6 +146,31 @@ pub fn judge(
         })
     });
     told.collect()
+}
+
+/// What a tool of others found in a stage's image or Dockerfile.
+pub fn of_tool(
+    spec: &Spec,
+    id: StageId,
+    image: &str,
+    found: Found,
+    waivers: &Waivers<'_>,
+) -> Option<Finding> {
+    let stage = spec.stage(id);
+    let severity = stage.policy.severity(found.rule);
+    (severity != Severity::Off).then(|| Finding {
+        severity,
+        rule: Name::Other(found.name),
+        stage: stage.name.clone(),
+        image: image.to_owned(),
+        layer: None,
+        line: found.line,
+        path: None,
+        from: Origin::Own,
+        message: found.message,
+        remedy: found.remedy,
+        waived: waivers.covering(found.rule, Some(id), None),
+    })
 }
 
 /// Keys that everybody knows in the environment of a service of the stack, which runs the image of a

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::spec::policy::{Policy, Rule, Severity};
-use crate::verify::finding::{Answer, Finding, ProbeOutcome};
+use crate::verify::finding::{Answer, Finding, ProbeOutcome, ToolOutcome};
 
 /// The whole report. `policies` are those of the stages that were looked at, by name.
 pub fn junit(answer: &Answer, policies: &BTreeMap<&str, &Policy>) -> Result<String, String> {
@@ -14,7 +14,9 @@ pub fn junit(answer: &Answer, policies: &BTreeMap<&str, &Policy>) -> Result<Stri
         let mut suite = TestSuite::new(*stage);
         let of_stage = || answer.findings.iter().filter(|one| one.stage == *stage);
         let looked_at = Rule::ALL.into_iter();
-        let looked_at = looked_at.filter(|rule| policy.severity(*rule) != Severity::Off);
+        let is_by_tools = |rule: &Rule| matches!(rule, Rule::Lint | Rule::Vulnerabilities);
+        let looked_at =
+            looked_at.filter(|rule| policy.severity(*rule) != Severity::Off && !is_by_tools(rule));
         let mut names: BTreeSet<&str> = looked_at.map(Rule::name).collect();
         names.extend(of_stage().map(|finding| finding.rule.text()));
         for name in names {
@@ -22,6 +24,19 @@ pub fn junit(answer: &Answer, policies: &BTreeMap<&str, &Policy>) -> Result<Stri
                 .filter(|finding| finding.rule.text() == name)
                 .collect();
             suite.add_test_case(case(name, &of_rule));
+        }
+        report.add_test_suite(suite);
+    }
+    if !answer.tools.is_empty() {
+        let mut suite = TestSuite::new("tools");
+        for tool in &answer.tools {
+            let status = match tool.outcome {
+                ToolOutcome::Checked { .. } => TestCaseStatus::success(),
+                ToolOutcome::NotChecked { .. } => TestCaseStatus::skipped(),
+            };
+            let mut case = TestCase::new(&tool.name, status);
+            case.set_system_out(tool.sentence());
+            suite.add_test_case(case);
         }
         report.add_test_suite(suite);
     }

@@ -56,6 +56,9 @@ pub fn table(answer: &Answer) -> String {
         let (service, kind) = (&probe.service, &probe.kind);
         let _ = writeln!(out, "{word:6}  {kind}  {service}  {}", probe.message);
     }
+    for tool in &answer.tools {
+        let _ = writeln!(out, "{}", tool.sentence());
+    }
     let _ = writeln!(out, "{}", last_line(answer));
     out
 }

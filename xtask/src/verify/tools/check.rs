@@ -1,0 +1,108 @@
+//! BuildKit's own checks of Dockerfiles (docs.docker.com/build/checks): buildx 0.15 with a BuildKit of
+//! Docker 27, or later. Nothing is built by it.
+
+use std::process::Command;
+
+use serde::Deserialize;
+
+use super::{Answer, Found, Looked, call};
+use crate::interrupt::Interrupt;
+use crate::spec::policy::Rule;
+
+/// What `--call=check,format=json` prints (moby/buildkit `frontend/subrequests/lint`).
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    warnings: Option<Vec<Warning>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Warning {
+    rule_name: String,
+    #[serde(default)]
+    url: String,
+    detail: String,
+    #[serde(default)]
+    location: Location,
+}
+
+#[derive(Default, Deserialize)]
+struct Location {
+    #[serde(default)]
+    ranges: Vec<Range>,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    start: Position,
+}
+
+#[derive(Deserialize)]
+struct Position {
+    line: usize,
+}
+
+pub(super) fn ask(stage: &Looked<'_>, interrupt: &Interrupt) -> Answer {
+    let failed = |error: std::io::Error| format!("it cannot be run: {error}");
+    let nothing = tempfile::tempdir().map_err(failed)?;
+    let mut command = Command::new("docker");
+    command.args(["buildx", "build", "--call=check,format=json"]);
+    command.arg(format!("--file={}", stage.dockerfile));
+    command.args(stage.target.map(|target| format!("--target={target}")));
+    command.arg(nothing.path());
+    let said = call::output(&mut command, interrupt).map_err(|why| {
+        let is_old = why.contains("unknown flag") || why.contains("unsupported");
+        if is_old {
+            "it needs buildx 0.15 and Docker 27, or later".to_owned()
+        } else {
+            why
+        }
+    })?;
+    let version = version(interrupt)?;
+    read(&said).map(|found| (version, found))
+}
+
+/// The second word of what `docker buildx version` prints.
+fn version(interrupt: &Interrupt) -> Result<String, String> {
+    let said = call::output(
+        Command::new("docker").args(["buildx", "version"]),
+        interrupt,
+    )?;
+    let text = String::from_utf8_lossy(&said);
+    let mut words = text.split_whitespace().skip(1);
+    words
+        .next()
+        .map(str::to_owned)
+        .ok_or("buildx has no version".into())
+}
+
+fn read(said: &[u8]) -> Result<Vec<Found>, String> {
+    let said: Said = serde_json::from_slice(said)
+        .map_err(|error| format!("its answer is not known: {error}"))?;
+    let found = said.warnings.into_iter().flatten().map(|one| Found {
+        rule: Rule::Lint,
+        name: format!("buildx/{}", one.rule_name),
+        line: one.location.ranges.first().map(|range| range.start.line),
+        message: one.detail,
+        remedy: format!("see {}", one.url.trim_start_matches("https://")),
+    });
+    Ok(found.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_read_with_their_lines() {
+        let said = r#"{"warnings":[{"ruleName":"JSONArgsRecommended","description":"d",
+            "url":"https://docs.docker.com/go/dockerfile/rule/json-args-recommended/","detail":"JSON arguments recommended",
+            "location":{"sourceIndex":0,"ranges":[{"start":{"line":3,"character":0},"end":{"line":3,"character":8}}]}}],"sources":[]}"#;
+        let found = read(said.as_bytes()).unwrap();
+        assert_eq!(found[0].name, "buildx/JSONArgsRecommended");
+        assert_eq!(found[0].line, Some(3));
+        assert_eq!(read(br#"{"sources":[]}"#).unwrap(), []);
+        assert!(read(b"Check complete").is_err());
+    }
+}
