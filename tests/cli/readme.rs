@@ -5,6 +5,8 @@ use std::process::Command;
 use clap::Parser as _;
 use xtask::cli::Cli;
 
+use crate::support::Project;
+
 const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
 fn text(name: &str) -> String {
@@ -93,4 +95,37 @@ fn both_readmes_tell_of_the_same_commands() {
         verbs.collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!(verbs(READMES[0]), verbs(READMES[1]));
+}
+
+/// The blocks of TOML in a README's chapter on verifying, without comments.
+fn policies(name: &str) -> Vec<String> {
+    let text = text(name);
+    let chapter = text.split("cargo xtask verify\n").nth(1).unwrap();
+    let chapter = chapter.split("\n## ").next().unwrap();
+    let mut blocks = vec![String::new()];
+    for line in chapter.lines() {
+        match line.strip_prefix("    ") {
+            Some(line) => {
+                let line = line.split('#').next().unwrap().trim_end();
+                blocks.last_mut().unwrap().push_str(&format!("{line}\n"));
+            }
+            None if line.is_empty() => {}
+            None => blocks.push(String::new()),
+        }
+    }
+    blocks.retain(|block| block.contains(" = "));
+    blocks
+}
+
+#[test]
+fn the_first_policy_waiver_and_probe_of_the_readmes_are_taken_as_they_are() {
+    let blocks = policies(READMES[0]);
+    assert_eq!(blocks, policies(READMES[1]));
+    assert_eq!(blocks.len(), 3, "{blocks:#?}");
+    let stages = "version = 1\n[stage.api]\ncontext = \"a\"\n[stage.sandbox]\ncontext = \"a\"\n\
+        [stage.web]\ncontext = \"a\"\nservices = [\"web\"]\n";
+    let project = Project::new()
+        .file("a/Dockerfile", "FROM scratch\n")
+        .file("build-graph.toml", format!("{stages}{}", blocks.concat()));
+    project.run(&["graph"]).ends(0);
 }
