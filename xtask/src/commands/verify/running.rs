@@ -136,20 +136,25 @@ fn tell_stack(event: &stack::Event<'_>) {
         }
         stack::Event::Ready(service) => crate::tell!("{service}: ready"),
         stack::Event::Done(service) => crate::tell!("{service}: done"),
+        // The table has those that passed; a cause must not be far below them.
         stack::Event::Probe(probe) => {
-            crate::tell!("{}: {}: {}", probe.service, probe.kind, probe.message)
+            let word = match probe.outcome {
+                stack::Outcome::Passed => return,
+                stack::Outcome::Failed => "failed",
+                stack::Outcome::NotChecked => "not checked",
+            };
+            let (service, kind) = (&probe.service, probe.kind);
+            crate::tell!("{service}: {kind} {word}: {}", probe.message);
         }
         stack::Event::Waiting {
             services,
             probes,
             since,
         } => {
+            let mut open = services.clone();
             let probes = words::count(*probes, "probe");
-            crate::tell!(
-                "waiting for {} and {probes}, {} s",
-                services.join(", "),
-                since.as_secs()
-            );
+            open.push(&probes);
+            crate::tell!("waiting for {}, {} s", open.join(", "), since.as_secs());
         }
         stack::Event::TakingDown => crate::tell!("taking the stack down"),
     }

@@ -23,8 +23,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 6;
 /// How long a failure waits for that of something it needs, which would be its cause.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long nothing may be said.
+/// How long the other probes have once one has failed: the answer is known by then, but another may
+/// have the cause.
+const AFTER_A_FAILED_PROBE: Duration = Duration::from_secs(10);
+/// How long nothing is said at first. It doubles with each time that only the waiting was told, so that
+/// the cause of a failure is not far below.
 const SILENCE: Duration = Duration::from_secs(5);
+/// The longest that nothing is said.
+const LONG_SILENCE: Duration = Duration::from_secs(40);
 
 /// A container of the stack; a service may have several.
 #[derive(Debug, Clone)]
@@ -87,6 +93,7 @@ impl Watch<'_> {
                 asking: 0,
                 told: BTreeSet::new(),
                 last_word: Instant::now(),
+                silence: SILENCE,
             };
             let (ground, probes) = (self.ground, self.probes);
             let ask = |at: usize| {
@@ -113,6 +120,7 @@ struct Watched<'w> {
     /// Services of which it was said that they are ready.
     told: BTreeSet<String>,
     last_word: Instant,
+    silence: Duration,
 }
 
 impl Watched<'_> {
@@ -124,6 +132,7 @@ impl Watched<'_> {
         let start = Instant::now();
         let mut ready_at = None;
         let mut failed_at = None;
+        let mut probe_failed_at = None;
         loop {
             if self.watch.ground.interrupt.is_set() {
                 return Err(Fault::interrupted());
@@ -158,6 +167,12 @@ impl Watched<'_> {
                 && now.duration_since(ready_at) >= self.watch.watch
             {
                 return Ok(self.course(Vec::new()));
+            }
+            if ready_at.is_some() && failed_at.is_none() && self.has_failed_probe() {
+                let first = *probe_failed_at.get_or_insert(now);
+                if now.duration_since(first) >= AFTER_A_FAILED_PROBE {
+                    return Ok(self.course(Vec::new()));
+                }
             }
             self.break_silence(start);
             self.watch.ground.interrupt.wait(PAUSE);
@@ -266,6 +281,11 @@ impl Watched<'_> {
         })
     }
 
+    fn has_failed_probe(&self) -> bool {
+        let is_failed = |verdict: &Verdict| verdict.outcome == Outcome::Failed;
+        self.results.iter().flatten().any(is_failed)
+    }
+
     fn is_ready(&self) -> bool {
         let good = |known: &Known| matches!(known.standing, Some(Standing::Ready | Standing::Done));
         self.known.iter().all(good)
@@ -367,10 +387,11 @@ impl Watched<'_> {
 
     /// Says what is waited for, when nothing else was said for a while.
     fn break_silence(&mut self, start: Instant) {
-        if self.last_word.elapsed() < SILENCE {
+        if self.last_word.elapsed() < self.silence {
             return;
         }
         self.last_word = Instant::now();
+        self.silence = (self.silence * 2).min(LONG_SILENCE);
         let all = self.watch.members.iter().zip(&self.known);
         let open = all
             .filter(|(_, known)| !matches!(known.standing, Some(Standing::Ready | Standing::Done)));

@@ -47,7 +47,14 @@ pub fn table(answer: &Answer) -> String {
             }
         }
     }
-    for probe in &answer.probes {
+    // What failed first, as its cause is looked for there.
+    let mut probes: Vec<_> = answer.probes.iter().collect();
+    probes.sort_by_key(|probe| match probe.outcome {
+        ProbeOutcome::Failed => 0,
+        ProbeOutcome::NotChecked => 1,
+        ProbeOutcome::Passed => 2,
+    });
+    for probe in probes {
         let word = match probe.outcome {
             ProbeOutcome::Passed => "passed",
             ProbeOutcome::Failed => "failed",
@@ -102,7 +109,7 @@ pub fn last_line(answer: &Answer) -> String {
     add(of(Severity::Deny), "denial");
     add(of(Severity::Warn), "warning");
     add(failed(ProbeOutcome::Failed), "failed probe");
-    add(failed(ProbeOutcome::NotChecked), "probe not checked");
+    add(failed(ProbeOutcome::NotChecked), "unchecked probe");
     let word = match answer.outcome {
         Outcome::Passed => "verified",
         Outcome::Failed => "not verified",

@@ -14,6 +14,8 @@ const ATTEMPT: Duration = Duration::from_secs(15);
 impl Ground<'_> {
     pub(super) fn http(&self, service: &str, http: &Http, until: Instant) -> Verdict {
         let path = &http.path;
+        // What was wrong with its last answer, when the time is over in the middle of another attempt.
+        let mut before = None;
         self.until_it_works(until, || {
             let container = match self.container(service) {
                 Ok(container) => container,
@@ -41,11 +43,16 @@ impl Ground<'_> {
                     return Err(self.nothing_listens(service, &container, http.port));
                 }
                 Err(error) => {
-                    return Err(format!("GET {path} at port {}: {error}", http.port));
+                    let late = format!("GET {path} at port {}: {error}", http.port);
+                    return Err(before.take().unwrap_or(late));
                 }
             };
             match wrong(http, &answer) {
-                Some(wrong) => Err(format!("GET {path} at port {}: {wrong}", http.port)),
+                Some(wrong) => {
+                    let wrong = format!("GET {path} at port {}: {wrong}", http.port);
+                    before = Some(wrong.clone());
+                    Err(wrong)
+                }
                 None => Ok(Verdict::passed(format!("GET {path} gives {}", answer.status))),
             }
         })
