@@ -288,7 +288,7 @@ fn notes(project: &Project) -> Vec<String> {
 }
 
 /// Runs tests side by side, as each waits most of the time.
-fn side_by_side(jobs: Vec<Box<dyn FnOnce() + Send>>) {
+pub fn side_by_side<'j>(jobs: Vec<Box<dyn FnOnce() + Send + 'j>>) {
     let jobs = Mutex::new(jobs);
     let failed = OnceLock::new();
     std::thread::scope(|scope| {
