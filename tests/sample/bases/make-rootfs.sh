@@ -22,6 +22,7 @@ archive() (
     done
     chmod 1777 root/tmp
     printf 'root:x:0:0:root:/:/bin/sh\napp:x:1001:0:app:/:/bin/sh\n' > root/etc/passwd
+    printf 'root:x:0:\napp:x:1001:\n' > root/etc/group
     # The same packages give the same bytes, whoever runs this and whenever.
     tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - -C root . >&3
 )
