@@ -1,10 +1,11 @@
-//! The bundled sample monorepo, from nothing to built, changed, healed.
+//! The bundled sample monorepo, from nothing to built, changed, healed, verified.
 //!
 //! Knows the steps and what each of them must show; runs the program as a person would. Works on a
 //! copy of the sample with image names of its own, so that neither the checkout nor images of the
 //! sample's own are touched. Is unaware of how a build works.
 
 mod copy;
+mod said;
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -18,6 +19,7 @@ use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::report::words;
 use crate::testbed;
+use said::{Said, Told, alive};
 
 /// What takes the place of `sample/` in the names of the copy's images.
 const NAMES: &str = "xtask-demo/";
@@ -28,25 +30,13 @@ const SHOWN: usize = 5;
 #[derive(Debug)]
 pub struct Demo<'a> {
     folder: Utf8PathBuf,
+    /// Where the files of the sample's bases stay for the next demo.
+    bases: Utf8PathBuf,
     program: Utf8PathBuf,
     host: Option<String>,
     interrupt: &'a Interrupt,
     /// An engine that was started for the demo ends with it.
     _own: Option<testbed::Engine>,
-}
-
-/// What one run of the program said.
-#[derive(Debug)]
-struct Said {
-    stdout: String,
-    stderr: String,
-}
-
-impl Said {
-    /// The last line for people: a build's summary.
-    fn summary(&self) -> &str {
-        self.stderr.lines().next_back().unwrap_or_default()
-    }
 }
 
 /// Whether an engine answers where the docker command would look for one.
@@ -55,8 +45,9 @@ pub fn has_engine() -> bool {
 }
 
 impl<'a> Demo<'a> {
-    /// Prepares the demo below `folder`, on the engine that there is, or on one of its own.
-    pub fn prepare(folder: &Utf8Path, interrupt: &'a Interrupt) -> Result<Self> {
+    /// Prepares the demo below `folder`, on the engine that there is, or on one of its own. What takes
+    /// long to make is kept in `bases`.
+    pub fn prepare(folder: &Utf8Path, bases: &Utf8Path, interrupt: &'a Interrupt) -> Result<Self> {
         let fault = |error: &dyn std::fmt::Display| {
             Fault::lacks(format!("cannot prepare the demo in {folder}: {error}"))
         };
@@ -70,12 +61,14 @@ impl<'a> Demo<'a> {
         } else {
             testbed::install(&folder.join("install.log"), interrupt)?;
             let (data, store) = (folder.join("engine"), testbed::Store::Containerd);
-            Some(testbed::Engine::start(&data, store, interrupt)?)
+            let start = || testbed::Engine::start(&data, store, interrupt);
+            Some(alive("an engine starts", &tell, start)?)
         };
         copy::sample(&folder.join("sample"), NAMES).map_err(|error| fault(&error))?;
         Ok(Self {
             host: own.as_ref().map(testbed::Engine::host),
             folder,
+            bases: bases.to_owned(),
             program,
             interrupt,
             _own: own,
@@ -95,7 +88,8 @@ impl<'a> Demo<'a> {
         ));
         self.builds_and_then_skips()?;
         self.rebuilds_what_a_change_touches()?;
-        self.heals_what_was_deleted()
+        self.heals_what_was_deleted()?;
+        self.verifies()
     }
 
     fn builds_and_then_skips(&self) -> Result<()> {
@@ -118,7 +112,7 @@ impl<'a> Demo<'a> {
         let file = self.graph_folder().join(path);
         std::fs::write(&file, line)
             .map_err(|error| Fault::lacks(format!("cannot change {file}: {error}")))?;
-        let why = self.show(&["explain", "api-custom"], |said| &said.stdout)?;
+        let why = self.show(&["explain", "api-custom"], Told::Last(SHOWN))?;
         expect(&why.stdout, "src/index.html changed")?;
         let built = self.show_build()?;
         expect(&built, "2 built, 5 fresh")
@@ -129,16 +123,46 @@ impl<'a> Demo<'a> {
         let image = format!("{NAMES}web:1.0.0");
         let id = self.docker(&["image", "inspect", "--format", "{{.Id}}", &image])?;
         self.docker(&["image", "rm", "--force", id.trim()])?;
-        let plan = self.show(&["plan", "web"], |said| &said.stdout)?;
+        let plan = self.show(&["plan", "web"], Told::Last(SHOWN))?;
         expect(&plan.stdout, "stale")?;
         self.show_build()?;
         self.docker(&["image", "inspect", &image]).map(drop)
+    }
+
+    /// The last step takes longest: a base with real programs is made first.
+    fn verifies(&self) -> Result<()> {
+        title("The same Dockerfiles on a base with Python, Redis, PostgreSQL and squid");
+        tell(&format!(
+            "That base is made from about 90 Debian packages, and stays in {}.",
+            self.bases
+        ));
+        self.show(&["build", "--profile", "stack"], Told::Last(SHOWN))?;
+        title("What each image must keep, and whether the stack runs");
+        let mut arguments = vec!["verify", "--profile", "stack"];
+        if !self.has_compose() {
+            tell(
+                "Docker has no compose here (`cargo xtask setup` installs it), so the stack does not run.",
+            );
+            arguments.push("--policy-only");
+        }
+        let verified = self.show(&arguments, Told::AsItComes)?;
+        expect(&verified.stdout, "\nverified")
+    }
+
+    fn has_compose(&self) -> bool {
+        self.docker(&["compose", "version"]).is_ok()
     }
 
     /// The demo's images and files go; BuildKit's cache stays, as after any build. With `keep_logs` what
     /// a failure named stays as well; gives the folder that has it. Done after an interrupt too, so its
     /// children are none of those that the interrupt ends.
     pub fn clean(self, keep_logs: bool) -> Result<Option<Utf8PathBuf>> {
+        alive("removing its images and files", &tell, || {
+            self.remove(keep_logs)
+        })
+    }
+
+    fn remove(self, keep_logs: bool) -> Result<Option<Utf8PathBuf>> {
         let (folder, state) = (self.folder.clone(), self.state());
         // The images of an engine of its own are among its files.
         if self.host.is_none() {
@@ -168,24 +192,36 @@ impl<'a> Demo<'a> {
 
     /// Runs `build`, shows its summary and gives it back.
     fn show_build(&self) -> Result<String> {
-        let said = self.show(&["build"], |said| &said.stderr)?;
+        let said = self.show(&["build"], Told::Last(SHOWN))?;
         Ok(said.summary().to_owned())
     }
 
-    /// Runs the program, and shows the command and the end of what it said.
-    fn show(&self, arguments: &[&str], part: impl Fn(&Said) -> &String) -> Result<Said> {
+    /// Runs the program, and shows the command and what it said.
+    fn show(&self, arguments: &[&str], told: Told) -> Result<Said> {
         tell(&format!("  $ cargo xtask {}", arguments.join(" ")));
         let graph = self.graph_folder().join("build-graph.toml");
         let mut command = Command::new(&self.program);
         command
             .args(arguments)
             .arg(format!("--graph={graph}"))
-            .env("XTASK_STATE", self.state());
-        let said = self.output(command)?;
+            .env("XTASK_STATE", self.state())
+            .env("SAMPLE_CACHE", &self.bases);
+        let said = self.output(command, told)?;
         // What is fresh says the summary.
-        let lines = part(&said).lines();
-        let lines: Vec<&str> = lines.filter(|line| !line.ends_with(" fresh")).collect();
-        let hidden = lines.len().saturating_sub(SHOWN);
+        let all = if said.stdout.is_empty() {
+            &said.stderr
+        } else {
+            &said.stdout
+        };
+        let lines: Vec<&str> = all
+            .lines()
+            .filter(|line| !line.ends_with(" fresh"))
+            .collect();
+        let most = match told {
+            Told::Last(most) => most,
+            Told::AsItComes => lines.len(),
+        };
+        let hidden = lines.len().saturating_sub(most);
         let mut text = String::new();
         if hidden > 0 {
             let _ = writeln!(text, "    … {}", words::count(hidden, "line"));
@@ -200,11 +236,11 @@ impl<'a> Demo<'a> {
     fn docker(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new("docker");
         command.args(arguments);
-        Ok(self.output(command)?.stdout)
+        Ok(self.output(command, Told::Last(0))?.stdout)
     }
 
     /// Runs a child to its end; a failing one is a fault with what it said.
-    fn output(&self, mut command: Command) -> Result<Said> {
+    fn output(&self, mut command: Command, told: Told) -> Result<Said> {
         let name = command.get_program().to_string_lossy().into_owned();
         let fault = |error: &dyn std::fmt::Display| {
             Fault::failed(format!("the demo could not run {name}: {error}"))
@@ -222,21 +258,17 @@ impl<'a> Demo<'a> {
         let Some(mut child) = child.map_err(|error| fault(&error))? else {
             return Err(Fault::interrupted());
         };
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        let (stdout, stderr) = std::thread::scope(|scope| {
-            let errors = scope.spawn(|| read(err));
-            (read(out), errors.join().unwrap_or_default())
-        });
+        let said = Said::of(&mut child, told, &|line| tell(&format!("    {line}")));
         let status = self.interrupt.wait_for(&mut child);
         if self.interrupt.is_set() {
             return Err(Fault::interrupted());
         }
         if status.map_err(|error| fault(&error))?.success() {
-            return Ok(Said { stdout, stderr });
+            return Ok(said);
         }
         Err(Fault::failed(format!(
             "the demo ended at {name}:\n{}",
-            stderr.trim_end()
+            (said.stdout + &said.stderr).trim_end()
         )))
     }
 }
@@ -278,15 +310,6 @@ fn remove_images() -> Result<()> {
     }
     let removed = cmd!(shell, "docker image rm --force -- {names...}").quiet();
     removed.ignore_stdout().run().map_err(fault)
-}
-
-fn read(pipe: Option<impl std::io::Read>) -> String {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        // What cannot be read is not shown; the exit status tells.
-        let _ = pipe.read_to_end(&mut bytes);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn title(text: &str) {

@@ -25,7 +25,9 @@ pub fn run(flags: &cli::Demo) -> Result<()> {
         lack.end(&consent, &interrupt)?;
     }
     let folder = state::own_base().join("demo");
-    let demo = Demo::prepare(&folder, &interrupt)?;
+    let bases = std::env::var("SAMPLE_CACHE").map(Into::into);
+    let bases = bases.unwrap_or_else(|_| state::own_base().join("demo-bases"));
+    let demo = Demo::prepare(&folder, &bases, &interrupt)?;
     let result = demo.run();
     if flags.keep {
         crate::tell!("\nKept: run `cargo xtask demo` again to see it fresh, and to remove it.");

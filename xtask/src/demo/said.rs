@@ -1,0 +1,116 @@
+//! What a run of the program says, and a sign of life where it says nothing for a while.
+//!
+//! Knows a child's two pipes. Is unaware of what the lines mean.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::Child;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// How long a person is left without a line.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// How much of what a run says is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Its last lines, at the end.
+    Last(usize),
+    /// Every line when it is said.
+    AsItComes,
+}
+
+/// What one run of the program said.
+#[derive(Debug)]
+pub struct Said {
+    /// Its results.
+    pub stdout: String,
+    /// What else it said to people.
+    pub stderr: String,
+}
+
+impl Said {
+    /// Reads both pipes to their end. `tell` is given lines while the child runs.
+    pub fn of(child: &mut Child, told: Told, tell: &dyn Fn(&str)) -> Self {
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        std::thread::scope(|scope| {
+            let (sender, lines) = mpsc::channel();
+            let results = scope.spawn(move || read(out));
+            scope.spawn(move || {
+                let lines = err
+                    .into_iter()
+                    .flat_map(|err| BufReader::new(err).split(b'\n'));
+                for line in lines.map_while(Result::ok) {
+                    let line = String::from_utf8_lossy(&line).into_owned();
+                    if sender.send(line).is_err() {
+                        return;
+                    }
+                }
+            });
+            let stderr = follow(&lines, told, tell);
+            Self {
+                stdout: results.join().unwrap_or_default(),
+                stderr,
+            }
+        })
+    }
+
+    /// The last line for people: a build's summary.
+    pub fn summary(&self) -> &str {
+        self.stderr.lines().next_back().unwrap_or_default()
+    }
+}
+
+/// Gathers lines until there are no more.
+fn follow(lines: &mpsc::Receiver<String>, told: Told, tell: &dyn Fn(&str)) -> String {
+    let start = Instant::now();
+    let (mut all, mut last) = (String::new(), String::from("it has begun"));
+    let mut silent_until = start + SILENCE;
+    loop {
+        let left = silent_until.saturating_duration_since(Instant::now());
+        match lines.recv_timeout(left) {
+            Ok(line) => {
+                if told == Told::AsItComes {
+                    tell(&line);
+                    silent_until = Instant::now() + SILENCE;
+                }
+                all.push_str(&line);
+                all.push('\n');
+                // What is fresh is not what takes so long.
+                if !line.is_empty() && !line.ends_with(" fresh") {
+                    last = line;
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                let seconds = start.elapsed().as_secs();
+                tell(&format!("… {seconds} s: {last}"));
+                silent_until = Instant::now() + SILENCE;
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => return all,
+        }
+    }
+}
+
+/// Does something that says nothing itself; `tell` is given a sign of life.
+pub fn alive<T>(what: &str, tell: &(dyn Fn(&str) + Sync), work: impl FnOnce() -> T) -> T {
+    std::thread::scope(|scope| {
+        let (end, ended) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            let start = Instant::now();
+            while ended.recv_timeout(SILENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                tell(&format!("… {} s: {what}", start.elapsed().as_secs()));
+            }
+        });
+        let result = work();
+        drop(end);
+        result
+    })
+}
+
+fn read(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What cannot be read is not shown; the exit status tells.
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
