@@ -163,6 +163,9 @@ pub struct Verify {
     /// Only try the running stack
     #[arg(long)]
     pub stack_only: bool,
+    /// Show what the bytes of the images are, and judge nothing
+    #[arg(long, conflicts_with_all = ["policy_only", "stack_only", "keep", "force", "junit", "sarif"])]
+    pub size: bool,
     /// Leave the stack up, and print its addresses
     #[arg(long, conflicts_with = "policy_only")]
     pub keep: bool,

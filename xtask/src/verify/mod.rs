@@ -9,6 +9,7 @@ pub mod noted;
 pub mod policy;
 pub mod record;
 pub mod secrets;
+pub mod size;
 pub mod stack;
 pub mod told;
 pub mod tools;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::size::Summaries;
 use super::{Session, Target};
 use crate::fault::Result;
 use crate::report::words;
@@ -16,7 +17,7 @@ use crate::verify::record;
 use crate::{dockerfile, material};
 
 /// The layers of an image, with who put them there as its children see it.
-type Below = Vec<(Arc<Layer>, Origin)>;
+pub(super) type Below = Vec<(Arc<Layer>, Origin)>;
 
 impl Session<'_> {
     pub(super) fn policy(
@@ -24,6 +25,7 @@ impl Session<'_> {
         waivers: &Waivers<'_>,
         findings: &mut Vec<Finding>,
         subjects: &mut Vec<record::Subject>,
+        sizes: &mut Summaries,
     ) -> Result<()> {
         let names: Vec<String> = self.fresh.iter().map(|one| one.reference.clone()).collect();
         crate::tell!("reading {}", words::count(names.len(), "image"));
@@ -40,7 +42,7 @@ impl Session<'_> {
         let mut below: BTreeMap<StageId, Below> = BTreeMap::new();
         for (target, found) in self.fresh.iter().zip(&found) {
             let before = findings.len();
-            let layers = self.judge(target, found, &below, waivers, findings);
+            let layers = self.judge(target, found, &below, waivers, findings, sizes);
             below.insert(target.id, layers);
             if !self.targets.contains(&target.id) {
                 // It was read for who put which layer there.
@@ -82,6 +84,7 @@ impl Session<'_> {
         below: &BTreeMap<StageId, Below>,
         waivers: &Waivers<'_>,
         findings: &mut Vec<Finding>,
+        sizes: &mut Summaries,
     ) -> Below {
         let (spec, stage) = (&self.work.spec, self.work.spec.stage(target.id));
         let own = self.work.engine.platform();
@@ -123,6 +126,7 @@ impl Session<'_> {
                 .max_by_key(|layers| layers.len());
             let empty = Below::new();
             let subject = Subject::new(image, steps.as_deref(), parent.unwrap_or(&empty));
+            sizes.add(target.id, &subject);
             let id = &target.image;
             findings.extend(policy::judge(
                 spec, target.id, id, &subject, platform, waivers,

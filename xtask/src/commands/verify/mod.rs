@@ -6,6 +6,7 @@
 mod images;
 mod question;
 mod running;
+mod size;
 mod telling;
 mod tools;
 
@@ -43,6 +44,9 @@ pub fn run(flags: &Verify) -> Result<()> {
     }
     let work = super::open(&flags.at, &[], Next::Any)?;
     let session = Session::of(&work, flags, &interrupt)?;
+    if flags.size {
+        return session.size();
+    }
     let answer = session.answer(start)?;
     session.tell(&answer)?;
     match answer.outcome {
@@ -97,7 +101,8 @@ impl<'w> Session<'w> {
             let found = flags.stages.iter().map(|name| spec.find(name));
             found.collect::<Result<_>>()?
         };
-        let stack = spec.stack.as_ref().filter(|_| !flags.policy_only);
+        let is_without = flags.policy_only || flags.size;
+        let stack = spec.stack.as_ref().filter(|_| !is_without);
         let of_stack = stack.iter().flat_map(|stack| stack.services.values());
         let mut wanted: Vec<StageId> = targets.iter().chain(of_stack).copied().collect();
         wanted.sort_unstable();
@@ -108,7 +113,7 @@ impl<'w> Session<'w> {
                 "cannot keep the record of this verification: {error}"
             ))
         })?;
-        let may_recall = !flags.force && !flags.keep;
+        let may_recall = !flags.force && !flags.keep && !flags.size;
         // The stack is looked at while inputs are hashed and the engine is asked for images.
         let (plan, prior) = std::thread::scope(|scope| {
             let looker = may_recall.then(|| scope.spawn(|| Prior::of(&records, work, interrupt)));
@@ -170,9 +175,10 @@ impl<'w> Session<'w> {
         let mut findings = Vec::new();
         let mut subjects = Vec::new();
         let mut tools = Vec::new();
+        let mut sizes = size::Summaries::default();
         if !self.flags.stack_only {
             findings.extend(waivers.ended(spec));
-            self.policy(&waivers, &mut findings, &mut subjects)?;
+            self.policy(&waivers, &mut findings, &mut subjects, &mut sizes)?;
             tools = self.tools(&waivers, &mut findings);
         }
         let mut probes = Vec::new();
@@ -183,6 +189,7 @@ impl<'w> Session<'w> {
         let mut answer = Answer::of(findings, probes);
         answer.tools = tools;
         self.note(&answer, stack.as_ref(), waivers.end());
+        self.keep_sizes(&answer, sizes);
         if answer.outcome == Outcome::Passed {
             let predicate = self.predicate(&answer, stack.as_ref());
             let statement = record::statement(subjects, &predicate);

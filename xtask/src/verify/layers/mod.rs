@@ -28,6 +28,9 @@ mod tar;
 mod tests;
 mod view;
 
+#[cfg(test)]
+pub(in crate::verify) use tests::support as made;
+
 pub use decompress::Compression;
 pub use digest::Digest;
 pub use entry::{Entry, Head, Interpreter, Kind};

@@ -1,0 +1,213 @@
+//! `cargo xtask verify --size`: what the bytes of images are.
+//!
+//! Reads the same images in the same way as the policy does, and judges nothing.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::images::Below;
+use super::{Session, Target};
+use crate::fault::{Fault, Result};
+use crate::report::words;
+use crate::spec::StageId;
+use crate::verify::finding::{Answer, Origin, Outcome};
+use crate::verify::kept;
+use crate::verify::layers::{Image, Limits, Part, Reading, shown};
+use crate::verify::policy::Subject;
+use crate::verify::secrets;
+use crate::verify::size::{self, Kept, Maker, Size, Summary, Told};
+use crate::{dockerfile, material};
+
+/// What `--json` prints of one platform of a stage.
+#[derive(Serialize)]
+struct Row<'s> {
+    stage: &'s str,
+    image: &'s str,
+    dockerfile: &'s str,
+    #[serde(flatten)]
+    size: Size,
+    /// The stage that it stands on.
+    #[serde(skip)]
+    parent: Option<&'s str>,
+}
+
+impl Session<'_> {
+    /// Measures the stages that were asked for.
+    pub(super) fn size(&self) -> Result<()> {
+        run(self)
+    }
+
+    /// Keeps the sizes of the images that passed, for the next `--size`.
+    pub(super) fn keep_sizes(&self, answer: &Answer, mut sizes: Summaries) {
+        for target in &self.fresh {
+            let name = self.name(target.id);
+            let has_passed =
+                self.targets.contains(&target.id) && answer.outcome_of(name) == Outcome::Passed;
+            let Some(platforms) = sizes.0.remove(&target.id).filter(|_| has_passed) else {
+                continue;
+            };
+            let kept = Kept {
+                image: target.image.clone(),
+                at: self.now.clone(),
+                platforms,
+            };
+            if let Err(error) = kept.save(&self.work.state, name) {
+                crate::tell!("note: the sizes of {name} cannot be kept: {error}");
+            }
+        }
+    }
+}
+
+fn run(session: &Session<'_>) -> Result<()> {
+    let names: Vec<String> = session
+        .fresh
+        .iter()
+        .map(|one| one.reference.clone())
+        .collect();
+    crate::tell!("reading {}", words::count(names.len(), "image"));
+    let kept = kept::Layers::of(&session.work.state);
+    let reading = Reading {
+        limits: Limits::default(),
+        rules: &mut [],
+        known: &|digest| kept.get(digest, &[]),
+    };
+    let found = reading.engine(&session.work.engine, &names)?;
+    let mut below: BTreeMap<StageId, Vec<Below>> = BTreeMap::new();
+    let mut rows: BTreeMap<StageId, Vec<Row<'_>>> = BTreeMap::new();
+    for (target, found) in session.fresh.iter().zip(&found) {
+        for part in &found.parts {
+            let Part::Whole(image) = part else {
+                unread(session, target, part)?;
+                continue;
+            };
+            let (size, layers) = measure(session, target, image, &below);
+            below.entry(target.id).or_default().push(layers);
+            if let Some(size) = size {
+                let parent = session.work.graph.parents(target.id).next();
+                rows.entry(target.id).or_default().push(Row {
+                    stage: session.name(target.id),
+                    image: &target.image,
+                    dockerfile: session.work.spec.stage(target.id).dockerfile.as_str(),
+                    size,
+                    parent: parent.map(|id| session.name(id)),
+                });
+            }
+        }
+    }
+    // In the order in which they were named.
+    let mut all: Vec<Row<'_>> = Vec::new();
+    for id in &session.targets {
+        all.extend(rows.remove(id).unwrap_or_default());
+    }
+    if session.flags.json {
+        return crate::commands::print_json(&serde_json::json!({ "stages": all }));
+    }
+    let told = all.iter().map(|row| Told {
+        stage: row.stage,
+        dockerfile: row.dockerfile,
+        size: &row.size,
+        against: row.parent,
+    });
+    let told: Vec<Told<'_>> = told.collect();
+    let mut text: Vec<String> = told.iter().map(size::text).collect();
+    if told.len() > 1 {
+        text.push(size::comparison(&told));
+    }
+    crate::commands::print(&text.join("\n"));
+    Ok(())
+}
+
+/// A part that was not read whole: nothing true can be said of its size.
+fn unread(session: &Session<'_>, target: &Target, part: &Part) -> Result<()> {
+    let name = session.name(target.id);
+    match part {
+        Part::Whole(_) => {}
+        Part::Absent { platform, .. } => {
+            crate::tell!("note: {name}: the engine has nothing of {platform}");
+        }
+        Part::Unread(unread) => {
+            return Err(Fault::failed(format!(
+                "{name}: {unread}; `cargo xtask build --force={name} {name}` builds it again"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The size of one image, if its stage was asked for, and its layers as its children see them.
+fn measure(
+    session: &Session<'_>,
+    target: &Target,
+    image: &Image,
+    below: &BTreeMap<StageId, Vec<Below>>,
+) -> (Option<Size>, Below) {
+    let spec = &session.work.spec;
+    let platform = dockerfile::normal_platform(&image.facts.platform());
+    let steps = material::steps(spec, target.id, platform.as_deref());
+    let parents = session.work.graph.parents(target.id);
+    let under = parents.filter_map(|id| below.get(&id)).flatten();
+    let under = under.filter(|layers| {
+        let mut pairs = layers.iter().zip(&image.layers);
+        layers.len() <= image.layers.len()
+            && pairs.all(|((parent, _), own)| parent.diff_id == own.diff_id)
+    });
+    let under = under.max_by_key(|layers| layers.len());
+    let subject = Subject::new(image, steps.as_deref(), under.map_or(&[], Vec::as_slice));
+    let layers = image.layers.iter().zip(&subject.made);
+    let layers = layers.map(|(layer, made)| {
+        let from = match made.from {
+            Origin::Base => Origin::Base,
+            Origin::Parent | Origin::Own => Origin::Parent,
+        };
+        (layer.clone(), from)
+    });
+    let layers = layers.collect();
+    if !session.targets.contains(&target.id) {
+        return (None, layers);
+    }
+    let makers = subject.made.iter().enumerate().map(|(at, made)| Maker {
+        from: made.from,
+        line: made.line,
+        instruction: instruction(image, at),
+    });
+    let makers: Vec<Maker> = makers.collect();
+    let mut size = Size::of(image, &subject.view, &makers);
+    let kept = Kept::recall(&session.work.state, session.name(target.id));
+    size.since = kept.and_then(|kept| kept.since(&target.image, &size));
+    (Some(size), layers)
+}
+
+/// The instruction that made a layer. One that holds a secret is named by its first word alone.
+fn instruction(image: &Image, layer: usize) -> String {
+    let Some(step) = image.instruction(layer) else {
+        return String::new();
+    };
+    let text = step.created_by.trim_end_matches("# buildkit").trim();
+    let text = match text.strip_prefix("/bin/sh -c ") {
+        Some(command) => match command.strip_prefix("#(nop)") {
+            Some(other) => other.trim().to_owned(),
+            None => format!("RUN {command}"),
+        },
+        None => text.replacen("RUN /bin/sh -c ", "RUN ", 1),
+    };
+    if secrets::in_text("", &step.created_by).is_empty() {
+        shown(text.as_bytes())
+    } else {
+        let word = text.split_whitespace().next().unwrap_or_default();
+        format!("{} …", shown(word.as_bytes()))
+    }
+}
+
+/// The sizes of images whose verification has not ended yet.
+#[derive(Default)]
+pub(super) struct Summaries(BTreeMap<StageId, BTreeMap<String, Summary>>);
+
+impl Summaries {
+    /// Takes one platform of a stage's image.
+    pub(super) fn add(&mut self, id: StageId, subject: &Subject<'_>) {
+        let platform = subject.image.facts.platform();
+        let summary = Summary::of(subject.image, &subject.view);
+        self.0.entry(id).or_default().insert(platform, summary);
+    }
+}

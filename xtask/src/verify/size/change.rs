@@ -1,0 +1,169 @@
+//! What changed since an earlier image, folder by folder.
+//!
+//! Of an image that passed, the sizes of its folders are kept: with many folders only those that
+//! weigh something, so that it stays small.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::count::{Contents, Weight, folders, is_most};
+use super::{Folder, Size};
+use crate::state::{self, State};
+use crate::verify::layers::{Image, View};
+
+/// The kind of the files.
+const KIND: &str = "xtask-sizes";
+/// Their format. 1: the first.
+const FORMAT: u32 = 1;
+
+/// What is kept of one stage's image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The image's id.
+    pub image: String,
+    /// When it was verified.
+    pub at: String,
+    /// One for each platform.
+    pub platforms: BTreeMap<String, Summary>,
+}
+
+/// The sizes of one platform's folders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The bytes below which folders are left out.
+    floor: u64,
+    /// Bytes of all archives, unpacked.
+    plain: u64,
+    /// By path; the root's is empty.
+    folders: BTreeMap<String, Weight>,
+}
+
+/// What changed since an earlier image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Since {
+    /// The earlier image's id.
+    pub image: String,
+    /// When it was verified.
+    pub at: String,
+    /// Whether it is the very same image.
+    pub is_same: bool,
+    /// Bytes of all its archives, unpacked.
+    pub plain: u64,
+    /// Folders whose content weighs less or more than before, the greatest change first.
+    pub folders: Vec<Change>,
+}
+
+/// A folder that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Its path, without a leading slash.
+    pub path: String,
+    /// What it held; `None` where it was not there, or too small to be kept.
+    pub before: Option<Weight>,
+    /// What it holds; `None` where it is not there, or too small.
+    pub after: Option<Weight>,
+    /// Whether one folder in it changed by nearly as much.
+    #[serde(skip)]
+    pub is_shell: bool,
+}
+
+impl Change {
+    /// By how many bytes it changed.
+    pub fn delta(&self) -> i128 {
+        let bytes = |weight: Option<Weight>| weight.map_or(0, |weight| i128::from(weight.bytes));
+        bytes(self.after) - bytes(self.before)
+    }
+}
+
+impl Summary {
+    /// That of an image.
+    pub fn of(image: &Image, view: &View<'_>) -> Self {
+        let (floor, folders) = folders(&Contents::of(view));
+        let plain = image.layers.iter().map(|layer| layer.plain).sum();
+        Self::from(floor, plain, &folders)
+    }
+
+    fn from(floor: u64, plain: u64, folders: &[Folder]) -> Self {
+        let folders = folders.iter();
+        let folders = folders.map(|folder| (folder.path.clone(), folder.weight));
+        Self {
+            floor,
+            plain,
+            folders: folders.collect(),
+        }
+    }
+
+    /// What changed from this one to a later one. Changes that are smaller than what was left out are
+    /// not told.
+    pub(super) fn to(&self, later: &Self) -> Vec<Change> {
+        let floor = self.floor.max(later.floor);
+        let paths = self.folders.keys().chain(later.folders.keys());
+        let mut paths: Vec<&String> = paths.collect();
+        paths.sort_unstable();
+        paths.dedup();
+        let changes = paths.into_iter().filter_map(|path| {
+            let change = Change {
+                path: path.clone(),
+                before: self.folders.get(path).copied(),
+                after: later.folders.get(path).copied(),
+                is_shell: path.is_empty(),
+            };
+            let delta = change.delta().unsigned_abs();
+            (change.before != change.after && delta >= u128::from(floor)).then_some(change)
+        });
+        let mut changes: Vec<Change> = changes.collect();
+        let mut greatest: HashMap<String, u64> = HashMap::new();
+        let size =
+            |change: &Change| u64::try_from(change.delta().unsigned_abs()).unwrap_or(u64::MAX);
+        for change in changes.iter().filter(|change| !change.path.is_empty()) {
+            let parent = change
+                .path
+                .rsplit_once('/')
+                .map_or("", |(parent, _)| parent);
+            let most = greatest.entry(parent.to_owned()).or_default();
+            *most = size(change).max(*most);
+        }
+        for change in &mut changes {
+            let part = greatest.get(&change.path).copied();
+            change.is_shell |= is_most(part, size(change));
+        }
+        changes.sort_by(|one, other| {
+            let greater = size(other).cmp(&size(one));
+            greater.then_with(|| one.path.cmp(&other.path))
+        });
+        changes
+    }
+}
+
+impl Kept {
+    /// What changed from it to an image of a stage.
+    pub fn since(&self, image: &str, size: &Size) -> Option<Since> {
+        let before = self.platforms.get(&size.platform)?;
+        Some(Since {
+            image: self.image.clone(),
+            at: self.at.clone(),
+            is_same: self.image == image,
+            plain: before.plain,
+            folders: before.to(&Summary::from(size.floor, size.plain, &size.folders)),
+        })
+    }
+
+    /// What was kept of a stage's last image that passed, if that can be read.
+    pub fn recall(state: &State, stage: &str) -> Option<Self> {
+        let sealed = state::read(&file(state, stage)).ok()??;
+        let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
+        serde_json::from_slice(content).ok()
+    }
+
+    /// Keeps it in the place of what was kept before.
+    pub fn save(&self, state: &State, stage: &str) -> std::io::Result<()> {
+        let content = serde_json::to_vec(self)?;
+        state::write_sealed(&file(state, stage), KIND, FORMAT, &[&content])
+    }
+}
+
+fn file(state: &State, stage: &str) -> camino::Utf8PathBuf {
+    let name = &blake3::hash(stage.as_bytes()).to_hex()[..16];
+    state.path("verified").join("sizes").join(name)
+}

@@ -1,0 +1,200 @@
+//! Kinds of files that an image can often do without.
+
+use serde::Serialize;
+
+use super::count::{Contents, Weight, folders};
+use crate::verify::layers::Place;
+
+/// All files of one kind. A content counts in the first kind that all its names are of, so that the
+/// sums of several kinds can be added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// The kind.
+    pub name: &'static str,
+    /// What an image is smaller by without them.
+    #[serde(flatten)]
+    pub weight: Weight,
+    /// Of that, what lies in each layer: its position, and bytes.
+    pub layers: Vec<(usize, u64)>,
+    /// The folder of theirs that holds most, without a leading slash.
+    pub folder: String,
+    /// How to leave them out.
+    pub remedy: &'static str,
+}
+
+/// What files of a kind are recognised by.
+struct Kind {
+    name: &'static str,
+    is: fn(&Path<'_>) -> bool,
+    remedy: &'static str,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind {
+        name: "caches",
+        is: is_cache,
+        remedy: "RUN --mount=type=cache, or clean up in the RUN that fills them",
+    },
+    Kind {
+        name: "bytecode",
+        is: is_bytecode,
+        remedy: "PYTHONDONTWRITEBYTECODE=1 while building; without it, programs start more slowly",
+    },
+    Kind {
+        name: "build tools",
+        is: is_build_tool,
+        remedy: "compile in a Dockerfile stage of its own, and COPY --from it what was made",
+    },
+    Kind {
+        name: "documentation",
+        is: is_documentation,
+        remedy: "apt's path-exclude, or remove it in the RUN that installs it",
+    },
+    Kind {
+        name: "locales",
+        is: is_locale,
+        remedy: "apt's path-exclude, or remove them in the RUN that installs them",
+    },
+];
+
+/// A path in pieces.
+struct Path<'p> {
+    folders: Vec<&'p [u8]>,
+    name: &'p [u8],
+}
+
+impl<'p> Path<'p> {
+    fn of(path: &'p [u8]) -> Self {
+        let mut folders: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+        let name = folders.pop().unwrap_or_default();
+        Self { folders, name }
+    }
+
+    /// Whether it lies in this folder of the image.
+    fn is_in(&self, folder: &str) -> bool {
+        let mut own = self.folders.iter();
+        folder
+            .split('/')
+            .all(|part| own.next().is_some_and(|own| *own == part.as_bytes()))
+    }
+
+    /// Whether it lies in a folder of this name.
+    fn is_below(&self, name: &str) -> bool {
+        self.folders.contains(&name.as_bytes())
+    }
+}
+
+fn is_cache(path: &Path<'_>) -> bool {
+    const FOLDERS: [&str; 11] = [
+        "var/lib/apt/lists",
+        "var/cache",
+        "var/tmp",
+        "tmp",
+        "usr/local/share/.cache",
+        "root/.cargo/registry",
+        "usr/local/cargo/registry",
+        "root/go/pkg/mod",
+        "go/pkg/mod",
+        "etc/apk/cache",
+        "root/.gradle",
+    ];
+    const NAMES: [&str; 5] = [".cache", "_cacache", ".npm", ".yarn-cache", ".pnpm-store"];
+    FOLDERS.iter().any(|folder| path.is_in(folder)) || NAMES.iter().any(|name| path.is_below(name))
+}
+
+fn is_bytecode(path: &Path<'_>) -> bool {
+    path.name.ends_with(b".pyc") || path.name.ends_with(b".pyo")
+}
+
+fn is_build_tool(path: &Path<'_>) -> bool {
+    const FOLDERS: [&str; 10] = [
+        "usr/include",
+        "usr/local/include",
+        "usr/lib/gcc",
+        "usr/libexec/gcc",
+        "usr/share/cmake",
+        "usr/share/pkgconfig",
+        "usr/local/go",
+        "usr/local/rustup",
+        "root/.rustup",
+        "usr/lib/go",
+    ];
+    const PROGRAMS: [&str; 24] = [
+        "gcc", "g++", "cc", "c++", "cpp", "clang", "clang++", "gfortran", "ld", "as", "ar", "nm",
+        "objcopy", "objdump", "ranlib", "strip", "make", "cmake", "ninja", "rustc", "cargo",
+        "javac", "gold", "dwp",
+    ];
+    let is_static = path.name.ends_with(b".a") && path.is_below("lib");
+    let is_program = path.folders.last().is_some_and(|folder| *folder == b"bin") && {
+        let name = String::from_utf8_lossy(path.name);
+        // `x86_64-linux-gnu-gcc-12` is gcc; so is `gcc-12`.
+        let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+        let name = name.strip_suffix(".bfd").unwrap_or(name);
+        let tool = |name: &str| PROGRAMS.contains(&name);
+        let target = name.find("-linux-").and_then(|at| {
+            let rest = &name[at + "-linux-".len()..];
+            rest.split_once('-').map(|(_, tool)| tool)
+        });
+        tool(name) || target.is_some_and(tool)
+    };
+    is_static || is_program || FOLDERS.iter().any(|folder| path.is_in(folder))
+}
+
+fn is_documentation(path: &Path<'_>) -> bool {
+    ["usr", "usr/local"].iter().any(|root| {
+        [
+            "share/doc",
+            "share/man",
+            "share/info",
+            "share/gtk-doc",
+            "man",
+        ]
+        .iter()
+        .any(|folder| path.is_in(&format!("{root}/{folder}")))
+    })
+}
+
+fn is_locale(path: &Path<'_>) -> bool {
+    let folders = ["usr/share/locale", "usr/share/i18n", "usr/lib/locale"];
+    folders.iter().any(|folder| path.is_in(folder))
+}
+
+/// The kinds of which there are files.
+pub(super) fn of(contents: &Contents<'_>) -> Vec<Group> {
+    let mut kinds: [Vec<usize>; KINDS.len()] = [const { Vec::new() }; KINDS.len()];
+    for (number, content) in contents.0.iter().enumerate() {
+        // Another name keeps the content where it is.
+        let names: Vec<Path<'_>> = content.names.iter().map(|name| Path::of(name)).collect();
+        let kind = KINDS.iter().position(|kind| names.iter().all(kind.is));
+        if let Some(kind) = kind {
+            kinds[kind].push(number);
+        }
+    }
+    let found = KINDS.iter().zip(kinds).filter(|(_, all)| !all.is_empty());
+    found
+        .map(|(kind, all)| group(kind, contents, &all))
+        .collect()
+}
+
+fn group(kind: &Kind, contents: &Contents<'_>, numbers: &[usize]) -> Group {
+    let own = numbers.iter().map(|number| &contents.0[*number]);
+    let own = Contents(own.cloned().collect());
+    let mut layers: Vec<(usize, u64)> = Vec::new();
+    for content in &own.0 {
+        let Place { layer, .. } = content.place;
+        match layers.iter_mut().find(|(number, _)| *number == layer) {
+            Some((_, bytes)) => *bytes += content.bytes,
+            None => layers.push((layer, content.bytes)),
+        }
+    }
+    layers.sort_unstable();
+    let (_, folders) = folders(&own);
+    let heaviest = folders.into_iter().find(|folder| !folder.is_shell);
+    Group {
+        name: kind.name,
+        weight: own.total(),
+        layers,
+        folder: heaviest.map_or_else(String::new, |folder| folder.path),
+        remedy: kind.remedy,
+    }
+}
