@@ -30,12 +30,21 @@ fn dify() -> Remote {
         "FROM python:3.12-slim-bookworm AS base\nWORKDIR /app/api\n\
          FROM base AS packages\nCOPY poetry.lock ./\nRUN cp poetry.lock installed\n\
          FROM base AS production\nCOPY --from=packages /app/api/installed ./\nCOPY . .\n\
+         COPY docker/entrypoint.sh /entrypoint.sh\nRUN mkdir /root/nltk_data && echo x > /root/nltk_data/punkt\n\
          ARG COMMIT_SHA\nENV COMMIT_SHA=${COMMIT_SHA}\n",
     );
     dify.write(
         "api/poetry.lock",
         "[[package]]\nname = \"litellm\"\nversion = \"1.51.3\"\nfiles = [\n    {file = \"old\"},\n]\n",
     );
+    dify.write("api/docker/entrypoint.sh", "#!/bin/bash\nexec sleep 60\n");
+    dify.write("api/app.py", "");
+    dify.write("api/tests/test_app.py", "");
+    dify.write(
+        "web/entrypoint.sh",
+        "export A=b\npm2 start ./pm2.json --no-daemon\n",
+    );
+    dify.write("web/pm2.json", "{}");
     dify.write(
         "web/Dockerfile",
         "FROM node:20-alpine3.20 AS base\nWORKDIR /app/web\nCOPY . .\nARG COMMIT_SHA\n\
@@ -67,17 +76,23 @@ fn graph(host: &str, dify: &Remote, sandbox: &Remote, prefix: &str) -> Project {
     ] {
         graph.push_str(&format!("[base.\"{base}\"]\nstage = \"stand-in\"\n"));
     }
-    let project = with_base(project(host)).script("base/python", "#!/bin/sh\nexit 0\n");
-    let with_python = std::fs::read_to_string(project.path("base/Dockerfile")).unwrap();
+    let nothing = "#!/bin/sh\nexit 0\n";
+    let project = with_base(project(host))
+        .script("base/python", nothing)
+        .script("base/apt-get", nothing);
+    let with_shell = std::fs::read_to_string(project.path("base/Dockerfile")).unwrap();
     project.write(
         "base/Dockerfile",
-        format!("{with_python}COPY python /bin/python\n"),
+        format!(
+            "{with_shell}COPY python apt-get /bin/\nCOPY busybox /bin/bash\n\
+             RUN mkdir -p -m 700 /root && mkdir -p /etc /usr && mkdir -p -m 1777 /tmp && touch /etc/passwd\n"
+        ),
     );
     let overlays = project.path("overlays");
     let project = project
         .copy_into(&workspace().join("overlays"), &overlays)
         .file("build-graph.toml", graph);
-    for overlay in ["api-custom", "web-custom"] {
+    for overlay in ["api-custom", "web-custom", "api-slim", "web-slim"] {
         let path = format!("overlays/{overlay}/Dockerfile");
         let text = std::fs::read_to_string(project.path(&path)).unwrap();
         let from = format!("FROM {prefix}/langgenius/");
@@ -127,4 +142,56 @@ fn the_readmes_commands_build_dify_from_nothing_and_find_it_fresh() {
     assert_eq!(seen, commit);
     let locale = ["sh", "-c", "echo $NEXT_PUBLIC_DEFAULT_LOCALE"];
     assert_eq!(show("dify-web-custom", &locale), "zh-Hans");
+}
+
+#[test]
+fn the_slim_images_keep_the_policy_without_an_exception_and_write_what_they_must_as_any_user() {
+    let host = host();
+    let (dify, sandbox) = (dify(), Remote::new());
+    sandbox.git(&["tag", "0.2.10"]);
+    sandbox.push();
+    let prefix = unique("slim");
+    let project = graph(&host, &dify, &sandbox, &prefix);
+    project.build(&["api-slim", "web-slim"]).ends(0);
+
+    let verified = project
+        .run(&["verify", "--policy-only", "api", "api-slim", "web-slim"])
+        .ends(0);
+    let lines = verified.stdout.lines();
+    let of_root: Vec<&str> = lines.filter(|line| line.contains("  root ")).collect();
+    assert_eq!(of_root.len(), 1, "{}", verified.stdout);
+    assert!(of_root[0].starts_with("warn") && of_root[0].contains(" api "));
+
+    let show = |user: &str, image: &str, script: &str| {
+        let image = format!("{prefix}/dify-{image}:0.15.3");
+        let mut arguments = vec!["run", "--rm", "--network=none", "--entrypoint=sh"];
+        if !user.is_empty() {
+            arguments.extend(["--user", user]);
+        }
+        arguments.extend([&image, "-c", script]);
+        docker(&host, &arguments)
+    };
+    for user in ["", "123456:0"] {
+        let id = show(user, "api-slim", "id -u; id -g");
+        let uid = if user.is_empty() { "1001" } else { "123456" };
+        assert_eq!(id, format!("{uid}\n0"));
+        let writes = "mkdir -p storage/privkeys/x && touch storage/privkeys/x/y /app/logs/z $HOME/h schedule && cat /usr/local/share/nltk_data/punkt";
+        assert_eq!(show(user, "api-slim", writes), "x", "{user}");
+        let other = "rm -f app.py 2>/dev/null; touch docker/x 2>/dev/null; ls app.py docker";
+        assert_eq!(
+            show(user, "api-slim", other),
+            "app.py\n\ndocker:\nentrypoint.sh"
+        );
+        let web = "touch .next/cache/x; touch y 2>/dev/null; ls; tail -n 1 entrypoint.sh";
+        let seen = show(user, "web-slim", web);
+        assert!(seen.ends_with("exec node server.js"), "{seen}");
+        assert!(
+            !seen.contains("pm2.json") && !seen.contains("y\n"),
+            "{seen}"
+        );
+    }
+    assert_eq!(
+        show("", "api-slim", "ls -d tests 2>/dev/null || echo none"),
+        "none"
+    );
 }
