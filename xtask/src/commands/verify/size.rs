@@ -127,8 +127,10 @@ fn unread(session: &Session<'_>, target: &Target, part: &Part) -> Result<()> {
             crate::tell!("note: {name}: the engine has nothing of {platform}");
         }
         Part::Unread(unread) => {
+            let build = format!("build --force={name} {name}");
             return Err(Fault::failed(format!(
-                "{name}: {unread}; `cargo xtask build --force={name} {name}` builds it again"
+                "{name}: {unread}; `{}` builds it again",
+                session.work.spec.call.command(&build)
             )));
         }
     }
