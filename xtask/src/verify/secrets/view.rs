@@ -121,6 +121,19 @@ impl<'a> View<'a> {
             .map(|found| start + found)
     }
 
+    /// Whether a text of a file calls what begins here an example: `e.g.: "x"`.
+    pub fn is_example(&self, at: usize) -> bool {
+        let before = self
+            .bytes
+            .get(at.saturating_sub(12)..at)
+            .unwrap_or_default();
+        self.spend(before.len());
+        let quotes = |byte: &u8| matches!(byte, b' ' | b':' | b'`' | b'"' | b'\'' | b'.' | b',');
+        let end = before.iter().rposition(|byte| !quotes(byte));
+        let words = end.map_or(&before[..0], |end| &before[..=end]);
+        self.place == Place::File && words.ends_with(b"e.g")
+    }
+
     /// Whether a word could begin here: the byte before is no letter, digit or underscore, or it
     /// belongs to an escape such as `\n`.
     pub fn word_begins(&self, at: usize) -> bool {

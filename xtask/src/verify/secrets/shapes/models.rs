@@ -40,11 +40,9 @@ pub static SHAPES: &[Shape] = &[
         source: "huggingface.co/docs, \"User access tokens\": hf_ and 34 letters",
         repair: "invalidate it at huggingface.co/settings/tokens",
         proof: Proof::Likeness,
-        find: Find::Token {
-            prefixes: &["hf_", "api_org_"],
-            body: ALNUM,
-            length: 34..=34,
-            test: Test::Call(letters_of_both_cases),
+        find: Find::Code {
+            anchors: &["hf_", "api_org_"],
+            at: hugging_face,
         },
     },
     Shape {
@@ -132,6 +130,23 @@ fn openai(view: &View<'_>) -> Option<Hit> {
 }
 
 /// Letters, about as many capitals as small ones. Names in code have few capitals.
+/// Behind a slash it is the name of somebody's model, which people write with `hf_`, too.
+fn hugging_face(view: &View<'_>) -> Option<Hit> {
+    let prefix: &[u8] = match view.byte(view.at) {
+        Some(b'h') => b"hf_",
+        _ => b"api_org_",
+    };
+    if !view.word_begins(view.at) || view.before(view.at) == Some(b'/') {
+        return None;
+    }
+    let from = view.at + prefix.len();
+    let end = view.run(from, &ALNUM, 35);
+    let body = &view.bytes[from..end];
+    view.spend(body.len());
+    let is_it = body.len() == 34 && letters_of_both_cases(body);
+    is_it.then(|| Hit::of(view.at..end, prefix))
+}
+
 fn letters_of_both_cases(body: &[u8]) -> bool {
     let capitals = body.iter().filter(|byte| byte.is_ascii_uppercase()).count();
     let small = body.iter().filter(|byte| byte.is_ascii_lowercase()).count();

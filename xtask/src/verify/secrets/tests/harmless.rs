@@ -106,6 +106,16 @@ fn harmless_things_that_are_random_give_no_finding() {
             ),
             format!("app-{}.js", hex(dice, 24)),
             format!("sha256:{}", hex(dice, 64)),
+            // The name of a model, and what a text calls an example.
+            format!(
+                "\"somebody17/hf_{}\": {{",
+                dice.text(super::made::LETTERS, 34)
+            ),
+            format!(
+                "# e.g.: `{}7Q~{}`",
+                dice.text(super::made::ALNUM, 3),
+                dice.text(super::made::ALNUM, 34)
+            ),
             format!("AKIA{}", dice.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16)),
             format!("AC{} {}", hex(dice, 32), hex(dice, 32)),
             dice.text(super::made::ALNUM, 40),
