@@ -23,6 +23,8 @@ use said::{Said, Told, alive};
 
 /// What takes the place of `sample/` in the names of the copy's images.
 const NAMES: &str = "xtask-demo/";
+/// How many calls remove images at once.
+const AT_ONCE: usize = 4;
 /// Most lines of one command that are shown.
 const SHOWN: usize = 5;
 
@@ -308,8 +310,21 @@ fn remove_images() -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    let removed = cmd!(shell, "docker image rm --force -- {names...}").quiet();
-    removed.ignore_stdout().run().map_err(fault)
+    // Each name costs the engine a quarter of a second, and several at once cost less.
+    std::thread::scope(|scope| {
+        let parts = names.chunks(names.len().div_ceil(AT_ONCE));
+        let removals: Vec<_> = parts
+            .map(|names| {
+                scope.spawn(move || {
+                    let shell = Shell::new()?;
+                    let removed = cmd!(shell, "docker image rm --force -- {names...}").quiet();
+                    removed.ignore_stdout().run()
+                })
+            })
+            .collect();
+        let mut results = removals.into_iter().filter_map(|part| part.join().ok());
+        results.try_for_each(|removed| removed.map_err(fault))
+    })
 }
 
 fn title(text: &str) {
