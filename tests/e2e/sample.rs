@@ -1,6 +1,7 @@
 //! The sample monorepo, from nothing to built, fresh, changed.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Project, builds, docker, hosts, id, project};
@@ -108,6 +109,45 @@ fn one_image_serves_api_and_worker() {
         std::thread::yield_now();
     }
     docker(&host, &["rm", "--force", &name]);
+}
+
+/// An image of the test's own stands for Debian's.
+#[test]
+fn without_apt_a_container_of_debian_makes_the_base() {
+    let host = super::host();
+    let project = sample(&host);
+    let debian = super::unique("debian");
+    let archive = super::bases::debian();
+    docker(&host, &["import", archive.to_str().unwrap(), &debian]);
+    // Every program but apt's and dpkg's.
+    let bin = project.path("no-apt");
+    std::fs::create_dir(&bin).unwrap();
+    for folder in ["/usr/bin", "/bin"] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if !name.starts_with("apt") && !name.starts_with("dpkg") && name != "docker" {
+                let _ = std::os::unix::fs::symlink(entry.path(), bin.join(name));
+            }
+        }
+    }
+    let path = format!("{}:{}", project.path("bin").display(), bin.display());
+    let project = project
+        .variable("PATH", &path)
+        .variable("SAMPLE_DEBIAN", &debian);
+    project.build(&["base"]).ends(0);
+    let calls = std::fs::read_to_string(project.path("calls")).unwrap();
+    assert!(
+        calls.contains(&format!("run --rm --interactive {debian}")),
+        "{calls}"
+    );
+    let made = Command::new("tar")
+        .args(["-tf", project.path("bases/rootfs.tar").to_str().unwrap()])
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(made.stdout).unwrap();
+    assert!(listed.contains("./bin/busybox\n"), "{listed}");
+    docker(&host, &["image", "rm", &debian]);
 }
 
 #[test]

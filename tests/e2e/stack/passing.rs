@@ -253,6 +253,20 @@ fn an_env_file_stands_for_the_one_that_a_checkout_lacks() {
 }
 
 #[test]
+fn an_override_beside_the_graph_is_laid_over_the_compose_file() {
+    let host = host();
+    let compose = "services:\n  web:\n    command: [sh, -c, exit 1]\n";
+    let probe = "[[stack.probe]]\nservice = \"web\"\nkind = \"tcp\"\nport = 81\n";
+    let over = "services:\n  web:\n    command: [httpd, -f, -p, \"81\"]\n";
+    let project = stack(&host, compose, probe).file("over/stack.yaml", over);
+    tried(&project).ends(Outcome::Failed);
+    let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
+    let graph = graph.replace("[[stack", "override = \"over/stack.yaml\"\n[[stack");
+    project.write("build-graph.toml", graph);
+    tried(&project).ends(Outcome::Passed);
+}
+
+#[test]
 fn a_kept_stack_answers_at_its_addresses_until_its_user_takes_it_down() {
     let host = host();
     let probe = "watch = 0\n[[stack.probe]]\nservice = \"web\"\nkind = \"tcp\"\nport = 80\n";

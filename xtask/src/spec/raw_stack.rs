@@ -27,6 +27,9 @@ pub struct RawStack {
     pub source: Option<Text>,
     /// A file that stands for the `.env` beside the compose file.
     pub env_file: Option<Text>,
+    /// A compose file that is laid over `compose`, relative to the graph file's folder.
+    #[serde(rename = "override")]
+    pub override_file: Option<Text>,
     /// The stage whose image a service runs, by the service's name.
     pub services: Option<Texts>,
     /// Variables for the compose file.
@@ -60,6 +63,7 @@ impl RawStack {
             compose: over.compose.or(under.compose),
             source: over.source.or(under.source),
             env_file: over.env_file.or(under.env_file),
+            override_file: over.override_file.or(under.override_file),
             services: merge(over.services, under.services),
             env: merge(over.env, under.env),
             allow: over.allow.or(under.allow),

@@ -19,6 +19,8 @@ pub struct Stack {
     pub source: Option<SourceId>,
     /// A file that stands for the `.env` beside the compose file; it lies below the same root.
     pub env_file: Option<Utf8PathBuf>,
+    /// A compose file that is laid over the other one; it lies beside the graph file.
+    pub override_file: Option<Utf8PathBuf>,
     /// The stages whose images the services run. Stages that name services themselves are here, too.
     pub services: BTreeMap<String, StageId>,
     /// Variables for the compose file.

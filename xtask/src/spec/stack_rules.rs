@@ -45,6 +45,9 @@ impl Reader<'_, '_> {
             .and_then(|source| self.known(source, "source", &scope.sources));
         let compose = raw.compose.and_then(|path| self.path("compose", path));
         let env_file = raw.env_file.and_then(|path| self.path("env-file", path));
+        let override_file = raw
+            .override_file
+            .and_then(|path| self.path("override", path));
         let services = self.mapped(raw.services, stages, scope);
         let env = self.variables_of_stack(raw.env, scope);
         let allow = self.texts("allow", raw.allow, names::plain);
@@ -56,6 +59,7 @@ impl Reader<'_, '_> {
             compose: compose?,
             source,
             env_file,
+            override_file,
             services,
             env,
             allow: allow.into_iter().collect(),

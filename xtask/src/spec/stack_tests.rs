@@ -27,6 +27,7 @@ fn every_kind_of_probe_is_read() {
 [stack]
 compose = "docker/./docker-compose.yaml"
 env-file = "docker/.env.example"
+override = "overlays/stack.yaml"
 services = { web = "web" }
 env = { TAG = "v${v}", PASSWORD = { secret = "DB_PASSWORD" } }
 allow = ["sandbox:privileged"]
@@ -71,6 +72,7 @@ writable = ["/tmp"]
     );
     assert_eq!(stack.compose, "docker/docker-compose.yaml");
     assert_eq!(stack.env_file.unwrap(), "docker/.env.example");
+    assert_eq!(stack.override_file.unwrap(), "overlays/stack.yaml");
     let services: Vec<_> = stack.services.into_iter().collect();
     let expected = [
         ("api".to_owned(), StageId(0)),

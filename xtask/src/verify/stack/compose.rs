@@ -46,6 +46,8 @@ pub struct File {
     pub folder: Utf8PathBuf,
     /// What stands for the `.env` beside it.
     pub env_file: Option<Utf8PathBuf>,
+    /// What is laid over it; absolute.
+    pub override_file: Option<Utf8PathBuf>,
     /// Whether nobody but git has written to the folder.
     pub is_fetched: bool,
 }
@@ -102,6 +104,9 @@ pub fn resolve(
     let name = file.path.file_name().unwrap_or_default();
     let mut command = docker(variables);
     command.args(["compose", "--file"]).arg(folder.join(name));
+    if let Some(file) = &file.override_file {
+        command.arg("--file").arg(file);
+    }
     command.args(["config", "--format", "json"]);
     command.current_dir(&folder);
     let ended = live
@@ -278,6 +283,7 @@ mod tests {
             path: "/r/docker/docker-compose.yaml".into(),
             folder: "/r/docker".into(),
             env_file: None,
+            override_file: None,
             is_fetched: true,
         };
         let said = "time=\"x\" level=warning msg=\"A is not set\"\nenv file /r/docker/.env not found: stat /r/docker/.env: no such file or directory";

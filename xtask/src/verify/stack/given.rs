@@ -153,13 +153,18 @@ fn is_read(name: &str, texts: &[Option<String>]) -> bool {
 /// The texts that compose reads; `None` where they name others.
 fn texts(file: &File) -> Option<Vec<Option<String>>> {
     let read = |path: &Utf8Path| std::fs::read_to_string(path).ok();
-    let compose = read(&file.path)?;
-    if OTHERS.iter().any(|word| compose.contains(word)) {
+    let mut composes = vec![read(&file.path)?];
+    if let Some(path) = &file.override_file {
+        composes.push(read(path)?);
+    }
+    let names_others = |text: &String| OTHERS.iter().any(|word| text.contains(word));
+    if composes.iter().any(names_others) {
         return None;
     }
     let beside = file
         .env_file
         .clone()
         .unwrap_or_else(|| file.folder.join(".env"));
-    Some(vec![Some(compose), read(&beside)])
+    let composes = composes.into_iter().map(Some);
+    Some(composes.chain([read(&beside)]).collect())
 }

@@ -25,7 +25,7 @@ const SERVICE: &str = "com.docker.compose.service";
 /// The compose file on this machine.
 pub(super) fn file(spec: &Spec, stack: &Stack) -> Result<compose::File> {
     let root = source::root(spec, stack.source)?;
-    let find = |path: &Utf8Path, what: &str| {
+    let find = |root: &Utf8Path, path: &Utf8Path, what: &str| {
         let whole = root.join(path);
         if whole.is_file() {
             Ok(whole)
@@ -36,11 +36,15 @@ pub(super) fn file(spec: &Spec, stack: &Stack) -> Result<compose::File> {
             )))
         }
     };
-    let path = find(&stack.compose, "the compose file")?;
+    let path = find(&root, &stack.compose, "the compose file")?;
     let env_file = stack.env_file.as_deref();
     let env_file = env_file
-        .map(|path| find(path, "the env-file"))
+        .map(|path| find(&root, path, "the env-file"))
         .transpose()?;
+    let override_file = match &stack.override_file {
+        Some(path) => Some(find(&source::root(spec, None)?, path, "the override")?),
+        None => None,
+    };
     let folder = path.parent().unwrap_or(&root);
     let folder = folder
         .canonicalize_utf8()
@@ -50,6 +54,7 @@ pub(super) fn file(spec: &Spec, stack: &Stack) -> Result<compose::File> {
         shown: stack.compose.clone(),
         folder,
         env_file,
+        override_file,
         is_fetched: matches!(place, Some(Place::Fetched { .. })),
         path,
     })
