@@ -36,7 +36,7 @@ impl Drop for Cleanup<'_> {
 }
 
 /// A Debian with Python, pip and apt, as a tar archive: made once, from Debian's own packages.
-pub fn debian() -> PathBuf {
+fn debian() -> PathBuf {
     let folder = workspace().join("target/testbed");
     let archive = folder.join("debian-python.tar");
     if archive.exists() {

@@ -32,6 +32,6 @@ if [ "${1:-}" = --stdout ]; then
 elif command -v apt-get > /dev/null; then
     archive > rootfs.tar.new
 else
-    docker run --rm --interactive "${SAMPLE_DEBIAN:-debian:bookworm-slim}" sh -s -- --stdout < "$0" > rootfs.tar.new
+    docker run --rm --interactive debian:bookworm-slim sh -s -- --stdout < "$0" > rootfs.tar.new
 fi
 [ "${1:-}" = --stdout ] || mv rootfs.tar.new rootfs.tar

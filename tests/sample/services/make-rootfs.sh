@@ -66,7 +66,7 @@ if [ -s "$kept" ]; then
 elif command -v apt-get > /dev/null; then
     archive > rootfs.tar.new
 else
-    docker run --rm --interactive "${SAMPLE_DEBIAN:-debian:bookworm-slim}" sh -s -- --stdout < "$0" > rootfs.tar.new
+    docker run --rm --interactive debian:bookworm-slim sh -s -- --stdout < "$0" > rootfs.tar.new
 fi
 if [ -n "$kept" ] && [ ! -s "$kept" ]; then
     mkdir -p "$SAMPLE_CACHE"
