@@ -116,6 +116,23 @@ impl Made<'_> {
     }
 }
 
+impl Made<'_> {
+    /// A server with pages, which its network knows as `NAME.test`; gives its address.
+    fn server(&self, name: &str, network: &str, image: &str) -> String {
+        let alias = format!("{name}.test");
+        let whole = self.container(
+            name,
+            &[
+                &["--network", network, "--network-alias", &alias, image][..],
+                &["httpd", "-f", "-p", "80", "-h", "/etc"],
+            ]
+            .concat(),
+        );
+        let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        docker(self.host, &["inspect", "--format", address, &whole])
+    }
+}
+
 impl Drop for Made<'_> {
     fn drop(&mut self) {
         let filter = format!("label={}", self.name);
@@ -161,7 +178,7 @@ fn the_proxy_lets_the_outside_through_and_nothing_inside() {
     let image = graph.split("image = \"").nth(1).unwrap();
     let prefix = image.split("/base\"").next().unwrap();
     let sample_of = |name: &str| {
-        let image = format!("image = \"{}/{name}\"", prefix);
+        let image = format!("image = \"{prefix}/{name}\"");
         assert!(graph.contains(&image), "{graph}");
         format!("{prefix}/{name}")
     };
@@ -180,42 +197,8 @@ fn the_proxy_lets_the_outside_through_and_nothing_inside() {
             made.network("outer", &["--subnet", &net]).ok()
         })
         .expect("no documentation network is free");
-    let inside = made.container(
-        "inside",
-        &[
-            "--network",
-            &inner,
-            "--network-alias",
-            "inside.test",
-            &tools,
-            "httpd",
-            "-f",
-            "-p",
-            "80",
-            "-h",
-            "/etc",
-        ],
-    );
-    let public = made.container(
-        "public",
-        &[
-            "--network",
-            &outer,
-            "--network-alias",
-            "public.test",
-            &tools,
-            "httpd",
-            "-f",
-            "-p",
-            "80",
-            "-h",
-            "/etc",
-        ],
-    );
-    let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-    let address = |name: &str| docker(&host, &["inspect", "--format", address, name]);
-    let public = address(&public);
-    let inside = address(&inside);
+    let inside = made.server("inside", &inner, &tools);
+    let public = made.server("public", &outer, &tools);
 
     for (stage, image) in [
         ("shipped", format!("{names}/shipped")),
