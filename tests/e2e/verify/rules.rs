@@ -30,7 +30,7 @@ const fn case(
 }
 
 /// Each has `USER 1000` and `CMD ["/bin/sh"]` before these lines.
-const CASES: [Case; 44] = [
+const CASES: [Case; 45] = [
     case("plain", "", "", &[]),
     // A key, and what only looks like one.
     case("key", "COPY key.pem /app/", "", &["secrets"]),
@@ -90,6 +90,7 @@ const CASES: [Case; 44] = [
     // Root, in all spellings.
     case("root-name", "USER root", "", &["root"]),
     case("root-number", "USER 0:1000", "", &["root"]),
+    case("root-signed", "USER -0", "", &["root"]),
     case("root-absent", "USER \"\"", "", &["root"]),
     case("root-twin", "USER 1000:0", "", &[]),
     // What the user cannot use.

@@ -220,9 +220,9 @@ impl Answer {
         answer
     }
 
-    /// How it ended for one stage: a probe counts for all, and so does what is of no stage.
-    pub fn outcome_of(&self, stage: &str) -> Outcome {
-        let is_of_it = |one: &&Finding| one.stage == stage || one.stage.is_empty();
+    /// How it ended for one of these stages: a probe counts for all, and so does what is of none of them.
+    pub fn outcome_of(&self, stage: &str, all: &[&str]) -> Outcome {
+        let is_of_it = |one: &&Finding| one.stage == stage || !all.contains(&one.stage.as_str());
         let findings = self.findings.iter().filter(is_of_it);
         Self::of(findings.cloned().collect(), self.probes.clone()).outcome
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::size::Summaries;
 use super::{Session, Target};
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::report::words;
 use crate::spec::StageId;
 use crate::spec::policy::Severity;
 use crate::verify::finding::{Finding, Origin};
 use crate::verify::kept;
-use crate::verify::layers::{Found, Layer, Limits, Part, Reading};
+use crate::verify::layers::{Digest, Found, Layer, Limits, Part, Reading};
 use crate::verify::policy::{self, Subject, Waivers};
 use crate::verify::record;
 use crate::{dockerfile, material};
@@ -41,6 +41,7 @@ impl Session<'_> {
         kept.keep(found.iter().flat_map(Found::images));
         let mut below: BTreeMap<StageId, Below> = BTreeMap::new();
         for (target, found) in self.fresh.iter().zip(&found) {
+            refuse_other(self.name(target.id), &target.image, found)?;
             let before = findings.len();
             let layers = self.judge(target, found, &below, waivers, findings, sizes);
             below.insert(target.id, layers);
@@ -144,4 +145,20 @@ impl Session<'_> {
         }
         first.unwrap_or_default()
     }
+}
+
+/// A name that was moved since the plan leads to another image than the record would name.
+fn refuse_other(stage: &str, image: &str, found: &Found) -> Result<()> {
+    let is_it = |digest: Digest| digest.to_string() == image;
+    let own = found
+        .images()
+        .flat_map(|one| [Some(one.config), one.manifest]);
+    let mut all = own.chain([found.digest]).flatten();
+    if found.images().next().is_none() || all.any(is_it) {
+        // What could not be read is told of as that.
+        return Ok(());
+    }
+    Err(Fault::failed(format!(
+        "the image of `{stage}` is another one than {image} now: somebody moved its name, or builds it; run this once more"
+    )))
 }

@@ -188,7 +188,10 @@ impl<'w> Session<'w> {
         }
         let mut answer = Answer::of(findings, probes);
         answer.tools = tools;
-        self.note(&answer, stack.as_ref(), waivers.end());
+        // What a scanner knows is more tomorrow.
+        let today = Some(self.today.as_str()).filter(|_| crate::verify::tools::has_scanner());
+        let end = waivers.end().into_iter().chain(today).min();
+        self.note(&answer, stack.as_ref(), end);
         self.keep_sizes(&answer, sizes);
         if answer.outcome == Outcome::Passed {
             let predicate = self.predicate(&answer, stack.as_ref());
@@ -197,7 +200,7 @@ impl<'w> Session<'w> {
             self.save(&Record {
                 asked,
                 stack,
-                ends: waivers.end().map(str::to_owned),
+                ends: end.map(str::to_owned),
                 statement,
             });
         }
@@ -212,6 +215,7 @@ impl<'w> Session<'w> {
 
     /// Notes for each stage how it ended.
     fn note(&self, answer: &Answer, stack: Option<&StackAsked>, end: Option<&str>) {
+        let names: Vec<&str> = self.targets.iter().map(|id| self.name(*id)).collect();
         for id in &self.targets {
             let Some(target) = self.fresh.iter().find(|target| target.id == *id) else {
                 continue;
@@ -223,7 +227,7 @@ impl<'w> Session<'w> {
                 stack: stack.cloned(),
                 at: self.now.clone(),
                 ends: end.map(str::to_owned),
-                outcome: answer.outcome_of(self.name(*id)),
+                outcome: answer.outcome_of(self.name(*id), &names),
             };
             if let Err(error) = noted.save(&self.work.state, self.name(*id)) {
                 crate::tell!("note: how it ended cannot be kept: {error}");

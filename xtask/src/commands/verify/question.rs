@@ -54,6 +54,8 @@ impl Session<'_> {
             "images": images,
             "waivers": waivers.collect::<Vec<_>>(),
             "tools": tools::present(),
+            // That of services without a stage.
+            "policy": spec.policy,
             // Nothing of it is secret: a value from the environment stands in it by its variable.
             "stack": spec.stack.as_ref().filter(|_| self.runs_stack()).map(|stack| format!("{stack:?}")),
         })

@@ -40,10 +40,11 @@ impl Session<'_> {
 
     /// Keeps the sizes of the images that passed, for the next `--size`.
     pub(super) fn keep_sizes(&self, answer: &Answer, mut sizes: Summaries) {
+        let names: Vec<&str> = self.targets.iter().map(|id| self.name(*id)).collect();
         for target in &self.fresh {
             let name = self.name(target.id);
-            let has_passed =
-                self.targets.contains(&target.id) && answer.outcome_of(name) == Outcome::Passed;
+            let has_passed = self.targets.contains(&target.id)
+                && answer.outcome_of(name, &names) == Outcome::Passed;
             let Some(platforms) = sizes.0.remove(&target.id).filter(|_| has_passed) else {
                 continue;
             };

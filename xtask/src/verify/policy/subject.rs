@@ -227,18 +227,20 @@ fn user(image: &Image, view: &View<'_>) -> User {
     };
     let users = fields("user", b"etc/passwd");
     let number = |field: Option<&String>| field.and_then(|field| field.parse::<u32>().ok());
-    let (uid, own_gid) = if name.is_empty() {
-        (0, Some(0))
-    } else if let Some(user) = users.iter().find(|user| user[0] == name) {
-        let Some(uid) = number(user.get(2)) else {
-            return User::Unknown(name.to_owned());
-        };
-        (uid, number(user.get(3)))
-    } else if let Ok(uid) = name.parse::<u32>() {
-        let known = users.iter().find(|user| number(user.get(2)) == Some(uid));
-        (uid, known.and_then(|user| number(user.get(3))))
-    } else {
-        return User::Unknown(name.to_owned());
+    // As engines do: the first line with the name or the number, and what is no number is 0.
+    let wanted = name.parse::<i64>().ok();
+    let wanted = wanted.and_then(|number| u32::try_from(number).ok());
+    let mut known = users.iter();
+    let known =
+        known.find(|user| user[0] == name || wanted.is_some() && number(user.get(2)) == wanted);
+    let (uid, own_gid) = match (known, wanted) {
+        _ if name.is_empty() => (0, Some(0)),
+        (Some(user), _) => (
+            number(user.get(2)).unwrap_or(0),
+            Some(number(user.get(3)).unwrap_or(0)),
+        ),
+        (None, Some(uid)) => (uid, None),
+        (None, None) => return User::Unknown(name.to_owned()),
     };
     let gid = match group {
         None => own_gid.unwrap_or(0),

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use std::os::unix::fs::MetadataExt as _;
+
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -81,11 +83,11 @@ fn content(bind: &Bind, is_fetched: bool, interrupt: &Interrupt) -> Option<Value
     let Ok(meta) = path.metadata() else {
         return Some("absent".into());
     };
+    let owner = (meta.mode(), meta.uid(), meta.gid());
     if meta.is_file() {
-        use std::os::unix::fs::PermissionsExt as _;
         let bytes = std::fs::read(path).ok()?;
         let hash = blake3::hash(&bytes).to_hex();
-        return Some(json!([hash.as_str(), meta.permissions().mode()]));
+        return Some(json!([hash.as_str(), owner]));
     }
     if !meta.is_dir() {
         return Some("special".into());
@@ -96,7 +98,8 @@ fn content(bind: &Bind, is_fetched: bool, interrupt: &Interrupt) -> Option<Value
     };
     let archive = fill::archive(&filling, is_fetched || bind.is_seen_whole, interrupt).ok()?;
     match archive {
-        Some(bytes) => Some(blake3::hash(&bytes).to_hex().as_str().into()),
+        // The archive has no entry of the folder itself.
+        Some(bytes) => Some(json!([blake3::hash(&bytes).to_hex().as_str(), owner])),
         // A volume starts empty where the folder is too large or has nothing of the checkout.
         None if !bind.is_seen_whole => Some("empty".into()),
         None => {
@@ -110,6 +113,11 @@ fn content(bind: &Bind, is_fetched: bool, interrupt: &Interrupt) -> Option<Value
 /// something too large to be looked at.
 pub fn asked(run: &Run<'_>, resolved: &Resolved) -> Option<(Given, Value)> {
     let file = setting::file(run.spec, stack_of(run.spec).ok()?).ok()?;
+    // What an engine mounts by itself is not looked at.
+    let mut volumes = entries(&resolved.config, "volumes");
+    if volumes.any(|(_, volume)| flag(volume, "external") || volume.get("driver_opts").is_some()) {
+        return None;
+    }
     let given = Given::of(&resolved.config, &resolved.images);
     let images = resolved.images.iter();
     let images: BTreeMap<&String, &String> =
@@ -127,6 +135,10 @@ pub fn asked(run: &Run<'_>, resolved: &Resolved) -> Option<(Given, Value)> {
 pub fn glance(spec: &Spec, engine: &Engine, interrupt: &Interrupt, given: &Given) -> Option<Value> {
     let stack = stack_of(spec).ok()?;
     let (variables, _) = setting::variables(stack).ok()?;
+    // Compose reads other files by them.
+    if variables.keys().any(|name| name.starts_with("COMPOSE_")) {
+        return None;
+    }
     let file = setting::file(spec, stack).ok()?;
     let texts = texts(&file)?;
     let references: Vec<String> = given.references.values().cloned().collect();

@@ -50,6 +50,11 @@ pub fn present() -> Vec<&'static str> {
         .collect()
 }
 
+/// Whether there is a scanner: its answer hangs on its database, so it holds for a day.
+pub fn has_scanner() -> bool {
+    present().iter().any(|name| *name != "hadolint")
+}
+
 /// Asks every tool about every stage: what each found, by the stage's place, and what became of each.
 pub fn run(stages: &[Looked<'_>], interrupt: &Interrupt) -> (Vec<(usize, Found)>, Vec<Tool>) {
     let mut found = Vec::new();
