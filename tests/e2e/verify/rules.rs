@@ -30,7 +30,7 @@ const fn case(
 }
 
 /// Each has `USER 1000` and `CMD ["/bin/sh"]` before these lines.
-const CASES: [Case; 45] = [
+const CASES: [Case; 50] = [
     case("plain", "", "", &[]),
     // A key, and what only looks like one.
     case("key", "COPY key.pem /app/", "", &["secrets"]),
@@ -60,6 +60,7 @@ const CASES: [Case; 45] = [
         "",
         &[],
     ),
+    case("on-build", "ONBUILD RUN : @TOKEN@", "", &["secrets"]),
     case("env-file", "COPY env /app/.env", "", &["secrets"]),
     case(
         "env-file-twin",
@@ -127,6 +128,18 @@ const CASES: [Case; 45] = [
         "",
         &["readable"],
     ),
+    case(
+        "member-twin",
+        "COPY --chmod=0640 --chown=0:33 public.pem /app/x\nUSER app",
+        "",
+        &[],
+    ),
+    case(
+        "linked-users-twin",
+        "USER 0\nRUN mkdir -p /usr/etc && mv /etc/passwd /usr/etc/passwd && ln -s ../usr/etc/passwd /etc/passwd\nUSER app",
+        "",
+        &[],
+    ),
     // Of another machine.
     case(
         "other-machine",
@@ -191,6 +204,18 @@ const CASES: [Case; 45] = [
         "",
         &[],
     ),
+    case(
+        "writable-above",
+        "USER 0\nRUN mkdir -p /usr/local/bin && chmod 0777 /usr/local\nUSER 1000",
+        "",
+        &["writable-path"],
+    ),
+    case(
+        "sticky-above-twin",
+        "USER 0\nRUN mkdir -p /usr/local/bin && chmod 1777 /usr/local\nUSER 1000",
+        "",
+        &[],
+    ),
     // What only the graph asks for.
     case(
         "asked",
@@ -222,7 +247,7 @@ fn cases(host: &str) -> Project {
     );
     // BuildKit finds no user where there is no such file, and no groups.
     let mut project = with_base(project(host))
-        .file("base/group", "root:x:0:\n")
+        .file("base/group", "root:x:0:\nweb:x:33:app\n")
         .file(
             "base/passwd",
             "root:x:0:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n",

@@ -176,8 +176,8 @@ impl<'w> Session<'w> {
         let mut subjects = Vec::new();
         let mut tools = Vec::new();
         let mut sizes = size::Summaries::default();
+        findings.extend(waivers.ended(spec));
         if !self.flags.stack_only {
-            findings.extend(waivers.ended(spec));
             self.policy(&waivers, &mut findings, &mut subjects, &mut sizes)?;
             tools = self.tools(&waivers, &mut findings);
         }

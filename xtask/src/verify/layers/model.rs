@@ -44,6 +44,7 @@ const CONFIG_KEYS: &[&str] = &[
     "Volumes",
     "Healthcheck",
     "Test",
+    "OnBuild",
 ];
 /// Keys of the list that `docker save` writes.
 const SAVED_KEYS: &[&str] = &["Config", "RepoTags", "Layers"];
@@ -176,6 +177,8 @@ pub struct Facts {
     pub exposed_ports: Vec<String>,
     /// VOLUME.
     pub volumes: Vec<String>,
+    /// ONBUILD: what a build on this image runs. The history has no line of it.
+    pub on_build: Vec<String>,
     /// The words of HEALTHCHECK, `CMD` or `CMD-SHELL` first; `NONE` alone switches one off.
     pub healthcheck: Option<Vec<String>>,
     /// The instructions that made it, the base's first.
@@ -230,6 +233,7 @@ impl Facts {
             working_dir: settings.working_dir,
             exposed_ports: settings.exposed_ports.into_keys().collect(),
             volumes: settings.volumes.into_keys().collect(),
+            on_build: settings.on_build,
             healthcheck: settings.healthcheck.map(|check| check.test),
             history: raw.history,
             diff_ids: raw.rootfs.diff_ids,
@@ -295,6 +299,8 @@ struct Settings {
     exposed_ports: BTreeMap<String, serde_json::Value>,
     #[serde(deserialize_with = "or_empty")]
     volumes: BTreeMap<String, serde_json::Value>,
+    #[serde(deserialize_with = "or_empty")]
+    on_build: Vec<String>,
     healthcheck: Option<Healthcheck>,
 }
 

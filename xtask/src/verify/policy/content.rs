@@ -88,7 +88,7 @@ impl Rule for Accounts {
     }
 
     fn version(&self) -> &'static str {
-        "1"
+        "2"
     }
 
     fn start(&mut self, entry: &Entry<'_>, _: &mut Vec<Finding>) -> Wish {
@@ -121,9 +121,18 @@ impl Rule for Accounts {
 }
 
 fn kind(entry: &Entry<'_>) -> Option<&'static str> {
-    match entry.path {
-        b"etc/passwd" => Some("user"),
-        b"etc/group" => Some("group"),
-        _ => None,
+    // `/etc/passwd` may be a link into another `etc`.
+    let is = |name: &[u8]| {
+        entry
+            .path
+            .strip_suffix(name)
+            .is_some_and(|before| matches!(before.last(), None | Some(b'/')))
+    };
+    if is(b"etc/passwd") {
+        Some("user")
+    } else if is(b"etc/group") {
+        Some("group")
+    } else {
+        None
     }
 }

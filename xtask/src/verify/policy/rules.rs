@@ -177,6 +177,18 @@ impl Breaches<'_, '_> {
                 self.add(Rule::Secrets, None, message, remedy);
             }
         }
+        for found in facts
+            .on_build
+            .iter()
+            .flat_map(|step| secrets::in_text("", step))
+        {
+            let message = format!("ONBUILD holds {} ({})", found.what, found.masked);
+            let remedy = repair(
+                found.shape,
+                "let whoever builds on it pass it by RUN --mount=type=secret, and revoke it",
+            );
+            self.add(Rule::Secrets, None, message, remedy);
+        }
         let numbers = facts.instructions();
         for (number, step) in facts.history.iter().enumerate() {
             for found in secrets::in_text("", &step.created_by) {
@@ -381,8 +393,8 @@ impl Breaches<'_, '_> {
     fn who(&self) -> String {
         let name = &self.subject.image.facts.user;
         match self.subject.user {
-            User::Ids { uid, gid } if name.is_empty() => format!("the user {uid}:{gid}"),
-            User::Ids { uid, gid } => format!("the user `{name}` ({uid}:{gid})"),
+            User::Ids { uid, gid, .. } if name.is_empty() => format!("the user {uid}:{gid}"),
+            User::Ids { uid, gid, .. } => format!("the user `{name}` ({uid}:{gid})"),
             User::Unknown(_) => format!("the user `{name}`"),
         }
     }
@@ -412,18 +424,44 @@ impl Breaches<'_, '_> {
             let Some(real) = subject.view.resolve(&folder) else {
                 continue;
             };
-            let Some(node) = subject.view.get(&real) else {
-                continue;
-            };
-            let entry = subject.view.entry(node.place);
-            if entry.is_folder() && entry.mode & 0o002 != 0 && seen.insert(real.clone()) {
-                self.add(
-                    Rule::WritablePath,
-                    Some((node.place.layer, &real)),
-                    "everybody may write into this folder of PATH",
-                    "take the bit away with chmod o-w, or the folder from PATH",
-                );
+            self.writable_folder(
+                &real,
+                0,
+                "everybody may write into this folder of PATH",
+                &mut seen,
+            );
+            // Who may write there puts another folder into the place of the one on PATH; where the
+            // sticky bit is set, only its owner may.
+            let above = real.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            let above: Vec<&[u8]> = above.map(|(end, _)| &real[..end]).collect();
+            for folder in above {
+                let message = "everybody may write into this folder, which holds one of PATH";
+                self.writable_folder(folder, 0o1000, message, &mut seen);
             }
+        }
+    }
+
+    /// A folder that everybody may write into, unless it has one of these bits.
+    fn writable_folder(
+        &mut self,
+        path: &[u8],
+        without: u16,
+        message: &str,
+        seen: &mut BTreeSet<Vec<u8>>,
+    ) {
+        let subject = self.subject;
+        let Some(node) = subject.view.get(path) else {
+            return;
+        };
+        let entry = subject.view.entry(node.place);
+        let is_open = entry.mode & 0o002 != 0 && entry.mode & without == 0;
+        if entry.is_folder() && is_open && seen.insert(path.to_vec()) {
+            self.add(
+                Rule::WritablePath,
+                Some((node.place.layer, path)),
+                message,
+                "take the bit away with chmod o-w, or the folder from PATH",
+            );
         }
     }
 

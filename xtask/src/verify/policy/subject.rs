@@ -32,6 +32,8 @@ pub enum User {
         uid: u32,
         /// The group.
         gid: u32,
+        /// Groups that have the user as a member: engines add them where USER names no group.
+        more: Vec<u32>,
     },
     /// A name that the image does not know: its containers cannot start.
     Unknown(String),
@@ -112,7 +114,7 @@ impl<'i> Subject<'i> {
     }
 
     fn has_bits(&self, path: &[u8], bits: u16) -> bool {
-        let User::Ids { uid, gid } = self.user else {
+        let User::Ids { uid, gid, more } = &self.user else {
             return false;
         };
         // Of a folder that no layer has an entry of, engines make one that everybody may enter.
@@ -123,12 +125,12 @@ impl<'i> Subject<'i> {
         if matches!(entry.kind, Kind::Symlink { .. }) {
             return true;
         }
-        if uid == 0 {
+        if *uid == 0 {
             return bits & 1 == 0 || entry.is_folder() || entry.mode & 0o111 != 0;
         }
-        let shift = if entry.uid == uid {
+        let shift = if entry.uid == *uid {
             6
-        } else if entry.gid == gid {
+        } else if entry.gid == *gid || more.contains(&entry.gid) {
             3
         } else {
             0
@@ -211,7 +213,8 @@ fn user(image: &Image, view: &View<'_>) -> User {
         None => (image.facts.user.as_str(), None),
     };
     let fields = |kind: &str, path: &[u8]| -> Vec<Vec<String>> {
-        let node = view.get(path);
+        let real = view.resolve(path);
+        let node = real.and_then(|real| view.get(&real));
         let place = node.and_then(|node| node.content);
         let Some(place) = place else {
             return Vec::new();
@@ -242,10 +245,21 @@ fn user(image: &Image, view: &View<'_>) -> User {
         (None, Some(uid)) => (uid, None),
         (None, None) => return User::Unknown(name.to_owned()),
     };
+    let groups = fields("group", b"etc/group");
+    let mut more = Vec::new();
     let gid = match group {
-        None => own_gid.unwrap_or(0),
+        None => {
+            // By the name that the first line gives, or that was asked for.
+            let own = known.map_or(name, |user| user[0].as_str());
+            let has = |group: &&Vec<String>| {
+                let members = group.get(3).map_or("", String::as_str);
+                members.split(',').any(|member| member == own)
+            };
+            let all = groups.iter().filter(has);
+            more.extend(all.filter_map(|group| number(group.get(2))));
+            own_gid.unwrap_or(0)
+        }
         Some(group) => {
-            let groups = fields("group", b"etc/group");
             let named = groups.iter().find(|known| known[0] == group);
             let named = named.and_then(|known| number(known.get(2)));
             match named.or_else(|| group.parse().ok()) {
@@ -254,5 +268,5 @@ fn user(image: &Image, view: &View<'_>) -> User {
             }
         }
     };
-    User::Ids { uid, gid }
+    User::Ids { uid, gid, more }
 }

@@ -176,14 +176,13 @@ pub fn run(run: &Run<'_>) -> Result<Report> {
             run.engine.address()
         ))
     })?;
-    let mut notes = leftovers::sweep(run.state, run.engine, run.interrupt)?;
-    for note in &notes {
-        (run.tell)(Event::Swept(note));
+    for note in leftovers::sweep(run.state, run.engine, run.interrupt)? {
+        (run.tell)(Event::Swept(&note));
     }
     let session = Session::begin(run.state, run.engine)?;
     let live = Live::new(run.interrupt, session.lock());
     let file = setting::file(run.spec, stack)?;
-    notes.extend(setting::unused(stack, &file));
+    let mut notes: Vec<String> = setting::unused(stack, &file).into_iter().collect();
     let resolved = resolve(run, stack, &file, &variables, session.folder(), &live)?;
     let images = resolved.images.iter();
     let images = images.map(|(service, pinned)| (service.clone(), pinned.id.clone()));

@@ -1,0 +1,170 @@
+//! What a record hangs on where a stack was tried, and whose image it is.
+
+use std::os::unix::fs::{PermissionsExt as _, chown};
+
+use serde_json::Value;
+
+use crate::support::Ran;
+use crate::{Project, docker, host, project, unique, with_base};
+
+/// `app` is a stage's; `other` is an image from elsewhere, and is given one of Dify's own keys.
+const COMPOSE: &str = "services:\n  app:\n    image: none\n    command: [sh, -c, 'cat /conf/a /file; exec sleep 600']\n\
+    \x20   volumes: [\"./conf:/conf:ro\", \"./file:/file:ro\"]\n\
+    \x20 other:\n    image: ${OTHER}\n    command: [sleep, \"600\"]\n    environment: { SECRET_KEY: \"${KEY}\" }\n";
+const KEY: &str = "sk-9f73s3ljTXVcMT3Blb3ljTqtsKiGHXVcMT3BlbkFJLK7U";
+
+struct World {
+    project: Project,
+    other: String,
+    image: String,
+}
+
+impl World {
+    fn new() -> Self {
+        let (other, image) = (format!("{}:1", unique("other")), unique("app"));
+        let project = with_base(project(&host()))
+            .file("app/Dockerfile", "FROM bb\nUSER 1000\nCMD [\"/bin/sh\"]\n")
+            .file("compose.yaml", COMPOSE)
+            .file("conf/a", "1")
+            .file("file", "1")
+            .variable("STACK_TEST_KEY", "of-this-test-alone");
+        let world = Self {
+            project,
+            other,
+            image,
+        };
+        world.graph("");
+        world.project.run(&["build"]).ends(0);
+        docker(&host(), &["tag", &world.image, &world.other]);
+        world
+    }
+
+    fn graph(&self, more: &str) {
+        self.project.write(
+            "build-graph.toml",
+            format!(
+                "version = 1\n[stage.bb]\ncontext = \"base\"\n[stage.app]\ncontext = \"app\"\nimage = \"{}\"\nservices = [\"app\"]\n\
+                 contexts = {{ bb = {{ stage = \"bb\" }} }}\n\
+                 [stack]\ncompose = \"compose.yaml\"\nwatch = 0\nenv = {{ OTHER = \"{}\", KEY = {{ secret = \"STACK_TEST_KEY\" }} }}\n{more}",
+                self.image, self.other
+            ),
+        );
+    }
+
+    fn verify(&self, status: i32) -> Value {
+        let ran = self.project.run(&["verify", "app", "--json"]).ends(status);
+        serde_json::from_str(&ran.stdout).unwrap()
+    }
+
+    /// Verifies what has changed, which no record answers for, and then what has not.
+    #[track_caller]
+    fn is_asked_again(&self, what: &str) {
+        assert_eq!(self.verify(0)["recorded"], false, "{what}");
+        assert_eq!(self.verify(0)["recorded"], true, "{what}");
+    }
+}
+
+#[test]
+fn a_record_ends_with_anything_that_the_stack_is_given() {
+    let world = World::new();
+    let project = &world.project;
+    world.is_asked_again("nothing was verified");
+    let path = |name: &str| project.path(name);
+    let bits = |name: &str, mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path(name), permissions).unwrap();
+    };
+    project.write("file", "2");
+    world.is_asked_again("a mounted file");
+    bits("file", 0o666);
+    world.is_asked_again("its mode");
+    chown(path("file"), Some(1000), None).unwrap();
+    world.is_asked_again("its owner");
+    project.write("conf/b", "1");
+    world.is_asked_again("a file in a mounted folder");
+    bits("conf", 0o777);
+    world.is_asked_again("the mode of a mounted folder");
+    project.write("compose.yaml", format!("{COMPOSE}    init: true\n"));
+    world.is_asked_again("the compose file");
+    let known = project.path("known");
+    std::fs::create_dir(&known).unwrap();
+    std::fs::write(
+        known.join("Dockerfile"),
+        format!("FROM {}\nLABEL a=b\n", world.image),
+    )
+    .unwrap();
+    docker(
+        &host(),
+        &[
+            "buildx",
+            "build",
+            "--quiet",
+            "--provenance=false",
+            "--load",
+            "--tag",
+            &world.other,
+            known.to_str().unwrap(),
+        ],
+    );
+    world.is_asked_again("the image of a service without a stage");
+
+    // A key that everybody knows, in a service without a stage.
+    let with_key = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.env("STACK_TEST_KEY", KEY);
+        Ran::of(command.output().unwrap())
+    };
+    let ran = with_key(&["verify", "app"]).ends(1);
+    assert!(
+        ran.stdout.contains("deny    default-keys  other"),
+        "{}",
+        ran.stdout
+    );
+    assert!(!ran.stdout.contains(KEY) && !ran.stderr.contains(KEY));
+    let explained = || with_key(&["explain", "app"]).ends(0).stdout;
+    assert!(
+        explained().contains("the image did not pass"),
+        "{}",
+        explained()
+    );
+    // The policy of all decides there.
+    let warn = "[stage.app.policy.rules]\ndefault-keys = \"warn\"\n[policy.rules]\ndefault-keys = ";
+    world.graph(&format!("{warn}\"warn\"\n"));
+    with_key(&["verify", "app"]).ends(0);
+    world.graph(&format!("{warn}\"deny\"\n"));
+    with_key(&["verify", "app"])
+        .ends(1)
+        .never_says("verified before");
+}
+
+#[test]
+fn a_name_that_is_moved_meanwhile_passes_no_other_images_verdict_on() {
+    let world = World::new();
+    let project = &world.project;
+    let good = format!("{}:good", unique("good"));
+    docker(&host(), &["tag", &world.image, &good]);
+    project.write("app/Dockerfile", "FROM bb\nCMD [\"/bin/sh\"]\n");
+    project.run(&["build"]).ends(0);
+    project
+        .run(&["verify", "app", "--policy-only"])
+        .ends(1)
+        .never_says("verified before");
+    // Compose is asked between the look at names and the reading of images.
+    let record = project.run(&["explain", "app", "--json"]).ends(0).stdout;
+    let record: Value = serde_json::from_str(&record).unwrap();
+    let private = {
+        let privates = crate::privates_of(project);
+        let key = record["key"].as_str().unwrap();
+        format!("{privates}app:{}", &key[..32])
+    };
+    let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    let project = World {
+        project: world.project.script(
+            "bin/docker",
+            &format!("#!/bin/sh\ncase \"$*\" in *compose*config*) {real} tag {good} {private};; esac\nexec {real} \"$@\"\n"),
+        ),
+        ..world
+    };
+    let ran = project.project.run(&["verify", "app"]).ends(1);
+    ran.says("the image of `app` is another one than sha256:");
+}
