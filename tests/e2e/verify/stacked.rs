@@ -128,7 +128,8 @@ fn a_record_ends_with_anything_that_the_stack_is_given() {
         explained()
     );
     // The policy of all decides there.
-    let warn = "[stage.app.policy.rules]\ndefault-keys = \"warn\"\n[policy.rules]\ndefault-keys = ";
+    let own = "policy.rules]\ndefault-keys = \"warn\"\n";
+    let warn = format!("[stage.app.{own}[stage.bb.{own}[policy.rules]\ndefault-keys = ");
     world.graph(&format!("{warn}\"warn\"\n"));
     with_key(&["verify", "app"]).ends(0);
     world.graph(&format!("{warn}\"deny\"\n"));
