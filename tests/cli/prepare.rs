@@ -97,16 +97,6 @@ fn a_folder_that_it_fills_anew_is_made_anew_though_the_folder_stays() {
 }
 
 #[test]
-fn a_source_policy_is_told_of_as_it_does_not_see_tags() {
-    let world = World::new();
-    let said = "its rules do not see the images of FROM by their tags";
-    world.project.run(&["plan"]).ends(0).never_says(said);
-    let mut command = world.project.command(&["plan"]);
-    command.env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "/nonexistent");
-    Ran::of(command.output().unwrap()).ends(0).says(said);
-}
-
-#[test]
 fn what_it_makes_is_read_after_it_ran() {
     let world = World::new();
     let plan = world.project.run(&["plan"]).ends(0).stdout;

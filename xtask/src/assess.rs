@@ -29,7 +29,7 @@ use rayon::prelude::*;
 
 use crate::chosen::Chosen;
 use crate::engine::{Engine, Images};
-use crate::fault::{Class, Fault, Result};
+use crate::fault::{Fault, Result};
 use crate::graph::Graph;
 use crate::inputs::StatCache;
 use crate::key;
@@ -336,11 +336,7 @@ impl Workspace {
         let made_of = match verdict {
             Verdict::Fresh(_) => Vec::new(),
             _ => {
-                // An engine that gives no answer stops the build, not a plan.
-                match self.check_platforms_of_engine(id, outline, held) {
-                    Err(fault) if fault.class == Class::Usage => return Err(stage.fault(fault)),
-                    _ => {}
-                }
+                self.check_platforms_to_plan(id, outline, held)?;
                 list();
                 made_of.into_inner().unwrap_or_default()
             }

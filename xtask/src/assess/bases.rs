@@ -10,7 +10,7 @@ use super::Held;
 use super::{Outline, Workspace};
 use crate::dockerfile::platform_serves;
 use crate::engine::Image;
-use crate::fault::{Fault, Result};
+use crate::fault::{Class, Fault, Result};
 use crate::locking::platforms;
 use crate::material::Taken;
 use crate::spec::{Stage, StageId};
@@ -131,6 +131,19 @@ impl Workspace {
         })?;
         notes.into_iter().for_each(|note| self.warn(note));
         Ok(())
+    }
+
+    /// The same for a plan: an engine that gives no answer stops a build, not a plan.
+    pub(super) fn check_platforms_to_plan(
+        &self,
+        id: StageId,
+        outline: &Outline,
+        held: &Held,
+    ) -> Result<()> {
+        match self.check_platforms_of_engine(id, outline, held) {
+            Err(fault) if fault.class == Class::Usage => Err(self.spec.stage(id).fault(fault)),
+            _ => Ok(()),
+        }
     }
 
     /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
