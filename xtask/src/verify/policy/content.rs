@@ -31,7 +31,7 @@ impl Rule for Secrets {
     }
 
     fn version(&self) -> &'static str {
-        "1"
+        "2"
     }
 
     fn start(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) -> Wish {

@@ -109,6 +109,7 @@ impl Scanner {
     /// What was found, and how many bytes were looked at for it.
     pub fn finish_with_work(mut self) -> (Vec<Found>, u64) {
         self.look(self.buffer.len());
+        self.tell_length();
         // A line whose secret has a shape is not named twice.
         let known: Vec<Option<u64>> = self
             .found
@@ -120,6 +121,21 @@ impl Scanner {
             .retain(|found| !is_login(found) || !known.contains(&found.line));
         self.found.sort_by_key(|found| found.line);
         (self.found, self.work.get())
+    }
+
+    /// Settings beyond what is looked at as a whole may hold anything.
+    fn tell_length(&mut self) {
+        let length = self.base + self.buffer.len() as u64;
+        let is_read_whole = matches!(self.kind, None | Some(Kind::Urls)) || self.material;
+        if length > CAPACITY as u64 && !is_read_whole {
+            self.found.push(Found {
+                rule: SECRETS,
+                shape: "env-file",
+                what: "more settings than are looked at",
+                line: None,
+                masked: format!("{length} bytes, of which {CAPACITY} were"),
+            });
+        }
     }
 
     /// Looks at the anchors up to a place of the buffer.

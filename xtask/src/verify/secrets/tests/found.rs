@@ -277,3 +277,14 @@ fn a_token_that_expires_soon_is_no_finding() {
         assert_eq!(scan("app/x", &[token.as_bytes()]), [], "{claims}");
     }
 }
+
+#[test]
+fn settings_that_are_longer_than_what_is_looked_at_are_told() {
+    let text = "A=1\n".repeat(CAPACITY / 4 + 1);
+    let found = scan("app/.env", &[text.as_bytes()]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].what, "more settings than are looked at");
+    assert_eq!(scan("app/.env", &[&text.as_bytes()[..CAPACITY]]), []);
+    // Of other files every byte is looked at.
+    assert_eq!(scan("app/settings.txt", &[text.as_bytes()]), []);
+}
