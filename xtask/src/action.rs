@@ -36,6 +36,13 @@ pub fn private_base(image: &str) -> String {
     format!("{PRIVATE}base/{}:held", &id[..id.len().min(32)])
 }
 
+/// An external image by its digest alone.
+pub fn pinned_base(reference: &str, digest: &str) -> String {
+    let bare = reference.split_once('@');
+    let bare = bare.map_or(reference, |(bare, _)| bare);
+    format!("{bare}@{digest}")
+}
+
 /// What a buildx call needs to know.
 #[derive(Debug)]
 pub struct Parts<'a> {
@@ -88,46 +95,61 @@ impl Action {
     }
 }
 
+/// The beginning of every call.
+pub fn program(docker_context: Option<&str>) -> Vec<String> {
+    let words: [String; 3] = match docker_context {
+        Some(context) => [
+            format!("--context={context}"),
+            "buildx".into(),
+            "build".into(),
+        ],
+        // The engine's own builder: only it sees the images of the engine's store.
+        None => ["buildx".into(), "build".into(), "--builder=default".into()],
+    };
+    words.into()
+}
+
+/// The flags that decide what a Dockerfile means.
+pub fn question(
+    stage: &Stage,
+    dockerfile: &Utf8Path,
+    args: &BTreeMap<String, String>,
+    contexts: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let mut flags = vec![format!("--file={dockerfile}")];
+    flags.extend(
+        stage
+            .target
+            .iter()
+            .map(|target| format!("--target={target}")),
+    );
+    if !stage.platforms.is_empty() {
+        flags.push(format!("--platform={}", stage.platforms.join(",")));
+    }
+    let args = args.iter();
+    flags.extend(args.map(|(name, value)| format!("--build-arg={name}={value}")));
+    let contexts = contexts.iter();
+    flags.extend(contexts.map(|(name, value)| format!("--build-context={name}={value}")));
+    flags
+}
+
 /// The call for a stage.
 ///
 /// `--provenance=false`: a default attestation would give the image another id on every
 /// build, even a fully cached one (ENGINE.md, *What buildx gives*).
 pub fn build(parts: &Parts<'_>) -> Action {
     let stage = parts.stage;
-    let mut argv: Vec<String> = Vec::new();
+    let mut argv = program(parts.docker_context);
     let mut push = |text: &str| argv.push(text.to_owned());
-    match parts.docker_context {
-        Some(context) => {
-            push(&format!("--context={context}"));
-            push("buildx");
-            push("build");
-        }
-        None => {
-            push("buildx");
-            push("build");
-            // The engine's own builder: only it sees the images of the engine's store.
-            push("--builder=default");
-        }
-    }
     push("--progress=rawjson");
     push("--provenance=false");
     push("--load");
     push(&format!("--metadata-file={}", parts.metadata));
-    push(&format!("--file={}", parts.dockerfile));
-    if let Some(target) = &stage.target {
-        push(&format!("--target={target}"));
-    }
-    if !stage.platforms.is_empty() {
-        push(&format!("--platform={}", stage.platforms.join(",")));
-    }
-    for (name, value) in parts.args {
-        push(&format!("--build-arg={name}={value}"));
+    for flag in question(stage, parts.dockerfile, parts.args, &parts.contexts) {
+        push(&flag);
     }
     for (name, value) in parts.labels {
         push(&format!("--label={name}={value}"));
-    }
-    for (name, value) in &parts.contexts {
-        push(&format!("--build-context={name}={value}"));
     }
     for (id, secret) in &stage.secrets {
         let root = &parts.spec.root;

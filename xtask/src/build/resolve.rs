@@ -133,10 +133,8 @@ impl Run<'_> {
             .ok()
             .and_then(|lock| lock.digest(reference));
         if let Some(digest) = pinned {
-            let bare = reference
-                .split_once('@')
-                .map_or(reference, |(bare, _)| bare);
-            return Ok(Some(format!("docker-image://{bare}@{digest}")));
+            let exact = action::pinned_base(reference, &digest);
+            return Ok(Some(format!("docker-image://{exact}")));
         }
         let Some(image) = self.held.get(reference) else {
             return Ok(None);

@@ -1,43 +1,52 @@
 //! What tools of others say of the same stages.
 
-use super::Session;
-use crate::source;
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+
+use super::{Session, Target};
+use crate::fault::Result;
+use crate::inputs::Witness;
+use crate::material::{self, Material};
 use crate::spec::policy::{Rule, Severity};
 use crate::verify::finding::{Finding, Tool};
 use crate::verify::policy::{self, Waivers};
 use crate::verify::tools::{self, Looked};
+use crate::{action, source};
+
+/// A stage with what the tools are given.
+struct Given<'s> {
+    target: &'s Target,
+    dockerfile: Utf8PathBuf,
+    question: Vec<String>,
+    wants: (bool, bool),
+}
 
 impl Session<'_> {
     /// Asks them, where any of their rules is on.
-    pub(super) fn tools(&self, waivers: &Waivers<'_>, findings: &mut Vec<Finding>) -> Vec<Tool> {
+    pub(super) fn tools(
+        &self,
+        waivers: &Waivers<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<Tool>> {
         let spec = &self.work.spec;
-        let targets = self
-            .fresh
+        let targets = self.fresh.iter();
+        let targets = targets.filter(|one| self.targets.contains(&one.id));
+        let given: Vec<Given<'_>> = targets
+            .map(|target| self.given(target))
+            .collect::<Result<_>>()?;
+        let looked: Vec<Looked<'_>> = given
             .iter()
-            .filter(|one| self.targets.contains(&one.id));
-        let of: Vec<_> = targets
-            .filter_map(|target| {
-                let stage = spec.stage(target.id);
-                let root = source::root(spec, stage.source).ok()?;
-                Some((target, root.join(&stage.dockerfile)))
-            })
-            .collect();
-        let looked: Vec<Looked<'_>> = of
-            .iter()
-            .map(|(target, dockerfile)| {
-                let stage = spec.stage(target.id);
-                let is_on = |rule| stage.policy.severity(rule) != Severity::Off;
-                Looked {
-                    dockerfile,
-                    target: stage.target.as_deref(),
-                    image: &target.image,
-                    wants: (is_on(Rule::Lint), is_on(Rule::Vulnerabilities)),
-                }
+            .map(|given| Looked {
+                dockerfile: &given.dockerfile,
+                question: &given.question,
+                image: &given.target.image,
+                wants: given.wants,
             })
             .collect();
         let (found, told) = tools::run(&looked, self.interrupt);
         for (place, found) in found {
-            let (target, _) = &of[place];
+            let target = given[place].target;
             findings.extend(policy::of_tool(
                 spec,
                 target.id,
@@ -46,6 +55,70 @@ impl Session<'_> {
                 waivers,
             ));
         }
-        told
+        Ok(told)
+    }
+
+    fn given<'s>(&self, target: &'s Target) -> Result<Given<'s>> {
+        let (work, stage) = (self.work, self.work.spec.stage(target.id));
+        let root = source::root(&work.spec, stage.source)?;
+        let is_on = |rule| stage.policy.severity(rule) != Severity::Off;
+        let mut question = Vec::new();
+        if is_on(Rule::Lint) {
+            let witness = Witness::forgetful(&work.cache);
+            let platform = work.engine.platform();
+            let material = material::gather(&work.spec, target.id, platform, &witness)?;
+            question = self.question_to_buildx(target, &material)?;
+        }
+        Ok(Given {
+            target,
+            dockerfile: root.join(&stage.dockerfile),
+            question,
+            wants: (is_on(Rule::Lint), is_on(Rule::Vulnerabilities)),
+        })
+    }
+
+    /// The flags of the build that decide what the Dockerfile means: without them a base that another
+    /// stage makes would be looked for in a registry.
+    fn question_to_buildx(&self, target: &Target, material: &Material) -> Result<Vec<String>> {
+        let (work, stage) = (self.work, self.work.spec.stage(target.id));
+        let bases = material.reading.bases.iter();
+        let bases = bases.map(|base| (base.reference.clone(), base.reference.clone()));
+        let named = material.images.clone();
+        let frontend = material.externals.frontend.iter();
+        let frontend = frontend.map(|reference| ("BUILDKIT_SYNTAX".to_owned(), reference.clone()));
+        let mut contexts: BTreeMap<String, String> = bases.chain(named).collect();
+        let mut syntax: BTreeMap<String, String> = frontend.collect();
+        let references: Vec<String> = contexts.values().chain(syntax.values()).cloned().collect();
+        let held = work.engine.images(&references)?;
+        // The lock's lock is held for a look only.
+        let lock = work.lock.lock().ok();
+        for reference in contexts.values_mut().chain(syntax.values_mut()) {
+            let pinned = lock.as_ref().and_then(|lock| lock.digest(reference));
+            let image = held.get(reference).and_then(Option::as_ref);
+            *reference = match (pinned, image) {
+                (Some(digest), _) => action::pinned_base(reference, &digest),
+                (None, Some(image)) => action::private_base(&image.id),
+                (None, None) => continue,
+            };
+        }
+        let parents = material.parents.iter().filter_map(|(name, parent)| {
+            let parent = self.fresh.iter().find(|one| one.id == *parent)?;
+            Some((name.clone(), parent.reference.clone()))
+        });
+        contexts.extend(parents);
+        for reference in contexts.values_mut() {
+            reference.insert_str(0, "docker-image://");
+        }
+        let folders = material.folders.iter();
+        contexts.extend(folders.filter_map(|(name, folder)| {
+            Some((name.clone(), folder.layers.folders.first()?.to_string()))
+        }));
+        let mut args = material.args.clone();
+        args.extend(material::expand(&work.spec, stage, true)?);
+        args.extend(syntax);
+        let mut question = action::program(work.engine.context());
+        let dockerfile = &material.dockerfile;
+        question.extend(action::question(stage, dockerfile, &args, &contexts));
+        Ok(question)
     }
 }

@@ -11,9 +11,18 @@ use crate::spec::policy::Rule;
 
 /// What `--call=check,format=json` prints (moby/buildkit `frontend/subrequests/lint`).
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Said {
     #[serde(default)]
     warnings: Option<Vec<Warning>>,
+    /// What kept it from looking at all.
+    #[serde(default)]
+    build_error: Option<BuildError>,
+}
+
+#[derive(Deserialize)]
+struct BuildError {
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -47,9 +56,8 @@ pub(super) fn ask(stage: &Looked<'_>, interrupt: &Interrupt) -> Answer {
     let failed = |error: std::io::Error| format!("it cannot be run: {error}");
     let nothing = tempfile::tempdir().map_err(failed)?;
     let mut command = Command::new("docker");
-    command.args(["buildx", "build", "--call=check,format=json"]);
-    command.arg(format!("--file={}", stage.dockerfile));
-    command.args(stage.target.map(|target| format!("--target={target}")));
+    command.args(stage.question);
+    command.args(["--call=check,format=json", "--"]);
     command.arg(nothing.path());
     let said = call::output(&mut command, interrupt).map_err(|why| {
         let is_old = why.contains("unknown flag") || why.contains("unsupported");
@@ -80,6 +88,10 @@ fn version(interrupt: &Interrupt) -> Result<String, String> {
 fn read(said: &[u8]) -> Result<Vec<Found>, String> {
     let said: Said = serde_json::from_slice(said)
         .map_err(|error| format!("its answer is not known: {error}"))?;
+    // Most rules are asked after the bases are known.
+    if let Some(error) = said.build_error {
+        return Err(format!("it could not look at all: {}", error.message));
+    }
     let found = said.warnings.into_iter().flatten().map(|one| Found {
         rule: Rule::Lint,
         name: format!("buildx/{}", one.rule_name),
@@ -104,5 +116,7 @@ mod tests {
         assert_eq!(found[0].line, Some(3));
         assert_eq!(read(br#"{"sources":[]}"#).unwrap(), []);
         assert!(read(b"Check complete").is_err());
+        let half = r#"{"warnings":[],"buildError":{"message":"bb: failed to resolve source metadata","location":{}}}"#;
+        assert!(read(half.as_bytes()).unwrap_err().contains("bb: failed"));
     }
 }

@@ -34,8 +34,8 @@ pub struct Found {
 pub struct Looked<'s> {
     /// The whole path of its Dockerfile.
     pub dockerfile: &'s Utf8Path,
-    /// The Dockerfile's target.
-    pub target: Option<&'s str>,
+    /// What buildx is given to read the Dockerfile as the build did: the call without what it makes.
+    pub question: &'s [String],
     /// The image's id.
     pub image: &'s str,
     /// Whether anybody wants to know of the Dockerfile, and of known vulnerabilities.
@@ -117,7 +117,7 @@ mod tests {
     fn half_an_answer_is_none() {
         let stage = |image| Looked {
             dockerfile: "Dockerfile".into(),
-            target: None,
+            question: &[],
             image,
             wants: (true, true),
         };
