@@ -194,3 +194,32 @@ fn what_the_machine_lacks_ends_with_3_and_a_word_that_is_none_with_2() {
         .ends(2)
         .says("has no `[stack]`");
 }
+
+/// A scanner that finds nothing.
+const GRYPE: &str =
+    "#!/bin/sh\ncase $1 in --version) echo grype 9.9;; *) echo '{\"matches\":[]}';; esac\n";
+
+#[test]
+fn what_a_scanner_says_holds_for_a_day() {
+    let project = two("").script("bin/grype", GRYPE);
+    project.run(&["build"]).ends(0);
+    let today = || {
+        let now = std::process::Command::new("date")
+            .args(["-u", "+%F"])
+            .output();
+        String::from_utf8(now.unwrap().stdout)
+            .unwrap()
+            .trim()
+            .to_owned()
+    };
+    let days = [today(), {
+        let ran = project.run(&["verify", "a"]).ends(0);
+        assert!(ran.stdout.contains("grype or trivy: checked (grype 9.9)"));
+        today()
+    }];
+    let explained = project.run(&["explain", "a", "--json"]).ends(0).stdout;
+    let explained: Value = serde_json::from_str(&explained).unwrap();
+    let ends = explained["verification"]["ends"].as_str().unwrap();
+    assert!(days.contains(&ends.to_owned()), "{explained:#}");
+    assert_eq!(answer(&project, &["a"], 0)["recorded"], true);
+}

@@ -1,5 +1,6 @@
 //! What a record hangs on where a stack was tried, and whose image it is.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 
 use serde_json::Value;
@@ -11,6 +12,8 @@ use crate::{Project, docker, host, project, unique, with_base};
 const COMPOSE: &str = "services:\n  app:\n    image: none\n    command: [sh, -c, 'cat /conf/a /file; exec sleep 600']\n\
     \x20   volumes: [\"./conf:/conf:ro\", \"./file:/file:ro\"]\n\
     \x20 other:\n    image: ${OTHER}\n    command: [sleep, \"600\"]\n    environment: { SECRET_KEY: \"${KEY}\" }\n";
+/// A service whose label hangs on a file that only compose finds.
+const LABELLED: &str = "    labels: { word: \"${WORD}\" }\n";
 const KEY: &str = "sk-9f73s3ljTXVcMT3Blb3ljTqtsKiGHXVcMT3BlbkFJLK7U";
 
 struct World {
@@ -40,12 +43,17 @@ impl World {
     }
 
     fn graph(&self, more: &str) {
+        self.graph_with("", more);
+    }
+
+    /// `env` is more of the stack's variables.
+    fn graph_with(&self, env: &str, more: &str) {
         self.project.write(
             "build-graph.toml",
             format!(
                 "version = 1\n[stage.bb]\ncontext = \"base\"\n[stage.app]\ncontext = \"app\"\nimage = \"{}\"\nservices = [\"app\"]\n\
                  contexts = {{ bb = {{ stage = \"bb\" }} }}\n\
-                 [stack]\ncompose = \"compose.yaml\"\nwatch = 0\nenv = {{ OTHER = \"{}\", KEY = {{ secret = \"STACK_TEST_KEY\" }} }}\n{more}",
+                 [stack]\ncompose = \"compose.yaml\"\nwatch = 0\nenv = {{ OTHER = \"{}\", KEY = {{ secret = \"STACK_TEST_KEY\" }} {env} }}\n{more}",
                 self.image, self.other
             ),
         );
@@ -108,6 +116,26 @@ fn a_record_ends_with_anything_that_the_stack_is_given() {
     );
     world.is_asked_again("the image of a service without a stage");
 
+    // Files that compose finds by its own variables.
+    project.write("words.env", "WORD=one\n");
+    project.write("compose.yaml", format!("{COMPOSE}{LABELLED}"));
+    world.graph_with(", COMPOSE_ENV_FILES = \"words.env\"", "");
+    world.is_asked_again("a file of variables");
+    let explained = project.run(&["explain", "app"]).ends(0).stdout;
+    assert!(explained.contains("only `verify` can see"), "{explained}");
+    project.write("words.env", "WORD=two\n");
+    world.is_asked_again("what is in it");
+    // A place that the engine mounts by itself is never looked at.
+    let volume =
+        "    volumes: [\"place:/v\"]\nvolumes:\n  place: { driver_opts: { type: tmpfs, device: tmpfs } }\n";
+    project.write("compose.yaml", format!("{COMPOSE}{volume}"));
+    world.graph("allow = [\"volume:place\"]\n");
+    for _ in 0..2 {
+        assert_eq!(world.verify(0)["recorded"], false, "a mounted place");
+    }
+    project.write("compose.yaml", COMPOSE);
+    world.graph("");
+
     // A key that everybody knows, in a service without a stage.
     let with_key = |arguments: &[&str]| {
         let mut command = project.command(arguments);
@@ -168,4 +196,36 @@ fn a_name_that_is_moved_meanwhile_passes_no_other_images_verdict_on() {
     };
     let ran = project.project.run(&["verify", "app"]).ends(1);
     ran.says("the image of `app` is another one than sha256:");
+}
+
+#[test]
+fn an_ended_waiver_counts_for_the_stack_alone_too_and_every_call_removes_what_a_killed_one_left() {
+    let world = World::new();
+    let project = &world.project;
+    world.verify(0);
+    let killed = || {
+        let mut child = project
+            .command(&["verify", "app", "--force"])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = said.lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.starts_with("stack xtask-verify-")));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    let told = "removed what a killed run left of the stack";
+    for arguments in [&["verify", "app"][..], &["verify", "app", "--policy-only"]] {
+        killed();
+        project.run(arguments).ends(0).says(told);
+        project.run(arguments).ends(0).never_says(told);
+    }
+    world.graph("[[policy.waive]]\nrule = \"root\"\nwhy = \"x\"\nuntil = 2020-01-01\n");
+    let ran = project.run(&["verify", "app", "--stack-only"]).ends(1);
+    assert!(
+        ran.stdout.contains("deny    ended-waiver"),
+        "{}",
+        ran.stdout
+    );
 }

@@ -43,6 +43,8 @@ struct Verified {
     at: String,
     parts: String,
     standing: Standing,
+    /// The last day on which it holds, where it has one.
+    ends: Option<String>,
 }
 
 impl Verified {
@@ -66,6 +68,7 @@ impl Verified {
                 _ => noted.parts,
             },
             at: noted.at,
+            ends: noted.ends,
         })
     }
 
@@ -75,8 +78,14 @@ impl Verified {
             "stack" => "stack",
             _ => "policy and stack",
         };
+        let until = self.ends.as_ref();
+        let until = until.map_or_else(String::new, |day| format!(", which holds until {day}"));
         match self.standing {
-            Standing::Holds => format!("verified at {} ({parts})", self.at),
+            Standing::Holds => format!("verified at {} ({parts}){until}", self.at),
+            Standing::StackUnseen => format!(
+                "verified at {} ({parts}){until}; only `verify` can see whether the stack is the same",
+                self.at
+            ),
             other => format!(
                 "its verification of {} ({parts}) says nothing of it: {}",
                 self.at,

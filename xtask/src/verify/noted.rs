@@ -50,8 +50,11 @@ pub enum Standing {
     OtherPolicy,
     /// It was another stack.
     OtherStack,
-    /// A waiver has ended.
+    /// Its last day is over: a waiver has ended, or a scanner knows more by now.
     Ended,
+    /// The image and its policy are the same; what the stack is hangs on more than can be looked at
+    /// without compose.
+    StackUnseen,
 }
 
 impl Standing {
@@ -63,7 +66,8 @@ impl Standing {
             Self::OtherImage => "the image is another one now",
             Self::OtherPolicy => "its policy is another one now",
             Self::OtherStack => "the stack is another one now",
-            Self::Ended => "a waiver has ended",
+            Self::Ended => "its last day is over",
+            Self::StackUnseen => "only `verify` can see whether the stack is the same",
         }
     }
 }
@@ -78,7 +82,6 @@ impl Noted {
         today: &str,
         glance: Option<&Asked>,
     ) -> Standing {
-        let was = self.stack.as_ref().and_then(|stack| stack.glance.as_ref());
         if self.image != image {
             Standing::OtherImage
         } else if self.policy != policy {
@@ -87,10 +90,13 @@ impl Noted {
             Standing::Failed
         } else if self.ends.as_deref().is_some_and(|end| end < today) {
             Standing::Ended
-        } else if was.is_some_and(|(_, was)| Some(was) != glance) {
-            Standing::OtherStack
         } else {
-            Standing::Holds
+            match self.stack.as_ref().map(|stack| stack.glance.as_ref()) {
+                None => Standing::Holds,
+                Some(None) => Standing::StackUnseen,
+                Some(Some((_, was))) if Some(was) == glance => Standing::Holds,
+                Some(Some(_)) => Standing::OtherStack,
+            }
         }
     }
 

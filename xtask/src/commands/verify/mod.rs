@@ -162,7 +162,11 @@ impl<'w> Session<'w> {
         let waivers = Waivers::of(spec, &self.today)?;
         let asked = self.records.asked(&self.question());
         if let Some(record) = self.recalled(&asked) {
+            self.sweep()?;
             return Ok(recall(record, start));
+        }
+        if !self.runs_stack() {
+            self.sweep()?;
         }
         let resolved = self.resolved()?;
         let stack = resolved.as_ref().map(|resolved| self.stack_asked(resolved));
@@ -170,6 +174,7 @@ impl<'w> Session<'w> {
             // The next look needs no compose.
             let record = Record { stack, ..record };
             self.save(&record);
+            self.sweep()?;
             return Ok(recall(record, start));
         }
         let mut findings = Vec::new();
@@ -179,7 +184,7 @@ impl<'w> Session<'w> {
         findings.extend(waivers.ended(spec));
         if !self.flags.stack_only {
             self.policy(&waivers, &mut findings, &mut subjects, &mut sizes)?;
-            tools = self.tools(&waivers, &mut findings);
+            tools = self.tools(&waivers, &mut findings)?;
         }
         let mut probes = Vec::new();
         if let Some(resolved) = &resolved {

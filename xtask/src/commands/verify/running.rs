@@ -33,6 +33,15 @@ impl Session<'_> {
         }
     }
 
+    /// Removes what killed runs left, where no stack is tried that would do it.
+    pub(super) fn sweep(&self) -> Result<()> {
+        let work = self.work;
+        for note in stack::sweep(&work.state, &work.engine, self.interrupt)? {
+            tell_stack(&stack::Event::Swept(&note));
+        }
+        Ok(())
+    }
+
     /// The stack's compose file as it would run.
     pub(super) fn resolved(&self) -> Result<Option<stack::Resolved>> {
         if !self.runs_stack() {

@@ -216,7 +216,6 @@ pub fn sweep(state: &State, engine: &Engine, interrupt: &Interrupt) -> Result<Ve
             "cannot look for what killed runs left in {stacks}: {error}"
         ))
     };
-    let id = engine_id(engine)?;
     let guard = lock_notes(&stacks).map_err(fault)?;
     let entries = stacks.read_dir_utf8().map_err(fault)?.flatten();
     let mut found = Vec::new();
@@ -228,6 +227,11 @@ pub fn sweep(state: &State, engine: &Engine, interrupt: &Interrupt) -> Result<Ve
         }
     }
     drop(guard);
+    // Nothing is asked of the engine where there is nothing: an answer from a record is not to wait.
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let id = engine_id(engine)?;
     let mut told = Vec::new();
     for (folder, (file, note)) in found {
         if note.engine != id || !is_dead(&file, &note, interrupt)? {

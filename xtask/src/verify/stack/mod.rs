@@ -40,6 +40,7 @@ use crate::state::State;
 use child::Live;
 pub use given::{Given, asked, glance};
 use leftovers::Session;
+pub use leftovers::sweep;
 pub use pin::Pinned;
 use probes::Ground;
 use report::Telling;
@@ -176,7 +177,7 @@ pub fn run(run: &Run<'_>) -> Result<Report> {
             run.engine.address()
         ))
     })?;
-    for note in leftovers::sweep(run.state, run.engine, run.interrupt)? {
+    for note in sweep(run.state, run.engine, run.interrupt)? {
         (run.tell)(Event::Swept(&note));
     }
     let session = Session::begin(run.state, run.engine)?;
