@@ -30,7 +30,7 @@ const fn case(
 }
 
 /// Each has `USER 1000` and `CMD ["/bin/sh"]` before these lines.
-const CASES: [Case; 50] = [
+const CASES: [Case; 51] = [
     case("plain", "", "", &[]),
     // A key, and what only looks like one.
     case("key", "COPY key.pem /app/", "", &["secrets"]),
@@ -103,9 +103,15 @@ const CASES: [Case; 50] = [
     ),
     case(
         "unreadable-twin",
-        "COPY --chmod=0600 --chown=1000:1000 public.pem /app/x",
+        "COPY --chmod=0600 --chown=1000:1000 public.pem /x",
         "",
         &[],
+    ),
+    case(
+        "closed-folder",
+        "USER 0\nRUN mkdir -m 0700 /closed\nCOPY --chmod=0644 public.pem /closed/x\nUSER 1000",
+        "",
+        &["readable"],
     ),
     case(
         "no-entry",
@@ -130,7 +136,7 @@ const CASES: [Case; 50] = [
     ),
     case(
         "member-twin",
-        "COPY --chmod=0640 --chown=0:33 public.pem /app/x\nUSER app",
+        "COPY --chmod=0640 --chown=0:33 public.pem /x\nUSER app",
         "",
         &[],
     ),
@@ -345,6 +351,11 @@ fn every_rule_catches_what_breaks_it_and_passes_its_twin_in_both_stores() {
             let found = all.iter().find(|finding| finding["stage"] == stage);
             found.unwrap_or_else(|| panic!("nothing of {stage}"))
         };
+        let closed = of("closed-folder")["message"].as_str().unwrap();
+        assert!(
+            closed.contains("may not enter the folder /closed"),
+            "{closed}"
+        );
         // Which layer, which line, and that it is gone only for those who do not look.
         let deleted = of("deleted-key");
         assert_eq!(deleted["path"], "app/key.pem");

@@ -126,8 +126,7 @@ fn a_record_ends_with_anything_that_the_stack_is_given() {
     project.write("words.env", "WORD=two\n");
     world.is_asked_again("what is in it");
     // A place that the engine mounts by itself is never looked at.
-    let volume =
-        "    volumes: [\"place:/v\"]\nvolumes:\n  place: { driver_opts: { type: tmpfs, device: tmpfs } }\n";
+    let volume = "    volumes: [\"place:/v\"]\nvolumes:\n  place: { driver_opts: { type: tmpfs, device: tmpfs } }\n";
     project.write("compose.yaml", format!("{COMPOSE}{volume}"));
     world.graph("allow = [\"volume:place\"]\n");
     for _ in 0..2 {

@@ -7,7 +7,7 @@ use super::Breaches;
 use crate::report::words;
 use crate::spec::policy::{Policy, Rule};
 use crate::verify::finding::Origin;
-use crate::verify::layers::Node;
+use crate::verify::layers::{Node, shown};
 
 /// Programs that distributions ship with setuid or setgid, and that a user's session needs.
 const SETUID: [&str; 17] = [
@@ -125,13 +125,32 @@ impl Breaches<'_, '_> {
                     words::count(count - 1, "file")
                 ),
             };
+            let (why, remedy) = match self.closed_above(&path) {
+                None => (
+                    String::new(),
+                    "COPY it with --chown or --chmod, or install it where everybody may read: not below /root",
+                ),
+                // BuildKit of Docker 28 gives the folders that `COPY --chmod` makes the file's mode (tried: 28.5.2).
+                Some(folder) => (
+                    format!(", as it may not enter the folder {folder}"),
+                    "make the folder before with a mode of its own: newer releases of Docker give a folder that COPY --chmod makes the mode of the file",
+                ),
+            };
             self.add(
                 Rule::Readable,
                 Some((layer, &path)),
-                format!("{} cannot read the file{more}", self.who()),
-                "COPY it with --chown or --chmod, or install it where everybody may read: not below /root",
+                format!("{} cannot read the file{more}{why}", self.who()),
+                remedy,
             );
         }
+    }
+
+    /// The first folder above a path that the user may not enter.
+    fn closed_above(&self, path: &[u8]) -> Option<String> {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut folders = slashes.map(|(end, _)| &path[..end]);
+        let closed = folders.find(|folder| !self.subject.may(folder, 1))?;
+        Some(format!("/{}", shown(closed)))
     }
 
     fn who(&self) -> String {
