@@ -23,7 +23,7 @@ const OWNED: &[&str] = &["site-packages", "dist-packages", "node_modules", "gems
 const OWNED_PATHS: &[&[&str]] = &[&["pkg", "mod"]];
 /// Folders at the root of the image that the distribution owns.
 const DISTRIBUTION: &[&[&str]] = &[&["usr", "lib"], &["usr", "libexec"], &["usr", "share"]];
-/// Folders of tests and examples.
+/// Folders of tests, examples and documentation.
 const TESTS: &[&str] = &[
     "test",
     "tests",
@@ -47,7 +47,11 @@ const TESTS: &[&str] = &[
     "certdata",
     "dummyserver",
     "moto_proxy",
+    "doc",
+    "docs",
 ];
+/// What pages of documentation end in. Programs read no key from them.
+const PAGES: &[&str] = &[".md", ".markdown", ".rst"];
 
 /// Whether a file is test material of an installed package.
 pub fn is_material(path: &str) -> bool {
@@ -69,6 +73,7 @@ pub fn is_material(path: &str) -> bool {
     }
     owner(folders).is_some_and(|package| {
         is_test(name)
+            || is_page(name)
             || package
                 .iter()
                 .any(|folder| TESTS.contains(&folder.to_ascii_lowercase().as_str()))
@@ -109,4 +114,11 @@ fn is_test(name: &str) -> bool {
         || name.contains("_test.")
         || name.contains(".test.")
         || name.contains(".spec.")
+}
+
+/// `README.md`.
+fn is_page(name: &str) -> bool {
+    PAGES
+        .iter()
+        .any(|end| name.to_ascii_lowercase().ends_with(end))
 }

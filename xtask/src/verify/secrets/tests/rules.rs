@@ -223,6 +223,9 @@ fn test_material_of_packages_is_no_finding_and_the_same_key_of_an_application_is
         "usr/lib/google-cloud-sdk/third_party/requests/tests/certs/server.key",
         "usr/lib/x86_64-linux-gnu/libgnutls.so.30.34.3",
         "usr/local/cargo/registry/src/index.crates.io-1/pem-4.0.0/src/lib.rs",
+        "app/node_modules/acme/signing.md",
+        "app/.venv/lib/python3.12/site-packages/acme/README.rst",
+        "app/node_modules/acme/docs/signing.html",
     ] {
         assert_eq!(scan(path, &key), [], "{path}");
     }
@@ -236,6 +239,8 @@ fn test_material_of_packages_is_no_finding_and_the_same_key_of_an_application_is
         "usr/local/lib/python3.12/site-packages/acme/server.key",
         "usr/lib/python3.11/server.key",
         "app/node_modules/acme/server.key",
+        "app/node_modules/acme/signing.md.key",
+        "app/docs/signing.md",
         "usr/share/acme/server.key",
         "usr/local/share/acme/tests/server.key",
     ] {
