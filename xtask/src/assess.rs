@@ -24,7 +24,7 @@ pub use due::Due;
 pub use gathering::of_material;
 pub use held::Held;
 pub use outline::Outline;
-pub use prepared::{Gathered, Prepared};
+pub use prepared::{Gathered, Looked, Prepared};
 use rayon::prelude::*;
 
 use crate::chosen::Chosen;
@@ -213,14 +213,13 @@ impl Workspace {
         held: &Held,
         forced: bool,
     ) -> Result<Assessment> {
-        if let Ok(Gathered::Remembered(outline)) = prepared.gathered() {
+        if let Some(outline) = prepared.remembered() {
             let own = self.assess_known(id, prepared, outline, upstream, held, forced, None)?;
             if matches!(own.verdict, Verdict::Fresh(_)) {
                 return Ok(own);
             }
-            prepared.look_again(self, id);
         }
-        match prepared.gathered() {
+        match prepared.gathered(self, id) {
             Ok(Gathered::PrepareFirst(due)) => {
                 self.lacking_tools(due.of)
                     .into_iter()
@@ -228,7 +227,6 @@ impl Workspace {
                 let was_built = prepared.records.last().is_some();
                 Ok(Assessment::unprepared(id, due, was_built))
             }
-            Ok(Gathered::Remembered(_)) => Err(Fault::failed("was not read again")),
             Ok(Gathered::Material(outline, material)) => {
                 let list = |around: &key::Around| {
                     let mut own = gathering::own(&self.spec, id, material);
@@ -303,12 +301,8 @@ impl Workspace {
             left_out::mark(&self.spec, stage, &mut reason);
             reason
         };
-        let stale = |reason| Verdict::Stale {
-            reason,
-            healable: None,
-        };
         let verdict = if forced {
-            stale(Reason::plain(Kind::Forced))
+            Verdict::Stale(Reason::plain(Kind::Forced))
         } else if unbuilt {
             let compared = prepared.records.all().map(compare).collect();
             undecided(self, upstream, outline, compared)
@@ -330,7 +324,7 @@ impl Workspace {
         };
         // Where a build is needed anyway, that has a better reason.
         let verdict = match self.unfollowed(outline, held)? {
-            Some(change) if verdict.has_image() => stale(Reason::of(vec![change])),
+            Some(change) if verdict.has_image() => Verdict::Stale(Reason::of(vec![change])),
             _ => verdict,
         };
         let made_of = match verdict {
@@ -343,7 +337,7 @@ impl Workspace {
         };
         Ok(Assessment {
             id,
-            key,
+            key: Some(key),
             verdict,
             made_of,
             inputs: outline.inputs,

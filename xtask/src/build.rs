@@ -20,10 +20,10 @@ use std::time::Instant;
 
 use camino::Utf8PathBuf;
 
-use crate::assess::{Gathered, Held, Prepared, Upstream, Workspace};
+use crate::assess::{Held, Prepared, Upstream, Workspace};
 use crate::event::{Event, Finished, Outcome, StageFinished};
 use crate::excerpt::Excerpt;
-use crate::fault::{Fault, Result};
+use crate::fault::{Class, Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::schedule::{self, End, Task, Work};
 use crate::spec::StageId;
@@ -125,12 +125,14 @@ pub fn build(
     let (prepared, images) = work.prepare(&wanted)?;
     // A stage that cannot even be read fails the run before anything is built.
     for id in &wanted {
-        match prepared.get(id).map(Prepared::gathered) {
-            Some(Err(fault)) => return Err(fault.clone()),
-            Some(Ok(Gathered::Remembered(outline) | Gathered::Material(outline, _))) => {
-                work.check_platforms(*id, outline)?;
-            }
-            Some(Ok(Gathered::PrepareFirst(_))) | None => {}
+        let Some(prepared) = prepared.get(id) else {
+            continue;
+        };
+        if let Some(Err(fault)) = prepared.read() {
+            return Err(fault.clone());
+        }
+        if let Some(outline) = prepared.outline() {
+            work.check_platforms(*id, outline)?;
         }
     }
     let _ = events.send(Event::Started {
@@ -192,7 +194,6 @@ struct Now {
     /// The private reference of every stage that has an image.
     privates: BTreeMap<StageId, String>,
     outcome: BTreeMap<StageId, Outcome>,
-    put_back: usize,
     saved_ms: u64,
     fault: Option<Fault>,
 }
@@ -258,22 +259,20 @@ impl Run<'_> {
     fn tell_unlinked(&self) {
         let was = |id: &StageId, outcome| self.now().outcome.get(id) == Some(&outcome);
         for id in self.wanted.iter().filter(|id| was(id, Outcome::Fresh)) {
-            let Some(Ok(Gathered::Remembered(outline) | Gathered::Material(outline, _))) =
-                self.prepared.get(id).map(Prepared::gathered)
-            else {
+            let Some(outline) = self.prepared.get(id).and_then(Prepared::outline) else {
                 continue;
             };
             let unlinked = self.work.unlinked(*id, outline).into_iter();
-            let made = unlinked.filter(|(maker, _)| was(maker, Outcome::Built));
+            let made = unlinked
+                .filter(|(maker, _)| was(maker, Outcome::Built) || was(maker, Outcome::Restored));
             made.for_each(|(_, note)| self.work.warn(note));
         }
     }
 
     /// Notes and tells what a stage's turn came to.
     fn end_turn(&self, id: StageId, started_ms: u64, turn: Turn) -> End {
-        // Without a log no builder ran: the image was there, if need be under fewer names.
-        let saved_ms = match (&turn.log, &turn.record) {
-            (None, Some(record)) => record.duration_ms,
+        let saved_ms = match (turn.outcome, &turn.record) {
+            (Outcome::Fresh | Outcome::Restored, Some(record)) => record.duration_ms,
             _ => 0,
         };
         {
@@ -284,7 +283,6 @@ impl Run<'_> {
                 now.privates.insert(id, record.private.clone());
             }
             now.outcome.insert(id, turn.outcome);
-            now.put_back += usize::from(turn.outcome == Outcome::Built && turn.log.is_none());
             now.saved_ms += saved_ms;
         }
         let end = if turn.record.is_some() {
@@ -327,12 +325,13 @@ impl Run<'_> {
             .collect();
         let bad = outcome
             .values()
-            .any(|outcome| !matches!(outcome, Outcome::Built | Outcome::Fresh));
-        let (put_back, saved_ms) = (now.put_back, now.saved_ms);
+            .any(|outcome| !matches!(outcome, Outcome::Built | Outcome::Restored | Outcome::Fresh));
+        let count = |wanted| now.outcome.values().filter(|it| **it == wanted).count();
+        let (built, put_back) = (count(Outcome::Built), count(Outcome::Restored));
+        let saved_ms = now.saved_ms;
         let fault = now.fault.take();
-        let built = now.outcome.values().filter(|it| **it == Outcome::Built);
         let left = Left {
-            has_built: built.count() > put_back,
+            has_built: built > 0,
             privates: std::mem::take(&mut now.privates).into_values().collect(),
         };
         drop(now);
@@ -348,7 +347,7 @@ impl Run<'_> {
         let result = match fault {
             _ if interrupted => Err(Fault::interrupted()),
             Some(fault) => Err(fault),
-            None if bad => Err(Fault::failed("")),
+            None if bad => Err(Fault::told(Class::Failed)),
             None => Ok(()),
         };
         (result, left)

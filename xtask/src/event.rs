@@ -11,8 +11,12 @@ use crate::verdict::Reason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Its image was made, or put back where it belongs.
+    /// Its image was made.
     Built,
+    /// Its image was there and got its references back; nothing was built. In JSON it is `built`, as
+    /// it was before this was told apart.
+    #[serde(rename = "built")]
+    Restored,
     /// Nothing to do.
     Fresh,
     /// It failed.

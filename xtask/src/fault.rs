@@ -4,6 +4,7 @@
 //! the message is already a sentence that names the place, both parties and the remedy.
 
 use std::fmt;
+use std::ops::Deref;
 
 /// What every command returns.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
@@ -33,14 +34,39 @@ impl Class {
     }
 }
 
+/// What is left to say of a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Lowercase, one sentence a person can act on.
+    Say(String),
+    /// The report has said everything: a failed stage, a broken policy.
+    Told,
+}
+
+impl Deref for Message {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Say(message) => message,
+            Self::Told => "",
+        }
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
 /// A fault that ends a command: its class and a message for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Decides the exit status.
     pub class: Class,
-    /// Lowercase, one sentence a person can act on. Empty when everything was already said
-    /// by the report (a failed stage).
-    pub message: String,
+    /// What a person reads of it.
+    pub message: Message,
 }
 
 impl Fault {
@@ -64,22 +90,33 @@ impl Fault {
         Self::new(Class::Interrupted, "interrupted")
     }
 
-    /// What a person reads of it, if there is anything left to say.
-    pub fn told(&self) -> Option<String> {
-        let first = self.message.lines().next()?;
+    /// A fault of this class of which the report has said everything.
+    pub const fn told(class: Class) -> Self {
+        Self {
+            class,
+            message: Message::Told,
+        }
+    }
+
+    /// The lines that a person reads of it, if there is anything left to say.
+    pub fn lines(&self) -> Option<String> {
+        let Message::Say(message) = &self.message else {
+            return None;
+        };
+        let first = message.lines().next()?;
         // A report of several mistakes brings its own headings, perhaps in colours.
-        let has_heading = first != self.message && first.contains("error");
+        let has_heading = first != message && first.contains("error");
         Some(if has_heading {
-            self.message.clone()
+            message.clone()
         } else {
-            format!("error: {}", self.message)
+            format!("error: {message}")
         })
     }
 
     fn new(class: Class, message: impl Into<String>) -> Self {
         Self {
             class,
-            message: message.into(),
+            message: Message::Say(message.into()),
         }
     }
 }
@@ -98,8 +135,8 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_with_one_heading() {
-        let told = |message: &str| Fault::lacks(message).told();
-        assert_eq!(told("").as_deref(), None);
+        let told = |message: &str| Fault::lacks(message).lines();
+        assert_eq!(Fault::told(Class::Failed).lines(), None);
         assert_eq!(told("no git").as_deref(), Some("error: no git"));
         for headed in [
             "error: one\nerror: other",

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            if let Some(told) = fault.told() {
+            if let Some(told) = fault.lines() {
                 xtask::tell!("{told}");
             }
             ExitCode::from(fault.class.status())

@@ -19,11 +19,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::fault::{Fault, Result};
 use crate::inputs::{self, Ignore, StatCache, Witness};
 use crate::interrupt::Interrupt;
+use crate::key::What;
 use crate::record;
 use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
 use crate::state::{self, State};
-use crate::verdict::{self, Change, Reason};
+use crate::verdict::{self, Change, Changed, Reason};
 use locks::Locks;
 use part::{Part, difference, digest, ignore, list, what_it_made, what_it_reads};
 
@@ -42,7 +43,7 @@ pub fn must_run(
     };
     let folder = folder(spec, stage, prepare, witness)?;
     let because = |name: &str, files: Vec<Change>| {
-        let own = Change::unknown("prepare", name);
+        let own = Change::unknown(Changed::Prepare, name);
         Some(Reason::of(std::iter::once(own).chain(files).collect()))
     };
     let stamp = stamp(spec, stage, state);
@@ -63,7 +64,7 @@ pub fn must_run(
     if read != digest(&now).as_bytes() {
         let before = record::decode(before);
         let mut changes = verdict::differences(before.as_deref(), &list(&now)).changes;
-        let files = changes.extract_if(.., |change| change.what == "input");
+        let files = changes.extract_if(.., |change| change.what == What::Input);
         let files: Vec<Change> = files.collect();
         let what = if changes.is_empty() {
             "its inputs changed"

@@ -4,7 +4,7 @@
 //! stands where it is needed. Knows keys, records and what the engine holds; is unaware of
 //! how either was found out.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::engine::Images;
 use crate::key::{Ingredient, Key, What};
@@ -15,14 +15,11 @@ use crate::record::{Record, Records};
 pub enum Verdict {
     /// The image of this key was recorded and is where it is needed.
     Fresh(Record),
-    /// It must be built. `healable` when the recorded image itself is still there and only
-    /// references to it are wrong.
-    Stale {
-        /// Why.
-        reason: Reason,
-        /// The record whose image only needs its references back.
-        healable: Option<Record>,
-    },
+    /// The image of this key is there, and only references to it are wrong: it needs them back, and
+    /// no build. For people and in JSON it is stale.
+    Restorable(Reason, Record),
+    /// It must be built.
+    Stale(Reason),
     /// Everything of its own is unchanged, but a stage that it stands on must be built first; or
     /// another stage's host command, which writes to what it reads, must run first. If that gives the
     /// same as before, this one is fresh.
@@ -33,9 +30,8 @@ impl Verdict {
     /// Whether the image is there, if need be under fewer names than it should have.
     pub const fn has_image(&self) -> bool {
         match self {
-            Self::Fresh(_) => true,
-            Self::Stale { healable, .. } => healable.is_some(),
-            Self::Unknown(_) => false,
+            Self::Fresh(_) | Self::Restorable(..) => true,
+            Self::Stale(_) | Self::Unknown(_) => false,
         }
     }
 }
@@ -73,11 +69,57 @@ pub struct Reason {
     pub changes: Vec<Change>,
 }
 
+/// What kind of thing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// One of those that the key is made of.
+    Ingredient(What),
+    /// A reference to the stage's image.
+    Image,
+    /// The stage's own host command must run.
+    Prepare,
+    /// Another stage's host command must run: the name is that stage's.
+    HostCommand,
+    /// A policy that buildx finds beside the Dockerfile, and that only buildx can judge.
+    Policy,
+}
+
+impl Changed {
+    /// Its word, for people and in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ingredient(what) => word(what),
+            Self::Image => "image",
+            Self::Prepare => "prepare",
+            Self::HostCommand => "host command",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+impl From<What> for Changed {
+    fn from(what: What) -> Self {
+        Self::Ingredient(what)
+    }
+}
+
+impl PartialEq<What> for Changed {
+    fn eq(&self, other: &What) -> bool {
+        *self == Self::Ingredient(*other)
+    }
+}
+
+impl Serialize for Changed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// What kind of thing changed.
-    pub what: &'static str,
+    pub what: Changed,
     /// Which one.
     pub name: String,
     /// What it was; `None` when it was not there.
@@ -102,7 +144,7 @@ impl Reason {
             .min()
             .unwrap_or(Kind::SettingsChanged);
         // Of the very same text other instructions count.
-        let is_target = |change: &Change| change.what == "target" && change.is_other();
+        let is_target = |change: &Change| change.what == What::Target && change.is_other();
         if kind == Kind::DockerfileChanged && changes.iter().any(is_target) {
             kind = Kind::SettingsChanged;
         }
@@ -112,7 +154,7 @@ impl Reason {
     /// Whether a secret came or went, or its id did.
     pub fn is_of_secrets(&self) -> bool {
         let is_of_one =
-            |change: &Change| change.what == "secret" || change.name.starts_with("secret ");
+            |change: &Change| change.what == What::Secret || change.name.starts_with("secret ");
         self.changes.iter().any(is_of_one)
     }
 
@@ -133,9 +175,9 @@ impl Reason {
 
 impl Change {
     /// One of which nothing is known, before or after.
-    pub fn unknown(what: &'static str, name: impl Into<String>) -> Self {
+    pub fn unknown(what: impl Into<Changed>, name: impl Into<String>) -> Self {
         Self {
-            what,
+            what: what.into(),
             name: name.into(),
             before: None,
             after: None,
@@ -154,15 +196,29 @@ impl Change {
     }
 
     fn kind(&self) -> Kind {
-        match self.what {
-            "input" | "remote" | "prepare" | "host command" => Kind::InputsChanged,
-            "argument" => Kind::ArgumentsChanged,
-            "dockerfile" | "dockerfile path" => Kind::DockerfileChanged,
+        let what = match self.what {
+            Changed::Prepare | Changed::HostCommand => return Kind::InputsChanged,
+            Changed::Image => return Kind::ImageMissing,
+            Changed::Policy => return Kind::SettingsChanged,
+            Changed::Ingredient(what) => what,
+        };
+        match what {
+            What::Input | What::Remote => Kind::InputsChanged,
+            What::Argument => Kind::ArgumentsChanged,
+            What::Dockerfile | What::DockerfilePath => Kind::DockerfileChanged,
             // One that is used only before or only after follows from another change.
-            "base" if self.is_other() => Kind::BaseMoved,
-            "upstream" if self.is_other() => Kind::UpstreamChanged,
-            "image" => Kind::ImageMissing,
-            _ => Kind::SettingsChanged,
+            What::Base if self.is_other() => Kind::BaseMoved,
+            What::Upstream if self.is_other() => Kind::UpstreamChanged,
+            What::Base
+            | What::Upstream
+            | What::Setting
+            | What::Format
+            | What::Platform
+            | What::Target
+            | What::Label
+            | What::Secret
+            | What::Ssh
+            | What::Context => Kind::SettingsChanged,
         }
     }
 }
@@ -187,23 +243,23 @@ pub fn decide(
             .any(|reference| held(images, reference).is_some_and(|id| id == record.image));
         if missing
             .as_ref()
-            .is_none_or(|(_, healable)| here && healable.is_none())
+            .is_none_or(|(_, there)| here && there.is_none())
         {
             missing = Some((changes, here.then(|| record.clone())));
         }
     }
     let compared = records.last().filter(|last| last.key != key);
     let compared = compared.map(differences);
-    let Some((mut changes, healable)) = missing else {
-        return Verdict::Stale {
-            reason: compared.unwrap_or(Reason::plain(Kind::NoRecord)),
-            healable: None,
-        };
+    let Some((mut changes, there)) = missing else {
+        return Verdict::Stale(compared.unwrap_or(Reason::plain(Kind::NoRecord)));
     };
     // An earlier key fits again: what changed since the last build is why another image is there now.
     changes.extend(compared.into_iter().flat_map(|reason| reason.changes));
     let reason = Reason::of(changes);
-    Verdict::Stale { reason, healable }
+    match there {
+        Some(record) => Verdict::Restorable(reason, record),
+        None => Verdict::Stale(reason),
+    }
 }
 
 /// The references that must point to the record's image and do not. A public reference that
@@ -219,7 +275,7 @@ fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Cha
             let found = held(images, reference);
             let was_its = *reference == record.private || record.references.contains(reference);
             (found != Some(record.image.as_str())).then(|| Change {
-                what: "image",
+                what: Changed::Image,
                 name: reference.clone(),
                 before: was_its.then(|| record.image.clone()),
                 after: found.map(str::to_owned),
@@ -270,7 +326,7 @@ pub fn differences(before: Option<&[Ingredient]>, after: &[Ingredient]) -> Reaso
             continue;
         }
         changes.push(Change {
-            what: word(either.what),
+            what: either.what.into(),
             name: text(&either.name),
             before: gone.map(shown),
             after: come.map(shown),

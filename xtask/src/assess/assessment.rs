@@ -21,8 +21,9 @@ pub enum Upstream {
 pub struct Assessment {
     /// The stage.
     pub id: StageId,
-    /// Its key; provisional where its upstream is not built.
-    pub key: Key,
+    /// Its key, provisional where its upstream is not built; none before the host commands that it
+    /// waits for have run.
+    pub key: Option<Key>,
     /// The verdict.
     pub verdict: Verdict,
     /// What the key was made of.
@@ -37,39 +38,41 @@ impl Assessment {
     /// What the stages that stand on this one may know of its image.
     pub fn upstream(&self) -> Upstream {
         match &self.verdict {
-            // One that is only put back is known, too.
-            Verdict::Fresh(record)
-            | Verdict::Stale {
-                healable: Some(record),
-                ..
-            } => Upstream::Image(record.image.clone()),
-            Verdict::Stale { healable: None, .. } | Verdict::Unknown(_) => {
-                Upstream::Unbuilt(self.key.hex())
+            Verdict::Fresh(record) | Verdict::Restorable(_, record) => {
+                Upstream::Image(record.image.clone())
             }
+            Verdict::Stale(_) | Verdict::Unknown(_) => Upstream::Unbuilt(self.shown_key()),
         }
+    }
+
+    /// The key as JSON has it: all zeros where there is none.
+    pub fn shown_key(&self) -> String {
+        let hex = self.key.map(|key| key.hex());
+        hex.unwrap_or_else(|| "0".repeat(64))
     }
 
     /// The reason, unless the stage is fresh.
     pub fn reason(&self) -> Option<&Reason> {
         match &self.verdict {
             Verdict::Fresh(_) => None,
-            Verdict::Stale { reason, .. } | Verdict::Unknown(reason) => Some(reason),
+            Verdict::Restorable(reason, _) | Verdict::Stale(reason) | Verdict::Unknown(reason) => {
+                Some(reason)
+            }
         }
     }
 
-    /// A stage has no key before the host commands that it waits for have run; this one fits no record.
+    /// A stage has no key before the host commands that it waits for have run.
     /// One that waits for another stage's may be fresh after that, if it was built before.
     pub(super) fn unprepared(id: StageId, due: &Due, was_built: bool) -> Self {
         let reason = due.reason.clone();
         let verdict = if due.is_own || !was_built {
-            let healable = None;
-            Verdict::Stale { reason, healable }
+            Verdict::Stale(reason)
         } else {
             Verdict::Unknown(reason)
         };
         Self {
             id,
-            key: Key([0; 32]),
+            key: None,
             verdict,
             made_of: Vec::new(),
             inputs: 0,

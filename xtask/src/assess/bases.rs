@@ -11,10 +11,11 @@ use super::{Outline, Workspace};
 use crate::dockerfile::platform_serves;
 use crate::engine::Image;
 use crate::fault::{Class, Fault, Result};
+use crate::key::What;
 use crate::locking::platforms;
 use crate::material::Taken;
 use crate::spec::{Stage, StageId};
-use crate::verdict::{self, Change};
+use crate::verdict::{self, Change, Changed};
 
 impl Workspace {
     /// The digest of every external image: its pin, or the image that the engine itself holds.
@@ -151,9 +152,9 @@ impl Workspace {
     /// itself only buildx does.
     pub(super) fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
         let remote = outline.moving.as_ref();
-        let remote = remote.map(|url| Change::unknown("remote", url));
+        let remote = remote.map(|url| Change::unknown(What::Remote, url));
         let policy = outline.looked_at.as_ref();
-        let policy = policy.map(|told| Change::unknown("policy", told));
+        let policy = policy.map(|told| Change::unknown(Changed::Policy, told));
         match remote.or(policy) {
             Some(unfollowed) => Ok(Some(unfollowed)),
             None => self.unfollowed_base(outline, held),
@@ -163,7 +164,7 @@ impl Workspace {
     /// An image whose name the text does not tell cannot be in a key; triggers of an image may
     /// read files that no instruction of the Dockerfile names.
     pub fn unfollowed_base(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
-        let base = |name: String| Change::unknown("base", name);
+        let base = |name: String| Change::unknown(What::Base, name);
         if outline.externals.open.is_some() {
             return Ok(Some(base(
                 "whose name the Dockerfile alone does not tell".to_owned(),

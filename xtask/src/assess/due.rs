@@ -16,7 +16,7 @@ use crate::prepare;
 use crate::setup::{gather, tools};
 use crate::source;
 use crate::spec::StageId;
-use crate::verdict::{Change, Reason};
+use crate::verdict::{Change, Changed, Reason};
 
 /// A host command that must run before anything else is known of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Due {
     fn asked_by(mut self, work: &Workspace, own: StageId) -> Self {
         self.is_own = self.of == own;
         if !self.is_own {
-            let whose = Change::unknown("host command", &work.spec.stage(self.of).name);
+            let whose = Change::unknown(Changed::HostCommand, &work.spec.stage(self.of).name);
             self.reason.changes.insert(0, whose);
         }
         self

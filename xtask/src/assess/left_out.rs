@@ -2,6 +2,7 @@
 //!
 //! Knows where a stage's context is. Is unaware of what leaves a file out.
 
+use crate::key::What;
 use crate::source;
 use crate::spec::{Spec, Stage};
 use crate::verdict::{Change, Reason};
@@ -13,7 +14,7 @@ pub(super) fn mark(spec: &Spec, stage: &Stage, reason: &mut Reason) {
     let Some(context) = context else {
         return;
     };
-    let is_gone = |change: &&mut Change| change.what == "input" && change.after.is_none();
+    let is_gone = |change: &&mut Change| change.what == What::Input && change.after.is_none();
     for change in reason.changes.iter_mut().filter(is_gone) {
         let path = context.join(&change.name);
         // Behind a link there is another file.

@@ -75,16 +75,25 @@ impl Ahead {
 pub struct Prepared {
     /// The stage's records.
     pub records: Records,
-    first: Result<Gathered>,
-    /// What the trees said, where the memory was not enough.
-    second: OnceLock<Result<Gathered>>,
+    /// What the trees said in an earlier run, since which they have not changed.
+    remembered: Option<Outline>,
+    /// What they say now, where that was not enough.
+    read: OnceLock<Result<Gathered>>,
 }
 
-/// The trees' part.
+/// How a stage was looked at first.
 #[derive(Debug)]
-pub enum Gathered {
-    /// What they said in an earlier run; they are as they were.
+pub enum Looked {
+    /// Its trees are as they were in an earlier run, and this is what they said.
     Remembered(Outline),
+    /// Its trees were read.
+    Read(Result<Gathered>),
+}
+
+/// What the trees of a stage say now.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most are of the large one")]
+pub enum Gathered {
     /// All of it.
     Material(Outline, Box<Material>),
     /// A host command must run before the stage can be judged.
@@ -93,22 +102,42 @@ pub enum Gathered {
 
 impl Prepared {
     /// Of a stage that was looked at.
-    pub fn new(gathered: Result<Gathered>, records: Records) -> Self {
+    pub fn new(looked: Looked, records: Records) -> Self {
+        let (remembered, read) = match looked {
+            Looked::Remembered(outline) => (Some(outline), OnceLock::new()),
+            Looked::Read(gathered) => (None, OnceLock::from(gathered)),
+        };
         Self {
             records,
-            first: gathered,
-            second: OnceLock::new(),
+            remembered,
+            read,
         }
     }
 
-    /// The best answer so far.
-    pub fn gathered(&self) -> &Result<Gathered> {
-        self.second.get().unwrap_or(&self.first)
+    /// What is remembered, unless the trees were read since.
+    pub fn remembered(&self) -> Option<&Outline> {
+        self.remembered
+            .as_ref()
+            .filter(|_| self.read.get().is_none())
     }
 
-    /// Reads the trees of a stage of which something is remembered.
-    pub(super) fn look_again(&self, work: &Workspace, id: StageId) {
-        self.second.get_or_init(|| work.gather(id));
+    /// What the trees say, if they were read already.
+    pub fn read(&self) -> Option<&Result<Gathered>> {
+        self.read.get()
+    }
+
+    /// What the trees say. They are read if they were not.
+    pub fn gathered(&self, work: &Workspace, id: StageId) -> &Result<Gathered> {
+        self.read.get_or_init(|| work.gather(id))
+    }
+
+    /// The outline, wherever it is from; none where a host command must run first or reading failed.
+    pub fn outline(&self) -> Option<&Outline> {
+        match self.read.get() {
+            None => self.remembered.as_ref(),
+            Some(Ok(Gathered::Material(outline, _))) => Some(outline),
+            Some(Ok(Gathered::PrepareFirst(_)) | Err(_)) => None,
+        }
     }
 }
 
@@ -150,15 +179,15 @@ impl Workspace {
             memo::question(&self.spec, stage)
                 .is_ok_and(|question| memos.holds_now(&stage.name, &question))
         };
-        let is_remembered = matches!(before.gathered(), Ok(Gathered::Remembered(_)));
-        if is_remembered && self.recalled.get().is_some_and(holds) {
+        if before.remembered().is_some() && self.recalled.get().is_some_and(holds) {
             return None;
         }
-        Some(Prepared::new(self.gather(id), before.records.clone()))
+        let looked = Looked::Read(self.gather(id));
+        Some(Prepared::new(looked, before.records.clone()))
     }
 
     /// Looks at all wanted stages, each as little as is enough.
-    pub(super) fn look_at_all(&self, wanted: &[StageId]) -> Vec<Result<Gathered>> {
+    pub(super) fn look_at_all(&self, wanted: &[StageId]) -> Vec<Looked> {
         let engine = self.state.path("engine");
         self.engine.remember_platform(&engine);
         let (memos, warning) = self.memos.take();
@@ -174,8 +203,11 @@ impl Workspace {
             .par_iter()
             .zip(remembered)
             .map(|(id, remembered)| match remembered {
-                Some(outline) => (Ok(Gathered::Remembered(outline)), None),
-                None => self.look_at(*id),
+                Some(outline) => (Looked::Remembered(outline), None),
+                None => {
+                    let (gathered, memo) = self.look_at(*id);
+                    (Looked::Read(gathered), memo)
+                }
             })
             .collect();
         let mut gathered = Vec::with_capacity(looked.len());

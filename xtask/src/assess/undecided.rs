@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{Outline, Upstream, Workspace};
+use crate::key::What;
 use crate::spec::StageId;
 use crate::verdict::{Change, Kind, Reason, Verdict};
 
@@ -16,17 +17,15 @@ pub(super) fn undecided(
     outline: &Outline,
     mut compared: Vec<Reason>,
 ) -> Verdict {
-    let stale = |reason| Verdict::Stale {
-        reason,
-        healable: None,
-    };
     // A parent that is not built yet always differs from the one before; that alone decides nothing.
     for reason in &mut compared {
-        reason.changes.retain(|change| change.what != "upstream");
+        reason
+            .changes
+            .retain(|change| change.what != What::Upstream);
     }
     let may_fit = |reason: &Reason| reason.kind != Kind::NoRecord && reason.changes.is_empty();
     if !compared.iter().any(may_fit) {
-        return stale(match compared.pop() {
+        return Verdict::Stale(match compared.pop() {
             Some(last) if last.kind != Kind::NoRecord => Reason::of(last.changes),
             _ => Reason::plain(Kind::NoRecord),
         });
@@ -40,7 +39,7 @@ pub(super) fn undecided(
     names.dedup();
     let changes = names
         .into_iter()
-        .map(|name| Change::unknown("upstream", name))
+        .map(|name| Change::unknown(What::Upstream, name))
         .collect();
     Verdict::Unknown(Reason::of(changes))
 }

@@ -74,14 +74,18 @@ impl Run<'_> {
             let folder = work.state.path("");
             Fault::lacks(format!("cannot look at the state folder {folder}: {error}"))
         })?;
-        let private = action::private_reference(&state, &stage.name, assessment.key);
+        let key = match assessment.key {
+            Some(key) => key,
+            None => work.key_of(id, outline, &self.upstream(id), &self.held)?,
+        };
+        let private = action::private_reference(&state, &stage.name, key);
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
         for message in gaps::told(&work.spec, stage, material)? {
             self.tell(Event::Notice { message });
         }
         let began = Instant::now();
         let place = Place {
-            key: assessment.key,
+            key,
             private: &private,
             log: &log,
             // BuildKit takes a step from its cache whatever secrets it is given (tried: 26.1.5).
@@ -117,7 +121,7 @@ impl Run<'_> {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let record = Record {
-            key: assessment.key,
+            key,
             image: image.id.clone(),
             private,
             references: stage.references(),
@@ -146,9 +150,7 @@ impl Run<'_> {
             self.tell(Event::Notice { message });
         } else {
             let forced = self.wishes.force.covers(id);
-            let miss = work
-                .store
-                .miss(&stage.name, assessment.key, assessment.made_of);
+            let miss = work.store.miss(&stage.name, key, assessment.made_of);
             miss.save(record.clone(), forced).map_err(|error| {
                 Fault::lacks(format!(
                     "cannot write the record of `{}`: {error}",

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use camino::Utf8PathBuf;
 
 use super::Run;
-use crate::assess::{Due, Gathered, Prepared, Upstream};
+use crate::assess::{Due, Gathered, Looked, Prepared, Upstream};
 use crate::event::{Event, FailedStep, Outcome};
 use crate::excerpt::Excerpt;
 use crate::fault::{Class, Fault, Result};
@@ -58,7 +58,7 @@ impl Run<'_> {
     pub(super) fn turn(&self, id: StageId) -> Turn {
         self.try_turn(id).unwrap_or_else(|fault| {
             let interrupted = fault.class == Class::Interrupted;
-            let turn = Turn::failed(fault.message.clone());
+            let turn = Turn::failed(fault.to_string());
             if interrupted {
                 return Turn {
                     outcome: Outcome::Cancelled,
@@ -69,10 +69,7 @@ impl Run<'_> {
             let mut now = self.now();
             // What the machine lacks has an exit status of its own.
             if now.fault.is_none() && fault.class != Class::Failed {
-                now.fault = Some(Fault {
-                    message: String::new(),
-                    ..fault
-                });
+                now.fault = Some(Fault::told(fault.class));
             }
             turn
         })
@@ -85,7 +82,7 @@ impl Run<'_> {
             .ok_or_else(|| Fault::failed("was never prepared"))?;
         let now = self.look_once_more(id, prepared);
         let prepared = now.as_ref().unwrap_or(prepared);
-        if let Ok(Gathered::PrepareFirst(due)) = prepared.gathered() {
+        if let Some(Ok(Gathered::PrepareFirst(due))) = prepared.read() {
             return self.after_host_commands(id, prepared, due);
         }
         self.assessed(id, prepared)
@@ -113,9 +110,7 @@ impl Run<'_> {
         let privates = before.records.all().map(|record| record.private.clone());
         let mut asked: BTreeSet<String> = privates.collect();
         asked.extend(self.work.spec.stage(id).references());
-        if let Ok(Gathered::Remembered(outline) | Gathered::Material(outline, _)) =
-            before.gathered()
-        {
+        if let Some(outline) = before.outline() {
             asked.extend(outline.externals.references.iter().cloned());
         }
         asked
@@ -139,10 +134,10 @@ impl Run<'_> {
             if let Some(failed) = self.run_host_command(id, due.of)? {
                 return Ok(failed);
             }
-            let prepared = Prepared::new(work.gather(id), before.records.clone());
+            let prepared = Prepared::new(Looked::Read(work.gather(id)), before.records.clone());
             self.forget_images(id, &prepared);
-            match prepared.gathered() {
-                Ok(Gathered::PrepareFirst(next)) => due = next.clone(),
+            match prepared.read() {
+                Some(Ok(Gathered::PrepareFirst(next))) => due = next.clone(),
                 _ => return self.assessed(id, &prepared),
             }
         }
@@ -184,7 +179,7 @@ impl Run<'_> {
                 Ok(Some(Turn {
                     excerpt,
                     log,
-                    ..Turn::failed(failed.fault.message)
+                    ..Turn::failed(failed.fault.to_string())
                 }))
             }
             Err(failed) => Err(match work.lacking_tools(of) {
@@ -204,18 +199,19 @@ impl Run<'_> {
                 .assess(id, prepared, &upstream, &self.held, forced)
         };
         let mut assessment = assess()?;
-        let (outline, material) = match (&assessment.verdict, prepared.gathered()) {
-            (Verdict::Fresh(record), _) => return self.fresh(id, record),
-            (_, Ok(Gathered::Material(outline, material))) => (outline, material),
+        if let Verdict::Fresh(record) = &assessment.verdict {
+            return self.fresh(id, record);
+        }
+        let (outline, material) = match prepared.gathered(self.work, id) {
+            Ok(Gathered::Material(outline, material)) => (outline, material),
             // It was fresh a moment ago, and its tree was read again since.
-            (_, Ok(Gathered::PrepareFirst(due))) => {
+            Ok(Gathered::PrepareFirst(due)) => {
                 return self.after_host_commands(id, prepared, due);
             }
-            (_, Ok(Gathered::Remembered(_))) => return Err(Fault::failed("was not read again")),
-            (_, Err(fault)) => return Err(fault.clone()),
+            Err(fault) => return Err(fault.clone()),
         };
         // What is fresh asks no registry, even where an image of the engine's own has no entry.
-        let must_be_built = matches!(assessment.verdict, Verdict::Stale { healable: None, .. });
+        let must_be_built = matches!(assessment.verdict, Verdict::Stale(_));
         if must_be_built {
             self.has_acted.store(true, Ordering::SeqCst);
             self.pin(id, material)?;
@@ -230,17 +226,11 @@ impl Run<'_> {
         }
         match &assessment.verdict {
             Verdict::Fresh(record) => self.fresh(id, record),
-            Verdict::Stale {
-                healable: Some(record),
-                reason,
-            } => {
+            Verdict::Restorable(reason, record) => {
                 self.tell_started(id, reason);
-                self.heal(id, record)
+                self.restore(id, record)
             }
-            Verdict::Stale {
-                healable: None,
-                reason,
-            } => {
+            Verdict::Stale(reason) => {
                 secrets::refuse_missing(&self.work.spec, self.work.spec.stage(id))?;
                 self.tell_started(id, reason);
                 self.execute(id, outline, material, assessment)
@@ -298,13 +288,13 @@ impl Run<'_> {
     }
 
     /// The image is there and only a reference to it is gone or was pointed elsewhere.
-    fn heal(&self, id: StageId, record: &Record) -> Result<Turn> {
+    fn restore(&self, id: StageId, record: &Record) -> Result<Turn> {
         let references = self.work.spec.stage(id).references();
         for reference in references.iter().chain([&record.private]) {
             self.tag(&record.image, reference)?;
         }
         Ok(Turn::good(
-            Outcome::Built,
+            Outcome::Restored,
             self.note_references(id, record, references)?,
         ))
     }

@@ -10,10 +10,11 @@ use crate::assess::{self, Assessment, Gathered, Next, Workspace};
 use crate::cli::Explain;
 use crate::fault::Result;
 use crate::interrupt::Interrupt;
+use crate::key::What;
 use crate::replacement;
-use crate::report::words;
+use crate::report::words::{self, OfInput};
 use crate::spec::StageId;
-use crate::verdict::{Change, Kind, Verdict};
+use crate::verdict::{Change, Changed, Kind, Verdict};
 use crate::verify::noted::{self, Noted, Standing};
 use crate::verify::record::Records;
 use crate::verify::stack;
@@ -186,10 +187,10 @@ fn describe(text: &mut String, work: &Workspace, plan: &[Assessment], assessment
                 text,
                 "  the build took {}; key {}",
                 words::time(record.duration_ms),
-                assessment.key
+                assessment.shown_key()
             );
         }
-        Verdict::Stale { reason, .. } | Verdict::Unknown(reason) => {
+        Verdict::Restorable(reason, _) | Verdict::Stale(reason) | Verdict::Unknown(reason) => {
             let _ = writeln!(text, "{name} is {verdict}: {}", words::reason(reason));
             for change in reason.changes.iter().take(SHOWN) {
                 let told = match awaited(work, plan, change) {
@@ -215,7 +216,7 @@ fn awaited<'p>(
     plan: &'p [Assessment],
     change: &Change,
 ) -> Option<&'p Assessment> {
-    if change.what != "upstream" || !change.is_unknown() {
+    if change.what != What::Upstream || !change.is_unknown() {
         return None;
     }
     let is_it = |own: &&Assessment| work.spec.stage(own.id).name == change.name;
@@ -225,10 +226,10 @@ fn awaited<'p>(
 /// Only a stage without a record was never built.
 fn waits_for(name: &str, upstream: &Assessment) -> String {
     match &upstream.verdict {
-        Verdict::Stale { reason, .. } if reason.kind == Kind::NoRecord => {
+        Verdict::Stale(reason) if reason.kind == Kind::NoRecord => {
             format!("upstream {name} is not built yet")
         }
-        Verdict::Stale { .. } | Verdict::Fresh(_) => {
+        Verdict::Stale(_) | Verdict::Restorable(..) | Verdict::Fresh(_) => {
             format!(
                 "upstream {name} is {}, and is built first",
                 word(&upstream.verdict)
@@ -242,18 +243,18 @@ fn waits_for(name: &str, upstream: &Assessment) -> String {
 
 /// One difference on one line.
 fn line(change: &Change) -> String {
-    if change.what == "input" {
+    if change.what == What::Input {
         return format!(
             "{} {}{}",
             change.name,
-            words::verb(change),
+            OfInput::of(change).verb(),
             of_input(change)
         );
     }
     let side = |value: &Option<String>, none: &str| {
         // A base's digests are what one looks up elsewhere, so they are shown whole.
         let shown = |text: &str| match change.what {
-            "base" => text.to_owned(),
+            Changed::Ingredient(What::Base) => text.to_owned(),
             _ => words::shortened(text),
         };
         value.as_deref().map_or_else(|| none.to_owned(), shown)
@@ -264,17 +265,23 @@ fn line(change: &Change) -> String {
         format!(" {}", change.name)
     };
     match (&change.before, &change.after) {
-        (None, None) if change.what == "upstream" => format!("upstream{name} is not built yet"),
-        (None, None) if change.what == "host command" => {
+        (None, None) if change.what == What::Upstream => format!("upstream{name} is not built yet"),
+        (None, None) if change.what == Changed::HostCommand => {
             format!("it reads what the host command of{name} makes")
         }
-        (None, None) if change.what == "prepare" => format!("the host command must run:{name}"),
-        (None, None) => format!("{}{name}: only BuildKit can tell", change.what),
-        (None, Some(after)) if after.is_empty() => format!("{}{name} was added", change.what),
-        (Some(before), None) if before.is_empty() => format!("{}{name} was removed", change.what),
+        (None, None) if change.what == Changed::Prepare => {
+            format!("the host command must run:{name}")
+        }
+        (None, None) => format!("{}{name}: only BuildKit can tell", change.what.word()),
+        (None, Some(after)) if after.is_empty() => {
+            format!("{}{name} was added", change.what.word())
+        }
+        (Some(before), None) if before.is_empty() => {
+            format!("{}{name} was removed", change.what.word())
+        }
         _ => format!(
             "{}{name}: {} -> {}",
-            change.what,
+            change.what.word(),
             side(&change.before, "(none)"),
             side(&change.after, "(none)")
         ),
@@ -287,13 +294,13 @@ fn of_input(change: &Change) -> String {
         return String::new();
     };
     let word = |text: &str, at: usize| text.split(' ').nth(at).unwrap_or_default().to_owned();
-    match words::verb(change) {
-        "has other permissions" => format!(": {} -> {}", word(before, 1), word(after, 1)),
-        "was retargeted" => {
+    match OfInput::of(change) {
+        OfInput::Permissions => format!(": {} -> {}", word(before, 1), word(after, 1)),
+        OfInput::Target => {
             let target = |text: &str| text.strip_prefix("symlink ").unwrap_or(text).to_owned();
             format!(": {} -> {}", target(before), target(after))
         }
-        "changed" => {
+        OfInput::Content => {
             let content = |text: &str| words::shortened(&word(text, 2));
             format!(": {} -> {}", content(before), content(after))
         }

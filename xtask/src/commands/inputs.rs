@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::assess::{self, Gathered, Next, Workspace};
+use crate::assess::{self, Assessment, Gathered, Next, Workspace};
 use crate::cli;
 use crate::engine::Engine;
 use crate::fault::{Class, Fault, Result};
@@ -94,7 +94,6 @@ fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
     let id = work.spec.find(stage)?;
     let material = match work.gather(id)? {
         Gathered::Material(_, material) => *material,
-        Gathered::Remembered(_) => return Err(Fault::failed("was not read")),
         Gathered::PrepareFirst(due) => {
             return Err(Fault::failed(format!(
                 "the inputs of `{stage}` are not all there yet: {}; `{}` runs it",
@@ -116,7 +115,7 @@ fn key_of(work: &Workspace, id: StageId, material: &Material) -> Result<String> 
         Ok(plan) => Ok(plan
             .iter()
             .find(|own| own.id == id)
-            .map_or_else(String::new, |own| own.key.hex())),
+            .map_or_else(String::new, Assessment::shown_key)),
         // Without an engine only the tree's own part can be told.
         Err(fault) if fault.class == Class::Lacks => Ok(assess::of_material(material).key().hex()),
         Err(fault) => Err(fault),

@@ -34,13 +34,13 @@ impl<'a> Line<'a> {
     pub fn of(work: &'a Workspace, assessment: &'a Assessment) -> Self {
         let image = match &assessment.verdict {
             Verdict::Fresh(record) => Some(record.image.as_str()),
-            Verdict::Stale { .. } | Verdict::Unknown(_) => None,
+            Verdict::Restorable(..) | Verdict::Stale(_) | Verdict::Unknown(_) => None,
         };
         Self {
             stage: &work.spec.stage(assessment.id).name,
             verdict: word(&assessment.verdict),
             reason: assessment.reason(),
-            key: assessment.key.hex(),
+            key: assessment.shown_key(),
             image,
             inputs: assessment.inputs,
             input_bytes: assessment.input_bytes,
@@ -52,7 +52,7 @@ impl<'a> Line<'a> {
 pub const fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Fresh(_) => "fresh",
-        Verdict::Stale { .. } => "stale",
+        Verdict::Restorable(..) | Verdict::Stale(_) => "stale",
         Verdict::Unknown(_) => "unknown",
     }
 }

@@ -91,7 +91,7 @@ pub fn mend(fault: Fault, flags: &cli::Build, interrupt: &Interrupt) -> Result<(
     let Some(lack) = Lack::find(&needs, interrupt) else {
         return Err(fault);
     };
-    if let Some(told) = fault.told() {
+    if let Some(told) = fault.lines() {
         crate::tell!("{told}");
     }
     let consent = Consent {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tempfile::TempDir;
 
-use crate::fault::{Fault, Result};
+use crate::fault::{Class, Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::report::words;
 use crate::setup::gather;
@@ -96,18 +96,15 @@ pub fn run(args: &TestArgs) -> Result<()> {
     let result = suite.everything(args);
     let totals = suite.totals;
     if let Err(fault) = &result
-        && let Some(told) = fault.told()
+        && let Some(told) = fault.lines()
     {
         crate::tell!("{told}");
     }
     let failed = totals.failed + usize::from(result.is_err() && totals.failed == 0);
     super::print(&format!("{} passed, {failed} failed\n", totals.passed));
-    result.map_err(|fault| Fault {
-        message: String::new(),
-        ..fault
-    })?;
+    result.map_err(|fault| Fault::told(fault.class))?;
     if failed > 0 {
-        Err(Fault::failed(""))
+        Err(Fault::told(Class::Failed))
     } else {
         Ok(())
     }

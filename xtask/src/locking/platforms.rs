@@ -118,7 +118,7 @@ mod tests {
         let both = taken(BaseKind::From, &["linux/amd64", "linux/arm64"]);
         let fault = check_one(&both, Some(&["linux/amd64", "linux/s390x"])).unwrap_err();
         assert_eq!(
-            fault.message,
+            &*fault.message,
             "line 3 of a/Dockerfile builds on `x:1` for linux/arm64, and that image is there for \
              linux/amd64, linux/s390x only: write `platforms = [\"linux/amd64\"]` for `a`, or take an image that has it"
         );

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::event::{Finished, Outcome, SourceFinished, StageFinished};
-use crate::verdict::{Change, Kind, NOT_LOCKED, Reason};
+use crate::key::What;
+use crate::verdict::{Change, Changed, Kind, NOT_LOCKED, Reason};
 
 /// `0.42 s`, `12.3 s`, `3 min 05 s`.
 pub fn time(ms: u64) -> String {
@@ -98,19 +99,19 @@ pub fn reason(reason: &Reason) -> String {
             None => String::new(),
         },
         Kind::InputsChanged => inputs(changes),
-        Kind::ArgumentsChanged => named("argument", changes),
+        Kind::ArgumentsChanged => named(What::Argument, changes),
         Kind::DockerfileChanged => "the Dockerfile changed".into(),
         Kind::SettingsChanged => match reason.first() {
             None => "settings changed".into(),
-            Some(change) if change.what == "policy" && change.is_unknown() => {
+            Some(change) if change.what == Changed::Policy && change.is_unknown() => {
                 format!("of its policy {}: only buildx can tell", change.name)
             }
             Some(change) => match change.name.strip_prefix("secret ") {
                 Some(id) if change.after.is_some() => format!("its secret `{id}` is not there now"),
                 Some(id) => format!("its secret `{id}` is there now"),
                 None => {
-                    let (what, name) = (change.what, &change.name);
-                    format!("{what} {name} {}", fate(change)).replace("  ", " ")
+                    let (what, name) = (change.what.word(), &change.name);
+                    format!("{what} {name} {}", Fate::of(change).verb()).replace("  ", " ")
                 }
             },
         },
@@ -118,37 +119,57 @@ pub fn reason(reason: &Reason) -> String {
 }
 
 /// What happened to something that is no input.
-const fn fate(change: &Change) -> &'static str {
-    match (&change.before, &change.after) {
-        (None, Some(_)) => "was added",
-        (Some(_), None) => "was removed",
-        _ => "changed",
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Changed,
+    Added,
+    Removed,
+}
+
+impl Fate {
+    const fn of(change: &Change) -> Self {
+        match (&change.before, &change.after) {
+            (None, Some(_)) => Self::Added,
+            (Some(_), None) => Self::Removed,
+            _ => Self::Changed,
+        }
+    }
+
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Added => "was added",
+            Self::Removed => "was removed",
+        }
     }
 }
 
 /// `argument A, B changed, C was removed`.
-fn named(what: &str, changes: &[Change]) -> String {
-    let of = |wanted: &'static str| {
+fn named(what: What, changes: &[Change]) -> String {
+    let of = |wanted: Fate| {
         let changes = changes.iter().filter(|change| change.what == what);
-        let names = changes.filter(|change| fate(change) == wanted);
+        let names = changes.filter(|change| Fate::of(change) == wanted);
         let names: Vec<&str> = names.map(|change| change.name.as_str()).collect();
         let verb = match names.len() {
-            0 | 1 => wanted.to_owned(),
-            _ => wanted.replace("was", "were"),
+            0 | 1 => wanted.verb().to_owned(),
+            _ => wanted.verb().replace("was", "were"),
         };
         (!names.is_empty()).then(|| format!("{} {verb}", names.join(", ")))
     };
-    let parts = ["changed", "was added", "was removed"].into_iter();
+    let parts = [Fate::Changed, Fate::Added, Fate::Removed].into_iter();
     let parts: Vec<String> = parts.filter_map(of).collect();
-    format!("{what} {}", parts.join(", "))
+    format!("{} {}", Changed::from(what).word(), parts.join(", "))
 }
 
 fn inputs(changes: &[Change]) -> String {
     let of: Vec<&Change> = changes
         .iter()
-        .filter(|change| change.what == "input")
+        .filter(|change| change.what == What::Input)
         .collect();
-    if let Some(command) = changes.iter().find(|change| change.what == "prepare") {
+    if let Some(command) = changes
+        .iter()
+        .find(|change| change.what == Changed::Prepare)
+    {
         let why = if of.is_empty() {
             command.name.clone()
         } else {
@@ -156,18 +177,18 @@ fn inputs(changes: &[Change]) -> String {
         };
         let mut others = changes
             .iter()
-            .filter(|change| change.what == "host command");
+            .filter(|change| change.what == Changed::HostCommand);
         let whose = others.next();
         let whose = whose.map_or_else(String::new, |of| format!(" of `{}`", of.name));
         return format!("the host command{whose} must run: {why}");
     }
     match of.as_slice() {
-        [] => match changes.iter().find(|change| change.what == "remote") {
+        [] => match changes.iter().find(|change| change.what == What::Remote) {
             Some(change) if change.is_unknown() => format!(
                 "it adds {}, and no checksum or whole commit says what that is: only BuildKit can tell",
                 change.name
             ),
-            Some(change) => format!("a remote source {}", fate(change)),
+            Some(change) => format!("a remote source {}", Fate::of(change).verb()),
             None => "a remote source changed".into(),
         },
         some => files(some),
@@ -178,7 +199,7 @@ fn files(changes: &[&Change]) -> String {
     let Some((first, rest)) = changes.split_first() else {
         return String::new();
     };
-    let first = format!("{} {}", first.name, verb(first));
+    let first = format!("{} {}", first.name, OfInput::of(first).verb());
     match rest.len() {
         0 => first,
         more => format!("{first}, and {} more", count(more, "input")),
@@ -186,33 +207,70 @@ fn files(changes: &[&Change]) -> String {
 }
 
 /// What happened to an input.
-pub fn verb(change: &Change) -> &'static str {
-    match (&change.before, &change.after) {
-        (None, _) => "was added",
-        (_, None) if change.left_out => "is left out now",
-        (_, None) => "was removed",
-        (Some(before), Some(after)) => {
-            let (before, old) = attributes(before);
-            let (after, new) = attributes(after);
-            if old != new && before == after {
-                return "has other extended attributes";
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfInput {
+    /// It was not there.
+    Added,
+    /// It is there, and is no input any more.
+    LeftOut,
+    /// It is not there any more.
+    Removed,
+    /// It has other extended attributes.
+    Attributes,
+    /// It was a file and is a link, or the like.
+    Kind,
+    /// A link leads elsewhere.
+    Target,
+    /// It has other permission bits.
+    Permissions,
+    /// It has another content.
+    Content,
+}
+
+impl OfInput {
+    /// What the record says of it before and after decides.
+    pub fn of(change: &Change) -> Self {
+        match (&change.before, &change.after) {
+            (None, _) => Self::Added,
+            (_, None) if change.left_out => Self::LeftOut,
+            (_, None) => Self::Removed,
+            (Some(before), Some(after)) => {
+                let (before, old) = attributes(before);
+                let (after, new) = attributes(after);
+                if old != new && before == after {
+                    return Self::Attributes;
+                }
+                let split = |text: &str| {
+                    let mut words = text.splitn(3, ' ');
+                    let kind = words.next().unwrap_or_default().to_owned();
+                    (
+                        kind,
+                        words.next().unwrap_or_default().to_owned(),
+                        words.next().unwrap_or_default().to_owned(),
+                    )
+                };
+                let (before, after) = (split(before), split(after));
+                match () {
+                    () if before.0 != after.0 => Self::Kind,
+                    () if after.0 == "symlink" => Self::Target,
+                    () if before.2 == after.2 => Self::Permissions,
+                    () => Self::Content,
+                }
             }
-            let split = |text: &str| {
-                let mut words = text.splitn(3, ' ');
-                let kind = words.next().unwrap_or_default().to_owned();
-                (
-                    kind,
-                    words.next().unwrap_or_default().to_owned(),
-                    words.next().unwrap_or_default().to_owned(),
-                )
-            };
-            let (before, after) = (split(before), split(after));
-            match () {
-                () if before.0 != after.0 => "became another kind of file",
-                () if after.0 == "symlink" => "was retargeted",
-                () if before.2 == after.2 => "has other permissions",
-                () => "changed",
-            }
+        }
+    }
+
+    /// For a sentence that begins with its path.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Added => "was added",
+            Self::LeftOut => "is left out now",
+            Self::Removed => "was removed",
+            Self::Attributes => "has other extended attributes",
+            Self::Kind => "became another kind of file",
+            Self::Target => "was retargeted",
+            Self::Permissions => "has other permissions",
+            Self::Content => "changed",
         }
     }
 }
@@ -234,20 +292,15 @@ pub fn summary(finished: &Finished, failed: &[StageFinished]) -> String {
     let mut parts = Vec::new();
     for (outcome, word) in [
         (Outcome::Built, "built"),
+        (Outcome::Restored, "put back"),
         (Outcome::Fresh, "fresh"),
         (Outcome::Failed, "failed"),
         (Outcome::Skipped, "skipped"),
         (Outcome::Cancelled, "cancelled"),
     ] {
-        let mut number = number(outcome);
-        if outcome == Outcome::Built {
-            number = number.saturating_sub(finished.put_back);
-        }
+        let number = number(outcome);
         if number > 0 || matches!(outcome, Outcome::Built | Outcome::Fresh) {
             parts.push(format!("{number} {word}"));
-        }
-        if outcome == Outcome::Built && finished.put_back > 0 {
-            parts.push(format!("{} put back", finished.put_back));
         }
     }
     let mut text = format!("{} in {}", parts.join(", "), time(finished.elapsed_ms));
@@ -333,7 +386,7 @@ pub fn step(name: &str) -> String {
 pub fn done(stage: &StageFinished) -> String {
     let took = time(stage.ended_ms.saturating_sub(stage.started_ms));
     match stage.outcome {
-        Outcome::Built if stage.log.is_none() => {
+        Outcome::Restored => {
             format!("{} put back where it was, nothing built", stage.stage)
         }
         Outcome::Built => format!(
@@ -421,14 +474,14 @@ mod tests {
     fn only_what_a_builder_made_is_called_built() {
         let mut stage = stage(Outcome::Built);
         assert_eq!(done(&stage), "web built in 0.42 s, 999 B");
-        stage.log = None;
+        stage.outcome = Outcome::Restored;
         assert_eq!(done(&stage), "web put back where it was, nothing built");
     }
 
     #[test]
     fn a_reason_names_what_it_is_and_not_what_follows_from_it() {
-        let change = |what, name: &str, before: Option<&str>, after: Option<&str>| Change {
-            what,
+        let change = |what: What, name: &str, before: Option<&str>, after: Option<&str>| Change {
+            what: what.into(),
             name: name.into(),
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),
@@ -437,35 +490,35 @@ mod tests {
         let told = |changes| reason(&Reason::of(changes));
         let (one, two) = (Some("1"), Some("2"));
         let upstream = vec![
-            change("upstream", "dropped", one, None),
-            change("upstream", "other", one, two),
+            change(What::Upstream, "dropped", one, None),
+            change(What::Upstream, "other", one, two),
         ];
         assert_eq!(told(upstream), "other is another image");
         let bases = vec![
-            change("base", "a", one, None),
-            change("base", "b", one, two),
+            change(What::Base, "a", one, None),
+            change(What::Base, "b", one, two),
         ];
         assert_eq!(told(bases), "base b moved");
-        let unlocked = vec![change("base", "b", one, Some(NOT_LOCKED))];
+        let unlocked = vec![change(What::Base, "b", one, Some(NOT_LOCKED))];
         assert_eq!(told(unlocked), "base b is not locked");
         // Dropped and added are no changes.
-        let dropped = vec![change("base", "a", one, None)];
+        let dropped = vec![change(What::Base, "a", one, None)];
         assert_eq!(told(dropped), "base a was removed");
-        let added = vec![change("label", "l", None, one)];
+        let added = vec![change(What::Label, "l", None, one)];
         assert_eq!(told(added), "label l was added");
-        let removed = vec![change("argument", "A", one, None)];
+        let removed = vec![change(What::Argument, "A", one, None)];
         assert_eq!(told(removed), "argument A was removed");
         let arguments = vec![
-            change("argument", "A", one, None),
-            change("argument", "B", one, two),
-            change("argument", "C", one, None),
-            change("argument", "D", None, two),
+            change(What::Argument, "A", one, None),
+            change(What::Argument, "B", one, two),
+            change(What::Argument, "C", one, None),
+            change(What::Argument, "D", None, two),
         ];
         let all = "argument B changed, D was added, A, C were removed";
         assert_eq!(told(arguments), all);
-        let remote = vec![change("remote", "u", one, None)];
+        let remote = vec![change(What::Remote, "u", one, None)];
         assert_eq!(told(remote), "a remote source was removed");
-        let unbuilt = vec![change("upstream", "p", None, None)];
+        let unbuilt = vec![change(What::Upstream, "p", None, None)];
         assert_eq!(told(unbuilt), "`p` must be built first");
     }
 

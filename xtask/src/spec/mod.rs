@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::call::Call;
-use crate::fault::{Fault, Result};
+use crate::fault::{Fault, Message, Result};
 use crate::state;
 use policy::{Policy, Waiver};
 use template::Template;
@@ -304,7 +304,7 @@ impl Stage {
     #[must_use]
     pub fn fault(&self, fault: Fault) -> Fault {
         Fault {
-            message: format!("stage `{}`: {}", self.name, fault.message),
+            message: Message::Say(format!("stage `{}`: {}", self.name, fault.message)),
             ..fault
         }
     }

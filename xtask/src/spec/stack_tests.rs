@@ -8,7 +8,7 @@ const HEAD: &str = "version = 1\n[stage.api]\ncontext = \"a\"\nservices = [\"api
 
 fn spec(stack: &str, profile: Option<&str>) -> Result<Spec, String> {
     let text = format!("{HEAD}{stack}");
-    read("build-graph.toml".into(), "/".into(), &text, profile).map_err(|fault| fault.message)
+    read("build-graph.toml".into(), "/".into(), &text, profile).map_err(|fault| fault.to_string())
 }
 
 fn stack(text: &str) -> Stack {

@@ -7,7 +7,7 @@ use super::{Spec, read};
 use crate::graph::Graph;
 
 fn spec(text: &str) -> Result<Spec, String> {
-    read("build-graph.toml".into(), "/".into(), text, None).map_err(|fault| fault.message)
+    read("build-graph.toml".into(), "/".into(), text, None).map_err(|fault| fault.to_string())
 }
 
 #[track_caller]

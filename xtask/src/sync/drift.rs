@@ -82,7 +82,9 @@ impl Sync<'_> {
                 "source `{name}`: {rev} is commit {now} and is not locked: `{}` locks it",
                 call.command("sync")
             ),
-            Some(locked) if drift.is_tag => moved(call, source, git, &git.url, locked, now).message,
+            Some(locked) if drift.is_tag => {
+                moved(call, source, git, &git.url, locked, now).to_string()
+            }
             Some(locked) => format!(
                 "source `{name}`: {rev} went on from commit {locked} to {now}: `{}` takes it",
                 call.command(&format!("lock --update {name}"))

@@ -4,7 +4,7 @@
 //! of who is asked in which order.
 
 use crate::call::Call;
-use crate::fault::{Class, Fault, Result};
+use crate::fault::{Class, Fault, Message, Result};
 use crate::git::Trouble;
 use crate::spec::{Git, Source, Spec, names};
 
@@ -29,7 +29,7 @@ impl Refusal {
         match self {
             Self::Missing(what) => format!("{url} {what}"),
             Self::Failed { why, .. } => format!("{url}: {why}"),
-            Self::Final(fault) => fault.message.clone(),
+            Self::Final(fault) => fault.to_string(),
         }
     }
 }
@@ -97,7 +97,7 @@ pub fn together(faults: impl IntoIterator<Item = Fault>) -> Result<()> {
             let lines = faults.iter().map(|fault| format!("error: {fault}"));
             let message = lines.collect::<Vec<_>>().join("\n");
             Fault {
-                message,
+                message: Message::Say(message),
                 ..first.clone()
             }
         })),

@@ -15,7 +15,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::assess::{Assessment, Next, Workspace};
 use crate::calendar;
 use crate::cli::{Build, Verify};
-use crate::fault::{Fault, Result};
+use crate::fault::{Class, Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::report::words;
 use crate::spec::StageId;
@@ -51,7 +51,7 @@ pub fn run(flags: &Verify) -> Result<()> {
     session.tell(&answer)?;
     match answer.outcome {
         Outcome::Passed => Ok(()),
-        Outcome::Failed | Outcome::Incomplete => Err(Fault::failed("")),
+        Outcome::Failed | Outcome::Incomplete => Err(Fault::told(Class::Failed)),
     }
 }
 

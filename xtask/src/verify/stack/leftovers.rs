@@ -171,7 +171,7 @@ impl<'s> Session<'s> {
                 Err(error) => format!("{}: {error}", self.folder),
             },
             Ok(left) => left.to_string(),
-            Err(fault) => fault.message,
+            Err(fault) => fault.to_string(),
         };
         let project = self.project();
         Some(format!(

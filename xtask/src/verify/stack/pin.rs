@@ -137,7 +137,7 @@ mod tests {
         let spec = crate::spec::read("g.toml".into(), "/".into(), graph, None).unwrap();
         let images = BTreeMap::from([("api".to_owned(), "sha256:1".to_owned())]);
         let stack = spec.stack.as_ref().unwrap();
-        wanted(&spec, stack, &config, &images).map_err(|fault| fault.message)
+        wanted(&spec, stack, &config, &images).map_err(|fault| fault.to_string())
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Ground<'_> {
             }
             Ok(None) => {}
             Err(_) if self.live.is_over() => return Err(Verdict::halted()),
-            Err(fault) => return Err(Verdict::not_checked(fault.message)),
+            Err(fault) => return Err(Verdict::not_checked(fault.to_string())),
         }
         // An engine whose machine has no `ps`. A name would have to be looked up in the image.
         let (uid, gid) = match container.config.user.split_once(':') {

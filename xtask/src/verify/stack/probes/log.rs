@@ -23,7 +23,7 @@ impl Ground<'_> {
                 match self.engine.log(&container, None) {
                     Ok(text) => whole.push_str(&text),
                     Err(_) if self.live.is_over() => return Err(Verdict::halted()),
-                    Err(fault) => return Err(Verdict::not_checked(fault.message)),
+                    Err(fault) => return Err(Verdict::not_checked(fault.to_string())),
                 }
             }
             Ok(whole)

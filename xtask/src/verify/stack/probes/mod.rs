@@ -123,7 +123,7 @@ impl Ground<'_> {
             Ok(Some(container)) => Ok(container),
             Ok(None) => Err(Verdict::not_checked("its container is gone")),
             Err(_) if self.live.is_over() => Err(Verdict::halted()),
-            Err(fault) => Err(Verdict::not_checked(fault.message)),
+            Err(fault) => Err(Verdict::not_checked(fault.to_string())),
         }
     }
 
@@ -195,7 +195,7 @@ impl Ground<'_> {
                 return Ok(Err(format!("it cannot be started: {why}")));
             }
             Err(_) if self.live.is_over() => return Err(Verdict::halted()),
-            Err(fault) => return Err(Verdict::not_checked(fault.message)),
+            Err(fault) => return Err(Verdict::not_checked(fault.to_string())),
         }
         let mut seen = Seen::default();
         loop {
