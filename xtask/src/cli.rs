@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! Knows words and flags; a test holds it against DESIGN.md's table. Is unaware of what the
-//! commands do.
+//! Knows words and flags; a test compares them with the table in DESIGN.md, *Commands*. Is unaware
+//! of what the commands do.
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};

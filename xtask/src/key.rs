@@ -246,7 +246,7 @@ impl Ingredients<'_> {
 }
 
 /// What of an input counts. A folder's permission bits and extended attributes do not: BuildKit runs
-/// nothing again for them (ENGINE.md, tried one by one).
+/// nothing again for them (ENGINE.md, *What BuildKit runs again*).
 fn identity(input: &Input) -> Vec<u8> {
     let mut identity = identity_without_attributes(input);
     if let Some(attributes) = &input.attributes

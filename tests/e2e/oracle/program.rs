@@ -28,8 +28,8 @@ pub struct Program {
 
 impl Program {
     pub fn new(host: &str) -> Self {
-        // Two builds at the same time must not have a base in common either: ENGINE.md's 26.1.5
-        // may fall when they wait for one cached step.
+        // Two builds at the same time must not have a base in common either: Docker 26.1.5 may crash
+        // when they wait for one cached step (ENGINE.md, *What takes an engine down*).
         let project = with_base(project(host));
         let mut dockerfile = std::fs::read_to_string(project.path("base/Dockerfile")).unwrap();
         let _ = writeln!(dockerfile, "WORKDIR /{}", nonce());

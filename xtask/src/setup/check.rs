@@ -10,11 +10,11 @@ use super::packages::System;
 use super::tools;
 use crate::engine::NOT_PODMAN;
 
-/// The least memory, in bytes (the guide's *System requirements*).
+/// The least memory, in bytes (DESIGN.md, *What a machine needs*).
 const MEMORY: u64 = 4_000_000_000;
 /// The least free disk, in bytes (the same).
 const DISK: u64 = 30_000_000_000;
-/// The least version of the engine (the guide's *Questions*).
+/// The least version of the engine where no stage needs more (the same).
 const ENGINE: [u64; 3] = [20, 10, 0];
 /// From which version on an engine's own builder takes named contexts: BuildKit 0.10
 /// (docs.docker.com/build/building/context, *Named contexts*). 20.10.24 was tried: it fails with

@@ -1,9 +1,9 @@
 //! A Docker Engine of the tests' own.
 //!
 //! Knows how a second engine lives beside a first one without an init system: own socket, data
-//! root, pid file and containerd, a bridge of its own made beforehand (`--bridge none` would take
-//! the first engine's bridge away: ENGINE.md), and no hand in the packet filter. Knows what an
-//! engine leaves behind too.
+//! root, pid file and containerd, a bridge of its own made beforehand (`--bridge none` would delete
+//! the first engine's bridge), and no rules in the packet filter (ENGINE.md, *A second engine beside
+//! the first*). Knows what an engine leaves behind too.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::net::UnixStream;
