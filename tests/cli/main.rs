@@ -6,6 +6,7 @@ mod broken;
 mod chosen;
 mod damage;
 mod dockerfiles;
+mod documents;
 mod faults;
 mod fetching;
 mod hostile;

@@ -1,0 +1,386 @@
+//! The documents of this repository: what they cite, link and list is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::CommandFactory as _;
+use xtask::cli::Cli;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below a folder, without what is built, found by fuzzing or checked out by somebody.
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in folder.read_dir().unwrap() {
+        let (path, entry) = entry.map(|entry| (entry.path(), entry)).unwrap();
+        if !entry.file_type().unwrap().is_dir() {
+            files.push(path);
+            continue;
+        }
+        let is_left_out = ["target", ".git", "corpus", "artifacts"]
+            .iter()
+            .any(|name| entry.file_name() == *name);
+        if !is_left_out && !path.join(".git").exists() {
+            files_below(&path, files);
+        }
+    }
+}
+
+/// The files with one of these extensions, and their texts. Paths start at the repository's root.
+fn texts(extensions: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    files_below(root(), &mut files);
+    files.sort();
+    let has_one = |path: &PathBuf| {
+        let extension = path.extension().and_then(|it| it.to_str());
+        extension.is_some_and(|it| extensions.contains(&it))
+    };
+    let files = files.into_iter().filter(has_one).map(|path| {
+        let text = read(&path);
+        (path.strip_prefix(root()).unwrap().to_owned(), text)
+    });
+    files.collect()
+}
+
+/// The lines that are comments, joined, so that a sentence may go on in the next line.
+fn comments(path: &Path, text: &str) -> String {
+    let is_rust = path.extension().is_some_and(|it| it == "rs");
+    let mark = if is_rust { "//" } else { "#" };
+    let lines = text.lines().map(str::trim_start);
+    let lines = lines.filter(|line| line.starts_with(mark));
+    let lines = lines.map(|line| line.trim_start_matches(['/', '!', '#', ' ']));
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+/// A document without its fenced blocks, which may hold anything.
+fn prose(text: &str) -> Vec<&str> {
+    let mut is_fenced = false;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            is_fenced = !is_fenced;
+        } else if !is_fenced && !line.starts_with("    ") {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+fn headings(text: &str) -> Vec<String> {
+    let lines = prose(text).into_iter().filter(|line| line.starts_with('#'));
+    let headings = lines.map(|line| line.trim_start_matches('#').trim().to_owned());
+    headings.collect()
+}
+
+/// For each mention of a document the headings that stand behind it, each in stars behind a comma.
+fn cited(text: &str, document: &str) -> Vec<Vec<String>> {
+    let mentions = text.match_indices(document).map(|(at, _)| {
+        let rest = &text[at + document.len()..];
+        let mut rest = rest.strip_prefix('`').unwrap_or(rest);
+        let mut cited = Vec::new();
+        while let Some((heading, behind)) = rest
+            .strip_prefix(", *")
+            .and_then(|rest| rest.split_once('*'))
+        {
+            cited.push(heading.to_owned());
+            rest = behind;
+        }
+        cited
+    });
+    mentions.collect()
+}
+
+#[test]
+fn every_heading_that_is_cited_is_there() {
+    let mut count = 0;
+    for document in ["DESIGN.md", "ENGINE.md"] {
+        let there = headings(&read(Path::new("xtask").join(document)));
+        for (path, text) in texts(&["rs", "toml", "sh", "py", "md"]) {
+            let is_document = path.extension().is_some_and(|it| it == "md");
+            let text = if is_document {
+                let lines = prose(&text).into_iter().map(str::trim);
+                lines.collect::<Vec<_>>().join(" ")
+            } else {
+                comments(&path, &text)
+            };
+            for cited in cited(&text, document) {
+                assert!(
+                    is_document || !cited.is_empty(),
+                    "{} cites {document} without one of its headings",
+                    path.display()
+                );
+                for heading in cited {
+                    let place = path.display();
+                    assert!(
+                        there.contains(&heading),
+                        "{place}: {document} has no heading {heading:?}"
+                    );
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 15, "only {count} citations were found");
+}
+
+/// The names of documents, which are in capitals, without their ending.
+fn documents_named(comments: &str) -> Vec<&str> {
+    let ends = comments.match_indices(".md").map(|(end, _)| end);
+    let names = ends.map(|end| {
+        let name = &comments[..end];
+        let start = name.rfind(|letter: char| !letter.is_ascii_uppercase());
+        &name[start.map_or(0, |at| at + name[at..].chars().next().unwrap().len_utf8())..]
+    });
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn comments_cite_only_what_a_reader_can_find() {
+    for (path, text) in texts(&["rs", "toml", "sh", "py"]) {
+        let comments = comments(&path, &text);
+        let place = path.display();
+        for name in documents_named(&comments) {
+            let folders = [path.parent().unwrap(), Path::new(""), Path::new("xtask")];
+            let file = format!("{name}.md");
+            assert!(
+                folders
+                    .iter()
+                    .any(|folder| root().join(folder).join(&file).is_file()),
+                "{place} cites {file}, which is not in this repository"
+            );
+        }
+        // A comment gives the title of a document, and where to find it.
+        for vague in ["the guide", "The guide"] {
+            assert!(!comments.contains(vague), "{place} cites {vague:?}");
+        }
+    }
+}
+
+/// What a reader of a page jumps to by `#…`, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let heading = heading.to_lowercase();
+    let kept = heading
+        .chars()
+        .filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter })
+        .collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut count = 0;
+    for (path, text) in texts(&["md"]) {
+        let prose = prose(&text).join("\n");
+        let links = prose.split("](").skip(1);
+        let links = links.filter_map(|link| Some(link.split_once(')')?.0));
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => root().join(&path),
+                file => root().join(path.parent().unwrap()).join(file),
+            };
+            let place = path.display();
+            assert!(target.exists(), "{place}: {link} leads nowhere");
+            if !fragment.is_empty() {
+                let mut anchors = headings(&read(target)).into_iter();
+                let is_there = anchors.any(|heading| anchor(&heading) == fragment);
+                assert!(is_there, "{place}: {link} has no such heading");
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 20, "only {count} links were found");
+}
+
+#[test]
+fn every_path_that_a_document_names_is_there() {
+    let mut count = 0;
+    for (path, text) in texts(&["md"]) {
+        let lines = prose(&text);
+        let spans = lines
+            .iter()
+            .flat_map(|line| line.split('`').skip(1).step_by(2));
+        let is_path = |span: &&str| {
+            let begins = ["xtask/", "tests/", "fuzz/", "overlays/"];
+            begins.iter().any(|folder| span.starts_with(folder))
+                && !span.contains(|letter: char| letter.is_whitespace() || "<*".contains(letter))
+                && !span.contains("NAME")
+        };
+        for span in spans.filter(is_path) {
+            let place = path.display();
+            // A README also speaks of what lies beside it.
+            let beside = path.parent().unwrap().join(span);
+            let is_there = root().join(span).exists() || root().join(beside).exists();
+            assert!(is_there, "{place}: there is no {span}");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "only {count} paths were found");
+}
+
+/// A chapter of a document, up to the next heading of its rank or above.
+fn chapter(text: &str, heading: &str) -> String {
+    let rank = heading.split(' ').next().unwrap().len();
+    let behind = text
+        .split_once(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("no {heading}"))
+        .1;
+    let is_next = |line: &&str| {
+        let marks = line.len() - line.trim_start_matches('#').len();
+        marks > 0 && marks <= rank
+    };
+    let lines: Vec<&str> = behind.lines().take_while(|line| !is_next(line)).collect();
+    lines.join("\n")
+}
+
+/// The cells of a table's rows, without its head.
+fn rows(chapter: &str) -> Vec<Vec<&str>> {
+    let rows = chapter.lines().filter(|line| line.starts_with('|'));
+    rows.skip(2)
+        .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect()
+}
+
+fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The commands that `--help` lists.
+fn helped() -> BTreeSet<String> {
+    let mut help = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let said = help.arg("--help").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    let listed = said.split("Commands:\n").nth(1).unwrap();
+    let listed = listed.split("\n\n").next().unwrap();
+    let lines = listed.lines().filter_map(|line| line.strip_prefix("  "));
+    // The rest of a long sentence is indented further.
+    let lines = lines.filter(|line| !line.starts_with(' '));
+    let names = lines.filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_tables_of_commands_and_help_name_the_same() {
+    let helped = helped();
+    assert!(helped.len() > 10, "{helped:?}");
+    for (document, heading) in [
+        ("xtask/DESIGN.md", "### Commands"),
+        ("README.md", "## Commands"),
+        ("README.zh-CN.md", "## 命令"),
+    ] {
+        let text = read(document);
+        let chapter = chapter(&text, heading);
+        let names = rows(&chapter).into_iter().map(|row| {
+            let usage = in_backticks(row[0]).next().unwrap();
+            let usage = usage.strip_prefix("cargo xtask ").unwrap_or(usage);
+            usage.split(' ').next().unwrap().to_owned()
+        });
+        let names: BTreeSet<String> = names.collect();
+        assert_eq!(names, helped, "{document}");
+    }
+}
+
+#[test]
+fn the_designs_table_and_help_name_the_same_flags() {
+    let text = read("xtask/DESIGN.md");
+    let chapter = chapter(&text, "### Commands");
+    let tabled = rows(&chapter).into_iter().map(|row| {
+        let name = in_backticks(row[0]).next().unwrap();
+        let flags = in_backticks(row[1]).map(str::to_owned);
+        let name = name.split(' ').next().unwrap().to_owned();
+        (name, flags.collect::<BTreeSet<String>>())
+    });
+    let tabled: BTreeMap<_, _> = tabled.collect();
+    let cli = Cli::command();
+    let given = cli.get_subcommands().map(|command| {
+        let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
+        let flags = flags.filter_map(|flag| flag.get_long());
+        // These two are told once for all commands.
+        let flags = flags.filter(|flag| !["graph", "profile"].contains(flag));
+        let flags = flags.map(|flag| format!("--{flag}"));
+        (command.get_name().to_owned(), flags.collect())
+    });
+    assert_eq!(tabled, given.collect());
+}
+
+/// The modules of the first rank in the order of the design's table: each may import those in front
+/// of it.
+fn order() -> Vec<String> {
+    let text = read("xtask/DESIGN.md");
+    let chapter = chapter(&text, "## Modules");
+    let rows = rows(&chapter);
+    let modules = rows.iter().flat_map(|row| in_backticks(row[1]));
+    modules.map(str::to_owned).collect()
+}
+
+/// The modules that the text of a module names, tests left out.
+fn imports(text: &str) -> BTreeSet<&str> {
+    let mut imports = BTreeSet::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let is_tests = line == "#[cfg(test)]" && lines.peek().is_some_and(|it| it.ends_with('{'));
+        if is_tests {
+            break;
+        }
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        for rest in line.split("crate::").skip(1) {
+            let several = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+            let named = several.map_or(rest, |(several, _)| several).split(", ");
+            let named = named.take(if several.is_some() { usize::MAX } else { 1 });
+            let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+            imports.extend(named.filter_map(|name| name.split(|it| !is_word(it)).next()));
+        }
+    }
+    imports
+}
+
+#[test]
+fn modules_import_only_what_stands_before_them_in_the_designs_table() {
+    // The flags of `test` and `bench` stand beside their commands.
+    const EXCEPTION: (&str, &str) = ("cli", "commands");
+    let order = order();
+    let library = read("xtask/src/lib.rs");
+    let modules = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "));
+    let modules: BTreeSet<&str> = modules.map(|line| line.trim_end_matches(';')).collect();
+    let tabled: BTreeSet<&str> = order.iter().map(String::as_str).collect();
+    assert_eq!(tabled, modules);
+    assert_eq!(
+        tabled.len(),
+        order.len(),
+        "a module stands twice in the table"
+    );
+    let place = |module: &str| order.iter().position(|it| it == module);
+    let mut count = 0;
+    for (path, text) in texts(&["rs"]) {
+        let Ok(inner) = path.strip_prefix("xtask/src") else {
+            continue;
+        };
+        let name = inner.iter().next().unwrap().to_str().unwrap();
+        let module = name.trim_end_matches(".rs");
+        let is_of_tests = inner.to_str().unwrap().contains("tests");
+        let Some(own) = place(module).filter(|_| !is_of_tests) else {
+            continue;
+        };
+        for import in imports(&text) {
+            let Some(other) = place(import) else { continue };
+            assert!(
+                other <= own || (module, import) == EXCEPTION,
+                "{}: `{module}` imports `{import}`, which stands behind it",
+                path.display()
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 500, "only {count} imports were found");
+}
