@@ -40,7 +40,7 @@ use crate::outputs::Outputs;
 use crate::record::{Records, Store};
 use crate::replacement::{self, Opened};
 use crate::spec::{Spec, StageId};
-use crate::state::{HeldLock, State};
+use crate::state::State;
 use crate::verdict::{self, Kind, Reason, Verdict};
 use undecided::undecided;
 
@@ -69,8 +69,6 @@ pub struct Workspace {
     pub engine: Engine,
     /// The pins of sources and external images.
     pub lock: Mutex<Lock>,
-    /// Held from the beginning, where nobody else held it.
-    build_lock: Mutex<Option<HeldLock>>,
     /// What went wrong without being a fault, to be told once.
     pub warnings: Mutex<Vec<String>>,
 }
@@ -80,22 +78,15 @@ pub struct Workspace {
 pub enum Next {
     /// Who knows.
     Any,
-    /// The verdicts of all stages.
-    PlanOfAll,
-    /// A build of all stages.
-    BuildOfAll,
+    /// The verdicts of all stages, before another build can end.
+    AllStages,
 }
 
 impl Workspace {
     /// Opens the graph file, for its own platforms or, where there are any, for `platforms`.
     pub fn open(chosen: &Chosen, platforms: &[String], next: Next) -> Result<Self> {
-        let place = State::in_folder(State::place(&chosen.file));
-        // What is seen before another build ends is not what that leaves.
-        let lock = (next == Next::BuildOfAll)
-            .then(|| place.lock_if_free())
-            .flatten();
-        let look = lock.is_some() || next == Next::PlanOfAll;
-        let memos = prepared::Ahead::start(place.path("memos"), look);
+        let memos = State::in_folder(State::place(&chosen.file)).path("memos");
+        let memos = prepared::Ahead::start(memos, next == Next::AllStages);
         let Opened {
             spec,
             graph,
@@ -112,7 +103,6 @@ impl Workspace {
             outputs: OnceLock::new(),
             engine: Engine::find(),
             lock: Mutex::new(pins),
-            build_lock: Mutex::new(lock),
             warnings: Mutex::new(
                 spec.notes
                     .iter()
@@ -132,27 +122,6 @@ impl Workspace {
             .map(|name| self.spec.find(name))
             .collect::<Result<Vec<_>>>()?;
         Ok(self.graph.closure(&targets))
-    }
-
-    /// The lock that only one build of a graph holds: see `State::lock`.
-    pub fn lock_to_build(
-        &self,
-        waiting: impl FnOnce(&str),
-        pause: impl FnMut() -> bool,
-    ) -> Result<HeldLock> {
-        let held = self.build_lock.lock();
-        match held.unwrap_or_else(PoisonError::into_inner).take() {
-            Some(held) => Ok(held),
-            None => self.state.lock(waiting, pause),
-        }
-    }
-
-    /// Keeps the lock for the build that follows.
-    pub fn keep_lock(&mut self, lock: HeldLock) {
-        *self
-            .build_lock
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner) = Some(lock);
     }
 
     /// Remembers a warning, unless it waits to be told already.

@@ -33,8 +33,8 @@ use turn::Turn;
 /// What the command line asks of a build.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
-    /// The stages; all when empty.
-    pub stages: Vec<String>,
+    /// The wanted stages and all that they stand on, in build order.
+    pub wanted: Vec<StageId>,
     /// How many places; decided from the machine when absent.
     pub jobs: Option<usize>,
     /// Go on with what does not stand on a failure.
@@ -100,31 +100,31 @@ pub fn wait_for_others(
         let message = format!("waiting for another build of this graph to end ({holder})");
         let _ = events.send(Event::Notice { message });
     };
-    let lock = work.lock_to_build(waiting, || interrupt.pause())?;
+    let lock = work.state.lock(waiting, || interrupt.pause())?;
     Ok((lock, waited))
 }
 
-/// Builds, and tells `events` of everything. The fault that is returned was not told yet;
-/// failed stages were, so they come back as a fault without a message.
+/// Builds while no other build of the graph runs, which `_lock` proves, and tells `events` of everything.
+/// The fault that is returned was not told yet; failed stages were, so they come back as one that was.
 pub fn build(
     work: &Workspace,
     wishes: &Wishes,
+    _lock: &HeldLock,
     interrupt: &Interrupt,
     events: &Sender<Event>,
 ) -> Result<()> {
     let start = Instant::now();
-    let wanted = work.wanted(&wishes.stages)?;
-    let (_lock, _) = wait_for_others(work, interrupt, events)?;
+    let wanted = wishes.wanted.as_slice();
     // What builds that were killed left.
     work.state.remove_call_folders();
     state::remove_abandoned(&work.spec.root);
     let jobs = wishes.jobs.unwrap_or_else(default_jobs);
     if wishes.locked {
-        work.refuse_uncovered(&wanted)?;
+        work.refuse_uncovered(wanted)?;
     }
-    let (prepared, images) = work.prepare(&wanted)?;
+    let (prepared, images) = work.prepare(wanted)?;
     // A stage that cannot even be read fails the run before anything is built.
-    for id in &wanted {
+    for id in wanted {
         let Some(prepared) = prepared.get(id) else {
             continue;
         };
@@ -144,7 +144,7 @@ pub fn build(
         wishes,
         interrupt,
         events,
-        wanted: &wanted,
+        wanted,
         prepared,
         start,
         held: Held::new(images),

@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::fault::{Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::report::Reporting;
+use crate::state::{HeldLock, State};
 
 /// Brings stages up to date; where the machine lacks something that can be had, once more after it
 /// was set up.
@@ -23,10 +24,13 @@ pub fn run(flags: &Build) -> Result<()> {
     attempt(flags, &interrupt)
 }
 
+/// Opens the graph, waits for other builds of it, opens it again only if there was one, and builds.
 fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
-    let mut work = open(flags)?;
+    let graph = super::chosen(&flags.at)?.file;
+    let free = State::in_folder(State::place(&graph)).lock_if_free();
+    let mut work = open(flags, free.is_some())?;
     let reporting = Reporting::start(flags.json);
-    let result = in_turn(&mut work, flags, interrupt, &reporting.sender());
+    let result = in_turn(&mut work, free, flags, interrupt, &reporting.sender());
     reporting.finish();
     // What is told behind the last event, which is the result.
     super::tell_warnings(&work);
@@ -37,61 +41,59 @@ fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
     }
 }
 
-fn open(flags: &Build) -> Result<Workspace> {
-    let all = flags.stages.is_empty();
-    let next = if all { Next::BuildOfAll } else { Next::Any };
+/// What is seen before another build ends is not what that leaves.
+fn open(flags: &Build, is_alone: bool) -> Result<Workspace> {
+    let all = flags.stages.is_empty() && is_alone;
+    let next = if all { Next::AllStages } else { Next::Any };
     super::open(&flags.at, &flags.platform, next)
 }
 
 /// Builds what the graph file says when no other build of it runs any more.
 fn in_turn(
     work: &mut Workspace,
+    free: Option<HeldLock>,
     flags: &Build,
     interrupt: &Interrupt,
     events: &Sender<Event>,
 ) -> Result<()> {
     let mut wishes = wishes(flags, work)?;
-    let (lock, waited) = build::wait_for_others(work, interrupt, events)?;
-    if waited {
-        *work = open(flags)?;
-        wishes = self::wishes(flags, work)?;
-    }
-    work.keep_lock(lock);
-    with_sources(work, &wishes, interrupt, events)
-}
-
-/// What the flags ask of a graph, which must have the stages that they name.
-fn wishes(flags: &Build, work: &Workspace) -> Result<Wishes> {
-    work.wanted(&flags.stages)?;
-    let force = match &flags.force {
-        None => Force::Nothing,
-        Some(None) => Force::All,
-        Some(Some(stage)) => Force::Stages(vec![work.spec.find(stage)?]),
+    let lock = match free {
+        Some(lock) => lock,
+        None => {
+            let (lock, waited) = build::wait_for_others(work, interrupt, events)?;
+            if waited {
+                *work = open(flags, true)?;
+                wishes = self::wishes(flags, work)?;
+            }
+            lock
+        }
     };
-    Ok(Wishes {
-        stages: flags.stages.clone(),
-        jobs: flags.jobs.map(usize::from),
-        keep_going: flags.keep_going,
-        force,
-        locked: flags.locked,
-        offline: flags.offline,
-    })
-}
-
-/// Builds once the sources of the wanted stages are here.
-fn with_sources(
-    work: &mut Workspace,
-    wishes: &Wishes,
-    interrupt: &Interrupt,
-    events: &Sender<Event>,
-) -> Result<()> {
-    let wanted = work.wanted(&wishes.stages)?;
     let asking = Asking {
         interrupt,
         events,
         locked: wishes.locked,
         offline: wishes.offline,
     };
-    super::sync::for_stages(work, &wanted, &asking)?;
-    build::build(work, wishes, interrupt, events)
+    if super::sync::for_stages(work, &wishes.wanted, &asking)? {
+        wishes = self::wishes(flags, work)?;
+    }
+    build::build(work, &wishes, &lock, interrupt, events)
+}
+
+/// What the flags ask of a graph, which must have the stages that they name.
+fn wishes(flags: &Build, work: &Workspace) -> Result<Wishes> {
+    let wanted = work.wanted(&flags.stages)?;
+    let force = match &flags.force {
+        None => Force::Nothing,
+        Some(None) => Force::All,
+        Some(Some(stage)) => Force::Stages(vec![work.spec.find(stage)?]),
+    };
+    Ok(Wishes {
+        wanted,
+        jobs: flags.jobs.map(usize::from),
+        keep_going: flags.keep_going,
+        force,
+        locked: flags.locked,
+        offline: flags.offline,
+    })
 }

@@ -61,7 +61,7 @@ pub const fn word(verdict: &Verdict) -> &'static str {
 pub fn run(flags: &Plan) -> Result<()> {
     let start = Instant::now();
     let all = flags.stages.is_empty();
-    let next = if all { Next::PlanOfAll } else { Next::Any };
+    let next = if all { Next::AllStages } else { Next::Any };
     let work = super::open(&flags.at, &flags.platform, next)?;
     let wanted = work.wanted(&flags.stages)?;
     if flags.locked {

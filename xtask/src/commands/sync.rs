@@ -109,14 +109,16 @@ impl Asking<'_> {
     }
 }
 
-/// Fetches those sources of some stages that are not here; nothing happens when all are.
+/// Fetches those sources of some stages that are not here. Whether there were any: stages may stand on
+/// others than before then.
 pub(super) fn for_stages(
     work: &mut Workspace,
     stages: &[StageId],
     asking: &Asking<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     let sources = sync::unfetched(&work.spec, &sync::of_stages(&work.spec, stages));
-    fetch(work, &sources, asking)
+    fetch(work, &sources, asking)?;
+    Ok(!sources.is_empty())
 }
 
 /// Brings here what has no pin, and pins anew the sources among `names`, or all where no name is
