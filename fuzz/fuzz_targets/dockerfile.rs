@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use libfuzzer_sys::fuzz_target;
-use xtask::dockerfile::{Question, has_from, read};
+use dockerfile::{Question, has_from, read};
 
 fuzz_target!(|data: &[u8]| {
     let args = BTreeMap::from([("A".to_owned(), "b".to_owned())]);

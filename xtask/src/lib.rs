@@ -26,7 +26,6 @@ pub mod chosen;
 pub mod cli;
 pub mod commands;
 pub mod demo;
-pub mod dockerfile;
 pub mod engine;
 pub mod event;
 pub mod excerpt;

@@ -11,10 +11,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
-use crate::dockerfile::reference::{self, is_sha256};
 use crate::fault::{Fault, Result};
 use crate::spec::names;
 use crate::state;
+use reference::is_sha256;
 
 const VERSION: u32 = 1;
 const HEAD: &str = "# Written by `cargo xtask`: what sources and external images are pinned to. Commit this file.\n";

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
-use crate::dockerfile::reference::{self, Reference};
 use crate::engine::{self, Engine, Images};
 use crate::fault::{Fault, Result};
 use crate::lock::{Base, Lock};
 use crate::material::{self, Externals, Taken};
 use crate::registry::{Effort, Found, Patience, Registries, RegistryError};
 use crate::spec::{Place, Spec, StageId, mistakes, names};
+use reference::Reference;
 
 /// One external image of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]

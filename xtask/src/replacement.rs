@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8PathBuf;
 
 use crate::chosen::Chosen;
-use crate::dockerfile::{self, Question, reference};
 use crate::fault::{Fault, Result};
 use crate::graph::Graph;
 use crate::lock::Lock;
@@ -16,6 +15,7 @@ use crate::outputs::Outputs;
 use crate::source;
 use crate::spec::{self, Context, Replacement, Spec, Stage, StageId};
 use crate::state::{self, State};
+use dockerfile::Question;
 
 /// A graph file with all that must be known to draw it.
 #[derive(Debug)]

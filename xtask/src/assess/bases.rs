@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 
 use super::Held;
 use super::{Outline, Workspace};
-use crate::dockerfile::platform_serves;
+
 use crate::engine::Image;
 use crate::fault::{Class, Fault, Result};
 use crate::key::What;
@@ -82,7 +82,7 @@ impl Workspace {
             let own = self.engine.platform();
             let is_served = |own| {
                 let mut platforms = parent.platforms.iter();
-                platforms.any(|platform| platform_serves(platform, own))
+                platforms.any(|platform| reference::platform::serves(platform, own))
             };
             if let Some(own) = own.filter(|own| !is_served(own)) {
                 return Err(Fault::usage(format!(

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Outline, Upstream};
-use crate::dockerfile::Reading;
 use crate::inputs::Inputs;
 use crate::key::{Around, Ingredients};
 use crate::material::Material;
@@ -13,6 +12,7 @@ use crate::proxies;
 use crate::secrets;
 use crate::spec::{Spec, Stage, StageId};
 use crate::state;
+use dockerfile::Reading;
 
 /// What is a stage's own.
 pub fn own<'m>(spec: &'m Spec, id: StageId, material: &'m Material) -> Ingredients<'m> {
@@ -203,7 +203,7 @@ pub fn of_material(material: &Material) -> Ingredients<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dockerfile::{self, Question};
+    use dockerfile::Question;
 
     fn counts(text: &str, asked: Option<&str>) -> Option<String> {
         let question = Question {

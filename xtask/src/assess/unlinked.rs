@@ -5,7 +5,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-use crate::dockerfile::reference;
 use crate::spec::{Spec, StageId};
 
 /// The stages by the names of their images, in the spelling that external images have.

@@ -14,7 +14,6 @@ use super::turn::Turn;
 use super::{Run, gaps};
 use crate::action::{self, Action};
 use crate::assess::{Assessment, Gathered, Outline, Upstream};
-use crate::dockerfile::{ContextNeed, platform_serves};
 use crate::engine::Image;
 use crate::event::{Event, FailedStep, Outcome};
 use crate::executor::redact::Redactor;
@@ -26,6 +25,7 @@ use crate::material::{self, Material};
 use crate::record::Record;
 use crate::spec::{Stage, StageId};
 use crate::verdict::Reason;
+use dockerfile::ContextNeed;
 
 /// What happened to a stage's inputs since they were gathered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -318,7 +318,7 @@ impl Run<'_> {
             let chosen = material.externals.takes.iter();
             let chosen = chosen.flat_map(|taken| &taken.platforms);
             let mut accepted = wanted.iter().chain(chosen);
-            if !accepted.any(|wanted| platform_serves(&is, wanted)) {
+            if !accepted.any(|wanted| reference::platform::serves(&is, wanted)) {
                 let wanted: Vec<String> = wanted.into_iter().collect();
                 return Err(Fault::failed(format!(
                     "it was built for {}, but its image is for {is}, like what it stands on: \

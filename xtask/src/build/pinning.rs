@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::Run;
-use crate::dockerfile::reference;
+
 use crate::engine::Images;
 use crate::event::Event;
 use crate::fault::{Fault, Result};

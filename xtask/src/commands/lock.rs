@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::assess::{Next, Workspace};
 use crate::cli::Lock as Flags;
-use crate::dockerfile::reference;
+
 use crate::fault::Result;
 use crate::interrupt::Interrupt;
 use crate::lock::{Base, Lock};

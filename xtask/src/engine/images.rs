@@ -16,7 +16,7 @@ use super::{
     Endpoint, Engine,
     http::{self, Connection},
 };
-use crate::dockerfile::normal_platform;
+
 use crate::fault::{Fault, Result};
 
 /// From how many questions on one list is cheaper than asking for each. With the containerd store
@@ -74,7 +74,7 @@ impl Image {
             variant,
             ..
         } = self;
-        normal_platform(format!("{os}/{architecture}/{variant}").trim_end_matches('/'))
+        reference::platform::normal(format!("{os}/{architecture}/{variant}").trim_end_matches('/'))
     }
 
     /// Whether builds on it run triggers; `None` when only a list was asked.

@@ -55,7 +55,7 @@ pub use statcache::StatCache;
 pub use testimony::{Testimony, hold};
 pub use witness::{Noticed, Witness, read_file};
 
-use crate::dockerfile::ContextNeed;
+use dockerfile::ContextNeed;
 use tree::{Found, Tree};
 use walk::{Sieve, Walk};
 

@@ -13,7 +13,7 @@ use super::glob::Glob;
 use super::ignore::{Above, Ignore};
 use super::tree::{Found, Pile};
 use super::walk::{Sieve, Walk, join};
-use crate::dockerfile::Need;
+use dockerfile::Need;
 
 /// BuildKit gives up after so many links.
 const MOST_LINKS: usize = 255;

@@ -11,7 +11,7 @@ use super::testtree::{
     TestTree, attribute, chmod, copy, listed, paths, read, read_anew, try_read, whole,
 };
 use super::{Ignore, Inputs, InputsError, Kind, Layers};
-use crate::dockerfile::ContextNeed;
+use dockerfile::ContextNeed;
 
 /// The inputs before and after something was done to the tree.
 fn around(tree: &TestTree, act: impl FnOnce(&TestTree)) -> (Inputs, Inputs) {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::testtree::{TestTree, copy, listed, read, try_read, whole};
-use crate::dockerfile::{ContextNeed, Need};
+use dockerfile::{ContextNeed, Need};
 
 fn taken(tree: &TestTree, sources: &[&str]) -> Vec<String> {
     listed(tree, "", &copy(sources))

@@ -2,7 +2,7 @@
 
 use super::testtree::{TestTree, copy, one, paths, whole};
 use super::{Ignore, Inputs, InputsError, StatCache, Witness, collect};
-use crate::dockerfile::ContextNeed;
+use dockerfile::ContextNeed;
 
 const STATE: &str = "t/x/graph-0123456789ab/records";
 

@@ -11,7 +11,7 @@ use super::testtree::{TestTree, chmod, copy, one, whole};
 use super::{
     Ignore, Inputs, InputsError, Sighted, StatCache, Sum, Testimony, Witness, collect, hold,
 };
-use crate::dockerfile::ContextNeed;
+use dockerfile::ContextNeed;
 
 /// Reads the folder `in` of a tree, with a cache in its folder `state`.
 fn read(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Ignore, Inputs, InputsError, Layers, StatCache, Witness, collect};
-use crate::dockerfile::{ContextNeed, Need};
+use dockerfile::{ContextNeed, Need};
 
 /// A folder that goes with the test.
 pub struct TestTree {

@@ -5,11 +5,11 @@
 //! Knows what is refused for that reason and what is told. Is unaware of who knows the platforms of
 //! an image.
 
-use crate::dockerfile::{BaseKind, platform_serves};
 use crate::fault::{Fault, Result};
 use crate::lock::Base;
 use crate::material::Taken;
 use crate::spec::Stage;
+use dockerfile::BaseKind;
 
 /// The platforms of a locked image, where the entry tells all of them.
 pub fn of_entry(base: &Base) -> Option<Vec<String>> {
@@ -20,7 +20,10 @@ pub fn of_entry(base: &Base) -> Option<Vec<String>> {
 /// Those of the platforms a place takes an image for that none of `has` serves.
 pub fn missing<'t>(taken: &'t Taken, has: &[String]) -> Vec<&'t str> {
     let wanted = taken.platforms.iter().map(String::as_str);
-    let is_there = |wanted: &str| has.iter().any(|has| platform_serves(has, wanted));
+    let is_there = |wanted: &str| {
+        has.iter()
+            .any(|has| reference::platform::serves(has, wanted))
+    };
     // A lock leaves out a platform that an index has twice, as of two versions of Windows.
     let is_told = |wanted: &&str| !wanted.starts_with("windows/");
     wanted

@@ -9,11 +9,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::folder::{Folder, ignore_file};
-use crate::dockerfile::Required;
 use crate::inputs::{self, Absent, Ignore};
 use crate::spec::Stage;
 use crate::state;
 use crate::verdict::text;
+use dockerfile::Required;
 
 /// How many folders in a context are looked into for a file.
 const MOST_FOLDERS: usize = 200;

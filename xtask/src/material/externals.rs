@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dockerfile::{BaseKind, Reading, TakenFrom, normal_platform, reference};
 use crate::spec::{Context, Stage};
+use dockerfile::{BaseKind, Reading, TakenFrom};
 
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,12 +84,12 @@ fn platforms(stage: &Stage, reading: &Reading, own: Option<&str>) -> Option<BTre
 pub fn platforms_of(stage: &Stage, own: Option<&str>) -> Option<BTreeSet<String>> {
     match stage.platforms.as_slice() {
         // An engine does not say which variant of 32-bit ARM it runs on.
-        [] => Some(BTreeSet::from([normal_platform(
+        [] => Some(BTreeSet::from([reference::platform::normal(
             own.filter(|own| *own != "linux/arm")?,
         )?])),
         named => named
             .iter()
-            .map(|platform| normal_platform(platform))
+            .map(|platform| reference::platform::normal(platform))
             .collect(),
     }
 }
@@ -137,8 +137,8 @@ pub(super) fn images(stage: &Stage, reading: &Reading) -> BTreeMap<String, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dockerfile::{self, Question};
     use crate::spec;
+    use dockerfile::Question;
 
     fn externals(dockerfile: &str, stage: &str, own: Option<&str>) -> Externals {
         let graph = format!("version = 1\n[stage.a]\ncontext = \"a\"\n{stage}\n");

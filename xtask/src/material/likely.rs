@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
-use crate::dockerfile::{self, BaseKind, BaseUse, Reading};
 use crate::fault::{Fault, Result};
 use crate::spec::{Spec, Stage, mistakes};
+use dockerfile::{BaseKind, BaseUse, Reading};
 
 /// Refuses an image that is called as another stage of the graph is: no registry has what is meant.
 pub(super) fn refuse_unsaid_stages(

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
-use crate::dockerfile::{self, ImageFacts, Question, Reading, reference};
 use crate::fault::{Fault, Result};
 use crate::proxies;
 use crate::spec::{Context, Spec, Stage, StageId};
+use dockerfile::{ImageFacts, Question, Reading};
 
 /// The names under which a Dockerfile may use the images of other stages.
 fn candidates(spec: &Spec, stage: &Stage, text: &[u8]) -> BTreeMap<String, StageId> {

@@ -5,9 +5,9 @@
 
 use camino::Utf8Path;
 
-use crate::dockerfile::{self, Reading};
 use crate::proxies;
 use crate::spec::{Stage, mistakes};
+use dockerfile::Reading;
 
 /// A sentence for each.
 pub(super) fn told(

@@ -5,8 +5,8 @@
 //! this machine and for those alone. Asks nobody.
 
 use super::net;
-use crate::dockerfile::Reference;
 use crate::engine::RegistrySettings;
+use reference::Reference;
 
 /// The server behind `docker.io`.
 pub const HUB: &str = "registry-1.docker.io";
@@ -73,7 +73,7 @@ pub fn at(host: &str, settings: &RegistrySettings) -> Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dockerfile::normalise;
+    use reference::normalise;
 
     fn hosts(reference: &str, settings: &RegistrySettings) -> Vec<(String, Trust)> {
         let reference = normalise(reference).unwrap();

@@ -8,8 +8,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use crate::dockerfile::normal_platform;
-use crate::dockerfile::reference::is_sha256;
+use reference::is_sha256;
 
 /// What a manifest may be, for the Accept header.
 pub const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
@@ -109,7 +108,7 @@ impl RawPlatform {
             None | Some("") => format!("{os}/{architecture}"),
             Some(variant) => format!("{os}/{architecture}/{variant}"),
         };
-        normal_platform(&whole)
+        reference::platform::normal(&whole)
     }
 }
 

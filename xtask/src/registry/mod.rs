@@ -31,12 +31,12 @@ pub use error::{RegistryError, Trouble};
 pub use patience::Patience;
 
 use crate::calendar;
-use crate::dockerfile::Reference;
-use crate::dockerfile::reference::is_sha256;
 use crate::engine::RegistrySettings;
 use endpoint::Endpoint;
 use keyring::Keyring;
 use manifest::{Config, Entry, Manifest};
+use reference::Reference;
+use reference::is_sha256;
 use transport::Transport;
 
 /// What the distribution spec asks registries to take at least, for manifests; no image is near.

@@ -13,8 +13,8 @@ use super::error::Trouble;
 use super::text::{host_of, resolve, says, wait_of};
 use super::transport::{Answer, Ask, Broken, Limits};
 use super::{Effort, Registries, challenge, manifest, net, pass};
-use crate::dockerfile::Reference;
 use crate::spec::names;
+use reference::Reference;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;

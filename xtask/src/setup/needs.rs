@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::Host;
-use crate::dockerfile::reference;
+
 use crate::lock::Lock;
 use crate::replacement;
 use crate::spec::{Context, Place, Spec, Stage};

@@ -11,7 +11,6 @@ use super::check::{Reader, Scope};
 use super::mistakes::Mistake;
 use super::raw::{RawBase, Text};
 use super::{Replacement, names, tables};
-use crate::dockerfile::reference;
 
 impl Reader<'_, '_> {
     /// All `[base]` tables by the image's full spelling, with the profile's laid over them.

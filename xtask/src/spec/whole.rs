@@ -9,7 +9,6 @@ use camino::Utf8PathBuf;
 use super::check::Reader;
 use super::mistakes::{Mistake, Span};
 use super::{Source, SourceId, Stage, names};
-use crate::dockerfile::reference;
 
 impl Reader<'_, '_> {
     /// Two different builds must not fight for one tag: each would undo the other for ever.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::size::Summaries;
 use super::{Session, Target};
 use crate::fault::{Fault, Result};
+use crate::material;
 use crate::report::words;
 use crate::spec::StageId;
 use crate::spec::policy::Severity;
@@ -14,7 +15,6 @@ use crate::verify::kept;
 use crate::verify::layers::{Digest, Found, Layer, Limits, Part, Reading};
 use crate::verify::policy::{self, Subject, Waivers};
 use crate::verify::record;
-use crate::{dockerfile, material};
 
 /// The layers of an image, with who put them there as its children see it.
 pub(super) type Below = Vec<(Arc<Layer>, Origin)>;
@@ -103,11 +103,11 @@ impl Session<'_> {
             let facts = &image.facts;
             let variant = facts.variant.as_deref().unwrap_or_default();
             let is = format!("{}/{}/{variant}", facts.os, facts.architecture);
-            let is = dockerfile::normal_platform(is.trim_end_matches('/'));
+            let is = reference::platform::normal(is.trim_end_matches('/'));
             let matching = wanted
                 .iter()
                 .copied()
-                .find(|platform| dockerfile::normal_platform(platform) == is);
+                .find(|platform| reference::platform::normal(platform) == is);
             missing.retain(|platform| Some(*platform) != matching);
             let only = wanted.first().copied().filter(|_| wanted.len() == 1);
             // One that is not the right one is told of as that, not as missing.

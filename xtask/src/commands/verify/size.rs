@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::images::Below;
 use super::{Session, Target};
 use crate::fault::{Fault, Result};
+use crate::material;
 use crate::report::words;
 use crate::spec::StageId;
 use crate::verify::finding::{Answer, Origin, Outcome};
@@ -17,7 +18,6 @@ use crate::verify::layers::{Image, Limits, Part, Reading, shown};
 use crate::verify::policy::Subject;
 use crate::verify::secrets;
 use crate::verify::size::{self, Kept, Maker, Size, Summary, Told};
-use crate::{dockerfile, material};
 
 /// What `--json` prints of one platform of a stage.
 #[derive(Serialize)]
@@ -146,7 +146,7 @@ fn measure(
     below: &BTreeMap<StageId, Vec<Below>>,
 ) -> (Option<Size>, Below) {
     let spec = &session.work.spec;
-    let platform = dockerfile::normal_platform(&image.facts.platform());
+    let platform = reference::platform::normal(&image.facts.platform());
     let steps = material::steps(spec, target.id, platform.as_deref());
     let parents = session.work.graph.parents(target.id);
     let under = parents.filter_map(|id| below.get(&id)).flatten();

@@ -10,7 +10,7 @@ use super::super::testtree::{TestTree, attribute, copy, one, whole};
 use super::super::{Ignore, Inputs, Witness, collect};
 use super::book::Book;
 use super::*;
-use crate::dockerfile::ContextNeed;
+use dockerfile::ContextNeed;
 
 /// A cache whose file was read, and what was told of that.
 pub(super) fn load(file: &Utf8Path) -> (StatCache, Option<String>) {

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::dockerfile::Step;
 use crate::verify::finding::Origin;
 use crate::verify::layers::{Image, Kind, Layer, Node, View};
+use dockerfile::Step;
 
 use super::content::ACCOUNTS;
 

@@ -13,9 +13,8 @@ impl Breaches<'_, '_> {
         let variant = facts.variant.as_ref().filter(|text| !text.is_empty());
         let variant = variant.map_or_else(String::new, |variant| format!("/{variant}"));
         let own = format!("{}/{}{variant}", facts.os, facts.architecture);
-        let serves = |wanted: &str| {
-            crate::dockerfile::normal_platform(wanted) == crate::dockerfile::normal_platform(&own)
-        };
+        let serves =
+            |wanted: &str| reference::platform::normal(wanted) == reference::platform::normal(&own);
         if let Some(wanted) = wanted.filter(|wanted| !serves(wanted)) {
             self.add(
                 Rule::Platform,

@@ -7,8 +7,8 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::platform::{self, Platform};
 use super::words::{self, Lookup, Trouble, Value};
+use reference::platform::{self, Platform};
 
 /// More than any honest Dockerfile needs, in bytes.
 const ALL: usize = 64 << 20;

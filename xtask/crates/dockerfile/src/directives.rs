@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use super::lines::directive;
-use super::reference;
 
 /// The frontend that is asked for, by `BUILDKIT_SYNTAX` or by the file.
 pub(super) fn frontend(text: &[u8], args: &BTreeMap<String, String>) -> Option<String> {

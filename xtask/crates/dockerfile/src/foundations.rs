@@ -3,11 +3,11 @@
 //! Knows which variables and triggers a stage gets from below. Is unaware of its own instructions.
 
 use super::instructions::Instruction;
-use super::platform::Platform;
 use super::reading::{BaseKind, BaseUse, TakenFrom};
 use super::scope::StageScope;
 use super::stages::{self, Base, Stage};
 use super::walk::{Done, Walk};
+use reference::platform::Platform;
 
 impl Walk<'_> {
     pub(super) fn base(&mut self, stage: &Stage, line: usize) -> Done {

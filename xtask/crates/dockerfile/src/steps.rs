@@ -7,10 +7,10 @@ use super::directives;
 use super::flags;
 use super::instructions;
 use super::lines;
-use super::platform::Platform;
 use super::reading::Question;
 use super::scope::{Budget, Globals};
 use super::stages::{Base, Stages};
+use reference::platform::Platform;
 
 /// An instruction that leaves an entry in the history.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::instructions::Instruction;
-use super::reference::{self, Reference};
 use super::scope::{self, Budget, Globals};
 use super::words::Trouble;
+use reference::Reference;
 
 /// One FROM and what follows it.
 #[derive(Debug)]

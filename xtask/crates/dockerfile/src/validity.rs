@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::flags::{self, JsonWords, Split};
 use super::instructions::{self, Instruction};
 use super::lines::Logical;
-use super::platform;
+
 use super::stages::{Base, Stages};
 
 /// Whether no version of BuildKit refuses a file for this instruction, wherever it stands.
@@ -118,7 +118,7 @@ pub(super) fn may_name_nothing(
         Instruction::From { .. } => {
             let stage = &stages.all[at];
             let platform = stage.platform.as_ref().map(Option::as_deref);
-            let is_one = |platform| platform::normal(platform).is_some();
+            let is_one = |platform| reference::platform::normal(platform).is_some();
             is_nothing(&stage.base) || !platform.is_ok_and(|platform| platform.is_none_or(is_one))
         }
         Instruction::Copy(copy) => copy.from.is_some_and(|from| {

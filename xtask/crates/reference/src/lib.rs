@@ -1,7 +1,15 @@
-//! Image references in their normal form, as Docker reads them.
+//! Image references in their normal form, as Docker reads them, and platforms in containerd's.
 //!
-//! Knows how `python:3.12` and `docker.io/library/python:3.12` are one image. Is unaware
-//! of Dockerfiles and of any registry.
+//! `python:3.12` and `docker.io/library/python:3.12` are one image. Nothing here asks a registry.
+//!
+//! ```
+//! let image = reference::normalise("python:3.12").unwrap();
+//! assert_eq!(image.canonical(), "docker.io/library/python:3.12");
+//! assert_eq!(image.familiar(), "python:3.12");
+//! assert!(reference::normalise("Python:3.12").is_none());
+//! ```
+
+pub mod platform;
 
 /// An image reference taken apart, with Docker's defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dockerfile::{
-    ContextNeed, DockerfileError, ImageFacts, Question, Reading, read_knowing,
-};
+use crate::{ContextNeed, DockerfileError, ImageFacts, Question, Reading, read_knowing};
 
 /// A question in the making.
 #[derive(Default)]
-pub(in crate::dockerfile) struct Ask {
+pub(crate) struct Ask {
     target: Option<String>,
     args: BTreeMap<String, String>,
     platform: Option<String>,
@@ -19,42 +17,37 @@ pub(in crate::dockerfile) struct Ask {
 }
 
 impl Ask {
-    pub(in crate::dockerfile) fn target(mut self, target: &str) -> Self {
+    pub(crate) fn target(mut self, target: &str) -> Self {
         self.target = Some(target.to_owned());
         self
     }
 
-    pub(in crate::dockerfile) fn arg(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn arg(mut self, name: &str, value: &str) -> Self {
         self.args.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    pub(in crate::dockerfile) fn platform(mut self, platform: &str) -> Self {
+    pub(crate) fn platform(mut self, platform: &str) -> Self {
         self.platform = Some(platform.to_owned());
         self
     }
 
-    pub(in crate::dockerfile) fn build_platform(mut self, platform: &str) -> Self {
+    pub(crate) fn build_platform(mut self, platform: &str) -> Self {
         self.build_platform = Some(platform.to_owned());
         self
     }
 
-    pub(in crate::dockerfile) fn context(mut self, name: &str) -> Self {
+    pub(crate) fn context(mut self, name: &str) -> Self {
         self.contexts.insert(name.to_owned());
         self
     }
 
-    pub(in crate::dockerfile) fn unknown(mut self, name: &str) -> Self {
+    pub(crate) fn unknown(mut self, name: &str) -> Self {
         self.unknown.insert(name.to_owned());
         self
     }
 
-    pub(in crate::dockerfile) fn image(
-        mut self,
-        canonical: &str,
-        env: &[(&str, &str)],
-        onbuild: &[&str],
-    ) -> Self {
+    pub(crate) fn image(mut self, canonical: &str, env: &[(&str, &str)], onbuild: &[&str]) -> Self {
         let env = env
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
@@ -70,10 +63,7 @@ impl Ask {
         self
     }
 
-    pub(in crate::dockerfile) fn read(
-        &self,
-        text: impl AsRef<[u8]>,
-    ) -> Result<Reading, DockerfileError> {
+    pub(crate) fn read(&self, text: impl AsRef<[u8]>) -> Result<Reading, DockerfileError> {
         let question = Question {
             target: self.target.as_deref(),
             args: &self.args,
@@ -85,26 +75,26 @@ impl Ask {
         read_knowing(text.as_ref(), &question, &self.images)
     }
 
-    pub(in crate::dockerfile) fn of(&self, text: impl AsRef<[u8]>) -> Reading {
+    pub(crate) fn of(&self, text: impl AsRef<[u8]>) -> Reading {
         self.read(text).unwrap()
     }
 }
 
-pub(in crate::dockerfile) fn ask() -> Ask {
+pub(crate) fn ask() -> Ask {
     Ask::default()
 }
 
-pub(in crate::dockerfile) fn of(text: impl AsRef<[u8]>) -> Reading {
+pub(crate) fn of(text: impl AsRef<[u8]>) -> Reading {
     ask().of(text)
 }
 
 /// The paths of a need; `*` marks patterns, `WHOLE` stands for everything.
-pub(in crate::dockerfile) fn paths(need: &ContextNeed) -> Vec<String> {
+pub(crate) fn paths(need: &ContextNeed) -> Vec<String> {
     match need {
         ContextNeed::Nothing => Vec::new(),
         ContextNeed::Whole { .. } => vec!["WHOLE".to_owned()],
         ContextNeed::Paths(needs) => {
-            let shown = |n: &crate::dockerfile::Need| {
+            let shown = |n: &crate::Need| {
                 let star = if n.wildcard { "*:" } else { "" };
                 format!("{star}{}", String::from_utf8_lossy(&n.path))
             };
@@ -114,11 +104,11 @@ pub(in crate::dockerfile) fn paths(need: &ContextNeed) -> Vec<String> {
 }
 
 /// The main context's paths for a file.
-pub(in crate::dockerfile) fn context(text: impl AsRef<[u8]>) -> Vec<String> {
+pub(crate) fn context(text: impl AsRef<[u8]>) -> Vec<String> {
     paths(&of(text).context)
 }
 
 /// The images in short spelling.
-pub(in crate::dockerfile) fn bases(reading: &Reading) -> Vec<String> {
+pub(crate) fn bases(reading: &Reading) -> Vec<String> {
     reading.bases.iter().map(|b| b.reference.clone()).collect()
 }

@@ -1,7 +1,7 @@
 //! COPY and ADD.
 
 use super::support::{ask, bases, context, of, paths};
-use crate::dockerfile::{ContextNeed, RemoteKind};
+use crate::{ContextNeed, RemoteKind};
 
 fn copied(instruction: &str) -> Vec<String> {
     context(format!("FROM scratch\n{instruction}\n"))

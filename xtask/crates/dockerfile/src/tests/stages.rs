@@ -1,7 +1,7 @@
 //! Stages, bases, targets, named contexts, ONBUILD.
 
 use super::support::{ask, bases, context, of, paths};
-use crate::dockerfile::{BaseKind, ContextNeed, DockerfileError};
+use crate::{BaseKind, ContextNeed, DockerfileError};
 
 const THREE: &str = "FROM a AS x\nCOPY x /\nFROM b AS y\nCOPY y /\nFROM c\nCOPY --from=x /x /\n";
 

@@ -1,7 +1,7 @@
 //! RUN --mount.
 
 use super::support::{ask, bases, context, of, paths};
-use crate::dockerfile::BaseKind;
+use crate::BaseKind;
 
 fn mounted(mount: &str) -> Vec<String> {
     context(format!("FROM a\nRUN --mount={mount} true\n"))
@@ -11,7 +11,7 @@ fn mounted(mount: &str) -> Vec<String> {
 fn bind_is_the_default_and_reads_its_source_literally() {
     assert_eq!(mounted("target=/x,source=a/../b"), ["b"]);
     assert_eq!(mounted("type=bind,src=*.txt,dst=/x"), ["*.txt"]);
-    let crate::dockerfile::ContextNeed::Paths(needs) =
+    let crate::ContextNeed::Paths(needs) =
         of("FROM a\nRUN --mount=src=*.txt,dst=/x true\n").context
     else {
         panic!()

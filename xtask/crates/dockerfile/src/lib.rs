@@ -8,6 +8,14 @@
 //! ```text
 //! bytes -> lines -> instructions -> stages -> walk -> Reading
 //! ```
+//!
+//! ```
+//! use dockerfile::{ContextNeed, Question, read};
+//! let text = b"FROM debian:12 AS base\nFROM base\nCOPY src /app\n";
+//! let reading = read(text, &Question::default()).unwrap();
+//! assert_eq!(reading.bases[0].reference, "debian:12");
+//! assert!(matches!(reading.context, ContextNeed::Paths(_)));
+//! ```
 
 mod answer;
 mod canonical;
@@ -26,10 +34,8 @@ mod mount;
 pub mod need;
 mod opening;
 mod pattern;
-mod platform;
 mod reach;
 mod reading;
-pub mod reference;
 mod scope;
 mod several;
 mod sources;
@@ -50,11 +56,9 @@ pub use error::DockerfileError;
 pub use fingerprint::Counted;
 pub use need::{ContextNeed, Need};
 pub use opening::has_from;
-pub use platform::{normal as normal_platform, serves as platform_serves};
 pub use reading::{
     BaseKind, BaseUse, ImageFacts, Question, Reading, Remote, Required, Take, TakenFrom,
 };
-pub use reference::{Reference, normalise};
 pub use several::together;
 pub use sources::RemoteKind;
 pub use stages::context_key;

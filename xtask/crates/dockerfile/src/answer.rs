@@ -14,11 +14,11 @@ use super::instructions::{self, Instruction};
 use super::lines::{self, Text};
 use super::need::ContextNeed;
 use super::opening;
-use super::platform::Platform;
 use super::reading::{ImageFacts, Question, Reading};
 use super::scope::{Budget, Globals};
 use super::stages::Stages;
 use super::walk::{self, Walk};
+use reference::platform::Platform;
 
 /// Answers `question` for the Dockerfile `text`.
 pub fn read(text: &[u8], question: &Question<'_>) -> Result<Reading, DockerfileError> {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::support::{ask, paths};
-use crate::dockerfile::{ContextNeed, DockerfileError, Reading, has_from};
+use crate::{ContextNeed, DockerfileError, Reading, has_from};
 
 fn read(text: impl AsRef<[u8]>) -> Result<Reading, DockerfileError> {
     ask().platform("linux/amd64").context("x").read(text)

@@ -1,10 +1,14 @@
-//! The arguments that a platform gives: TARGETARCH and its kin.
+//! Platforms in containerd's normal form, and the build arguments that one gives: TARGETARCH and its kin.
 //!
-//! Knows containerd's normal form of a platform. Is unaware of scopes.
+//! ```
+//! use reference::platform::{normal, serves};
+//! assert_eq!(normal("linux/aarch64/v8").as_deref(), Some("linux/arm64"));
+//! assert!(serves("linux/arm/v6", "linux/arm/v7"));
+//! ```
 
 /// `os`, `arch` and `variant` in containerd's normal form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Platform {
+pub struct Platform {
     os: String,
     arch: String,
     variant: String,
@@ -12,7 +16,7 @@ pub(super) struct Platform {
 
 impl Platform {
     /// Reads `linux/arm64/v8` or `arm64`; `None` when it is not of that form.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub fn read(text: &str) -> Option<Self> {
         let text = text.to_lowercase();
         let text = match text.as_str() {
             arch if ARCHITECTURES.contains(&arch) => format!("linux/{arch}"),
@@ -42,7 +46,7 @@ impl Platform {
     }
 
     /// `linux/arm64`, `linux/arm/v7`.
-    pub(super) fn spelled(&self) -> String {
+    pub fn spelled(&self) -> String {
         let Self { os, arch, variant } = self;
         match variant.as_str() {
             "" => format!("{os}/{arch}"),
@@ -50,12 +54,13 @@ impl Platform {
         }
     }
 
-    pub(super) fn is_windows(&self) -> bool {
+    /// Whether containers of it run Windows.
+    pub fn is_windows(&self) -> bool {
         self.os == "windows"
     }
 
     /// The arguments with this prefix (`TARGET` or `BUILD`) and their values.
-    pub(super) fn arguments(&self, prefix: &str) -> [(String, String); 4] {
+    pub fn arguments(&self, prefix: &str) -> [(String, String); 4] {
         let Self { os, arch, variant } = self;
         [
             (format!("{prefix}PLATFORM"), self.spelled()),
@@ -126,7 +131,7 @@ const ARCHITECTURES: [&str; 16] = [
 ];
 
 /// The names that hold a platform's parts, or the target's name.
-pub(super) const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 11] = [
     "TARGETPLATFORM",
     "TARGETOS",
     "TARGETOSVERSION",

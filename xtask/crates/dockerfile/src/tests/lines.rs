@@ -1,7 +1,7 @@
 //! Where instructions begin and end.
 
 use super::support::{ask, context, of, paths};
-use crate::dockerfile::DockerfileError;
+use crate::DockerfileError;
 
 #[test]
 fn continuations_join_and_comments_inside_them_vanish() {
