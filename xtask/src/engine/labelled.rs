@@ -4,6 +4,7 @@
 //! unaware of what they are for.
 
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -11,12 +12,13 @@ use super::containers::Heed;
 use super::{Endpoint, Engine, http};
 use crate::fault::Result;
 
-/// How often removing is tried again: an engine is still at it when it is asked for the next.
-const REMOVALS: usize = 8;
+/// How long removing is tried again after the last thing went: an engine that is still at it, perhaps for
+/// a call that was killed, refuses the same of everybody else meanwhile.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How often an engine must say that nothing is left, when it may still be making something.
 const LOOKS: usize = 4;
 /// Between two such looks.
-const MOMENT: std::time::Duration = std::time::Duration::from_millis(200);
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// What bears a label.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +32,11 @@ pub struct Labelled {
 }
 
 impl Labelled {
+    /// How much it is.
+    const fn count(&self) -> usize {
+        self.containers.len() + self.networks.len() + self.volumes.len()
+    }
+
     /// Whether nothing does.
     pub const fn is_empty(&self) -> bool {
         self.containers.is_empty() && self.networks.is_empty() && self.volumes.is_empty()
@@ -103,7 +110,8 @@ impl Engine {
     /// engine may still be at work for them, so it is asked several times.
     pub fn remove_labelled(&self, label: &str, late: bool) -> Result<Labelled> {
         let looks = if late { LOOKS } else { 1 };
-        let (mut removals, mut empty) = (0, 0);
+        let (mut fewest, mut empty) = (usize::MAX, 0);
+        let mut end = Instant::now() + PATIENCE;
         loop {
             let left = self.labelled_with(label, Heed::Nothing)?;
             if left.is_empty() {
@@ -114,10 +122,13 @@ impl Engine {
                 std::thread::sleep(MOMENT);
                 continue;
             }
-            if removals == REMOVALS {
+            if left.count() < fewest {
+                fewest = left.count();
+                end = Instant::now() + PATIENCE;
+            } else if Instant::now() > end {
                 return Ok(left);
             }
-            (removals, empty) = (removals + 1, 0);
+            empty = 0;
             self.remove_at_once(&left);
             std::thread::sleep(MOMENT / 4);
         }
@@ -173,5 +184,66 @@ impl Engine {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// How often the engine of this test says that it is still removing its one container.
+    const BUSY: usize = 20;
+
+    fn answer(stream: UnixStream, refused: &AtomicUsize) {
+        let mut out = stream.try_clone().unwrap();
+        let mut lines = BufReader::new(stream)
+            .lines()
+            .map_while(std::io::Result::ok);
+        while let Some(first) = lines.next() {
+            while lines.next().is_some_and(|line| !line.is_empty()) {}
+            let is_there = refused.load(Ordering::SeqCst) < BUSY;
+            let (status, body) = if first.starts_with("DELETE ") {
+                refused.fetch_add(1, Ordering::SeqCst);
+                (
+                    "409 Conflict",
+                    r#"{"message":"removal is already in progress"}"#,
+                )
+            } else if first.contains("/volumes") {
+                ("200 OK", r#"{"Volumes":null}"#)
+            } else if first.contains("/containers/json") && is_there {
+                ("200 OK", r#"[{"Id":"one"}]"#)
+            } else {
+                ("200 OK", "[]")
+            };
+            let length = body.len();
+            let _ = write!(
+                out,
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_an_engine_is_still_removing_for_somebody_else_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let refused = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&refused);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(std::io::Result::ok) {
+                let count = Arc::clone(&count);
+                std::thread::spawn(move || answer(stream, &count));
+            }
+        });
+        let engine = Engine::at(&format!("unix://{}", socket.display()));
+        let left = engine.remove_labelled("a=b", false).unwrap();
+        assert_eq!(left, Labelled::default());
+        assert_eq!(refused.load(Ordering::SeqCst), BUSY);
     }
 }
