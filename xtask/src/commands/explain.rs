@@ -12,7 +12,8 @@ use crate::fault::Result;
 use crate::interrupt::Interrupt;
 use crate::key::What;
 use crate::replacement;
-use crate::report::words::{self, OfInput};
+use crate::report::reasons::{self, OfInput};
+use crate::report::words;
 use crate::spec::StageId;
 use crate::verdict::{Change, Changed, Kind, Verdict};
 use crate::verify::noted::{self, Noted, Standing};
@@ -191,7 +192,7 @@ fn describe(text: &mut String, work: &Workspace, plan: &[Assessment], assessment
             );
         }
         Verdict::Restorable(reason, _) | Verdict::Stale(reason) | Verdict::Unknown(reason) => {
-            let _ = writeln!(text, "{name} is {verdict}: {}", words::reason(reason));
+            let _ = writeln!(text, "{name} is {verdict}: {}", reasons::clause(reason));
             for change in reason.changes.iter().take(SHOWN) {
                 let told = match awaited(work, plan, change) {
                     Some(upstream) => waits_for(&change.name, upstream),

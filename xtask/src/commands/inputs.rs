@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::fault::{Class, Fault, Result};
 use crate::inputs::{Input, Kind, StatCache};
 use crate::material::{self, Material};
-use crate::report::words;
+use crate::report::{reasons, words};
 use crate::source;
 use crate::spec::{StageId, names};
 use crate::verdict::text;
@@ -97,7 +97,7 @@ fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
         Gathered::PrepareFirst(due) => {
             return Err(Fault::failed(format!(
                 "the inputs of `{stage}` are not all there yet: {}; `{}` runs it",
-                words::reason(&due.reason),
+                reasons::clause(&due.reason),
                 work.spec.call.command(&format!("build {stage}"))
             )));
         }

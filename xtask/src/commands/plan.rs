@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::assess::{Assessment, Next, Workspace};
 use crate::cli::Plan;
 use crate::fault::Result;
-use crate::report::words;
+use crate::report::{reasons, words};
 use crate::verdict::{Reason, Verdict};
 
 #[derive(Serialize)]
@@ -85,7 +85,9 @@ pub fn run(flags: &Plan) -> Result<()> {
     let mut text = String::new();
     for assessment in &plan {
         let name = &work.spec.stage(assessment.id).name;
-        let why = assessment.reason().map_or_else(String::new, words::reason);
+        let why = assessment
+            .reason()
+            .map_or_else(String::new, reasons::clause);
         let line = format!("{name:width$}  {:7}  {why}", word(&assessment.verdict));
         let _ = writeln!(text, "{}", line.trim_end());
     }

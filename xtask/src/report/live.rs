@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::screen::{Line, Screen, Size};
-use super::{Reporter, words};
+use super::{Reporter, reasons, words};
 use crate::event::{Event, Outcome, StageFinished};
 
 /// How long a picture of the spinner stays.
@@ -89,7 +89,7 @@ impl<W: Write + Send> Reporter for Live<W> {
                 expected_ms,
                 ..
             } => {
-                let reason = words::reason(reason);
+                let reason = reasons::clause(reason);
                 self.screen.print(&format!("{stage}: building, {reason}"));
                 self.begins(stage, *expected_ms, now);
             }

@@ -6,6 +6,7 @@
 mod json;
 mod live;
 mod plain;
+pub mod reasons;
 mod screen;
 pub mod words;
 

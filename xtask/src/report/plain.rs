@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use super::{Reporter, words};
+use super::{Reporter, reasons, words};
 use crate::event::{Event, Outcome, StageFinished};
 
 /// How long nothing is said of what runs before it gives a sign of life.
@@ -70,7 +70,10 @@ impl<W: Write + Send> Reporter for Plain<W> {
             Event::SourceStep { source, step } => self.is_at(&super::of_source(source), step, now),
             Event::Notice { message } => self.print(format_args!("note: {message}")),
             Event::StageStarted { stage, reason, .. } => {
-                self.print(format_args!("{stage}: building, {}", words::reason(reason)));
+                self.print(format_args!(
+                    "{stage}: building, {}",
+                    reasons::clause(reason)
+                ));
                 self.begins(stage, now);
             }
             Event::Retry {

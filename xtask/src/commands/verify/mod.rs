@@ -17,7 +17,7 @@ use crate::calendar;
 use crate::cli::{Build, Verify};
 use crate::fault::{Class, Fault, Result};
 use crate::interrupt::Interrupt;
-use crate::report::words;
+use crate::report::{reasons, words};
 use crate::spec::StageId;
 use crate::verdict::Verdict;
 use crate::verify::finding::{Answer, Outcome};
@@ -276,7 +276,7 @@ fn refuse_stale(work: &Workspace, plan: &[Assessment], wanted: &[StageId]) -> Re
         return Ok(());
     };
     let name = |id: StageId| work.spec.stage(id).name.as_str();
-    let why = first.reason().map_or_else(String::new, words::reason);
+    let why = first.reason().map_or_else(String::new, reasons::clause);
     let more = match stale.len() {
         1 => String::new(),
         more => format!(", and {} more are not", more - 1),
