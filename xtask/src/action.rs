@@ -36,11 +36,14 @@ pub fn private_base(image: &str) -> String {
     format!("{PRIVATE}base/{}:held", &id[..id.len().min(32)])
 }
 
-/// An external image by its digest alone.
-pub fn pinned_base(reference: &str, digest: &str) -> String {
+/// The name under which BuildKit can only find the very external image that is in the key: the pin, or,
+/// for one that the engine holds by this id, a name that no registry and no later tag can point elsewhere.
+/// (By its own name, BuildKit would ask the registry first and mix what that says with the local image.)
+pub fn exact_base(reference: &str, pin: Option<&str>, held: Option<&str>) -> Option<String> {
     let bare = reference.split_once('@');
     let bare = bare.map_or(reference, |(bare, _)| bare);
-    format!("{bare}@{digest}")
+    let pinned = pin.map(|digest| format!("{bare}@{digest}"));
+    pinned.or_else(|| held.map(private_base))
 }
 
 /// What a buildx call needs to know.

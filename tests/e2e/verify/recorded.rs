@@ -223,3 +223,43 @@ fn what_a_scanner_says_holds_for_a_day() {
     assert!(days.contains(&ends.to_owned()), "{explained:#}");
     assert_eq!(answer(&project, &["a"], 0)["recorded"], true);
 }
+
+/// A docker whose buildx has checks, as those of this machine's engines may have none. It writes down
+/// what they are asked.
+const WITH_CHECKS: &str = r#"#!/bin/sh
+case "$*" in *--call=check*)
+    printf '%s\n' "$@" >> "$CHECKS"
+    case "$*" in
+    *--build-context=bb=docker-image://*) echo '{"warnings":[{"ruleName":"R","url":"https://u","detail":"d","location":{"ranges":[{"start":{"line":2}}]}}]}' ;;
+    *) echo '{"warnings":[],"buildError":{"message":"bb: failed to resolve"}}' ;;
+    esac
+    exit 0 ;;
+esac
+exec DOCKER "$@"
+"#;
+
+#[test]
+fn buildx_is_asked_for_its_checks_as_it_was_asked_to_build() {
+    let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    let project = two("[stage.bb.policy.rules]\nroot = \"warn\"\n");
+    let project = project.script("bin/docker", &WITH_CHECKS.replace("DOCKER", &real));
+    let checks = project.path("checks");
+    let project = project.variable("CHECKS", checks.to_str().unwrap());
+    project.run(&["build"]).ends(0);
+    let ran = project.run(&["verify", "a"]).ends(0);
+    let told = "warn    buildx/R  a  d\n        at Dockerfile line 2\n";
+    assert!(ran.stdout.contains(told), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("buildx check: checked ("),
+        "{}",
+        ran.stdout
+    );
+    let asked = std::fs::read_to_string(&checks).unwrap();
+    let private = crate::privates_of(&project);
+    let context = format!("--build-context=bb=docker-image://{private}bb:");
+    assert!(asked.contains(&context), "{asked}");
+    // Half an answer is none, and no stage is passed by it.
+    let ran = project.run(&["verify", "bb", "--force"]).ends(0);
+    let half = "buildx check: not checked, it could not look at all: bb: failed to resolve";
+    assert!(ran.stdout.contains(half), "{}", ran.stdout);
+}

@@ -89,14 +89,12 @@ impl Run<'_> {
         let mut contexts = BTreeMap::new();
         for base in &material.reading.bases {
             if let Some(exact) = self.exact(&base.reference)? {
-                contexts.insert(base.reference.clone(), exact);
+                contexts.insert(base.reference.clone(), format!("docker-image://{exact}"));
             }
         }
         for (name, reference) in &material.images {
-            let exact = self
-                .exact(reference)?
-                .unwrap_or_else(|| format!("docker-image://{reference}"));
-            contexts.insert(name.clone(), exact);
+            let exact = self.exact(reference)?.unwrap_or_else(|| reference.clone());
+            contexts.insert(name.clone(), format!("docker-image://{exact}"));
         }
         let now = self.now();
         for (name, parent) in &material.parents {
@@ -116,31 +114,18 @@ impl Run<'_> {
             return Ok(None);
         };
         let exact = self.exact(reference)?;
-        let bare = exact
-            .as_deref()
-            .and_then(|exact| exact.strip_prefix("docker-image://"));
-        Ok(bare.map(|bare| ("BUILDKIT_SYNTAX".to_owned(), bare.to_owned())))
+        Ok(exact.map(|exact| ("BUILDKIT_SYNTAX".to_owned(), exact)))
     }
 
-    /// What makes buildx use the very image that is in the key: the pin, or, for an image of the
-    /// engine's own, a name that no registry and no later tag can point elsewhere. (By its own
-    /// name, BuildKit would ask the registry first and mix what that says with the local image.)
+    /// The exact name of an external image, which leads to it from here on.
     fn exact(&self, reference: &str) -> Result<Option<String>> {
-        let pinned = self
-            .work
-            .lock
-            .lock()
-            .ok()
-            .and_then(|lock| lock.digest(reference));
-        if let Some(digest) = pinned {
-            let exact = action::pinned_base(reference, &digest);
-            return Ok(Some(format!("docker-image://{exact}")));
+        let lock = self.work.lock.lock().ok();
+        let pin = lock.and_then(|lock| lock.digest(reference));
+        let held = self.held.get(reference);
+        let id = held.as_ref().map(|image| image.id.as_str());
+        if let (None, Some(id)) = (&pin, id) {
+            self.work.engine.tag(id, &action::private_base(id))?;
         }
-        let Some(image) = self.held.get(reference) else {
-            return Ok(None);
-        };
-        let private = action::private_base(&image.id);
-        self.work.engine.tag(&image.id, &private)?;
-        Ok(Some(format!("docker-image://{private}")))
+        Ok(action::exact_base(reference, pin.as_deref(), id))
     }
 }

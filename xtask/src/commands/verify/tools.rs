@@ -71,7 +71,7 @@ impl Session<'_> {
         }
         Ok(Given {
             target,
-            dockerfile: root.join(&stage.dockerfile),
+            dockerfile: root.join(source::dockerfile(&root, &stage.dockerfile)),
             question,
             wants: (is_on(Rule::Lint), is_on(Rule::Vulnerabilities)),
         })
@@ -90,16 +90,14 @@ impl Session<'_> {
         let mut syntax: BTreeMap<String, String> = frontend.collect();
         let references: Vec<String> = contexts.values().chain(syntax.values()).cloned().collect();
         let held = work.engine.images(&references)?;
-        // The lock's lock is held for a look only.
         let lock = work.lock.lock().ok();
         for reference in contexts.values_mut().chain(syntax.values_mut()) {
-            let pinned = lock.as_ref().and_then(|lock| lock.digest(reference));
+            let pin = lock.as_ref().and_then(|lock| lock.digest(reference));
             let image = held.get(reference).and_then(Option::as_ref);
-            *reference = match (pinned, image) {
-                (Some(digest), _) => action::pinned_base(reference, &digest),
-                (None, Some(image)) => action::private_base(&image.id),
-                (None, None) => continue,
-            };
+            let id = image.map(|image| image.id.as_str());
+            if let Some(exact) = action::exact_base(reference, pin.as_deref(), id) {
+                *reference = exact;
+            }
         }
         let parents = material.parents.iter().filter_map(|(name, parent)| {
             let parent = self.fresh.iter().find(|one| one.id == *parent)?;
