@@ -160,13 +160,10 @@ impl<'w> Session<'w> {
     fn answer(&self, start: Instant) -> Result<Answer> {
         let spec = &self.work.spec;
         let waivers = Waivers::of(spec, &self.today)?;
+        self.sweep()?;
         let asked = self.records.asked(&self.question());
         if let Some(record) = self.recalled(&asked) {
-            self.sweep()?;
             return Ok(recall(record, start));
-        }
-        if !self.runs_stack() {
-            self.sweep()?;
         }
         let resolved = self.resolved()?;
         let stack = resolved.as_ref().map(|resolved| self.stack_asked(resolved));
@@ -174,7 +171,6 @@ impl<'w> Session<'w> {
             // The next look needs no compose.
             let record = Record { stack, ..record };
             self.save(&record);
-            self.sweep()?;
             return Ok(recall(record, start));
         }
         let mut findings = Vec::new();

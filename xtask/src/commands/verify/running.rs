@@ -33,7 +33,8 @@ impl Session<'_> {
         }
     }
 
-    /// Removes what killed runs left, where no stack is tried that would do it.
+    /// Removes what killed runs left. An answer from a record, or about the policy alone, tries no stack
+    /// that would do it.
     pub(super) fn sweep(&self) -> Result<()> {
         let work = self.work;
         for note in stack::sweep(&work.state, &work.engine, self.interrupt)? {
