@@ -78,7 +78,7 @@ pub struct Workspace {
 pub enum Next {
     /// Who knows.
     Any,
-    /// The verdicts of all stages, before another build can end.
+    /// The verdicts of all stages. A build asks for it only while it holds the lock.
     AllStages,
 }
 

@@ -87,21 +87,17 @@ pub fn default_jobs() -> usize {
     (cores / 2).max(2).min(by_memory).clamp(1, 16)
 }
 
-/// The lock that only one build of a graph holds, and whether another one ended first: the graph file may
-/// say something else by then.
+/// The lock that only one build of a graph holds.
 pub fn wait_for_others(
     work: &Workspace,
     interrupt: &Interrupt,
     events: &Sender<Event>,
-) -> Result<(HeldLock, bool)> {
-    let mut waited = false;
+) -> Result<HeldLock> {
     let waiting = |holder: &str| {
-        waited = true;
         let message = format!("waiting for another build of this graph to end ({holder})");
         let _ = events.send(Event::Notice { message });
     };
-    let lock = work.state.lock(waiting, || interrupt.pause())?;
-    Ok((lock, waited))
+    work.state.lock(waiting, || interrupt.pause())
 }
 
 /// Builds while no other build of the graph runs, which `_lock` proves, and tells `events` of everything.

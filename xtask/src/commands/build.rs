@@ -24,7 +24,8 @@ pub fn run(flags: &Build) -> Result<()> {
     attempt(flags, &interrupt)
 }
 
-/// Opens the graph, waits for other builds of it, opens it again only if there was one, and builds.
+/// Takes the lock if it is free, opens the graph, and builds. Where the lock was not free, the graph is
+/// opened again once it is held.
 fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
     let graph = super::chosen(&flags.at)?.file;
     let free = State::in_folder(State::place(&graph)).lock_if_free();
@@ -41,9 +42,10 @@ fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
     }
 }
 
-/// What is seen before another build ends is not what that leaves.
-fn open(flags: &Build, is_alone: bool) -> Result<Workspace> {
-    let all = flags.stages.is_empty() && is_alone;
+/// Opens the graph. With the lock held, all that a build of all stages asks is looked for meanwhile: without
+/// it, another build could still change what was seen.
+fn open(flags: &Build, is_locked: bool) -> Result<Workspace> {
+    let all = flags.stages.is_empty() && is_locked;
     let next = if all { Next::AllStages } else { Next::Any };
     super::open(&flags.at, &flags.platform, next)
 }
@@ -59,12 +61,12 @@ fn in_turn(
     let mut wishes = wishes(flags, work)?;
     let lock = match free {
         Some(lock) => lock,
+        // Another build may have ended since the graph was opened, even where nobody has to wait now: the
+        // graph file and the pins may say something else. (Before the first build there is no lock.)
         None => {
-            let (lock, waited) = build::wait_for_others(work, interrupt, events)?;
-            if waited {
-                *work = open(flags, true)?;
-                wishes = self::wishes(flags, work)?;
-            }
+            let lock = build::wait_for_others(work, interrupt, events)?;
+            *work = open(flags, true)?;
+            wishes = self::wishes(flags, work)?;
             lock
         }
     };
