@@ -83,11 +83,9 @@ fn docker(host: &str, arguments: &[&str]) -> String {
 /// What the docker command prints, or what it complains of.
 fn docker_says(host: &str, arguments: &[&str]) -> Result<String, String> {
     let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
-    let output = Command::new(program)
-        .args(arguments)
-        .env("DOCKER_HOST", host)
-        .output()
-        .unwrap();
+    let mut command = Command::new(program);
+    command.args(arguments).env("DOCKER_HOST", host);
+    let output = support::process::ended(&mut command)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
         Ok(text(&output.stdout))

@@ -245,11 +245,14 @@ impl Project {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().unwrap())
+        Ran::of(process::ended(&mut self.command(arguments)).unwrap_or_else(|why| panic!("{why}")))
     }
 
     pub fn run_in(&self, folder: &str, arguments: &[&str]) -> Ran {
-        Ran::of(self.command_in(folder, arguments).output().unwrap())
+        Ran::of(
+            process::ended(&mut self.command_in(folder, arguments))
+                .unwrap_or_else(|why| panic!("{why}")),
+        )
     }
 
     /// Starts without waiting.

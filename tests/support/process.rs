@@ -1,10 +1,14 @@
-//! Processes that a killed program leaves behind.
+//! Processes: those that a killed program leaves behind, and those that never end.
 //!
 //! Knows /proc. A process that nobody has waited for yet counts as gone.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -76,4 +80,63 @@ impl Process {
     pub fn signal_group(self, signal: Signal) {
         let _ = kill_process_group(Pid::from_raw(self.pid).unwrap(), signal);
     }
+}
+
+/// Many times what any single run takes on a slow machine.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// Runs a command to its end and takes what it says. One that does not end is killed with all that
+/// it started, and the error tells what each of them waited for: a test that hangs says where.
+pub fn ended(command: &mut Command) -> Result<Output, String> {
+    ended_within(command, LIMIT)
+}
+
+fn ended_within(command: &mut Command, limit: Duration) -> Result<Output, String> {
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let process = Process::of(i32::try_from(child.id()).unwrap()).unwrap();
+    let (end, ends) = mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        (ends.recv_timeout(limit) == Err(RecvTimeoutError::Timeout)).then(|| process.kill_all())
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(end);
+    match watch.join().unwrap() {
+        None => Ok(output),
+        Some(told) => Err(format!(
+            "still running after {} s:\n{told}it said: {}",
+            limit.as_secs(),
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
+impl Process {
+    /// Kills it and all that it started; tells each thread's name and the system call that it is in.
+    fn kill_all(self) -> String {
+        let (mut told, mut all) = (String::new(), vec![self]);
+        while let Some(process) = all.pop() {
+            let _ = writeln!(told, "{} {}", process.pid, process.arguments());
+            let threads = fs::read_dir(format!("/proc/{}/task", process.pid));
+            for thread in threads.into_iter().flatten().flatten() {
+                let of = |file| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+                let _ = writeln!(told, "    {} {}", of("comm").trim(), of("syscall").trim());
+            }
+            // It starts nothing more while its children are looked for.
+            process.signal(Signal::STOP);
+            all.extend(process.children());
+            process.signal(Signal::KILL);
+        }
+        told
+    }
+}
+
+#[test]
+fn what_never_ends_is_killed_with_its_children_and_named() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo begun >&2; sleep 987654 & wait"]);
+    let told = ended_within(&mut command, Duration::from_millis(500)).unwrap_err();
+    assert!(told.contains("begun"), "{told}");
+    assert!(told.contains("sleep 987654"), "{told}");
 }

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
 use super::program::nonce;
+use super::show;
 use super::state::State;
+use crate::support::process::ended;
 
 /// What a build made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +50,17 @@ pub fn build(host: &str, root: &Path, state: &State, base: &str) -> Outcome {
     let mut before = Vec::new();
     let mut refused = String::new();
     for _ in 0..TRIES {
-        let output = call(host, root, state, base);
+        let output = match call(host, root, state, base) {
+            Ok(output) => output,
+            // An engine that never answers has no word on the state. The program's own calls get no
+            // second try.
+            Err(why) => {
+                show(&format!("oracle: buildx: {why}"));
+                assert!(refused.is_empty(), "buildx never ends");
+                refused = why;
+                continue;
+            }
+        };
         let said = String::from_utf8_lossy(&output.stderr);
         // What a try has run that came to nothing is cached for the next.
         before.extend(ran(&said));
@@ -85,7 +97,7 @@ const REFUSALS: [&str; 2] = [
 const TRIES: u32 = 4;
 const PASSING: [&str; 2] = ["failed to stat active key", "error reading from server"];
 
-fn call(host: &str, root: &Path, state: &State, base: &str) -> Output {
+fn call(host: &str, root: &Path, state: &State, base: &str) -> Result<Output, String> {
     let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
     let mut command = Command::new(program);
     command.args([
@@ -109,10 +121,10 @@ fn call(host: &str, root: &Path, state: &State, base: &str) -> Output {
     let link = root.join(nonce());
     std::os::unix::fs::symlink("ctx", &link).unwrap();
     command.arg("--").arg(&link);
-    command.env("DOCKER_HOST", host).stdin(Stdio::null());
+    command.env("DOCKER_HOST", host);
     command.env("DOCKER_CONFIG", root.join("docker-config"));
     command.env_remove("SOURCE_DATE_EPOCH");
-    let output = command.output().unwrap();
+    let output = ended(&mut command);
     std::fs::remove_file(&link).unwrap();
     output
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::state::State;
+use crate::support::process::ended;
 use crate::{Project, docker, privates_of, project, unique, with_base};
 
 /// The keys of one state, by command. The graph's is the one that counts.
@@ -121,7 +122,7 @@ impl Program {
         }
         // Asked for its platform by `plan` before; here it is told nothing.
         command.env("DOCKER_HOST", "unix:///nonexistent");
-        let output = command.output().unwrap();
+        let output = ended(&mut command).unwrap_or_else(|why| panic!("{why}"));
         let said: Value = serde_json::from_slice(&output.stdout).ok()?;
         said["key"].as_str().map(str::to_owned)
     }
