@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use xtask::inputs::Ignore;
+use dockerignore::Ignore;
 
 fuzz_target!(|data: &[u8]| {
     let at = data.iter().position(|byte| *byte == 0);

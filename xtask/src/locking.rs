@@ -6,6 +6,7 @@
 pub mod platforms;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rayon::prelude::*;
 
@@ -13,9 +14,9 @@ use crate::engine::{self, Engine, Images};
 use crate::fault::{Fault, Result};
 use crate::lock::{Base, Lock};
 use crate::material::{self, Externals, Taken};
-use crate::registry::{Effort, Found, Patience, Registries, RegistryError};
 use crate::spec::{Place, Spec, StageId, mistakes, names};
 use reference::Reference;
+use registry::{Effort, Found, Patience, Registries, RegistryError};
 
 /// One external image of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,10 +220,37 @@ pub fn refuse_uncovered(spec: &Spec, uses: &Uses, lock: &Lock) -> Result<()> {
     }
 }
 
+/// The variable that sets the time limit of one exchange with a registry, in seconds.
+const TIMEOUT: &str = "XTASK_REGISTRY_TIMEOUT";
+
+/// The usual patience, with the time limit that the environment sets.
+fn patience() -> Result<Patience> {
+    let usual = Patience::default();
+    let Some(text) = std::env::var_os(TIMEOUT).filter(|text| !text.is_empty()) else {
+        return Ok(usual);
+    };
+    let seconds = text.to_str().and_then(|text| text.parse().ok());
+    match seconds.filter(|seconds| (1..=3600).contains(seconds)) {
+        Some(seconds) => Ok(Patience {
+            exchange: Duration::from_secs(seconds),
+            ..usual
+        }),
+        None => Err(Fault::usage(format!(
+            "{TIMEOUT} is no number of seconds from 1 to 3600: correct or remove it"
+        ))),
+    }
+}
+
+impl From<RegistryError> for Fault {
+    fn from(error: RegistryError) -> Self {
+        Self::lacks(error.to_string())
+    }
+}
+
 /// The registries as this machine reaches them; asks nobody yet.
 pub fn registries(notice: impl Fn(&str) + Send + Sync + 'static) -> Result<Registries> {
     Ok(Registries::new(
-        Patience::of_environment()?,
+        patience()?,
         engine::config_folder(),
         || Engine::find().registry_settings(),
         notice,

@@ -18,12 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
-use crate::inputs::{Ignore, Layers, Sighted, StatCache, Witness};
+use crate::inputs::{Layers, Sighted, StatCache, Witness};
 use crate::proxies;
 use crate::source;
 use crate::spec::{Context, Spec, Stage, StageId};
 use crate::state;
 use dockerfile::{ImageFacts, Question, Reading, Step};
+use dockerignore::Ignore;
 
 pub use externals::{Externals, Taken, platforms_of};
 pub use folder::{Folder, folder_of_context};

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::inputs::{Ignore, Noticed, Witness};
+use crate::inputs::{Noticed, Witness};
 use crate::source;
 use crate::spec::{Prepare, Spec, StageId};
+use dockerignore::Ignore;
 
 /// The outputs of all host commands whose sources are on this machine.
 #[derive(Debug, Default)]

@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, StatCache, Witness};
+use crate::inputs::{self, StatCache, Witness};
 use crate::interrupt::Interrupt;
 use crate::key::What;
 use crate::record;
@@ -25,6 +25,7 @@ use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
 use crate::state::{self, State};
 use crate::verdict::{self, Change, Changed, Reason};
+use dockerignore::Ignore;
 use locks::Locks;
 use part::{Part, difference, digest, ignore, list, what_it_made, what_it_reads};
 

@@ -17,8 +17,8 @@ use crate::fault::{Fault, Result};
 use crate::lock::Base;
 use crate::locking::{self, Uses, platforms};
 use crate::material::{Material, Taken};
-use crate::registry::{Effort, Registries};
 use crate::spec::StageId;
+use registry::{Effort, Registries};
 
 /// How often a wait for a registry looks whether the user wants to stop.
 const LOOK: Duration = Duration::from_millis(50);

@@ -14,9 +14,9 @@ use crate::interrupt::Interrupt;
 use crate::lock::{Base, Lock};
 use crate::locking::{self, Used, Uses, platforms};
 use crate::material::Taken;
-use crate::registry::{Effort, Registries, RegistryError};
 use crate::report::words;
 use crate::spec;
+use registry::{Effort, Registries, RegistryError};
 
 /// Gives every external image of the graph its entry, and drops those that nothing uses.
 pub fn run(flags: &Flags) -> Result<()> {

@@ -9,17 +9,16 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::assess::{Gathered, Next, Workspace};
-use crate::calendar;
 use crate::call::Call;
 use crate::cli::{Outdated as Flags, Where};
 use crate::fault::{Class, Result};
 use crate::interrupt::Interrupt;
 use crate::lock::Base;
 use crate::locking::{self, Used};
-use crate::registry::{Effort, Found, Registries, RegistryError, Tag};
 use crate::report::words;
 use crate::spec::StageId;
 use crate::sync::{self, Drift};
+use registry::{Effort, Found, Registries, RegistryError, Tag};
 
 #[derive(Serialize)]
 struct Whole<'a> {

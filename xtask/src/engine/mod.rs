@@ -12,7 +12,6 @@ mod images;
 mod labelled;
 mod platform;
 mod podman;
-mod settings;
 
 use std::io::ErrorKind;
 use std::sync::OnceLock;
@@ -27,7 +26,6 @@ use http::Connection;
 pub use images::{Config, Image, Images, Untagged};
 pub use labelled::Labelled;
 pub use podman::{NOT_PODMAN, podman};
-pub use settings::RegistrySettings;
 
 use crate::fault::{Fault, Result};
 use crate::interrupt;
@@ -211,7 +209,7 @@ impl Engine {
     }
 
     /// What it was told of registries; nothing when it cannot be asked.
-    pub fn registry_settings(&self) -> RegistrySettings {
+    pub fn registry_settings(&self) -> registry::Settings {
         let asked = match self.connect() {
             Ok(Some(mut connection)) => connection.ask("GET", "/info").ok().and_then(|answer| {
                 let info: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
@@ -223,8 +221,8 @@ impl Engine {
                 .map(String::into_bytes),
             Err(_) => None,
         };
-        asked.map_or_else(RegistrySettings::default, |json| {
-            RegistrySettings::read(&json)
+        asked.map_or_else(registry::Settings::default, |json| {
+            registry::Settings::read(&json)
         })
     }
 

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::Layers;
-use super::ignore::{Above, Ignore};
+use dockerignore::{Above, Ignore};
 
 /// Why BuildKit finds nothing at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]

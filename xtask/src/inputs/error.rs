@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::ignore::IgnoreError;
+use dockerignore::IgnoreError;
 
 /// Why the inputs cannot be told.
 #[derive(Debug)]

@@ -17,10 +17,10 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, Timespec, Timestamps};
 
 use super::attributes;
-use super::ignore::{Above, Ignore};
 use super::tree::{Found, Tree};
 use super::walk::join;
 use super::{InputsError, Layers, StatCache, Witness};
+use dockerignore::{Above, Ignore};
 
 /// Lays the layers' entries that are not ignored into `into`, which is made new and replaces
 /// what was there only when it is complete. One at a time may do so for the same `into`.

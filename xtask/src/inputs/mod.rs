@@ -5,18 +5,10 @@
 
 mod absent;
 mod attributes;
-mod charset;
 mod error;
-mod expression;
-mod glob;
-mod gotext;
 mod hash;
-mod ignore;
-mod ignore_index;
-mod machine;
 mod materialise;
 mod meta;
-mod pattern;
 mod read;
 mod select;
 mod sighted;
@@ -24,10 +16,6 @@ mod statcache;
 mod testimony;
 #[cfg(test)]
 mod tests_collect;
-#[cfg(test)]
-mod tests_ignore;
-#[cfg(test)]
-mod tests_ignore_hostile;
 #[cfg(test)]
 mod tests_materialise;
 #[cfg(test)]
@@ -48,7 +36,6 @@ use camino::Utf8PathBuf;
 pub use absent::{Absent, absent};
 pub use attributes::Attributes;
 pub use error::InputsError;
-pub use ignore::{Ignore, IgnoreError};
 pub use materialise::materialise;
 pub use sighted::{Sighted, Sum};
 pub use statcache::StatCache;
@@ -56,6 +43,7 @@ pub use testimony::{Testimony, hold};
 pub use witness::{Noticed, Witness, read_file};
 
 use dockerfile::ContextNeed;
+use dockerignore::Ignore;
 use tree::{Found, Tree};
 use walk::{Sieve, Walk};
 

@@ -12,11 +12,11 @@ use rustix::fs::{AtFlags, FileType};
 
 use super::attributes::Holder;
 use super::hash::{self, HashError, Hashed};
-use super::ignore::Handing;
 use super::meta::Meta;
 use super::statcache::Entry;
 use super::witness::Witness;
 use super::{Input, InputsError, Kind};
+use dockerignore::Handing;
 
 /// Fewer entries than this are looked at by one thread.
 const MANY: usize = 256;

@@ -9,11 +9,11 @@ use rayon::prelude::*;
 use rustix::fs::{CWD, FileType};
 
 use super::InputsError;
-use super::glob::Glob;
-use super::ignore::{Above, Ignore};
 use super::tree::{Found, Pile};
 use super::walk::{Sieve, Walk, join};
 use dockerfile::Need;
+use dockerignore::Glob;
+use dockerignore::{Above, Ignore};
 
 /// BuildKit gives up after so many links.
 const MOST_LINKS: usize = 255;

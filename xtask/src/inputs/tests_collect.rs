@@ -372,7 +372,7 @@ proptest! {
 
 /// Whether Docker's two answers differ for this path.
 fn ignore_is_split(ignore: &Ignore, path: &[u8]) -> bool {
-    let mut above = super::ignore::Above::default();
+    let mut above = dockerignore::Above::default();
     for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
         above = ignore.judge(&path[..at], &above).unwrap().1;
     }

@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
-use super::ignore::{self, Above, Handing, Ignore};
 use super::read::{Leaf, Reader};
 use super::tree::{Found, Listing, Tree};
 use super::{Input, InputsError};
+use dockerignore::{Above, Handing, Ignore};
 
 /// What stays the same during one walk.
 pub struct Walk<'a> {
@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
     fn judge<'s>(&self, path: &[u8], sieve: &Sieve<'s>) -> Result<Judged<'s>, InputsError> {
         let root = path.is_empty();
         let (ignored, ignore) = if root {
-            (ignore::Judged::default(), Above::default())
+            (dockerignore::Judged::default(), Above::default())
         } else {
             self.ignore.judge(path, &sieve.ignore)?
         };

@@ -9,11 +9,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::folder::{Folder, ignore_file};
-use crate::inputs::{self, Absent, Ignore};
+use crate::inputs::{self, Absent};
 use crate::spec::Stage;
 use crate::state;
 use crate::verdict::text;
 use dockerfile::Required;
+use dockerignore::Ignore;
 
 /// How many folders in a context are looked into for a file.
 const MOST_FOLDERS: usize = 200;

@@ -6,10 +6,11 @@
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Inputs, InputsError, Layers, Witness};
+use crate::inputs::{self, Inputs, InputsError, Layers, Witness};
 use crate::source;
 use crate::spec::{SourceId, Spec};
 use dockerfile::ContextNeed;
+use dockerignore::Ignore;
 
 /// A folder that BuildKit reads from, with what lies over it and what it leaves out.
 #[derive(Debug)]

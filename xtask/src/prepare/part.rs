@@ -8,12 +8,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Ignore, Input, Inputs, InputsError, Kind, Layers, Witness};
+use crate::inputs::{self, Input, Inputs, InputsError, Kind, Layers, Witness};
 use crate::key::{Ingredient, Ingredients};
 use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
 use crate::verdict;
 use dockerfile::{ContextNeed, Need};
+use dockerignore::Ignore;
 
 /// Some of the host command's files, and the command where they hang on it.
 pub(super) struct Part {

@@ -1,7 +1,11 @@
-//! Moments, as others write them.
+//! Moments as others write them, in seconds since 1970: RFC 3339, and the date of HTTP
+//! (RFC 9110, 5.6.7).
 //!
-//! Knows RFC 3339 and the date of HTTP (RFC 9110, 5.6.7), as seconds since 1970. Is unaware of
-//! the clock and of time zones' names.
+//! ```
+//! assert_eq!(calendar::rfc3339("1970-01-01T02:00:01+02:00"), Some(1));
+//! assert_eq!(calendar::http("Thu, 01 Jan 1970 00:00:01 GMT"), Some(1));
+//! assert_eq!(calendar::shown(1).1, "1970-01-01T00:00:01Z");
+//! ```
 
 /// The seconds of `2026-11-20T10:00:00.123Z` or `…+02:00`.
 pub fn rfc3339(text: &str) -> Option<i64> {

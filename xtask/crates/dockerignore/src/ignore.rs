@@ -4,7 +4,7 @@
 //! what is left out of a context that is sent. Is unaware of the file system.
 
 use super::gotext;
-use super::ignore_index::Index;
+use super::index::Index;
 use super::pattern::Matcher;
 
 /// Go's scanner gives up on a longer line.

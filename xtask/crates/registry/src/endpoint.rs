@@ -5,7 +5,7 @@
 //! this machine and for those alone. Asks nobody.
 
 use super::net;
-use crate::engine::RegistrySettings;
+use crate::Settings;
 use reference::Reference;
 
 /// The server behind `docker.io`.
@@ -32,7 +32,7 @@ pub struct Endpoint {
 }
 
 /// The servers for a registry: mirrors in their order, and the registry itself at last.
-pub fn all(reference: &Reference, settings: &RegistrySettings) -> Vec<Endpoint> {
+pub fn all(reference: &Reference, settings: &Settings) -> Vec<Endpoint> {
     if reference.registry != "docker.io" {
         return vec![at(&reference.registry, settings)];
     }
@@ -51,7 +51,7 @@ pub fn all(reference: &Reference, settings: &RegistrySettings) -> Vec<Endpoint> 
 }
 
 /// How one server may be spoken to.
-pub fn at(host: &str, settings: &RegistrySettings) -> Endpoint {
+pub fn at(host: &str, settings: &Settings) -> Endpoint {
     let (name, _) = net::split_port(host);
     let declared = settings
         .insecure
@@ -75,15 +75,15 @@ mod tests {
     use super::*;
     use reference::normalise;
 
-    fn hosts(reference: &str, settings: &RegistrySettings) -> Vec<(String, Trust)> {
+    fn hosts(reference: &str, settings: &Settings) -> Vec<(String, Trust)> {
         let reference = normalise(reference).unwrap();
         let all = all(&reference, settings);
         all.into_iter().map(|e| (e.host, e.trust)).collect()
     }
 
-    fn settings(mirrors: &[&str], insecure: &[&str]) -> RegistrySettings {
+    fn settings(mirrors: &[&str], insecure: &[&str]) -> Settings {
         let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
-        RegistrySettings {
+        Settings {
             mirrors: owned(mirrors),
             insecure: owned(insecure),
         }
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn docker_hub_has_another_host_and_mirrors_come_before_it() {
-        let none = RegistrySettings::default();
+        let none = Settings::default();
         assert_eq!(
             hosts("python:3.12", &none),
             [(HUB.to_owned(), Trust::Verified)]

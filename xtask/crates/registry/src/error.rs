@@ -5,8 +5,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::fault::Fault;
-
 /// A question that got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryError {
@@ -202,11 +200,5 @@ fn login(host: &str) -> String {
         "docker login".to_owned()
     } else {
         format!("docker login {host}")
-    }
-}
-
-impl From<RegistryError> for Fault {
-    fn from(error: RegistryError) -> Self {
-        Self::lacks(error.to_string())
     }
 }

@@ -30,7 +30,7 @@ struct Answer {
 pub fn ask(helper: &str, server: &str) -> Result<Option<Login>, String> {
     let name_char = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if helper.is_empty() || !helper.chars().all(name_char) {
-        let helper = crate::spec::names::short(helper);
+        let helper = crate::text::short(helper);
         return Err(format!(
             "the credential helper `{helper}`, which is no program's name"
         ));

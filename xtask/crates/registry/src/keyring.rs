@@ -83,6 +83,16 @@ impl fmt::Debug for Auth {
     }
 }
 
+/// The content of a file; `None` when there is none.
+fn content(file: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
+    match std::fs::metadata(file) {
+        Ok(meta) if meta.is_file() => std::fs::read(file).map(Some),
+        Ok(_) => Err(std::io::Error::other("it is no file")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl Keyring {
     /// Reads the config file in `folder`. Public images need no login, so one that cannot be
     /// read is told only where a login would have been needed.
@@ -90,7 +100,7 @@ impl Keyring {
         let Some(file) = folder.map(|folder| folder.join("config.json")) else {
             return Self::default();
         };
-        let (config, trouble) = match crate::state::read(&file) {
+        let (config, trouble) = match content(&file) {
             Ok(None) => (Config::default(), None),
             Ok(Some(text)) => match serde_json::from_slice(&text) {
                 Ok(config) => (config, None),

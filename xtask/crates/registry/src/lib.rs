@@ -1,9 +1,24 @@
-//! What registries say of images.
+//! What registries say of images: the reading half of the distribution spec
+//! (opencontainers/distribution-spec).
 //!
-//! Knows the reading half of the distribution spec (opencontainers/distribution-spec): which
-//! digest a tag points to, and the manifests and configurations behind it. Every body is held
-//! against its digest. Is unaware of lock files and stages. Nothing is set up (TLS, docker's
-//! config, the engine's settings) before the first question.
+//! It finds the digest that a tag points to, and the manifests and configurations behind it. Every
+//! body is held against its digest. Logins come from docker's config and its helpers, mirrors and
+//! insecure hosts from the engine's settings, proxies from the environment. Nothing of this is set up
+//! before the first question.
+//!
+//! ```no_run
+//! use registry::{Effort, Patience, Registries, Settings};
+//! let registries = Registries::new(
+//!     Patience::default(),
+//!     Some("/root/.docker".into()),
+//!     Settings::default,
+//!     |notice| eprintln!("{notice}"),
+//! );
+//! let image = reference::normalise("python:3.12").unwrap();
+//! let found = registries.look_up(&image, Effort::Full)?;
+//! println!("{} for {:?}", found.digest, found.platforms.keys());
+//! # Ok::<(), registry::RegistryError>(())
+//! ```
 
 mod challenge;
 mod endpoint;
@@ -15,6 +30,7 @@ mod net;
 mod pass;
 mod patience;
 mod proxy;
+mod settings;
 mod talk;
 mod text;
 mod transport;
@@ -29,9 +45,8 @@ use ureq::http::Method;
 
 pub use error::{RegistryError, Trouble};
 pub use patience::Patience;
+pub use settings::Settings;
 
-use crate::calendar;
-use crate::engine::RegistrySettings;
 use endpoint::Endpoint;
 use keyring::Keyring;
 use manifest::{Config, Entry, Manifest};
@@ -78,14 +93,14 @@ pub enum Effort {
     Brief,
 }
 
-type Source = Box<dyn Fn() -> RegistrySettings + Send + Sync>;
+type Source = Box<dyn Fn() -> Settings + Send + Sync>;
 type Notice = Box<dyn Fn(&str) + Send + Sync>;
 
 /// All registries.
 pub struct Registries {
     source: Source,
     notice: Notice,
-    settings: OnceLock<RegistrySettings>,
+    settings: OnceLock<Settings>,
     config: Option<Utf8PathBuf>,
     keyring: OnceLock<Keyring>,
     transport: Transport,
@@ -110,7 +125,7 @@ impl Registries {
     pub fn new(
         patience: Patience,
         config: Option<Utf8PathBuf>,
-        source: impl Fn() -> RegistrySettings + Send + Sync + 'static,
+        source: impl Fn() -> Settings + Send + Sync + 'static,
         notice: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -170,10 +185,7 @@ impl Registries {
     ) -> Result<Found, RegistryError> {
         self.somewhere(reference, effort, |endpoint, effort| {
             if !is_sha256(digest) {
-                let why = format!(
-                    "`{}` is no SHA-256 digest",
-                    crate::spec::names::short(digest)
-                );
+                let why = format!("`{}` is no SHA-256 digest", text::short(digest));
                 return Err(Trouble::Useless(why));
             }
             let ask = Images {
@@ -256,7 +268,7 @@ impl Registries {
         })
     }
 
-    fn settings(&self) -> &RegistrySettings {
+    fn settings(&self) -> &Settings {
         self.settings.get_or_init(&self.source)
     }
 

@@ -7,10 +7,6 @@ use std::time::Duration;
 use super::error::Trouble;
 use super::transport::Limits;
 use super::{Effort, Registries};
-use crate::fault::{Fault, Result};
-
-/// The variable that sets the time limit of one exchange, in seconds.
-const VARIABLE: &str = "XTASK_REGISTRY_TIMEOUT";
 
 /// Time limits and attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,24 +33,6 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// The usual one, with the time limit that the environment sets.
-    pub fn of_environment() -> Result<Self> {
-        let usual = Self::default();
-        let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) else {
-            return Ok(usual);
-        };
-        let seconds = text.to_str().and_then(|text| text.parse().ok());
-        match seconds.filter(|seconds| (1..=3600).contains(seconds)) {
-            Some(seconds) => Ok(Self {
-                exchange: Duration::from_secs(seconds),
-                ..usual
-            }),
-            None => Err(Fault::usage(format!(
-                "{VARIABLE} is no number of seconds from 1 to 3600: correct or remove it"
-            ))),
-        }
-    }
-
     pub(super) fn limits(&self) -> Limits {
         Limits {
             connect: self.exchange.min(Duration::from_secs(10)),

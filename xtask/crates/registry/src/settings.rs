@@ -1,23 +1,26 @@
-//! What the engine was told of registries.
-//!
-//! Knows the part of `/info` that says it. Is unaware of what follows from it.
+//! What an engine was told of registries, from the part of its `/info` that says it.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 /// How the engine reaches registries.
+///
+/// ```
+/// let info = br#"{"Mirrors": ["https://mirror.example/"], "IndexConfigs": {}}"#;
+/// assert_eq!(registry::Settings::read(info).mirrors, ["https://mirror.example/"]);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RegistrySettings {
+pub struct Settings {
     /// Addresses of Docker Hub's mirrors, in their order.
     pub mirrors: Vec<String>,
     /// Hosts, with or without a port, and networks that need no trusted certificate.
     pub insecure: Vec<String>,
 }
 
-impl RegistrySettings {
+impl Settings {
     /// Reads the field `RegistryConfig`; what is not understood is not there.
-    pub(super) fn read(json: &[u8]) -> Self {
+    pub fn read(json: &[u8]) -> Self {
         #[derive(Default, Deserialize)]
         #[serde(default, rename_all = "PascalCase")]
         struct Raw {
@@ -59,7 +62,7 @@ mod tests {
         let json = br#"{"InsecureRegistryCIDRs":["127.0.0.0/8"],"Mirrors":["https://m.example/"],"IndexConfigs":{
             "docker.io":{"Name":"docker.io","Mirrors":["https://m.example/"],"Secure":true},
             "reg.example:5000":{"Name":"reg.example:5000","Mirrors":[],"Secure":false}}}"#;
-        let read = RegistrySettings::read(json);
+        let read = Settings::read(json);
         assert_eq!(read.mirrors, ["https://m.example/"]);
         assert_eq!(read.insecure, ["reg.example:5000", "127.0.0.0/8"]);
         for odd in [
@@ -68,8 +71,8 @@ mod tests {
             "[]",
             r#"{"Mirrors":null,"IndexConfigs":null,"InsecureRegistryCIDRs":null}"#,
         ] {
-            let read = RegistrySettings::read(odd.as_bytes());
-            assert_eq!(read, RegistrySettings::default(), "{odd}");
+            let read = Settings::read(odd.as_bytes());
+            assert_eq!(read, Settings::default(), "{odd}");
         }
     }
 }

@@ -10,10 +10,9 @@ use ureq::http::Method;
 
 use super::endpoint::{self, Endpoint, Trust};
 use super::error::Trouble;
-use super::text::{host_of, resolve, says, wait_of};
+use super::text::{host_of, resolve, says, short, wait_of};
 use super::transport::{Answer, Ask, Broken, Limits};
 use super::{Effort, Registries, challenge, manifest, net, pass};
-use crate::spec::names;
 use reference::Reference;
 
 /// How many redirects are followed.
@@ -235,7 +234,7 @@ impl Registries {
             let host = host_of(&place).unwrap_or_default();
             let trust = endpoint::at(&host, self.settings()).trust;
             if !place.starts_with("https://") && trust == Trust::Verified {
-                let host = names::short(&host);
+                let host = short(&host);
                 return Err(Trouble::Useless(format!(
                     "it sends on to {host}, which does not speak TLS"
                 )));
@@ -313,7 +312,7 @@ fn trouble(broken: Broken) -> Trouble {
 
 /// Names the server that a token or a body was to come from, where it is another than the registry.
 fn of_server(trouble: Trouble, host: &str) -> Trouble {
-    let host = names::short(host);
+    let host = short(host);
     match trouble {
         Trouble::Unreachable { why, .. } => Trouble::Unreachable {
             why: format!("it needs {host}: {why}"),

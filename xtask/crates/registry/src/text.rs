@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 
-use crate::calendar;
-use crate::spec::names;
+/// The beginning of a text from outside, for a sentence about it.
+pub fn short(text: &str) -> String {
+    match text.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", text[..end].escape_debug()),
+        None => text.escape_debug().to_string(),
+    }
+}
 
 /// The authority of an address.
 pub fn host_of(url: &str) -> Option<String> {
@@ -51,7 +56,7 @@ pub fn says(body: &[u8]) -> String {
     let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let text = |value: &serde_json::Value, at: &str| {
         let text = value.pointer(at)?.as_str()?;
-        (!text.is_empty()).then(|| names::short(text))
+        (!text.is_empty()).then(|| short(text))
     };
     value
         .and_then(|value| {

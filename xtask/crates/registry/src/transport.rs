@@ -267,7 +267,7 @@ fn broken(error: &ureq::Error) -> Broken {
             refused: false,
         },
         ureq::Error::ConnectProxyFailed(why) => Broken::Connect {
-            why: format!("the proxy refuses ({})", crate::spec::names::short(why)),
+            why: format!("the proxy refuses ({})", crate::text::short(why)),
             refused: false,
         },
         ureq::Error::Rustls(error) => tls(error),
@@ -280,7 +280,7 @@ fn broken(error: &ureq::Error) -> Broken {
             refused: false,
         },
         other => {
-            let why = crate::spec::names::short(&other.to_string());
+            let why = crate::text::short(&other.to_string());
             Broken::Foreign(format!("it does not speak HTTP as it should ({why})"))
         }
     }

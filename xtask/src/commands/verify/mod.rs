@@ -13,7 +13,6 @@ mod tools;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::assess::{Assessment, Next, Workspace};
-use crate::calendar;
 use crate::cli::{Build, Verify};
 use crate::fault::{Class, Fault, Result};
 use crate::interrupt::Interrupt;

@@ -8,13 +8,13 @@ mod rules;
 mod subject;
 
 use crate::fault::{Fault, Result};
-use crate::inputs::Ignore;
 use crate::spec::policy::{Rule, Severity, Waiver};
 use crate::spec::{Spec, StageId};
 use crate::verify::finding::{Finding, Name, Origin, Waived};
 use crate::verify::layers::Part;
 use crate::verify::secrets;
 use crate::verify::tools::Found;
+use dockerignore::Ignore;
 
 pub use content::rules as content_rules;
 pub use rules::Breach;

@@ -3,8 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::Ignore;
-use super::ignore::Above;
+use crate::{Above, Ignore};
 
 fn read(text: impl AsRef<[u8]>) -> Ignore {
     Ignore::parse(text.as_ref()).unwrap()

@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::Ignore;
-use super::ignore::{Above, Handing, Judged};
+use crate::{Above, Handing, Ignore, Judged};
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -36,10 +35,7 @@ fn judged(ignore: &Ignore, path: &[u8]) -> Judged {
 
 #[test]
 fn every_case_that_moby_answered_has_the_same_answer() {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tests/data/dockerignore-cases.jsonl"
-    );
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/cases.jsonl");
     let text = std::fs::read_to_string(file).unwrap();
     let mut wrong = Vec::new();
     for line in text.lines() {

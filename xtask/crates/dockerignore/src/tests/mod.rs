@@ -1,0 +1,4 @@
+//! The matcher as a whole.
+
+mod hostile;
+mod matching;
