@@ -140,6 +140,21 @@ fn a_host_command_runs_before_its_stage_and_only_when_it_must() {
     project.build(&[]).ends(1);
 }
 
+#[test]
+fn what_is_noted_of_another_stages_host_command_touches_no_inputs() {
+    let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.a.prepare]\ndir = \"a\"\n\
+        run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\"]\noutputs = [\"out\"]\n";
+    let project = project(&host())
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", "FROM scratch\nCOPY out /out\n")
+        .file("a/make.sh", format!("echo {} > out\n", unique("out")))
+        .file("bin/before", "touch ../state/graph-*/prepared/other\n");
+    project.build(&[]).ends(0);
+    assert!(project.path("bin/done").exists());
+    assert_eq!(builds(&project), 1);
+    assert_eq!(project.verdicts()["a"], "fresh");
+}
+
 /// Stage `a`, which `more` says more of, behind `p`, whose host command makes `out` of `in` and does
 /// `then` first.
 fn behind_a_host_command(host: &str, image: &str, more: &str) -> Project {

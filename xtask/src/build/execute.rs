@@ -27,6 +27,9 @@ use crate::spec::{Stage, StageId};
 use crate::verdict::Reason;
 use dockerfile::ContextNeed;
 
+/// How often buildx is called at most where something touches the inputs each time.
+const CALLS: u32 = 3;
+
 /// What happened to a stage's inputs since they were gathered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Since {
@@ -164,8 +167,9 @@ impl Run<'_> {
         })
     }
 
-    /// Calls buildx, and once more where inputs were touched meanwhile that are what they were: an
-    /// editor's file beside them touches their folder, too. BuildKit has all steps in its cache then.
+    /// Calls buildx, and again where inputs were touched meanwhile that are what they were: an editor's
+    /// file beside them touches their folder, too, and so does the lock file that another stage's pins
+    /// are written to. BuildKit has all steps in its cache then.
     fn call_until_untouched(
         &self,
         id: StageId,
@@ -173,11 +177,14 @@ impl Run<'_> {
         material: &Material,
         place: &Place<'_>,
     ) -> Result<Called> {
-        let first = self.call(id, outline, material, &material.sighted, place)?;
-        match (&first.made, &first.since) {
-            (Ok(_), Since::Touched(now)) => self.call(id, outline, material, now, place),
-            _ => Ok(first),
+        let mut called = self.call(id, outline, material, &material.sighted, place)?;
+        for _ in 1..CALLS {
+            let (Ok(_), Since::Touched(now)) = (&called.made, &called.since) else {
+                break;
+            };
+            called = self.call(id, outline, material, now, place)?;
         }
+        Ok(called)
     }
 
     fn call(

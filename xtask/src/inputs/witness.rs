@@ -270,7 +270,13 @@ impl<'a> Witness<'a> {
             put_entry(&mut piece, b"", kind.map_or(Sight::Absent, Sight::Kind));
             sum.add(&piece);
         }
-        Sighted::new(sum, seen.above())
+        let mut above = seen.above();
+        // Other stages of the same run write there all the time, and nothing of a tree is reached
+        // through it.
+        if let Some(states) = &self.states {
+            above.retain(|folder| !Path::new(OsStr::from_bytes(folder)).starts_with(states));
+        }
+        Sighted::new(sum, above)
     }
 
     /// All that was seen, in parts for `hold`; `None` where it would prove nothing.
