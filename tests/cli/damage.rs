@@ -85,7 +85,7 @@ impl World {
 
     fn record(&self, stage: &str, key: Key, made_of: Vec<Ingredient>) {
         let folder = Utf8PathBuf::from_path_buf(self.state.clone()).unwrap();
-        let private = xtask::action::private_reference("0123456789ab", stage, key);
+        let private = xtask::private::reference("0123456789ab", stage, &key.hex());
         let public = format!("t/{stage}:latest");
         for reference in [&private, &public] {
             self.engine.hold(reference, IMAGE);

@@ -345,8 +345,6 @@ fn imports(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn modules_import_only_what_stands_before_them_in_the_designs_table() {
-    // The flags of `test` and `bench` stand beside their commands.
-    const EXCEPTION: (&str, &str) = ("cli", "commands");
     let order = order();
     let library = read("xtask/src/lib.rs");
     let modules = library
@@ -375,7 +373,7 @@ fn modules_import_only_what_stands_before_them_in_the_designs_table() {
         for import in imports(&text) {
             let Some(other) = place(import) else { continue };
             assert!(
-                other <= own || (module, import) == EXCEPTION,
+                other <= own,
                 "{}: `{module}` imports `{import}`, which stands behind it",
                 path.display()
             );

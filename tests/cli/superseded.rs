@@ -67,7 +67,7 @@ fn an_engine_that_removes_nothing_fails_no_build_and_is_told_behind_the_result()
         // Whoever asks for the key makes the state.
         let key = key(project);
         let id = state(project).id().unwrap();
-        xtask::action::private_reference(&id, "a", key)
+        xtask::private::reference(&id, "a", &key.hex())
     };
     engine.hold(&name(&project), IMAGE);
     let ran = project.build(&[]).ends(0);

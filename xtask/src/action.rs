@@ -9,32 +9,8 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::key::Key;
+use crate::private;
 use crate::spec::{SecretPlace, Spec, Stage};
-
-/// The host part of private references. BuildKit asks a context's registry before it takes the
-/// engine's own image; on this one it is refused at once, without a name look-up, and no registry
-/// can answer with another image.
-pub const PRIVATE: &str = "localhost:1/xtask/";
-
-/// What the private references of one state begin with: whose they are is in their names. Those of
-/// records from before this was so have no state in them, and stay what they are.
-pub fn private_of_state(state: &str) -> String {
-    format!("{PRIVATE}{state}/")
-}
-
-/// The private reference of a stage's image: by state and key, so that nothing but a build of this
-/// very key in this state ever moves it.
-pub fn private_reference(state: &str, stage: &str, key: Key) -> String {
-    let state = private_of_state(state);
-    format!("{state}{stage}:{}", &key.hex()[..32])
-}
-
-/// The private reference of an external image that the engine holds: by its id.
-pub fn private_base(image: &str) -> String {
-    let id = image.rsplit(':').next().unwrap_or(image);
-    format!("{PRIVATE}base/{}:held", &id[..id.len().min(32)])
-}
 
 /// The name under which BuildKit can only find the very external image that is in the key: the pin, or,
 /// for one that the engine holds by this id, a name that no registry and no later tag can point elsewhere.
@@ -43,7 +19,7 @@ pub fn exact_base(reference: &str, pin: Option<&str>, held: Option<&str>) -> Opt
     let bare = reference.split_once('@');
     let bare = bare.map_or(reference, |(bare, _)| bare);
     let pinned = pin.map(|digest| format!("{bare}@{digest}"));
-    pinned.or_else(|| held.map(private_base))
+    pinned.or_else(|| held.map(private::base))
 }
 
 /// What a buildx call needs to know.

@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use camino::Utf8Path;
 use serde::Serialize;
 
-use crate::verdict;
+use crate::shown;
 
 /// How many of the last lines are shown.
 const TAIL: usize = 25;
@@ -136,7 +136,7 @@ fn shown(line: &[u8]) -> String {
     let line = line.rsplit(|byte| *byte == b'\r').next().unwrap_or(line);
     // A character has at most four bytes.
     let line = &line[..line.len().min(WIDEST * 4)];
-    let text = verdict::text(&spaced(line));
+    let text = shown::text(&spaced(line));
     match text.char_indices().nth(WIDEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
 use crate::fault::{Fault, Result};
-use crate::spec::names;
+use crate::shown;
 use crate::state;
 use reference::is_sha256;
 
@@ -248,13 +248,13 @@ impl Pins {
             std::iter::once(&base.digest).chain(platforms)
         });
         if let Some(wrong) = digests.into_iter().find(|digest| !is_sha256(digest)) {
-            let wrong = names::short(wrong);
+            let wrong = shown::short(wrong);
             return Err(Fault::usage(format!(
                 "{path} is not a lock file: `{wrong}` is no digest; {remedy}"
             )));
         }
         if let Some(wrong) = file.sources.values().find_map(sources::Source::mistake) {
-            let wrong = names::short(wrong);
+            let wrong = shown::short(wrong);
             return Err(Fault::usage(format!(
                 "{path} is not a lock file: `{wrong}` is no commit; {remedy}"
             )));

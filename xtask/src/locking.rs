@@ -14,7 +14,8 @@ use crate::engine::{self, Engine, Images};
 use crate::fault::{Fault, Result};
 use crate::lock::{Base, Lock};
 use crate::material::{self, Externals, Taken};
-use crate::spec::{Place, Spec, StageId, mistakes, names};
+use crate::shown;
+use crate::spec::{Place, Spec, StageId, mistakes};
 use reference::Reference;
 use registry::{Effort, Found, Patience, Registries, RegistryError};
 
@@ -143,7 +144,7 @@ impl Uses {
         let all = self.images.values().map(|used| used.name.as_str());
         Fault::usage(format!(
             "no stage of this graph uses the external image `{}`; {}",
-            names::short(name),
+            shown::short(name),
             hint(name, &known, all)
         ))
     }
@@ -188,7 +189,7 @@ pub fn refuse_unknown(spec: &Spec, uses: &Uses, lock: &Lock, wanted: &[String]) 
         let known: Vec<&str> = sources().chain(images()).chain(spelt).collect();
         return Err(Fault::usage(format!(
             "`{}` is neither a source nor an external image of this graph; {}",
-            names::short(name),
+            shown::short(name),
             hint(name, &known, sources().chain(images()))
         )));
     }

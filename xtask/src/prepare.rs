@@ -21,6 +21,7 @@ use crate::inputs::{self, StatCache, Witness};
 use crate::interrupt::Interrupt;
 use crate::key::What;
 use crate::record;
+use crate::shown;
 use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
 use crate::state::{self, State};
@@ -215,7 +216,7 @@ impl Call<'_> {
             None => Ok(read),
             Some(path) => Err(self.fault(&format!(
                 "ran while `{}`, which it reads, was written to: run this once more",
-                verdict::text(path)
+                shown::text(path)
             ))),
         }
     }

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::engine::Images;
 use crate::key::{Ingredient, Key, What};
 use crate::record::{Record, Records};
+use crate::shown;
 
 /// The answer for one stage.
 #[derive(Debug, Clone)]
@@ -327,7 +328,7 @@ pub fn differences(before: Option<&[Ingredient]>, after: &[Ingredient]) -> Reaso
         }
         changes.push(Change {
             what: either.what.into(),
-            name: text(&either.name),
+            name: shown::text(&either.name),
             before: gone.map(shown),
             after: come.map(shown),
             left_out: false,
@@ -361,29 +362,11 @@ fn shown(ingredient: &Ingredient) -> String {
     match ingredient.what {
         What::Dockerfile => blake3::hash(&ingredient.value).to_hex().to_string(),
         What::Argument => {
-            let value = text(&ingredient.value);
+            let value = shown::text(&ingredient.value);
             value
                 .strip_prefix('=')
                 .map_or_else(|| "(no value)".to_owned(), str::to_owned)
         }
-        _ => text(&ingredient.value),
+        _ => shown::text(&ingredient.value),
     }
-}
-
-/// Bytes for people and JSON: what is not UTF-8, and what a terminal would act on, is escaped.
-pub fn text(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\0' => text.push(':'),
-                c if c.is_control() => text.extend(c.escape_default()),
-                c => text.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text
 }

@@ -16,8 +16,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::action::PRIVATE;
 use crate::fault::{Fault, Result};
+use crate::private;
 
 /// Where the images of the bench's graphs have their public names.
 const PUBLIC: &str = "xtask-bench/";
@@ -195,7 +195,7 @@ impl Known {
 /// The stage whose image a reference names.
 fn stage_of(reference: &str) -> Option<&str> {
     let name = reference
-        .strip_prefix(PRIVATE)
+        .strip_prefix(private::PREFIX)
         .or_else(|| reference.strip_prefix(PUBLIC))?;
     let name = name.split_once(':')?.0;
     // Behind the state that the image is of.

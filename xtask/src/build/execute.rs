@@ -12,7 +12,7 @@ use camino::Utf8Path;
 use super::sent::{Sending, Tree};
 use super::turn::Turn;
 use super::{Run, gaps};
-use crate::action::{self, Action};
+use crate::action::Action;
 use crate::assess::{Assessment, Gathered, Outline, Upstream};
 use crate::engine::Image;
 use crate::event::{Event, FailedStep, Outcome};
@@ -22,6 +22,7 @@ use crate::fault::{Fault, Result};
 use crate::inputs::{Sighted, Sum};
 use crate::key::Key;
 use crate::material::{self, Material};
+use crate::private;
 use crate::record::Record;
 use crate::spec::{Stage, StageId};
 use crate::verdict::Reason;
@@ -81,7 +82,7 @@ impl Run<'_> {
             Some(key) => key,
             None => work.key_of(id, outline, &self.upstream(id), &self.held)?,
         };
-        let private = action::private_reference(&state, &stage.name, key);
+        let private = private::reference(&state, &stage.name, &key.hex());
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
         for message in gaps::told(&work.spec, stage, material)? {
             self.tell(Event::Notice { message });

@@ -12,6 +12,7 @@ use crate::action::{self, Action, Parts};
 use crate::fault::{Fault, Result};
 use crate::inputs::{self, Witness};
 use crate::material::{self, Material};
+use crate::private;
 use crate::secrets;
 use crate::spec::{Context, StageId};
 
@@ -124,7 +125,7 @@ impl Run<'_> {
         let held = self.held.get(reference);
         let id = held.as_ref().map(|image| image.id.as_str());
         if let (None, Some(id)) = (&pin, id) {
-            self.work.engine.tag(id, &action::private_base(id))?;
+            self.work.engine.tag(id, &private::base(id))?;
         }
         Ok(action::exact_base(reference, pin.as_deref(), id))
     }

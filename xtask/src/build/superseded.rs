@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::action;
 use crate::assess::Workspace;
 use crate::engine::Untagged;
 use crate::fault::Result;
 use crate::interrupt::Interrupt;
+use crate::private;
 use crate::record::{Records, Store};
 use crate::state;
 
@@ -60,7 +60,7 @@ fn remove_some(work: &Workspace, used: &BTreeSet<String>, interrupt: &Interrupt)
         let folder = work.state.path("records");
         crate::fault::Fault::lacks(format!("cannot read {folder}: {error}"))
     };
-    let own = action::private_of_state(&work.state.id().map_err(unreadable)?);
+    let own = private::of_state(&work.state.id().map_err(unreadable)?);
     let records = records(&work.store).map_err(unreadable)?;
     let keep = |stage: &str| {
         let stage = work.spec.find(stage).ok();
@@ -126,7 +126,7 @@ mod tests {
     use crate::state::State;
 
     fn name(stage: &str, key: u8) -> String {
-        action::private_reference("0123456789ab", stage, Key([key; 32]))
+        private::reference("0123456789ab", stage, &Key([key; 32]).hex())
     }
 
     /// Records of stages by the keys of their builds, in their order.

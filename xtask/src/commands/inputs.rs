@@ -12,9 +12,9 @@ use crate::fault::{Class, Fault, Result};
 use crate::inputs::{Input, Kind, StatCache};
 use crate::material::{self, Material};
 use crate::report::{reasons, words};
+use crate::shown::text;
 use crate::source;
 use crate::spec::{StageId, names};
-use crate::verdict::text;
 
 #[derive(Serialize)]
 struct Whole<'a> {

@@ -10,9 +10,9 @@ mod limit;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use clap::Args;
 use tempfile::TempDir;
 
+use crate::cli::Test;
 use crate::fault::{Class, Fault, Result};
 use crate::interrupt::Interrupt;
 use crate::report::words;
@@ -24,27 +24,7 @@ use limit::Limit;
 /// What one step may take, compilation in it: many times what any takes on a slow machine.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 
-/// `test`
-#[derive(Debug, Args)]
-pub struct TestArgs {
-    /// Only tests whose name contains this
-    #[arg(value_name = "FILTER")]
-    pub filter: Option<String>,
-    /// Leave out what needs an engine
-    #[arg(long)]
-    pub fast: bool,
-    /// How often a build is killed at a random moment
-    #[arg(long, value_name = "N")]
-    pub kills: Option<u64>,
-    /// How many random changes the key is held against a real build for
-    #[arg(long, value_name = "N")]
-    pub oracle: Option<u64>,
-    /// The seed of the kills and of the random changes, as a run prints it
-    #[arg(long, value_name = "S")]
-    pub seed: Option<u64>,
-}
-
-impl TestArgs {
+impl Test {
     /// What will be done, in one line.
     fn plan(&self, has_engine: bool) -> String {
         let mut parts = Vec::new();
@@ -85,7 +65,7 @@ struct Totals {
 }
 
 /// Runs everything; the last line on stdout is the totals.
-pub fn run(args: &TestArgs) -> Result<()> {
+pub fn run(args: &Test) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let mut suite = Suite {
         interrupt: &interrupt,
@@ -120,7 +100,7 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    fn everything(&mut self, args: &TestArgs) -> Result<()> {
+    fn everything(&mut self, args: &Test) -> Result<()> {
         let engine = std::env::var("XTASK_TEST_ENGINE").ok();
         let folder = state::workspace().join("target/testbed");
         crate::tell!("{}", args.plan(engine.is_some()));

@@ -174,7 +174,7 @@ impl Engine {
         // A spelling that the list does not use is no proof of absence.
         let (private, other): (Vec<String>, Vec<String>) = unlisted
             .cloned()
-            .partition(|name| name.starts_with(crate::action::PRIVATE));
+            .partition(|name| name.starts_with(crate::private::PREFIX));
         images.extend(private.into_iter().map(|name| (name, None)));
         images.extend(self.inspect(&other, Some(connection))?);
         Ok(images)

@@ -10,9 +10,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::folder::{Folder, ignore_file};
 use crate::inputs::{self, Absent};
+use crate::shown::text;
 use crate::spec::Stage;
 use crate::state;
-use crate::verdict::text;
 use dockerfile::Required;
 use dockerignore::Ignore;
 

@@ -10,9 +10,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::fault::{Fault, Result};
 use crate::inputs::{self, Input, Inputs, InputsError, Kind, Layers, Witness};
 use crate::key::{Ingredient, Ingredients};
+use crate::shown;
 use crate::source;
 use crate::spec::{Prepare, Spec, Stage};
-use crate::verdict;
 use dockerfile::{ContextNeed, Need};
 use dockerignore::Ignore;
 
@@ -77,7 +77,7 @@ fn refuse_outside(stage: &Stage, folder: &Utf8Path, read: &Inputs) -> Result<()>
                 "`prepare` of `{}` reads `{}`, a link that leads out of {folder}, to {}, where no change is seen: \
                  name what it leads to in `inputs` or `source-inputs`, and leave the link out by `ignore`",
                 stage.name,
-                verdict::text(&link.path),
+                shown::text(&link.path),
                 real.display()
             )));
         }
@@ -106,7 +106,7 @@ pub(super) fn difference(before: &[Part], after: &[Part]) -> Option<String> {
         .find(|(before, after)| before != after)?;
     let other = |one: &[Input], all: &[Input]| one.iter().find(|own| !all.contains(own)).cloned();
     let first = other(after, before).or_else(|| other(before, after))?;
-    Some(verdict::text(&first.path))
+    Some(shown::text(&first.path))
 }
 
 fn files(

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::shown;
 use crate::spec::names;
 
 /// How a pointer begins (the git-lfs specification, `docs/spec.md`).
@@ -88,7 +89,7 @@ impl Remedy {
 
 fn list<'a>(names: impl ExactSizeIterator<Item = std::borrow::Cow<'a, str>>) -> String {
     let more = names.len().saturating_sub(NAMED);
-    let shown: Vec<String> = names.take(NAMED).map(|name| names::short(&name)).collect();
+    let shown: Vec<String> = names.take(NAMED).map(|name| shown::short(&name)).collect();
     match more {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),

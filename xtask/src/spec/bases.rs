@@ -11,6 +11,7 @@ use super::check::{Reader, Scope};
 use super::mistakes::Mistake;
 use super::raw::{RawBase, Text};
 use super::{Replacement, names, tables};
+use crate::shown;
 
 impl Reader<'_, '_> {
     /// All `[base]` tables by the image's full spelling, with the profile's laid over them.
@@ -27,7 +28,7 @@ impl Reader<'_, '_> {
             };
             for (key, value) in bases.into_inner() {
                 let name = Spanned::new(key.span(), key.get_ref().to_string());
-                let whole = format!("base `{}`", names::short(name.get_ref()));
+                let whole = format!("base `{}`", shown::short(name.get_ref()));
                 let Some(table) = tables::as_table(&whole, value, self.mistakes) else {
                     continue;
                 };

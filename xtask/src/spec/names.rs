@@ -7,14 +7,6 @@
 use super::mistakes;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
-/// The beginning of a name, for a sentence about it. A wrong name may be as long as the file.
-pub fn short(text: &str) -> String {
-    match text.char_indices().nth(100) {
-        Some((end, _)) => format!("{}…", text[..end].escape_debug()),
-        None => text.escape_debug().to_string(),
-    }
-}
-
 /// Refuses text that is an option to a command or that a terminal would act on.
 pub fn plain(text: &str) -> Result<(), String> {
     if text.is_empty() {

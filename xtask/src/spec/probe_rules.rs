@@ -14,6 +14,7 @@ use super::names;
 use super::raw::{Text, Texts};
 use super::raw_stack::{RawKind, RawProbe};
 use super::stack::{Ask, Http, Probe, Refused};
+use crate::shown;
 
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -253,7 +254,7 @@ impl Reader<'_, '_> {
             None => host_and_port(text, None),
         };
         let Some((host, port)) = found else {
-            let title = format!("`{}` is no address", names::short(text));
+            let title = format!("`{}` is no address", shown::short(text));
             let mistake = Mistake::at(span, title, "expected `HOST:PORT` or `http://HOST`");
             self.mistakes.push(mistake);
             return None;
@@ -279,7 +280,7 @@ impl Reader<'_, '_> {
             let mut indices = indices.split(['[', ']']).filter(|index| !index.is_empty());
             let is_number = |index: &str| index.bytes().all(|byte| byte.is_ascii_digit());
             if let Some(odd) = indices.clone().find(|index| !is_number(index)) {
-                let title = format!("`{}` in a JSON path is no number", names::short(odd));
+                let title = format!("`{}` in a JSON path is no number", shown::short(odd));
                 let label = "write it like `items[0].name`";
                 self.mistakes.push(Mistake::at(path.span(), title, label));
                 return None;

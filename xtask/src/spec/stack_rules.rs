@@ -14,6 +14,7 @@ use super::raw::{Text, Texts};
 use super::raw_stack::{RawEnv, RawStack};
 use super::stack::{Stack, Variable};
 use super::{Stage, StageId, names};
+use crate::shown;
 
 /// How long services have until they are ready, unless the file says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(180);
@@ -94,8 +95,8 @@ impl Reader<'_, '_> {
                 };
                 let title = format!(
                     "service `{service}` runs the images of two stages, `{}` and `{}`",
-                    names::short(&stages[other.index()].name),
-                    names::short(&stage.name)
+                    shown::short(&stages[other.index()].name),
+                    shown::short(&stage.name)
                 );
                 let place = own.iter().find(|(name, ..)| name == service);
                 let mistake = match place {

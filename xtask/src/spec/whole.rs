@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 use super::check::Reader;
 use super::mistakes::{Mistake, Span};
 use super::{Source, SourceId, Stage, names};
+use crate::shown;
 
 impl Reader<'_, '_> {
     /// Two different builds must not fight for one tag: each would undo the other for ever.
@@ -23,8 +24,8 @@ impl Reader<'_, '_> {
                 if owner != at && !same_build(stage, &stages[owner]) {
                     let title = format!(
                         "stages `{}` and `{}` both put their image under `{reference}`",
-                        names::short(&stages[owner].name),
-                        names::short(&stage.name)
+                        shown::short(&stages[owner].name),
+                        shown::short(&stage.name)
                     );
                     let mistake = Mistake::at(places[at].clone(), title, "the second claim");
                     self.mistakes
@@ -62,9 +63,9 @@ impl Reader<'_, '_> {
             }
             let title = format!(
                 "the host commands of `{}` and `{}` both make `{}`",
-                names::short(&other.name),
-                names::short(&stage.name),
-                names::short(folder.as_str())
+                shown::short(&other.name),
+                shown::short(&stage.name),
+                shown::short(folder.as_str())
             );
             let mistake = Mistake::at(places[*at].clone(), title, "the second one");
             self.mistakes
@@ -82,9 +83,9 @@ impl Reader<'_, '_> {
             };
             let title = format!(
                 "sources `{}` and `{}` share the variable `{}`",
-                names::short(owner),
-                names::short(&source.name),
-                names::short(&variable),
+                shown::short(owner),
+                shown::short(&source.name),
+                shown::short(&variable),
             );
             self.mistakes.push(
                 Mistake::at(place.clone(), title, "the second one")
@@ -108,9 +109,9 @@ impl Reader<'_, '_> {
                 if let Some(missing) = missing {
                     let title = format!(
                         "`{}` is built for {}, and `{}`, which it stands on, is not",
-                        names::short(&stage.name),
-                        names::short(missing),
-                        names::short(&parent.name)
+                        shown::short(&stage.name),
+                        shown::short(missing),
+                        shown::short(&parent.name)
                     );
                     let mistake = Mistake::at(place.clone(), title, "this stage");
                     self.mistakes.push(
