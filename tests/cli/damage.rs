@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use camino::Utf8PathBuf;
 use serde_json::Value;
-use xtask::key::{self, Ingredient, Key, What};
-use xtask::record::{MADE_OF, Record, Store};
-use xtask::state::{self, State};
+use xtask::freshness::key::{self, Ingredient, Key, What};
+use xtask::freshness::record::{MADE_OF, Record, Store};
+use xtask::outside::state::{self, State};
 
 use crate::support::Project;
 use crate::support::engine::Engine;
@@ -85,7 +85,7 @@ impl World {
 
     fn record(&self, stage: &str, key: Key, made_of: Vec<Ingredient>) {
         let folder = Utf8PathBuf::from_path_buf(self.state.clone()).unwrap();
-        let private = xtask::private::reference("0123456789ab", stage, &key.hex());
+        let private = xtask::outside::private::reference("0123456789ab", stage, &key.hex());
         let public = format!("t/{stage}:latest");
         for reference in [&private, &public] {
             self.engine.hold(reference, IMAGE);

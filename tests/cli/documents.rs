@@ -11,7 +11,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-fn read(path: impl AsRef<Path>) -> String {
+pub(super) fn read(path: impl AsRef<Path>) -> String {
     let path = root().join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -34,7 +34,7 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// The files with one of these extensions, and their texts. Paths start at the repository's root.
-fn texts(extensions: &[&str]) -> Vec<(PathBuf, String)> {
+pub(super) fn texts(extensions: &[&str]) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     files_below(root(), &mut files);
     files.sort();
@@ -226,7 +226,7 @@ fn every_path_that_a_document_names_is_there() {
 }
 
 /// A chapter of a document, up to the next heading of its rank or above.
-fn chapter(text: &str, heading: &str) -> String {
+pub(super) fn chapter(text: &str, heading: &str) -> String {
     let rank = heading.split(' ').next().unwrap().len();
     let behind = text
         .split_once(&format!("\n{heading}\n"))
@@ -241,14 +241,14 @@ fn chapter(text: &str, heading: &str) -> String {
 }
 
 /// The cells of a table's rows, without its head.
-fn rows(chapter: &str) -> Vec<Vec<&str>> {
+pub(super) fn rows(chapter: &str) -> Vec<Vec<&str>> {
     let rows = chapter.lines().filter(|line| line.starts_with('|'));
     rows.skip(2)
         .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
         .collect()
 }
 
-fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
@@ -308,77 +308,4 @@ fn the_designs_table_and_help_name_the_same_flags() {
         (command.get_name().to_owned(), flags.collect())
     });
     assert_eq!(tabled, given.collect());
-}
-
-/// The modules of the first rank in the order of the design's table: each may import those in front
-/// of it.
-fn order() -> Vec<String> {
-    let text = read("xtask/DESIGN.md");
-    let chapter = chapter(&text, "## Modules");
-    let rows = rows(&chapter);
-    let modules = rows.iter().flat_map(|row| in_backticks(row[1]));
-    modules.map(str::to_owned).collect()
-}
-
-/// The modules that the text of a module names, tests left out.
-fn imports(text: &str) -> BTreeSet<&str> {
-    let mut imports = BTreeSet::new();
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        let is_tests = line == "#[cfg(test)]" && lines.peek().is_some_and(|it| it.ends_with('{'));
-        if is_tests {
-            break;
-        }
-        if line.trim_start().starts_with("//") {
-            continue;
-        }
-        for rest in line.split("crate::").skip(1) {
-            let several = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-            let named = several.map_or(rest, |(several, _)| several).split(", ");
-            let named = named.take(if several.is_some() { usize::MAX } else { 1 });
-            let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
-            imports.extend(named.filter_map(|name| name.split(|it| !is_word(it)).next()));
-        }
-    }
-    imports
-}
-
-#[test]
-fn modules_import_only_what_stands_before_them_in_the_designs_table() {
-    let order = order();
-    let library = read("xtask/src/lib.rs");
-    let modules = library
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod "));
-    let modules: BTreeSet<&str> = modules.map(|line| line.trim_end_matches(';')).collect();
-    let tabled: BTreeSet<&str> = order.iter().map(String::as_str).collect();
-    assert_eq!(tabled, modules);
-    assert_eq!(
-        tabled.len(),
-        order.len(),
-        "a module stands twice in the table"
-    );
-    let place = |module: &str| order.iter().position(|it| it == module);
-    let mut count = 0;
-    for (path, text) in texts(&["rs"]) {
-        let Ok(inner) = path.strip_prefix("xtask/src") else {
-            continue;
-        };
-        let name = inner.iter().next().unwrap().to_str().unwrap();
-        let module = name.trim_end_matches(".rs");
-        let is_of_tests = inner.to_str().unwrap().contains("tests");
-        let Some(own) = place(module).filter(|_| !is_of_tests) else {
-            continue;
-        };
-        for import in imports(&text) {
-            let Some(other) = place(import) else { continue };
-            assert!(
-                other <= own,
-                "{}: `{module}` imports `{import}`, which stands behind it",
-                path.display()
-            );
-            count += 1;
-        }
-    }
-    assert!(count > 500, "only {count} imports were found");
 }

@@ -22,6 +22,7 @@ mod platforms;
 mod prepare;
 mod readme;
 mod report;
+mod rooms;
 mod secrets;
 mod sentences;
 mod setup;

@@ -3,9 +3,9 @@
 use std::fs;
 
 use camino::Utf8PathBuf;
-use xtask::key::Key;
-use xtask::record::{Record, Store};
-use xtask::state::State;
+use xtask::freshness::key::Key;
+use xtask::freshness::record::{Record, Store};
+use xtask::outside::state::State;
 
 use crate::lock::project;
 use crate::support::Project;
@@ -67,7 +67,7 @@ fn an_engine_that_removes_nothing_fails_no_build_and_is_told_behind_the_result()
         // Whoever asks for the key makes the state.
         let key = key(project);
         let id = state(project).id().unwrap();
-        xtask::private::reference(&id, "a", &key.hex())
+        xtask::outside::private::reference(&id, "a", &key.hex())
     };
     engine.hold(&name(&project), IMAGE);
     let ran = project.build(&[]).ends(0);

@@ -5,11 +5,11 @@ use std::fs;
 use std::sync::Mutex;
 
 use camino::Utf8PathBuf;
-use xtask::interrupt::Interrupt;
-use xtask::lock::Lock;
-use xtask::spec::SourceId;
-use xtask::state::State;
-use xtask::sync::{Drift, Sync};
+use xtask::build::fetching::{Drift, Sync};
+use xtask::graphfile::lock::Lock;
+use xtask::graphfile::spec::SourceId;
+use xtask::outside::interrupt::Interrupt;
+use xtask::outside::state::State;
 
 use crate::support::Ran;
 use crate::support::remote::{Remote, git};
@@ -140,7 +140,7 @@ fn an_update_pins_what_the_revision_is_now_and_fetches_nothing() {
     world.remote.push();
     let graph = Utf8PathBuf::from_path_buf(world.project.path("build-graph.toml")).unwrap();
     let state = world.folder().join("../..").canonicalize().unwrap();
-    let spec = xtask::spec::load(&graph, None).unwrap();
+    let spec = xtask::graphfile::spec::load(&graph, None).unwrap();
     let lock = Mutex::new(Lock::beside(&graph).unwrap());
     let (events, told) = std::sync::mpsc::channel();
     let sync = Sync {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use camino::Utf8Path;
-use xtask::engine::Engine;
+use xtask::outside::engine::Engine;
 use xtask::verify::layers::{Compression, Digest, Found, Image, Kind, Limits, Part, Reading, View};
 
 use super::{Project, docker, host, hosts, unique, with_base};

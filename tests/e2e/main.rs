@@ -72,8 +72,10 @@ fn unique(name: &str) -> String {
 fn privates_of(project: &Project) -> String {
     let mut graphs = std::fs::read_dir(project.path("state")).unwrap();
     let folder = graphs.next().unwrap().unwrap().path();
-    let state = xtask::state::State::in_folder(camino::Utf8PathBuf::from_path_buf(folder).unwrap());
-    xtask::private::of_state(&state.id().unwrap())
+    let state = xtask::outside::state::State::in_folder(
+        camino::Utf8PathBuf::from_path_buf(folder).unwrap(),
+    );
+    xtask::outside::private::of_state(&state.id().unwrap())
 }
 
 fn docker(host: &str, arguments: &[&str]) -> String {

@@ -6,7 +6,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::bench::Case;
+use crate::workshop::bench::Case;
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
 #[derive(Debug, Parser)]

@@ -1,7 +1,20 @@
-//! Builds, verifies and publishes the container images of a Dify monorepo.
+//! Builds and verifies the container images of a Dify monorepo.
 //!
-//! The way of the data, one direction only: `spec` → `graph` → `inputs` → `key` →
-//! `verdict` → `schedule` → `action` → `executor` → `record` → `report`.
+//! The way of the data, one direction only:
+//!
+//! 1. **Open** (`graphfile`): `chosen` finds the file, `spec` reads it, `base_override` puts other
+//!    bases in their places, `graph` orders the stages.
+//! 2. **Judge** (`freshness`): `stage_inputs` gathers what can change an image, through `dockerfile`
+//!    and `contexts`; `key` hashes it; `verdict` holds it against the `record`s and the images that
+//!    the engine has. `planner` does this for all stages at once. `plan` and `explain` stop here.
+//! 3. **Build** (`build`): `schedule` gives each stage its turn; `fetching` and `pinning` bring what
+//!    is missing, `action` makes the command line, `executor` runs it, and what came of it is checked
+//!    and recorded.
+//! 4. **Verify** (`verify`): the images of fresh stages are read layer by layer, held against the
+//!    policy, and tried as a running stack; the answer is recorded.
+//! 5. **Tell** (`report`): what happens is an event, and reporters know nothing but events.
+//!
+//! `DESIGN.md`, *The way of the data*, has the drawing, and *Rooms* says which room may import which.
 
 // They panic when nobody reads; `tell!` and `commands::print` do not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
@@ -16,43 +29,16 @@ macro_rules! tell {
     }};
 }
 
-pub mod action;
-pub mod assess;
-pub mod bench;
 pub mod build;
-pub mod call;
-pub mod chosen;
 pub mod cli;
 pub mod commands;
-pub mod demo;
-pub mod engine;
-pub mod event;
-pub mod excerpt;
-pub mod executor;
+pub mod contexts;
 pub mod fault;
-pub mod git;
-pub mod graph;
-pub mod inputs;
-pub mod interrupt;
-pub mod key;
-pub mod lock;
-pub mod locking;
-pub mod material;
-pub mod outputs;
-pub mod prepare;
-pub mod private;
-pub mod proxies;
-pub mod record;
-pub mod replacement;
+pub mod freshness;
+pub mod graphfile;
+pub mod outside;
 pub mod report;
-pub mod schedule;
-pub mod secrets;
 pub mod setup;
 pub mod shown;
-pub mod source;
-pub mod spec;
-pub mod state;
-pub mod sync;
-pub mod testbed;
-pub mod verdict;
 pub mod verify;
+pub mod workshop;

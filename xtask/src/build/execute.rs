@@ -12,20 +12,20 @@ use camino::Utf8Path;
 use super::sent::{Sending, Tree};
 use super::turn::Turn;
 use super::{Run, gaps};
-use crate::action::Action;
-use crate::assess::{Assessment, Gathered, Outline, Upstream};
-use crate::engine::Image;
-use crate::event::{Event, FailedStep, Outcome};
-use crate::executor::redact::Redactor;
-use crate::executor::{self, Failure, Made, Progress};
+use crate::build::action::Action;
+use crate::build::executor::redact::Redactor;
+use crate::build::executor::{self, Failure, Made, Progress};
+use crate::contexts::{Sighted, Sum};
 use crate::fault::{Fault, Result};
-use crate::inputs::{Sighted, Sum};
-use crate::key::Key;
-use crate::material::{self, Material};
-use crate::private;
-use crate::record::Record;
-use crate::spec::{Stage, StageId};
-use crate::verdict::Reason;
+use crate::freshness::key::Key;
+use crate::freshness::planner::{Assessment, Gathered, Outline, Upstream};
+use crate::freshness::record::Record;
+use crate::freshness::stage_inputs::{self, Material};
+use crate::freshness::verdict::Reason;
+use crate::graphfile::spec::{Stage, StageId};
+use crate::outside::engine::Image;
+use crate::outside::private;
+use crate::report::event::{Event, FailedStep, Outcome};
 use dockerfile::ContextNeed;
 
 /// How often buildx is called at most where something touches the inputs each time.
@@ -321,7 +321,7 @@ impl Run<'_> {
         let engine = &self.work.engine;
         if let (Some(is), Some(wanted)) = (
             image.platform(),
-            material::platforms_of(stage, engine.platform()),
+            stage_inputs::platforms_of(stage, engine.platform()),
         ) {
             let chosen = material.externals.takes.iter();
             let chosen = chosen.flat_map(|taken| &taken.platforms);

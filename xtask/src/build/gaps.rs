@@ -8,11 +8,11 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use camino::Utf8Path;
 
+use crate::contexts::Kind;
 use crate::fault::Result;
-use crate::inputs::Kind;
-use crate::material::{Folder, Material};
-use crate::source::{self, tree};
-use crate::spec::{Context, SourceId, Spec, Stage};
+use crate::freshness::stage_inputs::{Folder, Material};
+use crate::graphfile::source::{self, tree};
+use crate::graphfile::spec::{Context, SourceId, Spec, Stage};
 
 /// A sentence for each kind of gap in what is copied into a stage's image.
 pub(super) fn told(spec: &Spec, stage: &Stage, material: &Material) -> Result<Vec<String>> {

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use super::Run;
 
-use crate::engine::Images;
-use crate::event::Event;
 use crate::fault::{Fault, Result};
-use crate::lock::Base;
-use crate::locking::{self, Uses, platforms};
-use crate::material::{Material, Taken};
-use crate::spec::StageId;
+use crate::freshness::pins::{self, Uses, platforms};
+use crate::freshness::stage_inputs::{Material, Taken};
+use crate::graphfile::lock::Base;
+use crate::graphfile::spec::StageId;
+use crate::outside::engine::Images;
+use crate::report::event::Event;
 use registry::{Effort, Registries};
 
 /// How often a wait for a registry looks whether the user wants to stop.
@@ -46,7 +46,7 @@ impl Run<'_> {
             return Ok(());
         }
         if self.wishes.locked {
-            locking::refuse_uncovered(&self.work.spec, &uses, &lock())?;
+            pins::refuse_uncovered(&self.work.spec, &uses, &lock())?;
         }
         let mut engine_only = locked(&self.pinning.engine_only);
         // Another stage, or another run, may have done it meanwhile.
@@ -65,7 +65,7 @@ impl Run<'_> {
         if self.wishes.offline {
             let absent: Vec<&String> = missing
                 .iter()
-                .filter(|name| !locking::is_held(&held, name))
+                .filter(|name| !pins::is_held(&held, name))
                 .collect();
             let near = absent.iter().find_map(|name| near_stages.get(*name));
             return match (near, absent.as_slice()) {
@@ -153,7 +153,7 @@ impl Run<'_> {
             .iter()
             .filter_map(|name| {
                 // There is another way, or nothing is likely to be there.
-                let effort = if locking::is_held(held, name) || near_stages.contains_key(name) {
+                let effort = if pins::is_held(held, name) || near_stages.contains_key(name) {
                     Effort::Brief
                 } else {
                     Effort::Full
@@ -167,7 +167,7 @@ impl Run<'_> {
                 .iter()
                 .map(|(name, reference, effort)| (name.as_str(), reference, *effort))
                 .collect();
-            let answers = locking::look_up(&registries, &borrowed);
+            let answers = pins::look_up(&registries, &borrowed);
             let owned = answers
                 .into_iter()
                 .map(|(name, answer)| (name.to_owned(), answer));
@@ -193,8 +193,7 @@ impl Run<'_> {
             match answer {
                 Ok(found) => good.push((name, Ok(Base::from(found)))),
                 Err(error)
-                    if locking::is_held(held, &name)
-                        && (error.is_absence() || error.is_silence()) =>
+                    if pins::is_held(held, &name) && (error.is_absence() || error.is_silence()) =>
                 {
                     good.push((name, Err(error.to_string())));
                 }
@@ -204,7 +203,7 @@ impl Run<'_> {
         if bad.is_empty() {
             Ok(good)
         } else {
-            Err(locking::together(
+            Err(pins::together(
                 bad.iter().map(|(error, near)| (error, *near)),
             ))
         }
@@ -216,7 +215,7 @@ impl Run<'_> {
         }
         let notices = Arc::clone(&self.pinning.notices);
         *locked(&notices) = Some(self.events.clone());
-        let registries = locking::registries(move |message| {
+        let registries = pins::registries(move |message| {
             let message = message.to_owned();
             // Nobody listening is no reason to stop.
             if let Some(events) = locked(&notices).as_ref() {
@@ -255,7 +254,7 @@ impl Run<'_> {
         let images = self.work.engine.images(&exact)?;
         let absent = || {
             let all = pinned.iter().zip(&exact);
-            all.filter(|(_, exact)| !locking::is_held(&images, exact))
+            all.filter(|(_, exact)| !pins::is_held(&images, exact))
         };
         if absent().next().is_none() {
             return Ok(());

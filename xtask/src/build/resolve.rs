@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Run;
-use crate::action::{self, Action, Parts};
+use crate::build::action::{self, Action, Parts};
+use crate::contexts::{self, Witness};
 use crate::fault::{Fault, Result};
-use crate::inputs::{self, Witness};
-use crate::material::{self, Material};
-use crate::private;
-use crate::secrets;
-use crate::spec::{Context, StageId};
+use crate::freshness::secrets;
+use crate::freshness::stage_inputs::{self, Material};
+use crate::graphfile::spec::{Context, StageId};
+use crate::outside::private;
 
 impl Run<'_> {
     /// The buildx call that builds a stage from a context and named contexts that are folders, and that
@@ -29,7 +29,7 @@ impl Run<'_> {
     ) -> Result<Action> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let mut args = material.args.clone();
-        args.extend(material::expand(&work.spec, stage, true)?);
+        args.extend(stage_inputs::expand(&work.spec, stage, true)?);
         args.extend(self.frontend(material)?);
         let mut references = stage.references();
         references.push(private.to_owned());
@@ -59,7 +59,7 @@ impl Run<'_> {
         }
         let into = self.work.state.path("merged").join(self.name(id));
         let states = self.work.state.beside();
-        inputs::materialise(&folder.layers, &folder.ignore, states, &into)
+        contexts::materialise(&folder.layers, &folder.ignore, states, &into)
             .map_err(|error| Fault::failed(error.to_string()))?;
         Ok(into)
     }
@@ -78,7 +78,7 @@ impl Run<'_> {
             {
                 let witness = Witness::forgetful(&work.cache);
                 let folder =
-                    material::folder_of_context(&work.spec, *source, path, name, &witness)?;
+                    stage_inputs::folder_of_context(&work.spec, *source, path, name, &witness)?;
                 folders.insert(name.clone(), folder);
             }
         }

@@ -6,10 +6,10 @@
 use rayon::prelude::*;
 
 use super::Run;
-use crate::assess::{Prepared, Upstream};
 use crate::fault::Result;
-use crate::spec::StageId;
-use crate::verdict::Verdict;
+use crate::freshness::planner::{Prepared, Upstream};
+use crate::freshness::verdict::Verdict;
+use crate::graphfile::spec::StageId;
 
 impl Run<'_> {
     /// Gives a verdict on each stage that had no turn; those that would have to be built stay without one.

@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::assess::Workspace;
-use crate::engine::Untagged;
 use crate::fault::Result;
-use crate::interrupt::Interrupt;
-use crate::private;
-use crate::record::{Records, Store};
-use crate::state;
+use crate::freshness::planner::Workspace;
+use crate::freshness::record::{Records, Store};
+use crate::outside::engine::Untagged;
+use crate::outside::interrupt::Interrupt;
+use crate::outside::private;
+use crate::outside::state;
 
 /// How many are removed in one run: with the last name goes the image, and that takes its time.
 const AT_ONCE: usize = 5;
@@ -121,9 +121,9 @@ mod tests {
     use camino::Utf8Path;
 
     use super::*;
-    use crate::key::Key;
-    use crate::record::Record;
-    use crate::state::State;
+    use crate::freshness::key::Key;
+    use crate::freshness::record::Record;
+    use crate::outside::state::State;
 
     fn name(stage: &str, key: u8) -> String {
         private::reference("0123456789ab", stage, &Key([key; 32]).hex())

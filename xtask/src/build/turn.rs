@@ -9,15 +9,15 @@ use std::sync::atomic::Ordering;
 use camino::Utf8PathBuf;
 
 use super::Run;
-use crate::assess::{Due, Gathered, Looked, Prepared, Upstream};
-use crate::event::{Event, FailedStep, Outcome};
-use crate::excerpt::Excerpt;
 use crate::fault::{Class, Fault, Result};
-use crate::prepare;
-use crate::record::Record;
-use crate::secrets;
-use crate::spec::StageId;
-use crate::verdict::{Reason, Verdict};
+use crate::freshness::planner::{Due, Gathered, Looked, Prepared, Upstream};
+use crate::freshness::prepare;
+use crate::freshness::record::Record;
+use crate::freshness::secrets;
+use crate::freshness::verdict::{Reason, Verdict};
+use crate::graphfile::spec::StageId;
+use crate::report::event::{Event, FailedStep, Outcome};
+use crate::report::excerpt::Excerpt;
 
 /// What a stage's turn came to.
 pub(super) struct Turn {

@@ -2,11 +2,11 @@
 //!
 //! A goal that is missed is no fault: what a busy machine measures is no proof.
 
-use crate::bench::{Bench, Case, bare, verifying};
 use crate::cli;
 use crate::fault::{Fault, Result};
-use crate::interrupt::Interrupt;
-use crate::state;
+use crate::outside::interrupt::Interrupt;
+use crate::outside::state;
+use crate::workshop::bench::{Bench, Case, bare, verifying};
 
 /// Measures the named cases. Their files stay in `target/bench` for the next time.
 pub fn run(flags: &cli::Bench) -> Result<()> {

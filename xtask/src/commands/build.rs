@@ -3,14 +3,14 @@
 use std::sync::mpsc::Sender;
 
 use super::sync::Asking;
-use crate::assess::{Next, Workspace};
 use crate::build::{self, Force, Wishes};
 use crate::cli::Build;
-use crate::event::Event;
 use crate::fault::{Fault, Result};
-use crate::interrupt::Interrupt;
+use crate::freshness::planner::{Next, Workspace};
+use crate::outside::interrupt::Interrupt;
+use crate::outside::state::{HeldLock, State};
 use crate::report::Reporting;
-use crate::state::{HeldLock, State};
+use crate::report::event::Event;
 
 /// Brings stages up to date; where the machine lacks something that can be had, once more after it
 /// was set up.

@@ -2,12 +2,12 @@
 
 use super::setup::{Consent, Lack};
 use crate::cli;
-use crate::demo::Demo;
 use crate::fault::{Class, Result};
-use crate::interrupt::Interrupt;
+use crate::outside::interrupt::Interrupt;
+use crate::outside::state;
 use crate::setup::gather;
 use crate::setup::needs::Needs;
-use crate::state;
+use crate::workshop::demo::Demo;
 
 /// Shows the program on the bundled sample.
 pub fn run(flags: &cli::Demo) -> Result<()> {

@@ -6,16 +6,16 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::plan::{Line, word};
-use crate::assess::{self, Assessment, Gathered, Next, Workspace};
 use crate::cli::Explain;
 use crate::fault::Result;
-use crate::interrupt::Interrupt;
-use crate::key::What;
-use crate::replacement;
+use crate::freshness::key::What;
+use crate::freshness::planner::{self, Assessment, Gathered, Next, Workspace};
+use crate::freshness::verdict::{Change, Changed, Kind, Verdict};
+use crate::graphfile::base_override;
+use crate::graphfile::spec::StageId;
+use crate::outside::interrupt::Interrupt;
 use crate::report::reasons::{self, OfInput};
 use crate::report::words;
-use crate::spec::StageId;
-use crate::verdict::{Change, Changed, Kind, Verdict};
 use crate::verify::noted::{self, Noted, Standing};
 use crate::verify::record::Records;
 use crate::verify::stack;
@@ -111,7 +111,7 @@ pub fn run(flags: &Explain) -> Result<()> {
     let (whole_context, uncounted) = match work.gather(id) {
         Ok(Gathered::Material(_, material)) => (
             material.context.inputs.whole.clone(),
-            assess::uncounted(&material),
+            planner::uncounted(&material),
         ),
         _ => (None, None),
     };
@@ -135,7 +135,7 @@ pub fn run(flags: &Explain) -> Result<()> {
                 .collect(),
             whole_context,
             overlays,
-            replaced: replacement::told(&work.spec, work.spec.stage(id)).collect(),
+            replaced: base_override::told(&work.spec, work.spec.stage(id)).collect(),
             verification: verified,
         });
     }
@@ -153,7 +153,7 @@ pub fn run(flags: &Explain) -> Result<()> {
     for overlay in overlays {
         let _ = writeln!(text, "  its context is overlaid with {overlay}");
     }
-    for (name, by) in replacement::told(&work.spec, work.spec.stage(id)) {
+    for (name, by) in base_override::told(&work.spec, work.spec.stage(id)) {
         let _ = writeln!(text, "  its {name} is {by}, as `[base]` says");
     }
     if let Some(verified) = verified {

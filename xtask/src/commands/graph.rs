@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::cli::{self, GraphFormat};
 use crate::fault::Result;
-use crate::graph::Graph;
-use crate::replacement::{self, Opened};
-use crate::spec::{Spec, StageId};
+use crate::graphfile::base_override::{self, Opened};
+use crate::graphfile::graph::Graph;
+use crate::graphfile::spec::{Spec, StageId};
 
 /// Draws the graph.
 pub fn run(flags: &cli::Graph) -> Result<()> {
-    let Opened { spec, graph, .. } = replacement::open(&super::chosen(&flags.at)?, &[])?;
+    let Opened { spec, graph, .. } = base_override::open(&super::chosen(&flags.at)?, &[])?;
     let text = match flags.format {
         GraphFormat::Tree => tree(&spec, &graph),
         GraphFormat::Dot => dot(&spec, &graph),
@@ -57,7 +57,7 @@ fn tree(spec: &Spec, graph: &Graph) -> String {
         };
         let indent = "  ".repeat(depth);
         let _ = writeln!(text, "{indent}{}{mark}", label(spec, id));
-        for (name, by) in replacement::told(spec, spec.stage(id)).filter(|_| !again) {
+        for (name, by) in base_override::told(spec, spec.stage(id)).filter(|_| !again) {
             let _ = writeln!(text, "{indent}  [its {name} is {by}]");
         }
         if !again {
@@ -203,7 +203,7 @@ fn json<'a>(spec: &'a Spec, graph: &Graph) -> Whole<'a> {
                 .map(|parent| spec.stage(parent).name.as_str())
                 .collect(),
             services: &stage.services,
-            replaced: replacement::told(spec, stage).collect(),
+            replaced: base_override::told(spec, stage).collect(),
         }
     };
     Whole {

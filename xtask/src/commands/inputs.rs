@@ -5,16 +5,16 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::assess::{self, Assessment, Gathered, Next, Workspace};
 use crate::cli;
-use crate::engine::Engine;
+use crate::contexts::{Input, Kind, StatCache};
 use crate::fault::{Class, Fault, Result};
-use crate::inputs::{Input, Kind, StatCache};
-use crate::material::{self, Material};
+use crate::freshness::planner::{self, Assessment, Gathered, Next, Workspace};
+use crate::freshness::stage_inputs::{self, Material};
+use crate::graphfile::source;
+use crate::graphfile::spec::{StageId, names};
+use crate::outside::engine::Engine;
 use crate::report::{reasons, words};
 use crate::shown::text;
-use crate::source;
-use crate::spec::{StageId, names};
 
 #[derive(Serialize)]
 struct Whole<'a> {
@@ -49,7 +49,7 @@ pub fn run(flags: &cli::Inputs) -> Result<()> {
         (Some(stage), _) => of_stage(flags, stage)?,
         (None, Some(context)) => {
             let material = of_folder(flags, context)?;
-            let key = assess::of_material(&material).key().hex();
+            let key = planner::of_material(&material).key().hex();
             (material, key)
         }
         (None, None) => return Err(Fault::usage("name a stage, or a folder with `--context`")),
@@ -117,7 +117,7 @@ fn key_of(work: &Workspace, id: StageId, material: &Material) -> Result<String> 
             .find(|own| own.id == id)
             .map_or_else(String::new, Assessment::shown_key)),
         // Without an engine only the tree's own part can be told.
-        Err(fault) if fault.class == Class::Lacks => Ok(assess::of_material(material).key().hex()),
+        Err(fault) if fault.class == Class::Lacks => Ok(planner::of_material(material).key().hex()),
         Err(fault) => Err(fault),
     }
 }
@@ -140,7 +140,7 @@ fn of_folder(flags: &cli::Inputs, context: &camino::Utf8Path) -> Result<Material
     });
     let engine = Engine::find();
     let platform = engine.platform();
-    material::of_folder(
+    stage_inputs::of_folder(
         context,
         &dockerfile,
         flags.target.as_deref(),

@@ -6,16 +6,16 @@ use std::sync::PoisonError;
 
 use rayon::prelude::*;
 
-use crate::assess::{Next, Workspace};
 use crate::cli::Lock as Flags;
+use crate::freshness::planner::{Next, Workspace};
 
 use crate::fault::Result;
-use crate::interrupt::Interrupt;
-use crate::lock::{Base, Lock};
-use crate::locking::{self, Used, Uses, platforms};
-use crate::material::Taken;
+use crate::freshness::pins::{self, Used, Uses, platforms};
+use crate::freshness::stage_inputs::Taken;
+use crate::graphfile::lock::{Base, Lock};
+use crate::graphfile::spec;
+use crate::outside::interrupt::Interrupt;
 use crate::report::words;
-use crate::spec;
 use registry::{Effort, Registries, RegistryError};
 
 /// Gives every external image of the graph its entry, and drops those that nothing uses.
@@ -24,7 +24,7 @@ pub fn run(flags: &Flags) -> Result<()> {
     if let Some(names) = &flags.update {
         let uses = Uses::of_readable(&work.spec, work.engine.platform());
         let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        locking::refuse_unknown(&work.spec, &uses, &lock, names)?;
+        pins::refuse_unknown(&work.spec, &uses, &lock, names)?;
     }
     let interrupt = Interrupt::listen()?;
     let held = work.state.clone();
@@ -47,7 +47,7 @@ pub fn run(flags: &Flags) -> Result<()> {
         None => BTreeSet::new(),
         Some(names) => uses.named(&names)?,
     };
-    let registries = locking::registries(|message| crate::tell!("note: {message}"))?;
+    let registries = pins::registries(|message| crate::tell!("note: {message}"))?;
     let found = resolve(&work, &registries, &uses, &lock, &moving)?;
     for (id, takes) in &uses.takes {
         let entry = |taken: &Taken| {
@@ -121,7 +121,7 @@ fn resolve<'u>(
     let renewed = |(name, used): &(&'u String, &'u Used)| {
         (*name, *used, renew(registries, used, lock.base(name)))
     };
-    let answers: Vec<_> = locking::at_once(|| wanted.par_iter().map(renewed).collect());
+    let answers: Vec<_> = pins::at_once(|| wanted.par_iter().map(renewed).collect());
     let mut found = BTreeMap::new();
     let mut errors = Vec::new();
     for (name, used, answer) in answers {
@@ -139,16 +139,16 @@ fn resolve<'u>(
         .collect();
     // An engine that is not there holds nothing.
     let held = if absent.is_empty() {
-        crate::engine::Images::new()
+        crate::outside::engine::Images::new()
     } else {
         work.engine.images(&absent).unwrap_or_default()
     };
     let (own, bad): (Vec<_>, Vec<_>) = errors
         .into_iter()
-        .partition(|(used, error)| error.is_absence() && locking::is_held(&held, &used.name));
+        .partition(|(used, error)| error.is_absence() && pins::is_held(&held, &used.name));
     if !bad.is_empty() {
         let bad = bad.iter();
-        return Err(locking::together(
+        return Err(pins::together(
             bad.map(|(used, error)| (error, used.near_stage.as_deref())),
         ));
     }

@@ -16,10 +16,10 @@ pub mod verify;
 
 use std::io::Write as _;
 
-use crate::assess::{Next, Workspace};
-use crate::chosen::Chosen;
 use crate::cli::Where;
 use crate::fault::{Fault, Result};
+use crate::freshness::planner::{Next, Workspace};
+use crate::graphfile::chosen::Chosen;
 
 /// The graph file of a command.
 fn chosen(at: &Where) -> Result<Chosen> {

@@ -8,16 +8,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::assess::{Gathered, Next, Workspace};
-use crate::call::Call;
+use crate::build::fetching::{self, Drift};
 use crate::cli::{Outdated as Flags, Where};
 use crate::fault::{Class, Result};
-use crate::interrupt::Interrupt;
-use crate::lock::Base;
-use crate::locking::{self, Used};
+use crate::freshness::pins::{self, Used};
+use crate::freshness::planner::{Gathered, Next, Workspace};
+use crate::graphfile::call::Call;
+use crate::graphfile::lock::Base;
+use crate::graphfile::spec::StageId;
+use crate::outside::interrupt::Interrupt;
 use crate::report::words;
-use crate::spec::StageId;
-use crate::sync::{self, Drift};
 use registry::{Effort, Found, Registries, RegistryError, Tag};
 
 #[derive(Serialize)]
@@ -72,7 +72,7 @@ pub fn run(flags: &Flags) -> Result<()> {
         let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
         lock.bases().clone()
     };
-    let registries = locking::registries(|message| crate::tell!("note: {message}"))?;
+    let registries = pins::registries(|message| crate::tell!("note: {message}"))?;
     let movable: Vec<(&String, &Used)> = uses
         .images
         .iter()
@@ -80,7 +80,7 @@ pub fn run(flags: &Flags) -> Result<()> {
         .collect();
     let row =
         |(name, used): &(&String, &'_ Used)| row(&work, &registries, name, used, bases.get(*name));
-    let rows: Vec<_> = locking::at_once(|| movable.par_iter().map(row).collect());
+    let rows: Vec<_> = pins::at_once(|| movable.par_iter().map(row).collect());
     let (mut moved, mut unlocked, mut failed, mut errors) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((_, used), row) in movable.iter().zip(rows) {
@@ -138,7 +138,7 @@ pub fn run(flags: &Flags) -> Result<()> {
     if errors.is_empty() {
         Ok(())
     } else {
-        Err(locking::together(errors.iter().map(|error| (error, None))))
+        Err(pins::together(errors.iter().map(|error| (error, None))))
     }
 }
 
@@ -180,7 +180,7 @@ fn source_row(work: &Workspace, at: &Where, drift: Drift, interrupt: &Interrupt)
     let (Some(locked), Some(git)) = (&drift.locked, &source.git) else {
         return Ok(Row::Unlocked(source.name.clone()));
     };
-    let of_source = |id: &StageId| sync::of_stages(&work.spec, &[*id]).contains(&drift.source);
+    let of_source = |id: &StageId| fetching::of_stages(&work.spec, &[*id]).contains(&drift.source);
     let stages: Vec<StageId> = work.spec.ids().filter(of_source).collect();
     let rebuilds = match super::sync::at_commit_of(at, &drift, interrupt) {
         Ok(moved) => {

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::assess::{Assessment, Next, Workspace};
 use crate::cli::Plan;
 use crate::fault::Result;
+use crate::freshness::planner::{Assessment, Next, Workspace};
+use crate::freshness::verdict::{Reason, Verdict};
 use crate::report::{reasons, words};
-use crate::verdict::{Reason, Verdict};
 
 #[derive(Serialize)]
 struct Whole<'a> {

@@ -6,11 +6,11 @@ use std::io::{BufRead as _, IsTerminal as _};
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use crate::call::Call;
 use crate::cli;
 use crate::fault::{Class, Fault, Result};
-use crate::interrupt::Interrupt;
-use crate::replacement;
+use crate::graphfile::base_override;
+use crate::graphfile::call::Call;
+use crate::outside::interrupt::Interrupt;
 use crate::setup::apply::apply;
 use crate::setup::check::check;
 use crate::setup::facts::Facts;
@@ -30,7 +30,7 @@ struct Whole<'a> {
 
 /// Checks the machine, and without `--check` sets it up.
 pub fn run(flags: &cli::Setup) -> Result<()> {
-    let opened = replacement::open(&super::chosen(&flags.at)?, &[])?;
+    let opened = base_override::open(&super::chosen(&flags.at)?, &[])?;
     let call = &opened.spec.call;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let interrupt = Interrupt::listen()?;
@@ -77,7 +77,7 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
 /// After a build that failed: sets up what it lacked, if it lacked something that can be had and
 /// the user agrees. Otherwise the build's own fault stands.
 pub fn mend(fault: Fault, flags: &cli::Build, interrupt: &Interrupt) -> Result<()> {
-    let opened = replacement::open(&super::chosen(&flags.at)?, &flags.platform)?;
+    let opened = base_override::open(&super::chosen(&flags.at)?, &flags.platform)?;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let may_help = match fault.class {
         Class::Lacks => !gather::has_essentials(interrupt) || needs.may_emulate(),

@@ -5,17 +5,17 @@ use std::sync::mpsc::{Sender, channel};
 
 use serde::Serialize;
 
-use crate::assess::{Next, Workspace};
+use crate::build::fetching::{self, Sync};
 use crate::cli::{self, Where};
-use crate::event::Event;
 use crate::fault::{Fault, Result};
-use crate::graph::Graph;
-use crate::interrupt::Interrupt;
-use crate::replacement;
+use crate::freshness::planner::{Next, Workspace};
+use crate::graphfile::base_override;
+use crate::graphfile::graph::Graph;
+use crate::graphfile::source::{self, tree::Gaps};
+use crate::graphfile::spec::{Place, SourceId, StageId, mistakes};
+use crate::outside::interrupt::Interrupt;
+use crate::report::event::Event;
 use crate::report::{Reporting, words};
-use crate::source::{self, tree::Gaps};
-use crate::spec::{Place, SourceId, StageId, mistakes};
-use crate::sync::{self, Sync};
 
 #[derive(Serialize)]
 struct Whole<'a> {
@@ -116,7 +116,7 @@ pub(super) fn for_stages(
     stages: &[StageId],
     asking: &Asking<'_>,
 ) -> Result<bool> {
-    let sources = sync::unfetched(&work.spec, &sync::of_stages(&work.spec, stages));
+    let sources = fetching::unfetched(&work.spec, &fetching::of_stages(&work.spec, stages));
     fetch(work, &sources, asking)?;
     Ok(!sources.is_empty())
 }
@@ -176,7 +176,7 @@ fn pin_asking(
             source::find(&mut work.spec, &work.state, &lock);
         }
     }
-    let missing = sync::unfetched(&work.spec, &from_git);
+    let missing = fetching::unfetched(&work.spec, &from_git);
     fetch(work, &missing, asking)?;
     Ok((text, images))
 }
@@ -191,7 +191,7 @@ pub(super) fn from_git(work: &Workspace) -> Vec<SourceId> {
 }
 
 /// The sources whose revisions are not what the lock says.
-pub(super) fn drifted(work: &Workspace, interrupt: &Interrupt) -> Result<Vec<sync::Drift>> {
+pub(super) fn drifted(work: &Workspace, interrupt: &Interrupt) -> Result<Vec<fetching::Drift>> {
     with_events(interrupt, &channel().0, |asking| {
         asking.sync(work).drifted(&from_git(work))
     })
@@ -201,7 +201,7 @@ pub(super) fn drifted(work: &Workspace, interrupt: &Interrupt) -> Result<Vec<syn
 /// and pinned to nothing.
 pub(super) fn at_commit_of(
     at: &Where,
-    drift: &sync::Drift,
+    drift: &fetching::Drift,
     interrupt: &Interrupt,
 ) -> Result<Workspace> {
     let mut work = super::open(at, &[], Next::Any)?;
@@ -244,7 +244,7 @@ fn fetch(work: &mut Workspace, sources: &[SourceId], asking: &Asking<'_>) -> Res
 
 /// Only when a source is here is it seen which external images its stages use.
 fn reread(work: &mut Workspace) -> Result<()> {
-    replacement::apply(&mut work.spec)?;
+    base_override::apply(&mut work.spec)?;
     work.graph = Graph::of(&work.spec)?;
     Ok(())
 }
@@ -277,7 +277,7 @@ fn wanted(work: &Workspace, names: &[String]) -> Result<Vec<SourceId>> {
 
 /// Fetches what is not here, and gives what that was.
 fn bring(work: &mut Workspace, wanted: &[SourceId], asking: &Asking<'_>) -> Result<Vec<SourceId>> {
-    let unfetched = sync::unfetched(&work.spec, wanted);
+    let unfetched = fetching::unfetched(&work.spec, wanted);
     fetch(work, &unfetched, asking)?;
     for id in wanted {
         let source = &work.spec.sources[id.index()];
@@ -317,7 +317,7 @@ fn check(work: &Workspace, wanted: &[SourceId], asking: &Asking<'_>) -> Result<(
         words::count(asked.len(), "source")
     );
     super::print(&text);
-    sync::together(faults)
+    fetching::together(faults)
 }
 
 fn line<'w>(work: &'w Workspace, id: SourceId, fetched: &[SourceId]) -> Option<Line<'w>> {

@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 use std::time::Instant;
 
 use super::Reporter;
-use crate::event::Event;
+use crate::report::event::Event;
 
 /// The JSON reporter.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::screen::{Line, Screen, Size};
 use super::{Reporter, reasons, words};
-use crate::event::{Event, Outcome, StageFinished};
+use crate::report::event::{Event, Outcome, StageFinished};
 
 /// How long a picture of the spinner stays.
 const TICK: Duration = Duration::from_millis(120);

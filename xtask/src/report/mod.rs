@@ -3,6 +3,8 @@
 //! One file per form of output; none knows anything but events. The reporter has a thread of
 //! its own, so that a slow terminal never holds up a build.
 
+pub mod event;
+pub mod excerpt;
 mod json;
 mod live;
 mod plain;
@@ -15,7 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::event::Event;
+use crate::report::event::Event;
 
 /// Takes events in the order in which they happened.
 pub trait Reporter: Send {

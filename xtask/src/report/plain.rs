@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use super::{Reporter, reasons, words};
-use crate::event::{Event, Outcome, StageFinished};
+use crate::report::event::{Event, Outcome, StageFinished};
 
 /// How long nothing is said of what runs before it gives a sign of life.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -130,7 +130,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::{Kind, Reason};
+    use crate::freshness::verdict::{Kind, Reason};
 
     #[test]
     fn a_long_step_gives_a_sign_of_life_every_half_minute_of_silence() {

@@ -1,8 +1,8 @@
 //! Why a stage is not fresh, in a clause for people.
 
 use super::words::count;
-use crate::key::What;
-use crate::verdict::{Change, Changed, Kind, NOT_LOCKED, Reason};
+use crate::freshness::key::What;
+use crate::freshness::verdict::{Change, Changed, Kind, NOT_LOCKED, Reason};
 
 /// The cause, the first of its kind where there are several.
 pub fn clause(reason: &Reason) -> String {

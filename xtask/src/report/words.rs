@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::event::{Finished, Outcome, SourceFinished, StageFinished};
+use crate::report::event::{Finished, Outcome, SourceFinished, StageFinished};
 
 /// `0.42 s`, `12.3 s`, `3 min 05 s`.
 pub fn time(ms: u64) -> String {
@@ -196,8 +196,8 @@ pub fn done(stage: &StageFinished) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::FailedStep;
-    use crate::excerpt::Excerpt;
+    use crate::report::event::FailedStep;
+    use crate::report::excerpt::Excerpt;
 
     fn stage(outcome: Outcome) -> StageFinished {
         StageFinished {

@@ -12,9 +12,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::facts::Facts;
 use super::plan::{Plan, Step};
-use crate::engine::{Engine, NoAnswer};
 use crate::fault::{Fault, Result};
-use crate::interrupt::Interrupt;
+use crate::outside::engine::{Engine, NoAnswer};
+use crate::outside::interrupt::Interrupt;
 
 /// How long an engine may take to start, on a slow machine.
 const START: Duration = Duration::from_secs(90);

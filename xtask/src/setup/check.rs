@@ -8,7 +8,8 @@ use super::finding::{Finding, Fix};
 use super::needs::{Needs, architecture};
 use super::packages::System;
 use super::tools;
-use crate::engine::NOT_PODMAN;
+use super::version::version;
+use crate::outside::engine::NOT_PODMAN;
 
 /// The least memory, in bytes (DESIGN.md, *What a machine needs*).
 const MEMORY: u64 = 4_000_000_000;
@@ -386,18 +387,6 @@ fn clock(facts: &Facts) -> Option<Finding> {
     } else {
         finding.warns("set the clock, as by `timedatectl set-ntp true`")
     })
-}
-
-/// The numbers that a version begins with: `26.1.5+dfsg1`, `v0.13`, `2.26.1-4`.
-pub fn version(text: &str) -> Option<[u64; 3]> {
-    let text = text.trim().trim_start_matches('v');
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let mut numbers = text[..end].split('.').map(str::parse);
-    let first = numbers.next()?.ok()?;
-    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
-    Some([first, next(), next()])
 }
 
 fn gigabytes(bytes: u64) -> String {

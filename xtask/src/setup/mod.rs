@@ -16,3 +16,4 @@ pub mod probe;
 #[cfg(test)]
 mod tests;
 pub mod tools;
+mod version;

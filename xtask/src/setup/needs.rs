@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::Host;
 
-use crate::lock::Lock;
-use crate::replacement;
-use crate::spec::{Context, Place, Spec, Stage};
+use crate::graphfile::base_override;
+use crate::graphfile::lock::Lock;
+use crate::graphfile::spec::{Context, Place, Spec, Stage};
 
 /// What the graph asks of the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -127,7 +127,7 @@ fn registries(spec: &Spec, lock: &Lock) -> BTreeSet<String> {
     };
     for id in spec.ids() {
         let stage = spec.stage(id);
-        let known = replacement::external(spec, stage);
+        let known = base_override::external(spec, stage);
         known.iter().for_each(|image| add(image));
         for context in stage.contexts.values() {
             if let Context::Image(image) = context {

@@ -3,9 +3,11 @@
 //! Knows where programs and libraries are found, and how a person is told of those that are not there. Is
 //! unaware of what they are needed for.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::gather::on_path;
+use camino::Utf8PathBuf;
+
 use super::packages::System;
 
 /// Where a library says how it is used (pkg-config(1)), below each of which there may be a folder for each
@@ -17,6 +19,19 @@ const LIBRARIES: [&str; 5] = [
     "/usr/local/lib",
     "/usr/local/share",
 ];
+
+/// A program on PATH.
+pub fn on_path(program: &str) -> Option<Utf8PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let runs = |file: &Utf8PathBuf| {
+        let meta = std::fs::metadata(file);
+        meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(&path)
+        .filter_map(|folder| Utf8PathBuf::from_path_buf(folder).ok())
+        .map(|folder| folder.join(program))
+        .find(runs)
+}
 
 /// Whether a program is on the path, or a library that pkg-config knows by this name.
 pub fn is_there(name: &str) -> bool {

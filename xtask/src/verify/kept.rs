@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use camino::Utf8PathBuf;
 
-use crate::state::{self, State};
+use crate::outside::state::{self, State};
 use crate::verify::layers::{Digest, Image, Layer, Rule};
 
 /// The kind of the files.

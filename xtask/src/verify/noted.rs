@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::finding::Outcome;
 use super::record::{Asked, StackAsked};
-use crate::spec::{Spec, StageId};
-use crate::state::{self, State};
+use crate::graphfile::spec::{Spec, StageId};
+use crate::outside::state::{self, State};
 
 /// The kind of the files.
 const KIND: &str = "xtask-verified-stage";

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::stack::Given;
-use crate::state::{self, State};
+use crate::outside::state::{self, State};
 
 /// The kind of the files.
 const KIND: &str = "xtask-verified";

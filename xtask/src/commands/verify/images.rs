@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::size::Summaries;
+use super::summaries::Summaries;
 use super::{Session, Target};
 use crate::fault::{Fault, Result};
-use crate::material;
+use crate::freshness::stage_inputs;
+use crate::graphfile::spec::StageId;
+use crate::graphfile::spec::policy::Severity;
 use crate::report::words;
-use crate::spec::StageId;
-use crate::spec::policy::Severity;
 use crate::verify::finding::{Finding, Origin};
 use crate::verify::kept;
 use crate::verify::layers::{Digest, Found, Layer, Limits, Part, Reading};
@@ -115,7 +115,7 @@ impl Session<'_> {
                 missing.retain(|platform| Some(*platform) != only);
             }
             let platform = matching.or(only);
-            let steps = material::steps(spec, target.id, platform.or(own));
+            let steps = stage_inputs::steps(spec, target.id, platform.or(own));
             let parents = self.work.graph.parents(target.id);
             let parent = parents.filter_map(|id| below.get(&id));
             let parent = parent

@@ -7,18 +7,19 @@ mod images;
 mod question;
 mod running;
 mod size;
+mod summaries;
 mod telling;
 mod tools;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::assess::{Assessment, Next, Workspace};
 use crate::cli::{Build, Verify};
 use crate::fault::{Class, Fault, Result};
-use crate::interrupt::Interrupt;
+use crate::freshness::planner::{Assessment, Next, Workspace};
+use crate::freshness::verdict::Verdict;
+use crate::graphfile::spec::StageId;
+use crate::outside::interrupt::Interrupt;
 use crate::report::{reasons, words};
-use crate::spec::StageId;
-use crate::verdict::Verdict;
 use crate::verify::finding::{Answer, Outcome};
 use crate::verify::noted::{self, Noted};
 use crate::verify::policy::Waivers;
@@ -175,7 +176,7 @@ impl<'w> Session<'w> {
         let mut findings = Vec::new();
         let mut subjects = Vec::new();
         let mut tools = Vec::new();
-        let mut sizes = size::Summaries::default();
+        let mut sizes = summaries::Summaries::default();
         findings.extend(waivers.ended(spec));
         if !self.flags.stack_only {
             self.policy(&waivers, &mut findings, &mut subjects, &mut sizes)?;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{Session, parts};
-use crate::assess::Workspace;
-use crate::interrupt::Interrupt;
-use crate::spec::policy::Policy;
+use crate::freshness::planner::Workspace;
+use crate::graphfile::spec::policy::Policy;
+use crate::outside::interrupt::Interrupt;
 use crate::verify::finding::Answer;
 use crate::verify::record::{Record, Records, StackAsked};
 use crate::verify::{noted, policy, stack, tools};

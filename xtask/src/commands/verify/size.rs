@@ -7,17 +7,18 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::images::Below;
+use super::summaries::Summaries;
 use super::{Session, Target};
 use crate::fault::{Fault, Result};
-use crate::material;
+use crate::freshness::stage_inputs;
+use crate::graphfile::spec::StageId;
 use crate::report::words;
-use crate::spec::StageId;
 use crate::verify::finding::{Answer, Origin, Outcome};
 use crate::verify::kept;
 use crate::verify::layers::{Image, Limits, Part, Reading, shown};
 use crate::verify::policy::Subject;
 use crate::verify::secrets;
-use crate::verify::size::{self, Kept, Maker, Size, Summary, Told};
+use crate::verify::size::{self, Kept, Maker, Size, Told};
 
 /// What `--json` prints of one platform of a stage.
 #[derive(Serialize)]
@@ -147,7 +148,7 @@ fn measure(
 ) -> (Option<Size>, Below) {
     let spec = &session.work.spec;
     let platform = reference::platform::normal(&image.facts.platform());
-    let steps = material::steps(spec, target.id, platform.as_deref());
+    let steps = stage_inputs::steps(spec, target.id, platform.as_deref());
     let parents = session.work.graph.parents(target.id);
     let under = parents.filter_map(|id| below.get(&id)).flatten();
     let under = under.filter(|layers| {
@@ -199,18 +200,5 @@ fn instruction(image: &Image, layer: usize) -> String {
     } else {
         let word = text.split_whitespace().next().unwrap_or_default();
         format!("{} …", shown(word.as_bytes()))
-    }
-}
-
-/// The sizes of images whose verification has not ended yet.
-#[derive(Default)]
-pub(super) struct Summaries(BTreeMap<StageId, BTreeMap<String, Summary>>);
-
-impl Summaries {
-    /// Takes one platform of a stage's image.
-    pub(super) fn add(&mut self, id: StageId, subject: &Subject<'_>) {
-        let platform = subject.image.facts.platform();
-        let summary = Summary::of(subject.image, &subject.view);
-        self.0.entry(id).or_default().insert(platform, summary);
     }
 }

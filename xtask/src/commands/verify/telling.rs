@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use super::Session;
 use crate::fault::{Fault, Result};
-use crate::state;
+use crate::outside::state;
 use crate::verify::finding::Answer;
 use crate::verify::told;
 

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 
 use super::{Session, Target};
+use crate::build::action;
+use crate::contexts::Witness;
 use crate::fault::Result;
-use crate::inputs::Witness;
-use crate::material::{self, Material};
-use crate::spec::policy::{Rule, Severity};
+use crate::freshness::stage_inputs::{self, Material};
+use crate::graphfile::source;
+use crate::graphfile::spec::policy::{Rule, Severity};
 use crate::verify::finding::{Finding, Tool};
 use crate::verify::policy::{self, Waivers};
 use crate::verify::tools::{self, Looked};
-use crate::{action, source};
 
 /// A stage with what the tools are given.
 struct Given<'s> {
@@ -66,7 +67,7 @@ impl Session<'_> {
         if is_on(Rule::Lint) {
             let witness = Witness::forgetful(&work.cache);
             let platform = work.engine.platform();
-            let material = material::gather(&work.spec, target.id, platform, &witness)?;
+            let material = stage_inputs::gather(&work.spec, target.id, platform, &witness)?;
             question = self.question_to_buildx(target, &material)?;
         }
         Ok(Given {
@@ -112,7 +113,7 @@ impl Session<'_> {
             Some((name.clone(), folder.layers.folders.first()?.to_string()))
         }));
         let mut args = material.args.clone();
-        args.extend(material::expand(&work.spec, stage, true)?);
+        args.extend(stage_inputs::expand(&work.spec, stage, true)?);
         args.extend(syntax);
         let mut question = action::program(work.engine.context());
         let dockerfile = &material.dockerfile;

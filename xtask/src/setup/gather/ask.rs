@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::interrupt::Interrupt;
+use crate::outside::interrupt::Interrupt;
 
 /// How long anything may take that is only looked at.
 pub const PATIENCE: Duration = Duration::from_secs(20);

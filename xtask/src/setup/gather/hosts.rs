@@ -8,8 +8,8 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::ask::ask;
-use crate::git;
-use crate::interrupt::Interrupt;
+use crate::outside::git;
+use crate::outside::interrupt::Interrupt;
 use crate::setup::facts::{Host, Reach};
 use crate::setup::network::diagnose;
 

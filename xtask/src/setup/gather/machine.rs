@@ -7,9 +7,10 @@ use std::process::Command;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ask::{ask, words};
-use crate::interrupt::Interrupt;
+use crate::outside::interrupt::Interrupt;
 use crate::setup::facts::{Disk, Emulation, Os, User};
 use crate::setup::probe;
+use crate::setup::tools::on_path;
 
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 
@@ -94,19 +95,6 @@ pub fn user(interrupt: &Interrupt) -> User {
         name: words("id", &["-un"], interrupt).stdout.trim().to_owned(),
         has_sudo: on_path("sudo").is_some(),
     }
-}
-
-/// A program on PATH.
-pub fn on_path(program: &str) -> Option<Utf8PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let runs = |file: &Utf8PathBuf| {
-        let meta = std::fs::metadata(file);
-        meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(&path)
-        .filter_map(|folder| Utf8PathBuf::from_path_buf(folder).ok())
-        .map(|folder| folder.join(program))
-        .find(runs)
 }
 
 /// Whether control groups are mounted; no other system than Linux has them.

@@ -13,10 +13,10 @@ use super::needs::Needs;
 use super::packages::System;
 use super::plan::DAEMON_JSON;
 use super::tools;
-use crate::engine::{About, Engine, NoAnswer, podman};
-use crate::interrupt::Interrupt;
+use crate::outside::engine::{About, Engine, NoAnswer, podman};
+use crate::outside::interrupt::Interrupt;
+use crate::setup::tools::on_path;
 use ask::words;
-pub use machine::on_path;
 
 /// Where an engine keeps its data unless it is told otherwise.
 const DATA: &str = "/var/lib/docker";
@@ -157,7 +157,7 @@ fn docker_version(interrupt: &Interrupt) -> Option<String> {
         interrupt,
     );
     let word = said.stdout.lines().next().unwrap_or_default().trim();
-    let known = super::check::version(word).is_some();
+    let known = super::version::version(word).is_some();
     Some(if known { word } else { "unknown" }.to_owned())
 }
 

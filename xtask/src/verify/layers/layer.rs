@@ -6,7 +6,7 @@ use super::decompress::Compression;
 use super::digest::Digest;
 use super::rule::{Findings, Rule};
 use super::table::Table;
-use crate::state::bundle::{put, take};
+use crate::outside::state::bundle::{put, take};
 
 /// All that is known of a layer. It depends on the layer's bytes alone, apart from the findings,
 /// which depend on the rules' versions too.

@@ -18,9 +18,9 @@ use super::rule::{Findings, Pass, Rule};
 use super::scan::scan;
 use super::shelf::{GivenUp, Known, Pending, Shelf};
 use super::table::Table;
-use crate::engine::Engine;
 use crate::fault::{Fault, Result as FaultResult};
-use crate::interrupt;
+use crate::outside::engine::Engine;
+use crate::outside::interrupt;
 
 /// How images are read.
 pub struct Reading<'a> {

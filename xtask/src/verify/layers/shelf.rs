@@ -19,7 +19,7 @@ use super::layer::Layer;
 use super::limits::Limits;
 use super::pipe::{CHUNK, Message, Writer};
 use super::tar;
-use crate::interrupt;
+use crate::outside::interrupt;
 
 /// What a blob is.
 pub(super) enum Blob {

@@ -8,7 +8,7 @@ use super::error::Cause;
 use super::limits::Limits;
 use super::path;
 use super::tar::{Member, Type};
-use crate::state::bundle::{put, take};
+use crate::outside::state::bundle::{put, take};
 
 /// The entries of one layer, in the order of its archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

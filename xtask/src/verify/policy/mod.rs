@@ -8,8 +8,8 @@ mod rules;
 mod subject;
 
 use crate::fault::{Fault, Result};
-use crate::spec::policy::{Rule, Severity, Waiver};
-use crate::spec::{Spec, StageId};
+use crate::graphfile::spec::policy::{Rule, Severity, Waiver};
+use crate::graphfile::spec::{Spec, StageId};
 use crate::verify::finding::{Finding, Name, Origin, Waived};
 use crate::verify::layers::Part;
 use crate::verify::secrets;

@@ -15,6 +15,7 @@ mod scanner;
 mod setting;
 mod shape;
 mod shapes;
+mod text;
 mod view;
 
 #[cfg(test)]
@@ -23,9 +24,9 @@ mod tests;
 pub use default_keys::{DEFAULT_KEYS, in_environment};
 pub use files::by_path;
 pub use scanner::Scanner;
-pub use setting::in_text;
 pub use shape::{Find, Proof, Shape};
 pub use shapes::{all as shapes, shape};
+pub use text::in_text;
 
 /// The name of the rule.
 pub const SECRETS: &str = "secrets";

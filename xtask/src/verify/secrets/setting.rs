@@ -4,9 +4,7 @@
 //! secret, nor is `SECRET_NAME=app`.
 
 use super::placeholder::{Judge, is_secret, unquoted};
-use super::scanner::Scanner;
 use super::shapes::shape;
-use super::view::Place;
 use super::{Found, SECRETS, default_keys};
 
 /// The last words of names whose values are secrets.
@@ -40,42 +38,6 @@ const LAST_TWO: &[(&str, &str)] = &[
 const PUBLIC: &[&str] = &[
     "PUBLIC", "GPG", "PGP", "EXAMPLE", "SAMPLE", "CSRF", "NEXT", "VITE",
 ];
-
-/// Looks for secrets in a setting of an image: `in_text("DB_URL", "postgres://…")` for ENV, a label
-/// or a build argument; `in_text("", line)` for a line of the history, whose own `NAME=value` words
-/// are judged as settings.
-pub fn in_text(name: &str, text: &str) -> Vec<Found> {
-    let whole = if name.is_empty() {
-        text.to_owned()
-    } else {
-        format!("{name}={text}")
-    };
-    let mut scanner = Scanner::at(Place::Settings, whole.len() as u64);
-    scanner.feed(whole.as_bytes());
-    let mut found = scanner.finish();
-    for found in &mut found {
-        found.line = None;
-    }
-    let settings = if name.is_empty() {
-        words(text)
-    } else {
-        vec![(name, text)]
-    };
-    let settings: Vec<_> = settings
-        .into_iter()
-        .filter(|(name, value)| is_setting(name, value.as_bytes(), Judge::Strict))
-        .collect();
-    // What has a shape is not named twice.
-    if found.is_empty() {
-        found.extend(
-            settings
-                .into_iter()
-                .take(super::scanner::MOST_FOUND)
-                .map(|(name, value)| of("setting", name, value.as_bytes(), None)),
-        );
-    }
-    found
-}
 
 /// A finding by the name of a setting or a file.
 pub fn of(id: &'static str, name: &str, value: &[u8], line: Option<u64>) -> Found {
@@ -133,7 +95,7 @@ fn name_words(name: &str) -> Vec<String> {
 }
 
 /// The `NAME=value` words of a command line.
-fn words(line: &str) -> Vec<(&str, &str)> {
+pub(super) fn words(line: &str) -> Vec<(&str, &str)> {
     let mut pairs = Vec::new();
     let mut rest = line;
     while let Some((before, after)) = rest.split_once('=') {

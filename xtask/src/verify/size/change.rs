@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::count::{Contents, Weight, folders, is_most};
 use super::{Folder, Size};
-use crate::state::{self, State};
+use crate::outside::state::{self, State};
 use crate::verify::layers::{Image, View};
 
 /// The kind of the files.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::interrupt::Interrupt;
+use crate::outside::interrupt::Interrupt;
 
 /// What is kept of each stream.
 const MOST_SAID: u64 = 4 << 20;

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use camino::Utf8Path;
 
-use super::rewrite::{Content, Filling, PrivateFile};
-use crate::git;
-use crate::interrupt::Interrupt;
+use super::filling::{Content, Filling, PrivateFile};
+use crate::outside::git;
+use crate::outside::interrupt::Interrupt;
 
 /// More than any configuration. What is larger is data, and starts empty.
 const MOST_BYTES: u64 = 64 << 20;

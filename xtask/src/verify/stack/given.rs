@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 
 use super::compose::{self, File};
 use super::config::{entries, flag, list, text};
-use super::rewrite::Filling;
+use super::filling::Filling;
 use super::{Pinned, Resolved, Run, fill, setting, stack_of};
-use crate::engine::Engine;
-use crate::interrupt::Interrupt;
-use crate::spec::Spec;
+use crate::graphfile::spec::Spec;
+use crate::outside::engine::Engine;
+use crate::outside::interrupt::Interrupt;
 
 /// What to look at. It holds names only, so it may be written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::{Container, Health};
+use crate::outside::engine::{Container, Health};
 
 /// How long a service without a health check runs until it counts as ready.
 pub const SETTLE: Duration = Duration::from_secs(2);

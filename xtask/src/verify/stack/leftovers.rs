@@ -14,10 +14,10 @@ use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::rewrite::LABEL;
-use crate::engine::Engine;
 use crate::fault::{Fault, Result};
-use crate::interrupt::Interrupt;
-use crate::state::State;
+use crate::outside::engine::Engine;
+use crate::outside::interrupt::Interrupt;
+use crate::outside::state::State;
 
 /// How long a call that a killed run left may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -164,7 +164,7 @@ impl<'s> Session<'s> {
         self.is_open = false;
         let left = self
             .engine
-            .remove_labelled(&self.label(), crate::interrupt::is_wanted());
+            .remove_labelled(&self.label(), crate::outside::interrupt::is_wanted());
         let why = match left {
             Ok(left) if left.is_empty() => match std::fs::remove_dir_all(&self.folder) {
                 Ok(()) => return None,

@@ -10,9 +10,11 @@ mod child;
 mod compose;
 mod config;
 mod fill;
+mod filling;
 mod given;
 mod judge;
 mod leftovers;
+mod member;
 mod mounts;
 mod pin;
 mod probes;
@@ -31,22 +33,23 @@ use camino::Utf8Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::engine::Engine;
 use crate::fault::{Fault, Result};
-use crate::interrupt::Interrupt;
-use crate::spec::Spec;
-use crate::spec::stack::Stack;
-use crate::state::State;
+use crate::graphfile::spec::Spec;
+use crate::graphfile::spec::stack::Stack;
+use crate::outside::engine::Engine;
+use crate::outside::interrupt::Interrupt;
+use crate::outside::state::State;
 use child::Live;
 pub use given::{Given, asked, glance};
 use leftovers::Session;
 pub use leftovers::sweep;
+use member::Member;
 pub use pin::Pinned;
 use probes::Ground;
 use report::Telling;
 pub use rewrite::LABEL;
 use rewrite::Wanted;
-use watch::{Member, Watch};
+use watch::Watch;
 
 /// What a stack is made from.
 pub struct Run<'r> {

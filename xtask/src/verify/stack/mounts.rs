@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::config::{flag, text};
-use super::rewrite::{Content, Fill, Filling, PrivateFile};
+use super::filling::{Content, Fill, Filling, PrivateFile};
 
 /// What lies at the source of a bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use super::child::Live;
 use super::compose;
 use super::config::{entries, text};
 use super::rewrite::unknown_service;
-use crate::engine::Engine;
 use crate::fault::{Fault, Result};
-use crate::spec::Spec;
-use crate::spec::stack::Stack;
+use crate::graphfile::spec::Spec;
+use crate::graphfile::spec::stack::Stack;
+use crate::outside::engine::Engine;
 
 /// The image of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,7 @@ mod tests {
 
     fn of(config: Value) -> Result<Wanted, String> {
         let graph = "version = 1\n[stage.api]\ncontext = \"a\"\nservices = [\"api\", \"worker\"]\n[stack]\ncompose = \"c\"\n";
-        let spec = crate::spec::read("g.toml".into(), "/".into(), graph, None).unwrap();
+        let spec = crate::graphfile::spec::read("g.toml".into(), "/".into(), graph, None).unwrap();
         let images = BTreeMap::from([("api".to_owned(), "sha256:1".to_owned())]);
         let stack = spec.stack.as_ref().unwrap();
         wanted(&spec, stack, &config, &images).map_err(|fault| fault.to_string())

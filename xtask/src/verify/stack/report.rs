@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use super::config::{Needs, needs_of};
 use super::judge::{self, Standing};
-use super::watch::{Course, Failure, Member, root};
+use super::member::Member;
+use super::watch::{Course, Failure, root};
 use super::{Outcome, ProbeResult};
-use crate::engine::{Container, Engine};
-use crate::executor::redact::Redactor;
+use crate::build::executor::redact::Redactor;
+use crate::outside::engine::{Container, Engine};
 
 /// Lines of the log of the service that is the cause; with all around it they fit on a screen.
 const LINES: usize = 10;

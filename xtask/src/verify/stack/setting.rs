@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use super::config::{self, Condition, entries, flag, list, text};
 use super::judge::Role;
-use super::watch::Member;
+use super::member::Member;
 use super::{compose, rewrite, trials};
-use crate::engine::Engine;
-use crate::executor::redact::Redactor;
+use crate::build::executor::redact::Redactor;
 use crate::fault::{Fault, Result};
-use crate::source;
-use crate::spec::stack::{Ask, Probe, Stack, Variable};
-use crate::spec::{Place, Spec};
+use crate::graphfile::source;
+use crate::graphfile::spec::stack::{Ask, Probe, Stack, Variable};
+use crate::graphfile::spec::{Place, Spec};
+use crate::outside::engine::Engine;
 
 /// The label by which compose names a container's service.
 const SERVICE: &str = "com.docker.compose.service";

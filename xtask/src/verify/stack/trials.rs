@@ -7,8 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::config::{flag, object, text};
-use super::rewrite::{Fill, Filling};
-use crate::spec::stack::{Ask, Probe};
+use super::filling::{Fill, Filling};
+use crate::graphfile::spec::stack::{Ask, Probe};
 
 /// A second container, which only its probe starts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use super::config::{Condition, Needs, needs_of};
 use super::judge::{self, Role, Seen, Standing};
+use super::member::Member;
 use super::probes::{Ground, Verdict};
 use super::{Event, Outcome, ProbeResult};
-use crate::engine::{Container, Engine};
 use crate::fault::{Fault, Result};
-use crate::spec::stack::{Ask, Probe};
+use crate::graphfile::spec::stack::{Ask, Probe};
+use crate::outside::engine::{Container, Engine};
 
 /// Between two looks at all containers.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -31,13 +32,6 @@ const AFTER_A_FAILED_PROBE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(5);
 /// The longest that nothing is said.
 const LONG_SILENCE: Duration = Duration::from_secs(40);
-
-/// A container of the stack; a service may have several.
-#[derive(Debug, Clone)]
-pub(super) struct Member {
-    pub service: String,
-    pub id: String,
-}
 
 /// How the stack fared.
 #[derive(Debug)]

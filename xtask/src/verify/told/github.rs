@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::table::last_line;
-use crate::spec::policy::Severity;
+use crate::graphfile::spec::policy::Severity;
 use crate::verify::finding::{Answer, Finding};
 
 /// A job shows no more annotations of a kind from one step.

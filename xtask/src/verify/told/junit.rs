@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::spec::policy::{Policy, Rule, Severity};
+use crate::graphfile::spec::policy::{Policy, Rule, Severity};
 use crate::verify::finding::{Answer, Finding, ProbeOutcome, ToolOutcome};
 
 /// The whole report. `policies` are those of the stages that were looked at, by name.

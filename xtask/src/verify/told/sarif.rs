@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::spec::policy::Severity;
+use crate::graphfile::spec::policy::Severity;
 use crate::verify::finding::{Answer, Finding};
 
 /// The whole log. `dockerfiles` are the stages' Dockerfiles, relative to the checkout, by stage.

@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
+use crate::graphfile::spec::policy::Severity;
 use crate::report::words;
-use crate::spec::policy::Severity;
 use crate::verify::finding::{Answer, Finding, Outcome, ProbeOutcome};
 
 /// How many places of one breach are shown.

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Seek as _};
 use std::process::{Command, Stdio};
 
-use crate::interrupt::Interrupt;
+use crate::outside::interrupt::Interrupt;
 
 /// More than any answer.
 const MOST: u64 = 256 << 20;

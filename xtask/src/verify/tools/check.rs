@@ -6,8 +6,8 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::{Answer, Found, Looked, call};
-use crate::interrupt::Interrupt;
-use crate::spec::policy::Rule;
+use crate::graphfile::spec::policy::Rule;
+use crate::outside::interrupt::Interrupt;
 
 /// What `--call=check,format=json` prints (moby/buildkit `frontend/subrequests/lint`).
 #[derive(Deserialize)]

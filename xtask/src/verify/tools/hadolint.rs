@@ -5,9 +5,9 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::{Answer, Found, Looked, call};
-use crate::interrupt::Interrupt;
-use crate::setup::gather::on_path;
-use crate::spec::policy::Rule;
+use crate::graphfile::spec::policy::Rule;
+use crate::outside::interrupt::Interrupt;
+use crate::setup::tools::on_path;
 
 #[derive(Deserialize)]
 struct Said {

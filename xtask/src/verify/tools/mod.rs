@@ -10,9 +10,9 @@ mod scanner;
 
 use camino::Utf8Path;
 
-use crate::interrupt::Interrupt;
-use crate::setup::gather::on_path;
-use crate::spec::policy::Rule;
+use crate::graphfile::spec::policy::Rule;
+use crate::outside::interrupt::Interrupt;
+use crate::setup::tools::on_path;
 use crate::verify::finding::{Tool, ToolOutcome};
 
 /// What a tool found.

@@ -1,7 +1,7 @@
 //! What the graph asks for by name.
 
 use super::Breaches;
-use crate::spec::policy::{Policy, Rule};
+use crate::graphfile::spec::policy::{Policy, Rule};
 
 impl Breaches<'_, '_> {
     /// What the graph asks for.

@@ -10,7 +10,7 @@ mod user;
 mod weight;
 
 use super::subject::Subject;
-use crate::spec::policy::{Policy, Rule};
+use crate::graphfile::spec::policy::{Policy, Rule};
 use crate::verify::layers::shown;
 
 /// A breach, before its severity is known.

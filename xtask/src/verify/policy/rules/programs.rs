@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Breaches;
-use crate::spec::policy::Rule;
+use crate::graphfile::spec::policy::Rule;
 use crate::verify::layers::{Head, Interpreter};
 
 impl Breaches<'_, '_> {

@@ -2,7 +2,7 @@
 
 use super::super::content::SECRETS;
 use super::{Breach, Breaches};
-use crate::spec::policy::Rule;
+use crate::graphfile::spec::policy::Rule;
 use crate::verify::secrets;
 
 impl Breaches<'_, '_> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::subject::User;
 use super::Breaches;
+use crate::graphfile::spec::policy::{Policy, Rule};
 use crate::report::words;
-use crate::spec::policy::{Policy, Rule};
 use crate::verify::finding::Origin;
 use crate::verify::layers::{Node, shown};
 

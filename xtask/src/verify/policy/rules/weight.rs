@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Breach, Breaches};
+use crate::graphfile::spec::policy::{Policy, Rule};
 use crate::report::words;
-use crate::spec::policy::{Policy, Rule};
 use crate::verify::finding::Origin;
 use crate::verify::layers::{Layer, shown};
 

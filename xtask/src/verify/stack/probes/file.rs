@@ -10,7 +10,7 @@ use std::time::Instant;
 use camino::Utf8Path;
 
 use super::{Ground, Verdict, shortened};
-use crate::engine::Container;
+use crate::outside::engine::Container;
 use crate::verify::stack::child::Effect;
 
 /// Who owns a file, and who may write to it.

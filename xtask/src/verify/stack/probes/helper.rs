@@ -7,9 +7,9 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::stream::Pipe;
+use super::pipe::Pipe;
 use super::{Ground, Verdict};
-use crate::engine::Container;
+use crate::outside::engine::Container;
 use crate::verify::stack::child::{Effect, Ended};
 
 /// How long one connection may take, in seconds.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::answer::Answer;
 use super::stream::NoStream;
 use super::{Ground, Verdict, shortened};
-use crate::spec::stack::Http;
+use crate::graphfile::spec::stack::Http;
 
 /// The longest that one attempt may take, so that a program that hangs once is asked again.
 const ATTEMPT: Duration = Duration::from_secs(15);

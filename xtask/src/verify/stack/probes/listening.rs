@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::Ground;
-use crate::engine::Container;
+use crate::outside::engine::Container;
 
 impl Ground<'_> {
     /// A sentence about a port on which nothing answers.

@@ -11,6 +11,7 @@ mod helper;
 mod http;
 mod listening;
 mod log;
+mod pipe;
 mod refused;
 mod stream;
 mod tcp;
@@ -23,12 +24,12 @@ use std::time::{Duration, Instant};
 use super::Outcome;
 use super::child::{Effect, Ended, Live, Said};
 use super::judge::{self, Role, Seen, Standing};
+use super::member::Member;
 use super::trials::{Trial, What};
-use super::watch::Member;
-use crate::engine::{Container, Engine};
-use crate::executor::redact::Redactor;
-use crate::interrupt::Interrupt;
-use crate::spec::stack::{Ask, Probe};
+use crate::build::executor::redact::Redactor;
+use crate::graphfile::spec::stack::{Ask, Probe};
+use crate::outside::engine::{Container, Engine};
+use crate::outside::interrupt::Interrupt;
 use helper::Helper;
 
 /// Between two attempts.

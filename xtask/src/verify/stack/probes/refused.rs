@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::helper::{Helper, Reach};
 use super::stream::Stream;
 use super::{Ground, Verdict, shortened};
-use crate::spec::stack::Refused;
+use crate::graphfile::spec::stack::Refused;
 
 /// The longest that a proxy may take to answer.
 const ANSWER: Duration = Duration::from_secs(15);

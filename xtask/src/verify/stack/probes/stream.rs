@@ -4,14 +4,13 @@
 //! where this machine is in its network, also one that is cut off from the world; and a helper in
 //! the service's network, whose standard streams carry the bytes. Is unaware of what is said.
 
-use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::process::{Child, ChildStdin};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use super::pipe::{Pipe, late};
 use super::{Ground, Verdict};
-use crate::engine::Container;
+use crate::outside::engine::Container;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -29,50 +28,6 @@ pub(super) enum Stream<'s> {
     Pipe(Pipe<'s>),
 }
 
-/// The streams of a process.
-pub(super) struct Pipe<'s> {
-    ground: &'s Ground<'s>,
-    child: Child,
-    stdin: Option<ChildStdin>,
-    chunks: Receiver<Vec<u8>>,
-    rest: Vec<u8>,
-    until: Instant,
-}
-
-impl<'s> Pipe<'s> {
-    pub fn new(ground: &'s Ground<'s>, mut child: Child, until: Instant) -> Self {
-        let (give, chunks) = channel();
-        if let Some(mut stdout) = child.stdout.take() {
-            std::thread::spawn(move || {
-                let mut buffer = [0; 16 << 10];
-                while let Ok(length @ 1..) = stdout.read(&mut buffer) {
-                    if give.send(buffer[..length].to_vec()).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        Self {
-            ground,
-            stdin: child.stdin.take(),
-            child,
-            chunks,
-            rest: Vec::new(),
-            until,
-        }
-    }
-}
-
-impl Drop for Pipe<'_> {
-    fn drop(&mut self) {
-        self.ground.live.end(&mut self.child);
-    }
-}
-
-fn late() -> Error {
-    Error::new(ErrorKind::TimedOut, "it does not answer in time")
-}
-
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         match self {
@@ -87,22 +42,7 @@ impl Read for Stream<'_> {
                     _ => error,
                 })
             }
-            Self::Pipe(pipe) => {
-                while pipe.rest.is_empty() {
-                    if pipe.ground.live.is_over() || Instant::now() >= pipe.until {
-                        return Err(late());
-                    }
-                    match pipe.chunks.recv_timeout(Duration::from_millis(100)) {
-                        Ok(chunk) => pipe.rest = chunk,
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Err(RecvTimeoutError::Disconnected) => return Ok(0),
-                    }
-                }
-                let length = buffer.len().min(pipe.rest.len());
-                buffer[..length].copy_from_slice(&pipe.rest[..length]);
-                pipe.rest.drain(..length);
-                Ok(length)
-            }
+            Self::Pipe(pipe) => pipe.read(buffer),
         }
     }
 }
@@ -111,20 +51,14 @@ impl Write for Stream<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         match self {
             Self::Tcp { stream, .. } => stream.write(bytes),
-            Self::Pipe(Pipe {
-                stdin: Some(stdin), ..
-            }) => stdin.write(bytes),
-            Self::Pipe(_) => Err(ErrorKind::BrokenPipe.into()),
+            Self::Pipe(pipe) => pipe.write(bytes),
         }
     }
 
     fn flush(&mut self) -> Result<()> {
         match self {
             Self::Tcp { stream, .. } => stream.flush(),
-            Self::Pipe(Pipe {
-                stdin: Some(stdin), ..
-            }) => stdin.flush(),
-            Self::Pipe(_) => Ok(()),
+            Self::Pipe(pipe) => pipe.flush(),
         }
     }
 }

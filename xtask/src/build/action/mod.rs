@@ -1,0 +1,158 @@
+//! One resolved buildx call, as data.
+//!
+//! Knows the argv of `docker buildx build`; made by a pure function from what was decided
+//! before. Is unaware of processes.
+
+mod csv;
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::graphfile::spec::{SecretPlace, Spec, Stage};
+use crate::outside::private;
+
+/// The name under which BuildKit can only find the very external image that is in the key: the pin, or,
+/// for one that the engine holds by this id, a name that no registry and no later tag can point elsewhere.
+/// (By its own name, BuildKit would ask the registry first and mix what that says with the local image.)
+pub fn exact_base(reference: &str, pin: Option<&str>, held: Option<&str>) -> Option<String> {
+    let bare = reference.split_once('@');
+    let bare = bare.map_or(reference, |(bare, _)| bare);
+    let pinned = pin.map(|digest| format!("{bare}@{digest}"));
+    pinned.or_else(|| held.map(private::base))
+}
+
+/// What a buildx call needs to know.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// For the roots of secret files.
+    pub spec: &'a Spec,
+    /// The stage.
+    pub stage: &'a Stage,
+    /// The docker context, unless it is the default one.
+    pub docker_context: Option<&'a str>,
+    /// The Dockerfile.
+    pub dockerfile: &'a Utf8Path,
+    /// The folder that is sent.
+    pub context: &'a Utf8Path,
+    /// All build arguments, the volatile ones too.
+    pub args: &'a BTreeMap<String, String>,
+    /// Labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// The ids of secrets that are not there.
+    pub absent: Vec<&'a str>,
+    /// Named contexts: name and what buildx is told of it.
+    pub contexts: BTreeMap<String, String>,
+    /// The references to put the image under.
+    pub references: Vec<String>,
+    /// Where buildx writes what it made. A call that outlives its killed build still writes there,
+    /// so no two calls share it.
+    pub metadata: &'a Utf8Path,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// The stage's name, for people.
+    pub stage: String,
+    /// The program's arguments; the program is `docker`.
+    pub argv: Vec<String>,
+    /// The file that buildx writes its metadata to.
+    pub metadata: Utf8PathBuf,
+}
+
+impl Action {
+    /// The same call, for which no step is taken from BuildKit's cache.
+    #[must_use]
+    pub fn without_cache(&self) -> Self {
+        let mut action = self.clone();
+        // In front of what may be no flag.
+        let end = action.argv.iter().position(|argument| argument == "--");
+        let end = end.unwrap_or(action.argv.len());
+        action.argv.insert(end, "--no-cache".to_owned());
+        action
+    }
+}
+
+/// The beginning of every call.
+pub fn program(docker_context: Option<&str>) -> Vec<String> {
+    let words: [String; 3] = match docker_context {
+        Some(context) => [
+            format!("--context={context}"),
+            "buildx".into(),
+            "build".into(),
+        ],
+        // The engine's own builder: only it sees the images of the engine's store.
+        None => ["buildx".into(), "build".into(), "--builder=default".into()],
+    };
+    words.into()
+}
+
+/// The flags that decide what a Dockerfile means.
+pub fn question(
+    stage: &Stage,
+    dockerfile: &Utf8Path,
+    args: &BTreeMap<String, String>,
+    contexts: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let mut flags = vec![format!("--file={dockerfile}")];
+    flags.extend(
+        stage
+            .target
+            .iter()
+            .map(|target| format!("--target={target}")),
+    );
+    if !stage.platforms.is_empty() {
+        flags.push(format!("--platform={}", stage.platforms.join(",")));
+    }
+    let args = args.iter();
+    flags.extend(args.map(|(name, value)| format!("--build-arg={name}={value}")));
+    let contexts = contexts.iter();
+    flags.extend(contexts.map(|(name, value)| format!("--build-context={name}={value}")));
+    flags
+}
+
+/// The call for a stage.
+///
+/// `--provenance=false`: a default attestation would give the image another id on every
+/// build, even a fully cached one (ENGINE.md, *What buildx gives*).
+pub fn build(parts: &Parts<'_>) -> Action {
+    let stage = parts.stage;
+    let mut argv = program(parts.docker_context);
+    let mut push = |text: &str| argv.push(text.to_owned());
+    push("--progress=rawjson");
+    push("--provenance=false");
+    push("--load");
+    push(&format!("--metadata-file={}", parts.metadata));
+    for flag in question(stage, parts.dockerfile, parts.args, &parts.contexts) {
+        push(&flag);
+    }
+    for (name, value) in parts.labels {
+        push(&format!("--label={name}={value}"));
+    }
+    for (id, secret) in &stage.secrets {
+        let root = &parts.spec.root;
+        if parts.absent.contains(&id.as_str()) {
+            continue;
+        }
+        let place = match &secret.place {
+            SecretPlace::Env(variable) => ("env", variable.clone()),
+            SecretPlace::File(file) => ("src", root.join(file).into_string()),
+        };
+        let row = csv::row([("id", id.as_str()), (place.0, &place.1)]);
+        push(&format!("--secret={row}"));
+    }
+    for id in &stage.ssh {
+        push(&format!("--ssh={id}"));
+    }
+    for reference in &parts.references {
+        push(&format!("--tag={reference}"));
+    }
+    push("--");
+    push(parts.context.as_str());
+    Action {
+        stage: stage.name.clone(),
+        argv,
+        metadata: parts.metadata.to_owned(),
+    }
+}

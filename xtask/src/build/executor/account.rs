@@ -1,0 +1,290 @@
+//! What one buildx call says of itself.
+//!
+//! Knows which step failed, where and with which exit code, and keeps what each running step printed
+//! apart. Is unaware of processes, and of what a fault leads to.
+
+use std::collections::HashMap;
+
+use super::log::Log;
+use super::rawjson::Said;
+use super::{FailedStep, Failure, Progress};
+use crate::report::excerpt::{Output, Stream};
+
+/// What buildx says of a builder that is older than named contexts (tried with Docker 20.10.24).
+const OLD_BUILDER: &str = "unsupported frontend capability moby.buildkit.frontend.contexts";
+
+/// The account of one call.
+pub(super) struct Account<'a> {
+    log: Log<'a>,
+    watch: &'a dyn Fn(Progress),
+    /// What the steps printed that have not ended yet, or that failed.
+    outputs: HashMap<usize, Output>,
+    failed: Option<Failed>,
+    /// buildx's own error.
+    error: Option<String>,
+    /// buildx's own lines.
+    plain: Output,
+    /// Where buildx says the fault is.
+    line: Option<u32>,
+    last_plain: String,
+}
+
+struct Failed {
+    step: usize,
+    name: String,
+    reason: String,
+}
+
+impl<'a> Account<'a> {
+    /// An account that goes into a log, and to whoever watches.
+    pub(super) fn new(log: Log<'a>, watch: &'a dyn Fn(Progress)) -> Self {
+        Self {
+            log,
+            watch,
+            outputs: HashMap::new(),
+            failed: None,
+            error: None,
+            plain: Output::default(),
+            line: None,
+            last_plain: String::new(),
+        }
+    }
+
+    /// Takes what arrived together. The log has all of it then.
+    pub(super) fn take(&mut self, said: Vec<Said>) {
+        let is_empty = said.is_empty();
+        for said in said {
+            self.note(said);
+        }
+        if !is_empty {
+            self.log.show();
+        }
+    }
+
+    fn note(&mut self, said: Said) {
+        match said {
+            Said::Step(name) => {
+                self.log.line(format!("=> {name}").as_bytes());
+                // What BuildKit does for itself is no news for a person.
+                if !name.starts_with("[internal]") {
+                    (self.watch)(Progress::Step(name));
+                }
+            }
+            Said::Done {
+                step,
+                name,
+                cached,
+                error: None,
+            } => {
+                if cached {
+                    self.log.line(format!("=> {name} (cached)").as_bytes());
+                }
+                self.outputs.remove(&step);
+            }
+            Said::Done {
+                step,
+                name,
+                error: Some(why),
+                ..
+            } => {
+                self.log.line(format!("=> {name}: {why}").as_bytes());
+                // A cancelled step follows from the one that failed.
+                if !why.contains("context canceled") && self.failed.is_none() {
+                    let reason = reason(&why).to_owned();
+                    self.failed = Some(Failed { step, name, reason });
+                }
+            }
+            Said::Output(line) => {
+                let clean = self.log.line(&line.text);
+                if !line.is_overwritten {
+                    let output = self.outputs.entry(line.step).or_default();
+                    output.line(line.stream, &clean);
+                }
+            }
+            Said::Plain(line) => self.note_plain(line),
+        }
+    }
+
+    fn note_plain(&mut self, line: String) {
+        let clean = self.log.line(line.as_bytes());
+        if let Some(why) = line.strip_prefix("ERROR: ") {
+            self.error.get_or_insert_with(|| reason(why).to_owned());
+            return;
+        }
+        self.plain.line(Stream::Err, &clean);
+        // `Dockerfile:12` stands above the lines of the Dockerfile, between rules.
+        let is_rule = line.len() > 9 && line.bytes().all(|byte| byte == b'-');
+        if is_rule && self.line.is_none() {
+            let number = self.last_plain.rsplit_once(':');
+            self.line = number.and_then(|(_, number)| number.parse().ok());
+        }
+        self.last_plain = line;
+    }
+
+    /// The sentence that says why the build failed, if it was said.
+    fn error(&self) -> Option<String> {
+        let step = self.failed.as_ref();
+        let of_step = step.map(|failed| format!("{}: {}", failed.name, failed.reason));
+        of_step.or_else(|| self.error.clone())
+    }
+
+    /// Whether it was said why the build failed.
+    pub(super) const fn has_error(&self) -> bool {
+        self.failed.is_some() || self.error.is_some()
+    }
+
+    /// The failure of a call that ended badly, `otherwise` where no reason was given.
+    pub(super) fn failure(self, otherwise: impl FnOnce() -> String) -> Failure {
+        let clean = |text: &str| self.log.redactor().clean_text(text);
+        let error = self.error().unwrap_or_else(otherwise);
+        // What a step printed is its own; where none failed, buildx says more of the fault.
+        let output = match &self.failed {
+            Some(failed) => self.outputs.get(&failed.step),
+            None => Some(&self.plain),
+        };
+        let step = self.failed.as_ref().map(|failed| FailedStep {
+            name: clean(&failed.name),
+            line: self.line,
+            exit_code: exit_code(&failed.reason),
+        });
+        Failure::Build {
+            error: clean(&error),
+            step,
+            excerpt: output.map(Output::excerpt).unwrap_or_default(),
+        }
+    }
+}
+
+/// The end of BuildKit's chain of wrapped errors is what a person needs. The command of a
+/// failing RUN is in the step's name already.
+fn reason(error: &str) -> &str {
+    let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
+    if error.contains(OLD_BUILDER) {
+        return "this engine's builder cannot put one image in the place of another's FROM (named contexts): update Docker Engine to 23.0 or later";
+    }
+    error
+        .find(super::STEP_FAILED)
+        .map_or(error, |at| &error[at..])
+}
+
+/// The exit code of a step that ran to its end, if there is nothing else to say of it.
+fn exit_code(reason: &str) -> Option<i32> {
+    let code = reason.strip_prefix(super::STEP_FAILED)?;
+    code.strip_prefix(": exit code: ")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rawjson::Line;
+    use super::super::redact::Redactor;
+    use super::*;
+
+    fn line(step: usize, stream: Stream, text: &str) -> Said {
+        Said::Output(Line {
+            step,
+            stream,
+            text: text.into(),
+            is_overwritten: false,
+        })
+    }
+
+    fn overwritten(said: Said) -> Said {
+        match said {
+            Said::Output(line) => Said::Output(Line {
+                is_overwritten: true,
+                ..line
+            }),
+            other => other,
+        }
+    }
+
+    fn done(step: usize, error: &str) -> Said {
+        Said::Done {
+            step,
+            name: format!("[1/2] RUN {step}"),
+            cached: false,
+            error: Some(error.to_owned()).filter(|error| !error.is_empty()),
+        }
+    }
+
+    fn plain(text: &str) -> Said {
+        Said::Plain(text.to_owned())
+    }
+
+    fn failure(said: Vec<Said>) -> (String, Option<FailedStep>, crate::report::excerpt::Excerpt) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = camino::Utf8Path::from_path(folder.path()).unwrap();
+        let redactor = Redactor::default();
+        let log = Log::create(&path.join("log"), &redactor).unwrap();
+        let mut account = Account::new(log, &|_| ());
+        account.take(said);
+        match account.failure(|| "no reason".to_owned()) {
+            Failure::Build {
+                error,
+                step,
+                excerpt,
+            } => (error, step, excerpt),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const EXIT: &str = "process \"/bin/sh -c x\" did not complete successfully: exit code: 3";
+
+    #[test]
+    fn only_what_the_failing_step_printed_is_shown_whenever_it_arrives() {
+        let (error, step, excerpt) = failure(vec![
+            line(7, Stream::Out, "of another step"),
+            overwritten(line(1, Stream::Out, "10%")),
+            line(1, Stream::Out, "one"),
+            done(1, EXIT),
+            line(1, Stream::Err, "fatal: late"),
+            done(7, "context canceled"),
+            plain("a.Dockerfile:12"),
+            plain("--------------------"),
+            plain("  12 | >>> RUN x"),
+            plain("--------------------"),
+            plain(&format!("ERROR: failed to solve: {EXIT}")),
+        ]);
+        assert_eq!(
+            error,
+            "[1/2] RUN 1: did not complete successfully: exit code: 3"
+        );
+        let step = step.unwrap();
+        assert_eq!((step.line, step.exit_code), (Some(12), Some(3)));
+        assert_eq!(excerpt.tail, ["one", "fatal: late"]);
+    }
+
+    #[test]
+    fn a_build_without_a_failing_step_shows_what_buildx_says() {
+        let (error, step, excerpt) = failure(vec![
+            plain("Dockerfile:1"),
+            plain("--------------------"),
+            plain("   1 | >>> FORM x"),
+            plain("--------------------"),
+            plain("ERROR: failed to solve: unknown instruction: FORM"),
+        ]);
+        assert_eq!(error, "unknown instruction: FORM");
+        assert_eq!(step, None);
+        assert_eq!(excerpt.tail[2], "   1 | >>> FORM x");
+        assert_eq!(failure(Vec::new()).0, "no reason");
+    }
+
+    #[test]
+    fn an_exit_code_with_more_to_say_is_left_in_its_sentence() {
+        let killed = "did not complete successfully: exit code: 137: cannot allocate memory";
+        assert_eq!(exit_code(killed), None);
+        assert_eq!(
+            exit_code("did not complete successfully: exit code: 2"),
+            Some(2)
+        );
+    }
+
+    #[test]
+    fn a_builder_that_is_too_old_is_told_with_the_version_that_is_not() {
+        let said = format!(
+            "failed to solve: rpc error: code = Unknown desc = failed to solve with frontend dockerfile.v0: {OLD_BUILDER}"
+        );
+        assert!(reason(&said).ends_with("update Docker Engine to 23.0 or later"));
+        assert!(!super::super::passing(reason(&said)));
+    }
+}

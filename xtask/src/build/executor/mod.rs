@@ -1,0 +1,263 @@
+//! Runs actions.
+//!
+//! The only part that knows a process is behind one: it starts buildx in a process group of
+//! its own, reads its progress as it comes, writes the log, and tells a passing fault from a
+//! failing step. Is unaware of keys, records and people.
+
+mod account;
+mod log;
+mod made;
+pub mod rawjson;
+pub mod redact;
+mod trouble;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use camino::Utf8Path;
+
+use crate::build::action::Action;
+use crate::outside::interrupt::Interrupt;
+use crate::report::excerpt::Excerpt;
+use account::Account;
+use log::Log;
+pub use made::Made;
+use rawjson::Reader;
+use redact::Redactor;
+
+/// Waits before the second, third and fourth attempt at an action that met a passing fault.
+const BACKOFF: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
+/// What BuildKit says of a step of which the command failed, before its exit code.
+const STEP_FAILED: &str = "did not complete successfully";
+
+/// A build that was cut off took a snapshot with it that BuildKit's cache still names: seen in
+/// Docker 26.1.5 after a kill. Every build that is given the step from the cache fails so, until
+/// one does without it.
+const LOST_SNAPSHOT: &str = "failed to stat active key during commit: snapshot";
+
+/// What a running action tells whoever watches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It works on this step now.
+    Step(String),
+    /// A passing fault; it will be tried again.
+    Retry {
+        /// Which attempt comes next, from 2.
+        attempt: usize,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// Why an action gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The user wanted to stop.
+    Interrupted,
+    /// The build failed.
+    Build {
+        /// One sentence: the failing step and its status, or buildx's own error.
+        error: String,
+        /// The step that failed, if one did.
+        step: Option<FailedStep>,
+        /// What it printed, or what buildx says where no step failed.
+        excerpt: Excerpt,
+    },
+    /// The docker command could not be run at all.
+    NoDocker(String),
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedStep {
+    /// As BuildKit calls it: `[2/3] RUN make`.
+    pub name: String,
+    /// Its line in the Dockerfile.
+    pub line: Option<u32>,
+    /// What its command ended with, where that is all that went wrong.
+    pub exit_code: Option<i32>,
+}
+
+/// Runs an action to its end, with retries of passing faults; a failing step is not one.
+pub fn run(
+    action: &Action,
+    log: &Utf8Path,
+    redactor: &Redactor,
+    interrupt: &Interrupt,
+    watch: &dyn Fn(Progress),
+) -> Result<Made, Failure> {
+    let mut attempt = 1;
+    let mut action = std::borrow::Cow::Borrowed(action);
+    loop {
+        let failure = match attempt_once(&action, log, redactor, interrupt, watch) {
+            Err(Failure::Build { error, .. }) if passing(&error) && attempt <= BACKOFF.len() => {
+                error
+            }
+            other => return other,
+        };
+        if failure.contains(LOST_SNAPSHOT) {
+            action = std::borrow::Cow::Owned(action.without_cache());
+        }
+        let pause = BACKOFF[attempt - 1];
+        attempt += 1;
+        watch(Progress::Retry {
+            attempt,
+            why: failure,
+        });
+        if interrupt.wait(pause) {
+            return Err(Failure::Interrupted);
+        }
+    }
+}
+
+fn attempt_once(
+    action: &Action,
+    log: &Utf8Path,
+    redactor: &Redactor,
+    interrupt: &Interrupt,
+    watch: &dyn Fn(Progress),
+) -> Result<Made, Failure> {
+    let log = Log::create(log, redactor)
+        .map_err(|error| Failure::NoDocker(format!("cannot write the log {log}: {error}")))?;
+    let mut command = Command::new("docker");
+    command
+        .args(&action.argv)
+        // These would add labels that are in no key, or choose what the action says already.
+        .env_remove("BUILDX_GIT_LABELS")
+        .env_remove("BUILDX_GIT_INFO")
+        .env_remove("BUILDX_BUILDER")
+        .env_remove("DOCKER_DEFAULT_PLATFORM")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let child = interrupt.spawn(&mut command).map_err(|error| {
+        Failure::NoDocker(format!(
+            "cannot run `docker`: {error}; install the Docker command and its buildx plugin"
+        ))
+    })?;
+    let Some(mut child) = child else {
+        return Err(Failure::Interrupted);
+    };
+    let mut account = Account::new(log, watch);
+    if let Some(stderr) = child.stderr.take() {
+        read(stderr, &mut account);
+    }
+    // The stream has ended, and so has everything in the group that held it.
+    interrupt.forget(&child);
+    let status = child.wait();
+    if interrupt.is_set() {
+        return Err(Failure::Interrupted);
+    }
+    match status {
+        Ok(status) if status.success() => {
+            let metadata = std::fs::read(&action.metadata).unwrap_or_default();
+            Ok(Made::read(&metadata))
+        }
+        // Its own status for a command that it does not have; buildx never ends with it.
+        Ok(status) if status.code() == Some(125) && !account.has_error() => {
+            Err(Failure::NoDocker(trouble::no_buildx()))
+        }
+        Ok(status) => match account.failure(|| format!("docker buildx ended with {status}")) {
+            Failure::Build {
+                error, step: None, ..
+            } if let Some(why) = trouble::unwritable(&error) => Err(Failure::NoDocker(why)),
+            failure => Err(failure),
+        },
+        Err(error) => Err(Failure::NoDocker(format!(
+            "cannot wait for `docker`: {error}"
+        ))),
+    }
+}
+
+/// Reads the whole stream.
+fn read(stderr: ChildStderr, account: &mut Account<'_>) {
+    let mut stream = BufReader::with_capacity(64 << 10, stderr);
+    let mut reader = Reader::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // A line without an end must not fill the memory.
+        match stream.by_ref().take(8 << 20).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        account.take(reader.line(text));
+    }
+    account.take(reader.finish());
+}
+
+/// Whether the fault may pass by itself: the network's, a registry's or the engine's, never a
+/// step's own.
+fn passing(error: &str) -> bool {
+    const SIGNS: [&str; 15] = [
+        "500 internal server error",
+        "502 bad gateway",
+        "503 service unavailable",
+        "504 gateway time",
+        "429 too many requests",
+        "toomanyrequests",
+        "connection reset by peer",
+        "connection refused",
+        "i/o timeout",
+        "tls handshake timeout",
+        "unexpected eof",
+        "client.timeout exceeded",
+        "temporary failure in name resolution",
+        "server misbehaving",
+        LOST_SNAPSHOT,
+    ];
+    let error = error.to_lowercase();
+    // Two builds of the same key in two checkouts name the image in the same moment.
+    let named_meanwhile =
+        error.starts_with("exporting to image") && error.ends_with("already exists");
+    named_meanwhile
+        || (!error.contains(STEP_FAILED) && SIGNS.iter().any(|sign| error.contains(sign)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_answers_503_is_a_passing_fault() {
+        assert!(passing(
+            "unexpected status from HEAD request: 503 Service Unavailable"
+        ));
+        assert!(passing(
+            "read tcp 127.0.0.1:1->127.0.0.1:2: read: connection reset by peer"
+        ));
+    }
+
+    #[test]
+    fn an_image_that_another_build_named_in_the_same_moment_is_a_passing_fault() {
+        assert!(passing(
+            "exporting to image: image \"localhost:1/xtask/a:1\": already exists"
+        ));
+        assert!(!passing("[2/2] RUN mkdir a: mkdir: a already exists"));
+    }
+
+    #[test]
+    fn a_snapshot_that_went_with_a_build_that_was_cut_off_is_a_passing_fault() {
+        assert!(passing(
+            "exporting to image: failed to commit a to b during finalize: failed to stat active \
+             key during commit: snapshot a does not exist: not found"
+        ));
+        assert!(!passing(
+            "did not complete successfully: failed to stat active key during commit: snapshot a"
+        ));
+    }
+
+    #[test]
+    fn a_failing_step_is_not_a_passing_fault_whatever_it_printed() {
+        assert!(!passing(
+            "did not complete successfully: exit code: 1 (503 service unavailable)"
+        ));
+        assert!(!passing("pull access denied, repository does not exist"));
+    }
+}

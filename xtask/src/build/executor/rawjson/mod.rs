@@ -1,0 +1,362 @@
+//! Buildx's `--progress=rawjson`, read as it comes.
+//!
+//! Knows the stream: JSON objects, pretty-printed one after the other, with plain lines
+//! (errors, warnings) between them. Turns it into steps and log lines; is unaware of stages
+//! and of where the bytes come from.
+
+use std::collections::{BTreeMap, HashMap};
+
+use base64::Engine as _;
+use serde::Deserialize;
+
+use crate::report::excerpt::Stream;
+
+/// A line longer than this is cut: nobody reads it, and memory stays bounded.
+const LONGEST_LINE: usize = 1 << 20;
+/// An object larger than this is dropped.
+const LARGEST_OBJECT: usize = 16 << 20;
+
+/// What the stream says, for people and for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// A step began to run.
+    Step(String),
+    /// A step ended, or was taken from the cache.
+    Done {
+        /// Its number.
+        step: usize,
+        /// Its name.
+        name: String,
+        /// Whether BuildKit had it already.
+        cached: bool,
+        /// Why it failed.
+        error: Option<String>,
+    },
+    /// A line that a step printed.
+    Output(Line),
+    /// A line of buildx itself.
+    Plain(String),
+}
+
+/// A line that a step printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The step's number.
+    pub step: usize,
+    /// Which way it came.
+    pub stream: Stream,
+    /// The line, without its end.
+    pub text: Vec<u8>,
+    /// Whether a carriage return ended it, so that a terminal writes the next line over it.
+    pub is_overwritten: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    vertexes: Vec<Vertex>,
+    logs: Vec<Log>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Vertex {
+    digest: String,
+    name: String,
+    started: Option<String>,
+    completed: Option<String>,
+    cached: bool,
+    error: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Log {
+    vertex: String,
+    /// 2 is stderr.
+    stream: i64,
+    /// Base64, as Go prints bytes.
+    data: String,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    step: usize,
+    started: bool,
+    ended: bool,
+}
+
+/// Reads the stream line by line.
+#[derive(Debug, Default)]
+pub struct Reader {
+    object: Vec<u8>,
+    inside: bool,
+    seen: HashMap<String, Seen>,
+    /// The unfinished last line of each step on each stream.
+    partial: BTreeMap<(usize, Stream), Vec<u8>>,
+}
+
+impl Reader {
+    /// Takes one line, without its end, and gives what became known by it.
+    pub fn line(&mut self, line: &[u8]) -> Vec<Said> {
+        let line = &line[..line.len().min(LONGEST_LINE)];
+        if !self.inside && line.first() != Some(&b'{') {
+            let text = String::from_utf8_lossy(line).trim_end().to_owned();
+            return if text.is_empty() {
+                Vec::new()
+            } else {
+                vec![Said::Plain(text)]
+            };
+        }
+        self.inside = true;
+        if self.object.len() + line.len() <= LARGEST_OBJECT {
+            self.object.extend_from_slice(line);
+            self.object.push(b'\n');
+        }
+        // A pretty-printed object ends with a brace of its own; a compact one is one line.
+        let ends = line.first() == Some(&b'}')
+            || (line.first() == Some(&b'{') && line.len() > 1 && line.ends_with(b"}"));
+        if !ends {
+            return Vec::new();
+        }
+        self.inside = false;
+        let object = std::mem::take(&mut self.object);
+        // What is not a status after all is shown as it is.
+        serde_json::from_slice::<Status>(&object).map_or_else(
+            |_| {
+                vec![Said::Plain(
+                    String::from_utf8_lossy(&object).trim_end().to_owned(),
+                )]
+            },
+            |status| self.status(status),
+        )
+    }
+
+    /// The lines that never ended.
+    pub fn finish(mut self) -> Vec<Said> {
+        let mut said = Vec::new();
+        for (from, rest) in std::mem::take(&mut self.partial) {
+            end_of(from, rest, &mut said);
+        }
+        if !self.object.is_empty() {
+            said.push(Said::Plain(
+                String::from_utf8_lossy(&self.object).trim_end().to_owned(),
+            ));
+        }
+        said
+    }
+
+    fn status(&mut self, status: Status) -> Vec<Said> {
+        let mut said = Vec::new();
+        for vertex in &status.vertexes {
+            let seen = self.seen(&vertex.digest);
+            if vertex.started.is_some() && !seen.started {
+                seen.started = true;
+                if !vertex.cached {
+                    said.push(Said::Step(vertex.name.clone()));
+                }
+            }
+        }
+        for log in status.logs {
+            let stream = if log.stream == 2 {
+                Stream::Err
+            } else {
+                Stream::Out
+            };
+            let from = (self.seen(&log.vertex).step, stream);
+            let partial = self.partial.entry(from).or_default();
+            take_lines(from, partial, &base64(&log.data), &mut said);
+        }
+        for vertex in status.vertexes {
+            let seen = self.seen(&vertex.digest);
+            if vertex.completed.is_some() && !seen.ended {
+                seen.ended = true;
+                let step = seen.step;
+                for stream in [Stream::Out, Stream::Err] {
+                    if let Some(rest) = self.partial.remove(&(step, stream)) {
+                        end_of((step, stream), rest, &mut said);
+                    }
+                }
+                let error = Some(vertex.error).filter(|error| !error.is_empty());
+                said.push(Said::Done {
+                    step,
+                    name: vertex.name,
+                    cached: vertex.cached,
+                    error,
+                });
+            }
+        }
+        said
+    }
+
+    fn seen(&mut self, digest: &str) -> &mut Seen {
+        let step = self.seen.len();
+        self.seen.entry(digest.to_owned()).or_insert(Seen {
+            step,
+            ..Seen::default()
+        })
+    }
+}
+
+/// Cuts what a step printed into lines. Only what is new is looked at: a line may come byte by byte.
+fn take_lines(from: (usize, Stream), partial: &mut Vec<u8>, data: &[u8], said: &mut Vec<Said>) {
+    let mut start = 0;
+    let mut line = |partial: &mut Vec<u8>, is_overwritten| {
+        said.push(output(from, std::mem::take(partial), is_overwritten));
+    };
+    for (at, byte) in data.iter().enumerate() {
+        // A carriage return ends a line when something else than the line's end follows it.
+        let returned = match at.checked_sub(1) {
+            Some(before) if before >= start => data[before] == b'\r',
+            Some(_) => false,
+            None => partial.ends_with(b"\r"),
+        };
+        if *byte == b'\n' {
+            append(partial, &data[start..at]);
+            strip(partial);
+            line(partial, false);
+            start = at + 1;
+        } else if returned && *byte != b'\r' {
+            append(partial, &data[start..at]);
+            strip(partial);
+            line(partial, true);
+            start = at;
+        }
+    }
+    append(partial, &data[start..]);
+}
+
+/// What a step printed last, without an end.
+fn end_of(from: (usize, Stream), mut rest: Vec<u8>, said: &mut Vec<Said>) {
+    strip(&mut rest);
+    if !rest.is_empty() {
+        said.push(output(from, rest, false));
+    }
+}
+
+fn strip(line: &mut Vec<u8>) {
+    while line.last() == Some(&b'\r') {
+        line.pop();
+    }
+}
+
+const fn output((step, stream): (usize, Stream), text: Vec<u8>, is_overwritten: bool) -> Said {
+    Said::Output(Line {
+        step,
+        stream,
+        text,
+        is_overwritten,
+    })
+}
+
+/// Adds to a line as much as it may still grow by.
+fn append(line: &mut Vec<u8>, more: &[u8]) {
+    let room = LONGEST_LINE.saturating_sub(line.len());
+    line.extend_from_slice(&more[..more.len().min(room)]);
+}
+
+/// Go prints bytes as standard base64; what is not that is no output.
+fn base64(text: &str) -> Vec<u8> {
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    mod hostile;
+
+    use super::*;
+
+    fn all(text: &str) -> Vec<Said> {
+        let mut reader = Reader::default();
+        let mut said: Vec<Said> = text
+            .lines()
+            .flat_map(|line| reader.line(line.as_bytes()))
+            .collect();
+        said.extend(reader.finish());
+        said
+    }
+
+    fn log(stream: usize, text: &str) -> String {
+        let data = base64::engine::general_purpose::STANDARD.encode(text);
+        format!("{{\"logs\":[{{\"vertex\":\"a\",\"stream\":{stream},\"data\":\"{data}\"}}]}}\n")
+    }
+
+    fn printed(stream: Stream, line: &str, is_overwritten: bool) -> Said {
+        output((0, stream), line.into(), is_overwritten)
+    }
+
+    const STARTED: &str = "{\n  \"vertexes\": [\n    {\n \"digest\": \"a\", \"name\": \"[1/2] RUN x\", \"started\": \"now\"\n}\n  ]\n}\n";
+
+    #[test]
+    fn a_step_that_starts_is_said_once() {
+        assert_eq!(
+            all(&STARTED.replace("\n}\n", "}\n").replace("]}", "]\n}")).len(),
+            1
+        );
+        let twice = all(
+            &"{\"vertexes\":[{\"digest\":\"a\",\"name\":\"s\",\"started\":\"t\"}]}\n".repeat(2),
+        );
+        assert_eq!(twice, [Said::Step("s".into())]);
+    }
+
+    #[test]
+    fn output_is_cut_into_lines_across_messages_and_its_rest_is_kept() {
+        // "one\ntw" and "o\nthree"
+        let text = "{\"vertexes\":[{\"digest\":\"a\",\"name\":\"s\",\"started\":\"t\"}]}\n\
+            {\"logs\":[{\"vertex\":\"a\",\"data\":\"b25lCnR3\"}]}\n\
+            {\"logs\":[{\"vertex\":\"a\",\"data\":\"bwp0aHJlZQ==\"}]}\n";
+        let lines = ["one", "two", "three"].map(|line| printed(Stream::Out, line, false));
+        assert_eq!(all(text)[1..], lines);
+    }
+
+    #[test]
+    fn a_line_of_one_stream_is_not_glued_to_a_line_of_the_other() {
+        let text = [log(1, "so far "), log(2, "fatal: it\n"), log(1, "and on\n")].concat();
+        let expected = [
+            printed(Stream::Err, "fatal: it", false),
+            printed(Stream::Out, "so far and on", false),
+        ];
+        assert_eq!(all(&text), expected);
+    }
+
+    #[test]
+    fn a_progress_bar_is_lines_that_are_written_over() {
+        let lines = [("1%", true), ("2%", true), ("done", false), ("next", false)];
+        let expected = lines.map(|(line, over)| printed(Stream::Out, line, over));
+        for cut in [
+            &["1%\r2%\r\rdone\r\nnext"][..],
+            &["1%\r", "2%\r", "\rdone\r", "\nnext\r"],
+            &[
+                "1", "%", "\r", "2", "%", "\r", "\r", "done", "\r", "\n", "next",
+            ],
+        ] {
+            let text: String = cut.iter().map(|part| log(1, part)).collect();
+            assert_eq!(all(&text), expected, "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_a_plain_line() {
+        assert_eq!(
+            all("ERROR: no such thing\n"),
+            [Said::Plain("ERROR: no such thing".into())]
+        );
+        assert_eq!(all("{oops}\n"), [Said::Plain("{oops}".into())]);
+    }
+
+    #[test]
+    fn a_cached_step_is_done_without_having_begun() {
+        let text = "{\"vertexes\":[{\"digest\":\"a\",\"name\":\"s\",\"started\":\"t\",\"completed\":\"t\",\"cached\":true}]}\n";
+        assert_eq!(
+            all(text),
+            [Said::Done {
+                step: 0,
+                name: "s".into(),
+                cached: true,
+                error: None
+            }]
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! What a repository elsewhere says of its tags and branches.
+//!
+//! Knows how to ask and how to read the answer. Is unaware of what was locked.
+
+use crate::outside::git::{self, Trouble};
+use crate::outside::interrupt::Interrupt;
+
+/// A revision as a repository has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its whole name, such as `refs/tags/0.15.3`.
+    pub reference: String,
+    /// The commit; of an annotated tag, the one that it stands on.
+    pub commit: String,
+}
+
+impl Found {
+    /// Whether it is a name that is not meant to move.
+    pub fn is_tag(&self) -> bool {
+        self.reference.starts_with("refs/tags/")
+    }
+}
+
+/// What `rev` is at `url`; `None` when it has no tag and no branch of that name.
+pub fn resolve(url: &str, rev: &str, interrupt: &Interrupt) -> Result<Option<Found>, Trouble> {
+    let mut command = git::command();
+    command.args(["ls-remote", "--quiet", "--", url]);
+    for name in names(rev) {
+        command.arg(format!("{name}^{{}}")).arg(name);
+    }
+    let said = git::run(command, interrupt, |_| {})?;
+    Ok(pick(&String::from_utf8_lossy(&said), rev))
+}
+
+/// The whole names that a revision may stand for, the first that is there counts: a tag before a
+/// branch, as for git itself (gitrevisions(7)).
+fn names(rev: &str) -> Vec<String> {
+    if rev == "HEAD" || rev.starts_with("refs/") {
+        return vec![rev.to_owned()];
+    }
+    vec![format!("refs/tags/{rev}"), format!("refs/heads/{rev}")]
+}
+
+/// Finds the revision in lines of `<commit>\t<name>`. An annotated tag has a second line, with
+/// `^{}` behind its name, for what it stands on. Other names may stand there too.
+fn pick(said: &str, rev: &str) -> Option<Found> {
+    let commit_of = |name: &str| {
+        said.lines().find_map(|line| {
+            let (commit, found) = line.split_once('\t')?;
+            (found == name && crate::graphfile::spec::names::is_commit(commit))
+                .then(|| commit.to_owned())
+        })
+    };
+    names(rev).into_iter().find_map(|reference| {
+        let commit = commit_of(&format!("{reference}^{{}}")).or_else(|| commit_of(&reference))?;
+        Some(Found { reference, commit })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(digit: &str, name: &str) -> String {
+        format!("{}\t{name}\n", digit.repeat(40))
+    }
+
+    fn found(said: &str, rev: &str) -> Option<(String, String)> {
+        pick(said, rev).map(|found| (found.reference, found.commit[..1].to_owned()))
+    }
+
+    #[test]
+    fn an_annotated_tag_is_the_commit_that_it_stands_on() {
+        let said = line("a", "refs/tags/1") + &line("b", "refs/tags/1^{}");
+        assert_eq!(found(&said, "1"), Some(("refs/tags/1".into(), "b".into())));
+    }
+
+    #[test]
+    fn a_tag_comes_before_a_branch_of_the_same_name() {
+        let said = line("a", "refs/heads/1") + &line("b", "refs/tags/1");
+        assert_eq!(found(&said, "1"), Some(("refs/tags/1".into(), "b".into())));
+        let whole = Some(("refs/heads/1".into(), "a".into()));
+        assert_eq!(found(&said, "refs/heads/1"), whole);
+    }
+
+    #[test]
+    fn only_the_very_name_counts_and_only_with_a_whole_commit() {
+        let said =
+            line("a", "refs/heads/refs/tags/1") + &line("b", "refs/tags/11") + "x\trefs/tags/1\n";
+        assert_eq!(found(&said, "1"), None);
+        assert_eq!(found("", "1"), None);
+        assert_eq!(found("no tab", "1"), None);
+    }
+}

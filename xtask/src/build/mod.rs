@@ -1,0 +1,396 @@
+//! Brings the wanted stages up to date.
+//!
+//! Puts the parts together: every stage, when it becomes ready, gets its verdict, then its
+//! action, then its record. Reports by events only; prints nothing.
+
+pub mod action;
+mod execute;
+pub mod executor;
+pub mod fetching;
+mod gaps;
+mod pinning;
+mod resolve;
+mod rest;
+pub mod schedule;
+mod sent;
+mod superseded;
+mod turn;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use camino::Utf8PathBuf;
+
+use crate::build::schedule::{End, Task, Work};
+use crate::fault::{Class, Fault, Result};
+use crate::freshness::planner::{Held, Prepared, Upstream, Workspace};
+use crate::graphfile::spec::StageId;
+use crate::outside::interrupt::Interrupt;
+use crate::outside::state::{self, HeldLock};
+use crate::report::event::{Event, Finished, Outcome, StageFinished};
+use crate::report::excerpt::Excerpt;
+use turn::Turn;
+
+/// What the command line asks of a build.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// The wanted stages and all that they stand on, in build order.
+    pub wanted: Vec<StageId>,
+    /// How many places; decided from the machine when absent.
+    pub jobs: Option<usize>,
+    /// Go on with what does not stand on a failure.
+    pub keep_going: bool,
+    /// Build these even if fresh.
+    pub force: Force,
+    /// Refuse what is not pinned.
+    pub locked: bool,
+    /// Ask no registry.
+    pub offline: bool,
+}
+
+/// What is built in spite of being fresh.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Force {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Everything that is wanted.
+    All,
+    /// These stages.
+    Stages(Vec<StageId>),
+}
+
+impl Force {
+    /// Whether it covers a stage.
+    pub fn covers(&self, id: StageId) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => true,
+            Self::Stages(ids) => ids.contains(&id),
+        }
+    }
+}
+
+/// A sensible number of places: one for every two cores and every 4 GiB, since a build is
+/// parallel in itself, but two where there is room for two at all.
+pub fn default_jobs() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = memory.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix("kB")?
+            .trim()
+            .parse::<usize>()
+            .ok()
+    });
+    let by_memory = kib.map_or(2, |kib| (kib >> 20) / 4);
+    (cores / 2).max(2).min(by_memory).clamp(1, 16)
+}
+
+/// The lock that only one build of a graph holds.
+pub fn wait_for_others(
+    work: &Workspace,
+    interrupt: &Interrupt,
+    events: &Sender<Event>,
+) -> Result<HeldLock> {
+    let waiting = |holder: &str| {
+        let message = format!("waiting for another build of this graph to end ({holder})");
+        let _ = events.send(Event::Notice { message });
+    };
+    work.state.lock(waiting, || interrupt.pause())
+}
+
+/// Builds while no other build of the graph runs, which `_lock` proves, and tells `events` of everything.
+/// The fault that is returned was not told yet; failed stages were, so they come back as one that was.
+pub fn build(
+    work: &Workspace,
+    wishes: &Wishes,
+    _lock: &HeldLock,
+    interrupt: &Interrupt,
+    events: &Sender<Event>,
+) -> Result<()> {
+    let start = Instant::now();
+    let wanted = wishes.wanted.as_slice();
+    // What builds that were killed left.
+    work.state.remove_call_folders();
+    state::remove_abandoned(&work.spec.root);
+    let jobs = wishes.jobs.unwrap_or_else(default_jobs);
+    if wishes.locked {
+        work.refuse_uncovered(wanted)?;
+    }
+    let (prepared, images) = work.prepare(wanted)?;
+    // A stage that cannot even be read fails the run before anything is built.
+    for id in wanted {
+        let Some(prepared) = prepared.get(id) else {
+            continue;
+        };
+        if let Some(Err(fault)) = prepared.read() {
+            return Err(fault.clone());
+        }
+        if let Some(outline) = prepared.outline() {
+            work.check_platforms(*id, outline)?;
+        }
+    }
+    let _ = events.send(Event::Started {
+        stages: wanted.len(),
+        jobs,
+    });
+    let run = Run {
+        work,
+        wishes,
+        interrupt,
+        events,
+        wanted,
+        prepared,
+        start,
+        held: Held::new(images),
+        now: Mutex::default(),
+        pinning: pinning::Pinning::default(),
+        has_acted: AtomicBool::new(false),
+    };
+    run.tell_warnings();
+    schedule::run(&run.tasks(), jobs, wishes.keep_going, &run)?;
+    let (result, left) = run.finish();
+    // The result is shown by now, and the lock is still held.
+    if !interrupt.is_set() {
+        let note = superseded::remove(work, &left.privates, left.has_built, interrupt);
+        note.into_iter().for_each(|note| work.warn(note));
+    }
+    result
+}
+
+/// What a run leaves in the engine.
+struct Left {
+    /// The private references of the stages that have an image.
+    privates: BTreeSet<String>,
+    /// Whether any image is new.
+    has_built: bool,
+}
+
+struct Run<'a> {
+    work: &'a Workspace,
+    wishes: &'a Wishes,
+    interrupt: &'a Interrupt,
+    events: &'a Sender<Event>,
+    wanted: &'a [StageId],
+    prepared: HashMap<StageId, Prepared>,
+    start: Instant,
+    held: Held,
+    now: Mutex<Now>,
+    pinning: pinning::Pinning,
+    /// Whether anything ran that takes time, or writes files: what was seen of the trees of stages
+    /// whose turn comes later is of before that.
+    has_acted: AtomicBool,
+}
+
+/// What changes while stages are built.
+#[derive(Default)]
+struct Now {
+    upstream: BTreeMap<StageId, Upstream>,
+    /// The private reference of every stage that has an image.
+    privates: BTreeMap<StageId, String>,
+    outcome: BTreeMap<StageId, Outcome>,
+    saved_ms: u64,
+    fault: Option<Fault>,
+}
+
+impl Run<'_> {
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listening is no reason to stop a build.
+        let _ = self.events.send(event);
+    }
+
+    fn tell_warnings(&self) {
+        let warnings = self
+            .work
+            .warnings
+            .lock()
+            .map(|mut warnings| std::mem::take(&mut *warnings));
+        for message in warnings.unwrap_or_default() {
+            self.tell(Event::Notice { message });
+        }
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn name(&self, id: StageId) -> &str {
+        &self.work.spec.stage(id).name
+    }
+
+    fn tasks(&self) -> Vec<Task> {
+        let place: HashMap<StageId, usize> = self
+            .wanted
+            .iter()
+            .enumerate()
+            .map(|(at, id)| (*id, at))
+            .collect();
+        let within = |ids: &mut dyn Iterator<Item = StageId>| {
+            ids.filter_map(|id| place.get(&id).copied())
+                .collect::<Vec<_>>()
+        };
+        let known: Vec<Option<u64>> = self.wanted.iter().map(|id| self.last_ms(*id)).collect();
+        // A stage that was never built may be a long one, and a long one that starts late is what
+        // costs; a short one that starts early costs nothing.
+        let longest = known.iter().flatten().copied().max().unwrap_or(0);
+        let tasks = self.wanted.iter().zip(known).map(|(id, known)| Task {
+            children: within(&mut self.work.graph.children(*id)),
+            parents: within(&mut self.work.graph.parents(*id)).len(),
+            weight: self.work.spec.stage(*id).weight as usize,
+            expected_ms: known.unwrap_or(longest),
+        });
+        tasks.collect()
+    }
+
+    fn last_ms(&self, id: StageId) -> Option<u64> {
+        Some(self.prepared.get(&id)?.records.last()?.duration_ms)
+    }
+
+    /// Tells of stages that were fresh and use what this run made since, which the graph does not say.
+    fn tell_unlinked(&self) {
+        let was = |id: &StageId, outcome| self.now().outcome.get(id) == Some(&outcome);
+        for id in self.wanted.iter().filter(|id| was(id, Outcome::Fresh)) {
+            let Some(outline) = self.prepared.get(id).and_then(Prepared::outline) else {
+                continue;
+            };
+            let unlinked = self.work.unlinked(*id, outline).into_iter();
+            let made = unlinked
+                .filter(|(maker, _)| was(maker, Outcome::Built) || was(maker, Outcome::Restored));
+            made.for_each(|(_, note)| self.work.warn(note));
+        }
+    }
+
+    /// Notes and tells what a stage's turn came to.
+    fn end_turn(&self, id: StageId, started_ms: u64, turn: Turn) -> End {
+        let saved_ms = match (turn.outcome, &turn.record) {
+            (Outcome::Fresh | Outcome::Restored, Some(record)) => record.duration_ms,
+            _ => 0,
+        };
+        {
+            let mut now = self.now();
+            if let Some(record) = &turn.record {
+                now.upstream
+                    .insert(id, Upstream::Image(record.image.clone()));
+                now.privates.insert(id, record.private.clone());
+            }
+            now.outcome.insert(id, turn.outcome);
+            now.saved_ms += saved_ms;
+        }
+        let end = if turn.record.is_some() {
+            End::Good
+        } else {
+            End::Bad
+        };
+        self.tell(Event::StageFinished(StageFinished {
+            stage: self.name(id).to_owned(),
+            outcome: turn.outcome,
+            started_ms,
+            ended_ms: self.elapsed_ms(),
+            image: turn.record.as_ref().map(|record| record.image.clone()),
+            size: turn.record.as_ref().map(|record| record.size),
+            error: turn.error,
+            step: turn.step,
+            excerpt: turn.excerpt,
+            log: turn.log.map(Utf8PathBuf::into_string),
+            saved_ms,
+        }));
+        end
+    }
+
+    /// Tells how the run ended.
+    fn finish(self) -> (Result<()>, Left) {
+        self.judge_the_rest();
+        if self.has_acted.load(Ordering::SeqCst) {
+            self.tell_unlinked();
+        }
+        self.tell_warnings();
+        let mut now = self.now();
+        // What was neither run nor lost was not started any more.
+        for id in self.wanted {
+            now.outcome.entry(*id).or_insert(Outcome::Cancelled);
+        }
+        let outcome: BTreeMap<String, Outcome> = now
+            .outcome
+            .iter()
+            .map(|(id, outcome)| (self.name(*id).to_owned(), *outcome))
+            .collect();
+        let bad = outcome
+            .values()
+            .any(|outcome| !matches!(outcome, Outcome::Built | Outcome::Restored | Outcome::Fresh));
+        let count = |wanted| now.outcome.values().filter(|it| **it == wanted).count();
+        let (built, put_back) = (count(Outcome::Built), count(Outcome::Restored));
+        let saved_ms = now.saved_ms;
+        let fault = now.fault.take();
+        let left = Left {
+            has_built: built > 0,
+            privates: std::mem::take(&mut now.privates).into_values().collect(),
+        };
+        drop(now);
+        self.tell(Event::Finished(Finished {
+            outcome,
+            put_back,
+            elapsed_ms: self.elapsed_ms(),
+            saved_ms,
+        }));
+        let interrupted = self.interrupt.is_set();
+        // As in `Workspace::plan`: the process ends now.
+        std::mem::forget((self.prepared, self.held, self.now));
+        let result = match fault {
+            _ if interrupted => Err(Fault::interrupted()),
+            Some(fault) => Err(fault),
+            None if bad => Err(Fault::told(Class::Failed)),
+            None => Ok(()),
+        };
+        (result, left)
+    }
+}
+
+impl Work for Run<'_> {
+    fn run(&self, task: usize) -> End {
+        let id = self.wanted[task];
+        let started_ms = self.elapsed_ms();
+        self.end_turn(id, started_ms, self.turn(id))
+    }
+
+    fn lost(&self, task: usize, because: usize) {
+        let (id, because) = (self.wanted[task], self.wanted[because]);
+        let cancelled = self.now().outcome.get(&because) == Some(&Outcome::Cancelled);
+        let outcome = if cancelled {
+            Outcome::Cancelled
+        } else {
+            Outcome::Skipped
+        };
+        self.now().outcome.insert(id, outcome);
+        let at = self.elapsed_ms();
+        self.tell(Event::StageFinished(StageFinished {
+            stage: self.name(id).to_owned(),
+            outcome,
+            started_ms: at,
+            ended_ms: at,
+            image: None,
+            size: None,
+            error: Some(format!(
+                "because `{}` {}",
+                self.name(because),
+                if cancelled { "was cancelled" } else { "failed" }
+            )),
+            step: None,
+            excerpt: Excerpt::default(),
+            log: None,
+            saved_ms: 0,
+        }));
+    }
+
+    fn may_start(&self) -> bool {
+        !self.interrupt.is_set()
+    }
+}

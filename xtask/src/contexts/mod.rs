@@ -1,0 +1,161 @@
+//! Which entries of a build context can change the image, and what they hold.
+//!
+//! Knows how BuildKit decides it: the ignore file first, then what the instructions touch. Is
+//! unaware of Dockerfile text, of keys and of engines.
+
+mod absent;
+mod attributes;
+mod error;
+mod hash;
+mod materialise;
+mod meta;
+mod read;
+mod select;
+mod sighted;
+mod statcache;
+mod testimony;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod walk;
+mod witness;
+mod worth;
+
+use camino::Utf8PathBuf;
+
+pub use absent::{Absent, absent};
+pub use attributes::Attributes;
+pub use error::InputsError;
+pub use materialise::materialise;
+pub use sighted::{Sighted, Sum};
+pub use statcache::StatCache;
+pub use testimony::{Testimony, hold};
+pub use witness::{Noticed, Witness, read_file};
+
+use dockerfile::ContextNeed;
+use dockerignore::Ignore;
+use tree::{Found, Tree};
+use walk::{Sieve, Walk};
+
+/// One context as a pile of folders: the first is upstream's tree, the others are context
+/// overlays laid over it, the last wins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Layers {
+    /// The folders, lowest first.
+    pub folders: Vec<Utf8PathBuf>,
+}
+
+/// What of one context can change the image.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inputs {
+    /// The entries, sorted bytewise by path.
+    pub entries: Vec<Input>,
+    /// Why the whole context counts, when it does.
+    pub whole: Option<String>,
+    /// The size of all files together.
+    pub bytes: u64,
+}
+
+/// One entry of a context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Relative to the context's root, `/`-separated.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits with setuid, setgid and sticky. A folder's are always 0755: BuildKit
+    /// does not look at them.
+    pub mode: u32,
+    /// A file's size in bytes.
+    pub size: u64,
+    /// blake3 of a file's content.
+    pub hash: Option<[u8; 32]>,
+    /// Its extended attributes that count. A folder never has any: BuildKit does not look at them.
+    pub attributes: Attributes,
+    /// The layer that it is from; a merged folder's lowest.
+    pub layer: u16,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    File,
+    /// A file of which BuildKit hears and whose content it is not given: the ignore file says both.
+    /// What it makes of that hangs on what it was given before, so the content counts too.
+    Withheld,
+    /// A file that BuildKit never hears of, though the ignore file alone would not leave it out.
+    Unsent,
+    /// A folder.
+    Dir,
+    /// A link.
+    Symlink {
+        /// Its text.
+        target: Vec<u8>,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A socket, which BuildKit sends as an empty file.
+    Socket,
+    /// A device file.
+    Device {
+        /// A block device; else a character device.
+        block: bool,
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+    },
+}
+
+impl Kind {
+    fn is_file(&self) -> bool {
+        matches!(self, Self::File | Self::Withheld | Self::Unsent)
+    }
+}
+
+impl Input {
+    fn folder(path: &[u8], pile: &[u16]) -> Self {
+        let layer = pile.first().copied().unwrap_or_default();
+        Self {
+            path: path.to_vec(),
+            kind: Kind::Dir,
+            mode: 0o755,
+            size: 0,
+            hash: None,
+            attributes: None,
+            layer,
+        }
+    }
+}
+
+/// Reads all that `need` takes from the context and that `ignore` leaves in it. `witness` is told
+/// of every look.
+pub fn collect(
+    layers: &Layers,
+    ignore: &Ignore,
+    need: &ContextNeed,
+    witness: &Witness<'_>,
+) -> Result<Inputs, InputsError> {
+    let tree = Tree::new(&layers.folders, witness);
+    let walk = Walk::new(tree, ignore);
+    let mut whole = None;
+    match need {
+        ContextNeed::Nothing => tree.check()?,
+        ContextNeed::Paths(needs) => {
+            tree.check()?;
+            whole = select::take(&walk, needs)?;
+        }
+        ContextNeed::Whole { because } => {
+            whole = Some(because.clone());
+            walk.take(b"", &Found::Folder(tree.root()), &Sieve::default())?;
+        }
+    }
+    let entries = walk.finish();
+    let bytes = entries.iter().map(|input| input.size).sum();
+    Ok(Inputs {
+        entries,
+        whole,
+        bytes,
+    })
+}

@@ -1,0 +1,430 @@
+//! What the answer to a reading of trees hangs on.
+//!
+//! Every look at the file system that decides which entries are inputs, and what they are, leaves
+//! a sighting here: a folder that was listed, an entry that was read, a name that was looked up.
+//! When all of them are the same again, reading again would give the same. Knows what each kind of
+//! look must compare, and where that proves nothing. Is unaware of what was read for.
+//!
+//! The rule of `statcache` holds for folders as well: a list of names is believed only where the
+//! folder's last change is older, by more than a tick, than the clock before the first look.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
+use std::io::{self, Read as _};
+use std::ops::Bound;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use camino::Utf8Path;
+use rustix::fs::FileType;
+
+use super::StatCache;
+use super::meta::Meta;
+use super::sighted::{Sighted, Sum};
+use super::testimony::{Sight, Testimony, begin, mount, put_entry, shorten, sort};
+use super::worth::Worth;
+use crate::outside::state;
+
+/// Entries in one piece: pieces are compared on all cores.
+const PIECE: usize = 256;
+
+/// Something looks at trees for an answer that may be remembered.
+#[derive(Debug)]
+pub struct Witness<'a> {
+    cache: &'a StatCache,
+    /// Whether somebody will ask again.
+    remembers: bool,
+    /// Where this program keeps the states of graphs, without links.
+    states: Option<PathBuf>,
+    /// Whether an equal sighting would prove nothing.
+    doubtful: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+/// How an answer hangs on a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noticed {
+    /// Not at all.
+    No,
+    /// Its folder was listed. An ignore file, or a pattern of a COPY, may leave it out of what counts.
+    AsAName,
+    /// It was looked at.
+    Itself,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    sum: Sum,
+    pieces: Vec<Vec<u8>>,
+    /// The deepest folder that everything lies in, with a slash behind it.
+    within: Option<Vec<u8>>,
+    /// Names that were looked up, and what kind of thing each was.
+    kinds: BTreeMap<Vec<u8>, Option<u32>>,
+    /// Folders whose names were all read.
+    listed: HashSet<Vec<u8>>,
+    /// Folders of which some entries were read.
+    partly: HashSet<Vec<u8>>,
+    /// Files that were read by themselves, and links that were followed.
+    alone: BTreeSet<Vec<u8>>,
+    /// Folders that are the top of what a stage may read.
+    roots: BTreeSet<Vec<u8>>,
+    /// A folder of each device whose times prove nothing in another mount.
+    mounts: BTreeMap<u64, Vec<u8>>,
+}
+
+impl<'a> Witness<'a> {
+    /// One that remembers. It reads the clock now, before the first look.
+    pub fn new(cache: &'a StatCache) -> Self {
+        cache.open();
+        Self {
+            cache,
+            remembers: true,
+            states: None,
+            doubtful: AtomicBool::new(false),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// One that remembers nothing, where nobody will ask again.
+    pub fn forgetful(cache: &'a StatCache) -> Self {
+        Self {
+            remembers: false,
+            ..Self::new(cache)
+        }
+    }
+
+    /// The same for one who must not take the program's own state, in this folder, for an input.
+    #[must_use]
+    pub fn beside(self, states: &Path) -> Self {
+        // What is not there holds no state.
+        let states = states.canonicalize().ok();
+        Self { states, ..self }
+    }
+
+    /// Where this program keeps the states of graphs.
+    pub fn states(&self) -> Option<&Path> {
+        self.states.as_deref()
+    }
+
+    /// The hashes of files.
+    pub fn cache(&self) -> &'a StatCache {
+        self.cache
+    }
+
+    /// Everything that is seen below a folder is reached through it. Who moves a folder away and
+    /// puts another one in its place leaves no trace in what either holds, only in the folder's own
+    /// times. The folders above a root are not looked at: others write beside a checkout all the time.
+    pub fn rooted(&self, root: &Path) {
+        let root = root.as_os_str().as_bytes();
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        self.seen().roots.insert(root.to_vec());
+    }
+
+    /// Something was decided that no sighting here can stand for.
+    pub fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Relaxed);
+    }
+
+    /// A name was looked up; nothing but what kind of thing stands there was decided by it.
+    pub fn looked_up(&self, path: &Path, kind: Option<FileType>) {
+        let kind = kind.map(FileType::as_raw_mode);
+        let path = path.as_os_str().as_bytes().to_vec();
+        let before = self.seen().kinds.insert(path, kind);
+        if before.is_some_and(|before| before != kind) {
+            self.doubt();
+        }
+    }
+
+    /// A link was followed. Where it leads may change without a trace in what it led to.
+    pub fn followed(&self, link: &Path) {
+        self.doubt();
+        if let Ok(stat) = rustix::fs::lstat(link) {
+            let mut piece = begin(link.as_os_str().as_bytes(), None);
+            put_entry(&mut piece, b"", Sight::Same(Meta::of(&stat)));
+            let mut seen = self.seen();
+            seen.sum.add(&piece);
+            let link = link.as_os_str().as_bytes();
+            seen.partly.insert(parent(link).to_vec());
+            seen.alone.insert(link.to_vec());
+        }
+    }
+
+    /// A folder's entries were read: all names if `listed` says what the folder was before that,
+    /// and what these entries hold.
+    pub fn read<'e>(
+        &self,
+        folder: &Path,
+        listed: Option<&Meta>,
+        entries: impl ExactSizeIterator<Item = (&'e [u8], Meta)>,
+    ) {
+        if listed.is_none() && entries.len() == 0 {
+            return;
+        }
+        let mut doubtful = listed.is_some_and(|meta| !self.cache.may_remember(meta));
+        let mut devices: BTreeMap<u64, &[u8]> = BTreeMap::new();
+        if let Some(meta) = listed {
+            devices.insert(meta.device, b"");
+        }
+        let mut sum = Sum::default();
+        let mut pieces = Vec::with_capacity(1 + entries.len() / PIECE);
+        let mut piece = begin(folder.as_os_str().as_bytes(), listed);
+        for (at, (name, meta)) in entries.enumerate() {
+            doubtful |= !self.cache.may_remember(&meta);
+            devices.entry(meta.device).or_insert(name);
+            if at > 0 && at % PIECE == 0 {
+                let next = begin(folder.as_os_str().as_bytes(), None);
+                sum.add(&piece);
+                let full = std::mem::replace(&mut piece, next);
+                pieces.extend(self.remembers.then_some(full));
+            }
+            put_entry(&mut piece, name, Sight::Same(meta));
+        }
+        sum.add(&piece);
+        pieces.push(piece);
+        let mounts = self.remembers.then(|| self.provable(folder, devices));
+        if doubtful || mounts.as_ref().is_some_and(Option::is_none) {
+            self.doubt();
+        }
+        let mut seen = self.seen();
+        for device in mounts.flatten().into_iter().flatten() {
+            let folder = || folder.as_os_str().as_bytes().to_vec();
+            seen.mounts.entry(device).or_insert_with(folder);
+        }
+        seen.sum.join(sum);
+        let folder = folder.as_os_str().as_bytes();
+        let of_its_kind = match listed {
+            Some(_) => &mut seen.listed,
+            None => &mut seen.partly,
+        };
+        of_its_kind.insert(folder.to_vec());
+        if self.remembers {
+            seen.widen(folder);
+            seen.pieces.append(&mut pieces);
+        }
+    }
+
+    /// A folder is about to be listed by somebody else: all its names count, as they are now.
+    pub fn lists(&self, folder: &Path) {
+        match rustix::fs::stat(folder) {
+            Ok(stat) => self.read(folder, Some(&Meta::of(&stat)), std::iter::empty()),
+            Err(_) => self.doubt(),
+        }
+    }
+
+    /// One file was read by itself, as `meta` says it was.
+    pub fn read_file(&self, path: &Path, meta: Meta) {
+        match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => {
+                self.read(folder, None, std::iter::once((name.as_bytes(), meta)));
+                let path = path.as_os_str().as_bytes();
+                self.seen().alone.insert(path.to_vec());
+            }
+            _ => self.doubt(),
+        }
+    }
+
+    /// Those of the devices on which a folder and names in it are whose times prove nothing in another
+    /// mount; `None` where those of one prove nothing at all.
+    fn provable(&self, folder: &Path, devices: BTreeMap<u64, &[u8]>) -> Option<Vec<u64>> {
+        let mut of_mounts = Vec::new();
+        for (device, name) in devices {
+            let path = || folder.join(OsStr::from_bytes(name)).into();
+            match self.cache.worth(device, path) {
+                Worth::Nothing => return None,
+                Worth::Proof => {}
+                Worth::ProofInMount => of_mounts.push(device),
+            }
+        }
+        Some(of_mounts)
+    }
+
+    /// How the answer may hang on what stands at `path` or below it, or on whether anything stands there.
+    /// The path is absolute, and no folder of it is a link.
+    pub fn notices(&self, path: &Path) -> Noticed {
+        let seen = self.seen();
+        let bytes = path.as_os_str().as_bytes();
+        // What is made there makes the folders on its way, too.
+        let missing = path.ancestors().skip(1);
+        let missing = missing.take_while(|folder| !folder.is_dir());
+        let missing: Vec<_> = missing
+            .map(|folder| folder.as_os_str().as_bytes())
+            .collect();
+        let mut ways = missing.iter().chain([&bytes]);
+        if seen.has_within(bytes) || missing.iter().any(|way| seen.kinds.contains_key(*way)) {
+            Noticed::Itself
+        } else if ways.any(|way| seen.listed.contains(parent(way))) {
+            Noticed::AsAName
+        } else {
+            Noticed::No
+        }
+    }
+
+    /// All that was seen so far.
+    pub fn sighted(&self) -> Sighted {
+        let seen = self.seen();
+        let mut sum = seen.sum;
+        for (path, kind) in &seen.kinds {
+            let mut piece = begin(path, None);
+            put_entry(&mut piece, b"", kind.map_or(Sight::Absent, Sight::Kind));
+            sum.add(&piece);
+        }
+        let mut above = seen.above();
+        // Other stages of the same run write there all the time, and nothing of a tree is reached
+        // through it.
+        if let Some(states) = &self.states {
+            above.retain(|folder| !Path::new(OsStr::from_bytes(folder)).starts_with(states));
+        }
+        Sighted::new(sum, above)
+    }
+
+    /// All that was seen, in parts for `hold`; `None` where it would prove nothing.
+    pub fn testify(self) -> Option<Testimony> {
+        if !self.remembers || self.doubtful.into_inner() {
+            return None;
+        }
+        let seen = self
+            .seen
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut seen = seen;
+        let mut kinds = std::mem::take(&mut seen.kinds);
+        // While a folder is as it was when it was listed, so is what stands under its names.
+        kinds.retain(|path, _| !seen.listed.contains(parent(path)));
+        for path in kinds.keys() {
+            seen.widen(parent(path));
+        }
+        let Seen {
+            mut pieces,
+            within,
+            mounts,
+            ..
+        } = seen;
+        let mut last: Option<(&[u8], Vec<u8>)> = None;
+        for (path, kind) in &kinds {
+            let folder = parent(path);
+            let name = path[folder.len()..].strip_prefix(b"/").unwrap_or(path);
+            let sight = kind.map_or(Sight::Absent, Sight::Kind);
+            match &mut last {
+                Some((of, piece)) if *of == folder => put_entry(piece, name, sight),
+                _ => {
+                    let mut piece = begin(folder, None);
+                    put_entry(&mut piece, name, sight);
+                    pieces.extend(last.replace((folder, piece)).map(|(_, piece)| piece));
+                }
+            }
+        }
+        pieces.extend(last.map(|(_, piece)| piece));
+        for folder in mounts.values() {
+            let mount = mount(Path::new(OsStr::from_bytes(folder)))?;
+            let mut piece = begin(folder, None);
+            put_entry(&mut piece, b"", Sight::Mount(mount));
+            pieces.push(piece);
+        }
+        let within = within?;
+        for piece in &mut pieces {
+            shorten(piece, within.len());
+        }
+        sort(&mut pieces);
+        pieces.insert(0, within);
+        Some(pieces)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // A thread that panics holds the lock only around whole insertions.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Whether a path, or anything below it, was seen.
+    fn has_within(&self, path: &[u8]) -> bool {
+        let is_within = |seen: &[u8]| {
+            let rest = seen.strip_prefix(path);
+            rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+        };
+        // Between a path and those below it stand only those that it is the beginning of.
+        let beginning = |seen: &&Vec<u8>| seen.starts_with(path);
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let kinds = self.kinds.range::<[u8], _>(from).map(|(path, _)| path);
+        let alone = self.alone.range::<[u8], _>(from);
+        let sorted = kinds
+            .take_while(beginning)
+            .chain(alone.take_while(beginning));
+        let folders = self.listed.iter().chain(&self.partly);
+        sorted.chain(folders).any(|seen| is_within(seen))
+    }
+
+    /// The folders through which everything was reached, up to their roots. Those that were listed
+    /// have been summed up.
+    fn above(&self) -> BTreeSet<Vec<u8>> {
+        let mut known = HashSet::new();
+        let of_listed = self.listed.iter().map(|folder| parent(folder));
+        let of_names = self.kinds.keys().map(|path| parent(path));
+        let partly = self.partly.iter().map(Vec::as_slice);
+        for mut folder in of_listed.chain(of_names).chain(partly) {
+            while self.is_rooted(folder) && known.insert(folder) {
+                folder = parent(folder);
+            }
+        }
+        known.retain(|folder| !self.listed.contains(*folder));
+        known.into_iter().map(<[u8]>::to_vec).collect()
+    }
+
+    /// Whether a folder is a root or lies in one.
+    fn is_rooted(&self, folder: &[u8]) -> bool {
+        let mut roots = self.roots.iter();
+        roots.any(|root| {
+            let rest = folder.strip_prefix(root.as_slice());
+            rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+        })
+    }
+
+    /// Notes that something in a folder, whose path is absolute, was seen.
+    fn widen(&mut self, folder: &[u8]) {
+        let Some(within) = &mut self.within else {
+            self.within = Some([folder, b"/"].concat());
+            return;
+        };
+        if folder.starts_with(within)
+            || folder.len() + 1 == within.len() && within.starts_with(folder)
+        {
+            return;
+        }
+        let common = within
+            .iter()
+            .zip(folder)
+            .take_while(|(a, b)| a == b)
+            .count();
+        let common = if common == folder.len() && within.get(common) == Some(&b'/') {
+            common + 1
+        } else {
+            within[..common]
+                .iter()
+                .rposition(|byte| *byte == b'/')
+                .map_or(0, |at| at + 1)
+        };
+        within.truncate(common);
+    }
+}
+
+/// The folder of a path; of one in the root folder it is empty.
+fn parent(path: &[u8]) -> &[u8] {
+    let at = path.iter().rposition(|byte| *byte == b'/');
+    &path[..at.unwrap_or(0)]
+}
+
+/// Reads a whole file, and tells the witness what it was.
+pub fn read_file(path: &Utf8Path, witness: &Witness<'_>) -> io::Result<Vec<u8>> {
+    let mut file = state::open(path)?;
+    let before = Meta::of(&rustix::fs::fstat(&file)?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    if before == Meta::of(&rustix::fs::fstat(&file)?) {
+        witness.read_file(path.as_std_path(), before);
+    } else {
+        witness.doubt();
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,220 @@
+//! What is known of the external images of a stage.
+//!
+//! Knows pins, the images that the engine itself holds, and what about an image no key can
+//! follow. Is unaware of inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use super::Held;
+use super::{Outline, Workspace};
+
+use crate::fault::{Class, Fault, Result};
+use crate::freshness::key::What;
+use crate::freshness::pins::platforms;
+use crate::freshness::stage_inputs::Taken;
+use crate::freshness::verdict::{self, Change, Changed};
+use crate::graphfile::spec::{Stage, StageId};
+use crate::outside::engine::Image;
+
+impl Workspace {
+    /// The digest of every external image: its pin, or the image that the engine itself holds.
+    pub(super) fn base_digests(
+        &self,
+        outline: &Outline,
+        held: &Held,
+    ) -> Result<BTreeMap<String, String>> {
+        let externals = &outline.externals;
+        let whole = BTreeSet::new();
+        let mut digests = BTreeMap::new();
+        for reference in externals.references.iter().map(String::as_str) {
+            // A frontend runs on the builder, for whatever platform it builds.
+            let is_frontend = externals.frontend.as_deref() == Some(reference);
+            let platforms = if is_frontend {
+                &whole
+            } else {
+                &externals.platforms
+            };
+            let pinned = self
+                .lock
+                .lock()
+                .ok()
+                .and_then(|lock| lock.digest_for(reference, platforms));
+            let digest = match pinned {
+                Some(digest) => digest,
+                None => {
+                    let name = reference.to_owned();
+                    held.ask_for(&self.engine, std::iter::once(&name))?;
+                    match (held.get(reference), externals.near_stages.get(reference)) {
+                        (Some(image), _) => format!("engine {}", image.id),
+                        (None, near) => {
+                            near.into_iter().for_each(|near| self.warn(near.clone()));
+                            verdict::NOT_LOCKED.to_owned()
+                        }
+                    }
+                }
+            };
+            digests.insert(reference.to_owned(), digest);
+        }
+        Ok(digests)
+    }
+
+    /// Refuses a stage that builds on an image which surely lacks a platform, and warns of other uses
+    /// of such an image.
+    pub fn check_platforms(&self, id: StageId, outline: &Outline) -> Result<()> {
+        let stage = self.spec.stage(id);
+        let entry = |taken: &Taken| {
+            let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(lock.base(&taken.reference).and_then(platforms::of_entry))
+        };
+        let notes = platforms::check(stage, &outline.externals.takes, entry);
+        let notes = notes.map_err(|fault| stage.fault(fault))?;
+        notes.into_iter().for_each(|note| self.warn(note));
+        self.check_platforms_of_parents(stage, outline)
+    }
+
+    /// Where the graph file names platforms, it is looked at itself (`spec`); here a stage is built for
+    /// the engine's own.
+    fn check_platforms_of_parents(&self, stage: &Stage, outline: &Outline) -> Result<()> {
+        let parents = outline.parents().map(|(_, parent)| self.spec.stage(parent));
+        let is_named = |parent: &&Stage| stage.platforms.is_empty() && !parent.platforms.is_empty();
+        for parent in parents.filter(is_named) {
+            let own = self.engine.platform();
+            let is_served = |own| {
+                let mut platforms = parent.platforms.iter();
+                platforms.any(|platform| reference::platform::serves(platform, own))
+            };
+            if let Some(own) = own.filter(|own| !is_served(own)) {
+                return Err(Fault::usage(format!(
+                    "`{}` is built for {own}, the engine's own platform, and `{}`, which it stands on, is built for {}: \
+                     give both the same `platforms`, or put them into `[defaults]`",
+                    stage.name,
+                    parent.name,
+                    parent.platforms.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a stage that is to be built on an image which the engine alone has, and which lacks a
+    /// platform; warns of other uses of such an image.
+    pub fn check_platforms_of_engine(
+        &self,
+        id: StageId,
+        outline: &Outline,
+        held: &Held,
+    ) -> Result<()> {
+        let stage = self.spec.stage(id);
+        let notes = platforms::check(stage, &outline.externals.takes, |taken| {
+            let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_locked = lock.digest(&taken.reference).is_some();
+            drop(lock);
+            if is_locked {
+                return Ok(None);
+            }
+            let reference = &taken.reference;
+            held.ask_for(&self.engine, std::iter::once(reference))?;
+            let image = held.get(reference);
+            let Some(shown) = image.as_deref().and_then(Image::platform) else {
+                return Ok(None);
+            };
+            let mut has = vec![shown];
+            // An engine shows one platform of an image, which may have several.
+            for wanted in platforms::missing(taken, &has.clone()) {
+                match self.engine.has_platform(reference, wanted)? {
+                    Some(false) => {}
+                    Some(true) => has.push(wanted.to_owned()),
+                    None => return Ok(None),
+                }
+            }
+            Ok(Some(has))
+        })?;
+        notes.into_iter().for_each(|note| self.warn(note));
+        Ok(())
+    }
+
+    /// The same for a plan: an engine that gives no answer stops a build, not a plan.
+    pub(super) fn check_platforms_to_plan(
+        &self,
+        id: StageId,
+        outline: &Outline,
+        held: &Held,
+    ) -> Result<()> {
+        match self.check_platforms_of_engine(id, outline, held) {
+            Err(fault) if fault.class == Class::Usage => Err(self.spec.stage(id).fault(fault)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
+    /// What is behind an address without a checksum only its server tells; what a policy looks at beside
+    /// itself only buildx does.
+    pub(super) fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
+        let remote = outline.moving.as_ref();
+        let remote = remote.map(|url| Change::unknown(What::Remote, url));
+        let policy = outline.looked_at.as_ref();
+        let policy = policy.map(|told| Change::unknown(Changed::Policy, told));
+        match remote.or(policy) {
+            Some(unfollowed) => Ok(Some(unfollowed)),
+            None => self.unfollowed_base(outline, held),
+        }
+    }
+
+    /// An image whose name the text does not tell cannot be in a key; triggers of an image may
+    /// read files that no instruction of the Dockerfile names.
+    pub fn unfollowed_base(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
+        let base = |name: String| Change::unknown(What::Base, name);
+        if outline.externals.open.is_some() {
+            return Ok(Some(base(
+                "whose name the Dockerfile alone does not tell".to_owned(),
+            )));
+        }
+        if let Some(parent) = outline.with_triggers.first() {
+            return Ok(Some(base(format!(
+                "`{parent}`, which may have ONBUILD instructions"
+            ))));
+        }
+        for reference in &outline.externals.references {
+            let is_edited = self.lock.lock().is_ok_and(|lock| {
+                let base = lock.base(reference);
+                base.is_some_and(crate::graphfile::lock::Base::is_edited)
+            });
+            if is_edited {
+                return Ok(Some(base(format!(
+                    "{reference}, whose entry in the lock was edited by hand (`{}` makes it whole)",
+                    self.spec.call.command("lock --update")
+                ))));
+            }
+            let known = self
+                .lock
+                .lock()
+                .ok()
+                .and_then(|lock| lock.has_triggers(reference));
+            let triggers = match known {
+                Some(triggers) => triggers,
+                None => self.engine_says_triggers(reference, held)?,
+            };
+            if triggers {
+                return Ok(Some(base(format!("{reference} with ONBUILD instructions"))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An image that is neither pinned nor in the engine is in no record either: it is looked at
+    /// before it is built on.
+    fn engine_says_triggers(&self, reference: &str, held: &Held) -> Result<bool> {
+        let listed = held.get(reference);
+        if listed.is_some_and(|image| image.config.is_none()) {
+            held.forget(reference);
+        }
+        let name = reference.to_owned();
+        held.ask_for(&self.engine, std::iter::once(&name))?;
+        let image = held.get(reference);
+        Ok(image
+            .as_deref()
+            .and_then(Image::has_triggers)
+            .unwrap_or(false))
+    }
+}

@@ -1,0 +1,192 @@
+//! Which host command must run before a stage can be judged.
+//!
+//! Knows that a stage waits for its own, and for that of any other stage that writes to what this one
+//! reads, whether the graph says that one stands on the other or not. Is unaware of how they are run.
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::Workspace;
+use crate::contexts::Witness;
+use crate::fault::{Fault, Result};
+use crate::freshness::prepare;
+use crate::freshness::stage_inputs::{self, Material};
+use crate::freshness::verdict::{Change, Changed, Reason};
+use crate::graphfile::outputs::{Outputs, owner};
+use crate::graphfile::source;
+use crate::graphfile::spec::StageId;
+use crate::setup::{gather, tools};
+
+/// A host command that must run before anything else is known of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The stage that it is known under.
+    pub of: StageId,
+    /// Whether it is the stage's own.
+    pub is_own: bool,
+    /// Why it must run.
+    pub reason: Reason,
+}
+
+/// What of one stage's host commands was looked at so far.
+struct Search<'s> {
+    work: &'s Workspace,
+    outputs: &'s Outputs,
+    witness: &'s Witness<'s>,
+    /// From the stage that was asked for: each reads that output of the next one.
+    way: Vec<(StageId, Option<Utf8PathBuf>)>,
+    /// Those that need not run.
+    done: BTreeSet<StageId>,
+}
+
+impl Workspace {
+    /// What a stage's host command needs and this machine lacks, with what brings it.
+    pub fn lacking_tools(&self, of: StageId) -> Option<String> {
+        let stage = self.spec.stage(of);
+        let prepare = stage.prepare.as_ref()?;
+        // What the system is takes a look at files, for a sentence that is seldom needed.
+        if tools::lacking(&prepare.needs).is_empty() {
+            return None;
+        }
+        let told = tools::told(&prepare.needs, gather::system())?;
+        Some(format!("the host command of `{}` needs {told}", stage.name))
+    }
+
+    /// The material of a stage, unless a host command must run first. `witness` is told of all that
+    /// either hangs on.
+    pub(super) fn material_or_due(
+        &self,
+        id: StageId,
+        witness: &Witness<'_>,
+    ) -> Result<Result<Material, Due>> {
+        let outputs = self.outputs.get_or_init(|| Outputs::of(&self.spec));
+        let own = self
+            .spec
+            .stage(id)
+            .prepare
+            .as_ref()
+            .map(|_| owner(&self.spec, id));
+        let mut search = Search {
+            work: self,
+            outputs,
+            witness,
+            way: Vec::new(),
+            done: BTreeSet::new(),
+        };
+        if let Some(own) = own
+            && let Some(due) = search.due(own, None)?
+        {
+            return Ok(Err(due.asked_by(self, own)));
+        }
+        let material = stage_inputs::gather(&self.spec, id, self.engine.platform(), witness);
+        // What the stage sees decides it, not which folders it is given: a COPY may take little of one.
+        let makers = match &material {
+            Ok(material) => outputs.seen_by(witness, &material.trees(), own),
+            Err(_) => outputs.near(&stage_inputs::places(&self.spec, id), own),
+        };
+        for (of, output) in makers {
+            match search.due(of, Some(output)) {
+                Ok(Some(due)) => {
+                    let own = own.unwrap_or(id);
+                    return Ok(Err(due.asked_by(self, own)));
+                }
+                Err(fault) if material.is_ok() => return Err(fault),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        material.map(Ok)
+    }
+}
+
+impl Search<'_> {
+    /// The first of a host command, and those that write to what it reads, that must run.
+    fn due(&mut self, of: StageId, output: Option<&Utf8Path>) -> Result<Option<Due>> {
+        let output = output.map(Utf8Path::to_owned);
+        if let Some(start) = self.way.iter().position(|(on_way, _)| *on_way == of) {
+            return Err(self.cycle(start, output.as_deref()));
+        }
+        if self.done.contains(&of) {
+            return Ok(None);
+        }
+        let (spec, outputs) = (&self.work.spec, self.outputs);
+        let stage = spec.stage(of);
+        let roots = prepare::roots(spec, stage);
+        if roots
+            .iter()
+            .any(|root| outputs.has_others_near(root, Some(of)))
+        {
+            let seen = Witness::forgetful(&self.work.cache);
+            let looked = prepare::look(spec, stage, &seen);
+            let makers = match &looked {
+                Ok(ignore) => {
+                    let trees: Vec<_> = roots.iter().map(|root| (root.as_path(), ignore)).collect();
+                    outputs.seen_by(&seen, &trees, Some(of))
+                }
+                Err(_) => outputs.near(&roots, Some(of)),
+            };
+            self.way.push((of, output));
+            for (maker, output) in makers {
+                if let Some(due) = self.due(maker, Some(output))? {
+                    return Ok(Some(due));
+                }
+            }
+            self.way.pop();
+            looked?;
+        }
+        let reason = prepare::must_run(spec, stage, &self.work.state, self.witness)?;
+        self.done.insert(of);
+        Ok(reason.map(|reason| Due {
+            of,
+            is_own: true,
+            reason,
+        }))
+    }
+
+    /// Host commands of which each makes what the one before it reads, from the one at `start` back to
+    /// it, by `output`.
+    fn cycle(&self, start: usize, output: Option<&Utf8Path>) -> Fault {
+        let spec = &self.work.spec;
+        let name = |of: StageId| spec.stage(of).name.as_str();
+        let round = &self.way[start..];
+        let first = round.first().map_or(StageId(0), |(of, _)| *of);
+        let names = round.iter().map(|(of, _)| *of).chain([first]);
+        let names: Vec<&str> = names.map(name).collect();
+        // The output that the first one reads.
+        let read = round.get(1).map_or(output, |(_, output)| output.as_deref());
+        let read = read.unwrap_or(Utf8Path::new(""));
+        let stage = spec.stage(first);
+        let roots = prepare::roots(spec, stage).into_iter();
+        let mut within = roots.filter_map(|root| read.strip_prefix(root).ok());
+        let pattern = within.next_back().unwrap_or(read);
+        Fault::usage(format!(
+            "{}: host commands wait for each other: {} (each reads what the next one makes): \
+             if that of `{}` does not need `{pattern}`, write `ignore = [\"{pattern}\"]` into its `prepare`",
+            spec.file,
+            names.join(" -> "),
+            stage.name
+        ))
+    }
+}
+
+impl Due {
+    /// As the stage is told whose own host command is known under `own`.
+    fn asked_by(mut self, work: &Workspace, own: StageId) -> Self {
+        self.is_own = self.of == own;
+        if !self.is_own {
+            let whose = Change::unknown(Changed::HostCommand, &work.spec.stage(self.of).name);
+            self.reason.changes.insert(0, whose);
+        }
+        self
+    }
+}
+
+/// Whether a stage's Dockerfile may be one that a host command makes and that is not there yet.
+pub(super) fn is_yet_to_be_made(work: &Workspace, id: StageId) -> bool {
+    let stage = work.spec.stage(id);
+    let outputs = work.outputs.get_or_init(|| Outputs::of(&work.spec));
+    source::root(&work.spec, stage.source).is_ok_and(|root| {
+        let dockerfile = root.join(source::dockerfile(&root, &stage.dockerfile));
+        !dockerfile.exists() && (stage.prepare.is_some() || outputs.make(&dockerfile))
+    })
+}

@@ -1,0 +1,243 @@
+//! From a stage's material to the ingredients of its key.
+//!
+//! Knows where each ingredient comes from; `key` says what counts and in which order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Outline, Upstream};
+use crate::contexts::Inputs;
+use crate::freshness::key::{Around, Ingredients};
+use crate::freshness::secrets;
+use crate::freshness::stage_inputs::Material;
+use crate::graphfile::spec::{Spec, Stage, StageId};
+use crate::outside::proxies;
+use crate::outside::state;
+use dockerfile::Reading;
+
+/// What is a stage's own.
+pub fn own<'m>(spec: &'m Spec, id: StageId, material: &'m Material) -> Ingredients<'m> {
+    let stage = spec.stage(id);
+    let mut ingredients = of_material(material);
+    ingredients.platforms = &stage.platforms;
+    ingredients.dockerfile_path = stage.dockerfile.as_str();
+    ingredients.target = target(&material.reading, stage.target.as_deref());
+    ingredients
+        .args
+        .retain(|name, _| !stage.volatile.contains(*name));
+    ingredients.labels = material
+        .labels
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    ingredients.secrets = stage.secrets.keys().map(String::as_str).collect();
+    ingredients.ssh = stage.ssh.iter().map(String::as_str).collect();
+    for (name, reference) in &material.images {
+        ingredients
+            .contexts
+            .insert(name, format!("image {reference}"));
+    }
+    ingredients.contexts.extend(
+        material
+            .parents
+            .keys()
+            .map(|name| (name.as_str(), "stage".to_owned())),
+    );
+    ingredients
+}
+
+/// What is not a stage's own.
+pub fn around(
+    (spec, id): (&Spec, StageId),
+    outline: &Outline,
+    bases: BTreeMap<String, String>,
+    upstream: &BTreeMap<StageId, Upstream>,
+) -> Around {
+    let digest = |parent| match upstream.get(&parent) {
+        Some(Upstream::Image(image)) => image.clone(),
+        Some(Upstream::Unbuilt(key)) => format!("unbuilt {key}"),
+        None => "unknown".to_owned(),
+    };
+    // Buildx hands this variable to the build by itself (docs.docker.com/build/ci/github-actions/reproducible-builds).
+    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
+    let epoch = epoch.map(|epoch| ("SOURCE_DATE_EPOCH".to_owned(), epoch));
+    let proxies = outline.proxies.iter().filter_map(|name| {
+        let told = proxies::given().get(name.as_str())?;
+        Some((name.clone(), told.clone()))
+    });
+    let policy = outline.policy.clone();
+    let absent = secrets::absent(spec, spec.stage(id));
+    let absent = absent.map(|id| (format!("secret {id}"), "absent".to_owned()));
+    Around {
+        settings: proxies
+            .chain(epoch)
+            .chain(source_policy())
+            .chain(default_policy())
+            .chain(policy)
+            .chain(absent)
+            .collect(),
+        bases,
+        upstream: outline
+            .parents()
+            .map(|(name, parent)| (name.to_owned(), digest(parent)))
+            .collect(),
+    }
+}
+
+const SOURCE_POLICY: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
+
+/// The file by which buildx has BuildKit take other sources than those that are written (docker/buildx,
+/// `EXPERIMENTAL_BUILDKIT_SOURCE_POLICY`). One that cannot be read fails the build.
+fn source_policy() -> Option<(String, String)> {
+    let path = source_policy_file()?;
+    let policy = state::read(path.as_str().into()).ok().flatten();
+    let told = policy.map_or_else(|| path, |policy| blake3::hash(&policy).to_hex().to_string());
+    Some((SOURCE_POLICY.to_owned(), told))
+}
+
+fn source_policy_file() -> Option<String> {
+    let path = std::env::var(SOURCE_POLICY).ok();
+    path.filter(|path| !path.is_empty())
+}
+
+/// What to tell of a source policy: BuildKit compares its rules with what it is sent, and that is no tag
+/// (tried: a rule for `docker.io/library/x:1` does not apply).
+pub fn policy_note() -> Option<String> {
+    source_policy_file().map(|_| {
+        format!(
+            "{SOURCE_POLICY} is set, and its rules do not see the images of FROM by their tags: they are sent by their locked digests; `[base.\"REFERENCE\"]` in the graph file puts another image in the place of one"
+        )
+    })
+}
+
+/// The policy beside a Dockerfile as settings, with what it sees of the build that may not count
+/// otherwise: the target as it was asked for, and arguments that no instruction uses.
+pub fn policy(stage: &Stage, material: &Material) -> BTreeMap<String, String> {
+    let Some(policy) = &material.policy else {
+        return BTreeMap::new();
+    };
+    let name = &policy.name;
+    let used = &material.reading.args;
+    let unused = material
+        .args
+        .iter()
+        .filter(|(name, _)| !used.contains_key(*name));
+    let seen = unused.map(|(argument, value)| (format!("argument {argument} of {name}"), value));
+    let target = stage.target.iter();
+    let target = target.map(|target| (format!("target of {name}"), target));
+    let whole = std::iter::once((name.clone(), &policy.hash));
+    let all = whole.chain(seen).chain(target);
+    all.map(|(name, value)| (name, value.clone())).collect()
+}
+
+/// The variable that makes buildx evaluate the policy that it brings along (docker/buildx
+/// `policy/default.go` as of v0.36.0; Go's `strconv.ParseBool`).
+fn default_policy() -> Option<(String, String)> {
+    const VARIABLE: &str = "BUILDX_DEFAULT_POLICY";
+    let value = std::env::var(VARIABLE).ok()?;
+    let is_on = ["1", "t", "T", "TRUE", "true", "True"].contains(&value.as_str());
+    is_on.then(|| (VARIABLE.to_owned(), "true".to_owned()))
+}
+
+/// The proxies of docker's configuration that a Dockerfile makes its own. Of those that it does not
+/// declare BuildKit itself takes no notice when it compares.
+pub fn proxies(stage: &Stage, reading: &Reading) -> BTreeSet<String> {
+    let is_given = |name: &str| stage.args.contains_key(name);
+    let seen = reading.unknown_seen.iter();
+    seen.filter(|name| proxies::given().contains_key(name.as_str()) && !is_given(name))
+        .cloned()
+        .collect()
+}
+
+/// How the last stage counts as a target. No stage can have this name.
+const LAST: &str = "the last stage";
+
+/// The Dockerfile target by the name that its stage has, however it is written. The last stage counts
+/// as that: named or not, it is the same build. Where the text does not decide everything, or uses
+/// the name (`TARGETSTAGE`, which newer versions of BuildKit set), what was asked for counts.
+fn target<'m>(reading: &'m Reading, asked: Option<&'m str>) -> Option<&'m str> {
+    if !reading.undecided.is_empty() || reading.args.contains_key("TARGETSTAGE") {
+        return asked;
+    }
+    if reading.target_is_last {
+        return Some(LAST);
+    }
+    reading.target_name.as_deref().or(asked)
+}
+
+/// The part of the ingredients that a folder and a Dockerfile alone decide.
+pub fn of_material(material: &Material) -> Ingredients<'_> {
+    let reading = &material.reading;
+    // A named context's inputs are listed under a name that begins with NUL: they sort first.
+    let named = material
+        .folders
+        .iter()
+        .map(|(name, folder)| (name.as_str(), &folder.inputs));
+    let main: (&str, &Inputs) = ("", &material.context.inputs);
+    Ingredients {
+        dockerfile: &reading.fingerprint,
+        args: reading
+            .args
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect(),
+        contexts: material
+            .folders
+            .keys()
+            .map(|name| (name.as_str(), "folder".to_owned()))
+            .collect(),
+        remotes: reading
+            .remotes
+            .iter()
+            .map(|remote| {
+                (
+                    remote.url.clone(),
+                    remote.checksum.clone().unwrap_or_default(),
+                )
+            })
+            .collect(),
+        inputs: named.chain([main]).collect(),
+        ..Ingredients::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dockerfile::Question;
+
+    fn counts(text: &str, asked: Option<&str>) -> Option<String> {
+        let question = Question {
+            target: asked,
+            ..Question::default()
+        };
+        let reading = dockerfile::read(text.as_bytes(), &question).unwrap();
+        target(&reading, asked).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_target_counts_as_the_stage_that_it_means() {
+        let text = "FROM scratch AS Zero\nFROM scratch AS one\nFROM scratch AS Two\n";
+        assert_eq!(counts(text, Some("one")).as_deref(), Some("one"));
+        for asked in ["zero", "ZERO"] {
+            assert_eq!(counts(text, Some(asked)).as_deref(), Some("zero"));
+        }
+        for asked in [None, Some("two"), Some("TWO")] {
+            assert_eq!(counts(text, asked).as_deref(), Some(LAST));
+        }
+        assert_eq!(counts("FROM scratch\n", None).as_deref(), Some(LAST));
+    }
+
+    #[test]
+    fn a_target_whose_name_is_used_counts_as_it_is_written() {
+        let text = "FROM scratch AS one\nARG TARGETSTAGE\nLABEL of=$TARGETSTAGE\n";
+        assert_eq!(counts(text, Some("ONE")).as_deref(), Some("ONE"));
+        assert_eq!(counts(text, None), None);
+    }
+
+    #[test]
+    fn a_target_that_another_frontend_finds_counts_as_it_is_written() {
+        let text = "# syntax=mine\nFROM scratch AS one\n";
+        assert_eq!(counts(text, Some("One")).as_deref(), Some("One"));
+        assert_eq!(counts(text, None), None);
+    }
+}

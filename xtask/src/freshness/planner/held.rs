@@ -1,0 +1,65 @@
+//! What the engine has said of images in this run, for all threads that ask.
+//!
+//! Knows that an answer holds until something is built. Is unaware of what images are for.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::fault::Result;
+use crate::outside::engine::{Engine, Image, Images};
+
+/// The answers so far.
+#[derive(Debug, Default)]
+pub struct Held {
+    images: RwLock<Images>,
+}
+
+impl Held {
+    /// The first answers.
+    pub fn new(images: Images) -> Self {
+        Self {
+            images: RwLock::new(images),
+        }
+    }
+
+    /// All answers. Not to be held while anything runs that may ask for more.
+    pub fn images(&self) -> RwLockReadGuard<'_, Images> {
+        self.images.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The image under a reference, as far as the engine was asked.
+    pub fn get(&self, reference: &str) -> Option<Arc<Image>> {
+        self.images().get(reference).cloned().flatten()
+    }
+
+    /// More answers, which take the place of older ones.
+    pub fn extend(&self, more: Images) {
+        self.write().extend(more);
+    }
+
+    /// Lets the engine be asked again.
+    pub fn forget(&self, reference: &str) {
+        self.write().remove(reference);
+    }
+
+    /// Asks the engine for those references that it was not asked for yet.
+    pub fn ask_for<'r>(
+        &self,
+        engine: &Engine,
+        references: impl Iterator<Item = &'r String>,
+    ) -> Result<()> {
+        let missing: Vec<String> = {
+            let known = self.images();
+            let missing = references.filter(|reference| !known.contains_key(*reference));
+            missing.cloned().collect()
+        };
+        if !missing.is_empty() {
+            self.extend(engine.images(&missing)?);
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Images> {
+        // Whoever panics holds the lock only around whole insertions.
+        self.images.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,248 @@
+//! What the trees said in an earlier run, and how to see that they still say it.
+//!
+//! A memo is a stage's outline with all sightings that it hangs on (`contexts::Witness`). Where every
+//! one of them is the same again, and so is all else that was asked, gathering the stage would give
+//! this outline: it is not gathered. Knows the file of memos and what voids all of them. Is unaware
+//! of records and engines: a memo says what a stage's key is made of, never that it is fresh.
+//!
+//! Where the clock stands earlier than when the memos were written, it was set back, and a file
+//! that is written now may get the very times that it had: all memos are void then.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use camino::Utf8PathBuf;
+
+use super::outline::Outline;
+use crate::contexts::{self, Testimony};
+use crate::fault::Result;
+use crate::freshness::key;
+use crate::freshness::stage_inputs;
+use crate::graphfile::spec::{Spec, Stage};
+use crate::outside::proxies;
+use crate::outside::state::bundle::{self, Bundle, put, take, take_all};
+use crate::outside::state::{self, Broken};
+
+/// The kind of the file.
+pub const MEMOS: &str = "xtask-memos";
+/// Its format.
+///
+/// 1: the first.
+/// 2: a bundle.
+/// 3: sources from elsewhere.
+/// 4: where images are taken from, and the policy beside a Dockerfile.
+pub const FORMAT: u32 = 4;
+
+/// A hash over all that was asked.
+pub type Question = [u8; 32];
+
+/// The memos of one graph.
+#[derive(Debug, Default)]
+pub struct Memos {
+    file: Utf8PathBuf,
+    world: Question,
+    bundle: Bundle,
+    /// By place in the bundle: whether all that a memo hangs on was found as it was.
+    held: Vec<OnceLock<bool>>,
+}
+
+/// The memos of a file, and what is wrong with it.
+pub type Read = (Memos, Option<String>);
+
+/// A new memo: the question, the answer, and what it hangs on.
+#[derive(Debug)]
+pub struct Memo {
+    stage: String,
+    bytes: Vec<u8>,
+}
+
+impl Memo {
+    /// A memo of a stage that was gathered. `None` for an answer that is too long to be kept.
+    pub fn new(
+        stage: &str,
+        question: &Question,
+        outline: &Outline,
+        sightings: Testimony,
+    ) -> Option<Self> {
+        let mut bytes = question.to_vec();
+        put(&mut bytes, &serde_json::to_vec(outline).ok()?)?;
+        for piece in sightings {
+            put(&mut bytes, &piece)?;
+        }
+        Some(Self {
+            stage: stage.to_owned(),
+            bytes,
+        })
+    }
+}
+
+impl Memos {
+    /// Reads the file. One that cannot be used has no memos, and is told of.
+    pub fn read(file: Utf8PathBuf) -> Read {
+        let read = match state::read(&file) {
+            Ok(None) => Ok(Self::default()),
+            Ok(Some(sealed)) => Self::of_bytes(sealed).map_err(|broken| broken.clause().to_owned()),
+            Err(error) => Err(format!("cannot be read ({error})")),
+        };
+        let (memos, warning) = match read {
+            Ok(memos) => (memos, None),
+            Err(why) => {
+                let warning = format!("{file} {why}: all trees are read anew");
+                (Self::default(), Some(warning))
+            }
+        };
+        (Self { file, ..memos }, warning)
+    }
+
+    /// The memos that a file's bytes hold. Those of a clock that was set back since are none.
+    pub fn of_bytes(sealed: Vec<u8>) -> Result<Self, Broken> {
+        let bundle = Bundle::of_bytes(MEMOS, FORMAT, sealed)?;
+        let world = world_of(bundle.head(), now());
+        Ok(world.map_or_else(Self::default, |world| Self {
+            file: Utf8PathBuf::new(),
+            world,
+            held: (0..bundle.len()).map(|_| OnceLock::new()).collect(),
+            bundle,
+        }))
+    }
+
+    /// These memos, if they are of this world; else none.
+    #[must_use]
+    pub fn of_world(self, world: Question) -> Self {
+        if self.world == world {
+            return self;
+        }
+        Self {
+            file: self.file,
+            world,
+            ..Self::default()
+        }
+    }
+
+    /// Looks at what the memos hang on, one after the other, until somebody asks or all is seen.
+    pub fn look_until(&self, asked: &AtomicBool) {
+        for at in 0..self.held.len() {
+            if asked.load(Ordering::Relaxed) {
+                return;
+            }
+            self.holds(at);
+        }
+    }
+
+    /// Forgets what was found, but not the memos.
+    pub fn look_again(&mut self) {
+        self.held.fill_with(OnceLock::new);
+    }
+
+    /// What was answered to the same question, if everything that the answer hangs on is as it was.
+    pub fn recall(&self, stage: &str, question: &Question) -> Option<Outline> {
+        let at = self.bundle.find(stage)?;
+        let (asked, mut rest) = self.bundle.part(at).split_first_chunk()?;
+        if asked != question || !self.holds(at) {
+            return None;
+        }
+        serde_json::from_slice(take(&mut rest)?).ok()
+    }
+
+    /// Whether a stage's memo answers this question, and all that it hangs on is as it was, looked at
+    /// now.
+    pub fn holds_now(&self, stage: &str, question: &Question) -> bool {
+        let part = self.bundle.find(stage).map(|at| self.bundle.part(at));
+        let part = part.filter(|part| part.starts_with(question));
+        part.and_then(sightings)
+            .is_some_and(|seen| contexts::hold(&seen))
+    }
+
+    /// Whether all that the memo at a place hangs on is as it was. Looks once.
+    fn holds(&self, at: usize) -> bool {
+        let Some(held) = self.held.get(at) else {
+            return false;
+        };
+        *held.get_or_init(|| {
+            sightings(self.bundle.part(at)).is_some_and(|seen| contexts::hold(&seen))
+        })
+    }
+
+    /// Writes the file with new memos in the place of older ones of the same stages.
+    pub fn save(&self, new: &[Memo]) -> std::io::Result<()> {
+        let replaced: BTreeSet<&str> = new.iter().map(|memo| memo.stage.as_str()).collect();
+        let old = self.bundle.parts();
+        let old = old.filter(|(stage, _)| !replaced.contains(stage));
+        let new = new
+            .iter()
+            .map(|memo| (memo.stage.as_str(), &memo.bytes[..]));
+        let memos: Vec<_> = old.chain(new).collect();
+        let head = [&self.world[..], &now().to_le_bytes()].concat();
+        bundle::write(&self.file, MEMOS, FORMAT, &head, &memos)
+    }
+}
+
+/// What a memo hangs on; nothing where its bytes are no memo.
+fn sightings(memo: &[u8]) -> Option<Vec<&[u8]>> {
+    let (_, mut rest) = memo.split_first_chunk::<{ size_of::<Question>() }>()?;
+    take(&mut rest)?;
+    take_all(rest)
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u128 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default().as_nanos()
+}
+
+/// The world of memos with this head; nothing where they were written later than `now`.
+fn world_of(head: &[u8], now: u128) -> Option<Question> {
+    let (world, clock) = head.split_first_chunk()?;
+    let clock = u128::from_le_bytes(clock.try_into().ok()?);
+    (now >= clock).then_some(*world)
+}
+
+/// All that every stage's answer hangs on beside its trees: this very program, the graph file, the
+/// places of the sources, the engine's platform, the proxies that builds are given.
+pub fn world(spec: &Spec, platform: Option<&str>) -> Question {
+    let mut hash = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    add(&key::FORMAT.to_le_bytes());
+    // A program that reads a Dockerfile differently answers differently.
+    let program = std::env::current_exe().and_then(std::fs::metadata);
+    let program = program.map(|meta| [meta.ino(), meta.size(), seconds(&meta), nanoseconds(&meta)]);
+    for number in program.unwrap_or_default() {
+        add(&number.to_le_bytes());
+    }
+    add(&spec.text);
+    add(spec.root.as_str().as_bytes());
+    add(platform.unwrap_or_default().as_bytes());
+    add(format!("{:?}", proxies::given()).as_bytes());
+    for source in &spec.sources {
+        add(format!("{:?}", source.place).as_bytes());
+    }
+    *hash.finalize().as_bytes()
+}
+
+fn seconds(meta: &std::fs::Metadata) -> u64 {
+    meta.mtime().cast_unsigned()
+}
+
+fn nanoseconds(meta: &std::fs::Metadata) -> u64 {
+    meta.mtime_nsec().cast_unsigned()
+}
+
+/// What is asked of one stage beyond that: what the command line and other files made of it.
+pub fn question(spec: &Spec, stage: &Stage) -> Result<Question> {
+    let args = stage_inputs::expand(spec, stage, false)?;
+    let labels = stage_inputs::labels(spec, stage)?;
+    let asked = format!(
+        "{:?}",
+        (&stage.name, &stage.platforms, &stage.contexts, args, labels)
+    );
+    Ok(*blake3::hash(asked.as_bytes()).as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,387 @@
+//! From the graph to verdicts.
+//!
+//! `plan`, `explain`, `inputs` and `build` are this walk, stopped at different places: the
+//! stages' material is gathered in parallel while the engine is asked, then keys and verdicts
+//! follow in build order, each as soon as its upstream is known.
+
+mod assessment;
+mod bases;
+mod due;
+mod gathering;
+mod held;
+mod left_out;
+pub mod memo;
+mod outline;
+mod prepared;
+mod undecided;
+mod unlinked;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+pub use assessment::{Assessment, Upstream};
+pub use due::Due;
+pub use gathering::of_material;
+pub use held::Held;
+pub use outline::Outline;
+pub use prepared::{Gathered, Looked, Prepared};
+use rayon::prelude::*;
+
+use crate::contexts::StatCache;
+use crate::fault::{Fault, Result};
+use crate::freshness::key;
+use crate::freshness::pins::{self, Uses};
+use crate::freshness::record::{Records, Store};
+use crate::freshness::stage_inputs::Material;
+use crate::freshness::verdict::{self, Kind, Reason, Verdict};
+use crate::graphfile::base_override::{self, Opened};
+use crate::graphfile::chosen::Chosen;
+use crate::graphfile::graph::Graph;
+use crate::graphfile::lock::Lock;
+use crate::graphfile::outputs::Outputs;
+use crate::graphfile::spec::{Spec, StageId};
+use crate::outside::engine::{Engine, Images};
+use crate::outside::state::State;
+use undecided::undecided;
+
+/// The graph of one run, and everything that it stands on.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The checked graph file.
+    pub spec: Spec,
+    /// Its DAG.
+    pub graph: Graph,
+    /// Its state folder.
+    pub state: State,
+    /// Its records.
+    pub store: Store,
+    /// Content hashes by file state.
+    pub cache: StatCache,
+    /// What the trees said in earlier runs.
+    memos: prepared::Ahead,
+    /// Those of them that this run asked.
+    recalled: OnceLock<memo::Memos>,
+    /// Which stage makes which image.
+    makers: unlinked::Makers,
+    /// Where host commands write.
+    outputs: OnceLock<Outputs>,
+    /// The engine that builds.
+    pub engine: Engine,
+    /// The pins of sources and external images.
+    pub lock: Mutex<Lock>,
+    /// What went wrong without being a fault, to be told once.
+    pub warnings: Mutex<Vec<String>>,
+}
+
+/// What comes after a graph file is opened, for which something can be done meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Who knows.
+    Any,
+    /// The verdicts of all stages. A build asks for it only while it holds the lock.
+    AllStages,
+}
+
+impl Workspace {
+    /// Opens the graph file, for its own platforms or, where there are any, for `platforms`.
+    pub fn open(chosen: &Chosen, platforms: &[String], next: Next) -> Result<Self> {
+        let memos = State::in_folder(State::place(&chosen.file)).path("memos");
+        let memos = prepared::Ahead::start(memos, next == Next::AllStages);
+        let Opened {
+            spec,
+            graph,
+            state,
+            lock: pins,
+        } = base_override::open(chosen, platforms)?;
+        Ok(Self {
+            graph,
+            store: Store::of(state.clone()),
+            cache: StatCache::in_file(&state.path("stats")),
+            memos,
+            recalled: OnceLock::new(),
+            makers: unlinked::Makers::default(),
+            outputs: OnceLock::new(),
+            engine: Engine::find(),
+            lock: Mutex::new(pins),
+            warnings: Mutex::new(
+                spec.notes
+                    .iter()
+                    .cloned()
+                    .chain(gathering::policy_note())
+                    .collect(),
+            ),
+            state,
+            spec,
+        })
+    }
+
+    /// The wanted stages in build order: those named, and everything they stand on.
+    pub fn wanted(&self, names: &[String]) -> Result<Vec<StageId>> {
+        let targets = names
+            .iter()
+            .map(|name| self.spec.find(name))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(self.graph.closure(&targets))
+    }
+
+    /// Remembers a warning, unless it waits to be told already.
+    pub fn warn(&self, warning: String) {
+        if let Ok(mut warnings) = self.warnings.lock()
+            && !warnings.contains(&warning)
+        {
+            warnings.push(warning);
+        }
+    }
+
+    /// Gathers everything that does not wait for an upstream: the material of all stages on all
+    /// cores, while the engine is asked for all images at once.
+    pub fn prepare(&self, wanted: &[StageId]) -> Result<(HashMap<StageId, Prepared>, Images)> {
+        let names: Vec<&str> = wanted
+            .iter()
+            .map(|id| self.spec.stage(*id).name.as_str())
+            .collect();
+        let (records, warnings) = self.store.records_of(&names, &self.cache);
+        warnings.into_iter().for_each(|warning| self.warn(warning));
+        let questions = questions(&records);
+        let (images, looked) = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| self.engine.images(&questions));
+            let looked = self.look_at_all(wanted);
+            let images = asked
+                .join()
+                .unwrap_or_else(|_| Err(Fault::lacks("the question to the engine failed")));
+            (images, looked)
+        });
+        let prepared = looked.into_iter().zip(records);
+        let prepared = prepared.map(|(looked, records)| Prepared::new(looked, records));
+        Ok((wanted.iter().copied().zip(prepared).collect(), images?))
+    }
+
+    /// The external images of stages.
+    pub fn external_images(&self, stages: &[StageId]) -> Result<Uses> {
+        Uses::of(&self.spec, stages, self.engine.platform())
+    }
+
+    /// Refuses stages with external images that the lock does not cover.
+    pub fn refuse_uncovered(&self, wanted: &[StageId]) -> Result<()> {
+        // A Dockerfile that a host command makes is looked at once that has run.
+        let is_there = |id: &StageId| !due::is_yet_to_be_made(self, *id);
+        let there: Vec<StageId> = wanted.iter().copied().filter(is_there).collect();
+        let uses = self.external_images(&there)?;
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        pins::refuse_uncovered(&self.spec, &uses, &lock)
+    }
+
+    /// The verdict of one stage whose upstream is in `upstream`. `held` is added to where more
+    /// must be asked. What is remembered of a stage is enough to call it fresh; for any other
+    /// verdict its trees are read.
+    pub fn assess(
+        &self,
+        id: StageId,
+        prepared: &Prepared,
+        upstream: &BTreeMap<StageId, Upstream>,
+        held: &Held,
+        forced: bool,
+    ) -> Result<Assessment> {
+        if let Some(outline) = prepared.remembered() {
+            let own = self.assess_known(id, prepared, outline, upstream, held, forced, None)?;
+            if matches!(own.verdict, Verdict::Fresh(_)) {
+                return Ok(own);
+            }
+        }
+        match prepared.gathered(self, id) {
+            Ok(Gathered::PrepareFirst(due)) => {
+                self.lacking_tools(due.of)
+                    .into_iter()
+                    .for_each(|note| self.warn(note));
+                let was_built = prepared.records.last().is_some();
+                Ok(Assessment::unprepared(id, due, was_built))
+            }
+            Ok(Gathered::Material(outline, material)) => {
+                let list = |around: &key::Around| {
+                    let mut own = gathering::own(&self.spec, id, material);
+                    own.around = around.clone();
+                    own.list()
+                };
+                let list: List<'_> = Some(&list);
+                let own = self.assess_known(id, prepared, outline, upstream, held, forced, list)?;
+                if !matches!(own.verdict, Verdict::Fresh(_)) {
+                    let unlinked = self.unlinked(id, outline).into_iter();
+                    unlinked.for_each(|(_, note)| self.warn(note));
+                    let name = &self.spec.stage(id).name;
+                    let absent = material.absent.iter();
+                    absent.for_each(|why| self.warn(format!("`{name}` cannot be built: {why}")));
+                    uncounted(material)
+                        .into_iter()
+                        .for_each(|note| self.warn(note));
+                    let unused = material.unused.iter().cloned();
+                    unused.for_each(|note| self.warn(note));
+                }
+                Ok(own)
+            }
+            Err(fault) => Err(fault.clone()),
+        }
+    }
+
+    /// The stages whose images a stage uses as if they came from elsewhere, and what to tell of them.
+    pub fn unlinked(&self, id: StageId, outline: &Outline) -> Vec<(StageId, String)> {
+        let taken = &outline.externals.references;
+        self.makers.unlinked(&self.spec, id, taken)
+    }
+
+    /// The key as pins and images are now.
+    pub fn key_of(
+        &self,
+        id: StageId,
+        outline: &Outline,
+        upstream: &BTreeMap<StageId, Upstream>,
+        held: &Held,
+    ) -> Result<key::Key> {
+        let bases = self.base_digests(outline, held)?;
+        let around = gathering::around((&self.spec, id), outline, bases, upstream);
+        Ok(key::key(outline.own, &around))
+    }
+
+    /// `list` gives what the key is made of, where that is known.
+    #[expect(clippy::too_many_arguments, reason = "all that a verdict hangs on")]
+    fn assess_known(
+        &self,
+        id: StageId,
+        prepared: &Prepared,
+        outline: &Outline,
+        upstream: &BTreeMap<StageId, Upstream>,
+        held: &Held,
+        forced: bool,
+        list: List<'_>,
+    ) -> Result<Assessment> {
+        let stage = self.spec.stage(id);
+        self.check_platforms(id, outline)?;
+        let bases = self.base_digests(outline, held)?;
+        let around = gathering::around((&self.spec, id), outline, bases, upstream);
+        let key = key::key(outline.own, &around);
+        let references = stage.references();
+        let unbuilt = outline
+            .parents()
+            .any(|(_, parent)| matches!(upstream.get(&parent), Some(Upstream::Unbuilt(_))));
+        let made_of = std::cell::OnceCell::new();
+        let list = || made_of.get_or_init(|| list.map_or_else(Vec::new, |list| list(&around)));
+        let compare = |record: &crate::freshness::record::Record| {
+            let before = self.store.made_of(&stage.name, record.key);
+            let mut reason = verdict::differences(before.as_deref(), list());
+            left_out::mark(&self.spec, stage, &mut reason);
+            reason
+        };
+        let verdict = if forced {
+            Verdict::Stale(Reason::plain(Kind::Forced))
+        } else if unbuilt {
+            let compared = prepared.records.all().map(compare).collect();
+            undecided(self, upstream, outline, compared)
+        } else {
+            if let Some(record) = prepared.records.of(key).next() {
+                let asked = std::iter::once(&record.private).chain(&references);
+                held.ask_for(&self.engine, asked)?;
+            }
+            let images = held.images();
+            let verdict = verdict::decide(key, &references, &prepared.records, &images, compare);
+            if let Verdict::Fresh(record) = &verdict {
+                let new = references.iter();
+                let new = new.filter(|reference| verdict::is_new(record, reference, &images));
+                new.for_each(|reference| {
+                    self.warn(format!("`{}` gets the new name {reference}", stage.name))
+                });
+            }
+            verdict
+        };
+        // Where a build is needed anyway, that has a better reason.
+        let verdict = match self.unfollowed(outline, held)? {
+            Some(change) if verdict.has_image() => Verdict::Stale(Reason::of(vec![change])),
+            _ => verdict,
+        };
+        let made_of = match verdict {
+            Verdict::Fresh(_) => Vec::new(),
+            _ => {
+                self.check_platforms_to_plan(id, outline, held)?;
+                list();
+                made_of.into_inner().unwrap_or_default()
+            }
+        };
+        Ok(Assessment {
+            id,
+            key: Some(key),
+            verdict,
+            made_of,
+            inputs: outline.inputs,
+            input_bytes: outline.input_bytes,
+        })
+    }
+
+    /// The plan: every wanted stage's verdict, in build order.
+    pub fn plan(
+        &self,
+        wanted: &[StageId],
+        forced: impl Fn(StageId) -> bool + Sync,
+    ) -> Result<Vec<Assessment>> {
+        let (prepared, images) = self.prepare(wanted)?;
+        let held = Held::new(images);
+        let mut plan: BTreeMap<usize, Assessment> = BTreeMap::new();
+        let mut upstream = BTreeMap::new();
+        // A row's upstream is in the rows in front of it.
+        for row in rows(&self.graph, wanted) {
+            let assess = |(at, id): (usize, StageId)| {
+                let prepared = prepared.get(&id)?;
+                let own = self.assess(id, prepared, &upstream, &held, forced(id));
+                Some(own.map(|own| (at, own)))
+            };
+            let assessed: Vec<_> = row.into_par_iter().filter_map(assess).collect();
+            for own in assessed {
+                let (at, own) = own?;
+                upstream.insert(own.id, own.upstream());
+                plan.insert(at, own);
+            }
+        }
+        // The process ends with its answer. To free the memory of ten thousand stages piece by piece
+        // takes longer than their verdicts.
+        std::mem::forget((prepared, held));
+        Ok(plan.into_values().collect())
+    }
+}
+
+/// The wanted stages, with their places in build order, in rows: each stands only on stages of rows
+/// in front of its own.
+fn rows(graph: &Graph, wanted: &[StageId]) -> Vec<Vec<(usize, StageId)>> {
+    let mut row_of: HashMap<StageId, usize> = HashMap::with_capacity(wanted.len());
+    let mut rows: Vec<Vec<(usize, StageId)>> = Vec::new();
+    for (at, id) in wanted.iter().enumerate() {
+        let below = graph.parents(*id).filter_map(|parent| row_of.get(&parent));
+        let row = below.max().map_or(0, |row| row + 1);
+        row_of.insert(*id, row);
+        if row == rows.len() {
+            rows.push(Vec::new());
+        }
+        rows[row].push((at, *id));
+    }
+    rows
+}
+
+/// That proxies which `args` gives do not count, where some do not.
+pub fn uncounted(material: &Material) -> Option<String> {
+    let names = material.uncounted.join(", ");
+    (!names.is_empty()).then(|| {
+        format!(
+            "{names} of `args` is no ingredient of the key, as the Dockerfile does not declare it: RUN sees it, \
+             but another value builds nothing again, as with BuildKit; `ARG` in the Dockerfile makes it count"
+        )
+    })
+}
+
+/// What a key is made of, given what is around.
+type List<'l> = Option<&'l dyn Fn(&key::Around) -> Vec<key::Ingredient>>;
+
+/// The references whose images decide the verdicts, if nothing changed since the last build. An
+/// engine tells with an image by which other names it goes.
+fn questions(records: &[Records]) -> Vec<String> {
+    let last = records.iter().filter_map(Records::last);
+    let mut questions: Vec<String> = last.map(|record| record.private.clone()).collect();
+    questions.sort_unstable();
+    questions.dedup();
+    questions
+}

@@ -1,0 +1,263 @@
+//! What is known of the stages before their upstream is.
+//!
+//! Knows in which order answers are looked for: first what is remembered, on all cores; then, for
+//! what that does not answer, the trees. Is unaware of verdicts.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use camino::Utf8PathBuf;
+use rayon::prelude::*;
+
+use super::memo::{self, Memo, Memos};
+use super::{Due, Outline, Workspace};
+use crate::contexts::Witness;
+use crate::fault::{Fault, Result};
+use crate::freshness::record::Records;
+use crate::freshness::stage_inputs::Material;
+use crate::graphfile::base_override;
+use crate::graphfile::spec::StageId;
+
+/// How late somebody may ask for what was seen ahead to be believed. A walk of a large tree takes
+/// as long.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// The file of memos, which is read while the graph file is.
+#[derive(Debug)]
+pub struct Ahead {
+    file: Utf8PathBuf,
+    started: Instant,
+    asked: Arc<AtomicBool>,
+    reader: Mutex<Option<JoinHandle<memo::Read>>>,
+}
+
+impl Ahead {
+    /// Begins to read and, with `look`, to see whether the memos still hold.
+    pub fn start(file: Utf8PathBuf, look: bool) -> Self {
+        let (own, asked) = (file.clone(), Arc::new(AtomicBool::new(!look)));
+        let until = Arc::clone(&asked);
+        let reader = move || {
+            let read = Memos::read(own);
+            read.0.look_until(&until);
+            read
+        };
+        Self {
+            file,
+            started: Instant::now(),
+            asked,
+            reader: Mutex::new(Some(std::thread::spawn(reader))),
+        }
+    }
+
+    /// What was read. Whoever comes later reads again.
+    fn take(&self) -> memo::Read {
+        self.asked.store(true, Ordering::Relaxed);
+        let is_late = self.started.elapsed() > BELIEVED;
+        let reader = self
+            .reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let read = reader.and_then(|reader| reader.join().ok());
+        let (mut memos, warning) = read.unwrap_or_else(|| Memos::read(self.file.clone()));
+        // A source may have been fetched meanwhile, or a person asked.
+        if is_late {
+            memos.look_again();
+        }
+        (memos, warning)
+    }
+}
+
+/// What is known of a stage before its upstream is.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The stage's records.
+    pub records: Records,
+    /// What the trees said in an earlier run, since which they have not changed.
+    remembered: Option<Outline>,
+    /// What they say now, where that was not enough.
+    read: OnceLock<Result<Gathered>>,
+}
+
+/// How a stage was looked at first.
+#[derive(Debug)]
+pub enum Looked {
+    /// Its trees are as they were in an earlier run, and this is what they said.
+    Remembered(Outline),
+    /// Its trees were read.
+    Read(Result<Gathered>),
+}
+
+/// What the trees of a stage say now.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most are of the large one")]
+pub enum Gathered {
+    /// All of it.
+    Material(Outline, Box<Material>),
+    /// A host command must run before the stage can be judged.
+    PrepareFirst(Due),
+}
+
+impl Prepared {
+    /// Of a stage that was looked at.
+    pub fn new(looked: Looked, records: Records) -> Self {
+        let (remembered, read) = match looked {
+            Looked::Remembered(outline) => (Some(outline), OnceLock::new()),
+            Looked::Read(gathered) => (None, OnceLock::from(gathered)),
+        };
+        Self {
+            records,
+            remembered,
+            read,
+        }
+    }
+
+    /// What is remembered, unless the trees were read since.
+    pub fn remembered(&self) -> Option<&Outline> {
+        self.remembered
+            .as_ref()
+            .filter(|_| self.read.get().is_none())
+    }
+
+    /// What the trees say, if they were read already.
+    pub fn read(&self) -> Option<&Result<Gathered>> {
+        self.read.get()
+    }
+
+    /// What the trees say. They are read if they were not.
+    pub fn gathered(&self, work: &Workspace, id: StageId) -> &Result<Gathered> {
+        self.read.get_or_init(|| work.gather(id))
+    }
+
+    /// The outline, wherever it is from; none where a host command must run first or reading failed.
+    pub fn outline(&self) -> Option<&Outline> {
+        match self.read.get() {
+            None => self.remembered.as_ref(),
+            Some(Ok(Gathered::Material(outline, _))) => Some(outline),
+            Some(Ok(Gathered::PrepareFirst(_)) | Err(_)) => None,
+        }
+    }
+}
+
+impl Workspace {
+    /// The material of one stage, unless a host command must run first.
+    pub fn gather(&self, id: StageId) -> Result<Gathered> {
+        self.engine.prove_platform()?;
+        let states = self.state.beside().as_std_path();
+        self.gather_seen_by(id, &Witness::forgetful(&self.cache).beside(states))
+    }
+
+    fn gather_seen_by(&self, id: StageId, witness: &Witness<'_>) -> Result<Gathered> {
+        let stage = self.spec.stage(id);
+        let material = match self.material_or_due(id, witness)? {
+            Ok(material) => material,
+            Err(due) => return Ok(Gathered::PrepareFirst(due)),
+        };
+        let mut taken = material
+            .reading
+            .bases
+            .iter()
+            .map(|base| base.reference.as_str());
+        if let Some(name) = base_override::overlooked(&self.spec, id, &mut taken) {
+            return Err(Fault::failed(format!(
+                "{}: the Dockerfile of `{}` names `{name}` since this began, and `[base]` puts another image in its place: \
+                 run this once more",
+                self.spec.file, stage.name
+            )));
+        }
+        let outline = Outline::of(&self.spec, id, &material);
+        Ok(Gathered::Material(outline, Box::new(material)))
+    }
+
+    /// What the trees of a stage say now, after something ran that may have written to them; nothing
+    /// where they are as they were.
+    pub fn look_once_more(&self, id: StageId, before: &Prepared) -> Option<Prepared> {
+        let stage = self.spec.stage(id);
+        let holds = |memos: &Memos| {
+            memo::question(&self.spec, stage)
+                .is_ok_and(|question| memos.holds_now(&stage.name, &question))
+        };
+        if before.remembered().is_some() && self.recalled.get().is_some_and(holds) {
+            return None;
+        }
+        let looked = Looked::Read(self.gather(id));
+        Some(Prepared::new(looked, before.records.clone()))
+    }
+
+    /// Looks at all wanted stages, each as little as is enough.
+    pub(super) fn look_at_all(&self, wanted: &[StageId]) -> Vec<Looked> {
+        let engine = self.state.path("engine");
+        self.engine.remember_platform(&engine);
+        let (memos, warning) = self.memos.take();
+        warning.into_iter().for_each(|warning| self.warn(warning));
+        let world = || memo::world(&self.spec, self.engine.platform());
+        let mut memos = memos.of_world(world());
+        let mut remembered = self.recall_all(&memos, wanted);
+        if remembered.iter().any(Option::is_none) && !self.engine.has_remembered_right() {
+            memos = memos.of_world(world());
+            remembered = self.recall_all(&memos, wanted);
+        }
+        let looked: Vec<_> = wanted
+            .par_iter()
+            .zip(remembered)
+            .map(|(id, remembered)| match remembered {
+                Some(outline) => (Looked::Remembered(outline), None),
+                None => {
+                    let (gathered, memo) = self.look_at(*id);
+                    (Looked::Read(gathered), memo)
+                }
+            })
+            .collect();
+        let mut gathered = Vec::with_capacity(looked.len());
+        let mut new = Vec::new();
+        for (answer, memo) in looked {
+            gathered.push(answer);
+            new.extend(memo);
+        }
+        // What cannot be written costs time at the next run, nothing else.
+        let fault = |what: &str, saved: std::io::Result<()>| {
+            if let Err(error) = saved {
+                let folder = self.state.path("");
+                self.warn(format!("cannot write {what} in {folder}: {error}"));
+            }
+        };
+        if !new.is_empty() {
+            fault("the memos", memos.save(&new));
+        }
+        drop(new);
+        fault("the stat cache", self.cache.save());
+        self.cache
+            .warning()
+            .into_iter()
+            .for_each(|warning| self.warn(warning));
+        self.engine.note_platform(&engine);
+        let _ = self.recalled.set(memos);
+        gathered
+    }
+
+    fn recall_all(&self, memos: &Memos, wanted: &[StageId]) -> Vec<Option<Outline>> {
+        let recall = |id: &StageId| {
+            let stage = self.spec.stage(*id);
+            memos.recall(&stage.name, &memo::question(&self.spec, stage).ok()?)
+        };
+        wanted.par_iter().map(recall).collect()
+    }
+
+    /// Gathers a stage, and makes a memo of it.
+    fn look_at(&self, id: StageId) -> (Result<Gathered>, Option<Memo>) {
+        let stage = self.spec.stage(id);
+        let states = self.state.beside().as_std_path();
+        let witness = Witness::new(&self.cache).beside(states);
+        let gathered = self.gather_seen_by(id, &witness);
+        let memo = match &gathered {
+            Ok(Gathered::Material(outline, _)) => witness.testify().and_then(|sightings| {
+                let question = memo::question(&self.spec, stage).ok()?;
+                Memo::new(&stage.name, &question, outline, sightings)
+            }),
+            _ => None,
+        };
+        (gathered, memo)
+    }
+}

@@ -1,0 +1,45 @@
+//! The verdict of a stage whose upstream has no image yet.
+//!
+//! Knows that such an upstream decides nothing by itself. Is unaware of keys.
+
+use std::collections::BTreeMap;
+
+use super::{Outline, Upstream, Workspace};
+use crate::freshness::key::What;
+use crate::freshness::verdict::{Change, Kind, Reason, Verdict};
+use crate::graphfile::spec::StageId;
+
+/// A stage that stands on an unbuilt one: stale by its own doing, or not known yet. `compared` has the
+/// differences from each record, the last one's last.
+pub(super) fn undecided(
+    work: &Workspace,
+    upstream: &BTreeMap<StageId, Upstream>,
+    outline: &Outline,
+    mut compared: Vec<Reason>,
+) -> Verdict {
+    // A parent that is not built yet always differs from the one before; that alone decides nothing.
+    for reason in &mut compared {
+        reason
+            .changes
+            .retain(|change| change.what != What::Upstream);
+    }
+    let may_fit = |reason: &Reason| reason.kind != Kind::NoRecord && reason.changes.is_empty();
+    if !compared.iter().any(may_fit) {
+        return Verdict::Stale(match compared.pop() {
+            Some(last) if last.kind != Kind::NoRecord => Reason::of(last.changes),
+            _ => Reason::plain(Kind::NoRecord),
+        });
+    }
+    let parents = outline.parents().map(|(_, parent)| parent);
+    let waits = parents.filter(|parent| matches!(upstream.get(parent), Some(Upstream::Unbuilt(_))));
+    let mut names: Vec<String> = waits
+        .map(|parent| work.spec.stage(parent).name.clone())
+        .collect();
+    names.sort();
+    names.dedup();
+    let changes = names
+        .into_iter()
+        .map(|name| Change::unknown(What::Upstream, name))
+        .collect();
+    Verdict::Unknown(Reason::of(changes))
+}

@@ -1,0 +1,219 @@
+//! The folders that BuildKit reads from.
+//!
+//! Knows how a context, the overlays over it and its ignore file come together. Is unaware of
+//! Dockerfiles but for where they lie.
+
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+
+use crate::contexts::{self, Inputs, InputsError, Layers, Witness};
+use crate::fault::{Fault, Result};
+use crate::graphfile::source;
+use crate::graphfile::spec::{SourceId, Spec};
+use dockerfile::ContextNeed;
+use dockerignore::Ignore;
+
+/// A folder that BuildKit reads from, with what lies over it and what it leaves out.
+#[derive(Debug)]
+pub struct Folder {
+    /// The folder itself first, then the context overlays.
+    pub layers: Layers,
+    /// What is never sent.
+    pub ignore: Ignore,
+    /// What can change the image.
+    pub inputs: Inputs,
+}
+
+/// The folder behind a named context.
+pub fn folder_of_context(
+    spec: &Spec,
+    source: Option<SourceId>,
+    path: &Utf8Path,
+    name: &str,
+    witness: &Witness<'_>,
+) -> Result<Utf8PathBuf> {
+    let root = source::root(spec, source)?;
+    folder_inside(&root, path, &format!("named context `{name}`"), witness)
+}
+
+/// Where a path of the graph file leads. Links on the way may be pointed elsewhere, of which a
+/// look at the place itself tells nothing.
+pub(super) fn inside(
+    root: &Utf8Path,
+    path: &Utf8Path,
+    what: &str,
+    witness: &Witness<'_>,
+) -> Result<Utf8PathBuf> {
+    let real = source::inside(root, path, what)?;
+    witness.rooted(root.as_std_path());
+    if real != root.join(path) {
+        let mut place = root.to_owned();
+        for part in path.components() {
+            place.push(part);
+            witness.followed(place.as_std_path());
+        }
+    }
+    Ok(real)
+}
+
+/// The Dockerfile that a path below `root` means, as it is named and resolved.
+pub(super) fn dockerfile_inside(
+    root: &Utf8Path,
+    path: &Utf8Path,
+    witness: &Witness<'_>,
+) -> Result<(Utf8PathBuf, Utf8PathBuf)> {
+    let named = source::dockerfile(root, path);
+    if named != path {
+        witness.looked_up(root.join(path).as_std_path(), None);
+    }
+    let real = inside(root, &named, "Dockerfile", witness)?;
+    Ok((root.join(named), real))
+}
+
+/// The name under which BuildKit is given a Dockerfile, so that it finds the ignore file where plain
+/// buildx does: beside a link, not beside what the link leads to. BuildKit sees no further than the
+/// folder of the file that it is given (tried with Docker 26.1.5: of a link that leads out of it, it
+/// says that there is no such file), so there it is given what the link leads to, `real`.
+pub(super) fn given_to_buildkit(named: &Utf8Path, real: Utf8PathBuf) -> Utf8PathBuf {
+    let seen_from_its_folder = || {
+        let folder = named.parent()?.canonicalize_utf8().ok()?;
+        let mut place = folder.join(named.file_name()?);
+        let given = place.clone();
+        while place != real {
+            let target = place.read_link_utf8().ok()?;
+            let is_plain = |part| matches!(part, Utf8Component::Normal(_) | Utf8Component::CurDir);
+            if !target.components().all(is_plain) {
+                return None;
+            }
+            place = place.parent()?.join(target);
+            let (parent, name) = (place.parent()?, place.file_name()?);
+            place = parent.canonicalize_utf8().ok()?.join(name);
+            if !place.starts_with(&folder) {
+                return None;
+            }
+        }
+        Some(given)
+    };
+    seen_from_its_folder().unwrap_or(real)
+}
+
+pub(super) fn folder_inside(
+    root: &Utf8Path,
+    path: &Utf8Path,
+    what: &str,
+    witness: &Witness<'_>,
+) -> Result<Utf8PathBuf> {
+    let folder = inside(root, path, what, witness)?;
+    if folder.is_dir() {
+        Ok(folder)
+    } else {
+        Err(Fault::usage(format!("{what} {folder} is not a folder")))
+    }
+}
+
+/// Reads a file that decides what counts.
+pub(super) fn read(path: &Utf8Path, what: &str, witness: &Witness<'_>) -> Result<Vec<u8>> {
+    contexts::read_file(path, witness)
+        .map_err(|error| Fault::usage(format!("cannot read the {what} {path}: {error}")))
+}
+
+/// The ignore file of a context, see `ignore_of`.
+pub(super) fn ignore_file(layers: &Layers, dockerfile: Option<&Utf8Path>) -> Option<Utf8PathBuf> {
+    let mut files = ignore_files(layers, dockerfile);
+    files.find_map(|(folder, name)| Some(folder.join(name)).filter(|path| path.is_file()))
+}
+
+/// The places where the ignore file of a context may be, the first of which is taken.
+fn ignore_files<'l>(
+    layers: &'l Layers,
+    dockerfile: Option<&'l Utf8Path>,
+) -> impl Iterator<Item = (&'l Utf8Path, String)> {
+    let beside = dockerfile.and_then(|path| {
+        let name = format!("{}.dockerignore", path.file_name()?);
+        Some((path.parent()?, name))
+    });
+    let own = layers.folders.iter().rev();
+    let own = own.map(|folder| (folder.as_path(), ".dockerignore".to_owned()));
+    beside.into_iter().chain(own)
+}
+
+/// `<Dockerfile>.dockerignore` replaces the context's own
+/// (docs.docker.com/build/concepts/context, "Filename and location"); a context overlay may bring one.
+/// Of a context that nothing reads BuildKit is sent nothing, so that a mistake in its ignore file
+/// is none.
+pub(super) fn ignore_of(
+    layers: &Layers,
+    dockerfile: Option<&Utf8Path>,
+    need: &ContextNeed,
+    witness: &Witness<'_>,
+) -> Result<Ignored> {
+    let first = layers.folders.first();
+    let none = || Ignored {
+        patterns: Ignore::default(),
+        file: first.map_or_else(Utf8PathBuf::new, |folder| folder.join(".dockerignore")),
+    };
+    if *need == ContextNeed::Nothing {
+        return Ok(none());
+    }
+    for (folder, name) in ignore_files(layers, dockerfile) {
+        let path = folder.join(&name);
+        let Ok(meta) = path.symlink_metadata() else {
+            witness.looked_up(path.as_std_path(), None);
+            continue;
+        };
+        if meta.is_symlink() {
+            witness.followed(path.as_std_path());
+            // BuildKit sees this folder only: it would not ignore what a file elsewhere says.
+            let target = path.read_link_utf8().unwrap_or_default();
+            if target.is_absolute() {
+                return Err(Fault::usage(format!(
+                    "ignore file {path} is a link to {target}, which BuildKit cannot see: write its lines into a file there"
+                )));
+            }
+            source::inside(folder, Utf8Path::new(&name), "ignore file")?;
+        }
+        if path.is_file() {
+            let text = read(&path, "ignore file", witness)?;
+            let patterns = Ignore::parse(&text);
+            let patterns = patterns.map_err(|error| Fault::usage(format!("{path}: {error}")))?;
+            let file = path;
+            return Ok(Ignored { patterns, file });
+        }
+        if !path.is_dir() {
+            // BuildKit would wait for a pipe's end.
+            return Err(Fault::usage(format!("ignore file {path}: it is no file")));
+        }
+        // Something else stands there.
+        witness.doubt();
+    }
+    Ok(none())
+}
+
+/// What an ignore file says.
+pub(super) struct Ignored {
+    patterns: Ignore,
+    /// The file, which may not be there yet.
+    file: Utf8PathBuf,
+}
+
+pub(super) fn collect(
+    layers: Layers,
+    ignored: Ignored,
+    need: &ContextNeed,
+    witness: &Witness<'_>,
+) -> Result<Folder> {
+    let ignore = ignored.patterns;
+    let inputs = contexts::collect(&layers, &ignore, need, witness).map_err(|error| match error {
+        InputsError::OwnState { folder, pattern } => Fault::usage(format!(
+            "the context holds the state of this program ({}), which changes with every run: write `{pattern}` as the \
+             last line of {}, or move the state with XTASK_STATE",
+            folder.display(),
+            ignored.file
+        )),
+        error => Fault::usage(error.to_string()),
+    })?;
+    Ok(Folder {
+        layers,
+        ignore,
+        inputs,
+    })
+}

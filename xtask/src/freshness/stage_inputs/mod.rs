@@ -1,0 +1,373 @@
+//! What the tree says of one stage: everything its key needs but its upstream's digests.
+//!
+//! Knows how a stage's Dockerfile, ignore file, context, overlays and named contexts come
+//! together. Is unaware of records and of the engine; every stage's material can be
+//! gathered at the same time.
+
+mod absent;
+mod externals;
+mod folder;
+mod likely;
+mod policy;
+mod reading;
+mod unused;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::contexts::{Layers, Sighted, StatCache, Witness};
+use crate::fault::{Fault, Result};
+use crate::graphfile::source;
+use crate::graphfile::spec::{Context, Spec, Stage, StageId};
+use crate::outside::proxies;
+use crate::outside::state;
+use dockerfile::{ImageFacts, Question, Reading, Step};
+use dockerignore::Ignore;
+
+pub use externals::{Externals, Taken, platforms_of};
+pub use folder::{Folder, folder_of_context};
+use folder::{collect, dockerfile_inside, folder_inside, given_to_buildkit, ignore_of, read};
+pub use policy::Policy;
+use reading::{Asked, read_with_parents};
+pub use values::{expand, labels};
+
+/// All of it.
+#[derive(Debug)]
+pub struct Material {
+    /// The Dockerfile as BuildKit is given it, absolute; it may be a link.
+    pub dockerfile: Utf8PathBuf,
+    /// Its bytes.
+    pub text: Vec<u8>,
+    /// What it says for this stage's target and arguments.
+    pub reading: Reading,
+    /// Build arguments with their values, without the volatile ones.
+    pub args: BTreeMap<String, String>,
+    /// Labels with their values.
+    pub labels: BTreeMap<String, String>,
+    /// The main context.
+    pub context: Folder,
+    /// Named contexts that are folders, by name.
+    pub folders: BTreeMap<String, Folder>,
+    /// Names that the Dockerfile uses for the images of other stages.
+    pub parents: BTreeMap<String, StageId>,
+    /// Named contexts that are external images, by name.
+    pub images: BTreeMap<String, String>,
+    /// The external images that the build uses, without those that a named context replaces.
+    pub externals: Externals,
+    /// Stages it stands on that may leave it ONBUILD triggers which nobody can tell.
+    pub with_triggers: Vec<String>,
+    /// Sources of COPY, ADD and bind mounts that are not there, with a sentence on each.
+    pub absent: Vec<String>,
+    /// Proxies that `args` gives and the Dockerfile does not declare. BuildKit itself takes no notice of
+    /// them when it compares, and neither does the key.
+    pub uncounted: Vec<String>,
+    /// What buildx finds beside the Dockerfile.
+    pub policy: Option<Policy>,
+    /// Arguments that the stage gives in vain, with a sentence on each.
+    pub unused: Vec<String>,
+    /// All that was seen of the trees.
+    pub sighted: Sighted,
+}
+
+impl Material {
+    /// All folders that the build may read from, with what is left out of each.
+    pub fn trees(&self) -> Vec<(&Utf8Path, &Ignore)> {
+        let folders = std::iter::once(&self.context).chain(self.folders.values());
+        let layers = folders.flat_map(|folder| {
+            let layers = folder.layers.folders.iter();
+            layers.map(|root| (root.as_path(), &folder.ignore))
+        });
+        layers.collect()
+    }
+
+    /// How many inputs there are, and their size in bytes.
+    pub fn count(&self) -> (usize, u64) {
+        let folders = || std::iter::once(&self.context).chain(self.folders.values());
+        let entries = folders().map(|folder| folder.inputs.entries.len()).sum();
+        (entries, folders().map(|folder| folder.inputs.bytes).sum())
+    }
+}
+
+/// Gathers the material of a stage. `platform` is the engine's own, when it is known.
+pub fn gather(
+    spec: &Spec,
+    id: StageId,
+    platform: Option<&str>,
+    witness: &Witness<'_>,
+) -> Result<Material> {
+    let stage = spec.stage(id);
+    gather_stage(spec, stage, platform, witness).map_err(|fault| stage.fault(fault))
+}
+
+/// The instructions that make a stage's image above the external one, where its Dockerfile decides
+/// them.
+pub fn steps(spec: &Spec, id: StageId, platform: Option<&str>) -> Option<Vec<Step>> {
+    let stage = spec.stage(id);
+    let root = source::root(spec, stage.source).ok()?;
+    let path = root.join(source::dockerfile(&root, &stage.dockerfile));
+    let text = state::read(&path).ok()??;
+    let args = expand(spec, stage, false).ok()?;
+    let contexts = reading::names_of_contexts(spec, stage, &text);
+    let question = Question {
+        target: stage.target.as_deref(),
+        args: &args,
+        platform,
+        build_platform: platform,
+        contexts: &contexts,
+        ..Question::default()
+    };
+    dockerfile::steps(&text, &question)
+}
+
+/// Where a stage's Dockerfile and its contexts are to be, whether they are there or not.
+pub fn places(spec: &Spec, id: StageId) -> Vec<Utf8PathBuf> {
+    let stage = spec.stage(id);
+    let own = [&stage.context, &stage.dockerfile].into_iter();
+    let own = own.map(|path| (stage.source, path));
+    let overlays = stage.overlays.iter().map(|path| (None, path));
+    let named = stage.contexts.values().filter_map(|given| match given {
+        Context::Folder(source, path) => Some((*source, path)),
+        Context::Stage(_) | Context::Image(_) => None,
+    });
+    let all = own.chain(overlays).chain(named);
+    all.filter_map(|(source, path)| Some(source::root(spec, source).ok()?.join(path)))
+        .collect()
+}
+
+/// What a stage's Dockerfile says, before any tree is read.
+struct Said {
+    dockerfile: Utf8PathBuf,
+    text: Vec<u8>,
+    args: BTreeMap<String, String>,
+    reading: Reading,
+    parents: BTreeMap<String, StageId>,
+    images: BTreeMap<String, String>,
+    externals: Externals,
+    with_triggers: Vec<String>,
+}
+
+fn hear(
+    spec: &Spec,
+    stage: &Stage,
+    root: &Utf8Path,
+    platform: Option<&str>,
+    witness: &Witness<'_>,
+) -> Result<Said> {
+    let (named, real) = dockerfile_inside(root, &stage.dockerfile, witness)?;
+    let text = read(&real, "Dockerfile", witness)?;
+    let dockerfile = given_to_buildkit(&named, real);
+    let args = expand(spec, stage, false)?;
+    let asked = Asked {
+        stage,
+        text: &text,
+        args: &args,
+        platform,
+        path: &dockerfile,
+    };
+    let mut with_triggers = Vec::new();
+    let mut facts = |parent| {
+        let parent = spec.stage(parent);
+        let triggers = triggers(spec, parent, platform, witness)?;
+        if triggers.is_none() {
+            with_triggers.push(parent.name.clone());
+        }
+        let known = triggers.filter(|triggers| !triggers.is_empty());
+        Ok(known.map(|onbuild| ImageFacts { onbuild, env: None }))
+    };
+    let (reading, parents) = read_with_parents(spec, &asked, &mut facts)?;
+    let images = externals::images(stage, &reading);
+    likely::refuse_unsaid_stages(spec, stage, &reading, &dockerfile)?;
+    let externals = Externals {
+        near_stages: likely::near_stages(spec, stage, &text, &reading, &dockerfile),
+        ..Externals::of(stage, &reading, &images, platform)
+    };
+    Ok(Said {
+        dockerfile,
+        text,
+        args,
+        reading,
+        parents,
+        images,
+        externals,
+        with_triggers,
+    })
+}
+
+/// The external images of a stage: only its Dockerfile is read.
+pub fn externals(spec: &Spec, id: StageId, platform: Option<&str>) -> Result<Externals> {
+    let stage = spec.stage(id);
+    let cache = StatCache::in_memory();
+    let witness = Witness::forgetful(&cache);
+    source::root(spec, stage.source)
+        .and_then(|root| hear(spec, stage, &root, platform, &witness))
+        .map(|said| said.externals)
+        .map_err(|fault| stage.fault(fault))
+}
+
+fn gather_stage(
+    spec: &Spec,
+    stage: &Stage,
+    platform: Option<&str>,
+    witness: &Witness<'_>,
+) -> Result<Material> {
+    let root = source::root(spec, stage.source)?;
+    let context = folder_inside(&root, &stage.context, "context", witness)?;
+    let Said {
+        dockerfile,
+        text,
+        args,
+        reading,
+        parents,
+        images,
+        externals,
+        with_triggers,
+    } = hear(spec, stage, &root, platform, witness)?;
+    let labels = labels(spec, stage)?;
+    let policy = policy::beside(&dockerfile, witness)?;
+
+    let mut layers = Layers {
+        folders: vec![context],
+    };
+    for overlay in &stage.overlays {
+        let folder = folder_inside(&spec.root, overlay, "context overlay", witness)?;
+        layers.folders.push(folder);
+    }
+    let ignore = ignore_of(&layers, Some(&dockerfile), &reading.context, witness)?;
+    let context = collect(layers, ignore, &reading.context, witness)?;
+    let mut folders = BTreeMap::new();
+    for (name, given) in &stage.contexts {
+        let Some(need) = reading.named.get(name) else {
+            continue;
+        };
+        match given {
+            Context::Stage(_) | Context::Image(_) => {}
+            Context::Folder(source, path) => {
+                let folder = folder_of_context(spec, *source, path, name, witness)?;
+                let layers = Layers {
+                    folders: vec![folder],
+                };
+                let ignore = ignore_of(&layers, None, need, witness)?;
+                folders.insert(name.clone(), collect(layers, ignore, need, witness)?);
+            }
+        }
+    }
+    let looked = |folder, name| absent::Looked {
+        stage,
+        root: &root,
+        dockerfile: &dockerfile,
+        folder,
+        name,
+    };
+    let mut absent = looked(&context, None).told(&reading.required);
+    for (name, folder) in &folders {
+        absent.extend(looked(folder, Some(name)).told(&reading.required));
+    }
+    let is_uncounted = |name: &&String| proxies::is_one(name) && !reading.args.contains_key(*name);
+    let uncounted = args.keys().filter(is_uncounted).cloned().collect();
+    let unused = unused::told(stage, &text, &reading, &dockerfile);
+    Ok(Material {
+        dockerfile,
+        text,
+        reading,
+        args,
+        labels,
+        context,
+        folders,
+        parents,
+        images,
+        externals,
+        with_triggers,
+        absent,
+        uncounted,
+        policy,
+        unused,
+        sighted: witness.sighted(),
+    })
+}
+
+/// The ONBUILD triggers of a stage that another stands on, which run in that one and may read any
+/// file of its context; `None` where the Dockerfile alone does not tell them, or where a named
+/// context may have brought them. A trigger is not
+/// inherited further.
+fn triggers(
+    spec: &Spec,
+    parent: &Stage,
+    platform: Option<&str>,
+    witness: &Witness<'_>,
+) -> Result<Option<Vec<String>>> {
+    let root = source::root(spec, parent.source)?;
+    let (_, path) = dockerfile_inside(&root, &parent.dockerfile, witness)?;
+    let text = read(&path, "Dockerfile", witness)?;
+    let frontend_is_given = parent.args.contains_key("BUILDKIT_SYNTAX");
+    let contexts = reading::names_of_contexts(spec, parent, &text);
+    if !frontend_is_given && dockerfile::leaves_no_triggers(&text, &contexts) {
+        return Ok(Some(Vec::new()));
+    }
+    // What the parent's own arguments are is not in the question that a memo of this one answers.
+    witness.doubt();
+    let asked = Asked {
+        stage: parent,
+        text: &text,
+        args: &expand(spec, parent, false)?,
+        platform,
+        path: &path,
+    };
+    asked.triggers(spec)
+}
+
+/// The material of a folder that is in no graph, for `inputs --context`.
+pub fn of_folder(
+    context: &Utf8Path,
+    dockerfile: &Utf8Path,
+    target: Option<&str>,
+    args: BTreeMap<String, String>,
+    platform: Option<&str>,
+    cache: &StatCache,
+) -> Result<Material> {
+    let real = |path: &Utf8Path, what: &str| {
+        path.canonicalize_utf8()
+            .map_err(|error| Fault::usage(format!("{what} {path}: {error}")))
+    };
+    let context = real(context, "context")?;
+    let real_dockerfile = real(dockerfile, "Dockerfile")?;
+    let witness = &Witness::forgetful(cache);
+    let text = read(&real_dockerfile, "Dockerfile", witness)?;
+    let dockerfile = given_to_buildkit(dockerfile, real_dockerfile);
+    let nothing = BTreeSet::new();
+    let question = Question {
+        target,
+        args: &args,
+        unknown: &nothing,
+        platform,
+        build_platform: platform,
+        contexts: &nothing,
+    };
+    let policy = policy::beside(&dockerfile, witness)?;
+    let reading =
+        dockerfile::read(&text, &question).map_err(|error| Fault::usage(error.of(&dockerfile)))?;
+    let layers = Layers {
+        folders: vec![context],
+    };
+    let ignore = ignore_of(&layers, Some(&dockerfile), &reading.context, witness)?;
+    let context = collect(layers, ignore, &reading.context, witness)?;
+    Ok(Material {
+        dockerfile,
+        text,
+        reading,
+        args,
+        labels: BTreeMap::new(),
+        context,
+        folders: BTreeMap::new(),
+        parents: BTreeMap::new(),
+        images: BTreeMap::new(),
+        externals: Externals::default(),
+        with_triggers: Vec::new(),
+        absent: Vec::new(),
+        uncounted: Vec::new(),
+        policy,
+        unused: Vec::new(),
+        sighted: witness.sighted(),
+    })
+}

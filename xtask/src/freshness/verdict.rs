@@ -1,0 +1,372 @@
+//! Whether a stage must be built, and why.
+//!
+//! A verdict is `Fresh` only with a record of this very key and with proof that the image
+//! stands where it is needed. Knows keys, records and what the engine holds; is unaware of
+//! how either was found out.
+
+use serde::{Serialize, Serializer};
+
+use crate::freshness::key::{Ingredient, Key, What};
+use crate::freshness::record::{Record, Records};
+use crate::outside::engine::Images;
+use crate::shown;
+
+/// The answer for one stage.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// The image of this key was recorded and is where it is needed.
+    Fresh(Record),
+    /// The image of this key is there, and only references to it are wrong: it needs them back, and
+    /// no build. For people and in JSON it is stale.
+    Restorable(Reason, Record),
+    /// It must be built.
+    Stale(Reason),
+    /// Everything of its own is unchanged, but a stage that it stands on must be built first; or
+    /// another stage's host command, which writes to what it reads, must run first. If that gives the
+    /// same as before, this one is fresh.
+    Unknown(Reason),
+}
+
+impl Verdict {
+    /// Whether the image is there, if need be under fewer names than it should have.
+    pub const fn has_image(&self) -> bool {
+        match self {
+            Self::Fresh(_) | Self::Restorable(..) => true,
+            Self::Stale(_) | Self::Unknown(_) => false,
+        }
+    }
+}
+
+/// The kinds of reasons (DESIGN.md, *JSON*). In a mixture, the first that applies is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The user asked for it.
+    Forced,
+    /// Never built here.
+    NoRecord,
+    /// Another upstream image.
+    UpstreamChanged,
+    /// An external image was pinned to another digest.
+    BaseMoved,
+    /// Other instructions.
+    DockerfileChanged,
+    /// Files of a context.
+    InputsChanged,
+    /// Build arguments.
+    ArgumentsChanged,
+    /// Platforms, labels, secret ids, named contexts, output settings, the key's format.
+    SettingsChanged,
+    /// The image, or a reference to it, is gone or was pointed elsewhere.
+    ImageMissing,
+}
+
+/// Why a stage is not fresh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// The kind that is named first.
+    pub kind: Kind,
+    /// The exact differences.
+    pub changes: Vec<Change>,
+}
+
+/// What kind of thing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// One of those that the key is made of.
+    Ingredient(What),
+    /// A reference to the stage's image.
+    Image,
+    /// The stage's own host command must run.
+    Prepare,
+    /// Another stage's host command must run: the name is that stage's.
+    HostCommand,
+    /// A policy that buildx finds beside the Dockerfile, and that only buildx can judge.
+    Policy,
+}
+
+impl Changed {
+    /// Its word, for people and in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ingredient(what) => word(what),
+            Self::Image => "image",
+            Self::Prepare => "prepare",
+            Self::HostCommand => "host command",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+impl From<What> for Changed {
+    fn from(what: What) -> Self {
+        Self::Ingredient(what)
+    }
+}
+
+impl PartialEq<What> for Changed {
+    fn eq(&self, other: &What) -> bool {
+        *self == Self::Ingredient(*other)
+    }
+}
+
+impl Serialize for Changed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What kind of thing changed.
+    pub what: Changed,
+    /// Which one.
+    pub name: String,
+    /// What it was; `None` when it was not there.
+    pub before: Option<String>,
+    /// What it is; `None` when it is gone or not known yet.
+    pub after: Option<String>,
+    /// Whether an input is there, but no input any more: the ignore file or the Dockerfile does not
+    /// take it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub left_out: bool,
+}
+
+/// What an external image is that neither the lock nor the engine knows.
+pub const NOT_LOCKED: &str = "not locked";
+
+impl Reason {
+    /// A reason whose kind follows from what changed.
+    pub fn of(changes: Vec<Change>) -> Self {
+        let mut kind = changes
+            .iter()
+            .map(Change::kind)
+            .min()
+            .unwrap_or(Kind::SettingsChanged);
+        // Of the very same text other instructions count.
+        let is_target = |change: &Change| change.what == What::Target && change.is_other();
+        if kind == Kind::DockerfileChanged && changes.iter().any(is_target) {
+            kind = Kind::SettingsChanged;
+        }
+        Self { kind, changes }
+    }
+
+    /// Whether a secret came or went, or its id did.
+    pub fn is_of_secrets(&self) -> bool {
+        let is_of_one =
+            |change: &Change| change.what == What::Secret || change.name.starts_with("secret ");
+        self.changes.iter().any(is_of_one)
+    }
+
+    /// The first change of the reason's own kind.
+    pub fn first(&self) -> Option<&Change> {
+        let mut changes = self.changes.iter();
+        changes.find(|change| change.kind() == self.kind)
+    }
+
+    /// A reason without details.
+    pub const fn plain(kind: Kind) -> Self {
+        Self {
+            kind,
+            changes: Vec::new(),
+        }
+    }
+}
+
+impl Change {
+    /// One of which nothing is known, before or after.
+    pub fn unknown(what: impl Into<Changed>, name: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            name: name.into(),
+            before: None,
+            after: None,
+            left_out: false,
+        }
+    }
+
+    /// Whether nothing is known of it, before or after.
+    pub fn is_unknown(&self) -> bool {
+        self.before.is_none() && self.after.is_none()
+    }
+
+    /// Whether there is one before and after, or neither is known yet.
+    fn is_other(&self) -> bool {
+        self.before.is_some() == self.after.is_some()
+    }
+
+    fn kind(&self) -> Kind {
+        let what = match self.what {
+            Changed::Prepare | Changed::HostCommand => return Kind::InputsChanged,
+            Changed::Image => return Kind::ImageMissing,
+            Changed::Policy => return Kind::SettingsChanged,
+            Changed::Ingredient(what) => what,
+        };
+        match what {
+            What::Input | What::Remote => Kind::InputsChanged,
+            What::Argument => Kind::ArgumentsChanged,
+            What::Dockerfile | What::DockerfilePath => Kind::DockerfileChanged,
+            // One that is used only before or only after follows from another change.
+            What::Base if self.is_other() => Kind::BaseMoved,
+            What::Upstream if self.is_other() => Kind::UpstreamChanged,
+            What::Base
+            | What::Upstream
+            | What::Setting
+            | What::Format
+            | What::Platform
+            | What::Target
+            | What::Label
+            | What::Secret
+            | What::Ssh
+            | What::Context => Kind::SettingsChanged,
+        }
+    }
+}
+
+/// Decides on a stage whose upstream is known. `differences` is asked only for a key that
+/// has no record while another has.
+pub fn decide(
+    key: Key,
+    references: &[String],
+    records: &Records,
+    images: &Images,
+    differences: impl FnOnce(&Record) -> Reason,
+) -> Verdict {
+    let mut missing: Option<(Vec<Change>, Option<Record>)> = None;
+    // Two engines may have an image each.
+    for record in records.of(key) {
+        let changes = misplaced(record, references, images);
+        if changes.is_empty() {
+            return Verdict::Fresh(record.clone());
+        }
+        let here = all_references(record, references)
+            .any(|reference| held(images, reference).is_some_and(|id| id == record.image));
+        if missing
+            .as_ref()
+            .is_none_or(|(_, there)| here && there.is_none())
+        {
+            missing = Some((changes, here.then(|| record.clone())));
+        }
+    }
+    let compared = records.last().filter(|last| last.key != key);
+    let compared = compared.map(differences);
+    let Some((mut changes, there)) = missing else {
+        return Verdict::Stale(compared.unwrap_or(Reason::plain(Kind::NoRecord)));
+    };
+    // An earlier key fits again: what changed since the last build is why another image is there now.
+    changes.extend(compared.into_iter().flat_map(|reason| reason.changes));
+    let reason = Reason::of(changes);
+    match there {
+        Some(record) => Verdict::Restorable(reason, record),
+        None => Verdict::Stale(reason),
+    }
+}
+
+/// The references that must point to the record's image and do not. A public reference that
+/// the record never had and nobody else has is merely new: the build gives it to the fresh image.
+fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Change> {
+    let expected = std::iter::once(&record.private).chain(
+        references
+            .iter()
+            .filter(|reference| !is_new(record, reference, images)),
+    );
+    expected
+        .filter_map(|reference| {
+            let found = held(images, reference);
+            let was_its = *reference == record.private || record.references.contains(reference);
+            (found != Some(record.image.as_str())).then(|| Change {
+                what: Changed::Image,
+                name: reference.clone(),
+                before: was_its.then(|| record.image.clone()),
+                after: found.map(str::to_owned),
+                left_out: false,
+            })
+        })
+        .collect()
+}
+
+/// Whether a public reference of a stage has to be given to its image for the first time.
+pub fn is_new(record: &Record, reference: &String, images: &Images) -> bool {
+    !record.references.contains(reference) && held(images, reference).is_none()
+}
+
+fn all_references<'a>(
+    record: &'a Record,
+    references: &'a [String],
+) -> impl Iterator<Item = &'a String> {
+    std::iter::once(&record.private).chain(references)
+}
+
+fn held<'i>(images: &'i Images, reference: &str) -> Option<&'i str> {
+    images
+        .get(reference)?
+        .as_ref()
+        .map(|image| image.id.as_str())
+}
+
+/// The differences between what the last record was made of and what the stage is made of
+/// now. Both lists are in the order of the walk.
+pub fn differences(before: Option<&[Ingredient]>, after: &[Ingredient]) -> Reason {
+    let Some(before) = before else {
+        return Reason::plain(Kind::NoRecord);
+    };
+    let mut changes = Vec::new();
+    let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => break,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(old), Some(new)) => (old.what, &old.name).cmp(&(new.what, &new.name)),
+        };
+        let gone = if order.is_le() { old.next() } else { None };
+        let come = if order.is_ge() { new.next() } else { None };
+        let Some(either) = gone.or(come) else { break };
+        if gone.map(|gone| &gone.value) == come.map(|come| &come.value) {
+            continue;
+        }
+        changes.push(Change {
+            what: either.what.into(),
+            name: shown::text(&either.name),
+            before: gone.map(shown),
+            after: come.map(shown),
+            left_out: false,
+        });
+    }
+    Reason::of(changes)
+}
+
+const fn word(what: What) -> &'static str {
+    match what {
+        What::Format => "key format",
+        What::Setting => "setting",
+        What::Platform => "platform",
+        What::DockerfilePath => "dockerfile path",
+        What::Dockerfile => "dockerfile",
+        What::Target => "target",
+        What::Argument => "argument",
+        What::Label => "label",
+        What::Secret => "secret",
+        What::Ssh => "ssh",
+        What::Context => "context",
+        What::Base => "base",
+        What::Upstream => "upstream",
+        What::Remote => "remote",
+        What::Input => "input",
+    }
+}
+
+/// A Dockerfile is named by its hash; everything else is short enough to be shown.
+fn shown(ingredient: &Ingredient) -> String {
+    match ingredient.what {
+        What::Dockerfile => blake3::hash(&ingredient.value).to_hex().to_string(),
+        What::Argument => {
+            let value = shown::text(&ingredient.value);
+            value
+                .strip_prefix('=')
+                .map_or_else(|| "(no value)".to_owned(), str::to_owned)
+        }
+        _ => shown::text(&ingredient.value),
+    }
+}

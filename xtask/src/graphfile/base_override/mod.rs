@@ -1,0 +1,262 @@
+//! Which stages the graph's `[base]` tables reach.
+//!
+//! Knows which external images the Dockerfiles name, and puts a named context in their place, as
+//! if every stage had said so itself. Is unaware of what the images hold and of where they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8PathBuf;
+
+use crate::fault::{Fault, Result};
+use crate::graphfile::chosen::Chosen;
+use crate::graphfile::graph::Graph;
+use crate::graphfile::lock::Lock;
+use crate::graphfile::outputs::Outputs;
+use crate::graphfile::source;
+use crate::graphfile::spec::{self, Context, Replacement, Spec, Stage, StageId};
+use crate::outside::state::{self, State};
+use dockerfile::Question;
+
+/// A graph file with all that must be known to draw it.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the file says, with the overrides of the profile laid over it.
+    pub spec: Spec,
+    /// Its DAG.
+    pub graph: Graph,
+    /// Its state folder.
+    pub state: State,
+    /// Its pins.
+    pub lock: Lock,
+}
+
+/// Reads a graph file, and finds its sources. `platforms`, where there are any, stand in the place of
+/// those that it names: which images a Dockerfile uses may hang on them.
+pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<Opened> {
+    let mut spec = spec::load(&chosen.file, chosen.profile.as_deref())?;
+    spec.call = chosen.call.clone();
+    spec.choose_platforms(platforms)?;
+    let state = State::of(&spec.file)?;
+    let lock = Lock::beside(&spec.file)?.called(spec.call.clone());
+    source::find(&mut spec, &state, &lock);
+    apply(&mut spec)?;
+    let graph = Graph::of(&spec)?;
+    Ok(Opened {
+        spec,
+        graph,
+        state,
+        lock,
+    })
+}
+
+/// Gives every stage the named contexts that `[base]` asks for. What a stage says itself holds.
+/// Where a source was not here before, this is done once more when it is.
+pub fn apply(spec: &mut Spec) -> Result<()> {
+    if spec.bases.is_empty() {
+        return Ok(());
+    }
+    let mut all = Vec::new();
+    let below: BTreeMap<&str, BTreeSet<StageId>> = spec
+        .bases
+        .iter()
+        .map(|(canonical, given)| (canonical.as_str(), closure(spec, given.stage)))
+        .collect();
+    let made = Outputs::of(spec);
+    for id in spec.ids() {
+        let stage = spec.stage(id);
+        let own = own_names(spec, stage);
+        let used = used(spec, stage, &made);
+        for (canonical, given) in &spec.bases {
+            if own.contains(canonical) || !used.may_be(canonical) {
+                continue;
+            }
+            let is_below = below[canonical.as_str()].contains(&id);
+            let Some(context) = in_its_place(given, is_below) else {
+                continue;
+            };
+            if let Context::Stage(overlay) = context {
+                same_platforms(spec, stage, overlay, given)?;
+            }
+            all.push((id, given.name.clone(), context));
+        }
+    }
+    for (id, name, context) in all {
+        let stage = &mut spec.stages[id.index()];
+        stage.replaced.insert(name.clone());
+        stage.contexts.insert(name, context);
+    }
+    Ok(())
+}
+
+/// What `[base]` puts in the place of an image, for a stage that the replacement stands on or not.
+fn in_its_place(given: &Replacement, is_below: bool) -> Option<Context> {
+    match (given.stage, &given.image) {
+        (Some(overlay), _) if !is_below => Some(Context::Stage(overlay)),
+        (_, image) => image.clone().map(Context::Image),
+    }
+}
+
+/// One of the images that a stage takes from a registry though `[base]` puts another in its place: its
+/// Dockerfile did not name it yet when that was done.
+pub fn overlooked<'r>(
+    spec: &Spec,
+    id: StageId,
+    mut taken: impl Iterator<Item = &'r str>,
+) -> Option<&'r str> {
+    if spec.bases.is_empty() {
+        return None;
+    }
+    let own = own_names(spec, spec.stage(id));
+    taken.find(|name| {
+        let canonical = reference::normalise(name).map(|it| it.canonical());
+        let canonical = canonical.filter(|canonical| !own.contains(canonical));
+        let given = canonical.and_then(|canonical| spec.bases.get(&canonical));
+        let is_below = |given: &Replacement| closure(spec, given.stage).contains(&id);
+        given.is_some_and(|given| in_its_place(given, is_below(given)).is_some())
+    })
+}
+
+/// What stands in the place of the external images that a stage's Dockerfile names, by `[base]`:
+/// the image's name, and what a person calls its replacement.
+pub fn told<'s>(spec: &'s Spec, stage: &'s Stage) -> impl Iterator<Item = (&'s str, String)> {
+    stage.replaced.iter().filter_map(|name| {
+        let by = match stage.contexts.get(name)? {
+            Context::Stage(id) => format!("stage `{}`", spec.stage(*id).name),
+            Context::Image(reference) => reference.clone(),
+            Context::Folder(..) => return None,
+        };
+        Some((name.as_str(), by))
+    })
+}
+
+/// A stage and everything it stands on.
+fn closure(spec: &Spec, stage: Option<StageId>) -> BTreeSet<StageId> {
+    let mut found = BTreeSet::new();
+    let mut left: Vec<StageId> = stage.into_iter().collect();
+    while let Some(id) = left.pop() {
+        if found.insert(id) {
+            left.extend(spec.stage(id).upstream());
+        }
+    }
+    found
+}
+
+/// The images for which the stage itself says what stands in their place.
+fn own_names(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
+    let parent = stage.from.map(|parent| spec.stage(parent).references());
+    let named = stage.contexts.keys().cloned();
+    named
+        .chain(parent.into_iter().flatten())
+        .filter_map(|name| Some(reference::normalise(&name)?.canonical()))
+        .collect()
+}
+
+/// The external images that a stage takes from a registry, by their full spelling, as far as the
+/// text of its Dockerfile tells.
+pub fn external(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
+    match used(spec, stage, &Outputs::default()) {
+        Used::These(names) => names.difference(&own_names(spec, stage)).cloned().collect(),
+        Used::Any => BTreeSet::new(),
+    }
+}
+
+/// The external images that a stage uses.
+enum Used {
+    These(BTreeSet<String>),
+    /// The text alone does not tell.
+    Any,
+}
+
+impl Used {
+    fn may_be(&self, canonical: &str) -> bool {
+        match self {
+            Self::These(names) => names.contains(canonical),
+            Self::Any => true,
+        }
+    }
+}
+
+/// A stage that cannot be read uses nothing: whoever wants it hears of that where it is gathered. What
+/// a Dockerfile says that its host command makes is not known before that ran.
+fn used(spec: &Spec, stage: &Stage, made: &Outputs) -> Used {
+    let root = source::root(spec, stage.source);
+    let is_made = |root: &Utf8PathBuf| made.make(&root.join(&stage.dockerfile));
+    if makes_its_dockerfile(stage) || root.as_ref().is_ok_and(is_made) {
+        return Used::Any;
+    }
+    let text = root
+        .and_then(|root| {
+            let named = source::dockerfile(&root, &stage.dockerfile);
+            source::inside(&root, &named, "Dockerfile")
+        })
+        .ok()
+        .and_then(|path| state::read(&path).ok().flatten());
+    let Some(text) = text else {
+        return Used::These(BTreeSet::new());
+    };
+    let mut args = BTreeMap::new();
+    let mut unknown = stage.volatile.clone();
+    for (name, value) in &stage.args {
+        // What a source's commit is would cost a process, for a name that hardly depends on it.
+        match value.expand(|_| Err(())) {
+            Ok(value) if !unknown.contains(name) => {
+                args.insert(name.clone(), value);
+            }
+            _ => {
+                unknown.insert(name.clone());
+            }
+        }
+    }
+    let contexts: BTreeSet<String> = stage.contexts.keys().cloned().collect();
+    let platforms: Vec<Option<&str>> = match stage.platforms.as_slice() {
+        // The engine's own, which was not asked yet.
+        [] => vec![None],
+        several => several.iter().map(|it| Some(it.as_str())).collect(),
+    };
+    let mut names = BTreeSet::new();
+    for platform in platforms {
+        let question = Question {
+            target: stage.target.as_deref(),
+            args: &args,
+            unknown: &unknown,
+            platform,
+            build_platform: None,
+            contexts: &contexts,
+        };
+        match dockerfile::read(&text, &question) {
+            Ok(reading) if !reading.references_complete => return Used::Any,
+            Ok(reading) => names.extend(
+                reading
+                    .bases
+                    .iter()
+                    .filter_map(|base| Some(reference::normalise(&base.reference)?.canonical())),
+            ),
+            Err(_) => return Used::These(BTreeSet::new()),
+        }
+    }
+    Used::These(names)
+}
+
+fn makes_its_dockerfile(stage: &Stage) -> bool {
+    stage.prepare.as_ref().is_some_and(|prepare| {
+        let has_root = stage.source.is_none() || !prepare.beside_graph;
+        let mut outputs = prepare.outputs.iter();
+        has_root && outputs.any(|path| stage.dockerfile.starts_with(prepare.dir.join(path)))
+    })
+}
+
+/// BuildKit builds on an image of another platform without a word.
+fn same_platforms(spec: &Spec, stage: &Stage, overlay: StageId, given: &Replacement) -> Result<()> {
+    let overlay = spec.stage(overlay);
+    if overlay.platforms == stage.platforms {
+        return Ok(());
+    }
+    Err(Fault::usage(format!(
+        "{}: base `{}` is replaced by stage `{}`, which is not built for the platforms of `{}`, which uses it: \
+         give both the same `platforms`, or put them into `[defaults]`",
+        spec.file, given.name, overlay.name, stage.name
+    )))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Where the host commands of a graph write.
+//!
+//! Knows the outputs of all of them as paths on this machine, so that two names of one place are one.
+//! Is unaware of when a command runs and of who reads what it makes.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::contexts::{Noticed, Witness};
+use crate::graphfile::source;
+use crate::graphfile::spec::{Prepare, Spec, StageId};
+use dockerignore::Ignore;
+
+/// The outputs of all host commands whose sources are on this machine.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Sorted, each with the stage that its host command is known under.
+    all: Vec<(Utf8PathBuf, StageId)>,
+}
+
+impl Outputs {
+    /// Of all stages of a graph.
+    pub fn of(spec: &Spec) -> Self {
+        let mut all = Vec::new();
+        for id in spec.ids() {
+            let stage = spec.stage(id);
+            let Some(prepare) = stage.prepare.as_ref().filter(|_| owner(spec, id) == id) else {
+                continue;
+            };
+            let root = source::root(spec, stage.source.filter(|_| !prepare.beside_graph));
+            // What is not here is read by nobody yet.
+            let Ok(root) = root else { continue };
+            all.extend(paths(&root, prepare).map(|path| (path, id)));
+        }
+        all.sort();
+        Self { all }
+    }
+
+    /// Whether a path is an output, or lies in one.
+    pub fn make(&self, path: &Utf8Path) -> bool {
+        let path = without_links(path);
+        self.all.iter().any(|(output, _)| path.starts_with(output))
+    }
+
+    /// Whether a host command other than that of `own` writes to a place in `folder`, or to a folder
+    /// around it.
+    pub fn has_others_near(&self, folder: &Utf8Path, own: Option<StageId>) -> bool {
+        self.others(own).any(|(output, _)| touches(output, folder))
+    }
+
+    /// The host commands, but for that of `own`, that write to what was seen; each with the first output
+    /// that was. `trees` are those that were looked at, with what is left out of each.
+    pub fn seen_by(
+        &self,
+        witness: &Witness<'_>,
+        trees: &[(&Utf8Path, &Ignore)],
+        own: Option<StageId>,
+    ) -> BTreeMap<StageId, &Utf8Path> {
+        let counts = |output: &Utf8Path| match witness.notices(output.as_std_path()) {
+            Noticed::No => false,
+            Noticed::AsAName => !is_left_out(output, trees),
+            Noticed::Itself => true,
+        };
+        first_of_each(self.others(own).filter(|(output, _)| counts(output)))
+    }
+
+    /// As `seen_by`, of those that write to places in `folders` or around them: what of a tree that
+    /// cannot be read would be seen nobody knows.
+    pub fn near(
+        &self,
+        folders: &[Utf8PathBuf],
+        own: Option<StageId>,
+    ) -> BTreeMap<StageId, &Utf8Path> {
+        let folders: Vec<_> = folders.iter().map(|path| without_links(path)).collect();
+        let is_near = |output: &Utf8Path| folders.iter().any(|folder| touches(output, folder));
+        first_of_each(self.others(own).filter(|(output, _)| is_near(output)))
+    }
+
+    fn others(&self, own: Option<StageId>) -> impl Iterator<Item = &(Utf8PathBuf, StageId)> {
+        self.all.iter().filter(move |(_, of)| Some(*of) != own)
+    }
+}
+
+/// Whether a path is left out of each of the trees that it lies in.
+fn is_left_out(path: &Utf8Path, trees: &[(&Utf8Path, &Ignore)]) -> bool {
+    let mut within = trees.iter().filter_map(|(root, ignore)| {
+        let inner = path.strip_prefix(root).ok()?;
+        Some((inner, ignore))
+    });
+    within.all(|(inner, ignore)| ignore.excludes_all_of(inner.as_str().as_bytes()))
+}
+
+/// The stage under which the host command of a stage is known.
+pub fn owner(spec: &Spec, id: StageId) -> StageId {
+    spec.stage(id).prepared_with.unwrap_or(id)
+}
+
+fn paths(root: &Utf8Path, prepare: &Prepare) -> impl Iterator<Item = Utf8PathBuf> {
+    let folder = root.join(&prepare.dir);
+    prepare.outputs.iter().map(move |path| {
+        let path = folder.join(path);
+        match (path.parent(), path.file_name()) {
+            // An output that is a link is made as one.
+            (Some(parent), Some(name)) => without_links(parent).join(name),
+            _ => path,
+        }
+    })
+}
+
+/// A path without links, as far as it exists.
+fn without_links(path: &Utf8Path) -> Utf8PathBuf {
+    for there in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize_utf8(), path.strip_prefix(there)) {
+            let is_whole = rest.as_str().is_empty();
+            return if is_whole { real } else { real.join(rest) };
+        }
+    }
+    path.to_owned()
+}
+
+fn touches(output: &Utf8Path, folder: &Utf8Path) -> bool {
+    output.starts_with(folder) || folder.starts_with(output)
+}
+
+fn first_of_each<'o>(
+    outputs: impl Iterator<Item = &'o (Utf8PathBuf, StageId)>,
+) -> BTreeMap<StageId, &'o Utf8Path> {
+    let mut found = BTreeMap::new();
+    for (output, of) in outputs {
+        found.entry(*of).or_insert(output.as_path());
+    }
+    found
+}

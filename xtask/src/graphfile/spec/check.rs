@@ -1,0 +1,479 @@
+//! From what the file says to what may be trusted.
+//!
+//! Knows every rule of the file and reports each breach with its place. Is unaware of
+//! everything outside the file.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::mistakes::{Mistake, Mistakes, Span};
+use super::policy::Policy;
+use super::profile::{self, Layered};
+use super::raw::{RawPolicy, RawRegistry, RawSource, RawStage, RawWaiver, Text, Texts};
+use super::raw_stack::RawStack;
+use super::{SourceId, Spec, StageId, VERSION};
+use super::{names, tables};
+use crate::fault::Result;
+use crate::graphfile::call::Call;
+
+const TOP: &[&str] = &[
+    "version", "vars", "defaults", "source", "stage", "base", "profile", "registry", "stack",
+    "policy",
+];
+const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage", "base", "stack"];
+
+/// How many bytes may stand in all stages together, once defaults and variables are filled in.
+const MOST_TEXT: usize = 64 << 20;
+
+/// Everything of one name space, by name, with the place of the name.
+type Named<T> = BTreeMap<String, (Span, T)>;
+
+/// Checks `text`, the content of `file`, whose folder is `root`.
+pub fn check(file: &Utf8Path, root: &Utf8Path, text: &str, profile: Option<&str>) -> Result<Spec> {
+    let mut mistakes = Mistakes::of(file, text);
+    let spec = Reader {
+        mistakes: &mut mistakes,
+    }
+    .file(file, root, text, profile);
+    mistakes.into_result()?;
+    Ok(spec)
+}
+
+fn fingerprint(text: &str, profile: Option<&str>) -> [u8; 32] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&(text.len() as u64).to_le_bytes());
+    hash.update(text.as_bytes());
+    if let Some(profile) = profile {
+        hash.update(b"profile ").update(profile.as_bytes());
+    }
+    *hash.finalize().as_bytes()
+}
+
+/// Reads the file and collects what is wrong with it.
+pub(super) struct Reader<'m, 't> {
+    pub(super) mistakes: &'m mut Mistakes<'t>,
+}
+
+/// What a stage says itself, before the defaults are laid under it.
+struct Own {
+    args: BTreeSet<String>,
+    tags: Option<Span>,
+}
+
+impl Own {
+    fn of(raw: &RawStage) -> Self {
+        let names = raw.args.iter().flat_map(BTreeMap::keys);
+        let tags = raw.tags.iter().flatten().next();
+        Self {
+            args: names.map(|name| name.get_ref().clone()).collect(),
+            tags: tags.map(Spanned::span),
+        }
+    }
+}
+
+/// What the rules for one stage need to know of the whole file.
+pub(super) struct Scope {
+    pub(super) sources: HashMap<String, SourceId>,
+    pub(super) stages: HashMap<String, StageId>,
+    pub(super) vars: BTreeMap<String, String>,
+    /// How many bytes all values may still come to.
+    pub(super) room: Cell<usize>,
+}
+
+impl Reader<'_, '_> {
+    fn file(
+        &mut self,
+        file: &Utf8Path,
+        root: &Utf8Path,
+        text: &str,
+        profile: Option<&str>,
+    ) -> Spec {
+        let mut table = tables::parse(text, self.mistakes).into_inner();
+        let mut spec = Spec {
+            text: fingerprint(text, profile),
+            file: file.to_owned(),
+            root: root.to_owned(),
+            sources: Vec::new(),
+            stages: Vec::new(),
+            declared: Vec::new(),
+            bases: BTreeMap::new(),
+            registry: None,
+            policy: Policy::default(),
+            waivers: Vec::new(),
+            profiles: Vec::new(),
+            notes: Vec::new(),
+            call: Call::default(),
+            stack: None,
+        };
+        // A file that is not TOML would only give mistakes that follow from that one.
+        if !self.mistakes.is_empty() {
+            return spec;
+        }
+        tables::report_unknown("the graph file", &mut table, TOP, self.mistakes);
+        self.version(&mut table);
+        let (profiles, mut chosen) = self.profile(&mut table, profile);
+        spec.profiles = profiles;
+        let vars = self.vars(&mut table, &mut chosen);
+        let sources = self.layered::<RawSource>("source", &mut table, &mut chosen);
+        let defaults = self.defaults(&mut table, &mut chosen);
+        let stages = self.layered::<RawStage>("stage", &mut table, &mut chosen);
+        let defaults = self.affordable(defaults, stages.len());
+        if stages.is_empty() && self.mistakes.is_empty() {
+            self.mistakes.push(
+                Mistake::of_file("the graph declares no stage")
+                    .help("add a table `[stage.NAME]` with a `context`"),
+            );
+        }
+        let ids = |names: &mut dyn Iterator<Item = String>| names.zip(0u32..).collect::<Vec<_>>();
+        let scope = Scope {
+            sources: ids(&mut sources.keys().cloned())
+                .into_iter()
+                .map(|(n, i)| (n, SourceId(i)))
+                .collect(),
+            stages: ids(&mut stages.keys().cloned())
+                .into_iter()
+                .map(|(n, i)| (n, StageId(i)))
+                .collect(),
+            vars,
+            room: Cell::new(MOST_TEXT),
+        };
+        spec.registry = self.registry(&mut table);
+        let stack = self.layered_stack(&mut table, &mut chosen);
+        let (policy, waivers) = self.policies(&mut table);
+        let policy = self.policy(policy);
+        spec.policy.clone_from(&policy);
+        let line = |span: &Span| 1 + text[..span.start].matches('\n').count();
+        spec.waivers = self.waivers(waivers, &scope, line);
+        spec.bases = self.bases(&mut table, &mut chosen, &scope);
+        let of_sources: Vec<Span> = sources.values().map(|(span, _)| span.clone()).collect();
+        spec.sources = sources
+            .into_iter()
+            .map(|(name, (span, raw))| self.source(name, &span, raw))
+            .collect();
+        let places: Vec<Span> = stages.values().map(|(span, _)| span.clone()).collect();
+        spec.declared = super::ids(places.len()).collect();
+        spec.declared.sort_by_key(|id| places[id.index()].start);
+        spec.stages = stages
+            .into_iter()
+            .map(|(name, (span, raw))| {
+                let own = Own::of(&raw);
+                let whole = RawStage::lay(raw, defaults.clone());
+                let mut stage = self.stage(name, &span, whole, &scope);
+                stage.own_args = own.args;
+                stage.policy = std::mem::take(&mut stage.policy).over(&policy);
+                if let (Some(tags), None) = (own.tags, &stage.image) {
+                    spec.notes.push(format!(
+                        "{}: stage `{}` has `tags` and no `image`, so nothing gets them: write `image = \"NAME\"` beside them, or remove them",
+                        self.mistakes.place(&tags),
+                        stage.name
+                    ));
+                }
+                stage
+            })
+            .collect();
+        self.variables(&spec.sources, &of_sources);
+        self.claims(&spec.stages, &places);
+        self.platforms(&spec.stages, &places);
+        self.outputs(&mut spec.stages, &places);
+        if let Some((span, raw)) = stack {
+            spec.stack = self.stack(&span, raw, &spec.stages, &scope);
+        }
+        spec
+    }
+
+    /// The defaults, unless giving them to every stage would make gigabytes of a small file.
+    fn affordable(&mut self, defaults: RawStage, stages: usize) -> RawStage {
+        if profile::size(&defaults).saturating_mul(stages) <= MOST_TEXT {
+            return defaults;
+        }
+        let title = "`[defaults]` is too large for so many stages";
+        let help = "write what only some stages need into those stages";
+        self.mistakes.push(Mistake::of_file(title).help(help));
+        RawStage::default()
+    }
+
+    fn version(&mut self, table: &mut DeTable<'_>) {
+        match table.remove("version") {
+            None => self.mistakes.push(
+                Mistake::of_file("the graph file does not say which version it is")
+                    .help(format!("write `version = {VERSION}` on its first line")),
+            ),
+            Some(value) => {
+                let integer = value.get_ref().as_integer();
+                if integer.map(toml::de::DeInteger::as_str) != Some(&VERSION.to_string()) {
+                    self.mistakes.push(
+                        Mistake::at(
+                            value.span(),
+                            "unknown version of the graph file",
+                            format!("expected {VERSION}"),
+                        )
+                        .help("a newer file wants a newer xtask"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// All profiles' names, and the tables of the chosen one; the others are read too, so that a mistake in one
+    /// does not wait for the day it is chosen.
+    fn profile<'t>(
+        &mut self,
+        table: &mut DeTable<'t>,
+        chosen: Option<&str>,
+    ) -> (Vec<String>, DeTable<'t>) {
+        let profiles = tables::take(table, "profile", self.mistakes);
+        let mut profiles = profiles.map(Spanned::into_inner).unwrap_or_default();
+        let names: Vec<String> = profiles
+            .keys()
+            .map(|key| key.get_ref().to_string())
+            .collect();
+        let mut result = DeTable::default();
+        for (key, value) in std::mem::take(&mut profiles) {
+            let name = key.get_ref().to_string();
+            self.rule(&key.span(), "profile name", &name, names::identifier);
+            let what = format!("profile `{name}`");
+            let Some(table) = tables::as_table(&what, value, self.mistakes) else {
+                continue;
+            };
+            let mut table = table.into_inner();
+            tables::report_unknown(&what, &mut table, IN_PROFILE, self.mistakes);
+            if chosen == Some(name.as_str()) {
+                result = table;
+            }
+        }
+        if let Some(chosen) = chosen.filter(|chosen| !names.iter().any(|name| name == chosen)) {
+            let shown = chosen.escape_debug();
+            let mistake = Mistake::of_file(format!(
+                "unknown profile `{shown}`: the file does not declare it"
+            ));
+            self.mistakes
+                .push(mistake.did_you_mean(chosen, names.iter().map(String::as_str)));
+        }
+        (names, result)
+    }
+
+    fn vars<'t>(
+        &mut self,
+        table: &mut DeTable<'t>,
+        chosen: &mut DeTable<'t>,
+    ) -> BTreeMap<String, String> {
+        let mut vars = BTreeMap::new();
+        for table in [table, chosen] {
+            let Some(table) = tables::take(table, "vars", self.mistakes) else {
+                continue;
+            };
+            let read: Texts = tables::read_map("`vars`", table, self.mistakes);
+            for (name, value) in read {
+                self.rule(
+                    &name.span(),
+                    "variable name",
+                    name.get_ref(),
+                    names::variable,
+                );
+                vars.insert(name.into_inner(), value.into_inner());
+            }
+        }
+        vars
+    }
+
+    fn defaults(&mut self, table: &mut DeTable<'_>, chosen: &mut DeTable<'_>) -> RawStage {
+        let mut read = |table: &mut DeTable<'_>| {
+            tables::take(table, "defaults", self.mistakes)
+                .map(|table| tables::read::<RawStage>("`defaults`", table, self.mistakes))
+                .unwrap_or_default()
+        };
+        let under = read(table);
+        RawStage::lay(read(chosen), under)
+    }
+
+    /// All `[what.NAME]` tables, with the profile's laid over them.
+    fn layered<'t, T: Layered>(
+        &mut self,
+        what: &str,
+        table: &mut DeTable<'t>,
+        chosen: &mut DeTable<'t>,
+    ) -> Named<T> {
+        let mut all: Named<T> = BTreeMap::new();
+        for (table, is_profile) in [(table, false), (chosen, true)] {
+            let Some(tables) = tables::take(table, what, self.mistakes) else {
+                continue;
+            };
+            for (key, value) in tables.into_inner() {
+                let name = key.get_ref().to_string();
+                self.rule(
+                    &key.span(),
+                    &format!("{what} name"),
+                    &name,
+                    names::identifier,
+                );
+                let whole = format!("{what} `{name}`");
+                let Some(table) = tables::as_table(&whole, value, self.mistakes) else {
+                    continue;
+                };
+                let read: T = tables::read(&whole, table, self.mistakes);
+                match all.remove(&name) {
+                    Some((span, under)) => {
+                        all.insert(name, (span, T::lay(read, under)));
+                    }
+                    None if is_profile && !read.declares() => {
+                        let mistake = Mistake::at(
+                            key.span(),
+                            format!(
+                                "the profile changes {whole}, which the graph does not declare"
+                            ),
+                            "unknown name",
+                        );
+                        let known = || all.keys().map(String::as_str);
+                        self.mistakes.push_near(mistake, &name, known);
+                    }
+                    None => {
+                        all.insert(name, (key.span(), read));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// `[stack]` with the profile's laid over it, and where it stands.
+    fn layered_stack<'t>(
+        &mut self,
+        table: &mut DeTable<'t>,
+        chosen: &mut DeTable<'t>,
+    ) -> Option<(Span, RawStack)> {
+        let mut whole: Option<(Span, RawStack)> = None;
+        for table in [table, chosen] {
+            let Some(table) = tables::take(table, "stack", self.mistakes) else {
+                continue;
+            };
+            let span = table.span();
+            let read: RawStack = tables::read("`stack`", table, self.mistakes);
+            whole = Some(match whole {
+                Some((first, under)) => (first, RawStack::lay(read, under)),
+                None => (span, read),
+            });
+        }
+        whole
+    }
+
+    /// `[policy]`, and its waivers, which no stage's own table can have.
+    fn policies(&mut self, table: &mut DeTable<'_>) -> (RawPolicy, Vec<Spanned<RawWaiver>>) {
+        let Some(mut table) = tables::take(table, "policy", self.mistakes) else {
+            return Default::default();
+        };
+        let waivers = table.get_mut().remove("waive");
+        let waivers = waivers.map(|waivers| self.list_of_waivers(waivers));
+        let policy = tables::read("`policy`", table, self.mistakes);
+        (policy, waivers.unwrap_or_default())
+    }
+
+    fn list_of_waivers(&mut self, waivers: Spanned<DeValue<'_>>) -> Vec<Spanned<RawWaiver>> {
+        let span = waivers.span();
+        let DeValue::Array(list) = waivers.into_inner() else {
+            let mistake = Mistake::at(span, "`waive` must be a list of tables", "here");
+            let help = "write each waiver as a table `[[policy.waive]]`";
+            self.mistakes.push(mistake.help(help));
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for one in list {
+            let span = one.span();
+            let Some(table) = tables::as_table("waive", one, self.mistakes) else {
+                continue;
+            };
+            let raw = tables::read("a waiver", table, self.mistakes);
+            all.push(Spanned::new(span, raw));
+        }
+        all
+    }
+
+    fn registry(&mut self, table: &mut DeTable<'_>) -> Option<String> {
+        let table = tables::take(table, "registry", self.mistakes)?;
+        let raw: RawRegistry = tables::read("`registry`", table, self.mistakes);
+        raw.url
+            .and_then(|url| self.text("registry url", url, names::image))
+    }
+
+    pub(super) fn known<I: Copy>(
+        &mut self,
+        name: Text,
+        what: &str,
+        ids: &HashMap<String, I>,
+    ) -> Option<I> {
+        if let Some(id) = ids.get(name.get_ref()) {
+            return Some(*id);
+        }
+        let title = format!("unknown {what} `{}`", name.get_ref().escape_debug());
+        let label = format!("no `[{what}.…]` of that name");
+        let mistake = Mistake::at(name.span(), title, label);
+        let known = || {
+            let mut known: Vec<&str> = ids.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            known
+        };
+        self.mistakes.push_near(mistake, name.get_ref(), known);
+        None
+    }
+
+    pub(super) fn path(&mut self, what: &str, path: Text) -> Option<Utf8PathBuf> {
+        match names::inner_path(path.get_ref()) {
+            Ok(clean) => Some(clean),
+            Err(wrong) => {
+                self.mistakes.push(Mistake::at(
+                    path.span(),
+                    format!("{what} {wrong}"),
+                    "this path",
+                ));
+                None
+            }
+        }
+    }
+
+    pub(super) fn texts(
+        &mut self,
+        what: &str,
+        texts: Option<Vec<Text>>,
+        rule: fn(&str) -> Result<(), String>,
+    ) -> Vec<String> {
+        texts
+            .into_iter()
+            .flatten()
+            .filter_map(|text| self.text(what, text, rule))
+            .collect()
+    }
+
+    pub(super) fn text(
+        &mut self,
+        what: &str,
+        text: Text,
+        rule: fn(&str) -> Result<(), String>,
+    ) -> Option<String> {
+        self.rule(&text.span(), what, text.get_ref(), rule)
+            .then(|| text.into_inner())
+    }
+
+    pub(super) fn rule(
+        &mut self,
+        span: &Span,
+        what: &str,
+        text: &str,
+        rule: fn(&str) -> Result<(), String>,
+    ) -> bool {
+        match rule(text) {
+            Ok(()) => true,
+            Err(wrong) => {
+                let shown = text.escape_debug();
+                self.mistakes.push(Mistake::at(
+                    span.clone(),
+                    format!("{what} `{shown}` {wrong}"),
+                    "here",
+                ));
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The graph file: what it says (`raw`), then what the program may trust (`Spec`).
+//!
+//! Knows the file's syntax and rules. Is unaware of the tree it describes: whether a
+//! folder exists, what a Dockerfile says and what was built are for others.
+
+mod bases;
+mod check;
+pub mod mistakes;
+pub mod names;
+mod platforms;
+pub mod policy;
+mod policy_rules;
+mod probe_rules;
+mod profile;
+pub mod raw;
+pub mod raw_stack;
+mod source_rules;
+pub mod stack;
+mod stack_rules;
+mod stage_rules;
+mod tables;
+pub mod template;
+#[cfg(test)]
+mod tests;
+mod whole;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::fault::{Fault, Message, Result};
+use crate::graphfile::call::Call;
+use crate::outside::state;
+use policy::{Policy, Waiver};
+use template::Template;
+
+/// The version of the file format that this program reads.
+pub const VERSION: i64 = 1;
+
+/// A stage's dense number: the rest of the program indexes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageId(pub u32);
+
+impl StageId {
+    /// As an index into `Spec::stages`.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A source's dense number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+impl SourceId {
+    /// As an index into `Spec::sources`.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A graph file that passed every check.
+#[derive(Debug)]
+pub struct Spec {
+    /// The graph file.
+    pub file: Utf8PathBuf,
+    /// Its folder, absolute.
+    pub root: Utf8PathBuf,
+    /// A hash of its text, and of the profile that lies over it.
+    pub text: [u8; 32],
+    /// Sorted by name.
+    pub sources: Vec<Source>,
+    /// Sorted by name; indexed by `StageId`.
+    pub stages: Vec<Stage>,
+    /// All stages as the file declares them: people put first what matters to them.
+    pub declared: Vec<StageId>,
+    /// What takes the place of external images, by their full spelling.
+    pub bases: BTreeMap<String, Replacement>,
+    /// `host/path` for shared records.
+    pub registry: Option<String>,
+    /// What the images of all stages must keep; a stage's own lies over it already.
+    pub policy: Policy,
+    /// Breaches of the policy that are put up with, as the file has them.
+    pub waivers: Vec<Waiver>,
+    /// The names of the file's profiles.
+    pub profiles: Vec<String>,
+    /// What is odd in it without being a mistake, each with its place.
+    pub notes: Vec<String>,
+    /// How the program is called on it again. Reading the file leaves it without flags.
+    pub call: Call,
+    /// The running stack that the images are tried in.
+    pub stack: Option<stack::Stack>,
+}
+
+/// What takes the place of an external image in every stage that uses it: at least one of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// The image's name, as the file has it.
+    pub name: String,
+    /// The reference to take it from.
+    pub image: Option<String>,
+    /// The stage whose image takes its place; that stage itself, and what it stands on, get the
+    /// image.
+    pub stage: Option<StageId>,
+}
+
+/// A git repository at a revision, or a local checkout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name in the file.
+    pub name: String,
+    /// A checkout, relative to the graph file's folder or absolute.
+    pub path: Option<Utf8PathBuf>,
+    /// A repository.
+    pub git: Option<Git>,
+    /// Folders that every checkout of it has, relative to its root.
+    pub layout: Vec<Utf8PathBuf>,
+    /// Where it is on this machine. Reading the file leaves it unsought.
+    pub place: Place,
+}
+
+/// Where a source is on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Nobody has looked yet.
+    #[default]
+    Unsought,
+    /// A checkout of the user's own, used as it is.
+    Local {
+        /// Absolute, without links.
+        root: Utf8PathBuf,
+    },
+    /// What was fetched, at the locked commit.
+    Fetched {
+        /// Absolute, without links.
+        root: Utf8PathBuf,
+        /// All digits of it.
+        commit: String,
+    },
+    /// It comes from git and was not fetched yet. The fault says what to do.
+    Unfetched(Fault),
+    /// What the environment or the file names cannot be used.
+    Wrong(Fault),
+}
+
+/// A revision of a git repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Git {
+    /// Where it is cloned from.
+    pub url: String,
+    /// A tag, branch or commit.
+    pub rev: String,
+    /// Other URLs of the same repository, asked before `url`, in their order.
+    pub mirrors: Vec<String>,
+}
+
+/// One image, built from one Dockerfile target. Paths are relative to the root of `source`,
+/// cleaned, and never leave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Its name in the file.
+    pub name: String,
+    /// Where its paths start; the graph file's folder when `None`.
+    pub source: Option<SourceId>,
+    /// The context's folder.
+    pub context: Utf8PathBuf,
+    /// The Dockerfile.
+    pub dockerfile: Utf8PathBuf,
+    /// The Dockerfile stage to build.
+    pub target: Option<String>,
+    /// Build arguments; a `volatile` one may still mention the source's commit.
+    pub args: BTreeMap<String, Template>,
+    /// Those of them that the stage names itself: `[defaults]` are for stages that want them.
+    pub own_args: BTreeSet<String>,
+    /// Arguments that are not in the key.
+    pub volatile: BTreeSet<String>,
+    /// Image labels.
+    pub labels: BTreeMap<String, Template>,
+    /// Sorted; empty for the engine's own platform.
+    pub platforms: Vec<String>,
+    /// The image's name.
+    pub image: Option<String>,
+    /// Its tags; never empty when `image` is there.
+    pub tags: Vec<String>,
+    /// The stage that this one stands on.
+    pub from: Option<StageId>,
+    /// Context overlays, relative to the graph file's folder; the last wins.
+    pub overlays: Vec<Utf8PathBuf>,
+    /// Named contexts.
+    pub contexts: BTreeMap<String, Context>,
+    /// Those named contexts that a `[base]` table gave, not the stage itself.
+    pub replaced: BTreeSet<String>,
+    /// Secrets by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Ids of ssh agents, sorted.
+    pub ssh: Vec<String>,
+    /// How many `--jobs` places a build takes, at least 1.
+    pub weight: u32,
+    /// How many of its last images stay in the engine, at least 1.
+    pub keep: u32,
+    /// The command that makes part of the context.
+    pub prepare: Option<Prepare>,
+    /// The stage whose host command it is as well, where two have the same: it runs once for both.
+    pub prepared_with: Option<StageId>,
+    /// Services of the running stack that use the image.
+    pub services: Vec<String>,
+    /// What its image must keep.
+    pub policy: Policy,
+}
+
+/// What stands behind a named context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Context {
+    /// The image of another stage.
+    Stage(StageId),
+    /// An external image.
+    Image(String),
+    /// A folder below the root of a source, or of the graph file.
+    Folder(Option<SourceId>, Utf8PathBuf),
+}
+
+/// A secret. Its value is never read into the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Where the value is found.
+    pub place: SecretPlace,
+    /// Whether the stage can be built without it.
+    pub optional: bool,
+}
+
+/// Where a secret's value is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretPlace {
+    /// An environment variable.
+    Env(String),
+    /// A file; relative to the graph file's folder.
+    File(Utf8PathBuf),
+}
+
+/// A host command that makes files of the context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepare {
+    /// The program and its arguments.
+    pub run: Vec<String>,
+    /// What it reads, relative to `dir`.
+    pub inputs: Vec<Utf8PathBuf>,
+    /// What it reads of the stage's source, relative to the source's root.
+    pub source_inputs: Vec<Utf8PathBuf>,
+    /// Patterns of what is no input after all.
+    pub ignore: Vec<String>,
+    /// What it makes, relative to `dir`.
+    pub outputs: Vec<Utf8PathBuf>,
+    /// Whether `dir` starts at the graph file's folder and not at the source's root.
+    pub beside_graph: bool,
+    /// Where it runs.
+    pub dir: Utf8PathBuf,
+    /// Programs, and libraries as pkg-config names them, that it needs; sorted.
+    pub needs: Vec<String>,
+}
+
+impl Spec {
+    /// The stage behind an id.
+    pub fn stage(&self, id: StageId) -> &Stage {
+        &self.stages[id.index()]
+    }
+
+    /// The name of the stage under which its host command is known.
+    pub fn prepared_as<'s>(&'s self, stage: &'s Stage) -> &'s str {
+        let owner = stage.prepared_with.map(|id| self.stage(id));
+        &owner.unwrap_or(stage).name
+    }
+
+    /// All ids, in the order of names.
+    pub fn ids(&self) -> impl Iterator<Item = StageId> + use<> {
+        ids(self.stages.len())
+    }
+
+    /// The stage called `name`, or a fault with a did-you-mean.
+    pub fn find(&self, name: &str) -> Result<StageId> {
+        if let Ok(at) = self
+            .stages
+            .binary_search_by(|stage| stage.name.as_str().cmp(name))
+        {
+            return Ok(StageId(u32::try_from(at).unwrap_or(u32::MAX)));
+        }
+        let known = self.stages.iter().map(|stage| stage.name.as_str());
+        let hint = match mistakes::nearest(name, known.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        let name = name.escape_debug();
+        Err(Fault::usage(format!(
+            "unknown stage `{name}`: {} does not declare it; {hint}",
+            self.file
+        )))
+    }
+}
+
+fn ids(stages: usize) -> impl Iterator<Item = StageId> {
+    (0..u32::try_from(stages).unwrap_or(u32::MAX)).map(StageId)
+}
+
+impl Stage {
+    /// A fault of this stage, for where the report does not name it.
+    #[must_use]
+    pub fn fault(&self, fault: Fault) -> Fault {
+        Fault {
+            message: Message::Say(format!("stage `{}`: {}", self.name, fault.message)),
+            ..fault
+        }
+    }
+
+    /// The references that a build puts its image under.
+    pub fn references(&self) -> Vec<String> {
+        let image = self.image.as_deref();
+        image.map_or_else(Vec::new, |image| {
+            self.tags
+                .iter()
+                .map(|tag| format!("{image}:{tag}"))
+                .collect()
+        })
+    }
+
+    /// The stages whose images this one uses, sorted.
+    pub fn upstream(&self) -> BTreeSet<StageId> {
+        let contexts = self.contexts.values().filter_map(|context| match context {
+            Context::Stage(id) => Some(*id),
+            Context::Image(_) | Context::Folder(..) => None,
+        });
+        contexts.chain(self.from).collect()
+    }
+}
+
+/// Reads and checks a graph file, with the overrides of `profile` laid over it.
+pub fn load(file: &Utf8Path, profile: Option<&str>) -> Result<Spec> {
+    let text = state::read_text(file).map_err(|error| {
+        Fault::usage(format!(
+            "cannot read the graph file {file}: {error}; name another with `--graph FILE`"
+        ))
+    })?;
+    let folder = file.parent().filter(|folder| !folder.as_str().is_empty());
+    let folder = folder.unwrap_or(Utf8Path::new("."));
+    let root = folder.canonicalize_utf8().map_err(|error| {
+        Fault::usage(format!(
+            "cannot find the folder of the graph file {file}: {error}"
+        ))
+    })?;
+    read(file, &root, &text, profile)
+}
+
+/// Checks `text`, the content of the graph file `file` in the folder `root`. No file is looked at.
+pub fn read(file: &Utf8Path, root: &Utf8Path, text: &str, profile: Option<&str>) -> Result<Spec> {
+    check::check(file, root, text, profile)
+}

@@ -1,0 +1,4 @@
+//! The graph file as a whole.
+
+mod hostile;
+mod stack;

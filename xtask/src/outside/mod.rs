@@ -1,0 +1,8 @@
+//! What lies outside this program: signals, files, git, the engine.
+
+pub mod engine;
+pub mod git;
+pub mod interrupt;
+pub mod private;
+pub mod proxies;
+pub mod state;

@@ -1,0 +1,159 @@
+//! What happened, as data. Every reporter lives on these alone.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::freshness::verdict::Reason;
+use crate::report::excerpt::Excerpt;
+
+/// How a stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Its image was made.
+    Built,
+    /// Its image was there and got its references back; nothing was built. In JSON it is `built`, as
+    /// it was before this was told apart.
+    #[serde(rename = "built")]
+    Restored,
+    /// Nothing to do.
+    Fresh,
+    /// It failed.
+    Failed,
+    /// A stage that it stands on failed.
+    Skipped,
+    /// The run was stopped before it ended.
+    Cancelled,
+}
+
+/// One thing that happened. Times are milliseconds since the run began.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The run begins.
+    Started {
+        /// How many stages are wanted.
+        stages: usize,
+        /// How many places there are.
+        jobs: usize,
+    },
+    /// Something to know that is no fault of the run.
+    Notice {
+        /// The sentence.
+        message: String,
+    },
+    /// A stage is being built.
+    StageStarted {
+        /// Which.
+        stage: String,
+        /// Why.
+        reason: Reason,
+        /// When.
+        at_ms: u64,
+        /// How long it took the last time.
+        expected_ms: Option<u64>,
+    },
+    /// A stage works on another step.
+    Step {
+        /// Which stage.
+        stage: String,
+        /// The step's name.
+        step: String,
+    },
+    /// A stage met a passing fault and will be tried again.
+    Retry {
+        /// Which stage.
+        stage: String,
+        /// Which attempt comes next.
+        attempt: usize,
+        /// What went wrong.
+        why: String,
+    },
+    /// A stage ended.
+    StageFinished(StageFinished),
+    /// A source is being fetched from a repository.
+    SourceStarted {
+        /// Which.
+        source: String,
+        /// The repository's URL.
+        from: String,
+    },
+    /// How far that is.
+    SourceStep {
+        /// Which source.
+        source: String,
+        /// Git's own words.
+        step: String,
+    },
+    /// A source is here, or cannot be had.
+    SourceFinished(SourceFinished),
+    /// The run ended. Always the last.
+    Finished(Finished),
+}
+
+/// How the fetching of a source ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceFinished {
+    /// Which.
+    pub source: String,
+    /// The commit that is here; `None` when it failed, which the run's own error tells.
+    pub commit: Option<String>,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageFinished {
+    /// Which.
+    pub stage: String,
+    /// How.
+    pub outcome: Outcome,
+    /// When it began.
+    pub started_ms: u64,
+    /// When it ended.
+    pub ended_ms: u64,
+    /// The image's id.
+    pub image: Option<String>,
+    /// The image's size in bytes.
+    pub size: Option<u64>,
+    /// What went wrong, or because of whom it was skipped.
+    pub error: Option<String>,
+    /// The step of its Dockerfile that failed, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<FailedStep>,
+    /// What that step, or its host command, printed.
+    #[serde(flatten)]
+    pub excerpt: Excerpt,
+    /// Where the whole log of the builder or of the host command is; `None` where neither ran to an end.
+    pub log: Option<String>,
+    /// Where no builder ran: how long its build took, which is what the skip saved.
+    pub saved_ms: u64,
+}
+
+/// A step of a Dockerfile that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedStep {
+    /// As BuildKit calls it: `[2/3] RUN make`.
+    pub name: String,
+    /// The Dockerfile, as the graph names it.
+    pub dockerfile: String,
+    /// The step's line in it, where buildx says so.
+    pub line: Option<u32>,
+    /// What its command ended with, where that is all that went wrong.
+    pub exit_code: Option<i32>,
+}
+
+/// How the run ended.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Finished {
+    /// Every wanted stage's outcome.
+    pub outcome: BTreeMap<String, Outcome>,
+    /// How many of the built ones only got their names back.
+    pub put_back: usize,
+    /// How long the run took.
+    pub elapsed_ms: u64,
+    /// What the skips saved, in build time.
+    pub saved_ms: u64,
+}

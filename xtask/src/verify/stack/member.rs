@@ -1,0 +1,8 @@
+//! A container of a stack.
+
+/// A container of the stack; a service may have several.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub service: String,
+    pub id: String,
+}

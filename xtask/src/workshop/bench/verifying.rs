@@ -1,0 +1,129 @@
+//! A first verification, beside a program that only reads the same layers, and one that is answered
+//! from its record, beside a build that finds nothing to do.
+//!
+//! Knows what the bare program reads and how. Is unaware of rules.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::Command;
+
+use camino::Utf8Path;
+
+use super::measure::Side;
+use super::peers::{BUILD, Engine};
+use super::table::Row;
+use super::{Bench, Place, tree};
+use crate::fault::{Fault, Result};
+use crate::outside::engine;
+
+const RECIPE: &str = "four contexts of 300 MB (1)";
+const STAGES: usize = 4;
+const FIRST: &str = "cargo xtask verify, nothing read before";
+const RECORDED: &str = "cargo xtask verify, from its record";
+const BARE: &str = "a bare program, which exports, decompresses and walks the layers";
+/// What a first verification may take of the bare program's time.
+const OF_BARE: f64 = 1.3;
+/// How many milliseconds an answer from its record may take more than a no-op build.
+const MORE: f64 = 2.0;
+/// How many megabytes of memory it may have.
+const MEMORY: f64 = 200.0;
+
+impl Bench {
+    /// Four images of 300 MB.
+    pub(super) fn verify(&mut self) -> Result<()> {
+        let interrupt = self.runner.interrupt();
+        let engine = match Engine::find(&self.folder.join("engine"), interrupt) {
+            Err(_) if interrupt.is_set() => return Err(Fault::interrupted()),
+            Err(why) => {
+                self.note(format!("verify was left out, {why}"));
+                return Ok(());
+            }
+            Ok(engine) => engine,
+        };
+        let host = engine.host();
+        let folder = self.folder.join("images-to-verify");
+        tree::once(&folder, RECIPE, |folder| tree::images(folder, STAGES))?;
+        let place = Place {
+            graph: folder.join("build-graph.toml"),
+            state: self.folder.join("state-verify"),
+            host: &host,
+            path: None,
+        };
+        self.settle(&place)?;
+        let verify = || self.xtask(&place, &["verify"]);
+        let forget = || forget(&place.state);
+        let sides = [
+            Side::new(FIRST, verify).before(forget),
+            Side::new(BARE, || {
+                let mut command = Command::new(&self.program);
+                command.args(["bench", "--bare-images", &STAGES.to_string()]);
+                command.env("DOCKER_HOST", &host);
+                command
+            }),
+        ];
+        crate::tell!("verify: {} runs of each", self.runner.runs());
+        let first = self.runner.in_turns(&sides)?;
+        drop(sides);
+        forget()?;
+        let peak = self.runner.peak(FIRST, &mut verify())?;
+        let sides = [
+            Side::new(RECORDED, verify),
+            Side::new(BUILD, || self.xtask(&place, &["build"])),
+        ];
+        let recorded = self.runner.in_turns(&sides)?;
+        drop(sides);
+        #[expect(clippy::cast_precision_loss, reason = "it is shown with one digit")]
+        let megabytes = peak as f64 / 1e6;
+        let more = recorded[0].median() - recorded[1].median();
+        self.report.rows.extend([
+            Row::times("verify", FIRST, &first[0]),
+            Row::peer("verify", BARE, &first[0], &first[1], OF_BARE),
+            Row::figure("verify", "its memory", megabytes, "MB", MEMORY),
+            Row::times("verify", RECORDED, &recorded[0]),
+            Row::times("verify", BUILD, &recorded[1]),
+            Row::figure("verify", "the record beside it", more, "ms more", MORE),
+        ]);
+        Ok(())
+    }
+}
+
+/// Removes all that verifications have kept.
+fn forget(state: &Utf8Path) -> Result<()> {
+    let fault = |error: io::Error| Fault::lacks(format!("cannot empty {state}: {error}"));
+    for graph in state.read_dir_utf8().map_err(fault)? {
+        let kept = graph.map_err(fault)?.path().join("verified");
+        match std::fs::remove_dir_all(kept) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Exports the images of the bench and walks every entry of every layer.
+pub fn read_barely(images: usize) -> Result<()> {
+    let names: Vec<String> = (0..images).map(tree::image_name).collect();
+    let export = engine::Engine::find().export(&names)?;
+    walk(export).map_err(|error| Fault::failed(format!("cannot read the images: {error}")))
+}
+
+fn walk(export: impl BufRead) -> io::Result<()> {
+    let mut archive = tar::Archive::new(export);
+    for entry in archive.entries()? {
+        let mut blob = BufReader::with_capacity(1 << 16, entry?);
+        let start = blob.fill_buf()?;
+        if start.starts_with(&[0x1f, 0x8b]) {
+            let plain = flate2::bufread::MultiGzDecoder::new(blob);
+            layer(BufReader::with_capacity(1 << 16, plain))?;
+        } else if start.len() > 262 && &start[257..262] == b"ustar" {
+            layer(blob)?;
+        }
+    }
+    Ok(())
+}
+
+fn layer(plain: impl Read) -> io::Result<()> {
+    for entry in tar::Archive::new(plain).entries()? {
+        io::copy(&mut entry?, &mut io::sink())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Debian packages that the tests need.
+//!
+//! Knows what they are; from where a Debian 12 machine has an engine with buildx, `setup` knows.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::fault::{Class, Fault, Result};
+use crate::outside::interrupt::Interrupt;
+use crate::setup::apply::apply;
+use crate::setup::facts::Facts;
+use crate::setup::gather::debian_mirror;
+use crate::setup::packages as suite;
+use crate::setup::plan::{Plan, Step};
+
+/// A program that proves that a package is there, and the package.
+const NEEDED: [(&str, &str); 10] = [
+    ("/usr/sbin/dockerd", "docker.io/trixie"),
+    ("/usr/bin/docker", "docker-cli/trixie"),
+    (
+        "/usr/libexec/docker/cli-plugins/docker-buildx",
+        "docker-buildx/trixie",
+    ),
+    (
+        "/usr/libexec/docker/cli-plugins/docker-compose",
+        "docker-compose/trixie",
+    ),
+    ("/usr/bin/docker-registry", "docker-registry/trixie"),
+    ("/usr/sbin/iptables", "iptables"),
+    ("/bin/ip", "iproute2"),
+    ("/bin/busybox", "busybox-static"),
+    ("/usr/bin/git", "git"),
+    ("/usr/sbin/debootstrap", "debootstrap"),
+];
+
+/// The docker command of those packages; another may be first on PATH.
+pub fn docker() -> Utf8PathBuf {
+    "/usr/bin/docker".into()
+}
+
+/// Whether nothing would have to be installed.
+pub fn is_installed() -> bool {
+    NEEDED
+        .iter()
+        .all(|(program, _)| Utf8Path::new(program).exists())
+}
+
+/// Installs what is missing; does nothing, and starts nothing, when all is there. What the package
+/// manager says goes into the log.
+pub fn install(log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
+    let missing: Vec<&str> = NEEDED
+        .iter()
+        .filter(|(program, _)| !Utf8Path::new(program).exists())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let named = missing.join(", ");
+    let fault = |why: &str| {
+        Fault::lacks(format!(
+            "the tests need {named}: {why}; or point XTASK_TEST_ENGINE at a running engine, as unix:///var/run/docker.sock"
+        ))
+    };
+    if !rustix::process::geteuid().is_root() {
+        return Err(fault("run this as root to have them installed"));
+    }
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    if !release.contains("VERSION_CODENAME=bookworm") {
+        return Err(fault(
+            "only Debian 12 is known here, so install them by hand",
+        ));
+    }
+    let Some(mirror) = debian_mirror() else {
+        return Err(fault(
+            "apt's sources name no mirror to take Debian 13 from, so add one",
+        ));
+    };
+    let mut facts = Facts::default();
+    facts.user.is_root = true;
+    apply(&plan(&mirror, &missing), &facts, log, interrupt).map_err(|why| match why.class {
+        Class::Interrupted => why,
+        _ => fault(&why.message),
+    })
+}
+
+/// Debian 13 beside Debian 12, from the mirror that the machine uses already, and the packages.
+fn plan(mirror: &str, missing: &[&str]) -> Plan {
+    let run = |argv: &[&str]| Step::Run {
+        argv: argv.iter().map(ToString::to_string).collect(),
+    };
+    let write = |path: &str, content: String| Step::Write {
+        path: path.to_owned(),
+        content,
+    };
+    // A machine with an init system must not start an engine that nobody asked for.
+    let mut argv = vec!["env", "RUNLEVEL=1"];
+    argv.extend(suite::System::Bookworm.install());
+    argv.extend(missing);
+    Plan {
+        steps: vec![
+            // First its rank, so that it is never above Debian 12.
+            write(suite::TRIXIE_RANK, suite::RANK.to_owned()),
+            write(suite::TRIXIE_SOURCE, suite::trixie(mirror)),
+            run(&["apt-get", "update"]),
+            run(&argv),
+        ],
+        by_hand: Vec::new(),
+    }
+}
