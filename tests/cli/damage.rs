@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use camino::Utf8PathBuf;
 use serde_json::Value;
-use xtask::freshness::key::{self, Ingredient, Key, What};
-use xtask::freshness::record::{MADE_OF, Record, Store};
+use xtask::freshness::key::{self, Ingredient, IngredientKind, Key};
+use xtask::freshness::record::{MADE_OF, Record, RecordStore};
 use xtask::outside::state::{self, State};
 
 use crate::support::Project;
@@ -74,7 +74,7 @@ impl World {
         };
         world.record("a", key_of(&world.project, "a"), Vec::new());
         let before = vec![Ingredient {
-            what: What::Input,
+            what: IngredientKind::Input,
             name: b"gone".to_vec(),
             value: b"file".to_vec(),
         }];
@@ -99,7 +99,7 @@ impl World {
             duration_ms: 1,
             ended_ms: 1,
         };
-        let store = Store::of(State::in_folder(folder));
+        let store = RecordStore::of(State::in_folder(folder));
         store.miss(stage, key, made_of).save(record, false).unwrap();
     }
 

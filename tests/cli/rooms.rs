@@ -198,3 +198,34 @@ fn no_modules_beside_each_other_import_each_other_in_a_circle() {
         assert!(edges.is_empty(), "in {}: {edges:?}", folder.join("::"));
     }
 }
+
+/// The name of a type that a line of code gives to other modules.
+fn given_type(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("pub")?;
+    let rest = match rest.strip_prefix('(') {
+        Some(within) => within.split_once(')')?.1,
+        None => rest,
+    };
+    let mut words = rest.split_whitespace();
+    let is_type = ["struct", "enum", "type", "trait"].contains(&words.next()?);
+    let name = words.next().filter(|_| is_type)?;
+    name.split(|letter: char| !letter.is_alphanumeric()).next()
+}
+
+#[test]
+fn no_two_types_that_modules_share_have_one_name() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in texts(&["rs"]) {
+        let path = path.to_str().unwrap();
+        if !path.starts_with("xtask/src/") || path.contains("/tests") {
+            continue;
+        }
+        for name in text.lines().filter_map(given_type) {
+            let all = places.entry(name.to_owned()).or_default();
+            all.push(path.to_owned());
+        }
+    }
+    assert!(places.len() > 300, "only {} types were found", places.len());
+    places.retain(|_, all| all.len() > 1);
+    assert!(places.is_empty(), "{places:#?}");
+}

@@ -4,7 +4,7 @@ use std::fs;
 
 use camino::Utf8PathBuf;
 use xtask::freshness::key::Key;
-use xtask::freshness::record::{Record, Store};
+use xtask::freshness::record::{Record, RecordStore};
 use xtask::outside::state::State;
 
 use crate::lock::project;
@@ -50,7 +50,7 @@ fn a_record_whose_private_name_has_no_state_in_it_is_still_its_own() {
         duration_ms: 1,
         ended_ms: 1,
     };
-    let store = Store::of(state(&project));
+    let store = RecordStore::of(state(&project));
     store
         .miss("a", key, Vec::new())
         .save(record, false)

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Mutex;
 
 use camino::Utf8PathBuf;
-use xtask::build::fetching::{Drift, Sync};
+use xtask::build::fetching::{Drift, Fetcher};
 use xtask::graphfile::lock::Lock;
 use xtask::graphfile::spec::SourceId;
 use xtask::outside::interrupt::Interrupt;
@@ -143,7 +143,7 @@ fn an_update_pins_what_the_revision_is_now_and_fetches_nothing() {
     let spec = xtask::graphfile::spec::load(&graph, None).unwrap();
     let lock = Mutex::new(Lock::beside(&graph).unwrap());
     let (events, told) = std::sync::mpsc::channel();
-    let sync = Sync {
+    let sync = Fetcher {
         spec: &spec,
         state: &State::in_folder(Utf8PathBuf::from_path_buf(state).unwrap()),
         lock: &lock,

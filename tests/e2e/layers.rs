@@ -5,7 +5,9 @@ use std::process::Command;
 
 use camino::Utf8Path;
 use xtask::outside::engine::Engine;
-use xtask::verify::layers::{Compression, Digest, Found, Image, Kind, Limits, Part, Reading, View};
+use xtask::verify::layers::{
+    Compression, Digest, FoundImages, LayeredImage, Limits, MemberKind, PlatformPart, Reading, View,
+};
 
 use super::{Project, docker, host, hosts, unique, with_base};
 
@@ -17,39 +19,39 @@ fn reading() -> Reading<'static> {
     }
 }
 
-fn read(host: &str, names: &[String]) -> Vec<Found> {
+fn read(host: &str, names: &[String]) -> Vec<FoundImages> {
     let found = reading().engine(&Engine::at(host), names).unwrap();
     let faults: Vec<String> = found
         .iter()
-        .flat_map(Found::faults)
+        .flat_map(FoundImages::faults)
         .map(ToString::to_string)
         .collect();
     assert!(faults.is_empty(), "{faults:?}");
     found
 }
 
-fn only(found: &Found) -> Image {
+fn only(found: &FoundImages) -> LayeredImage {
     assert_eq!(found.parts.len(), 1, "{found:?}");
     found.images().next().unwrap().clone()
 }
 
 /// The file system that the layers make, as lines of GNU tar without dates. Hard links are files.
-fn seen(image: &Image) -> BTreeMap<String, String> {
+fn seen(image: &LayeredImage) -> BTreeMap<String, String> {
     let view = View::of(&image.layers);
     let line = |(path, node): (&[u8], &xtask::verify::layers::Node)| {
         let entry = view.entry(node.place);
         let content = node.content.map(|place| view.entry(place));
         let (kind, size, link) = match (entry.kind, content) {
             (_, Some(file)) => ('-', file.size.to_string(), String::new()),
-            (Kind::Symlink { target }, _) => ('l', "0".to_owned(), text(target)),
-            (Kind::Folder, _) => ('d', "0".to_owned(), String::new()),
-            (Kind::CharDevice { major, minor }, _) => {
+            (MemberKind::Symlink { target }, _) => ('l', "0".to_owned(), text(target)),
+            (MemberKind::Folder, _) => ('d', "0".to_owned(), String::new()),
+            (MemberKind::CharDevice { major, minor }, _) => {
                 ('c', format!("{major},{minor}"), String::new())
             }
-            (Kind::BlockDevice { major, minor }, _) => {
+            (MemberKind::BlockDevice { major, minor }, _) => {
                 ('b', format!("{major},{minor}"), String::new())
             }
-            (Kind::Fifo, _) => ('p', "0".to_owned(), String::new()),
+            (MemberKind::Fifo, _) => ('p', "0".to_owned(), String::new()),
             (kind, _) => panic!("{kind:?} at {}", text(path)),
         };
         let mode = content.map_or(entry.mode, |file| file.mode);
@@ -153,7 +155,7 @@ fn an_image_is_read_as_its_container_has_it_with_both_stores() {
             &["--build-context", &context, "--label", "c=d"],
         );
         let found = read(&host, &[name.clone(), other]);
-        let images: Vec<Image> = found.iter().map(only).collect();
+        let images: Vec<LayeredImage> = found.iter().map(only).collect();
         assert_eq!(seen(&images[0]), exported(&host, &name), "{host}");
         // Layers that images share were read once.
         for (one, other) in images[0].layers.iter().zip(&images[1].layers) {
@@ -221,7 +223,7 @@ fn an_archive_is_read_as_go_reads_it() {
 }
 
 /// An image whose only layer is this archive.
-fn layout(folder: &tempfile::TempDir, layer: &[u8]) -> Image {
+fn layout(folder: &tempfile::TempDir, layer: &[u8]) -> LayeredImage {
     let blobs = folder.path().join("layout/blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
     let put = |bytes: &[u8]| {
@@ -312,7 +314,7 @@ fn layouts_of_two_platforms_are_read_with_every_compression() {
         let faults = found[0]
             .parts
             .iter()
-            .filter(|part| matches!(part, Part::Unread(_)));
+            .filter(|part| matches!(part, PlatformPart::Unread(_)));
         assert_eq!(faults.count(), 2, "both platforms need it");
     }
 }

@@ -26,31 +26,31 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring stages up to date: build what is stale, skip what is fresh
-    Build(Build),
+    Build(BuildArgs),
     /// Show every stage's verdict and why, and run nothing
-    Plan(Plan),
+    Plan(PlanArgs),
     /// Say why a stage is fresh or stale, to the root cause
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// List what can change a stage's image
-    Inputs(Inputs),
+    Inputs(InputsArgs),
     /// Draw the graph
-    Graph(Graph),
+    Graph(GraphArgs),
     /// Pin what sources and external images are, for builds that are the same everywhere
-    Lock(Lock),
+    Lock(LockArgs),
     /// Show which sources and external images moved since they were pinned
-    Outdated(Outdated),
+    Outdated(OutdatedArgs),
     /// Fetch the sources at their locked commits
-    Sync(Sync),
+    Sync(SyncArgs),
     /// Hold the images against the policy, and try them as a running stack
-    Verify(Verify),
+    Verify(VerifyArgs),
     /// Check what this machine must have, and install and start what is missing
-    Setup(Setup),
+    Setup(SetupArgs),
     /// Show all this on the bundled sample monorepo, with real images
-    Demo(Demo),
+    Demo(DemoArgs),
     /// Run every check and test of this project
-    Test(Test),
+    Test(TestArgs),
     /// Measure this program beside others
-    Bench(Bench),
+    Bench(BenchArgs),
 }
 
 /// Where the graph is.
@@ -66,7 +66,7 @@ pub struct Where {
 
 /// `build`
 #[derive(Debug, Args)]
-pub struct Build {
+pub struct BuildArgs {
     /// Stages to build, with what they stand on; all when none is named
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
@@ -101,7 +101,7 @@ pub struct Build {
 
 /// `setup`
 #[derive(Debug, Args)]
-pub struct Setup {
+pub struct SetupArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened struct says it")]
     pub at: Where,
@@ -118,7 +118,7 @@ pub struct Setup {
 
 /// `demo`
 #[derive(Debug, Args)]
-pub struct Demo {
+pub struct DemoArgs {
     /// Install what is missing without asking
     #[arg(long)]
     pub yes: bool,
@@ -129,7 +129,7 @@ pub struct Demo {
 
 /// `plan`
 #[derive(Debug, Args)]
-pub struct Plan {
+pub struct PlanArgs {
     /// Stages to look at, with what they stand on; all when none is named
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
@@ -149,7 +149,7 @@ pub struct Plan {
 
 /// `verify`
 #[derive(Debug, Args)]
-pub struct Verify {
+pub struct VerifyArgs {
     /// Stages whose images are verified; all when none is named
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
@@ -187,7 +187,7 @@ pub struct Verify {
 
 /// `explain`
 #[derive(Debug, Args)]
-pub struct Explain {
+pub struct ExplainArgs {
     /// The stage
     #[arg(value_name = "STAGE")]
     pub stage: String,
@@ -201,7 +201,7 @@ pub struct Explain {
 
 /// `inputs`
 #[derive(Debug, Args)]
-pub struct Inputs {
+pub struct InputsArgs {
     /// A stage of the graph
     #[arg(
         value_name = "STAGE",
@@ -231,7 +231,7 @@ pub struct Inputs {
 
 /// `sync`
 #[derive(Debug, Args)]
-pub struct Sync {
+pub struct SyncArgs {
     /// Sources to fetch; all when none is named
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<String>,
@@ -254,7 +254,7 @@ pub struct Sync {
 
 /// `graph`
 #[derive(Debug, Args)]
-pub struct Graph {
+pub struct GraphArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened struct says it")]
     pub at: Where,
@@ -265,7 +265,7 @@ pub struct Graph {
 
 /// `lock`
 #[derive(Debug, Args)]
-pub struct Lock {
+pub struct LockArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened struct says it")]
     pub at: Where,
@@ -277,7 +277,7 @@ pub struct Lock {
 
 /// `outdated`
 #[derive(Debug, Args)]
-pub struct Outdated {
+pub struct OutdatedArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened struct says it")]
     pub at: Where,
@@ -303,7 +303,7 @@ pub enum GraphFormat {
 
 /// `test`
 #[derive(Debug, Args)]
-pub struct Test {
+pub struct TestArgs {
     /// Only tests whose name contains this
     #[arg(value_name = "FILTER")]
     pub filter: Option<String>,
@@ -323,7 +323,7 @@ pub struct Test {
 
 /// `bench`
 #[derive(Debug, Args)]
-pub struct Bench {
+pub struct BenchArgs {
     /// What to measure; all of it when nothing is named
     #[arg(value_name = "CASE", value_enum)]
     pub cases: Vec<Case>,

@@ -1,6 +1,6 @@
 //! A stack that fails in one way each, and what the first screen says of it.
 
-use xtask::verify::stack::Outcome;
+use xtask::verify::stack::StackOutcome;
 
 use super::{left, notes, side_by_side, stack, tried};
 use crate::host;
@@ -164,7 +164,7 @@ fn the_first_screen_tells_the_true_cause_of_every_failure() {
             eprintln!("{}", case.name);
             let project = stack(&host, case.compose, case.rest);
             tried(&project)
-                .ends(Outcome::Failed)
+                .ends(StackOutcome::Failed)
                 .first_screen_says(case.said);
             assert_eq!(left(&host, &project), "", "{}", case.name);
             assert_eq!(notes(&project), [""; 0], "{}", case.name);
@@ -181,6 +181,6 @@ fn what_cannot_be_tried_is_not_checked_and_never_passed() {
     let probes = "watch = 0\n[[stack.probe]]\nservice = \"web\"\nkind = \"refused\"\naddress = \"nobody.invalid:80\"\n";
     let project = stack(&host, compose, probes);
     tried(&project)
-        .ends(Outcome::NotChecked)
+        .ends(StackOutcome::NotChecked)
         .says("the name nobody.invalid");
 }

@@ -5,7 +5,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use xtask::verify::stack::Outcome;
+use xtask::verify::stack::StackOutcome;
 
 use super::{Project, begun, left, notes, side_by_side, stack, stacks, tried};
 use crate::host;
@@ -97,7 +97,7 @@ fn the_next_run_removes_what_a_killed_one_left() {
             let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
             let graph = graph.replace(PROBES, "watch = 0\n");
             project.write("build-graph.toml", graph);
-            let next = tried(&project).ends(Outcome::Passed);
+            let next = tried(&project).ends(StackOutcome::Passed);
             assert_eq!(left(&host, &project), "", "{moment:?}: {}", next.said);
             assert_eq!(notes(&project), [""; 0], "{moment:?}: {}", next.said);
             let rows = std::fs::read_to_string(project.path("stack/data/rows"));
@@ -120,7 +120,7 @@ fn a_run_that_lives_is_left_alone_by_another_one() {
         "build-graph.toml",
         graph.replace("watch = 600", "watch = 0"),
     );
-    tried(&project).ends(Outcome::Passed);
+    tried(&project).ends(StackOutcome::Passed);
     assert_eq!(left(&host, &project), before);
     assert!(before.contains("web"), "{before}");
     interrupt(&child);

@@ -15,7 +15,7 @@ use camino::Utf8Path;
 use xtask::outside::engine::Engine;
 use xtask::outside::interrupt::Interrupt;
 use xtask::outside::state::State;
-use xtask::verify::stack::{self, Event, Outcome, Run};
+use xtask::verify::stack::{self, Run, StackEvent, StackOutcome};
 
 use super::{Project, docker, project, unique};
 
@@ -44,10 +44,10 @@ fn one_stack_as_its_environment_says() {
         keep: std::env::var_os(KEEP).is_some(),
         interrupt: &interrupt,
         tell: &|event| match event {
-            Event::Made { project, .. } => println!("@made {project}"),
-            Event::Ready(service) => println!("@ready {service}"),
-            Event::Probe(probe) => println!("@probe {probe:?}"),
-            Event::TakingDown => println!("@down"),
+            StackEvent::Made { project, .. } => println!("@made {project}"),
+            StackEvent::Ready(service) => println!("@ready {service}"),
+            StackEvent::Probe(probe) => println!("@probe {probe:?}"),
+            StackEvent::TakingDown => println!("@down"),
             other => println!("@other {other:?}"),
         },
     });
@@ -85,7 +85,7 @@ impl Tried {
     }
 
     #[track_caller]
-    fn ends(self, outcome: Outcome) -> Self {
+    fn ends(self, outcome: StackOutcome) -> Self {
         let expected = format!("{outcome:?}");
         assert_eq!(self.lines("@outcome"), [expected], "{}", self.said);
         self

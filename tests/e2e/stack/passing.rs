@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use xtask::verify::stack::Outcome;
+use xtask::verify::stack::StackOutcome;
 
 use super::{command, left, notes, stack, stacks, tried};
 use crate::{docker, host, hosts, written};
@@ -196,7 +196,7 @@ fn a_stack_comes_up_answers_all_probes_and_leaves_everything_as_it_was() {
         drop(free);
         own.compose(&["up", "--detach"], port);
         let running = own.state();
-        let tried = tried(&project).ends(Outcome::Passed);
+        let tried = tried(&project).ends(StackOutcome::Passed);
         assert_eq!(tried.lines("@probe").len(), 11, "{}", tried.said);
         assert!(!tried.said.contains("hunter2"), "{}", tried.said);
         assert_eq!(own.state(), running);
@@ -234,7 +234,7 @@ fn what_reaches_beyond_the_stack_is_refused_before_anything_is_made() {
         compose.replace("volumes", "x-volumes").as_str(),
         "watch = 0\nallow = [\"web:privileged\"]",
     );
-    tried(&permitted).ends(Outcome::Passed);
+    tried(&permitted).ends(StackOutcome::Passed);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn an_env_file_stands_for_the_one_that_a_checkout_lacks() {
     let graph = graph.replace("[[stack", "env-file = \"stack/.env.example\"\n[[stack");
     project.write("build-graph.toml", graph);
     project.write("stack/.env.example", "WORD=of the example\n");
-    tried(&project).ends(Outcome::Passed);
+    tried(&project).ends(StackOutcome::Passed);
     assert!(!project.path("stack/.env").exists());
 }
 
@@ -259,11 +259,11 @@ fn an_override_beside_the_graph_is_laid_over_the_compose_file() {
     let probe = "[[stack.probe]]\nservice = \"web\"\nkind = \"tcp\"\nport = 81\n";
     let over = "services:\n  web:\n    command: [httpd, -f, -p, \"81\"]\n";
     let project = stack(&host, compose, probe).file("over/stack.yaml", over);
-    tried(&project).ends(Outcome::Failed);
+    tried(&project).ends(StackOutcome::Failed);
     let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
     let graph = graph.replace("[[stack", "override = \"over/stack.yaml\"\n[[stack");
     project.write("build-graph.toml", graph);
-    tried(&project).ends(Outcome::Passed);
+    tried(&project).ends(StackOutcome::Passed);
 }
 
 #[test]
@@ -275,17 +275,17 @@ fn a_kept_stack_answers_at_its_addresses_until_its_user_takes_it_down() {
     let kept = super::Tried {
         said: String::from_utf8(output.stdout).unwrap(),
     }
-    .ends(Outcome::Passed);
+    .ends(StackOutcome::Passed);
     let address = kept.lines("@address")[0].to_owned();
     let address = address.strip_prefix("web 80 ").unwrap();
     assert!(std::net::TcpStream::connect(address).is_ok());
     // The next run leaves it to its user.
-    tried(&project).ends(Outcome::Passed);
+    tried(&project).ends(StackOutcome::Passed);
     assert!(left(&host, &project).contains("web"));
     let take_down = kept.lines("@take-down")[0].to_owned();
     let words: Vec<&str> = take_down.split(' ').skip(1).collect();
     docker(&host, &words);
     assert_eq!(left(&host, &project), "");
-    tried(&project).ends(Outcome::Passed);
+    tried(&project).ends(StackOutcome::Passed);
     assert_eq!(notes(&project), [""; 0]);
 }

@@ -9,18 +9,18 @@ use std::time::{Instant, SystemTime};
 
 use camino::Utf8Path;
 
-use super::sent::{Sending, Tree};
+use super::sent::{Sending, SentTree};
 use super::turn::Turn;
 use super::{Run, gaps};
 use crate::build::action::Action;
 use crate::build::executor::redact::Redactor;
-use crate::build::executor::{self, Failure, Made, Progress};
-use crate::contexts::{Sighted, Sum};
+use crate::build::executor::{self, CallFailure, MadeImage, Progress};
+use crate::contexts::{Snapshot, Sum};
 use crate::fault::{Fault, Result};
 use crate::freshness::key::Key;
-use crate::freshness::planner::{Assessment, Gathered, Outline, Upstream};
+use crate::freshness::planner::{Assessment, Gathered, StageSummary, Upstream};
 use crate::freshness::record::Record;
-use crate::freshness::stage_inputs::{self, Material};
+use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::freshness::verdict::Reason;
 use crate::graphfile::spec::{Stage, StageId};
 use crate::outside::engine::Image;
@@ -37,7 +37,7 @@ enum Since {
     /// Nothing.
     Untouched,
     /// They are as they were, but may have been something else in between.
-    Touched(Sighted),
+    Touched(Snapshot),
     /// They are not what they were.
     Changed,
 }
@@ -53,7 +53,7 @@ struct Place<'a> {
 
 /// A call that ended.
 struct Called {
-    made: Result<Made, Failure>,
+    made: Result<MadeImage, CallFailure>,
     since: Since,
 }
 
@@ -62,29 +62,29 @@ impl Run<'_> {
     pub(super) fn execute(
         &self,
         id: StageId,
-        outline: &Outline,
-        material: &Material,
+        summary: &StageSummary,
+        stage_inputs: &StageInputs,
         assessment: Assessment,
     ) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
-        if let Some(why) = material.absent.first() {
+        if let Some(why) = stage_inputs.absent.first() {
             return Err(Fault::failed(why.clone()));
         }
         if self.wishes.offline {
-            self.refuse_absent(material)?;
+            self.refuse_absent(stage_inputs)?;
         }
-        work.check_platforms_of_engine(id, outline, &self.held)?;
+        work.check_platforms_of_engine(id, summary, &self.held)?;
         let state = work.state.id().map_err(|error| {
             let folder = work.state.path("");
             Fault::lacks(format!("cannot look at the state folder {folder}: {error}"))
         })?;
         let key = match assessment.key {
             Some(key) => key,
-            None => work.key_of(id, outline, &self.upstream(id), &self.held)?,
+            None => work.key_of(id, summary, &self.upstream(id), &self.held)?,
         };
         let private = private::reference(&state, &stage.name, &key.hex());
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
-        for message in gaps::told(&work.spec, stage, material)? {
+        for message in gaps::told(&work.spec, stage, stage_inputs)? {
             self.tell(Event::Notice { message });
         }
         let began = Instant::now();
@@ -95,12 +95,12 @@ impl Run<'_> {
             // BuildKit takes a step from its cache whatever secrets it is given (tried: 26.1.5).
             is_anew: assessment.reason().is_some_and(Reason::is_of_secrets),
         };
-        let called = self.call_until_untouched(id, outline, material, &place)?;
+        let called = self.call_until_untouched(id, summary, stage_inputs, &place)?;
         let made = match called.made {
             Ok(made) => made,
-            Err(Failure::Interrupted) => return Err(Fault::interrupted()),
-            Err(Failure::NoDocker(error)) => return Err(Fault::lacks(error)),
-            Err(Failure::Build {
+            Err(CallFailure::Interrupted) => return Err(Fault::interrupted()),
+            Err(CallFailure::NoDocker(error)) => return Err(Fault::lacks(error)),
+            Err(CallFailure::Build {
                 error,
                 step,
                 excerpt,
@@ -119,8 +119,8 @@ impl Run<'_> {
             }
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (image, undisturbed) = self.what_stands(material, &private, &made)?;
-        self.refuse_foreign(stage, material, &private, &image)?;
+        let (image, undisturbed) = self.what_stands(stage_inputs, &private, &made)?;
+        self.refuse_foreign(stage, stage_inputs, &private, &image)?;
         let ended = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -174,16 +174,16 @@ impl Run<'_> {
     fn call_until_untouched(
         &self,
         id: StageId,
-        outline: &Outline,
-        material: &Material,
+        summary: &StageSummary,
+        stage_inputs: &StageInputs,
         place: &Place<'_>,
     ) -> Result<Called> {
-        let mut called = self.call(id, outline, material, &material.sighted, place)?;
+        let mut called = self.call(id, summary, stage_inputs, &stage_inputs.snapshot, place)?;
         for _ in 1..CALLS {
             let (Ok(_), Since::Touched(now)) = (&called.made, &called.since) else {
                 break;
             };
-            called = self.call(id, outline, material, now, place)?;
+            called = self.call(id, summary, stage_inputs, now, place)?;
         }
         Ok(called)
     }
@@ -191,9 +191,9 @@ impl Run<'_> {
     fn call(
         &self,
         id: StageId,
-        outline: &Outline,
-        material: &Material,
-        sighted: &Sighted,
+        summary: &StageSummary,
+        stage_inputs: &StageInputs,
+        snapshot: &Snapshot,
         place: &Place<'_>,
     ) -> Result<Called> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
@@ -201,16 +201,16 @@ impl Run<'_> {
             let folder = work.state.path("");
             Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
         })?;
-        let above = sighted.above();
+        let above = snapshot.above();
         let (sending, action) =
-            self.prepare_call(id, outline, material, place.private, calls.path())?;
+            self.prepare_call(id, summary, stage_inputs, place.private, calls.path())?;
         let action = if place.is_anew {
             action.without_cache()
         } else {
             action
         };
         // Another stage may have had the lock read again between the key and the call.
-        if work.key_of(id, outline, &self.upstream(id), &self.held)? != place.key {
+        if work.key_of(id, summary, &self.upstream(id), &self.held)? != place.key {
             let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
             return Err(Fault::failed(format!(
                 "{} changed while this ran: run this once more",
@@ -220,11 +220,14 @@ impl Run<'_> {
         let redactor = Redactor::of(stage, &work.spec.root);
         let watch = |progress| self.tell_progress(stage, progress);
         let made = executor::run(&action, place.log, &redactor, self.interrupt, &watch);
-        if matches!(made, Err(Failure::Interrupted | Failure::NoDocker(_))) {
+        if matches!(
+            made,
+            Err(CallFailure::Interrupted | CallFailure::NoDocker(_))
+        ) {
             let since = Since::Changed;
             return Ok(Called { made, since });
         }
-        let since = self.since(id, outline, sighted, above);
+        let since = self.since(id, summary, snapshot, above);
         if since == Since::Untouched
             && let Err(error) = sending.ended()
         {
@@ -241,25 +244,25 @@ impl Run<'_> {
     fn prepare_call(
         &self,
         id: StageId,
-        outline: &Outline,
-        material: &Material,
+        summary: &StageSummary,
+        stage_inputs: &StageInputs,
         private: &str,
         own: &Utf8Path,
     ) -> Result<(Sending, Action)> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
-        let context = self.laid_out(id, material)?;
-        let folders = self.folders(id, material)?;
-        let reading = &material.reading;
+        let context = self.laid_out(id, stage_inputs)?;
+        let folders = self.folders(id, stage_inputs)?;
+        let reading = &stage_inputs.reading;
         // Triggers that nobody can tell may read any file.
-        let is_unfollowed = work.unfollowed_base(outline, &self.held)?.is_some();
-        let mut trees = vec![Tree {
+        let is_unfollowed = work.unfollowed_base(summary, &self.held)?.is_some();
+        let mut trees = vec![SentTree {
             name: "",
             folder: &context,
-            inputs: &material.context.inputs,
+            inputs: &stage_inputs.context.inputs,
             sends_others: is_unfollowed || reading.context.excludes(),
         }];
         for (name, folder) in &folders {
-            trees.extend(material.folders.get(name).map(|known| Tree {
+            trees.extend(stage_inputs.folders.get(name).map(|known| SentTree {
                 name,
                 folder,
                 inputs: &known.inputs,
@@ -277,7 +280,7 @@ impl Run<'_> {
         let sending = Sending::begin(&work.state, &stage.name, work.engine.id(), &trees, forced);
         let sending = sending.map_err(fault)?;
         let link = sending.link(&context, own).map_err(fault)?;
-        let action = self.action(id, material, private, (&link, &folders), own)?;
+        let action = self.action(id, stage_inputs, private, (&link, &folders), own)?;
         Ok((sending, action))
     }
 
@@ -293,18 +296,18 @@ impl Run<'_> {
         });
     }
 
-    /// What happened to the stage's trees since they were `sighted` and `outline` was made of them, and
+    /// What happened to the stage's trees since `snapshot` was taken and `summary` was made of them, and
     /// to the folders above them since the call, which began when those summed up to `above`. The tool
     /// itself may write a lock beside them before that.
-    fn since(&self, id: StageId, outline: &Outline, sighted: &Sighted, above: Sum) -> Since {
+    fn since(&self, id: StageId, summary: &StageSummary, snapshot: &Snapshot, above: Sum) -> Since {
         match self.work.gather(id) {
-            Ok(Gathered::Material(now, _)) if now.own != outline.own => Since::Changed,
-            Ok(Gathered::Material(_, material))
-                if material.sighted == *sighted && sighted.above() == above =>
+            Ok(Gathered::Read(now, _)) if now.own != summary.own => Since::Changed,
+            Ok(Gathered::Read(_, stage_inputs))
+                if stage_inputs.snapshot == *snapshot && snapshot.above() == above =>
             {
                 Since::Untouched
             }
-            Ok(Gathered::Material(_, material)) => Since::Touched(material.sighted),
+            Ok(Gathered::Read(_, stage_inputs)) => Since::Touched(stage_inputs.snapshot),
             _ => Since::Changed,
         }
     }
@@ -314,7 +317,7 @@ impl Run<'_> {
     fn refuse_foreign(
         &self,
         stage: &Stage,
-        material: &Material,
+        stage_inputs: &StageInputs,
         private: &str,
         image: &Image,
     ) -> Result<()> {
@@ -323,7 +326,7 @@ impl Run<'_> {
             image.platform(),
             stage_inputs::platforms_of(stage, engine.platform()),
         ) {
-            let chosen = material.externals.takes.iter();
+            let chosen = stage_inputs.externals.takes.iter();
             let chosen = chosen.flat_map(|taken| &taken.platforms);
             let mut accepted = wanted.iter().chain(chosen);
             if !accepted.any(|wanted| reference::platform::serves(&is, wanted)) {
@@ -355,14 +358,14 @@ impl Run<'_> {
     /// its image at any time, and so may the build of another checkout.
     fn what_stands(
         &self,
-        material: &Material,
+        stage_inputs: &StageInputs,
         private: &str,
-        made: &Made,
+        made: &MadeImage,
     ) -> Result<(Arc<Image>, bool)> {
         let mut expected = BTreeMap::new();
         {
             let now = self.now();
-            for parent in material.parents.values() {
+            for parent in stage_inputs.parents.values() {
                 if let (Some(reference), Some(Upstream::Image(image))) =
                     (now.privates.get(parent), now.upstream.get(parent))
                 {

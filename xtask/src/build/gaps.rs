@@ -8,17 +8,17 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use camino::Utf8Path;
 
-use crate::contexts::Kind;
+use crate::contexts::EntryKind;
 use crate::fault::Result;
-use crate::freshness::stage_inputs::{Folder, Material};
+use crate::freshness::stage_inputs::{ContextFolder, StageInputs};
 use crate::graphfile::source::{self, tree};
 use crate::graphfile::spec::{Context, SourceId, Spec, Stage};
 
 /// A sentence for each kind of gap in what is copied into a stage's image.
-pub(super) fn told(spec: &Spec, stage: &Stage, material: &Material) -> Result<Vec<String>> {
+pub(super) fn told(spec: &Spec, stage: &Stage, stage_inputs: &StageInputs) -> Result<Vec<String>> {
     let who = format!("stage `{}`", stage.name);
-    let mut all = vec![of_folder(spec, stage.source, &material.context)?];
-    for (name, folder) in &material.folders {
+    let mut all = vec![of_folder(spec, stage.source, &stage_inputs.context)?];
+    for (name, folder) in &stage_inputs.folders {
         if let Some(Context::Folder(source, _)) = stage.contexts.get(name) {
             all.push(of_folder(spec, *source, folder)?);
         }
@@ -32,7 +32,7 @@ pub(super) fn told(spec: &Spec, stage: &Stage, material: &Material) -> Result<Ve
 fn of_folder(
     spec: &Spec,
     source: Option<SourceId>,
-    folder: &Folder,
+    folder: &ContextFolder,
 ) -> Result<(tree::Gaps, tree::Remedy)> {
     let root = source::root(spec, source)?;
     let context = folder.layers.folders.first();
@@ -40,7 +40,7 @@ fn of_folder(
     let has = |path: &Utf8Path| {
         let path = path.as_str().as_bytes();
         let found = inputs.binary_search_by(|input| input.path.as_slice().cmp(path));
-        found.is_ok_and(|at| inputs[at].kind == Kind::Dir)
+        found.is_ok_and(|at| inputs[at].kind == EntryKind::Dir)
     };
     let mut gaps = tree::Gaps {
         submodules: tree::submodules(&root),
@@ -51,7 +51,7 @@ fn of_folder(
         let inner = context.and_then(|context| inner.strip_prefix(context).ok());
         inner.is_some_and(has)
     });
-    for input in inputs.iter().filter(|input| input.kind == Kind::File) {
+    for input in inputs.iter().filter(|input| input.kind == EntryKind::File) {
         let layer = folder.layers.folders.get(usize::from(input.layer));
         let inner = OsStr::from_bytes(&input.path);
         if layer.is_some_and(|layer| {

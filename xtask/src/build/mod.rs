@@ -26,7 +26,7 @@ use camino::Utf8PathBuf;
 
 use crate::build::schedule::{End, Task, Work};
 use crate::fault::{Class, Fault, Result};
-use crate::freshness::planner::{Held, Prepared, Upstream, Workspace};
+use crate::freshness::planner::{ImageCache, Prepared, Upstream, Workspace};
 use crate::graphfile::spec::StageId;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::{self, HeldLock};
@@ -131,8 +131,8 @@ pub fn build(
         if let Some(Err(fault)) = prepared.read() {
             return Err(fault.clone());
         }
-        if let Some(outline) = prepared.outline() {
-            work.check_platforms(*id, outline)?;
+        if let Some(summary) = prepared.summary() {
+            work.check_platforms(*id, summary)?;
         }
     }
     let _ = events.send(Event::Started {
@@ -147,7 +147,7 @@ pub fn build(
         wanted,
         prepared,
         start,
-        held: Held::new(images),
+        held: ImageCache::new(images),
         now: Mutex::default(),
         pinning: pinning::Pinning::default(),
         has_acted: AtomicBool::new(false),
@@ -179,7 +179,7 @@ struct Run<'a> {
     wanted: &'a [StageId],
     prepared: HashMap<StageId, Prepared>,
     start: Instant,
-    held: Held,
+    held: ImageCache,
     now: Mutex<Now>,
     pinning: pinning::Pinning,
     /// Whether anything ran that takes time, or writes files: what was seen of the trees of stages
@@ -259,10 +259,10 @@ impl Run<'_> {
     fn tell_unlinked(&self) {
         let was = |id: &StageId, outcome| self.now().outcome.get(id) == Some(&outcome);
         for id in self.wanted.iter().filter(|id| was(id, Outcome::Fresh)) {
-            let Some(outline) = self.prepared.get(id).and_then(Prepared::outline) else {
+            let Some(summary) = self.prepared.get(id).and_then(Prepared::summary) else {
                 continue;
             };
-            let unlinked = self.work.unlinked(*id, outline).into_iter();
+            let unlinked = self.work.unlinked(*id, summary).into_iter();
             let made = unlinked
                 .filter(|(maker, _)| was(maker, Outcome::Built) || was(maker, Outcome::Restored));
             made.for_each(|(_, note)| self.work.warn(note));

@@ -13,7 +13,7 @@ use super::Run;
 
 use crate::fault::{Fault, Result};
 use crate::freshness::pins::{self, Uses, platforms};
-use crate::freshness::stage_inputs::{Material, Taken};
+use crate::freshness::stage_inputs::{StageInputs, Taken};
 use crate::graphfile::lock::Base;
 use crate::graphfile::spec::StageId;
 use crate::outside::engine::Images;
@@ -38,9 +38,9 @@ pub(super) struct Pinning {
 impl Run<'_> {
     /// Gives the external images of a stage that must be built their entries in the lock, which may be
     /// read again for that.
-    pub(super) fn pin(&self, id: StageId, material: &Material) -> Result<()> {
+    pub(super) fn pin(&self, id: StageId, stage_inputs: &StageInputs) -> Result<()> {
         let mut uses = Uses::default();
-        uses.add(id, material.externals.clone());
+        uses.add(id, stage_inputs.externals.clone());
         let lock = || locked(&self.work.lock);
         if uses.missing(&lock()).is_empty() {
             return Ok(());
@@ -61,7 +61,7 @@ impl Run<'_> {
             return Ok(());
         }
         let held = self.held(&missing)?;
-        let near_stages = &material.externals.near_stages;
+        let near_stages = &stage_inputs.externals.near_stages;
         if self.wishes.offline {
             let absent: Vec<&String> = missing
                 .iter()
@@ -94,7 +94,7 @@ impl Run<'_> {
         }
         // What is refused is not locked either.
         let of_new = |taken: &Taken| Ok(new.get(&taken.reference).and_then(platforms::of_entry));
-        let takes = &material.externals.takes;
+        let takes = &stage_inputs.externals.takes;
         for message in platforms::check(self.work.spec.stage(id), takes, of_new)? {
             self.tell(Event::Notice { message });
         }
@@ -228,8 +228,8 @@ impl Run<'_> {
     }
 
     /// Refuses a stage for which the engine would have to fetch something.
-    pub(super) fn refuse_absent(&self, material: &Material) -> Result<()> {
-        let fetched = material
+    pub(super) fn refuse_absent(&self, stage_inputs: &StageInputs) -> Result<()> {
+        let fetched = stage_inputs
             .reading
             .remotes
             .iter()
@@ -242,7 +242,7 @@ impl Run<'_> {
         }
         let pinned: Vec<(String, String)> = {
             let lock = locked(&self.work.lock);
-            let references = material.externals.references.iter();
+            let references = stage_inputs.externals.references.iter();
             references
                 .filter_map(|name| Some((name.clone(), lock.digest(name)?)))
                 .collect()

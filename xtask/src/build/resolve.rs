@@ -1,4 +1,4 @@
-//! From a stage's material to its buildx call.
+//! From a stage's inputs to its buildx call.
 //!
 //! Knows which folder is sent, and what stands behind each named context and each external
 //! image. Is unaware of when the call is made.
@@ -9,10 +9,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Run;
 use crate::build::action::{self, Action, Parts};
-use crate::contexts::{self, Witness};
+use crate::contexts::{self, Tracer};
 use crate::fault::{Fault, Result};
 use crate::freshness::secrets;
-use crate::freshness::stage_inputs::{self, Material};
+use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::graphfile::spec::{Context, StageId};
 use crate::outside::private;
 
@@ -22,28 +22,28 @@ impl Run<'_> {
     pub(super) fn action(
         &self,
         id: StageId,
-        material: &Material,
+        stage_inputs: &StageInputs,
         private: &str,
         (context, folders): (&Utf8Path, &BTreeMap<String, Utf8PathBuf>),
         own: &Utf8Path,
     ) -> Result<Action> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
-        let mut args = material.args.clone();
+        let mut args = stage_inputs.args.clone();
         args.extend(stage_inputs::expand(&work.spec, stage, true)?);
-        args.extend(self.frontend(material)?);
+        args.extend(self.frontend(stage_inputs)?);
         let mut references = stage.references();
         references.push(private.to_owned());
-        let mut contexts = self.contexts(material)?;
+        let mut contexts = self.contexts(stage_inputs)?;
         let folders = folders.iter();
         contexts.extend(folders.map(|(name, folder)| (name.clone(), folder.to_string())));
         Ok(action::build(&Parts {
             spec: &work.spec,
             stage,
             docker_context: work.engine.context(),
-            dockerfile: &material.dockerfile,
+            dockerfile: &stage_inputs.dockerfile,
             context,
             args: &args,
-            labels: &material.labels,
+            labels: &stage_inputs.labels,
             absent: secrets::absent(&work.spec, stage).collect(),
             contexts,
             references,
@@ -52,8 +52,8 @@ impl Run<'_> {
     }
 
     /// The folder that buildx is given: upstream's own, or one in which the overlays lie over it.
-    pub(super) fn laid_out(&self, id: StageId, material: &Material) -> Result<Utf8PathBuf> {
-        let folder = &material.context;
+    pub(super) fn laid_out(&self, id: StageId, stage_inputs: &StageInputs) -> Result<Utf8PathBuf> {
+        let folder = &stage_inputs.context;
         if let [only] = folder.layers.folders.as_slice() {
             return Ok(only.clone());
         }
@@ -68,17 +68,17 @@ impl Run<'_> {
     pub(super) fn folders(
         &self,
         id: StageId,
-        material: &Material,
+        stage_inputs: &StageInputs,
     ) -> Result<BTreeMap<String, Utf8PathBuf>> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let mut folders = BTreeMap::new();
         for (name, given) in &stage.contexts {
             if let (Context::Folder(source, path), true) =
-                (given, material.folders.contains_key(name))
+                (given, stage_inputs.folders.contains_key(name))
             {
-                let witness = Witness::forgetful(&work.cache);
+                let tracer = Tracer::forgetful(&work.cache);
                 let folder =
-                    stage_inputs::folder_of_context(&work.spec, *source, path, name, &witness)?;
+                    stage_inputs::folder_of_context(&work.spec, *source, path, name, &tracer)?;
                 folders.insert(name.clone(), folder);
             }
         }
@@ -86,19 +86,19 @@ impl Run<'_> {
     }
 
     /// The other named contexts: parents by their private reference, pinned bases by their digest.
-    fn contexts(&self, material: &Material) -> Result<BTreeMap<String, String>> {
+    fn contexts(&self, stage_inputs: &StageInputs) -> Result<BTreeMap<String, String>> {
         let mut contexts = BTreeMap::new();
-        for base in &material.reading.bases {
+        for base in &stage_inputs.reading.bases {
             if let Some(exact) = self.exact(&base.reference)? {
                 contexts.insert(base.reference.clone(), format!("docker-image://{exact}"));
             }
         }
-        for (name, reference) in &material.images {
+        for (name, reference) in &stage_inputs.images {
             let exact = self.exact(reference)?.unwrap_or_else(|| reference.clone());
             contexts.insert(name.clone(), format!("docker-image://{exact}"));
         }
         let now = self.now();
-        for (name, parent) in &material.parents {
+        for (name, parent) in &stage_inputs.parents {
             let private = now
                 .privates
                 .get(parent)
@@ -110,8 +110,8 @@ impl Run<'_> {
 
     /// The argument by which BuildKit takes the very frontend that is in the key
     /// (docs.docker.com/build/buildkit/frontend, `BUILDKIT_SYNTAX`).
-    fn frontend(&self, material: &Material) -> Result<Option<(String, String)>> {
-        let Some(reference) = &material.externals.frontend else {
+    fn frontend(&self, stage_inputs: &StageInputs) -> Result<Option<(String, String)>> {
+        let Some(reference) = &stage_inputs.externals.frontend else {
             return Ok(None);
         };
         let exact = self.exact(reference)?;

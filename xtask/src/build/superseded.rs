@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::fault::Result;
 use crate::freshness::planner::Workspace;
-use crate::freshness::record::{Records, Store};
+use crate::freshness::record::{RecordStore, Records};
 use crate::outside::engine::Untagged;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::private;
@@ -84,7 +84,7 @@ fn remove_some(work: &Workspace, used: &BTreeSet<String>, interrupt: &Interrupt)
 }
 
 /// The records of all stages that have any. What a damaged file held may be needed.
-fn records(store: &Store) -> std::io::Result<Vec<(String, Records)>> {
+fn records(store: &RecordStore) -> std::io::Result<Vec<(String, Records)>> {
     let stages = store.stages()?;
     let of = |stage: String| match store.records(&stage) {
         (records, None) => Ok((stage, records)),
@@ -133,7 +133,7 @@ mod tests {
     fn recorded(stages: &[(&str, &[u8])]) -> Vec<(String, Records)> {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
-        let store = Store::of(State::in_folder(folder.to_owned()));
+        let store = RecordStore::of(State::in_folder(folder.to_owned()));
         for (stage, keys) in stages {
             for (at, key) in keys.iter().enumerate() {
                 let record = Record {

@@ -110,8 +110,8 @@ impl Run<'_> {
         let privates = before.records.all().map(|record| record.private.clone());
         let mut asked: BTreeSet<String> = privates.collect();
         asked.extend(self.work.spec.stage(id).references());
-        if let Some(outline) = before.outline() {
-            asked.extend(outline.externals.references.iter().cloned());
+        if let Some(summary) = before.summary() {
+            asked.extend(summary.externals.references.iter().cloned());
         }
         asked
     }
@@ -202,8 +202,8 @@ impl Run<'_> {
         if let Verdict::Fresh(record) = &assessment.verdict {
             return self.fresh(id, record);
         }
-        let (outline, material) = match prepared.gathered(self.work, id) {
-            Ok(Gathered::Material(outline, material)) => (outline, material),
+        let (summary, stage_inputs) = match prepared.gathered(self.work, id) {
+            Ok(Gathered::Read(summary, stage_inputs)) => (summary, stage_inputs),
             // It was fresh a moment ago, and its tree was read again since.
             Ok(Gathered::PrepareFirst(due)) => {
                 return self.after_host_commands(id, prepared, due);
@@ -214,7 +214,7 @@ impl Run<'_> {
         let must_be_built = matches!(assessment.verdict, Verdict::Stale(_));
         if must_be_built {
             self.has_acted.store(true, Ordering::SeqCst);
-            self.pin(id, material)?;
+            self.pin(id, stage_inputs)?;
             // The key is made of what the lock says from here on.
             assessment = assess()?;
             // Registries may take their time, and what is not built is not looked at again.
@@ -233,7 +233,7 @@ impl Run<'_> {
             Verdict::Stale(reason) => {
                 secrets::refuse_missing(&self.work.spec, self.work.spec.stage(id))?;
                 self.tell_started(id, reason);
-                self.execute(id, outline, material, assessment)
+                self.execute(id, summary, stage_inputs, assessment)
             }
             Verdict::Unknown(_) => Err(Fault::failed("a stage that it stands on has no image")),
         }

@@ -9,7 +9,7 @@ use crate::outside::state;
 use crate::workshop::bench::{Bench, Case, bare, verifying};
 
 /// Measures the named cases. Their files stay in `target/bench` for the next time.
-pub fn run(flags: &cli::Bench) -> Result<()> {
+pub fn run(flags: &cli::BenchArgs) -> Result<()> {
     if let Some(file) = &flags.bare {
         return bare::run(file).map_err(|error| Fault::failed(error.to_string()));
     }

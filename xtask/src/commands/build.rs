@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender;
 
 use super::sync::Asking;
 use crate::build::{self, Force, Wishes};
-use crate::cli::Build;
+use crate::cli::BuildArgs;
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::{Next, Workspace};
 use crate::outside::interrupt::Interrupt;
@@ -14,7 +14,7 @@ use crate::report::event::Event;
 
 /// Brings stages up to date; where the machine lacks something that can be had, once more after it
 /// was set up.
-pub fn run(flags: &Build) -> Result<()> {
+pub fn run(flags: &BuildArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let fault = match attempt(flags, &interrupt) {
         Err(fault) if !flags.offline => fault,
@@ -26,7 +26,7 @@ pub fn run(flags: &Build) -> Result<()> {
 
 /// Takes the lock if it is free, opens the graph, and builds. Where the lock was not free, the graph is
 /// opened again once it is held.
-fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
+fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
     let graph = super::chosen(&flags.at)?.file;
     let free = State::in_folder(State::place(&graph)).lock_if_free();
     let mut work = open(flags, free.is_some())?;
@@ -44,7 +44,7 @@ fn attempt(flags: &Build, interrupt: &Interrupt) -> Result<()> {
 
 /// Opens the graph. With the lock held, all that a build of all stages asks is looked for meanwhile: without
 /// it, another build could still change what was seen.
-fn open(flags: &Build, is_locked: bool) -> Result<Workspace> {
+fn open(flags: &BuildArgs, is_locked: bool) -> Result<Workspace> {
     let all = flags.stages.is_empty() && is_locked;
     let next = if all { Next::AllStages } else { Next::Any };
     super::open(&flags.at, &flags.platform, next)
@@ -54,7 +54,7 @@ fn open(flags: &Build, is_locked: bool) -> Result<Workspace> {
 fn in_turn(
     work: &mut Workspace,
     free: Option<HeldLock>,
-    flags: &Build,
+    flags: &BuildArgs,
     interrupt: &Interrupt,
     events: &Sender<Event>,
 ) -> Result<()> {
@@ -83,7 +83,7 @@ fn in_turn(
 }
 
 /// What the flags ask of a graph, which must have the stages that they name.
-fn wishes(flags: &Build, work: &Workspace) -> Result<Wishes> {
+fn wishes(flags: &BuildArgs, work: &Workspace) -> Result<Wishes> {
     let wanted = work.wanted(&flags.stages)?;
     let force = match &flags.force {
         None => Force::Nothing,

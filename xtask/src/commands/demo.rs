@@ -10,7 +10,7 @@ use crate::setup::needs::Needs;
 use crate::workshop::demo::Demo;
 
 /// Shows the program on the bundled sample.
-pub fn run(flags: &cli::Demo) -> Result<()> {
+pub fn run(flags: &cli::DemoArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     // An engine elsewhere that does not answer is not replaced by one that stays: the demo brings
     // its own then, which ends with it.

@@ -5,19 +5,19 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::plan::{Line, word};
-use crate::cli::Explain;
+use super::plan::{PlanLine, word};
+use crate::cli::ExplainArgs;
 use crate::fault::Result;
-use crate::freshness::key::What;
+use crate::freshness::key::IngredientKind;
 use crate::freshness::planner::{self, Assessment, Gathered, Next, Workspace};
-use crate::freshness::verdict::{Change, Changed, Kind, Verdict};
+use crate::freshness::verdict::{Change, Changed, ReasonKind, Verdict};
 use crate::graphfile::base_override;
 use crate::graphfile::spec::StageId;
 use crate::outside::interrupt::Interrupt;
 use crate::report::reasons::{self, OfInput};
 use crate::report::words;
 use crate::verify::noted::{self, Noted, Standing};
-use crate::verify::record::Records;
+use crate::verify::record::VerifyRecords;
 use crate::verify::stack;
 
 /// Differences that fit on a screen beside everything else.
@@ -26,9 +26,9 @@ const SHOWN: usize = 15;
 #[derive(Serialize)]
 struct Whole<'a> {
     #[serde(flatten)]
-    stage: Line<'a>,
+    stage: PlanLine<'a>,
     /// The stages that the cascade went through, the first cause first.
-    cause: Vec<Line<'a>>,
+    cause: Vec<PlanLine<'a>>,
     /// Why the whole context counts, where it does.
     whole_context: Option<String>,
     /// The context overlays whose files are among the inputs.
@@ -57,7 +57,7 @@ impl Verified {
             let (given, _) = stack.glance.as_ref()?;
             let interrupt = Interrupt::listen().ok()?;
             let seen = stack::glance(&work.spec, &work.engine, &interrupt, given)?;
-            Records::of(&work.state, &[], "")
+            VerifyRecords::of(&work.state, &[], "")
                 .ok()
                 .map(|records| records.asked(&seen))
         });
@@ -98,7 +98,7 @@ impl Verified {
 }
 
 /// Explains one stage.
-pub fn run(flags: &Explain) -> Result<()> {
+pub fn run(flags: &ExplainArgs) -> Result<()> {
     let work = super::open(&flags.at, &[], Next::Any)?;
     let id = work.spec.find(&flags.stage)?;
     let wanted = work.graph.closure(&[id]);
@@ -109,9 +109,9 @@ pub fn run(flags: &Explain) -> Result<()> {
     };
     let cause = cascade(&work, &plan, id);
     let (whole_context, uncounted) = match work.gather(id) {
-        Ok(Gathered::Material(_, material)) => (
-            material.context.inputs.whole.clone(),
-            planner::uncounted(&material),
+        Ok(Gathered::Read(_, stage_inputs)) => (
+            stage_inputs.context.inputs.whole.clone(),
+            planner::uncounted(&stage_inputs),
         ),
         _ => (None, None),
     };
@@ -128,10 +128,10 @@ pub fn run(flags: &Explain) -> Result<()> {
     };
     if flags.json {
         return super::print_json(&Whole {
-            stage: Line::of(&work, own),
+            stage: PlanLine::of(&work, own),
             cause: cause
                 .iter()
-                .map(|assessment| Line::of(&work, assessment))
+                .map(|assessment| PlanLine::of(&work, assessment))
                 .collect(),
             whole_context,
             overlays,
@@ -217,7 +217,7 @@ fn awaited<'p>(
     plan: &'p [Assessment],
     change: &Change,
 ) -> Option<&'p Assessment> {
-    if change.what != What::Upstream || !change.is_unknown() {
+    if change.what != IngredientKind::Upstream || !change.is_unknown() {
         return None;
     }
     let is_it = |own: &&Assessment| work.spec.stage(own.id).name == change.name;
@@ -227,7 +227,7 @@ fn awaited<'p>(
 /// Only a stage without a record was never built.
 fn waits_for(name: &str, upstream: &Assessment) -> String {
     match &upstream.verdict {
-        Verdict::Stale(reason) if reason.kind == Kind::NoRecord => {
+        Verdict::Stale(reason) if reason.kind == ReasonKind::NoRecord => {
             format!("upstream {name} is not built yet")
         }
         Verdict::Stale(_) | Verdict::Restorable(..) | Verdict::Fresh(_) => {
@@ -244,7 +244,7 @@ fn waits_for(name: &str, upstream: &Assessment) -> String {
 
 /// One difference on one line.
 fn line(change: &Change) -> String {
-    if change.what == What::Input {
+    if change.what == IngredientKind::Input {
         return format!(
             "{} {}{}",
             change.name,
@@ -255,7 +255,7 @@ fn line(change: &Change) -> String {
     let side = |value: &Option<String>, none: &str| {
         // A base's digests are what one looks up elsewhere, so they are shown whole.
         let shown = |text: &str| match change.what {
-            Changed::Ingredient(What::Base) => text.to_owned(),
+            Changed::Ingredient(IngredientKind::Base) => text.to_owned(),
             _ => words::shortened(text),
         };
         value.as_deref().map_or_else(|| none.to_owned(), shown)
@@ -266,7 +266,9 @@ fn line(change: &Change) -> String {
         format!(" {}", change.name)
     };
     match (&change.before, &change.after) {
-        (None, None) if change.what == What::Upstream => format!("upstream{name} is not built yet"),
+        (None, None) if change.what == IngredientKind::Upstream => {
+            format!("upstream{name} is not built yet")
+        }
         (None, None) if change.what == Changed::HostCommand => {
             format!("it reads what the host command of{name} makes")
         }

@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::cli::{self, GraphFormat};
 use crate::fault::Result;
-use crate::graphfile::base_override::{self, Opened};
+use crate::graphfile::base_override::{self, OpenedGraph};
 use crate::graphfile::graph::Graph;
 use crate::graphfile::spec::{Spec, StageId};
 
 /// Draws the graph.
-pub fn run(flags: &cli::Graph) -> Result<()> {
-    let Opened { spec, graph, .. } = base_override::open(&super::chosen(&flags.at)?, &[])?;
+pub fn run(flags: &cli::GraphArgs) -> Result<()> {
+    let OpenedGraph { spec, graph, .. } = base_override::open(&super::chosen(&flags.at)?, &[])?;
     let text = match flags.format {
         GraphFormat::Tree => tree(&spec, &graph),
         GraphFormat::Dot => dot(&spec, &graph),

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::cli;
-use crate::contexts::{Input, Kind, StatCache};
+use crate::contexts::{EntryKind, Input, StatCache};
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{self, Assessment, Gathered, Next, Workspace};
-use crate::freshness::stage_inputs::{self, Material};
+use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::graphfile::source;
 use crate::graphfile::spec::{StageId, names};
 use crate::outside::engine::Engine;
@@ -44,19 +44,19 @@ struct Line<'a> {
 }
 
 /// Lists the inputs of a stage, or of a folder that is in no graph.
-pub fn run(flags: &cli::Inputs) -> Result<()> {
-    let (material, key) = match (&flags.stage, &flags.context) {
+pub fn run(flags: &cli::InputsArgs) -> Result<()> {
+    let (stage_inputs, key) = match (&flags.stage, &flags.context) {
         (Some(stage), _) => of_stage(flags, stage)?,
         (None, Some(context)) => {
-            let material = of_folder(flags, context)?;
-            let key = planner::of_material(&material).key().hex();
-            (material, key)
+            let stage_inputs = of_folder(flags, context)?;
+            let key = planner::of_inputs(&stage_inputs).key().hex();
+            (stage_inputs, key)
         }
         (None, None) => return Err(Fault::usage("name a stage, or a folder with `--context`")),
     };
-    let lines = lines(&material);
+    let lines = lines(&stage_inputs);
     if flags.json {
-        let because = material.context.inputs.whole.as_deref();
+        let because = stage_inputs.context.inputs.whole.as_deref();
         return super::print_json(&Whole {
             inputs: lines,
             whole_context: because.is_some(),
@@ -80,20 +80,20 @@ pub fn run(flags: &cli::Inputs) -> Result<()> {
         let _ = writeln!(out, "{}{slash}{link}{context}{overlay}", line.path);
     }
     super::print(&out);
-    let (count, bytes) = material.count();
+    let (count, bytes) = stage_inputs.count();
     crate::tell!("{}, {}", words::count(count, "input"), words::size(bytes));
-    if let Some(why) = &material.context.inputs.whole {
+    if let Some(why) = &stage_inputs.context.inputs.whole {
         crate::tell!("the whole context counts: {why}");
     }
     Ok(())
 }
 
 /// The key of a stage is the one that `plan` prints, so it needs the same walk.
-fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
+fn of_stage(flags: &cli::InputsArgs, stage: &str) -> Result<(StageInputs, String)> {
     let work = super::open(&flags.at, &[], Next::Any)?;
     let id = work.spec.find(stage)?;
-    let material = match work.gather(id)? {
-        Gathered::Material(_, material) => *material,
+    let stage_inputs = match work.gather(id)? {
+        Gathered::Read(_, stage_inputs) => *stage_inputs,
         Gathered::PrepareFirst(due) => {
             return Err(Fault::failed(format!(
                 "the inputs of `{stage}` are not all there yet: {}; `{}` runs it",
@@ -103,26 +103,28 @@ fn of_stage(flags: &cli::Inputs, stage: &str) -> Result<(Material, String)> {
         }
     };
     let key = if flags.json {
-        key_of(&work, id, &material)?
+        key_of(&work, id, &stage_inputs)?
     } else {
         String::new()
     };
-    Ok((material, key))
+    Ok((stage_inputs, key))
 }
 
-fn key_of(work: &Workspace, id: StageId, material: &Material) -> Result<String> {
+fn key_of(work: &Workspace, id: StageId, stage_inputs: &StageInputs) -> Result<String> {
     match work.plan(&work.graph.closure(&[id]), |_| false) {
         Ok(plan) => Ok(plan
             .iter()
             .find(|own| own.id == id)
             .map_or_else(String::new, Assessment::shown_key)),
         // Without an engine only the tree's own part can be told.
-        Err(fault) if fault.class == Class::Lacks => Ok(planner::of_material(material).key().hex()),
+        Err(fault) if fault.class == Class::Lacks => {
+            Ok(planner::of_inputs(stage_inputs).key().hex())
+        }
         Err(fault) => Err(fault),
     }
 }
 
-fn of_folder(flags: &cli::Inputs, context: &camino::Utf8Path) -> Result<Material> {
+fn of_folder(flags: &cli::InputsArgs, context: &camino::Utf8Path) -> Result<StageInputs> {
     let mut args = BTreeMap::new();
     for argument in &flags.build_arg {
         let Some((name, value)) = argument.split_once('=') else {
@@ -150,10 +152,10 @@ fn of_folder(flags: &cli::Inputs, context: &camino::Utf8Path) -> Result<Material
     )
 }
 
-fn lines(material: &Material) -> Vec<Line<'_>> {
-    let main = material.context.inputs.entries.iter().map(|input| {
+fn lines(stage_inputs: &StageInputs) -> Vec<Line<'_>> {
+    let main = stage_inputs.context.inputs.entries.iter().map(|input| {
         let layer = usize::from(input.layer);
-        let overlay = material
+        let overlay = stage_inputs
             .context
             .layers
             .folders
@@ -164,7 +166,7 @@ fn lines(material: &Material) -> Vec<Line<'_>> {
             ..line(input)
         }
     });
-    let named = material.folders.iter().flat_map(|(name, folder)| {
+    let named = stage_inputs.folders.iter().flat_map(|(name, folder)| {
         folder.inputs.entries.iter().map(move |input| Line {
             context: Some(name),
             ..line(input)
@@ -175,10 +177,10 @@ fn lines(material: &Material) -> Vec<Line<'_>> {
 
 fn line(input: &Input) -> Line<'static> {
     let (kind, link) = match &input.kind {
-        Kind::File | Kind::Withheld | Kind::Unsent => ("file", None),
-        Kind::Dir => ("dir", None),
-        Kind::Symlink { target } => ("symlink", Some(text(target))),
-        Kind::Fifo => ("fifo", None),
+        EntryKind::File | EntryKind::Withheld | EntryKind::Unsent => ("file", None),
+        EntryKind::Dir => ("dir", None),
+        EntryKind::Symlink { target } => ("symlink", Some(text(target))),
+        EntryKind::Fifo => ("fifo", None),
         _ => ("special", None),
     };
     Line {

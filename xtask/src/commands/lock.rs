@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use rayon::prelude::*;
 
-use crate::cli::Lock as Flags;
+use crate::cli::LockArgs as Flags;
 use crate::freshness::planner::{Next, Workspace};
 
 use crate::fault::Result;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::build::fetching::{self, Drift};
-use crate::cli::{Outdated as Flags, Where};
+use crate::cli::{OutdatedArgs as Flags, Where};
 use crate::fault::{Class, Result};
 use crate::freshness::pins::{self, Used};
 use crate::freshness::planner::{Gathered, Next, Workspace};
@@ -217,9 +217,7 @@ fn source_row(work: &Workspace, at: &Where, drift: Drift, interrupt: &Interrupt)
 /// is not known, so such a stage is listed.
 fn is_same(before: &Workspace, after: &Workspace, id: StageId) -> bool {
     match (before.gather(id), after.gather(id)) {
-        (Ok(Gathered::Material(before, _)), Ok(Gathered::Material(after, _))) => {
-            before.has_key_of(&after)
-        }
+        (Ok(Gathered::Read(before, _)), Ok(Gathered::Read(after, _))) => before.has_key_of(&after),
         _ => false,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::cli::Plan;
+use crate::cli::PlanArgs;
 use crate::fault::Result;
 use crate::freshness::planner::{Assessment, Next, Workspace};
 use crate::freshness::verdict::{Reason, Verdict};
@@ -13,13 +13,13 @@ use crate::report::{reasons, words};
 
 #[derive(Serialize)]
 struct Whole<'a> {
-    stages: Vec<Line<'a>>,
+    stages: Vec<PlanLine<'a>>,
     elapsed_ms: u64,
 }
 
 /// One stage's verdict as JSON; `explain` prints the same.
 #[derive(Serialize)]
-pub struct Line<'a> {
+pub struct PlanLine<'a> {
     stage: &'a str,
     verdict: &'static str,
     reason: Option<&'a Reason>,
@@ -29,7 +29,7 @@ pub struct Line<'a> {
     input_bytes: u64,
 }
 
-impl<'a> Line<'a> {
+impl<'a> PlanLine<'a> {
     /// The line for one assessment.
     pub fn of(work: &'a Workspace, assessment: &'a Assessment) -> Self {
         let image = match &assessment.verdict {
@@ -58,7 +58,7 @@ pub const fn word(verdict: &Verdict) -> &'static str {
 }
 
 /// Shows every wanted stage's verdict.
-pub fn run(flags: &Plan) -> Result<()> {
+pub fn run(flags: &PlanArgs) -> Result<()> {
     let start = Instant::now();
     let all = flags.stages.is_empty();
     let next = if all { Next::AllStages } else { Next::Any };
@@ -73,7 +73,7 @@ pub fn run(flags: &Plan) -> Result<()> {
     if flags.json {
         let stages = plan
             .iter()
-            .map(|assessment| Line::of(&work, assessment))
+            .map(|assessment| PlanLine::of(&work, assessment))
             .collect();
         return super::print_json(&Whole { stages, elapsed_ms });
     }

@@ -14,22 +14,22 @@ use crate::outside::interrupt::Interrupt;
 use crate::setup::apply::apply;
 use crate::setup::check::check;
 use crate::setup::facts::Facts;
-use crate::setup::finding::{Finding, Level};
+use crate::setup::finding::{Level, MachineFinding};
 use crate::setup::gather::{self, Reaching, gather};
 use crate::setup::needs::Needs;
-use crate::setup::plan::{Plan, plan as make_plan};
+use crate::setup::plan::{SetupPlan, plan as make_plan};
 
 /// What `--check --json` prints.
 #[derive(Serialize)]
 struct Whole<'a> {
     /// Whether nothing is missing.
     ready: bool,
-    findings: &'a [Finding],
-    plan: &'a Plan,
+    findings: &'a [MachineFinding],
+    plan: &'a SetupPlan,
 }
 
 /// Checks the machine, and without `--check` sets it up.
-pub fn run(flags: &cli::Setup) -> Result<()> {
+pub fn run(flags: &cli::SetupArgs) -> Result<()> {
     let opened = base_override::open(&super::chosen(&flags.at)?, &[])?;
     let call = &opened.spec.call;
     let needs = Needs::of(&opened.spec, &opened.lock);
@@ -76,7 +76,7 @@ pub fn run(flags: &cli::Setup) -> Result<()> {
 
 /// After a build that failed: sets up what it lacked, if it lacked something that can be had and
 /// the user agrees. Otherwise the build's own fault stands.
-pub fn mend(fault: Fault, flags: &cli::Build, interrupt: &Interrupt) -> Result<()> {
+pub fn mend(fault: Fault, flags: &cli::BuildArgs, interrupt: &Interrupt) -> Result<()> {
     let opened = base_override::open(&super::chosen(&flags.at)?, &flags.platform)?;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let may_help = match fault.class {
@@ -115,8 +115,8 @@ pub struct Consent {
 /// What a machine lacks for a build, where something can be done about it.
 pub struct Lack {
     facts: Facts,
-    findings: Vec<Finding>,
-    plan: Plan,
+    findings: Vec<MachineFinding>,
+    plan: SetupPlan,
 }
 
 impl Lack {
@@ -124,8 +124,8 @@ impl Lack {
     pub fn find(needs: &Needs, interrupt: &Interrupt) -> Option<Self> {
         let facts = gather(needs, Reaching::Here, interrupt);
         let findings = check(&facts, needs);
-        let missing = |finding: &&Finding| finding.level == Level::Missing;
-        let needed: Vec<Finding> = findings.iter().filter(missing).cloned().collect();
+        let missing = |finding: &&MachineFinding| finding.level == Level::Missing;
+        let needed: Vec<MachineFinding> = findings.iter().filter(missing).cloned().collect();
         if make_plan(&facts, &needed).steps.is_empty() {
             return None;
         }
@@ -147,14 +147,14 @@ impl Lack {
     }
 }
 
-fn is_ready(findings: &[Finding]) -> bool {
+fn is_ready(findings: &[MachineFinding]) -> bool {
     findings
         .iter()
         .all(|finding| finding.level != Level::Missing)
 }
 
 /// Exit 3 while something is missing, with what the user does about it.
-fn ended(findings: &[Finding], plan: &Plan, call: &Call) -> Result<()> {
+fn ended(findings: &[MachineFinding], plan: &SetupPlan, call: &Call) -> Result<()> {
     plan.by_hand
         .iter()
         .for_each(|line| crate::tell!("by hand: {line}"));
@@ -182,7 +182,12 @@ fn ended(findings: &[Finding], plan: &Plan, call: &Call) -> Result<()> {
 }
 
 /// Shows the plan, asks, and does it.
-fn carry_out(plan: &Plan, facts: &Facts, consent: &Consent, interrupt: &Interrupt) -> Result<()> {
+fn carry_out(
+    plan: &SetupPlan,
+    facts: &Facts,
+    consent: &Consent,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let how = if facts.user.is_root { "" } else { ", by sudo" };
     crate::tell!("\nTo be done{how}:");
     plan.steps.iter().for_each(|step| crate::tell!("  {step}"));
@@ -215,7 +220,7 @@ fn agree(question: &str, instead: &str) -> Result<()> {
 }
 
 /// A line for each finding, and one for what to do about it.
-fn table(findings: &[Finding]) -> String {
+fn table(findings: &[MachineFinding]) -> String {
     let mut text = String::new();
     for finding in findings {
         let word = match finding.level {
@@ -223,7 +228,7 @@ fn table(findings: &[Finding]) -> String {
             Level::Warning => "warning",
             Level::Missing => "missing",
         };
-        let Finding {
+        let MachineFinding {
             check,
             found,
             needed,
@@ -245,20 +250,20 @@ fn table(findings: &[Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::facts::{Engine, Facts};
+    use crate::setup::facts::{EngineFacts, Facts};
     use crate::setup::plan::Step;
 
     #[test]
     fn what_helps_is_called_on_the_graph_that_was_asked_about() {
         let bare = Facts {
-            engine: Engine::Silent("no such file".into()),
+            engine: EngineFacts::Silent("no such file".into()),
             ..Facts::default()
         };
         let missing = check(&bare, &Needs::default());
         let call = Call::with(Some("g.toml".into()), Some("china"));
-        let plan = Plan {
+        let plan = SetupPlan {
             steps: vec![Step::Start { systemd: true }],
-            ..Plan::default()
+            ..SetupPlan::default()
         };
         let fault = ended(&missing, &plan, &call).unwrap_err();
         let command = "`cargo xtask setup --graph g.toml --profile china` installs";

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use serde::Serialize;
 
-use crate::build::fetching::{self, Sync};
+use crate::build::fetching::{self, Fetcher};
 use crate::cli::{self, Where};
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::{Next, Workspace};
@@ -34,7 +34,7 @@ struct Line<'a> {
 }
 
 /// Fetches what is not here, or only asks with `--check`.
-pub fn run(flags: &cli::Sync) -> Result<()> {
+pub fn run(flags: &cli::SyncArgs) -> Result<()> {
     let mut work = super::open(&flags.at, &[], Next::Any)?;
     let wanted = wanted(&work, &flags.sources)?;
     let interrupt = Interrupt::listen()?;
@@ -96,8 +96,8 @@ pub(super) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    fn sync<'w>(&'w self, work: &'w Workspace) -> Sync<'w> {
-        Sync {
+    fn sync<'w>(&'w self, work: &'w Workspace) -> Fetcher<'w> {
+        Fetcher {
             spec: &work.spec,
             state: &work.state,
             lock: &work.lock,

@@ -40,7 +40,7 @@ impl<E: Into<io::Error>> From<E> for HashError {
 
 /// What a file holds.
 #[derive(Debug)]
-pub struct Hashed {
+pub struct HashedFile {
     /// blake3 of its content.
     pub hash: [u8; 32],
     /// Its extended attributes.
@@ -53,7 +53,7 @@ pub struct Hashed {
 ///
 /// The file is read in pieces: a map of it would end the whole program if someone cut the file
 /// short.
-pub fn hash(folder: BorrowedFd<'_>, name: &CStr) -> Result<Hashed, HashError> {
+pub fn hash(folder: BorrowedFd<'_>, name: &CStr) -> Result<HashedFile, HashError> {
     // Without NONBLOCK a fifo that has just taken the file's place would hang the program.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
@@ -82,7 +82,7 @@ pub fn hash(folder: BorrowedFd<'_>, name: &CStr) -> Result<Hashed, HashError> {
     if before != after || read != before.size {
         return Err(HashError::Changed);
     }
-    Ok(Hashed {
+    Ok(HashedFile {
         hash,
         attributes,
         meta: before,
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    fn hash_in(folder: &tempfile::TempDir, name: &str) -> Result<Hashed, HashError> {
+    fn hash_in(folder: &tempfile::TempDir, name: &str) -> Result<HashedFile, HashError> {
         let open = File::open(folder.path()).unwrap();
         hash(open.as_fd(), &CString::new(name).unwrap())
     }

@@ -17,9 +17,9 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, Timespec, Timestamps};
 
 use super::attributes;
-use super::tree::{Found, Tree};
+use super::tree::{Tree, TreeEntry};
 use super::walk::join;
-use super::{InputsError, Layers, StatCache, Witness};
+use super::{InputsError, Layers, StatCache, Tracer};
 use dockerignore::{Above, Ignore};
 
 /// Lays the layers' entries that are not ignored into `into`, which is made new and replaces
@@ -39,8 +39,8 @@ pub fn materialise(
     let beside = beside.unwrap_or(Path::new("."));
     fs::create_dir_all(beside).map_err(fault)?;
     let cache = StatCache::in_memory();
-    let witness = Witness::forgetful(&cache).beside(states.as_std_path());
-    let tree = Tree::new(&layers.folders, &witness);
+    let tracer = Tracer::forgetful(&cache).beside(states.as_std_path());
+    let tree = Tree::new(&layers.folders, &tracer);
     tree.check()?;
     remove(&beside.join(&name)).map_err(fault)?;
     let new = tempfile::Builder::new()
@@ -110,17 +110,17 @@ impl Layout<'_> {
         Ok(any)
     }
 
-    fn entry(&self, path: &[u8], found: &Found, above: &Above) -> Result<bool, InputsError> {
+    fn entry(&self, path: &[u8], found: &TreeEntry, above: &Above) -> Result<bool, InputsError> {
         let (judged, below) = self.ignore.judge(path, above)?;
         let out = judged.by_both();
         match found {
             // BuildKit applies the ignore file that it finds, also one that leaves itself out.
-            Found::Leaf(..) if out && path != b".dockerignore" => Ok(false),
-            Found::Leaf(layer, kind) => self.leaf(path, *layer, *kind),
-            Found::Folder(_) if out && !self.ignore.may_reach_below(path) => Ok(false),
+            TreeEntry::Leaf(..) if out && path != b".dockerignore" => Ok(false),
+            TreeEntry::Leaf(layer, kind) => self.leaf(path, *layer, *kind),
+            TreeEntry::Folder(_) if out && !self.ignore.may_reach_below(path) => Ok(false),
             // The merged context itself lies in it.
-            Found::Folder(pile) if self.tree.is_state(path, pile) => Ok(false),
-            Found::Folder(pile) => {
+            TreeEntry::Folder(pile) if self.tree.is_state(path, pile) => Ok(false),
+            TreeEntry::Folder(pile) => {
                 let new = self.place(path);
                 let writing = |why: io::Error| InputsError::writing(&new, why);
                 fs::create_dir(&new).map_err(writing)?;

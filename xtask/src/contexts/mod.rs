@@ -11,14 +11,14 @@ mod materialise;
 mod meta;
 mod read;
 mod select;
-mod sighted;
+mod snapshot;
 mod statcache;
-mod testimony;
 #[cfg(test)]
 mod tests;
+mod trace;
+mod tracer;
 mod tree;
 mod walk;
-mod witness;
 mod worth;
 
 use camino::Utf8PathBuf;
@@ -27,14 +27,14 @@ pub use absent::{Absent, absent};
 pub use attributes::Attributes;
 pub use error::InputsError;
 pub use materialise::materialise;
-pub use sighted::{Sighted, Sum};
+pub use snapshot::{Snapshot, Sum};
 pub use statcache::StatCache;
-pub use testimony::{Testimony, hold};
-pub use witness::{Noticed, Witness, read_file};
+pub use trace::{Trace, is_current};
+pub use tracer::{Noticed, Tracer, read_file};
 
 use dockerfile::ContextNeed;
 use dockerignore::Ignore;
-use tree::{Found, Tree};
+use tree::{Tree, TreeEntry};
 use walk::{Sieve, Walk};
 
 /// One context as a pile of folders: the first is upstream's tree, the others are context
@@ -62,7 +62,7 @@ pub struct Input {
     /// Relative to the context's root, `/`-separated.
     pub path: Vec<u8>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Permission bits with setuid, setgid and sticky. A folder's are always 0755: BuildKit
     /// does not look at them.
     pub mode: u32,
@@ -78,7 +78,7 @@ pub struct Input {
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A file.
     File,
     /// A file of which BuildKit hears and whose content it is not given: the ignore file says both.
@@ -108,7 +108,7 @@ pub enum Kind {
     },
 }
 
-impl Kind {
+impl EntryKind {
     fn is_file(&self) -> bool {
         matches!(self, Self::File | Self::Withheld | Self::Unsent)
     }
@@ -119,7 +119,7 @@ impl Input {
         let layer = pile.first().copied().unwrap_or_default();
         Self {
             path: path.to_vec(),
-            kind: Kind::Dir,
+            kind: EntryKind::Dir,
             mode: 0o755,
             size: 0,
             hash: None,
@@ -129,15 +129,15 @@ impl Input {
     }
 }
 
-/// Reads all that `need` takes from the context and that `ignore` leaves in it. `witness` is told
+/// Reads all that `need` takes from the context and that `ignore` leaves in it. `tracer` is told
 /// of every look.
 pub fn collect(
     layers: &Layers,
     ignore: &Ignore,
     need: &ContextNeed,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Inputs, InputsError> {
-    let tree = Tree::new(&layers.folders, witness);
+    let tree = Tree::new(&layers.folders, tracer);
     let walk = Walk::new(tree, ignore);
     let mut whole = None;
     match need {
@@ -148,7 +148,7 @@ pub fn collect(
         }
         ContextNeed::Whole { because } => {
             whole = Some(because.clone());
-            walk.take(b"", &Found::Folder(tree.root()), &Sieve::default())?;
+            walk.take(b"", &TreeEntry::Folder(tree.root()), &Sieve::default())?;
         }
     }
     let entries = walk.finish();

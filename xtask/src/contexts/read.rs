@@ -11,11 +11,11 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType};
 
 use super::attributes::Holder;
-use super::hash::{self, HashError, Hashed};
+use super::hash::{self, HashError, HashedFile};
 use super::meta::Meta;
-use super::statcache::Entry;
-use super::witness::Witness;
-use super::{Input, InputsError, Kind};
+use super::statcache::BookEntry;
+use super::tracer::Tracer;
+use super::{EntryKind, Input, InputsError};
 use dockerignore::Handing;
 
 /// Fewer entries than this are looked at by one thread.
@@ -39,7 +39,7 @@ pub struct Leaf {
 type Look = (CString, Input, Option<Meta>);
 
 /// Reads entries of one open folder.
-pub struct Reader<'a> {
+pub struct TreeReader<'a> {
     /// The folder.
     pub folder: BorrowedFd<'a>,
     /// Where it lies.
@@ -47,13 +47,13 @@ pub struct Reader<'a> {
     /// What it was before its names were read, where they all were.
     pub listed: Option<&'a Meta>,
     /// Who is told what its entries were.
-    pub witness: &'a Witness<'a>,
+    pub tracer: &'a Tracer<'a>,
 }
 
-impl Reader<'_> {
+impl TreeReader<'_> {
     /// Reads entries of the folder.
     pub fn read(&self, leaves: Vec<Leaf>) -> Result<Vec<Input>, InputsError> {
-        let known = self.witness.cache().folder(self.disk);
+        let known = self.tracer.cache().folder(self.disk);
         // A file of which nothing can be remembered is looked at when it is open, not before.
         let unseen = known.is_empty();
         let look = |leaf: Leaf| match leaf.kind {
@@ -104,7 +104,7 @@ impl Reader<'_> {
             .zip(seen)
             .filter_map(|(name, meta)| Some((name, meta?)))
             .collect();
-        self.witness
+        self.tracer
             .read(self.disk, self.listed, entries.into_iter());
         known.learn(learnt, |name| self.has_file(name));
         Ok(inputs)
@@ -129,13 +129,13 @@ impl Reader<'_> {
         let kind = match kind {
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(self.folder, &name, Vec::new());
-                Kind::Symlink {
+                EntryKind::Symlink {
                     target: target.map_err(fault)?.into_bytes(),
                 }
             }
-            FileType::Fifo => Kind::Fifo,
-            FileType::Socket => Kind::Socket,
-            FileType::CharacterDevice | FileType::BlockDevice => Kind::Device {
+            FileType::Fifo => EntryKind::Fifo,
+            FileType::Socket => EntryKind::Socket,
+            FileType::CharacterDevice | FileType::BlockDevice => EntryKind::Device {
                 block: kind == FileType::BlockDevice,
                 major: rustix::fs::major(stat.st_rdev),
                 minor: rustix::fs::minor(stat.st_rdev),
@@ -172,13 +172,13 @@ impl Reader<'_> {
         stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     }
 
-    fn hash(&self, name: &CStr) -> Result<Entry, InputsError> {
+    fn hash(&self, name: &CStr) -> Result<BookEntry, InputsError> {
         match hash::hash(self.folder, name) {
-            Ok(Hashed {
+            Ok(HashedFile {
                 hash,
                 attributes,
                 meta,
-            }) => Ok(Entry {
+            }) => Ok(BookEntry {
                 name: name.to_bytes().into(),
                 meta,
                 hash,
@@ -215,11 +215,11 @@ impl Leaf {
     }
 
     /// What it is, if it is a file.
-    fn file(&self) -> Kind {
+    fn file(&self) -> EntryKind {
         match self.handing {
-            Handing::Whole => Kind::File,
-            Handing::Withheld => Kind::Withheld,
-            Handing::Unsent => Kind::Unsent,
+            Handing::Whole => EntryKind::File,
+            Handing::Withheld => EntryKind::Withheld,
+            Handing::Unsent => EntryKind::Unsent,
         }
     }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use rustix::fs::{CWD, FileType};
 
 use super::InputsError;
-use super::tree::{Found, Pile};
+use super::tree::{Pile, TreeEntry};
 use super::walk::{Sieve, Walk, join};
 use dockerfile::Need;
 use dockerignore::Glob;
@@ -154,14 +154,14 @@ fn step(
         }
         Some(Part::Name(name)) => vec![name],
         Some(Part::Glob(glob, text)) => {
-            let Some((Found::Folder(pile), _)) = descend(walk, &way.at)? else {
+            let Some((TreeEntry::Folder(pile), _)) = descend(walk, &way.at)? else {
                 return Ok(());
             };
             let listing = walk.tree.list(&way.at, &pile)?;
             for listed in &listing.folders {
                 let nothing = std::iter::empty();
-                let witness = walk.tree.witness();
-                witness.read(&listed.disk, Some(&listed.meta), nothing);
+                let tracer = walk.tree.tracer();
+                tracer.read(&listed.disk, Some(&listed.meta), nothing);
             }
             let names = listing.entries.iter().map(|(name, _)| name.to_bytes());
             names
@@ -174,7 +174,7 @@ fn step(
         let path = join(&way.at, &name);
         let rest = way.rest.clone();
         match descend(walk, &path)? {
-            Some((Found::Leaf(layer, FileType::Symlink), above)) => {
+            Some((TreeEntry::Leaf(layer, FileType::Symlink), above)) => {
                 let disk = walk.tree.on_disk(layer, &path);
                 let target = rustix::fs::readlinkat(CWD, &disk, Vec::new())
                     .map_err(|why| InputsError::reading(&disk, why))?;
@@ -182,7 +182,7 @@ fn step(
                     ignore: above,
                     exclude: None,
                 };
-                walk.take(&path, &Found::Leaf(layer, FileType::Symlink), &sieve)?;
+                walk.take(&path, &TreeEntry::Leaf(layer, FileType::Symlink), &sieve)?;
                 if way.links < MOST_LINKS {
                     let on = followed(&way.at, target.to_bytes(), rest, way.links + 1);
                     go(Way {
@@ -192,13 +192,13 @@ fn step(
                     go(on);
                 }
             }
-            Some((Found::Folder(_), _)) => go(Way {
+            Some((TreeEntry::Folder(_), _)) => go(Way {
                 at: path,
                 rest,
                 links: way.links,
             }),
-            Some((Found::Leaf(..), _)) if rest.is_empty() => places.push(path),
-            Some((Found::Leaf(..), _)) | None => {}
+            Some((TreeEntry::Leaf(..), _)) if rest.is_empty() => places.push(path),
+            Some((TreeEntry::Leaf(..), _)) | None => {}
         }
     }
     Ok(())
@@ -282,11 +282,11 @@ fn has_wildcard(name: &[u8]) -> bool {
 
 /// What stands at a path, and what the ignore file says of its folder; nothing when it is not
 /// there or not sent.
-fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(Found, Above)>, InputsError> {
+fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(TreeEntry, Above)>, InputsError> {
     let mut pile: Pile = walk.tree.root();
     let mut above = Above::default();
     if path.is_empty() {
-        return Ok(Some((Found::Folder(pile), above)));
+        return Ok(Some((TreeEntry::Folder(pile), above)));
     }
     let ends = path
         .iter()
@@ -300,7 +300,7 @@ fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(Found, Above)>, Input
             return Ok(None);
         }
         match walk.tree.find(folder, &pile)? {
-            Some(Found::Folder(within)) => pile = within,
+            Some(TreeEntry::Folder(within)) => pile = within,
             _ => return Ok(None),
         }
         above = below;
@@ -310,8 +310,8 @@ fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(Found, Above)>, Input
     };
     let sent = match found {
         // An ignored folder may be sent for what is below it: the walk will see.
-        Found::Folder(_) => true,
-        Found::Leaf(_, kind) => {
+        TreeEntry::Folder(_) => true,
+        TreeEntry::Leaf(_, kind) => {
             let judged = walk.ignore.judge(path, &above)?.0;
             !judged.by_walk || kind == FileType::RegularFile && !judged.by_both()
         }

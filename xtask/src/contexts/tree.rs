@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::InputsError;
 use super::meta::Meta;
-use super::witness::Witness;
+use super::tracer::Tracer;
 use crate::outside::state;
 
 /// The numbers of the layers in which a folder is a folder, lowest first.
@@ -26,12 +26,12 @@ pub type Pile = Vec<u16>;
 #[derive(Debug, Clone, Copy)]
 pub struct Tree<'a> {
     roots: &'a [Utf8PathBuf],
-    witness: &'a Witness<'a>,
+    tracer: &'a Tracer<'a>,
 }
 
 /// One entry of the merged tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum TreeEntry {
     /// A folder.
     Folder(Pile),
     /// Anything else, with the layer that it is from.
@@ -44,7 +44,7 @@ pub struct Listing {
     /// The folder of each layer of its pile.
     pub folders: Vec<Listed>,
     /// Names and what they are.
-    pub entries: Vec<(CString, Found)>,
+    pub entries: Vec<(CString, TreeEntry)>,
 }
 
 /// One layer's folder whose names were read.
@@ -61,13 +61,13 @@ pub struct Listed {
 }
 
 impl<'a> Tree<'a> {
-    pub fn new(roots: &'a [Utf8PathBuf], witness: &'a Witness<'a>) -> Self {
-        Self { roots, witness }
+    pub fn new(roots: &'a [Utf8PathBuf], tracer: &'a Tracer<'a>) -> Self {
+        Self { roots, tracer }
     }
 
     /// Who is told of every look.
-    pub fn witness(&self) -> &'a Witness<'a> {
-        self.witness
+    pub fn tracer(&self) -> &'a Tracer<'a> {
+        self.tracer
     }
 
     /// Makes sure that every root is a folder, which else shows only when it is listed.
@@ -76,7 +76,7 @@ impl<'a> Tree<'a> {
             open(root.as_std_path(), true)?;
             // A root that is a link is found to be another kind of thing, and read again.
             let kind = Some(FileType::Directory);
-            self.witness.looked_up(root.as_std_path(), kind);
+            self.tracer.looked_up(root.as_std_path(), kind);
         }
         Ok(())
     }
@@ -84,7 +84,7 @@ impl<'a> Tree<'a> {
     /// Whether a folder is the state of a graph that lies where this program keeps its own.
     pub fn is_state(&self, path: &[u8], pile: &[u16]) -> bool {
         let (folder, name) = parent_and_name(path);
-        let Some(states) = self.witness.states().filter(|_| state::is_of_graph(name)) else {
+        let Some(states) = self.tracer.states().filter(|_| state::is_of_graph(name)) else {
             return false;
         };
         pile.iter()
@@ -106,7 +106,7 @@ impl<'a> Tree<'a> {
             pattern.push('/');
         }
         InputsError::OwnState {
-            folder: self.witness.states().unwrap_or(Path::new("")).to_owned(),
+            folder: self.tracer.states().unwrap_or(Path::new("")).to_owned(),
             pattern: pattern + "graph-*" + below,
         }
     }
@@ -129,7 +129,7 @@ impl<'a> Tree<'a> {
     /// Lists a folder.
     pub fn list(&self, path: &[u8], pile: &[u16]) -> Result<Listing, InputsError> {
         let mut folders = Vec::with_capacity(pile.len());
-        let mut entries: Vec<(CString, Found)> = Vec::new();
+        let mut entries: Vec<(CString, TreeEntry)> = Vec::new();
         for &layer in pile {
             let disk = self.on_disk(layer, path);
             let folder = open(&disk, path.is_empty())?;
@@ -161,20 +161,20 @@ impl<'a> Tree<'a> {
     }
 
     /// What stands at a path whose folder has this pile.
-    pub fn find(&self, path: &[u8], pile: &[u16]) -> Result<Option<Found>, InputsError> {
-        let mut merged: Option<Found> = None;
+    pub fn find(&self, path: &[u8], pile: &[u16]) -> Result<Option<TreeEntry>, InputsError> {
+        let mut merged: Option<TreeEntry> = None;
         for &layer in pile {
             let disk = self.on_disk(layer, path);
             let stat = match rustix::fs::statat(CWD, &disk, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
                 Err(Errno::NOENT | Errno::NOTDIR) => {
-                    self.witness.looked_up(&disk, None);
+                    self.tracer.looked_up(&disk, None);
                     continue;
                 }
                 Err(why) => return Err(InputsError::reading(&disk, why)),
             };
             let kind = FileType::from_raw_mode(stat.st_mode);
-            self.witness.looked_up(&disk, Some(kind));
+            self.tracer.looked_up(&disk, Some(kind));
             let upper = found(layer, kind);
             match &mut merged {
                 Some(lower) => lay_over(lower, &upper),
@@ -192,16 +192,16 @@ fn parent_and_name(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn found(layer: u16, kind: FileType) -> Found {
+fn found(layer: u16, kind: FileType) -> TreeEntry {
     match kind {
-        FileType::Directory => Found::Folder(vec![layer]),
-        other => Found::Leaf(layer, other),
+        FileType::Directory => TreeEntry::Folder(vec![layer]),
+        other => TreeEntry::Leaf(layer, other),
     }
 }
 
-fn lay_over(lower: &mut Found, upper: &Found) {
+fn lay_over(lower: &mut TreeEntry, upper: &TreeEntry) {
     match (lower, upper) {
-        (Found::Folder(pile), Found::Folder(over)) => pile.extend_from_slice(over),
+        (TreeEntry::Folder(pile), TreeEntry::Folder(over)) => pile.extend_from_slice(over),
         (lower, upper) => *lower = upper.clone(),
     }
 }

@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
-use super::read::{Leaf, Reader};
-use super::tree::{Found, Listing, Tree};
+use super::read::{Leaf, TreeReader};
+use super::tree::{Listing, Tree, TreeEntry};
 use super::{Input, InputsError};
 use dockerignore::{Above, Handing, Ignore};
 
@@ -31,7 +31,7 @@ pub struct Sieve<'a> {
 }
 
 /// What a sieve says of one entry.
-struct Judged<'a> {
+struct Sieved<'a> {
     /// The entry itself: not ignored; not excluded, if it is sent.
     own: Through,
     /// What of it reaches BuildKit, if it is a file.
@@ -41,7 +41,7 @@ struct Judged<'a> {
     below: Sieve<'a>,
 }
 
-impl Judged<'_> {
+impl Sieved<'_> {
     /// Whether an entry of this kind, no folder, is an input, and what of it reaches BuildKit. Only
     /// of a file there is more to say than whether it is sent.
     fn takes(&self, kind: FileType) -> Option<Handing> {
@@ -92,14 +92,19 @@ impl<'a> Walk<'a> {
 
     /// Takes an entry of the tree and all that is below it. `sieve` is that of its folder; an
     /// empty path is the context's root.
-    pub fn take(&self, path: &[u8], found: &Found, sieve: &Sieve<'_>) -> Result<(), InputsError> {
+    pub fn take(
+        &self,
+        path: &[u8],
+        found: &TreeEntry,
+        sieve: &Sieve<'_>,
+    ) -> Result<(), InputsError> {
         match found {
-            Found::Folder(pile) if path.is_empty() => {
+            TreeEntry::Folder(pile) if path.is_empty() => {
                 let below = self.judge(path, sieve)?.below;
                 self.folder(path, pile, &below).map(drop)
             }
-            Found::Folder(pile) => self.subfolder(path, pile, sieve).map(drop),
-            Found::Leaf(layer, kind) => {
+            TreeEntry::Folder(pile) => self.subfolder(path, pile, sieve).map(drop),
+            TreeEntry::Leaf(layer, kind) => {
                 if let Some(handing) = self.judge(path, sieve)?.takes(*kind) {
                     let mut leaf = Leaf::new(path.to_vec(), *layer, *kind);
                     leaf.handing = handing;
@@ -110,7 +115,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn judge<'s>(&self, path: &[u8], sieve: &Sieve<'s>) -> Result<Judged<'s>, InputsError> {
+    fn judge<'s>(&self, path: &[u8], sieve: &Sieve<'s>) -> Result<Sieved<'s>, InputsError> {
         let root = path.is_empty();
         let (ignored, ignore) = if root {
             (dockerignore::Judged::default(), Above::default())
@@ -142,7 +147,7 @@ impl<'a> Walk<'a> {
             sent: may_send,
             wanted: may_want,
         };
-        Ok(Judged {
+        Ok(Sieved {
             own,
             handing: ignored.handing(),
             may,
@@ -156,7 +161,7 @@ impl<'a> Walk<'a> {
         pile: &[u16],
         sieve: &Sieve<'_>,
     ) -> Result<Through, InputsError> {
-        let Judged {
+        let Sieved {
             own, may, below, ..
         } = self.judge(path, sieve)?;
         // Whether a folder above is sent may still hang on what is below an unwanted one.
@@ -197,8 +202,8 @@ impl<'a> Walk<'a> {
         for (name, found) in entries {
             let path = join(path, name.to_bytes());
             match found {
-                Found::Folder(pile) => folders.push((path, pile)),
-                Found::Leaf(layer, kind) => {
+                TreeEntry::Folder(pile) => folders.push((path, pile)),
+                TreeEntry::Leaf(layer, kind) => {
                     let judged = self.judge(&path, sieve)?;
                     let own = judged.own;
                     let wanted = own.sent && own.wanted;
@@ -223,11 +228,11 @@ impl<'a> Walk<'a> {
                     own.collect()
                 }
             };
-            let reader = Reader {
+            let reader = TreeReader {
                 folder: listed.folder.as_fd(),
                 disk: &listed.disk,
                 listed: Some(&listed.meta),
-                witness: self.tree.witness(),
+                tracer: self.tree.tracer(),
             };
             self.add(reader.read(own)?);
             // The folder is closed here: those below it are opened by their whole path, so that
@@ -255,11 +260,11 @@ impl<'a> Walk<'a> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let open = rustix::fs::openat(CWD, &disk, flags, Mode::empty())
             .map_err(|why| InputsError::reading(&disk, why))?;
-        let reader = Reader {
+        let reader = TreeReader {
             folder: open.as_fd(),
             disk: &disk,
             listed: None,
-            witness: self.tree.witness(),
+            tracer: self.tree.tracer(),
         };
         self.add(reader.read(vec![leaf])?);
         Ok(())

@@ -6,7 +6,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::freshness::key::{Ingredient, Key, What};
+use crate::freshness::key::{Ingredient, IngredientKind, Key};
 use crate::freshness::record::{Record, Records};
 use crate::outside::engine::Images;
 use crate::shown;
@@ -40,7 +40,7 @@ impl Verdict {
 /// The kinds of reasons (DESIGN.md, *JSON*). In a mixture, the first that applies is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ReasonKind {
     /// The user asked for it.
     Forced,
     /// Never built here.
@@ -65,7 +65,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// The kind that is named first.
-    pub kind: Kind,
+    pub kind: ReasonKind,
     /// The exact differences.
     pub changes: Vec<Change>,
 }
@@ -74,7 +74,7 @@ pub struct Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
     /// One of those that the key is made of.
-    Ingredient(What),
+    Ingredient(IngredientKind),
     /// A reference to the stage's image.
     Image,
     /// The stage's own host command must run.
@@ -98,14 +98,14 @@ impl Changed {
     }
 }
 
-impl From<What> for Changed {
-    fn from(what: What) -> Self {
+impl From<IngredientKind> for Changed {
+    fn from(what: IngredientKind) -> Self {
         Self::Ingredient(what)
     }
 }
 
-impl PartialEq<What> for Changed {
-    fn eq(&self, other: &What) -> bool {
+impl PartialEq<IngredientKind> for Changed {
+    fn eq(&self, other: &IngredientKind) -> bool {
         *self == Self::Ingredient(*other)
     }
 }
@@ -143,19 +143,21 @@ impl Reason {
             .iter()
             .map(Change::kind)
             .min()
-            .unwrap_or(Kind::SettingsChanged);
+            .unwrap_or(ReasonKind::SettingsChanged);
         // Of the very same text other instructions count.
-        let is_target = |change: &Change| change.what == What::Target && change.is_other();
-        if kind == Kind::DockerfileChanged && changes.iter().any(is_target) {
-            kind = Kind::SettingsChanged;
+        let is_target =
+            |change: &Change| change.what == IngredientKind::Target && change.is_other();
+        if kind == ReasonKind::DockerfileChanged && changes.iter().any(is_target) {
+            kind = ReasonKind::SettingsChanged;
         }
         Self { kind, changes }
     }
 
     /// Whether a secret came or went, or its id did.
     pub fn is_of_secrets(&self) -> bool {
-        let is_of_one =
-            |change: &Change| change.what == What::Secret || change.name.starts_with("secret ");
+        let is_of_one = |change: &Change| {
+            change.what == IngredientKind::Secret || change.name.starts_with("secret ")
+        };
         self.changes.iter().any(is_of_one)
     }
 
@@ -166,7 +168,7 @@ impl Reason {
     }
 
     /// A reason without details.
-    pub const fn plain(kind: Kind) -> Self {
+    pub const fn plain(kind: ReasonKind) -> Self {
         Self {
             kind,
             changes: Vec::new(),
@@ -196,30 +198,32 @@ impl Change {
         self.before.is_some() == self.after.is_some()
     }
 
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> ReasonKind {
         let what = match self.what {
-            Changed::Prepare | Changed::HostCommand => return Kind::InputsChanged,
-            Changed::Image => return Kind::ImageMissing,
-            Changed::Policy => return Kind::SettingsChanged,
+            Changed::Prepare | Changed::HostCommand => return ReasonKind::InputsChanged,
+            Changed::Image => return ReasonKind::ImageMissing,
+            Changed::Policy => return ReasonKind::SettingsChanged,
             Changed::Ingredient(what) => what,
         };
         match what {
-            What::Input | What::Remote => Kind::InputsChanged,
-            What::Argument => Kind::ArgumentsChanged,
-            What::Dockerfile | What::DockerfilePath => Kind::DockerfileChanged,
+            IngredientKind::Input | IngredientKind::Remote => ReasonKind::InputsChanged,
+            IngredientKind::Argument => ReasonKind::ArgumentsChanged,
+            IngredientKind::Dockerfile | IngredientKind::DockerfilePath => {
+                ReasonKind::DockerfileChanged
+            }
             // One that is used only before or only after follows from another change.
-            What::Base if self.is_other() => Kind::BaseMoved,
-            What::Upstream if self.is_other() => Kind::UpstreamChanged,
-            What::Base
-            | What::Upstream
-            | What::Setting
-            | What::Format
-            | What::Platform
-            | What::Target
-            | What::Label
-            | What::Secret
-            | What::Ssh
-            | What::Context => Kind::SettingsChanged,
+            IngredientKind::Base if self.is_other() => ReasonKind::BaseMoved,
+            IngredientKind::Upstream if self.is_other() => ReasonKind::UpstreamChanged,
+            IngredientKind::Base
+            | IngredientKind::Upstream
+            | IngredientKind::Setting
+            | IngredientKind::Format
+            | IngredientKind::Platform
+            | IngredientKind::Target
+            | IngredientKind::Label
+            | IngredientKind::Secret
+            | IngredientKind::Ssh
+            | IngredientKind::Context => ReasonKind::SettingsChanged,
         }
     }
 }
@@ -252,7 +256,7 @@ pub fn decide(
     let compared = records.last().filter(|last| last.key != key);
     let compared = compared.map(differences);
     let Some((mut changes, there)) = missing else {
-        return Verdict::Stale(compared.unwrap_or(Reason::plain(Kind::NoRecord)));
+        return Verdict::Stale(compared.unwrap_or(Reason::plain(ReasonKind::NoRecord)));
     };
     // An earlier key fits again: what changed since the last build is why another image is there now.
     changes.extend(compared.into_iter().flat_map(|reason| reason.changes));
@@ -309,7 +313,7 @@ fn held<'i>(images: &'i Images, reference: &str) -> Option<&'i str> {
 /// now. Both lists are in the order of the walk.
 pub fn differences(before: Option<&[Ingredient]>, after: &[Ingredient]) -> Reason {
     let Some(before) = before else {
-        return Reason::plain(Kind::NoRecord);
+        return Reason::plain(ReasonKind::NoRecord);
     };
     let mut changes = Vec::new();
     let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
@@ -337,31 +341,31 @@ pub fn differences(before: Option<&[Ingredient]>, after: &[Ingredient]) -> Reaso
     Reason::of(changes)
 }
 
-const fn word(what: What) -> &'static str {
+const fn word(what: IngredientKind) -> &'static str {
     match what {
-        What::Format => "key format",
-        What::Setting => "setting",
-        What::Platform => "platform",
-        What::DockerfilePath => "dockerfile path",
-        What::Dockerfile => "dockerfile",
-        What::Target => "target",
-        What::Argument => "argument",
-        What::Label => "label",
-        What::Secret => "secret",
-        What::Ssh => "ssh",
-        What::Context => "context",
-        What::Base => "base",
-        What::Upstream => "upstream",
-        What::Remote => "remote",
-        What::Input => "input",
+        IngredientKind::Format => "key format",
+        IngredientKind::Setting => "setting",
+        IngredientKind::Platform => "platform",
+        IngredientKind::DockerfilePath => "dockerfile path",
+        IngredientKind::Dockerfile => "dockerfile",
+        IngredientKind::Target => "target",
+        IngredientKind::Argument => "argument",
+        IngredientKind::Label => "label",
+        IngredientKind::Secret => "secret",
+        IngredientKind::Ssh => "ssh",
+        IngredientKind::Context => "context",
+        IngredientKind::Base => "base",
+        IngredientKind::Upstream => "upstream",
+        IngredientKind::Remote => "remote",
+        IngredientKind::Input => "input",
     }
 }
 
 /// A Dockerfile is named by its hash; everything else is short enough to be shown.
 fn shown(ingredient: &Ingredient) -> String {
     match ingredient.what {
-        What::Dockerfile => blake3::hash(&ingredient.value).to_hex().to_string(),
-        What::Argument => {
+        IngredientKind::Dockerfile => blake3::hash(&ingredient.value).to_hex().to_string(),
+        IngredientKind::Argument => {
             let value = shown::text(&ingredient.value);
             value
                 .strip_prefix('=')

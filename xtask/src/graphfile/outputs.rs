@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::contexts::{Noticed, Witness};
+use crate::contexts::{Noticed, Tracer};
 use crate::graphfile::source;
 use crate::graphfile::spec::{Prepare, Spec, StageId};
 use dockerignore::Ignore;
@@ -53,11 +53,11 @@ impl Outputs {
     /// that was. `trees` are those that were looked at, with what is left out of each.
     pub fn seen_by(
         &self,
-        witness: &Witness<'_>,
+        tracer: &Tracer<'_>,
         trees: &[(&Utf8Path, &Ignore)],
         own: Option<StageId>,
     ) -> BTreeMap<StageId, &Utf8Path> {
-        let counts = |output: &Utf8Path| match witness.notices(output.as_std_path()) {
+        let counts = |output: &Utf8Path| match tracer.notices(output.as_std_path()) {
             Noticed::No => false,
             Noticed::AsAName => !is_left_out(output, trees),
             Noticed::Itself => true,

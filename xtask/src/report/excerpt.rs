@@ -22,7 +22,7 @@ const WIDEST: usize = 500;
 
 /// Which way a line came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stream {
+pub enum StdStream {
     /// stdout, or both where they are one.
     Out,
     /// stderr.
@@ -62,7 +62,7 @@ impl Excerpt {
         let mut line = Vec::new();
         // A line without an end must not fill the memory.
         while let Ok(1..) = file.by_ref().take(1 << 20).read_until(b'\n', &mut line) {
-            output.line(Stream::Out, line.strip_suffix(b"\n").unwrap_or(&line));
+            output.line(StdStream::Out, line.strip_suffix(b"\n").unwrap_or(&line));
             line.clear();
         }
         output.excerpt()
@@ -87,7 +87,7 @@ struct Line {
 
 impl Output {
     /// Adds a line, without its end.
-    pub fn line(&mut self, stream: Stream, line: &[u8]) {
+    pub fn line(&mut self, stream: StdStream, line: &[u8]) {
         let line = Line {
             at: self.lines,
             text: shown(line),
@@ -100,7 +100,7 @@ impl Output {
                 push(&mut self.last_causes, CAUSES, &line);
             }
         }
-        if stream == Stream::Err {
+        if stream == StdStream::Err {
             push(&mut self.errors, ERRORS, &line);
         }
         push(&mut self.tail, TAIL, &line);
@@ -207,7 +207,7 @@ mod tests {
     fn of(lines: impl IntoIterator<Item = String>) -> Output {
         let mut output = Output::default();
         for line in lines {
-            output.line(Stream::Out, line.as_bytes());
+            output.line(StdStream::Out, line.as_bytes());
         }
         output
     }
@@ -264,9 +264,9 @@ mod tests {
     #[test]
     fn the_last_lines_of_stderr_are_shown_wherever_they_arrived() {
         let mut output = Output::default();
-        output.line(Stream::Err, b"no such thing");
+        output.line(StdStream::Err, b"no such thing");
         for line in numbered(60) {
-            output.line(Stream::Out, line.as_bytes());
+            output.line(StdStream::Out, line.as_bytes());
         }
         let excerpt = output.excerpt();
         assert_eq!(excerpt.above, ["no such thing"]);

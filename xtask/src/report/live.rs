@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::screen::{Line, Screen, Size};
+use super::screen::{Screen, ScreenLine, ScreenSize};
 use super::{Reporter, reasons, words};
 use crate::report::event::{Event, Outcome, StageFinished};
 
@@ -31,13 +31,13 @@ struct Running {
 }
 
 impl Running {
-    fn line(&self, now: Instant) -> Line {
+    fn line(&self, now: Instant) -> ScreenLine {
         let took = now.saturating_duration_since(self.since);
         let picture = took.as_millis() / TICK.as_millis() % SPINNER.len() as u128;
         let picture = usize::try_from(picture).unwrap_or_default();
         let expected = self.expected_ms;
         let of = expected.map_or_else(String::new, |ms| format!(" of about {}", words::time(ms)));
-        Line {
+        ScreenLine {
             before: format!("{} ", SPINNER[picture]),
             bold: self.name.clone(),
             after: format!(" {} s{of}  {}", took.as_secs(), self.step),
@@ -129,8 +129,8 @@ impl<W: Write + Send> Reporter for Live<W> {
 
     fn show(&mut self, now: Instant) {
         let lines = self.running.iter().map(|running| running.line(now));
-        let lines: Vec<Line> = lines.collect();
-        self.screen.draw(&lines, Size::of_stderr());
+        let lines: Vec<ScreenLine> = lines.collect();
+        self.screen.draw(&lines, ScreenSize::of_stderr());
         self.drawn = now;
     }
 

@@ -130,7 +130,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::freshness::verdict::{Kind, Reason};
+    use crate::freshness::verdict::{Reason, ReasonKind};
 
     #[test]
     fn a_long_step_gives_a_sign_of_life_every_half_minute_of_silence() {
@@ -142,7 +142,7 @@ mod tests {
         let stage = || "api".to_owned();
         let started = Event::StageStarted {
             stage: stage(),
-            reason: Reason::plain(Kind::Forced),
+            reason: Reason::plain(ReasonKind::Forced),
             at_ms: 0,
             expected_ms: None,
         };

@@ -1,16 +1,16 @@
 //! Why a stage is not fresh, in a clause for people.
 
 use super::words::count;
-use crate::freshness::key::What;
-use crate::freshness::verdict::{Change, Changed, Kind, NOT_LOCKED, Reason};
+use crate::freshness::key::IngredientKind;
+use crate::freshness::verdict::{Change, Changed, NOT_LOCKED, Reason, ReasonKind};
 
 /// The cause, the first of its kind where there are several.
 pub fn clause(reason: &Reason) -> String {
     let changes = &reason.changes;
     match reason.kind {
-        Kind::Forced => "forced".into(),
-        Kind::NoRecord => "never built here".into(),
-        Kind::ImageMissing => match changes.first() {
+        ReasonKind::Forced => "forced".into(),
+        ReasonKind::NoRecord => "never built here".into(),
+        ReasonKind::ImageMissing => match changes.first() {
             Some(Change {
                 name,
                 after: Some(_),
@@ -19,14 +19,14 @@ pub fn clause(reason: &Reason) -> String {
             Some(Change { name, .. }) => format!("the image {name} is gone"),
             None => "the image is gone".into(),
         },
-        Kind::UpstreamChanged => match reason.first() {
+        ReasonKind::UpstreamChanged => match reason.first() {
             Some(Change {
                 name, after: None, ..
             }) => format!("`{name}` must be built first"),
             Some(Change { name, .. }) => format!("{name} is another image"),
             None => "another upstream image".into(),
         },
-        Kind::BaseMoved => match reason.first() {
+        ReasonKind::BaseMoved => match reason.first() {
             Some(change) if change.is_unknown() => {
                 format!(
                     "it stands on a base {}: only BuildKit can tell",
@@ -39,10 +39,10 @@ pub fn clause(reason: &Reason) -> String {
             Some(change) => format!("base {} moved", change.name),
             None => String::new(),
         },
-        Kind::InputsChanged => inputs(changes),
-        Kind::ArgumentsChanged => named(What::Argument, changes),
-        Kind::DockerfileChanged => "the Dockerfile changed".into(),
-        Kind::SettingsChanged => match reason.first() {
+        ReasonKind::InputsChanged => inputs(changes),
+        ReasonKind::ArgumentsChanged => named(IngredientKind::Argument, changes),
+        ReasonKind::DockerfileChanged => "the Dockerfile changed".into(),
+        ReasonKind::SettingsChanged => match reason.first() {
             None => "settings changed".into(),
             Some(change) if change.what == Changed::Policy && change.is_unknown() => {
                 format!("of its policy {}: only buildx can tell", change.name)
@@ -86,7 +86,7 @@ impl Fate {
 }
 
 /// `argument A, B changed, C was removed`.
-fn named(what: What, changes: &[Change]) -> String {
+fn named(what: IngredientKind, changes: &[Change]) -> String {
     let of = |wanted: Fate| {
         let changes = changes.iter().filter(|change| change.what == what);
         let names = changes.filter(|change| Fate::of(change) == wanted);
@@ -105,7 +105,7 @@ fn named(what: What, changes: &[Change]) -> String {
 fn inputs(changes: &[Change]) -> String {
     let of: Vec<&Change> = changes
         .iter()
-        .filter(|change| change.what == What::Input)
+        .filter(|change| change.what == IngredientKind::Input)
         .collect();
     if let Some(command) = changes
         .iter()
@@ -124,7 +124,10 @@ fn inputs(changes: &[Change]) -> String {
         return format!("the host command{whose} must run: {why}");
     }
     match of.as_slice() {
-        [] => match changes.iter().find(|change| change.what == What::Remote) {
+        [] => match changes
+            .iter()
+            .find(|change| change.what == IngredientKind::Remote)
+        {
             Some(change) if change.is_unknown() => format!(
                 "it adds {}, and no checksum or whole commit says what that is: only BuildKit can tell",
                 change.name
@@ -227,45 +230,46 @@ mod tests {
 
     #[test]
     fn a_reason_names_what_it_is_and_not_what_follows_from_it() {
-        let change = |what: What, name: &str, before: Option<&str>, after: Option<&str>| Change {
-            what: what.into(),
-            name: name.into(),
-            before: before.map(str::to_owned),
-            after: after.map(str::to_owned),
-            left_out: false,
-        };
+        let change =
+            |what: IngredientKind, name: &str, before: Option<&str>, after: Option<&str>| Change {
+                what: what.into(),
+                name: name.into(),
+                before: before.map(str::to_owned),
+                after: after.map(str::to_owned),
+                left_out: false,
+            };
         let told = |changes| clause(&Reason::of(changes));
         let (one, two) = (Some("1"), Some("2"));
         let upstream = vec![
-            change(What::Upstream, "dropped", one, None),
-            change(What::Upstream, "other", one, two),
+            change(IngredientKind::Upstream, "dropped", one, None),
+            change(IngredientKind::Upstream, "other", one, two),
         ];
         assert_eq!(told(upstream), "other is another image");
         let bases = vec![
-            change(What::Base, "a", one, None),
-            change(What::Base, "b", one, two),
+            change(IngredientKind::Base, "a", one, None),
+            change(IngredientKind::Base, "b", one, two),
         ];
         assert_eq!(told(bases), "base b moved");
-        let unlocked = vec![change(What::Base, "b", one, Some(NOT_LOCKED))];
+        let unlocked = vec![change(IngredientKind::Base, "b", one, Some(NOT_LOCKED))];
         assert_eq!(told(unlocked), "base b is not locked");
         // Dropped and added are no changes.
-        let dropped = vec![change(What::Base, "a", one, None)];
+        let dropped = vec![change(IngredientKind::Base, "a", one, None)];
         assert_eq!(told(dropped), "base a was removed");
-        let added = vec![change(What::Label, "l", None, one)];
+        let added = vec![change(IngredientKind::Label, "l", None, one)];
         assert_eq!(told(added), "label l was added");
-        let removed = vec![change(What::Argument, "A", one, None)];
+        let removed = vec![change(IngredientKind::Argument, "A", one, None)];
         assert_eq!(told(removed), "argument A was removed");
         let arguments = vec![
-            change(What::Argument, "A", one, None),
-            change(What::Argument, "B", one, two),
-            change(What::Argument, "C", one, None),
-            change(What::Argument, "D", None, two),
+            change(IngredientKind::Argument, "A", one, None),
+            change(IngredientKind::Argument, "B", one, two),
+            change(IngredientKind::Argument, "C", one, None),
+            change(IngredientKind::Argument, "D", None, two),
         ];
         let all = "argument B changed, D was added, A, C were removed";
         assert_eq!(told(arguments), all);
-        let remote = vec![change(What::Remote, "u", one, None)];
+        let remote = vec![change(IngredientKind::Remote, "u", one, None)];
         assert_eq!(told(remote), "a remote source was removed");
-        let unbuilt = vec![change(What::Upstream, "p", None, None)];
+        let unbuilt = vec![change(IngredientKind::Upstream, "p", None, None)];
         assert_eq!(told(unbuilt), "`p` must be built first");
     }
 }

@@ -19,12 +19,12 @@ pub(super) struct Screen<W: Write> {
 
 /// How large a terminal is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
+pub(super) struct ScreenSize {
     pub(super) rows: usize,
     pub(super) columns: usize,
 }
 
-impl Size {
+impl ScreenSize {
     /// Of the terminal that stderr is.
     pub(super) fn of_stderr() -> Self {
         let size = rustix::termios::tcgetwinsize(std::io::stderr());
@@ -56,7 +56,7 @@ impl<W: Write> Screen<W> {
     }
 
     /// Draws these lines in the place of those that are there, below the lines that stay.
-    pub(super) fn draw(&mut self, lines: &[Line], size: Size) {
+    pub(super) fn draw(&mut self, lines: &[ScreenLine], size: ScreenSize) {
         if self.waiting.is_empty() && lines.is_empty() && self.drawn == 0 {
             return;
         }
@@ -87,13 +87,13 @@ impl<W: Write> Screen<W> {
 
 /// A line that is drawn: what is bold in it stands between two other parts.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct ScreenLine {
     pub(super) before: String,
     pub(super) bold: String,
     pub(super) after: String,
 }
 
-impl Line {
+impl ScreenLine {
     fn write(&self, text: &mut String, columns: usize) {
         let mut room = columns.saturating_sub(1);
         let mut part = |text: &mut String, part: &str| {
@@ -119,19 +119,19 @@ impl Line {
 mod tests {
     use super::*;
 
-    const SIZE: Size = Size {
+    const SIZE: ScreenSize = ScreenSize {
         rows: 3,
         columns: 10,
     };
 
-    fn line(text: &str) -> Line {
-        Line {
+    fn line(text: &str) -> ScreenLine {
+        ScreenLine {
             after: text.to_owned(),
-            ..Line::default()
+            ..ScreenLine::default()
         }
     }
 
-    fn drawn(screen: &mut Screen<Vec<u8>>, lines: &[Line]) -> String {
+    fn drawn(screen: &mut Screen<Vec<u8>>, lines: &[ScreenLine]) -> String {
         screen.draw(lines, SIZE);
         let text = String::from_utf8(std::mem::take(&mut screen.terminal)).unwrap();
         text.replace("\x1b[1m\x1b[0m", "")

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::facts::Facts;
-use super::plan::{Plan, Step};
+use super::plan::{SetupPlan, Step};
 use crate::fault::{Fault, Result};
 use crate::outside::engine::{Engine, NoAnswer};
 use crate::outside::interrupt::Interrupt;
@@ -26,7 +26,7 @@ const SCRIPT: &str = "/etc/init.d/docker";
 const ENGINE_LOG: &str = "/var/log/docker.log";
 
 /// Does everything in the plan; the log is written anew.
-pub fn apply(plan: &Plan, facts: &Facts, log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
+pub fn apply(plan: &SetupPlan, facts: &Facts, log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
     let run = Run {
         log: log.to_owned(),
         is_root: facts.user.is_root,
@@ -228,7 +228,7 @@ mod tests {
         let step = |command: &&str| Step::Run {
             argv: ["sh", "-c", command].map(str::to_owned).to_vec(),
         };
-        let plan = Plan {
+        let plan = SetupPlan {
             steps: commands.iter().map(step).collect(),
             by_hand: Vec::new(),
         };
@@ -274,7 +274,7 @@ mod tests {
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let file = folder.join("daemon.json");
         std::fs::write(&file, "{}").unwrap();
-        let write = |content: &str| Plan {
+        let write = |content: &str| SetupPlan {
             steps: vec![Step::Write {
                 path: file.to_string(),
                 content: content.to_owned(),
@@ -284,7 +284,7 @@ mod tests {
         let log = folder.join("setup.log");
         let interrupt = Interrupt::default();
         let facts = Facts {
-            user: super::super::facts::User {
+            user: super::super::facts::UserFacts {
                 is_root: true,
                 ..Default::default()
             },

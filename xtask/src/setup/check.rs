@@ -3,8 +3,8 @@
 //! Knows what this program and its graph ask of a machine, and why. Pure: the same facts give the
 //! same findings on any machine.
 
-use super::facts::{Emulation, Engine, Facts, Store};
-use super::finding::{Finding, Fix};
+use super::facts::{Emulation, EngineFacts, Facts, StoreFacts};
+use super::finding::{Fix, MachineFinding};
 use super::needs::{Needs, architecture};
 use super::packages::System;
 use super::tools;
@@ -28,7 +28,7 @@ const BUILDX: [u64; 3] = [0, 13, 0];
 const CLOCK: u64 = 120;
 
 /// All findings, in the order in which a person reads them.
-pub fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {
+pub fn check(facts: &Facts, needs: &Needs) -> Vec<MachineFinding> {
     let mut all = vec![
         system(facts),
         memory(facts),
@@ -50,9 +50,9 @@ pub fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {
     all
 }
 
-fn system(facts: &Facts) -> Finding {
+fn system(facts: &Facts) -> MachineFinding {
     let os = &facts.os;
-    let finding = Finding::new("system", os.name.clone()).needs(
+    let finding = MachineFinding::new("system", os.name.clone()).needs(
         "Linux: Debian 11, Ubuntu 20.04, Fedora, Arch or later",
         "the engine runs on Linux, and these are the systems whose packages are known here",
     );
@@ -80,13 +80,13 @@ fn system(facts: &Facts) -> Finding {
     }
 }
 
-fn memory(facts: &Facts) -> Finding {
+fn memory(facts: &Facts) -> MachineFinding {
     let Some(memory) = facts.memory else {
-        return Finding::new("memory", "unknown")
+        return MachineFinding::new("memory", "unknown")
             .needs("4 GB", "the web front end's build takes up to 4 GB")
             .warns("");
     };
-    let finding = Finding::new("memory", gigabytes(memory))
+    let finding = MachineFinding::new("memory", gigabytes(memory))
         .needs("4 GB", "the web front end's build takes up to 4 GB");
     if memory >= MEMORY {
         finding
@@ -95,15 +95,15 @@ fn memory(facts: &Facts) -> Finding {
     }
 }
 
-fn disk(facts: &Facts) -> Finding {
+fn disk(facts: &Facts) -> MachineFinding {
     const WHY: &str = "all images and their caches together take that much";
     let Some(disk) = &facts.disk else {
-        return Finding::new("disk", "unknown")
+        return MachineFinding::new("disk", "unknown")
             .needs("30 GB free", WHY)
             .warns("");
     };
     let found = format!("{} free at {}", gigabytes(disk.free), disk.folder);
-    let finding = Finding::new("disk", found).needs("30 GB free", WHY);
+    let finding = MachineFinding::new("disk", found).needs("30 GB free", WHY);
     if disk.free >= DISK {
         finding
     } else {
@@ -113,9 +113,9 @@ fn disk(facts: &Facts) -> Finding {
     }
 }
 
-fn processor(facts: &Facts) -> Finding {
+fn processor(facts: &Facts) -> MachineFinding {
     let found = facts.machine.clone();
-    let finding = Finding::new("processor", found).needs(
+    let finding = MachineFinding::new("processor", found).needs(
         "x86_64 or aarch64",
         "the images are made for these; others have no base images",
     );
@@ -125,7 +125,7 @@ fn processor(facts: &Facts) -> Finding {
     }
 }
 
-fn engine(facts: &Facts, needs: &Needs) -> Finding {
+fn engine(facts: &Facts, needs: &Needs) -> MachineFinding {
     let at = &facts.address;
     let (least, needed, why) = if needs.replaces {
         (
@@ -140,9 +140,9 @@ fn engine(facts: &Facts, needs: &Needs) -> Finding {
             "it builds and keeps the images",
         )
     };
-    let needs = |found: String| Finding::new("engine", found).needs(needed, why);
+    let needs = |found: String| MachineFinding::new("engine", found).needs(needed, why);
     match &facts.engine {
-        Engine::Answers { version: text, .. } => {
+        EngineFacts::Answers { version: text, .. } => {
             let finding = needs(format!("{text} at {at}"));
             if version(text).is_some_and(|found| found < least) {
                 // One that works is the user's: nothing here replaces it.
@@ -150,32 +150,34 @@ fn engine(facts: &Facts, needs: &Needs) -> Finding {
             }
             finding
         }
-        Engine::Podman(version) => needs(format!(
+        EngineFacts::Podman(version) => needs(format!(
             "podman {version} at {at}, which has no BuildKit"
         ))
         .lacks("point DOCKER_HOST or `docker context use` at a Docker engine, or install one"),
-        Engine::Forbidden(_) => {
+        EngineFacts::Forbidden(_) => {
             let finding = needs(format!("one at {at} that this user may not talk to"));
             let remedy =
                 "join the group `docker`, whose members are as good as root, and log in again";
             finding.lacks(remedy).fix(Fix::JoinGroup)
         }
-        Engine::Silent(why) if !facts.address_is_default => needs(format!("none at {at}: {why}"))
-            .lacks("start it, or unset DOCKER_HOST, or choose another by `docker context use`"),
-        Engine::Silent(why) if facts.has_dockerd => {
+        EngineFacts::Silent(why) if !facts.address_is_default => {
+            needs(format!("none at {at}: {why}"))
+                .lacks("start it, or unset DOCKER_HOST, or choose another by `docker context use`")
+        }
+        EngineFacts::Silent(why) if facts.has_dockerd => {
             needs(format!("installed, but not running at {at}: {why}"))
                 .lacks("start it")
                 .fix(Fix::StartEngine)
         }
-        Engine::Silent(_) | Engine::Unasked => needs(format!("none at {at}"))
+        EngineFacts::Silent(_) | EngineFacts::Unasked => needs(format!("none at {at}"))
             .lacks("install it")
             .fix(Fix::InstallEngine),
     }
 }
 
-fn docker(facts: &Facts) -> Finding {
+fn docker(facts: &Facts) -> MachineFinding {
     let finding = |found: &str| {
-        Finding::new("docker", found).needs("docker on PATH", "buildx is started through it")
+        MachineFinding::new("docker", found).needs("docker on PATH", "buildx is started through it")
     };
     match &facts.docker {
         _ if let Some(podman) = &facts.podman => {
@@ -186,9 +188,9 @@ fn docker(facts: &Facts) -> Finding {
     }
 }
 
-fn buildx(facts: &Facts) -> Finding {
+fn buildx(facts: &Facts) -> MachineFinding {
     let finding = |found: &str| {
-        Finding::new("buildx", found).needs(
+        MachineFinding::new("buildx", found).needs(
             "0.13.0 or later",
             "it makes the images and tells of every step",
         )
@@ -208,15 +210,15 @@ fn buildx(facts: &Facts) -> Finding {
     }
 }
 
-fn store(facts: &Facts, needs: &Needs) -> Option<Finding> {
-    let Engine::Answers { store, .. } = &facts.engine else {
+fn store(facts: &Facts, needs: &Needs) -> Option<MachineFinding> {
+    let EngineFacts::Answers { store, .. } = &facts.engine else {
         return None;
     };
     let (found, good) = match store {
-        Store::Containerd => ("containerd", true),
-        Store::Classic => ("the engine's own", !needs.several),
+        StoreFacts::Containerd => ("containerd", true),
+        StoreFacts::Classic => ("the engine's own", !needs.several),
     };
-    let finding = Finding::new("store", found);
+    let finding = MachineFinding::new("store", found);
     Some(if good {
         finding.needs(
             "any",
@@ -233,14 +235,14 @@ fn store(facts: &Facts, needs: &Needs) -> Option<Finding> {
     })
 }
 
-fn builder(facts: &Facts, needs: &Needs) -> Option<Finding> {
+fn builder(facts: &Facts, needs: &Needs) -> Option<MachineFinding> {
     let finding = |found: String| {
         let needed = match needs.platforms.as_slice() {
             [] => "one that works".to_owned(),
             some => some.join(", "),
         };
         let why = "stages are built by it, whichever `docker buildx use` chose: it alone sees the engine's images";
-        Finding::new("builder", format!("the engine's own: {found}")).needs(needed, why)
+        MachineFinding::new("builder", format!("the engine's own: {found}")).needs(needed, why)
     };
     match facts.builder.as_ref()? {
         Err(why) => Some(finding(why.clone()).lacks("see `docker buildx inspect default`")),
@@ -266,11 +268,11 @@ fn builder(facts: &Facts, needs: &Needs) -> Option<Finding> {
     }
 }
 
-fn emulation(facts: &Facts, needs: &Needs) -> Vec<Finding> {
+fn emulation(facts: &Facts, needs: &Needs) -> Vec<MachineFinding> {
     let foreign = needs.foreign(&facts.machine).into_iter();
     let one = |name: String| {
         let finding = |found: String| {
-            Finding::new("emulation", format!("{name}: {found}")).needs(
+            MachineFinding::new("emulation", format!("{name}: {found}")).needs(
                 format!("programs for {name} run here"),
                 "a stage is built for it, and its RUN steps are its programs",
             )
@@ -303,9 +305,10 @@ fn emulation(facts: &Facts, needs: &Needs) -> Vec<Finding> {
     foreign.map(one).collect()
 }
 
-fn compose(facts: &Facts) -> Finding {
+fn compose(facts: &Facts) -> MachineFinding {
     let finding = |found: &str| {
-        Finding::new("compose", found).needs("2 or later", "the running stack is started with it")
+        MachineFinding::new("compose", found)
+            .needs("2 or later", "the running stack is started with it")
     };
     match &facts.compose {
         None => finding("none").warns("install it").fix(Fix::InstallCompose),
@@ -316,9 +319,9 @@ fn compose(facts: &Facts) -> Finding {
     }
 }
 
-fn git(facts: &Facts, needs: &Needs) -> Finding {
+fn git(facts: &Facts, needs: &Needs) -> MachineFinding {
     let finding =
-        |found: &str| Finding::new("git", found).needs("any", "sources are fetched with it");
+        |found: &str| MachineFinding::new("git", found).needs("any", "sources are fetched with it");
     match &facts.git {
         Some(version) => finding(version),
         None if needs.fetches => finding("none").lacks("install it").fix(Fix::InstallGit),
@@ -327,13 +330,13 @@ fn git(facts: &Facts, needs: &Needs) -> Finding {
 }
 
 /// A stage whose host command lacks something cannot be built; all others can.
-fn tools(facts: &Facts, needs: &Needs) -> Vec<Finding> {
+fn tools(facts: &Facts, needs: &Needs) -> Vec<MachineFinding> {
     let system = System::of(&facts.os);
     let one = |(name, stages): (&String, &Vec<String>)| {
         let is_there = facts.tools.contains(name);
         let whose: Vec<String> = stages.iter().map(|stage| format!("`{stage}`")).collect();
         let found = if is_there { "there" } else { "none" };
-        let finding = Finding::new("host command", format!("{name}: {found}")).needs(
+        let finding = MachineFinding::new("host command", format!("{name}: {found}")).needs(
             name,
             format!("the host command of {} needs it", whose.join(", ")),
         );
@@ -358,10 +361,10 @@ fn tools(facts: &Facts, needs: &Needs) -> Vec<Finding> {
     needs.tools.iter().map(one).collect()
 }
 
-fn login(facts: &Facts, needs: &Needs) -> Option<Finding> {
+fn login(facts: &Facts, needs: &Needs) -> Option<MachineFinding> {
     let registry = needs.writes_to.as_ref()?;
     let there = facts.logins.contains(registry);
-    let finding = Finding::new("login", if there { "there" } else { "none" }).needs(
+    let finding = MachineFinding::new("login", if there { "there" } else { "none" }).needs(
         format!("a login to {registry}"),
         "records are shared through it",
     );
@@ -374,14 +377,14 @@ fn login(facts: &Facts, needs: &Needs) -> Option<Finding> {
     })
 }
 
-fn clock(facts: &Facts) -> Option<Finding> {
+fn clock(facts: &Facts) -> Option<MachineFinding> {
     let ahead = facts.clock?;
     let found = match ahead {
         0.. => format!("{ahead} s ahead"),
         _ => format!("{} s behind", -ahead),
     };
     let why = "certificates, tokens and package lists are refused by a wrong clock";
-    let finding = Finding::new("clock", found).needs("within 2 minutes", why);
+    let finding = MachineFinding::new("clock", found).needs("within 2 minutes", why);
     Some(if ahead.unsigned_abs() <= CLOCK {
         finding
     } else {

@@ -19,7 +19,7 @@ pub struct Facts {
     /// Where the engine keeps its data, or would keep them.
     pub disk: Option<Disk>,
     /// Who runs this.
-    pub user: User,
+    pub user: UserFacts,
     /// What starts services.
     pub init: Init,
     /// The address of the engine that the docker command would use.
@@ -27,7 +27,7 @@ pub struct Facts {
     /// Whether that is the place where a local engine listens by default.
     pub address_is_default: bool,
     /// What answers there.
-    pub engine: Engine,
+    pub engine: EngineFacts,
     /// Whether `dockerd` is installed here.
     pub has_dockerd: bool,
     /// Whether control groups are mounted, which every engine needs.
@@ -88,7 +88,7 @@ pub struct Disk {
 
 /// Who runs this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct User {
+pub struct UserFacts {
     /// Whether that is the superuser.
     pub is_root: bool,
     /// The name, for the `docker` group.
@@ -109,13 +109,13 @@ pub enum Init {
 
 /// What answers at the engine's address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Engine {
+pub enum EngineFacts {
     /// An engine.
     Answers {
         /// Its version.
         version: String,
         /// Where it keeps images.
-        store: Store,
+        store: StoreFacts,
     },
     /// Podman, of this version.
     Podman(String),
@@ -130,7 +130,7 @@ pub enum Engine {
 
 /// Where an engine keeps images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Store {
+pub enum StoreFacts {
     /// In containerd: several platforms in one image.
     Containerd,
     /// In its own graph driver: one platform.

@@ -41,7 +41,7 @@ pub enum Fix {
 
 /// The answer of one check.
 #[derive(Debug, Clone, Serialize)]
-pub struct Finding {
+pub struct MachineFinding {
     /// Which check; a stable word.
     pub check: &'static str,
     /// How it ended.
@@ -60,7 +60,7 @@ pub struct Finding {
     pub fix: Option<Fix>,
 }
 
-impl Finding {
+impl MachineFinding {
     pub(super) fn new(check: &'static str, found: impl Into<String>) -> Self {
         Self {
             check,

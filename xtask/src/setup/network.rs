@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use super::facts::{Host, Reach};
-use super::finding::Finding;
+use super::finding::MachineFinding;
 
 /// One finding for each group of hosts that stand for each other.
-pub fn check(hosts: &[(Host, Reach)]) -> Vec<Finding> {
+pub fn check(hosts: &[(Host, Reach)]) -> Vec<MachineFinding> {
     let groups: BTreeSet<&String> = hosts.iter().map(|(host, _)| &host.group).collect();
     let finding = |group| {
         let those: Vec<_> = hosts
@@ -22,10 +22,10 @@ pub fn check(hosts: &[(Host, Reach)]) -> Vec<Finding> {
     groups.into_iter().filter_map(finding).collect()
 }
 
-fn one((host, reach): &(Host, Reach)) -> Option<Finding> {
+fn one((host, reach): &(Host, Reach)) -> Option<MachineFinding> {
     let name = &host.name;
     let finding = |found: String| {
-        Finding::new("network", format!("{name}: {found}"))
+        MachineFinding::new("network", format!("{name}: {found}"))
             .needs("an answer", format!("it has {}", host.purpose))
     };
     Some(match reach {

@@ -37,7 +37,7 @@ pub enum System {
 
 /// What may have to be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum SuitePart {
     /// dockerd and what it runs.
     Engine,
     /// The docker command.
@@ -75,30 +75,32 @@ impl System {
     }
 
     /// The packages of a part.
-    pub fn packages(self, part: Part) -> &'static [&'static str] {
+    pub fn packages(self, part: SuitePart) -> &'static [&'static str] {
         match (self, part) {
-            (Self::Bookworm, Part::Engine) => &["docker.io/trixie", "iptables", "ca-certificates"],
-            (Self::Debian | Self::Ubuntu, Part::Engine) => {
+            (Self::Bookworm, SuitePart::Engine) => {
+                &["docker.io/trixie", "iptables", "ca-certificates"]
+            }
+            (Self::Debian | Self::Ubuntu, SuitePart::Engine) => {
                 &["docker.io", "iptables", "ca-certificates"]
             }
-            (Self::Fedora, Part::Engine) => &["moby-engine"],
-            (Self::Arch, Part::Engine | Part::Docker) => &["docker"],
-            (Self::Bookworm, Part::Docker) => &["docker-cli/trixie"],
-            (Self::Debian | Self::Fedora, Part::Docker) => &["docker-cli"],
-            (Self::Ubuntu, Part::Docker) => &["docker.io"],
-            (Self::Bookworm, Part::Buildx) => &["docker-buildx/trixie"],
-            (_, Part::Buildx) => &["docker-buildx"],
-            (Self::Bookworm, Part::Compose) => &["docker-compose/trixie"],
-            (Self::Ubuntu, Part::Compose) => &["docker-compose-v2"],
-            (_, Part::Compose) => &["docker-compose"],
-            (Self::Fedora | Self::Arch, Part::Git) => &["git"],
+            (Self::Fedora, SuitePart::Engine) => &["moby-engine"],
+            (Self::Arch, SuitePart::Engine | SuitePart::Docker) => &["docker"],
+            (Self::Bookworm, SuitePart::Docker) => &["docker-cli/trixie"],
+            (Self::Debian | Self::Fedora, SuitePart::Docker) => &["docker-cli"],
+            (Self::Ubuntu, SuitePart::Docker) => &["docker.io"],
+            (Self::Bookworm, SuitePart::Buildx) => &["docker-buildx/trixie"],
+            (_, SuitePart::Buildx) => &["docker-buildx"],
+            (Self::Bookworm, SuitePart::Compose) => &["docker-compose/trixie"],
+            (Self::Ubuntu, SuitePart::Compose) => &["docker-compose-v2"],
+            (_, SuitePart::Compose) => &["docker-compose"],
+            (Self::Fedora | Self::Arch, SuitePart::Git) => &["git"],
             // Without these git trusts nobody.
-            (_, Part::Git) => &["git", "ca-certificates"],
-            (Self::Bookworm | Self::Debian | Self::Ubuntu, Part::Emulation) => {
+            (_, SuitePart::Git) => &["git", "ca-certificates"],
+            (Self::Bookworm | Self::Debian | Self::Ubuntu, SuitePart::Emulation) => {
                 &["qemu-user-static", "binfmt-support"]
             }
-            (Self::Fedora, Part::Emulation) => &["qemu-user-static"],
-            (Self::Arch, Part::Emulation) => &["qemu-user-static", "qemu-user-static-binfmt"],
+            (Self::Fedora, SuitePart::Emulation) => &["qemu-user-static"],
+            (Self::Arch, SuitePart::Emulation) => &["qemu-user-static", "qemu-user-static-binfmt"],
         }
     }
 

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::facts::{Facts, Init};
-use super::finding::{Finding, Fix, Level};
-use super::packages::{self, Part, System};
+use super::finding::{Fix, Level, MachineFinding};
+use super::packages::{self, SuitePart, System};
 
 /// The engine's configuration.
 pub const DAEMON_JSON: &str = "/etc/docker/daemon.json";
@@ -22,7 +22,7 @@ const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 
 /// What is to be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Plan {
+pub struct SetupPlan {
     /// In this order.
     pub steps: Vec<Step>,
     /// What nobody but the user can do.
@@ -68,8 +68,8 @@ impl Step {
 }
 
 /// The way from the findings to a machine without them, as far as it is known here.
-pub fn plan(facts: &Facts, findings: &[Finding]) -> Plan {
-    let mut plan = Plan::default();
+pub fn plan(facts: &Facts, findings: &[MachineFinding]) -> SetupPlan {
+    let mut plan = SetupPlan::default();
     let fixes: Vec<&Fix> = findings
         .iter()
         .filter(|finding| finding.level != Level::Ok)
@@ -105,7 +105,7 @@ pub fn plan(facts: &Facts, findings: &[Finding]) -> Plan {
         )),
     }
     let known = System::of(&facts.os).is_some();
-    if fixes.contains(&&Fix::StartEngine) || (known && parts.contains(&Part::Engine)) {
+    if fixes.contains(&&Fix::StartEngine) || (known && parts.contains(&SuitePart::Engine)) {
         if !facts.has_cgroups {
             plan.steps
                 .push(Step::run(&["mount", "-t", "cgroup2", "none", CGROUPS]));
@@ -115,7 +115,7 @@ pub fn plan(facts: &Facts, findings: &[Finding]) -> Plan {
         });
     }
     let joins = fixes.contains(&&Fix::JoinGroup)
-        || (parts.contains(&Part::Engine) && known && !facts.user.is_root);
+        || (parts.contains(&SuitePart::Engine) && known && !facts.user.is_root);
     if joins {
         plan.steps
             .push(Step::run(&["usermod", "-aG", "docker", &facts.user.name]));
@@ -131,37 +131,39 @@ pub fn plan(facts: &Facts, findings: &[Finding]) -> Plan {
     plan
 }
 
-fn parts(fixes: &[&Fix]) -> BTreeSet<Part> {
+fn parts(fixes: &[&Fix]) -> BTreeSet<SuitePart> {
     let mut parts = BTreeSet::new();
     for fix in fixes {
         match fix {
-            Fix::InstallEngine => parts.extend([Part::Engine, Part::Docker, Part::Buildx]),
-            Fix::InstallDocker => parts.extend([Part::Docker]),
-            Fix::InstallBuildx => parts.extend([Part::Buildx]),
-            Fix::InstallCompose => parts.extend([Part::Compose]),
-            Fix::InstallGit => parts.extend([Part::Git]),
-            Fix::Emulate(_) => parts.extend([Part::Emulation]),
+            Fix::InstallEngine => {
+                parts.extend([SuitePart::Engine, SuitePart::Docker, SuitePart::Buildx])
+            }
+            Fix::InstallDocker => parts.extend([SuitePart::Docker]),
+            Fix::InstallBuildx => parts.extend([SuitePart::Buildx]),
+            Fix::InstallCompose => parts.extend([SuitePart::Compose]),
+            Fix::InstallGit => parts.extend([SuitePart::Git]),
+            Fix::Emulate(_) => parts.extend([SuitePart::Emulation]),
             Fix::InstallTool(_) | Fix::StartEngine | Fix::JoinGroup => {}
         }
     }
     parts
 }
 
-impl Plan {
+impl SetupPlan {
     fn install(
         &mut self,
         facts: &Facts,
         system: System,
-        parts: &BTreeSet<Part>,
+        parts: &BTreeSet<SuitePart>,
         tools: &[&'static str],
     ) {
         if parts.is_empty() && tools.is_empty() {
             return;
         }
-        if parts.contains(&Part::Engine) && !facts.has_daemon_json {
+        if parts.contains(&SuitePart::Engine) && !facts.has_daemon_json {
             self.steps.push(Step::write(DAEMON_JSON, CONTAINERD_STORE));
         }
-        if parts.contains(&Part::Emulation) && !facts.has_binfmt {
+        if parts.contains(&SuitePart::Emulation) && !facts.has_binfmt {
             self.steps
                 .push(Step::run(&["mount", "-t", "binfmt_misc", "none", BINFMT]));
         }
@@ -190,7 +192,7 @@ impl Plan {
         }
         argv.extend(tools.iter().filter(|package| named.insert(**package)));
         self.steps.push(Step::run(&argv));
-        if parts.contains(&Part::Emulation) {
+        if parts.contains(&SuitePart::Emulation) {
             self.register(facts, system);
         }
     }

@@ -89,7 +89,7 @@ pub struct Waived {
 
 /// What one probe of the running stack says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
+pub struct ProbeAnswer {
     /// The service.
     pub service: String,
     /// `http`, `tcp`, …
@@ -151,7 +151,7 @@ impl Tool {
 /// How a verification ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum AnswerOutcome {
     /// Everything was looked at, and nothing denies it.
     Passed,
     /// A rule is broken, or a probe failed.
@@ -164,11 +164,11 @@ pub enum Outcome {
 #[derive(Debug, Clone, Serialize)]
 pub struct Answer {
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: AnswerOutcome,
     /// All breaches, the most severe first.
     pub findings: Vec<Finding>,
     /// All probes, in the order of the graph file.
-    pub probes: Vec<Probe>,
+    pub probes: Vec<ProbeAnswer>,
     /// Tools of others. They are never required.
     pub tools: Vec<Tool>,
     /// The record of this verification, where everything passed.
@@ -179,7 +179,7 @@ pub struct Answer {
 
 impl Answer {
     /// Puts the findings into their order and decides on the outcome.
-    pub fn of(mut findings: Vec<Finding>, probes: Vec<Probe>) -> Self {
+    pub fn of(mut findings: Vec<Finding>, probes: Vec<ProbeAnswer>) -> Self {
         findings.sort_by(|a, b| {
             let key = |finding: &Finding| (finding.waived.is_some(), finding.severity);
             let (a_waived, a_severity) = key(a);
@@ -191,11 +191,11 @@ impl Answer {
         let denied = findings.iter().any(Finding::denies);
         let failed = |outcome| probes.iter().any(|probe| probe.outcome == outcome);
         let outcome = if denied || failed(ProbeOutcome::Failed) {
-            Outcome::Failed
+            AnswerOutcome::Failed
         } else if failed(ProbeOutcome::NotChecked) {
-            Outcome::Incomplete
+            AnswerOutcome::Incomplete
         } else {
-            Outcome::Passed
+            AnswerOutcome::Passed
         };
         Self {
             outcome,
@@ -221,7 +221,7 @@ impl Answer {
     }
 
     /// How it ended for one of these stages: a probe counts for all, and so does what is of none of them.
-    pub fn outcome_of(&self, stage: &str, all: &[&str]) -> Outcome {
+    pub fn outcome_of(&self, stage: &str, all: &[&str]) -> AnswerOutcome {
         let is_of_it = |one: &&Finding| one.stage == stage || !all.contains(&one.stage.as_str());
         let findings = self.findings.iter().filter(is_of_it);
         Self::of(findings.cloned().collect(), self.probes.clone()).outcome

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use camino::Utf8PathBuf;
 
 use crate::outside::state::{self, State};
-use crate::verify::layers::{Digest, Image, Layer, Rule};
+use crate::verify::layers::{ContentRule, Digest, Layer, LayeredImage};
 
 /// The kind of the files.
 const KIND: &str = "xtask-layer";
@@ -22,13 +22,13 @@ const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The kept layers of one graph.
 #[derive(Debug)]
-pub struct Layers {
+pub struct KeptLayers {
     folder: Utf8PathBuf,
     /// Those that this run has used.
     used: Mutex<HashSet<Digest>>,
 }
 
-impl Layers {
+impl KeptLayers {
     /// Those of this state.
     pub fn of(state: &State) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl Layers {
     }
 
     /// A layer at which all of these rules looked. What cannot be used is read again.
-    pub fn get(&self, digest: &Digest, rules: &[Box<dyn Rule>]) -> Option<Arc<Layer>> {
+    pub fn get(&self, digest: &Digest, rules: &[Box<dyn ContentRule>]) -> Option<Arc<Layer>> {
         let sealed = state::read(&self.file(digest)).ok()??;
         let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
         let layer = Layer::of_bytes(content)?;
@@ -59,7 +59,7 @@ impl Layers {
 
     /// Keeps the layers of these images, and lets go of those that nothing has used for a month. It is
     /// no fault where that cannot be done.
-    pub fn keep<'i>(&self, images: impl Iterator<Item = &'i Image>) {
+    pub fn keep<'i>(&self, images: impl Iterator<Item = &'i LayeredImage>) {
         for layer in images.flat_map(|image| &image.layers) {
             let file = self.file(&layer.digest);
             if self.used().insert(layer.digest) {

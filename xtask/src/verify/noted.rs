@@ -7,8 +7,8 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::finding::Outcome;
-use super::record::{Asked, StackAsked};
+use super::finding::AnswerOutcome;
+use super::record::{AskedOfImages, StackAsked};
 use crate::graphfile::spec::{Spec, StageId};
 use crate::outside::state::{self, State};
 
@@ -33,7 +33,7 @@ pub struct Noted {
     /// The last day on which it holds.
     pub ends: Option<String>,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: AnswerOutcome,
 }
 
 /// What a note says of now.
@@ -80,13 +80,13 @@ impl Noted {
         image: &str,
         policy: &str,
         today: &str,
-        glance: Option<&Asked>,
+        glance: Option<&AskedOfImages>,
     ) -> Standing {
         if self.image != image {
             Standing::OtherImage
         } else if self.policy != policy {
             Standing::OtherPolicy
-        } else if self.outcome != Outcome::Passed {
+        } else if self.outcome != AnswerOutcome::Passed {
             Standing::Failed
         } else if self.ends.as_deref().is_some_and(|end| end < today) {
             Standing::Ended
@@ -151,7 +151,7 @@ mod tests {
             stack: None,
             at: "2026-11-29T00:00:00Z".into(),
             ends: Some("2026-12-31".into()),
-            outcome: Outcome::Passed,
+            outcome: AnswerOutcome::Passed,
         };
         let standing = |image, policy, today| noted.standing(image, policy, today, None);
         assert_eq!(standing("sha256:1", "p", "2026-12-31"), Standing::Holds);
@@ -165,7 +165,7 @@ mod tests {
             Standing::OtherPolicy
         );
         let failed = Noted {
-            outcome: Outcome::Failed,
+            outcome: AnswerOutcome::Failed,
             ..noted.clone()
         };
         let failed = failed.standing("sha256:1", "p", "2026-12-31", None);

@@ -19,13 +19,13 @@ const PREDICATE: &str = "https://github.com/langgenius/dify/xtask/verification/v
 
 /// What a verification is asked, as a hash: the digests, the policy, the stack, this program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked(String);
+pub struct AskedOfImages(String);
 
 /// A verification that passed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
+pub struct VerifyRecord {
     /// What was asked of the images.
-    pub asked: Asked,
+    pub asked: AskedOfImages,
     /// What was asked of the stack, where one was tried.
     pub stack: Option<StackAsked>,
     /// The last day on which it holds; `None` where no waiver ends it.
@@ -39,12 +39,12 @@ pub struct Record {
 pub struct StackAsked {
     /// With what compose says of it; `None` where it hangs on more than can be looked at, so that the
     /// answer never holds again.
-    pub asked: Option<Asked>,
+    pub asked: Option<AskedOfImages>,
     /// Without compose, and where to look; `None` where that does not show everything.
-    pub glance: Option<(Given, Asked)>,
+    pub glance: Option<(Given, AskedOfImages)>,
 }
 
-impl Record {
+impl VerifyRecord {
     /// Whether it has not ended on this day.
     pub fn holds(&self, today: &str) -> bool {
         self.ends.as_deref().is_none_or(|end| today <= end)
@@ -53,12 +53,12 @@ impl Record {
 
 /// The records of one graph's verifications: one for each set of stages and parts.
 #[derive(Debug)]
-pub struct Records {
+pub struct VerifyRecords {
     file: Utf8PathBuf,
     key: [u8; 32],
 }
 
-impl Records {
+impl VerifyRecords {
     /// Those of these stages; `parts` says what of it was asked for.
     pub fn of(state: &State, stages: &[&str], parts: &str) -> std::io::Result<Self> {
         let mut name = blake3::Hasher::new();
@@ -74,9 +74,9 @@ impl Records {
     }
 
     /// The hash of what is asked.
-    pub fn asked(&self, asked: &Value) -> Asked {
+    pub fn asked(&self, asked: &Value) -> AskedOfImages {
         let text = asked.to_string();
-        Asked(
+        AskedOfImages(
             blake3::keyed_hash(&self.key, text.as_bytes())
                 .to_hex()
                 .to_string(),
@@ -84,14 +84,14 @@ impl Records {
     }
 
     /// The last one, whatever it was asked.
-    pub fn read(&self) -> Option<Record> {
+    pub fn read(&self) -> Option<VerifyRecord> {
         let sealed = state::read(&self.file).ok()??;
         let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
         serde_json::from_slice(content).ok()
     }
 
     /// Keeps what passed.
-    pub fn save(&self, record: &Record) -> std::io::Result<()> {
+    pub fn save(&self, record: &VerifyRecord) -> std::io::Result<()> {
         let content = serde_json::to_vec(record)?;
         state::write_sealed(&self.file, KIND, FORMAT, &[&content])
     }
@@ -118,7 +118,7 @@ fn key(state: &State) -> std::io::Result<[u8; 32]> {
 
 /// An image that took part, by name, and its digests as `sha256:…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Subject {
+pub struct RecordSubject {
     /// `api`, or a service of the stack.
     pub name: String,
     /// Of the manifest or of the configuration.
@@ -126,7 +126,7 @@ pub struct Subject {
 }
 
 /// The statement (github.com/in-toto/attestation, `spec/v1/statement.md`).
-pub fn statement(mut subjects: Vec<Subject>, predicate: &Value) -> Value {
+pub fn statement(mut subjects: Vec<RecordSubject>, predicate: &Value) -> Value {
     subjects.sort();
     subjects.dedup();
     let subjects: Vec<Value> = subjects
@@ -153,11 +153,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
         let state = State::in_folder(folder);
-        let records = Records::of(&state, &["a"], "all").unwrap();
+        let records = VerifyRecords::of(&state, &["a"], "all").unwrap();
         let asked = records.asked(&json!({ "image": "sha256:1" }));
         assert_ne!(records.asked(&json!({ "image": "sha256:2" })), asked);
         assert!(records.read().is_none());
-        let record = Record {
+        let record = VerifyRecord {
             asked: asked.clone(),
             stack: None,
             ends: Some("2027-01-31".into()),
@@ -165,14 +165,19 @@ mod tests {
         };
         records.save(&record).unwrap();
         // The key is kept.
-        let records = Records::of(&state, &["a"], "all").unwrap();
+        let records = VerifyRecords::of(&state, &["a"], "all").unwrap();
         assert_eq!(records.asked(&json!({ "image": "sha256:1" })), asked);
         let found = records.read().unwrap();
         assert_eq!(found.asked, asked);
         assert!(found.holds("2027-01-31") && !found.holds("2027-02-01"));
-        assert!(Records::of(&state, &["b"], "all").unwrap().read().is_none());
         assert!(
-            Records::of(&state, &["a"], "policy")
+            VerifyRecords::of(&state, &["b"], "all")
+                .unwrap()
+                .read()
+                .is_none()
+        );
+        assert!(
+            VerifyRecords::of(&state, &["a"], "policy")
                 .unwrap()
                 .read()
                 .is_none()
@@ -184,7 +189,7 @@ mod tests {
         let asked = || {
             let folder = tempfile::tempdir().unwrap();
             let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
-            let records = Records::of(&State::in_folder(path), &["a"], "all").unwrap();
+            let records = VerifyRecords::of(&State::in_folder(path), &["a"], "all").unwrap();
             records.asked(&json!({ "PASSWORD": "hunter2" }))
         };
         assert_ne!(asked(), asked());

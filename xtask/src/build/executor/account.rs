@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 
 use super::log::Log;
-use super::rawjson::Said;
-use super::{FailedStep, Failure, Progress};
-use crate::report::excerpt::{Output, Stream};
+use super::rawjson::ProgressEvent;
+use super::{CallFailure, Progress, StepFailure};
+use crate::report::excerpt::{Output, StdStream};
 
 /// What buildx says of a builder that is older than named contexts (tried with Docker 20.10.24).
 const OLD_BUILDER: &str = "unsupported frontend capability moby.buildkit.frontend.contexts";
@@ -51,7 +51,7 @@ impl<'a> Account<'a> {
     }
 
     /// Takes what arrived together. The log has all of it then.
-    pub(super) fn take(&mut self, said: Vec<Said>) {
+    pub(super) fn take(&mut self, said: Vec<ProgressEvent>) {
         let is_empty = said.is_empty();
         for said in said {
             self.note(said);
@@ -61,16 +61,16 @@ impl<'a> Account<'a> {
         }
     }
 
-    fn note(&mut self, said: Said) {
+    fn note(&mut self, said: ProgressEvent) {
         match said {
-            Said::Step(name) => {
+            ProgressEvent::Step(name) => {
                 self.log.line(format!("=> {name}").as_bytes());
                 // What BuildKit does for itself is no news for a person.
                 if !name.starts_with("[internal]") {
                     (self.watch)(Progress::Step(name));
                 }
             }
-            Said::Done {
+            ProgressEvent::Done {
                 step,
                 name,
                 cached,
@@ -81,7 +81,7 @@ impl<'a> Account<'a> {
                 }
                 self.outputs.remove(&step);
             }
-            Said::Done {
+            ProgressEvent::Done {
                 step,
                 name,
                 error: Some(why),
@@ -94,14 +94,14 @@ impl<'a> Account<'a> {
                     self.failed = Some(Failed { step, name, reason });
                 }
             }
-            Said::Output(line) => {
+            ProgressEvent::Output(line) => {
                 let clean = self.log.line(&line.text);
                 if !line.is_overwritten {
                     let output = self.outputs.entry(line.step).or_default();
                     output.line(line.stream, &clean);
                 }
             }
-            Said::Plain(line) => self.note_plain(line),
+            ProgressEvent::Plain(line) => self.note_plain(line),
         }
     }
 
@@ -111,7 +111,7 @@ impl<'a> Account<'a> {
             self.error.get_or_insert_with(|| reason(why).to_owned());
             return;
         }
-        self.plain.line(Stream::Err, &clean);
+        self.plain.line(StdStream::Err, &clean);
         // `Dockerfile:12` stands above the lines of the Dockerfile, between rules.
         let is_rule = line.len() > 9 && line.bytes().all(|byte| byte == b'-');
         if is_rule && self.line.is_none() {
@@ -134,7 +134,7 @@ impl<'a> Account<'a> {
     }
 
     /// The failure of a call that ended badly, `otherwise` where no reason was given.
-    pub(super) fn failure(self, otherwise: impl FnOnce() -> String) -> Failure {
+    pub(super) fn failure(self, otherwise: impl FnOnce() -> String) -> CallFailure {
         let clean = |text: &str| self.log.redactor().clean_text(text);
         let error = self.error().unwrap_or_else(otherwise);
         // What a step printed is its own; where none failed, buildx says more of the fault.
@@ -142,12 +142,12 @@ impl<'a> Account<'a> {
             Some(failed) => self.outputs.get(&failed.step),
             None => Some(&self.plain),
         };
-        let step = self.failed.as_ref().map(|failed| FailedStep {
+        let step = self.failed.as_ref().map(|failed| StepFailure {
             name: clean(&failed.name),
             line: self.line,
             exit_code: exit_code(&failed.reason),
         });
-        Failure::Build {
+        CallFailure::Build {
             error: clean(&error),
             step,
             excerpt: output.map(Output::excerpt).unwrap_or_default(),
@@ -175,12 +175,12 @@ fn exit_code(reason: &str) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rawjson::Line;
+    use super::super::rawjson::ProgressLine;
     use super::super::redact::Redactor;
     use super::*;
 
-    fn line(step: usize, stream: Stream, text: &str) -> Said {
-        Said::Output(Line {
+    fn line(step: usize, stream: StdStream, text: &str) -> ProgressEvent {
+        ProgressEvent::Output(ProgressLine {
             step,
             stream,
             text: text.into(),
@@ -188,9 +188,9 @@ mod tests {
         })
     }
 
-    fn overwritten(said: Said) -> Said {
+    fn overwritten(said: ProgressEvent) -> ProgressEvent {
         match said {
-            Said::Output(line) => Said::Output(Line {
+            ProgressEvent::Output(line) => ProgressEvent::Output(ProgressLine {
                 is_overwritten: true,
                 ..line
             }),
@@ -198,8 +198,8 @@ mod tests {
         }
     }
 
-    fn done(step: usize, error: &str) -> Said {
-        Said::Done {
+    fn done(step: usize, error: &str) -> ProgressEvent {
+        ProgressEvent::Done {
             step,
             name: format!("[1/2] RUN {step}"),
             cached: false,
@@ -207,11 +207,13 @@ mod tests {
         }
     }
 
-    fn plain(text: &str) -> Said {
-        Said::Plain(text.to_owned())
+    fn plain(text: &str) -> ProgressEvent {
+        ProgressEvent::Plain(text.to_owned())
     }
 
-    fn failure(said: Vec<Said>) -> (String, Option<FailedStep>, crate::report::excerpt::Excerpt) {
+    fn failure(
+        said: Vec<ProgressEvent>,
+    ) -> (String, Option<StepFailure>, crate::report::excerpt::Excerpt) {
         let folder = tempfile::tempdir().unwrap();
         let path = camino::Utf8Path::from_path(folder.path()).unwrap();
         let redactor = Redactor::default();
@@ -219,7 +221,7 @@ mod tests {
         let mut account = Account::new(log, &|_| ());
         account.take(said);
         match account.failure(|| "no reason".to_owned()) {
-            Failure::Build {
+            CallFailure::Build {
                 error,
                 step,
                 excerpt,
@@ -233,11 +235,11 @@ mod tests {
     #[test]
     fn only_what_the_failing_step_printed_is_shown_whenever_it_arrives() {
         let (error, step, excerpt) = failure(vec![
-            line(7, Stream::Out, "of another step"),
-            overwritten(line(1, Stream::Out, "10%")),
-            line(1, Stream::Out, "one"),
+            line(7, StdStream::Out, "of another step"),
+            overwritten(line(1, StdStream::Out, "10%")),
+            line(1, StdStream::Out, "one"),
             done(1, EXIT),
-            line(1, Stream::Err, "fatal: late"),
+            line(1, StdStream::Err, "fatal: late"),
             done(7, "context canceled"),
             plain("a.Dockerfile:12"),
             plain("--------------------"),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// after it may be another call's: one of another checkout, or one that outlived its killed
 /// build.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct Made {
+pub struct MadeImage {
     /// Of the manifest, or of the index: what an engine with the containerd store calls the image.
     #[serde(rename = "containerimage.digest")]
     digest: Option<String>,
@@ -17,7 +17,7 @@ pub struct Made {
     config: Option<String>,
 }
 
-impl Made {
+impl MadeImage {
     /// Reads the bytes of a metadata file; what is none names no image.
     pub fn read(metadata: &[u8]) -> Self {
         serde_json::from_slice(metadata).unwrap_or_default()
@@ -44,17 +44,17 @@ mod tests {
 
     #[test]
     fn an_image_is_known_by_its_manifest_and_by_its_configuration_and_by_nothing_else() {
-        let made = Made::read(METADATA);
+        let made = MadeImage::read(METADATA);
         assert!(made.is("sha256:d1") && made.is("sha256:c0"));
         assert!(!made.is("sha256:d2") && !made.is(""));
-        let only = Made::read(br#"{"containerimage.digest": "sha256:d1"}"#);
+        let only = MadeImage::read(br#"{"containerimage.digest": "sha256:d1"}"#);
         assert!(only.is("sha256:d1") && !only.is("sha256:c0"));
     }
 
     #[test]
     fn a_buildx_that_names_no_image_denies_none() {
         for text in ["", "{}", "[]", "{\"containerimage.digest\": 1}", "\0"] {
-            assert!(Made::read(text.as_bytes()).is("sha256:d1"), "{text}");
+            assert!(MadeImage::read(text.as_bytes()).is("sha256:d1"), "{text}");
         }
     }
 }

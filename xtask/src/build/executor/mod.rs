@@ -22,8 +22,8 @@ use crate::outside::interrupt::Interrupt;
 use crate::report::excerpt::Excerpt;
 use account::Account;
 use log::Log;
-pub use made::Made;
-use rawjson::Reader;
+pub use made::MadeImage;
+use rawjson::ProgressReader;
 use redact::Redactor;
 
 /// Waits before the second, third and fourth attempt at an action that met a passing fault.
@@ -56,7 +56,7 @@ pub enum Progress {
 
 /// Why an action gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum CallFailure {
     /// The user wanted to stop.
     Interrupted,
     /// The build failed.
@@ -64,7 +64,7 @@ pub enum Failure {
         /// One sentence: the failing step and its status, or buildx's own error.
         error: String,
         /// The step that failed, if one did.
-        step: Option<FailedStep>,
+        step: Option<StepFailure>,
         /// What it printed, or what buildx says where no step failed.
         excerpt: Excerpt,
     },
@@ -74,7 +74,7 @@ pub enum Failure {
 
 /// A step that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedStep {
+pub struct StepFailure {
     /// As BuildKit calls it: `[2/3] RUN make`.
     pub name: String,
     /// Its line in the Dockerfile.
@@ -90,12 +90,14 @@ pub fn run(
     redactor: &Redactor,
     interrupt: &Interrupt,
     watch: &dyn Fn(Progress),
-) -> Result<Made, Failure> {
+) -> Result<MadeImage, CallFailure> {
     let mut attempt = 1;
     let mut action = std::borrow::Cow::Borrowed(action);
     loop {
         let failure = match attempt_once(&action, log, redactor, interrupt, watch) {
-            Err(Failure::Build { error, .. }) if passing(&error) && attempt <= BACKOFF.len() => {
+            Err(CallFailure::Build { error, .. })
+                if passing(&error) && attempt <= BACKOFF.len() =>
+            {
                 error
             }
             other => return other,
@@ -110,7 +112,7 @@ pub fn run(
             why: failure,
         });
         if interrupt.wait(pause) {
-            return Err(Failure::Interrupted);
+            return Err(CallFailure::Interrupted);
         }
     }
 }
@@ -121,9 +123,9 @@ fn attempt_once(
     redactor: &Redactor,
     interrupt: &Interrupt,
     watch: &dyn Fn(Progress),
-) -> Result<Made, Failure> {
+) -> Result<MadeImage, CallFailure> {
     let log = Log::create(log, redactor)
-        .map_err(|error| Failure::NoDocker(format!("cannot write the log {log}: {error}")))?;
+        .map_err(|error| CallFailure::NoDocker(format!("cannot write the log {log}: {error}")))?;
     let mut command = Command::new("docker");
     command
         .args(&action.argv)
@@ -136,12 +138,12 @@ fn attempt_once(
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let child = interrupt.spawn(&mut command).map_err(|error| {
-        Failure::NoDocker(format!(
+        CallFailure::NoDocker(format!(
             "cannot run `docker`: {error}; install the Docker command and its buildx plugin"
         ))
     })?;
     let Some(mut child) = child else {
-        return Err(Failure::Interrupted);
+        return Err(CallFailure::Interrupted);
     };
     let mut account = Account::new(log, watch);
     if let Some(stderr) = child.stderr.take() {
@@ -151,24 +153,24 @@ fn attempt_once(
     interrupt.forget(&child);
     let status = child.wait();
     if interrupt.is_set() {
-        return Err(Failure::Interrupted);
+        return Err(CallFailure::Interrupted);
     }
     match status {
         Ok(status) if status.success() => {
             let metadata = std::fs::read(&action.metadata).unwrap_or_default();
-            Ok(Made::read(&metadata))
+            Ok(MadeImage::read(&metadata))
         }
         // Its own status for a command that it does not have; buildx never ends with it.
         Ok(status) if status.code() == Some(125) && !account.has_error() => {
-            Err(Failure::NoDocker(trouble::no_buildx()))
+            Err(CallFailure::NoDocker(trouble::no_buildx()))
         }
         Ok(status) => match account.failure(|| format!("docker buildx ended with {status}")) {
-            Failure::Build {
+            CallFailure::Build {
                 error, step: None, ..
-            } if let Some(why) = trouble::unwritable(&error) => Err(Failure::NoDocker(why)),
+            } if let Some(why) = trouble::unwritable(&error) => Err(CallFailure::NoDocker(why)),
             failure => Err(failure),
         },
-        Err(error) => Err(Failure::NoDocker(format!(
+        Err(error) => Err(CallFailure::NoDocker(format!(
             "cannot wait for `docker`: {error}"
         ))),
     }
@@ -177,7 +179,7 @@ fn attempt_once(
 /// Reads the whole stream.
 fn read(stderr: ChildStderr, account: &mut Account<'_>) {
     let mut stream = BufReader::with_capacity(64 << 10, stderr);
-    let mut reader = Reader::default();
+    let mut reader = ProgressReader::default();
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -3,7 +3,7 @@
 //! Knows how to ask for it and how to take it over. Fetches nothing.
 
 use super::refusal::{Refusal, moved};
-use super::{Sync, remote};
+use super::{Fetcher, remote};
 use crate::fault::Result;
 use crate::graphfile::spec::{SourceId, names};
 
@@ -27,7 +27,7 @@ impl Drift {
     }
 }
 
-impl Sync<'_> {
+impl Fetcher<'_> {
     /// Asks what the revisions of sources are now, and gives those that are not what the lock says.
     /// Fetches nothing and writes nothing.
     pub fn drifted(&self, sources: &[SourceId]) -> Result<Vec<Drift>> {

@@ -27,7 +27,7 @@ use crate::report::event::{Event, SourceFinished};
 pub use drift::Drift;
 pub use refusal::together;
 use refusal::{Refusal, moved, nobody_has, passing};
-use store::{CheckOut, Store};
+use store::{CheckOut, SourceStore};
 
 /// Waits before the second, third and fourth round through the repositories of a source.
 const BACKOFF: [Duration; 3] = [
@@ -40,7 +40,7 @@ const AT_ONCE: usize = 4;
 
 /// Everything that bringing sources here stands on.
 #[derive(Debug)]
-pub struct Sync<'a> {
+pub struct Fetcher<'a> {
     /// The graph; `source::find` has looked for its sources.
     pub spec: &'a Spec,
     /// Where fetched sources go.
@@ -77,7 +77,7 @@ pub fn unfetched(spec: &Spec, sources: &[SourceId]) -> Vec<SourceId> {
     sources.iter().filter(place).copied().collect()
 }
 
-impl Sync<'_> {
+impl Fetcher<'_> {
     /// Fetches sources, several at once, and pins those that have no pin. `source::find` will find
     /// them then.
     pub fn fetch(&self, sources: &[SourceId]) -> Result<()> {
@@ -111,7 +111,7 @@ impl Sync<'_> {
     fn every<T: Send>(
         &self,
         sources: &[SourceId],
-        each: impl Fn(SourceId) -> Result<T> + std::marker::Sync,
+        each: impl Fn(SourceId) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
         let threads = sources.len().clamp(1, AT_ONCE);
         let pool = rayon::ThreadPoolBuilder::new()
@@ -172,7 +172,8 @@ impl Sync<'_> {
         let fault = |why: &dyn std::fmt::Display| {
             Fault::lacks(format!("cannot keep source `{name}` in {folder}: {why}"))
         };
-        let store = Store::open(folder.clone(), self.interrupt).map_err(|error| fault(&error))?;
+        let store =
+            SourceStore::open(folder.clone(), self.interrupt).map_err(|error| fault(&error))?;
         // Another process may have brought it here meanwhile.
         if let Some(commit) = wanted
             && let Some(tree) = store.tree(commit)
@@ -205,7 +206,7 @@ impl Sync<'_> {
         source: &Source,
         git: &Git,
         pinned: Option<&str>,
-        store: &Store<'_>,
+        store: &SourceStore<'_>,
     ) -> Result<String> {
         if let Some(commit) = pinned {
             match store.has(commit) {
@@ -278,7 +279,7 @@ impl Sync<'_> {
         git: &Git,
         url: &str,
         pinned: Option<&str>,
-        store: &Store<'_>,
+        store: &SourceStore<'_>,
     ) -> Result<String, Refusal> {
         self.tell(Event::SourceStarted {
             source: source.name.clone(),
@@ -349,7 +350,7 @@ impl Sync<'_> {
     }
 
     fn pin(&self, source: &Source, git: &Git, commit: &str) -> Result<()> {
-        let pin = sources::Source::of(git, commit.to_owned());
+        let pin = sources::LockedSource::of(git, commit.to_owned());
         self.lock().pin_source(&source.name, pin)?;
         self.tell(Event::Notice {
             message: format!(

@@ -7,14 +7,14 @@ use crate::outside::interrupt::Interrupt;
 
 /// A revision as a repository has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct RemoteAnswer {
     /// Its whole name, such as `refs/tags/0.15.3`.
     pub reference: String,
     /// The commit; of an annotated tag, the one that it stands on.
     pub commit: String,
 }
 
-impl Found {
+impl RemoteAnswer {
     /// Whether it is a name that is not meant to move.
     pub fn is_tag(&self) -> bool {
         self.reference.starts_with("refs/tags/")
@@ -22,7 +22,11 @@ impl Found {
 }
 
 /// What `rev` is at `url`; `None` when it has no tag and no branch of that name.
-pub fn resolve(url: &str, rev: &str, interrupt: &Interrupt) -> Result<Option<Found>, Trouble> {
+pub fn resolve(
+    url: &str,
+    rev: &str,
+    interrupt: &Interrupt,
+) -> Result<Option<RemoteAnswer>, Trouble> {
     let mut command = git::command();
     command.args(["ls-remote", "--quiet", "--", url]);
     for name in names(rev) {
@@ -43,7 +47,7 @@ fn names(rev: &str) -> Vec<String> {
 
 /// Finds the revision in lines of `<commit>\t<name>`. An annotated tag has a second line, with
 /// `^{}` behind its name, for what it stands on. Other names may stand there too.
-fn pick(said: &str, rev: &str) -> Option<Found> {
+fn pick(said: &str, rev: &str) -> Option<RemoteAnswer> {
     let commit_of = |name: &str| {
         said.lines().find_map(|line| {
             let (commit, found) = line.split_once('\t')?;
@@ -53,7 +57,7 @@ fn pick(said: &str, rev: &str) -> Option<Found> {
     };
     names(rev).into_iter().find_map(|reference| {
         let commit = commit_of(&format!("{reference}^{{}}")).or_else(|| commit_of(&reference))?;
-        Some(Found { reference, commit })
+        Some(RemoteAnswer { reference, commit })
     })
 }
 

@@ -24,12 +24,12 @@ const ALL: &str = "--depth=2147483647";
 
 /// The folder of one source. Only one process at a time may have it open.
 #[derive(Debug)]
-pub struct Store<'a> {
+pub struct SourceStore<'a> {
     folder: Utf8PathBuf,
     interrupt: &'a Interrupt,
 }
 
-impl<'a> Store<'a> {
+impl<'a> SourceStore<'a> {
     /// Opens the folder, and removes what a killed process left half done.
     pub fn open(folder: Utf8PathBuf, interrupt: &'a Interrupt) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;

@@ -23,7 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::contexts::{Input, Inputs, Kind};
+use crate::contexts::{EntryKind, Input, Inputs};
 use crate::outside::state::bundle::{put, take};
 use crate::outside::state::{self, State};
 
@@ -37,7 +37,7 @@ const FORMAT: u32 = 2;
 const OLD_FOR_EACH: usize = 2;
 
 /// A folder that is sent: the named context's name, or nothing, and which of its files count.
-pub(super) struct Tree<'a> {
+pub(super) struct SentTree<'a> {
     pub(super) name: &'a str,
     pub(super) folder: &'a Utf8Path,
     pub(super) inputs: &'a Inputs,
@@ -92,7 +92,7 @@ impl Sending {
         state: &State,
         stage: &str,
         engine: Option<&str>,
-        trees: &[Tree<'_>],
+        trees: &[SentTree<'_>],
         anew: bool,
     ) -> io::Result<Self> {
         let file = state.path("sent").join(stage);
@@ -101,7 +101,7 @@ impl Sending {
         // Of links and pipes there are no rows. They seldom have attributes.
         let is_hidden = |input: &Input| {
             let is_special = input.hash.is_none() && input.attributes.is_some();
-            input.kind == Kind::Withheld || is_special
+            input.kind == EntryKind::Withheld || is_special
         };
         let is_certain = !trees
             .iter()
@@ -174,8 +174,8 @@ fn take_away(file: &Utf8Path) -> io::Result<Option<Ledger>> {
 }
 
 /// The files of the trees as they lie there now.
-fn files(trees: &[Tree<'_>]) -> Vec<Row> {
-    let of_tree = |tree: &Tree<'_>| {
+fn files(trees: &[SentTree<'_>]) -> Vec<Row> {
+    let of_tree = |tree: &SentTree<'_>| {
         let root = tree.folder.as_std_path();
         let entries = tree.inputs.entries.par_iter();
         let files = entries.filter_map(|input| {

@@ -40,7 +40,7 @@ impl World {
             .retain(|input| input.path != name.as_bytes());
         self.inputs.entries.push(Input {
             path: name.into(),
-            kind: Kind::File,
+            kind: EntryKind::File,
             mode: 0o644,
             size: content.len() as u64,
             hash: Some(*blake3::hash(content.as_bytes()).as_bytes()),
@@ -55,7 +55,7 @@ impl World {
 
     fn begin_at(&self, engine: Option<&str>, name: &str, anew: bool) -> Sending {
         let folder = self.root().join("in");
-        let tree = Tree {
+        let tree = SentTree {
             name,
             folder: &folder,
             inputs: &self.inputs,
@@ -124,7 +124,7 @@ fn a_link_with_attributes_is_sent_anew_each_time() {
     world.write("x", "1", 10);
     let mut link = world.inputs.entries[0].clone();
     link.path = b"link".to_vec();
-    link.kind = Kind::Symlink {
+    link.kind = EntryKind::Symlink {
         target: b"x".to_vec(),
     };
     link.hash = None;
@@ -153,7 +153,7 @@ fn a_file_that_is_withheld_leaves_nothing_to_rely_on() {
     let mut world = World::new();
     world.write("x", "1", 10);
     let name = world.call();
-    world.inputs.entries[0].kind = Kind::Withheld;
+    world.inputs.entries[0].kind = EntryKind::Withheld;
     let withheld = world.call();
     assert_ne!(withheld, name);
     assert_ne!(world.call(), withheld);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::cli::Test;
+use crate::cli::TestArgs;
 use crate::fault::{Class, Fault, Result};
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state;
@@ -24,7 +24,7 @@ use limit::Limit;
 /// What one step may take, compilation in it: many times what any takes on a slow machine.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 
-impl Test {
+impl TestArgs {
     /// What will be done, in one line.
     fn plan(&self, has_engine: bool) -> String {
         let mut parts = Vec::new();
@@ -65,7 +65,7 @@ struct Totals {
 }
 
 /// Runs everything; the last line on stdout is the totals.
-pub fn run(args: &Test) -> Result<()> {
+pub fn run(args: &TestArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let mut suite = Suite {
         interrupt: &interrupt,
@@ -100,7 +100,7 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    fn everything(&mut self, args: &Test) -> Result<()> {
+    fn everything(&mut self, args: &TestArgs) -> Result<()> {
         let engine = std::env::var("XTASK_TEST_ENGINE").ok();
         let folder = state::workspace().join("target/testbed");
         crate::tell!("{}", args.plan(engine.is_some()));

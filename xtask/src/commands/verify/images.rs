@@ -12,7 +12,7 @@ use crate::graphfile::spec::policy::Severity;
 use crate::report::words;
 use crate::verify::finding::{Finding, Origin};
 use crate::verify::kept;
-use crate::verify::layers::{Digest, Found, Layer, Limits, Part, Reading};
+use crate::verify::layers::{Digest, FoundImages, Layer, Limits, PlatformPart, Reading};
 use crate::verify::policy::{self, Subject, Waivers};
 use crate::verify::record;
 
@@ -24,21 +24,21 @@ impl Session<'_> {
         &self,
         waivers: &Waivers<'_>,
         findings: &mut Vec<Finding>,
-        subjects: &mut Vec<record::Subject>,
+        subjects: &mut Vec<record::RecordSubject>,
         sizes: &mut Summaries,
     ) -> Result<()> {
         let names: Vec<String> = self.fresh.iter().map(|one| one.reference.clone()).collect();
         crate::tell!("reading {}", words::count(names.len(), "image"));
         let mut rules = policy::content_rules();
         let versions = policy::content_rules();
-        let kept = kept::Layers::of(&self.work.state);
+        let kept = kept::KeptLayers::of(&self.work.state);
         let reading = Reading {
             limits: Limits::default(),
             rules: &mut rules,
             known: &|digest| kept.get(digest, &versions),
         };
         let found = reading.engine(&self.work.engine, &names)?;
-        kept.keep(found.iter().flat_map(Found::images));
+        kept.keep(found.iter().flat_map(FoundImages::images));
         let mut below: BTreeMap<StageId, Below> = BTreeMap::new();
         for (target, found) in self.fresh.iter().zip(&found) {
             refuse_other(self.name(target.id), &target.image, found)?;
@@ -52,9 +52,11 @@ impl Session<'_> {
             }
             for image in found.images() {
                 let digests = [Some(image.config), image.manifest];
-                subjects.extend(digests.into_iter().flatten().map(|digest| record::Subject {
-                    name: self.name(target.id).to_owned(),
-                    digest: digest.to_string(),
+                subjects.extend(digests.into_iter().flatten().map(|digest| {
+                    record::RecordSubject {
+                        name: self.name(target.id).to_owned(),
+                        digest: digest.to_string(),
+                    }
                 }));
             }
             self.tell_stage(target, &findings[before..]);
@@ -81,7 +83,7 @@ impl Session<'_> {
     fn judge(
         &self,
         target: &Target,
-        found: &Found,
+        found: &FoundImages,
         below: &BTreeMap<StageId, Below>,
         waivers: &Waivers<'_>,
         findings: &mut Vec<Finding>,
@@ -96,7 +98,7 @@ impl Session<'_> {
         let mut missing: Vec<&str> = wanted.clone();
         let mut first = None;
         for part in &found.parts {
-            let Part::Whole(image) = part else {
+            let PlatformPart::Whole(image) = part else {
                 findings.extend(policy::unread(spec, target.id, &target.image, part));
                 continue;
             };
@@ -148,7 +150,7 @@ impl Session<'_> {
 }
 
 /// A name that was moved since the plan leads to another image than the record would name.
-fn refuse_other(stage: &str, image: &str, found: &Found) -> Result<()> {
+fn refuse_other(stage: &str, image: &str, found: &FoundImages) -> Result<()> {
     let is_it = |digest: Digest| digest.to_string() == image;
     let own = found
         .images()

@@ -13,17 +13,17 @@ mod tools;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::cli::{Build, Verify};
+use crate::cli::{BuildArgs, VerifyArgs};
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{Assessment, Next, Workspace};
 use crate::freshness::verdict::Verdict;
 use crate::graphfile::spec::StageId;
 use crate::outside::interrupt::Interrupt;
 use crate::report::{reasons, words};
-use crate::verify::finding::{Answer, Outcome};
+use crate::verify::finding::{Answer, AnswerOutcome};
 use crate::verify::noted::{self, Noted};
 use crate::verify::policy::Waivers;
-use crate::verify::record::{self, Record, Records, StackAsked};
+use crate::verify::record::{self, StackAsked, VerifyRecord, VerifyRecords};
 use question::Prior;
 
 /// A stage whose image is verified.
@@ -36,7 +36,7 @@ struct Target {
 }
 
 /// Verifies the named stages, or all.
-pub fn run(flags: &Verify) -> Result<()> {
+pub fn run(flags: &VerifyArgs) -> Result<()> {
     let start = Instant::now();
     let interrupt = Interrupt::listen()?;
     if flags.build {
@@ -50,13 +50,13 @@ pub fn run(flags: &Verify) -> Result<()> {
     let answer = session.answer(start)?;
     session.tell(&answer)?;
     match answer.outcome {
-        Outcome::Passed => Ok(()),
-        Outcome::Failed | Outcome::Incomplete => Err(Fault::told(Class::Failed)),
+        AnswerOutcome::Passed => Ok(()),
+        AnswerOutcome::Failed | AnswerOutcome::Incomplete => Err(Fault::told(Class::Failed)),
     }
 }
 
-fn build_first(flags: &Verify) -> Build {
-    Build {
+fn build_first(flags: &VerifyArgs) -> BuildArgs {
+    BuildArgs {
         stages: flags.stages.clone(),
         at: flags.at.clone(),
         jobs: None,
@@ -73,13 +73,13 @@ fn build_first(flags: &Verify) -> Build {
 /// One verification.
 struct Session<'w> {
     work: &'w Workspace,
-    flags: &'w Verify,
+    flags: &'w VerifyArgs,
     interrupt: &'w Interrupt,
     /// The stages that were asked for.
     targets: Vec<StageId>,
     /// All fresh stages, parents before children.
     fresh: Vec<Target>,
-    records: Records,
+    records: VerifyRecords,
     /// The last verification of the same, if it may answer for this one.
     prior: Option<Prior>,
     today: String,
@@ -87,7 +87,7 @@ struct Session<'w> {
 }
 
 impl<'w> Session<'w> {
-    fn of(work: &'w Workspace, flags: &'w Verify, interrupt: &'w Interrupt) -> Result<Self> {
+    fn of(work: &'w Workspace, flags: &'w VerifyArgs, interrupt: &'w Interrupt) -> Result<Self> {
         let spec = &work.spec;
         if flags.stack_only && spec.stack.is_none() {
             return Err(Fault::usage(format!(
@@ -108,7 +108,7 @@ impl<'w> Session<'w> {
         wanted.sort_unstable();
         wanted.dedup();
         let names: Vec<&str> = targets.iter().map(|id| &*spec.stage(*id).name).collect();
-        let records = Records::of(&work.state, &names, parts(flags)).map_err(|error| {
+        let records = VerifyRecords::of(&work.state, &names, parts(flags)).map_err(|error| {
             Fault::lacks(format!(
                 "cannot keep the record of this verification: {error}"
             ))
@@ -169,7 +169,7 @@ impl<'w> Session<'w> {
         let stack = resolved.as_ref().map(|resolved| self.stack_asked(resolved));
         if let Some(record) = self.recalled_slowly(&asked, stack.as_ref()) {
             // The next look needs no compose.
-            let record = Record { stack, ..record };
+            let record = VerifyRecord { stack, ..record };
             self.save(&record);
             return Ok(recall(record, start));
         }
@@ -194,11 +194,11 @@ impl<'w> Session<'w> {
         let end = waivers.end().into_iter().chain(today).min();
         self.note(&answer, stack.as_ref(), end);
         self.keep_sizes(&answer, sizes);
-        if answer.outcome == Outcome::Passed {
+        if answer.outcome == AnswerOutcome::Passed {
             let predicate = self.predicate(&answer, stack.as_ref());
             let statement = record::statement(subjects, &predicate);
             answer.statement = Some(statement.clone());
-            self.save(&Record {
+            self.save(&VerifyRecord {
                 asked,
                 stack,
                 ends: end.map(str::to_owned),
@@ -208,7 +208,7 @@ impl<'w> Session<'w> {
         Ok(answer)
     }
 
-    fn save(&self, record: &Record) {
+    fn save(&self, record: &VerifyRecord) {
         if let Err(error) = self.records.save(record) {
             crate::tell!("note: the record of this verification cannot be kept: {error}");
         }
@@ -238,7 +238,7 @@ impl<'w> Session<'w> {
 }
 
 /// What of a verification was asked for.
-fn parts(flags: &Verify) -> &'static str {
+fn parts(flags: &VerifyArgs) -> &'static str {
     match (flags.policy_only, flags.stack_only) {
         (true, _) => "policy",
         (_, true) => "stack",
@@ -253,7 +253,7 @@ pub(super) fn today() -> (String, String) {
     calendar::shown(i64::try_from(seconds).unwrap_or_default())
 }
 
-fn recall(record: Record, start: Instant) -> Answer {
+fn recall(record: VerifyRecord, start: Instant) -> Answer {
     let took = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     crate::tell!(
         "verified before, and nothing changed since ({}); `--force` runs it again",

@@ -9,18 +9,22 @@ use crate::freshness::planner::Workspace;
 use crate::graphfile::spec::policy::Policy;
 use crate::outside::interrupt::Interrupt;
 use crate::verify::finding::Answer;
-use crate::verify::record::{Record, Records, StackAsked};
+use crate::verify::record::{StackAsked, VerifyRecord, VerifyRecords};
 use crate::verify::{noted, policy, stack, tools};
 
 /// The last verification of the same stages and parts, with what the stack looks like now.
 pub(super) struct Prior {
-    record: Record,
+    record: VerifyRecord,
     /// `None` where no stack was tried, or where a look is not enough.
     is_stack_same: Option<bool>,
 }
 
 impl Prior {
-    pub(super) fn of(records: &Records, work: &Workspace, interrupt: &Interrupt) -> Option<Self> {
+    pub(super) fn of(
+        records: &VerifyRecords,
+        work: &Workspace,
+        interrupt: &Interrupt,
+    ) -> Option<Self> {
         let record = records.read()?;
         let was = record
             .stack
@@ -62,7 +66,10 @@ impl Session<'_> {
     }
 
     /// The earlier answer, where it is seen to hold without compose.
-    pub(super) fn recalled(&self, asked: &crate::verify::record::Asked) -> Option<Record> {
+    pub(super) fn recalled(
+        &self,
+        asked: &crate::verify::record::AskedOfImages,
+    ) -> Option<VerifyRecord> {
         let prior = self.prior.as_ref()?;
         let is_same = prior.is_stack_same == Some(true) || !self.runs_stack();
         let holds = prior.record.asked == *asked && prior.record.holds(&self.today);
@@ -72,9 +79,9 @@ impl Session<'_> {
     /// The same, where compose had to be asked.
     pub(super) fn recalled_slowly(
         &self,
-        asked: &crate::verify::record::Asked,
+        asked: &crate::verify::record::AskedOfImages,
         stack: Option<&StackAsked>,
-    ) -> Option<Record> {
+    ) -> Option<VerifyRecord> {
         let prior = &self.prior.as_ref()?.record;
         let was = prior.stack.as_ref()?.asked.as_ref()?;
         let is_same = stack?.asked.as_ref() == Some(was);

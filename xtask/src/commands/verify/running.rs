@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Session;
 use crate::fault::Result;
 use crate::report::words;
-use crate::verify::finding::{Finding, Probe, ProbeOutcome};
+use crate::verify::finding::{Finding, ProbeAnswer, ProbeOutcome};
 use crate::verify::policy::{self, Waivers};
 use crate::verify::{record, stack};
 
@@ -20,7 +20,7 @@ impl Session<'_> {
     pub(super) fn stack_run<'r>(
         &'r self,
         images: &'r BTreeMap<String, String>,
-        tell: &'r dyn Fn(stack::Event<'_>),
+        tell: &'r dyn Fn(stack::StackEvent<'_>),
     ) -> stack::Run<'r> {
         stack::Run {
             spec: &self.work.spec,
@@ -38,7 +38,7 @@ impl Session<'_> {
     pub(super) fn sweep(&self) -> Result<()> {
         let work = self.work;
         for note in stack::sweep(&work.state, &work.engine, self.interrupt)? {
-            tell_stack(&stack::Event::Swept(&note));
+            tell_stack(&stack::StackEvent::Swept(&note));
         }
         Ok(())
     }
@@ -82,8 +82,8 @@ impl Session<'_> {
 
     pub(super) fn stack(
         &self,
-        probes: &mut Vec<Probe>,
-        subjects: &mut Vec<record::Subject>,
+        probes: &mut Vec<ProbeAnswer>,
+        subjects: &mut Vec<record::RecordSubject>,
     ) -> Result<()> {
         let images = self.images();
         let report = stack::run(&self.stack_run(&images, &|event| tell_stack(&event)))?;
@@ -96,25 +96,25 @@ impl Session<'_> {
             }
             crate::tell!("the stack stays up; `{}` takes it down", kept.take_down);
         }
-        if report.outcome == stack::Outcome::Failed {
+        if report.outcome == stack::StackOutcome::Failed {
             crate::tell!("{}", report.text.trim_end());
         }
-        probes.extend(report.probes.iter().map(|probe| Probe {
+        probes.extend(report.probes.iter().map(|probe| ProbeAnswer {
             service: probe.service.clone(),
             kind: probe.kind.to_owned(),
             outcome: match probe.outcome {
-                stack::Outcome::Passed => ProbeOutcome::Passed,
-                stack::Outcome::Failed => ProbeOutcome::Failed,
-                stack::Outcome::NotChecked => ProbeOutcome::NotChecked,
+                stack::StackOutcome::Passed => ProbeOutcome::Passed,
+                stack::StackOutcome::Failed => ProbeOutcome::Failed,
+                stack::StackOutcome::NotChecked => ProbeOutcome::NotChecked,
             },
             message: probe.message.clone(),
         }));
         let has_failed = probes
             .iter()
             .any(|probe| probe.outcome == ProbeOutcome::Failed);
-        if report.outcome == stack::Outcome::Failed && !has_failed {
+        if report.outcome == stack::StackOutcome::Failed && !has_failed {
             // A service failed, and no probe says so.
-            probes.push(Probe {
+            probes.push(ProbeAnswer {
                 service: "stack".to_owned(),
                 kind: "up".to_owned(),
                 outcome: ProbeOutcome::Failed,
@@ -128,7 +128,7 @@ impl Session<'_> {
             report
                 .images
                 .iter()
-                .map(|(service, pinned)| record::Subject {
+                .map(|(service, pinned)| record::RecordSubject {
                     name: service.clone(),
                     digest: pinned.id.clone(),
                 }),
@@ -137,26 +137,26 @@ impl Session<'_> {
     }
 }
 
-fn tell_stack(event: &stack::Event<'_>) {
+fn tell_stack(event: &stack::StackEvent<'_>) {
     match event {
-        stack::Event::Swept(note) => crate::tell!("{note}"),
-        stack::Event::Pulling(image) => crate::tell!("pulling {image}"),
-        stack::Event::Made { project, services } => {
+        stack::StackEvent::Swept(note) => crate::tell!("{note}"),
+        stack::StackEvent::Pulling(image) => crate::tell!("pulling {image}"),
+        stack::StackEvent::Made { project, services } => {
             crate::tell!("stack {project}: {}", words::count(*services, "service"));
         }
-        stack::Event::Ready(service) => crate::tell!("{service}: ready"),
-        stack::Event::Done(service) => crate::tell!("{service}: done"),
+        stack::StackEvent::Ready(service) => crate::tell!("{service}: ready"),
+        stack::StackEvent::Done(service) => crate::tell!("{service}: done"),
         // The table has those that passed; a cause must not be far below them.
-        stack::Event::Probe(probe) => {
+        stack::StackEvent::Probe(probe) => {
             let word = match probe.outcome {
-                stack::Outcome::Passed => return,
-                stack::Outcome::Failed => "failed",
-                stack::Outcome::NotChecked => "not checked",
+                stack::StackOutcome::Passed => return,
+                stack::StackOutcome::Failed => "failed",
+                stack::StackOutcome::NotChecked => "not checked",
             };
             let (service, kind) = (&probe.service, probe.kind);
             crate::tell!("{service}: {kind} {word}: {}", probe.message);
         }
-        stack::Event::Waiting {
+        stack::StackEvent::Waiting {
             services,
             probes,
             since,
@@ -166,6 +166,6 @@ fn tell_stack(event: &stack::Event<'_>) {
             open.push(&probes);
             crate::tell!("waiting for {}, {} s", open.join(", "), since.as_secs());
         }
-        stack::Event::TakingDown => crate::tell!("taking the stack down"),
+        stack::StackEvent::TakingDown => crate::tell!("taking the stack down"),
     }
 }

@@ -13,12 +13,12 @@ use crate::fault::{Fault, Result};
 use crate::freshness::stage_inputs;
 use crate::graphfile::spec::StageId;
 use crate::report::words;
-use crate::verify::finding::{Answer, Origin, Outcome};
+use crate::verify::finding::{Answer, AnswerOutcome, Origin};
 use crate::verify::kept;
-use crate::verify::layers::{Image, Limits, Part, Reading, shown};
+use crate::verify::layers::{LayeredImage, Limits, PlatformPart, Reading, shown};
 use crate::verify::policy::Subject;
 use crate::verify::secrets;
-use crate::verify::size::{self, Kept, Maker, Size, Told};
+use crate::verify::size::{self, ImageSize, KeptSizes, Maker, Told};
 
 /// What `--json` prints of one platform of a stage.
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ struct Row<'s> {
     image: &'s str,
     dockerfile: &'s str,
     #[serde(flatten)]
-    size: Size,
+    size: ImageSize,
     /// The stage that it stands on.
     #[serde(skip)]
     parent: Option<&'s str>,
@@ -45,11 +45,11 @@ impl Session<'_> {
         for target in &self.fresh {
             let name = self.name(target.id);
             let has_passed = self.targets.contains(&target.id)
-                && answer.outcome_of(name, &names) == Outcome::Passed;
+                && answer.outcome_of(name, &names) == AnswerOutcome::Passed;
             let Some(platforms) = sizes.0.remove(&target.id).filter(|_| has_passed) else {
                 continue;
             };
-            let kept = Kept {
+            let kept = KeptSizes {
                 image: target.image.clone(),
                 at: self.now.clone(),
                 platforms,
@@ -68,7 +68,7 @@ fn run(session: &Session<'_>) -> Result<()> {
         .map(|one| one.reference.clone())
         .collect();
     crate::tell!("reading {}", words::count(names.len(), "image"));
-    let kept = kept::Layers::of(&session.work.state);
+    let kept = kept::KeptLayers::of(&session.work.state);
     let reading = Reading {
         limits: Limits::default(),
         rules: &mut [],
@@ -79,7 +79,7 @@ fn run(session: &Session<'_>) -> Result<()> {
     let mut rows: BTreeMap<StageId, Vec<Row<'_>>> = BTreeMap::new();
     for (target, found) in session.fresh.iter().zip(&found) {
         for part in &found.parts {
-            let Part::Whole(image) = part else {
+            let PlatformPart::Whole(image) = part else {
                 unread(session, target, part)?;
                 continue;
             };
@@ -121,14 +121,14 @@ fn run(session: &Session<'_>) -> Result<()> {
 }
 
 /// A part that was not read whole: nothing true can be said of its size.
-fn unread(session: &Session<'_>, target: &Target, part: &Part) -> Result<()> {
+fn unread(session: &Session<'_>, target: &Target, part: &PlatformPart) -> Result<()> {
     let name = session.name(target.id);
     match part {
-        Part::Whole(_) => {}
-        Part::Absent { platform, .. } => {
+        PlatformPart::Whole(_) => {}
+        PlatformPart::Absent { platform, .. } => {
             crate::tell!("note: {name}: the engine has nothing of {platform}");
         }
-        Part::Unread(unread) => {
+        PlatformPart::Unread(unread) => {
             let build = format!("build --force={name} {name}");
             return Err(Fault::failed(format!(
                 "{name}: {unread}; `{}` builds it again",
@@ -143,9 +143,9 @@ fn unread(session: &Session<'_>, target: &Target, part: &Part) -> Result<()> {
 fn measure(
     session: &Session<'_>,
     target: &Target,
-    image: &Image,
+    image: &LayeredImage,
     below: &BTreeMap<StageId, Vec<Below>>,
-) -> (Option<Size>, Below) {
+) -> (Option<ImageSize>, Below) {
     let spec = &session.work.spec;
     let platform = reference::platform::normal(&image.facts.platform());
     let steps = stage_inputs::steps(spec, target.id, platform.as_deref());
@@ -176,14 +176,14 @@ fn measure(
         instruction: instruction(image, at),
     });
     let makers: Vec<Maker> = makers.collect();
-    let mut size = Size::of(image, &subject.view, &makers);
-    let kept = Kept::recall(&session.work.state, session.name(target.id));
+    let mut size = ImageSize::of(image, &subject.view, &makers);
+    let kept = KeptSizes::recall(&session.work.state, session.name(target.id));
     size.since = kept.and_then(|kept| kept.since(&target.image, &size));
     (Some(size), layers)
 }
 
 /// The instruction that made a layer. One that holds a secret is named by its first word alone.
-fn instruction(image: &Image, layer: usize) -> String {
+fn instruction(image: &LayeredImage, layer: usize) -> String {
     let Some(step) = image.instruction(layer) else {
         return String::new();
     };

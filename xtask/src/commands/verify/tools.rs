@@ -6,14 +6,14 @@ use camino::Utf8PathBuf;
 
 use super::{Session, Target};
 use crate::build::action;
-use crate::contexts::Witness;
+use crate::contexts::Tracer;
 use crate::fault::Result;
-use crate::freshness::stage_inputs::{self, Material};
+use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::graphfile::source;
 use crate::graphfile::spec::policy::{Rule, Severity};
 use crate::verify::finding::{Finding, Tool};
 use crate::verify::policy::{self, Waivers};
-use crate::verify::tools::{self, Looked};
+use crate::verify::tools::{self, LookedForTool};
 
 /// A stage with what the tools are given.
 struct Given<'s> {
@@ -36,9 +36,9 @@ impl Session<'_> {
         let given: Vec<Given<'_>> = targets
             .map(|target| self.given(target))
             .collect::<Result<_>>()?;
-        let looked: Vec<Looked<'_>> = given
+        let looked: Vec<LookedForTool<'_>> = given
             .iter()
-            .map(|given| Looked {
+            .map(|given| LookedForTool {
                 dockerfile: &given.dockerfile,
                 question: &given.question,
                 image: &given.target.image,
@@ -65,10 +65,10 @@ impl Session<'_> {
         let is_on = |rule| stage.policy.severity(rule) != Severity::Off;
         let mut question = Vec::new();
         if is_on(Rule::Lint) {
-            let witness = Witness::forgetful(&work.cache);
+            let tracer = Tracer::forgetful(&work.cache);
             let platform = work.engine.platform();
-            let material = stage_inputs::gather(&work.spec, target.id, platform, &witness)?;
-            question = self.question_to_buildx(target, &material)?;
+            let stage_inputs = stage_inputs::gather(&work.spec, target.id, platform, &tracer)?;
+            question = self.question_to_buildx(target, &stage_inputs)?;
         }
         Ok(Given {
             target,
@@ -80,12 +80,16 @@ impl Session<'_> {
 
     /// The flags of the build that decide what the Dockerfile means: without them a base that another
     /// stage makes would be looked for in a registry.
-    fn question_to_buildx(&self, target: &Target, material: &Material) -> Result<Vec<String>> {
+    fn question_to_buildx(
+        &self,
+        target: &Target,
+        stage_inputs: &StageInputs,
+    ) -> Result<Vec<String>> {
         let (work, stage) = (self.work, self.work.spec.stage(target.id));
-        let bases = material.reading.bases.iter();
+        let bases = stage_inputs.reading.bases.iter();
         let bases = bases.map(|base| (base.reference.clone(), base.reference.clone()));
-        let named = material.images.clone();
-        let frontend = material.externals.frontend.iter();
+        let named = stage_inputs.images.clone();
+        let frontend = stage_inputs.externals.frontend.iter();
         let frontend = frontend.map(|reference| ("BUILDKIT_SYNTAX".to_owned(), reference.clone()));
         let mut contexts: BTreeMap<String, String> = bases.chain(named).collect();
         let mut syntax: BTreeMap<String, String> = frontend.collect();
@@ -100,7 +104,7 @@ impl Session<'_> {
                 *reference = exact;
             }
         }
-        let parents = material.parents.iter().filter_map(|(name, parent)| {
+        let parents = stage_inputs.parents.iter().filter_map(|(name, parent)| {
             let parent = self.fresh.iter().find(|one| one.id == *parent)?;
             Some((name.clone(), parent.reference.clone()))
         });
@@ -108,15 +112,15 @@ impl Session<'_> {
         for reference in contexts.values_mut() {
             reference.insert_str(0, "docker-image://");
         }
-        let folders = material.folders.iter();
+        let folders = stage_inputs.folders.iter();
         contexts.extend(folders.filter_map(|(name, folder)| {
             Some((name.clone(), folder.layers.folders.first()?.to_string()))
         }));
-        let mut args = material.args.clone();
+        let mut args = stage_inputs.args.clone();
         args.extend(stage_inputs::expand(&work.spec, stage, true)?);
         args.extend(syntax);
         let mut question = action::program(work.engine.context());
-        let dockerfile = &material.dockerfile;
+        let dockerfile = &stage_inputs.dockerfile;
         question.extend(action::question(stage, dockerfile, &args, &contexts));
         Ok(question)
     }

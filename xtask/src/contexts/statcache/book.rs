@@ -26,7 +26,7 @@ const FILE: usize = 2 * 4 + Meta::BYTES + 32;
 
 /// A file whose content was hashed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct BookEntry {
     pub name: Box<[u8]>,
     pub meta: Meta,
     pub hash: [u8; 32],
@@ -55,7 +55,7 @@ pub enum Damage {
 
 /// The files of one folder.
 #[derive(Debug, Clone, Copy)]
-pub struct Folder<'a> {
+pub struct BookFolder<'a> {
     book: &'a Book,
     first: usize,
     count: usize,
@@ -105,7 +105,7 @@ impl Book {
     /// `None` when it has grown beyond what its numbers can tell.
     pub fn write<'a>(
         clock: i64,
-        folders: impl ExactSizeIterator<Item = (&'a [u8], Vec<Entry>)>,
+        folders: impl ExactSizeIterator<Item = (&'a [u8], Vec<BookEntry>)>,
     ) -> Option<Vec<u8>> {
         let mut folder_table = Vec::with_capacity(folders.len() * FOLDER);
         let (mut file_table, mut names) = (Vec::new(), Vec::new());
@@ -155,20 +155,20 @@ impl Book {
         self.clock
     }
 
-    pub fn folder(&self, path: &[u8]) -> Option<Folder<'_>> {
+    pub fn folder(&self, path: &[u8]) -> Option<BookFolder<'_>> {
         let found = halve(self.folders, path, |at| self.name(self.folder_at(at)))?;
         self.nth(found)
     }
 
     /// All folders, sorted by path.
-    pub fn folders(&self) -> impl Iterator<Item = (&[u8], Folder<'_>)> {
+    pub fn folders(&self) -> impl Iterator<Item = (&[u8], BookFolder<'_>)> {
         (0..self.folders).filter_map(|at| Some((self.name(self.folder_at(at))?, self.nth(at)?)))
     }
 
-    fn nth(&self, at: usize) -> Option<Folder<'_>> {
+    fn nth(&self, at: usize) -> Option<BookFolder<'_>> {
         let at = self.folder_at(at);
         let first = number(&self.bytes, at + 8)? as usize;
-        Some(Folder {
+        Some(BookFolder {
             book: self,
             first,
             count: number(&self.bytes, at + 12)? as usize,
@@ -208,7 +208,7 @@ impl Book {
     }
 }
 
-impl<'a> Folder<'a> {
+impl<'a> BookFolder<'a> {
     pub fn len(&self) -> usize {
         self.count
     }
@@ -220,11 +220,11 @@ impl<'a> Folder<'a> {
     }
 
     /// All files, sorted by name.
-    pub fn files(self) -> impl Iterator<Item = Entry> + 'a {
+    pub fn files(self) -> impl Iterator<Item = BookEntry> + 'a {
         (0..self.count).filter_map(move |at| {
             let row = self.book.file_at(self.first + at);
             let (meta, hash, attributes) = self.book.fields(row)?;
-            Some(Entry {
+            Some(BookEntry {
                 name: self.book.name(row)?.into(),
                 meta,
                 hash,

@@ -29,7 +29,7 @@ use super::attributes::Attributes;
 use super::meta::Meta;
 use super::worth::{Devices, Worth};
 use crate::outside::state;
-pub use book::Entry;
+pub use book::BookEntry;
 use book::{Book, Damage};
 
 /// Clocks of file systems tick every few milliseconds; the slowest that keep fractions of a
@@ -57,14 +57,14 @@ struct Opened {
     warning: Option<String>,
 }
 
-type Learnt = HashMap<Box<[u8]>, Arc<[Entry]>>;
+type Learnt = HashMap<Box<[u8]>, Arc<[BookEntry]>>;
 
 /// What is remembered about one folder.
-pub struct Folder<'a> {
+pub struct KnownFolder<'a> {
     cache: &'a StatCache,
     path: Box<[u8]>,
-    old: Option<book::Folder<'a>>,
-    new: Option<Arc<[Entry]>>,
+    old: Option<book::BookFolder<'a>>,
+    new: Option<Arc<[BookEntry]>>,
     hits: Cell<usize>,
 }
 
@@ -134,7 +134,7 @@ impl StatCache {
     }
 
     /// What is remembered about the files directly in a folder.
-    pub fn folder(&self, path: &Path) -> Folder<'_> {
+    pub fn folder(&self, path: &Path) -> KnownFolder<'_> {
         let path: Box<[u8]> = path.as_os_str().as_bytes().into();
         let new = self.learnt().get(&path).cloned();
         let old = if new.is_some() {
@@ -142,7 +142,7 @@ impl StatCache {
         } else {
             self.opened().old.folder(&path)
         };
-        Folder {
+        KnownFolder {
             cache: self,
             path,
             old,
@@ -161,7 +161,7 @@ impl StatCache {
         let (Some(file), Some(clock)) = (&self.file, opened.clock) else {
             return Ok(());
         };
-        let mut folders: BTreeMap<&[u8], Vec<Entry>> = BTreeMap::new();
+        let mut folders: BTreeMap<&[u8], Vec<BookEntry>> = BTreeMap::new();
         for (path, old) in opened.old.folders() {
             // Not every context is read in every run, but folders that are gone stay gone.
             if !new.contains_key(path) && Path::new(OsStr::from_bytes(path)).is_dir() {
@@ -202,7 +202,7 @@ impl StatCache {
     }
 }
 
-impl Folder<'_> {
+impl KnownFolder<'_> {
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         match &self.new {
@@ -219,7 +219,7 @@ impl Folder<'_> {
                 let at = new
                     .binary_search_by(|entry| entry.name[..].cmp(name))
                     .ok()?;
-                let Entry {
+                let BookEntry {
                     meta,
                     hash,
                     attributes,
@@ -238,7 +238,7 @@ impl Folder<'_> {
 
     /// Takes what was hashed now. `is_there` tells of any name whether it is still in the
     /// folder, so that the others can be forgotten.
-    pub fn learn(self, hashed: Vec<Entry>, is_there: impl Fn(&[u8]) -> bool) {
+    pub fn learn(self, hashed: Vec<BookEntry>, is_there: impl Fn(&[u8]) -> bool) {
         let known = match &self.new {
             Some(new) => new.len(),
             None => self.old.map_or(0, |old| old.len()),
@@ -255,9 +255,13 @@ impl Folder<'_> {
         }
         let mut new = self.cache.learnt();
         // Another context may have been here in the meantime.
-        let before: Vec<Entry> = match new.get(&self.path) {
+        let before: Vec<BookEntry> = match new.get(&self.path) {
             Some(entries) => entries.to_vec(),
-            None => self.old.into_iter().flat_map(book::Folder::files).collect(),
+            None => self
+                .old
+                .into_iter()
+                .flat_map(book::BookFolder::files)
+                .collect(),
         };
         let mut after = before.clone();
         after.retain(|entry| is_there(&entry.name));

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FileType, Mode};
 use super::tree::{
     TestTree, attribute, chmod, copy, listed, paths, read, read_anew, try_read, whole,
 };
-use crate::contexts::{Ignore, Inputs, InputsError, Kind, Layers};
+use crate::contexts::{EntryKind, Ignore, Inputs, InputsError, Layers};
 use dockerfile::ContextNeed;
 
 /// The inputs before and after something was done to the tree.
@@ -121,7 +121,7 @@ fn a_fifo_added_changes_the_inputs() {
         rustix::fs::mknodat(CWD, tree.at("fifo"), FileType::Fifo, mode, 0).unwrap();
     });
     assert_ne!(before, after);
-    assert_eq!(after.entries.last().unwrap().kind, Kind::Fifo);
+    assert_eq!(after.entries.last().unwrap().kind, EntryKind::Fifo);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_socket_counts_as_buildkit_sends_an_empty_file_for_it() {
     let _listener = UnixListener::bind(tree.at("socket")).unwrap();
     let inputs = read(&tree, &whole());
     let socket = inputs.entries.last().unwrap();
-    assert_eq!((&socket.kind, socket.hash), (&Kind::Socket, None));
+    assert_eq!((&socket.kind, socket.hash), (&EntryKind::Socket, None));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_file_that_an_exception_for_its_folder_does_not_bring_back_is_told_from_one_
     let inputs = |ignore: &str| try_read(&sample(), ignore, &whole()).unwrap();
     let (sent, unsent) = (inputs("!api\n"), inputs("api/app.py\n!api\n"));
     assert_eq!(paths(&sent), paths(&unsent));
-    assert_eq!(unsent.entries[1].kind, Kind::Unsent);
+    assert_eq!(unsent.entries[1].kind, EntryKind::Unsent);
     assert_ne!(sent, unsent);
 }
 
@@ -205,7 +205,7 @@ fn a_file_that_is_sent_without_its_content_is_told_from_one_that_is_sent() {
     );
     assert_eq!(paths(&sent), paths(&withheld));
     assert_ne!(sent, withheld);
-    assert_eq!(withheld.entries[1].kind, Kind::Withheld);
+    assert_eq!(withheld.entries[1].kind, EntryKind::Withheld);
     assert_eq!(withheld.entries[1].hash, sent.entries[1].hash);
 }
 
@@ -364,7 +364,7 @@ proptest! {
         prop_assert_eq!(&with(2, &[&tree, &twin, &tree]), &plain);
         for input in &plain.entries {
             // Folders above what is excepted come along.
-            let excepted = input.kind == Kind::Dir;
+            let excepted = input.kind == EntryKind::Dir;
             prop_assert!(excepted || !ignore.excludes(&input.path) || ignore_is_split(&ignore, &input.path));
         }
     }

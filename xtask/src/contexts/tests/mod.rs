@@ -4,5 +4,5 @@ mod collect;
 mod materialise;
 mod select;
 mod state;
+mod tracer;
 pub(super) mod tree;
-mod witness;

@@ -1,16 +1,16 @@
 //! The program's own state below a context.
 
 use super::tree::{TestTree, copy, one, paths, whole};
-use crate::contexts::{Ignore, Inputs, InputsError, StatCache, Witness, collect};
+use crate::contexts::{Ignore, Inputs, InputsError, StatCache, Tracer, collect};
 use dockerfile::ContextNeed;
 
 const STATE: &str = "t/x/graph-0123456789ab/records";
 
 fn take(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Result<Inputs, InputsError> {
     let cache = StatCache::in_memory();
-    let witness = Witness::forgetful(&cache).beside(&tree.at("t/x"));
+    let tracer = Tracer::forgetful(&cache).beside(&tree.at("t/x"));
     let ignore = Ignore::parse(ignore.as_bytes()).unwrap();
-    collect(&one(tree.root()), &ignore, need, &witness)
+    collect(&one(tree.root()), &ignore, need, &tracer)
 }
 
 fn refused(tree: &TestTree, ignore: &str, need: &ContextNeed) -> String {
@@ -55,8 +55,8 @@ fn what_an_exception_takes_in_again_is_refused() {
 fn a_name_that_means_something_else_in_a_pattern_is_escaped() {
     let tree = TestTree::new().files(&["[a]*/graph-0123456789ab/c"]);
     let cache = StatCache::in_memory();
-    let witness = || Witness::forgetful(&cache).beside(&tree.at("[a]*"));
-    let took = |ignore: &Ignore| collect(&one(tree.root()), ignore, &whole(), &witness());
+    let tracer = || Tracer::forgetful(&cache).beside(&tree.at("[a]*"));
+    let took = |ignore: &Ignore| collect(&one(tree.root()), ignore, &whole(), &tracer());
     let Err(InputsError::OwnState { pattern, .. }) = took(&Ignore::default()) else {
         panic!("it was not refused");
     };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::contexts::{Ignore, Inputs, InputsError, Layers, StatCache, Witness, collect};
+use crate::contexts::{Ignore, Inputs, InputsError, Layers, StatCache, Tracer, collect};
 use dockerfile::{ContextNeed, Need};
 
 /// A folder that goes with the test.
@@ -119,7 +119,7 @@ pub fn try_read(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Result<Inp
 pub fn paths(inputs: &Inputs) -> Vec<String> {
     let shown = |input: &crate::contexts::Input| {
         let path = String::from_utf8_lossy(&input.path).into_owned();
-        if input.kind == crate::contexts::Kind::Dir {
+        if input.kind == crate::contexts::EntryKind::Dir {
             path + "/"
         } else {
             path
@@ -140,5 +140,5 @@ pub fn read_anew(
     need: &ContextNeed,
 ) -> Result<Inputs, InputsError> {
     let cache = StatCache::in_memory();
-    collect(layers, ignore, need, &Witness::forgetful(&cache))
+    collect(layers, ignore, need, &Tracer::forgetful(&cache))
 }

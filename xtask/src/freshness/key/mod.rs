@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::contexts::{Input, Inputs, Kind};
+use crate::contexts::{EntryKind, Input, Inputs};
 
 /// The format of the walk below. It is the first ingredient, so that a program that counts
 /// differently never finds the records of another.
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Key {
 /// What kind of thing an ingredient is. The order is the order of the walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum IngredientKind {
     /// An output setting that changes the image.
     Setting,
     /// An external image.
@@ -99,7 +99,7 @@ pub enum What {
     Input,
 }
 
-impl What {
+impl IngredientKind {
     /// Whether the stage's own tree and tables do not decide it.
     const fn is_around(self) -> bool {
         matches!(self, Self::Setting | Self::Base | Self::Upstream)
@@ -109,7 +109,7 @@ impl What {
 /// A sink for the walk.
 pub trait Sink {
     /// Takes one ingredient.
-    fn take(&mut self, what: What, name: &[u8], value: &[u8]);
+    fn take(&mut self, what: IngredientKind, name: &[u8], value: &[u8]);
 }
 
 /// What a stage's image is made of beside what is its own: images, which may be others at any
@@ -161,13 +161,17 @@ pub struct Ingredients<'a> {
 impl Around {
     fn walk(&self, sink: &mut impl Sink) {
         for (name, value) in &self.settings {
-            sink.take(What::Setting, name.as_bytes(), value.as_bytes());
+            sink.take(IngredientKind::Setting, name.as_bytes(), value.as_bytes());
         }
         for (reference, digest) in &self.bases {
-            sink.take(What::Base, reference.as_bytes(), digest.as_bytes());
+            sink.take(
+                IngredientKind::Base,
+                reference.as_bytes(),
+                digest.as_bytes(),
+            );
         }
         for (name, digest) in &self.upstream {
-            sink.take(What::Upstream, name.as_bytes(), digest.as_bytes());
+            sink.take(IngredientKind::Upstream, name.as_bytes(), digest.as_bytes());
         }
     }
 }
@@ -180,34 +184,38 @@ impl Ingredients<'_> {
     }
 
     fn walk_own(&self, sink: &mut impl Sink) {
-        sink.take(What::Format, b"", FORMAT.to_string().as_bytes());
+        sink.take(IngredientKind::Format, b"", FORMAT.to_string().as_bytes());
         for platform in self.platforms {
-            sink.take(What::Platform, platform.as_bytes(), b"");
+            sink.take(IngredientKind::Platform, platform.as_bytes(), b"");
         }
-        sink.take(What::DockerfilePath, b"", self.dockerfile_path.as_bytes());
-        sink.take(What::Dockerfile, b"", self.dockerfile);
+        sink.take(
+            IngredientKind::DockerfilePath,
+            b"",
+            self.dockerfile_path.as_bytes(),
+        );
+        sink.take(IngredientKind::Dockerfile, b"", self.dockerfile);
         if let Some(target) = self.target {
-            sink.take(What::Target, b"", target.as_bytes());
+            sink.take(IngredientKind::Target, b"", target.as_bytes());
         }
         for (name, value) in &self.args {
             // A value is marked, so that "no value" and "the empty value" are two things.
             let value = value.map_or_else(String::new, |value| format!("={value}"));
-            sink.take(What::Argument, name.as_bytes(), value.as_bytes());
+            sink.take(IngredientKind::Argument, name.as_bytes(), value.as_bytes());
         }
         for (name, value) in &self.labels {
-            sink.take(What::Label, name.as_bytes(), value.as_bytes());
+            sink.take(IngredientKind::Label, name.as_bytes(), value.as_bytes());
         }
         for id in &self.secrets {
-            sink.take(What::Secret, id.as_bytes(), b"");
+            sink.take(IngredientKind::Secret, id.as_bytes(), b"");
         }
         for id in &self.ssh {
-            sink.take(What::Ssh, id.as_bytes(), b"");
+            sink.take(IngredientKind::Ssh, id.as_bytes(), b"");
         }
         for (name, kind) in &self.contexts {
-            sink.take(What::Context, name.as_bytes(), kind.as_bytes());
+            sink.take(IngredientKind::Context, name.as_bytes(), kind.as_bytes());
         }
         for (url, checksum) in &self.remotes {
-            sink.take(What::Remote, url.as_bytes(), checksum.as_bytes());
+            sink.take(IngredientKind::Remote, url.as_bytes(), checksum.as_bytes());
         }
         let mut name = Vec::new();
         for (context, inputs) in &self.inputs {
@@ -220,7 +228,7 @@ impl Ingredients<'_> {
                     name.push(0);
                 }
                 name.extend_from_slice(&input.path);
-                sink.take(What::Input, &name, &identity(input));
+                sink.take(IngredientKind::Input, &name, &identity(input));
             }
         }
     }
@@ -250,7 +258,7 @@ impl Ingredients<'_> {
 fn identity(input: &Input) -> Vec<u8> {
     let mut identity = identity_without_attributes(input);
     if let Some(attributes) = &input.attributes
-        && input.kind != Kind::Unsent
+        && input.kind != EntryKind::Unsent
     {
         // No link's target holds a NUL, and nothing else here does.
         identity.extend_from_slice(b"\0xattrs ");
@@ -263,8 +271,8 @@ fn identity(input: &Input) -> Vec<u8> {
 fn identity_without_attributes(input: &Input) -> Vec<u8> {
     let mode = input.mode;
     match &input.kind {
-        Kind::File | Kind::Withheld => {
-            let word = if input.kind == Kind::File {
+        EntryKind::File | EntryKind::Withheld => {
+            let word = if input.kind == EntryKind::File {
                 "file"
             } else {
                 "withheld"
@@ -276,9 +284,9 @@ fn identity_without_attributes(input: &Input) -> Vec<u8> {
             identity.extend_from_slice(hash.as_ref().map_or("", |hash| hash.as_str()).as_bytes());
             identity
         }
-        Kind::Unsent => b"unsent".to_vec(),
-        Kind::Dir => b"dir".to_vec(),
-        Kind::Symlink { target } => [b"symlink ".as_slice(), target].concat(),
+        EntryKind::Unsent => b"unsent".to_vec(),
+        EntryKind::Dir => b"dir".to_vec(),
+        EntryKind::Symlink { target } => [b"symlink ".as_slice(), target].concat(),
         other => format!("{other:?} {mode:04o}").to_lowercase().into_bytes(),
     }
 }
@@ -287,7 +295,7 @@ fn identity_without_attributes(input: &Input) -> Vec<u8> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingredient {
     /// Its kind.
-    pub what: What,
+    pub what: IngredientKind,
     /// Its name; raw bytes, as a path may be.
     pub name: Vec<u8>,
     /// Its value; raw bytes, as a link's target may be.
@@ -333,7 +341,7 @@ impl HashSink {
 }
 
 impl Sink for HashSink {
-    fn take(&mut self, what: What, name: &[u8], value: &[u8]) {
+    fn take(&mut self, what: IngredientKind, name: &[u8], value: &[u8]) {
         // Lengths go first, so that no two lists of ingredients give the same bytes.
         let mut head = [0; 17];
         head[0] = what as u8;
@@ -351,7 +359,7 @@ impl Sink for HashSink {
 struct ListSink(Vec<Ingredient>);
 
 impl Sink for ListSink {
-    fn take(&mut self, what: What, name: &[u8], value: &[u8]) {
+    fn take(&mut self, what: IngredientKind, name: &[u8], value: &[u8]) {
         self.0.push(Ingredient {
             what,
             name: name.to_vec(),

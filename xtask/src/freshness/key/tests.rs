@@ -5,7 +5,7 @@ use super::*;
 fn file(path: &str, mode: u32) -> Input {
     Input {
         path: path.into(),
-        kind: Kind::File,
+        kind: EntryKind::File,
         mode,
         size: 1,
         hash: Some([7; 32]),
@@ -48,7 +48,7 @@ fn path_and_mode_count_and_a_folders_mode_does_not() {
     assert_ne!(one, key_of(vec![file("b/x", 0o644)]));
     assert_ne!(one, key_of(vec![file("a/x", 0o755)]));
     let folder = |mode| Input {
-        kind: Kind::Dir,
+        kind: EntryKind::Dir,
         hash: None,
         ..file("a", mode)
     };
@@ -57,7 +57,7 @@ fn path_and_mode_count_and_a_folders_mode_does_not() {
 
 #[test]
 fn extended_attributes_count_for_all_that_has_them() {
-    let with = |kind: &Kind, attributes: Option<u8>| {
+    let with = |kind: &EntryKind, attributes: Option<u8>| {
         key_of(vec![Input {
             kind: kind.clone(),
             attributes: attributes.map(|byte| Box::new([byte; 32])),
@@ -65,7 +65,11 @@ fn extended_attributes_count_for_all_that_has_them() {
         }])
     };
     let target = b"y".to_vec();
-    for kind in [Kind::File, Kind::Fifo, Kind::Symlink { target }] {
+    for kind in [
+        EntryKind::File,
+        EntryKind::Fifo,
+        EntryKind::Symlink { target },
+    ] {
         let keys = [None, Some(1), Some(2)].map(|attributes| with(&kind, attributes));
         assert!(keys[0] != keys[1] && keys[1] != keys[2], "{kind:?}");
     }

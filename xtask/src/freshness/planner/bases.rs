@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
-use super::Held;
-use super::{Outline, Workspace};
+use super::ImageCache;
+use super::{StageSummary, Workspace};
 
 use crate::fault::{Class, Fault, Result};
-use crate::freshness::key::What;
+use crate::freshness::key::IngredientKind;
 use crate::freshness::pins::platforms;
 use crate::freshness::stage_inputs::Taken;
 use crate::freshness::verdict::{self, Change, Changed};
@@ -21,10 +21,10 @@ impl Workspace {
     /// The digest of every external image: its pin, or the image that the engine itself holds.
     pub(super) fn base_digests(
         &self,
-        outline: &Outline,
-        held: &Held,
+        summary: &StageSummary,
+        held: &ImageCache,
     ) -> Result<BTreeMap<String, String>> {
-        let externals = &outline.externals;
+        let externals = &summary.externals;
         let whole = BTreeSet::new();
         let mut digests = BTreeMap::new();
         for reference in externals.references.iter().map(String::as_str) {
@@ -61,22 +61,22 @@ impl Workspace {
 
     /// Refuses a stage that builds on an image which surely lacks a platform, and warns of other uses
     /// of such an image.
-    pub fn check_platforms(&self, id: StageId, outline: &Outline) -> Result<()> {
+    pub fn check_platforms(&self, id: StageId, summary: &StageSummary) -> Result<()> {
         let stage = self.spec.stage(id);
         let entry = |taken: &Taken| {
             let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(lock.base(&taken.reference).and_then(platforms::of_entry))
         };
-        let notes = platforms::check(stage, &outline.externals.takes, entry);
+        let notes = platforms::check(stage, &summary.externals.takes, entry);
         let notes = notes.map_err(|fault| stage.fault(fault))?;
         notes.into_iter().for_each(|note| self.warn(note));
-        self.check_platforms_of_parents(stage, outline)
+        self.check_platforms_of_parents(stage, summary)
     }
 
     /// Where the graph file names platforms, it is looked at itself (`spec`); here a stage is built for
     /// the engine's own.
-    fn check_platforms_of_parents(&self, stage: &Stage, outline: &Outline) -> Result<()> {
-        let parents = outline.parents().map(|(_, parent)| self.spec.stage(parent));
+    fn check_platforms_of_parents(&self, stage: &Stage, summary: &StageSummary) -> Result<()> {
+        let parents = summary.parents().map(|(_, parent)| self.spec.stage(parent));
         let is_named = |parent: &&Stage| stage.platforms.is_empty() && !parent.platforms.is_empty();
         for parent in parents.filter(is_named) {
             let own = self.engine.platform();
@@ -102,11 +102,11 @@ impl Workspace {
     pub fn check_platforms_of_engine(
         &self,
         id: StageId,
-        outline: &Outline,
-        held: &Held,
+        summary: &StageSummary,
+        held: &ImageCache,
     ) -> Result<()> {
         let stage = self.spec.stage(id);
-        let notes = platforms::check(stage, &outline.externals.takes, |taken| {
+        let notes = platforms::check(stage, &summary.externals.takes, |taken| {
             let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
             let is_locked = lock.digest(&taken.reference).is_some();
             drop(lock);
@@ -138,10 +138,10 @@ impl Workspace {
     pub(super) fn check_platforms_to_plan(
         &self,
         id: StageId,
-        outline: &Outline,
-        held: &Held,
+        summary: &StageSummary,
+        held: &ImageCache,
     ) -> Result<()> {
-        match self.check_platforms_of_engine(id, outline, held) {
+        match self.check_platforms_of_engine(id, summary, held) {
             Err(fault) if fault.class == Class::Usage => Err(self.spec.stage(id).fault(fault)),
             _ => Ok(()),
         }
@@ -150,32 +150,40 @@ impl Workspace {
     /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
     /// What is behind an address without a checksum only its server tells; what a policy looks at beside
     /// itself only buildx does.
-    pub(super) fn unfollowed(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
-        let remote = outline.moving.as_ref();
-        let remote = remote.map(|url| Change::unknown(What::Remote, url));
-        let policy = outline.looked_at.as_ref();
+    pub(super) fn unfollowed(
+        &self,
+        summary: &StageSummary,
+        held: &ImageCache,
+    ) -> Result<Option<Change>> {
+        let remote = summary.moving.as_ref();
+        let remote = remote.map(|url| Change::unknown(IngredientKind::Remote, url));
+        let policy = summary.looked_at.as_ref();
         let policy = policy.map(|told| Change::unknown(Changed::Policy, told));
         match remote.or(policy) {
             Some(unfollowed) => Ok(Some(unfollowed)),
-            None => self.unfollowed_base(outline, held),
+            None => self.unfollowed_base(summary, held),
         }
     }
 
     /// An image whose name the text does not tell cannot be in a key; triggers of an image may
     /// read files that no instruction of the Dockerfile names.
-    pub fn unfollowed_base(&self, outline: &Outline, held: &Held) -> Result<Option<Change>> {
-        let base = |name: String| Change::unknown(What::Base, name);
-        if outline.externals.open.is_some() {
+    pub fn unfollowed_base(
+        &self,
+        summary: &StageSummary,
+        held: &ImageCache,
+    ) -> Result<Option<Change>> {
+        let base = |name: String| Change::unknown(IngredientKind::Base, name);
+        if summary.externals.open.is_some() {
             return Ok(Some(base(
                 "whose name the Dockerfile alone does not tell".to_owned(),
             )));
         }
-        if let Some(parent) = outline.with_triggers.first() {
+        if let Some(parent) = summary.with_triggers.first() {
             return Ok(Some(base(format!(
                 "`{parent}`, which may have ONBUILD instructions"
             ))));
         }
-        for reference in &outline.externals.references {
+        for reference in &summary.externals.references {
             let is_edited = self.lock.lock().is_ok_and(|lock| {
                 let base = lock.base(reference);
                 base.is_some_and(crate::graphfile::lock::Base::is_edited)
@@ -204,7 +212,7 @@ impl Workspace {
 
     /// An image that is neither pinned nor in the engine is in no record either: it is looked at
     /// before it is built on.
-    fn engine_says_triggers(&self, reference: &str, held: &Held) -> Result<bool> {
+    fn engine_says_triggers(&self, reference: &str, held: &ImageCache) -> Result<bool> {
         let listed = held.get(reference);
         if listed.is_some_and(|image| image.config.is_none()) {
             held.forget(reference);

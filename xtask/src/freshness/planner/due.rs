@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Workspace;
-use crate::contexts::Witness;
+use crate::contexts::Tracer;
 use crate::fault::{Fault, Result};
 use crate::freshness::prepare;
-use crate::freshness::stage_inputs::{self, Material};
+use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::freshness::verdict::{Change, Changed, Reason};
 use crate::graphfile::outputs::{Outputs, owner};
 use crate::graphfile::source;
@@ -33,7 +33,7 @@ pub struct Due {
 struct Search<'s> {
     work: &'s Workspace,
     outputs: &'s Outputs,
-    witness: &'s Witness<'s>,
+    tracer: &'s Tracer<'s>,
     /// From the stage that was asked for: each reads that output of the next one.
     way: Vec<(StageId, Option<Utf8PathBuf>)>,
     /// Those that need not run.
@@ -53,13 +53,13 @@ impl Workspace {
         Some(format!("the host command of `{}` needs {told}", stage.name))
     }
 
-    /// The material of a stage, unless a host command must run first. `witness` is told of all that
+    /// The inputs of a stage, unless a host command must run first. `tracer` is told of all that
     /// either hangs on.
-    pub(super) fn material_or_due(
+    pub(super) fn inputs_or_due(
         &self,
         id: StageId,
-        witness: &Witness<'_>,
-    ) -> Result<Result<Material, Due>> {
+        tracer: &Tracer<'_>,
+    ) -> Result<Result<StageInputs, Due>> {
         let outputs = self.outputs.get_or_init(|| Outputs::of(&self.spec));
         let own = self
             .spec
@@ -70,7 +70,7 @@ impl Workspace {
         let mut search = Search {
             work: self,
             outputs,
-            witness,
+            tracer,
             way: Vec::new(),
             done: BTreeSet::new(),
         };
@@ -79,10 +79,10 @@ impl Workspace {
         {
             return Ok(Err(due.asked_by(self, own)));
         }
-        let material = stage_inputs::gather(&self.spec, id, self.engine.platform(), witness);
+        let stage_inputs = stage_inputs::gather(&self.spec, id, self.engine.platform(), tracer);
         // What the stage sees decides it, not which folders it is given: a COPY may take little of one.
-        let makers = match &material {
-            Ok(material) => outputs.seen_by(witness, &material.trees(), own),
+        let makers = match &stage_inputs {
+            Ok(stage_inputs) => outputs.seen_by(tracer, &stage_inputs.trees(), own),
             Err(_) => outputs.near(&stage_inputs::places(&self.spec, id), own),
         };
         for (of, output) in makers {
@@ -91,11 +91,11 @@ impl Workspace {
                     let own = own.unwrap_or(id);
                     return Ok(Err(due.asked_by(self, own)));
                 }
-                Err(fault) if material.is_ok() => return Err(fault),
+                Err(fault) if stage_inputs.is_ok() => return Err(fault),
                 Ok(None) | Err(_) => {}
             }
         }
-        material.map(Ok)
+        stage_inputs.map(Ok)
     }
 }
 
@@ -116,7 +116,7 @@ impl Search<'_> {
             .iter()
             .any(|root| outputs.has_others_near(root, Some(of)))
         {
-            let seen = Witness::forgetful(&self.work.cache);
+            let seen = Tracer::forgetful(&self.work.cache);
             let looked = prepare::look(spec, stage, &seen);
             let makers = match &looked {
                 Ok(ignore) => {
@@ -134,7 +134,7 @@ impl Search<'_> {
             self.way.pop();
             looked?;
         }
-        let reason = prepare::must_run(spec, stage, &self.work.state, self.witness)?;
+        let reason = prepare::must_run(spec, stage, &self.work.state, self.tracer)?;
         self.done.insert(of);
         Ok(reason.map(|reason| Due {
             of,

@@ -1,43 +1,43 @@
-//! From a stage's material to the ingredients of its key.
+//! From a stage's inputs to the ingredients of its key.
 //!
 //! Knows where each ingredient comes from; `key` says what counts and in which order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Outline, Upstream};
+use super::{StageSummary, Upstream};
 use crate::contexts::Inputs;
 use crate::freshness::key::{Around, Ingredients};
 use crate::freshness::secrets;
-use crate::freshness::stage_inputs::Material;
+use crate::freshness::stage_inputs::StageInputs;
 use crate::graphfile::spec::{Spec, Stage, StageId};
 use crate::outside::proxies;
 use crate::outside::state;
 use dockerfile::Reading;
 
 /// What is a stage's own.
-pub fn own<'m>(spec: &'m Spec, id: StageId, material: &'m Material) -> Ingredients<'m> {
+pub fn own<'m>(spec: &'m Spec, id: StageId, stage_inputs: &'m StageInputs) -> Ingredients<'m> {
     let stage = spec.stage(id);
-    let mut ingredients = of_material(material);
+    let mut ingredients = of_inputs(stage_inputs);
     ingredients.platforms = &stage.platforms;
     ingredients.dockerfile_path = stage.dockerfile.as_str();
-    ingredients.target = target(&material.reading, stage.target.as_deref());
+    ingredients.target = target(&stage_inputs.reading, stage.target.as_deref());
     ingredients
         .args
         .retain(|name, _| !stage.volatile.contains(*name));
-    ingredients.labels = material
+    ingredients.labels = stage_inputs
         .labels
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()))
         .collect();
     ingredients.secrets = stage.secrets.keys().map(String::as_str).collect();
     ingredients.ssh = stage.ssh.iter().map(String::as_str).collect();
-    for (name, reference) in &material.images {
+    for (name, reference) in &stage_inputs.images {
         ingredients
             .contexts
             .insert(name, format!("image {reference}"));
     }
     ingredients.contexts.extend(
-        material
+        stage_inputs
             .parents
             .keys()
             .map(|name| (name.as_str(), "stage".to_owned())),
@@ -48,7 +48,7 @@ pub fn own<'m>(spec: &'m Spec, id: StageId, material: &'m Material) -> Ingredien
 /// What is not a stage's own.
 pub fn around(
     (spec, id): (&Spec, StageId),
-    outline: &Outline,
+    summary: &StageSummary,
     bases: BTreeMap<String, String>,
     upstream: &BTreeMap<StageId, Upstream>,
 ) -> Around {
@@ -60,11 +60,11 @@ pub fn around(
     // Buildx hands this variable to the build by itself (docs.docker.com/build/ci/github-actions/reproducible-builds).
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
     let epoch = epoch.map(|epoch| ("SOURCE_DATE_EPOCH".to_owned(), epoch));
-    let proxies = outline.proxies.iter().filter_map(|name| {
+    let proxies = summary.proxies.iter().filter_map(|name| {
         let told = proxies::given().get(name.as_str())?;
         Some((name.clone(), told.clone()))
     });
-    let policy = outline.policy.clone();
+    let policy = summary.policy.clone();
     let absent = secrets::absent(spec, spec.stage(id));
     let absent = absent.map(|id| (format!("secret {id}"), "absent".to_owned()));
     Around {
@@ -76,7 +76,7 @@ pub fn around(
             .chain(absent)
             .collect(),
         bases,
-        upstream: outline
+        upstream: summary
             .parents()
             .map(|(name, parent)| (name.to_owned(), digest(parent)))
             .collect(),
@@ -111,13 +111,13 @@ pub fn policy_note() -> Option<String> {
 
 /// The policy beside a Dockerfile as settings, with what it sees of the build that may not count
 /// otherwise: the target as it was asked for, and arguments that no instruction uses.
-pub fn policy(stage: &Stage, material: &Material) -> BTreeMap<String, String> {
-    let Some(policy) = &material.policy else {
+pub fn policy(stage: &Stage, stage_inputs: &StageInputs) -> BTreeMap<String, String> {
+    let Some(policy) = &stage_inputs.policy else {
         return BTreeMap::new();
     };
     let name = &policy.name;
-    let used = &material.reading.args;
-    let unused = material
+    let used = &stage_inputs.reading.args;
+    let unused = stage_inputs
         .args
         .iter()
         .filter(|(name, _)| !used.contains_key(*name));
@@ -165,14 +165,14 @@ fn target<'m>(reading: &'m Reading, asked: Option<&'m str>) -> Option<&'m str> {
 }
 
 /// The part of the ingredients that a folder and a Dockerfile alone decide.
-pub fn of_material(material: &Material) -> Ingredients<'_> {
-    let reading = &material.reading;
+pub fn of_inputs(stage_inputs: &StageInputs) -> Ingredients<'_> {
+    let reading = &stage_inputs.reading;
     // A named context's inputs are listed under a name that begins with NUL: they sort first.
-    let named = material
+    let named = stage_inputs
         .folders
         .iter()
         .map(|(name, folder)| (name.as_str(), &folder.inputs));
-    let main: (&str, &Inputs) = ("", &material.context.inputs);
+    let main: (&str, &Inputs) = ("", &stage_inputs.context.inputs);
     Ingredients {
         dockerfile: &reading.fingerprint,
         args: reading
@@ -180,7 +180,7 @@ pub fn of_material(material: &Material) -> Ingredients<'_> {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_deref()))
             .collect(),
-        contexts: material
+        contexts: stage_inputs
             .folders
             .keys()
             .map(|name| (name.as_str(), "folder".to_owned()))

@@ -2,7 +2,7 @@
 //!
 //! Knows where a stage's context is. Is unaware of what leaves a file out.
 
-use crate::freshness::key::What;
+use crate::freshness::key::IngredientKind;
 use crate::freshness::verdict::{Change, Reason};
 use crate::graphfile::source;
 use crate::graphfile::spec::{Spec, Stage};
@@ -14,7 +14,8 @@ pub(super) fn mark(spec: &Spec, stage: &Stage, reason: &mut Reason) {
     let Some(context) = context else {
         return;
     };
-    let is_gone = |change: &&mut Change| change.what == What::Input && change.after.is_none();
+    let is_gone =
+        |change: &&mut Change| change.what == IngredientKind::Input && change.after.is_none();
     for change in reason.changes.iter_mut().filter(is_gone) {
         let path = context.join(&change.name);
         // Behind a link there is another file.

@@ -1,18 +1,18 @@
 //! From the graph to verdicts.
 //!
 //! `plan`, `explain`, `inputs` and `build` are this walk, stopped at different places: the
-//! stages' material is gathered in parallel while the engine is asked, then keys and verdicts
+//! stages' inputs are gathered in parallel while the engine is asked, then keys and verdicts
 //! follow in build order, each as soon as its upstream is known.
 
 mod assessment;
 mod bases;
 mod due;
 mod gathering;
-mod held;
+mod image_cache;
 mod left_out;
 pub mod memo;
-mod outline;
 mod prepared;
+mod summary;
 mod undecided;
 mod unlinked;
 
@@ -21,20 +21,20 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use assessment::{Assessment, Upstream};
 pub use due::Due;
-pub use gathering::of_material;
-pub use held::Held;
-pub use outline::Outline;
+pub use gathering::of_inputs;
+pub use image_cache::ImageCache;
 pub use prepared::{Gathered, Looked, Prepared};
 use rayon::prelude::*;
+pub use summary::StageSummary;
 
 use crate::contexts::StatCache;
 use crate::fault::{Fault, Result};
 use crate::freshness::key;
 use crate::freshness::pins::{self, Uses};
-use crate::freshness::record::{Records, Store};
-use crate::freshness::stage_inputs::Material;
-use crate::freshness::verdict::{self, Kind, Reason, Verdict};
-use crate::graphfile::base_override::{self, Opened};
+use crate::freshness::record::{RecordStore, Records};
+use crate::freshness::stage_inputs::StageInputs;
+use crate::freshness::verdict::{self, Reason, ReasonKind, Verdict};
+use crate::graphfile::base_override::{self, OpenedGraph};
 use crate::graphfile::chosen::Chosen;
 use crate::graphfile::graph::Graph;
 use crate::graphfile::lock::Lock;
@@ -54,7 +54,7 @@ pub struct Workspace {
     /// Its state folder.
     pub state: State,
     /// Its records.
-    pub store: Store,
+    pub store: RecordStore,
     /// Content hashes by file state.
     pub cache: StatCache,
     /// What the trees said in earlier runs.
@@ -87,7 +87,7 @@ impl Workspace {
     pub fn open(chosen: &Chosen, platforms: &[String], next: Next) -> Result<Self> {
         let memos = State::in_folder(State::place(&chosen.file)).path("memos");
         let memos = prepared::Ahead::start(memos, next == Next::AllStages);
-        let Opened {
+        let OpenedGraph {
             spec,
             graph,
             state,
@@ -95,7 +95,7 @@ impl Workspace {
         } = base_override::open(chosen, platforms)?;
         Ok(Self {
             graph,
-            store: Store::of(state.clone()),
+            store: RecordStore::of(state.clone()),
             cache: StatCache::in_file(&state.path("stats")),
             memos,
             recalled: OnceLock::new(),
@@ -133,7 +133,7 @@ impl Workspace {
         }
     }
 
-    /// Gathers everything that does not wait for an upstream: the material of all stages on all
+    /// Gathers everything that does not wait for an upstream: the inputs of all stages on all
     /// cores, while the engine is asked for all images at once.
     pub fn prepare(&self, wanted: &[StageId]) -> Result<(HashMap<StageId, Prepared>, Images)> {
         let names: Vec<&str> = wanted
@@ -179,11 +179,11 @@ impl Workspace {
         id: StageId,
         prepared: &Prepared,
         upstream: &BTreeMap<StageId, Upstream>,
-        held: &Held,
+        held: &ImageCache,
         forced: bool,
     ) -> Result<Assessment> {
-        if let Some(outline) = prepared.remembered() {
-            let own = self.assess_known(id, prepared, outline, upstream, held, forced, None)?;
+        if let Some(summary) = prepared.remembered() {
+            let own = self.assess_known(id, prepared, summary, upstream, held, forced, None)?;
             if matches!(own.verdict, Verdict::Fresh(_)) {
                 return Ok(own);
             }
@@ -196,24 +196,24 @@ impl Workspace {
                 let was_built = prepared.records.last().is_some();
                 Ok(Assessment::unprepared(id, due, was_built))
             }
-            Ok(Gathered::Material(outline, material)) => {
+            Ok(Gathered::Read(summary, stage_inputs)) => {
                 let list = |around: &key::Around| {
-                    let mut own = gathering::own(&self.spec, id, material);
+                    let mut own = gathering::own(&self.spec, id, stage_inputs);
                     own.around = around.clone();
                     own.list()
                 };
                 let list: List<'_> = Some(&list);
-                let own = self.assess_known(id, prepared, outline, upstream, held, forced, list)?;
+                let own = self.assess_known(id, prepared, summary, upstream, held, forced, list)?;
                 if !matches!(own.verdict, Verdict::Fresh(_)) {
-                    let unlinked = self.unlinked(id, outline).into_iter();
+                    let unlinked = self.unlinked(id, summary).into_iter();
                     unlinked.for_each(|(_, note)| self.warn(note));
                     let name = &self.spec.stage(id).name;
-                    let absent = material.absent.iter();
+                    let absent = stage_inputs.absent.iter();
                     absent.for_each(|why| self.warn(format!("`{name}` cannot be built: {why}")));
-                    uncounted(material)
+                    uncounted(stage_inputs)
                         .into_iter()
                         .for_each(|note| self.warn(note));
-                    let unused = material.unused.iter().cloned();
+                    let unused = stage_inputs.unused.iter().cloned();
                     unused.for_each(|note| self.warn(note));
                 }
                 Ok(own)
@@ -223,8 +223,8 @@ impl Workspace {
     }
 
     /// The stages whose images a stage uses as if they came from elsewhere, and what to tell of them.
-    pub fn unlinked(&self, id: StageId, outline: &Outline) -> Vec<(StageId, String)> {
-        let taken = &outline.externals.references;
+    pub fn unlinked(&self, id: StageId, summary: &StageSummary) -> Vec<(StageId, String)> {
+        let taken = &summary.externals.references;
         self.makers.unlinked(&self.spec, id, taken)
     }
 
@@ -232,13 +232,13 @@ impl Workspace {
     pub fn key_of(
         &self,
         id: StageId,
-        outline: &Outline,
+        summary: &StageSummary,
         upstream: &BTreeMap<StageId, Upstream>,
-        held: &Held,
+        held: &ImageCache,
     ) -> Result<key::Key> {
-        let bases = self.base_digests(outline, held)?;
-        let around = gathering::around((&self.spec, id), outline, bases, upstream);
-        Ok(key::key(outline.own, &around))
+        let bases = self.base_digests(summary, held)?;
+        let around = gathering::around((&self.spec, id), summary, bases, upstream);
+        Ok(key::key(summary.own, &around))
     }
 
     /// `list` gives what the key is made of, where that is known.
@@ -247,19 +247,19 @@ impl Workspace {
         &self,
         id: StageId,
         prepared: &Prepared,
-        outline: &Outline,
+        summary: &StageSummary,
         upstream: &BTreeMap<StageId, Upstream>,
-        held: &Held,
+        held: &ImageCache,
         forced: bool,
         list: List<'_>,
     ) -> Result<Assessment> {
         let stage = self.spec.stage(id);
-        self.check_platforms(id, outline)?;
-        let bases = self.base_digests(outline, held)?;
-        let around = gathering::around((&self.spec, id), outline, bases, upstream);
-        let key = key::key(outline.own, &around);
+        self.check_platforms(id, summary)?;
+        let bases = self.base_digests(summary, held)?;
+        let around = gathering::around((&self.spec, id), summary, bases, upstream);
+        let key = key::key(summary.own, &around);
         let references = stage.references();
-        let unbuilt = outline
+        let unbuilt = summary
             .parents()
             .any(|(_, parent)| matches!(upstream.get(&parent), Some(Upstream::Unbuilt(_))));
         let made_of = std::cell::OnceCell::new();
@@ -271,10 +271,10 @@ impl Workspace {
             reason
         };
         let verdict = if forced {
-            Verdict::Stale(Reason::plain(Kind::Forced))
+            Verdict::Stale(Reason::plain(ReasonKind::Forced))
         } else if unbuilt {
             let compared = prepared.records.all().map(compare).collect();
-            undecided(self, upstream, outline, compared)
+            undecided(self, upstream, summary, compared)
         } else {
             if let Some(record) = prepared.records.of(key).next() {
                 let asked = std::iter::once(&record.private).chain(&references);
@@ -292,14 +292,14 @@ impl Workspace {
             verdict
         };
         // Where a build is needed anyway, that has a better reason.
-        let verdict = match self.unfollowed(outline, held)? {
+        let verdict = match self.unfollowed(summary, held)? {
             Some(change) if verdict.has_image() => Verdict::Stale(Reason::of(vec![change])),
             _ => verdict,
         };
         let made_of = match verdict {
             Verdict::Fresh(_) => Vec::new(),
             _ => {
-                self.check_platforms_to_plan(id, outline, held)?;
+                self.check_platforms_to_plan(id, summary, held)?;
                 list();
                 made_of.into_inner().unwrap_or_default()
             }
@@ -309,8 +309,8 @@ impl Workspace {
             key: Some(key),
             verdict,
             made_of,
-            inputs: outline.inputs,
-            input_bytes: outline.input_bytes,
+            inputs: summary.inputs,
+            input_bytes: summary.input_bytes,
         })
     }
 
@@ -321,7 +321,7 @@ impl Workspace {
         forced: impl Fn(StageId) -> bool + Sync,
     ) -> Result<Vec<Assessment>> {
         let (prepared, images) = self.prepare(wanted)?;
-        let held = Held::new(images);
+        let held = ImageCache::new(images);
         let mut plan: BTreeMap<usize, Assessment> = BTreeMap::new();
         let mut upstream = BTreeMap::new();
         // A row's upstream is in the rows in front of it.
@@ -363,8 +363,8 @@ fn rows(graph: &Graph, wanted: &[StageId]) -> Vec<Vec<(usize, StageId)>> {
 }
 
 /// That proxies which `args` gives do not count, where some do not.
-pub fn uncounted(material: &Material) -> Option<String> {
-    let names = material.uncounted.join(", ");
+pub fn uncounted(stage_inputs: &StageInputs) -> Option<String> {
+    let names = stage_inputs.uncounted.join(", ");
     (!names.is_empty()).then(|| {
         format!(
             "{names} of `args` is no ingredient of the key, as the Dockerfile does not declare it: RUN sees it, \

@@ -12,11 +12,11 @@ use camino::Utf8PathBuf;
 use rayon::prelude::*;
 
 use super::memo::{self, Memo, Memos};
-use super::{Due, Outline, Workspace};
-use crate::contexts::Witness;
+use super::{Due, StageSummary, Workspace};
+use crate::contexts::Tracer;
 use crate::fault::{Fault, Result};
 use crate::freshness::record::Records;
-use crate::freshness::stage_inputs::Material;
+use crate::freshness::stage_inputs::StageInputs;
 use crate::graphfile::base_override;
 use crate::graphfile::spec::StageId;
 
@@ -76,7 +76,7 @@ pub struct Prepared {
     /// The stage's records.
     pub records: Records,
     /// What the trees said in an earlier run, since which they have not changed.
-    remembered: Option<Outline>,
+    remembered: Option<StageSummary>,
     /// What they say now, where that was not enough.
     read: OnceLock<Result<Gathered>>,
 }
@@ -85,7 +85,7 @@ pub struct Prepared {
 #[derive(Debug)]
 pub enum Looked {
     /// Its trees are as they were in an earlier run, and this is what they said.
-    Remembered(Outline),
+    Remembered(StageSummary),
     /// Its trees were read.
     Read(Result<Gathered>),
 }
@@ -95,7 +95,7 @@ pub enum Looked {
 #[expect(clippy::large_enum_variant, reason = "most are of the large one")]
 pub enum Gathered {
     /// All of it.
-    Material(Outline, Box<Material>),
+    Read(StageSummary, Box<StageInputs>),
     /// A host command must run before the stage can be judged.
     PrepareFirst(Due),
 }
@@ -104,7 +104,7 @@ impl Prepared {
     /// Of a stage that was looked at.
     pub fn new(looked: Looked, records: Records) -> Self {
         let (remembered, read) = match looked {
-            Looked::Remembered(outline) => (Some(outline), OnceLock::new()),
+            Looked::Remembered(summary) => (Some(summary), OnceLock::new()),
             Looked::Read(gathered) => (None, OnceLock::from(gathered)),
         };
         Self {
@@ -115,7 +115,7 @@ impl Prepared {
     }
 
     /// What is remembered, unless the trees were read since.
-    pub fn remembered(&self) -> Option<&Outline> {
+    pub fn remembered(&self) -> Option<&StageSummary> {
         self.remembered
             .as_ref()
             .filter(|_| self.read.get().is_none())
@@ -131,31 +131,31 @@ impl Prepared {
         self.read.get_or_init(|| work.gather(id))
     }
 
-    /// The outline, wherever it is from; none where a host command must run first or reading failed.
-    pub fn outline(&self) -> Option<&Outline> {
+    /// The summary, wherever it is from; none where a host command must run first or reading failed.
+    pub fn summary(&self) -> Option<&StageSummary> {
         match self.read.get() {
             None => self.remembered.as_ref(),
-            Some(Ok(Gathered::Material(outline, _))) => Some(outline),
+            Some(Ok(Gathered::Read(summary, _))) => Some(summary),
             Some(Ok(Gathered::PrepareFirst(_)) | Err(_)) => None,
         }
     }
 }
 
 impl Workspace {
-    /// The material of one stage, unless a host command must run first.
+    /// The inputs of one stage, unless a host command must run first.
     pub fn gather(&self, id: StageId) -> Result<Gathered> {
         self.engine.prove_platform()?;
         let states = self.state.beside().as_std_path();
-        self.gather_seen_by(id, &Witness::forgetful(&self.cache).beside(states))
+        self.gather_seen_by(id, &Tracer::forgetful(&self.cache).beside(states))
     }
 
-    fn gather_seen_by(&self, id: StageId, witness: &Witness<'_>) -> Result<Gathered> {
+    fn gather_seen_by(&self, id: StageId, tracer: &Tracer<'_>) -> Result<Gathered> {
         let stage = self.spec.stage(id);
-        let material = match self.material_or_due(id, witness)? {
-            Ok(material) => material,
+        let stage_inputs = match self.inputs_or_due(id, tracer)? {
+            Ok(stage_inputs) => stage_inputs,
             Err(due) => return Ok(Gathered::PrepareFirst(due)),
         };
-        let mut taken = material
+        let mut taken = stage_inputs
             .reading
             .bases
             .iter()
@@ -167,8 +167,8 @@ impl Workspace {
                 self.spec.file, stage.name
             )));
         }
-        let outline = Outline::of(&self.spec, id, &material);
-        Ok(Gathered::Material(outline, Box::new(material)))
+        let summary = StageSummary::of(&self.spec, id, &stage_inputs);
+        Ok(Gathered::Read(summary, Box::new(stage_inputs)))
     }
 
     /// What the trees of a stage say now, after something ran that may have written to them; nothing
@@ -203,7 +203,7 @@ impl Workspace {
             .par_iter()
             .zip(remembered)
             .map(|(id, remembered)| match remembered {
-                Some(outline) => (Looked::Remembered(outline), None),
+                Some(summary) => (Looked::Remembered(summary), None),
                 None => {
                     let (gathered, memo) = self.look_at(*id);
                     (Looked::Read(gathered), memo)
@@ -237,7 +237,7 @@ impl Workspace {
         gathered
     }
 
-    fn recall_all(&self, memos: &Memos, wanted: &[StageId]) -> Vec<Option<Outline>> {
+    fn recall_all(&self, memos: &Memos, wanted: &[StageId]) -> Vec<Option<StageSummary>> {
         let recall = |id: &StageId| {
             let stage = self.spec.stage(*id);
             memos.recall(&stage.name, &memo::question(&self.spec, stage).ok()?)
@@ -249,12 +249,12 @@ impl Workspace {
     fn look_at(&self, id: StageId) -> (Result<Gathered>, Option<Memo>) {
         let stage = self.spec.stage(id);
         let states = self.state.beside().as_std_path();
-        let witness = Witness::new(&self.cache).beside(states);
-        let gathered = self.gather_seen_by(id, &witness);
+        let tracer = Tracer::new(&self.cache).beside(states);
+        let gathered = self.gather_seen_by(id, &tracer);
         let memo = match &gathered {
-            Ok(Gathered::Material(outline, _)) => witness.testify().and_then(|sightings| {
+            Ok(Gathered::Read(summary, _)) => tracer.into_trace().and_then(|sightings| {
                 let question = memo::question(&self.spec, stage).ok()?;
-                Memo::new(&stage.name, &question, outline, sightings)
+                Memo::new(&stage.name, &question, summary, sightings)
             }),
             _ => None,
         };

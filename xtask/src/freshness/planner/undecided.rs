@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outline, Upstream, Workspace};
-use crate::freshness::key::What;
-use crate::freshness::verdict::{Change, Kind, Reason, Verdict};
+use super::{StageSummary, Upstream, Workspace};
+use crate::freshness::key::IngredientKind;
+use crate::freshness::verdict::{Change, Reason, ReasonKind, Verdict};
 use crate::graphfile::spec::StageId;
 
 /// A stage that stands on an unbuilt one: stale by its own doing, or not known yet. `compared` has the
@@ -14,23 +14,24 @@ use crate::graphfile::spec::StageId;
 pub(super) fn undecided(
     work: &Workspace,
     upstream: &BTreeMap<StageId, Upstream>,
-    outline: &Outline,
+    summary: &StageSummary,
     mut compared: Vec<Reason>,
 ) -> Verdict {
     // A parent that is not built yet always differs from the one before; that alone decides nothing.
     for reason in &mut compared {
         reason
             .changes
-            .retain(|change| change.what != What::Upstream);
+            .retain(|change| change.what != IngredientKind::Upstream);
     }
-    let may_fit = |reason: &Reason| reason.kind != Kind::NoRecord && reason.changes.is_empty();
+    let may_fit =
+        |reason: &Reason| reason.kind != ReasonKind::NoRecord && reason.changes.is_empty();
     if !compared.iter().any(may_fit) {
         return Verdict::Stale(match compared.pop() {
-            Some(last) if last.kind != Kind::NoRecord => Reason::of(last.changes),
-            _ => Reason::plain(Kind::NoRecord),
+            Some(last) if last.kind != ReasonKind::NoRecord => Reason::of(last.changes),
+            _ => Reason::plain(ReasonKind::NoRecord),
         });
     }
-    let parents = outline.parents().map(|(_, parent)| parent);
+    let parents = summary.parents().map(|(_, parent)| parent);
     let waits = parents.filter(|parent| matches!(upstream.get(parent), Some(Upstream::Unbuilt(_))));
     let mut names: Vec<String> = waits
         .map(|parent| work.spec.stage(parent).name.clone())
@@ -39,7 +40,7 @@ pub(super) fn undecided(
     names.dedup();
     let changes = names
         .into_iter()
-        .map(|name| Change::unknown(What::Upstream, name))
+        .map(|name| Change::unknown(IngredientKind::Upstream, name))
         .collect();
     Verdict::Unknown(Reason::of(changes))
 }

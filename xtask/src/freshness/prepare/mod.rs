@@ -16,9 +16,9 @@ use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::contexts::{self, StatCache, Witness};
+use crate::contexts::{self, StatCache, Tracer};
 use crate::fault::{Fault, Result};
-use crate::freshness::key::What;
+use crate::freshness::key::IngredientKind;
 use crate::freshness::record;
 use crate::freshness::verdict::{self, Change, Changed, Reason};
 use crate::graphfile::source;
@@ -28,7 +28,7 @@ use crate::outside::state::{self, State};
 use crate::shown;
 use dockerignore::Ignore;
 use locks::Locks;
-use part::{Part, difference, digest, ignore, list, what_it_made, what_it_reads};
+use part::{CommandPart, difference, digest, ignore, list, what_it_made, what_it_reads};
 
 const STAMP: &str = "xtask-prepared";
 const FORMAT: u32 = 2;
@@ -38,12 +38,12 @@ pub fn must_run(
     spec: &Spec,
     stage: &Stage,
     state: &State,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Option<Reason>> {
     let Some(prepare) = &stage.prepare else {
         return Ok(None);
     };
-    let folder = folder(spec, stage, prepare, witness)?;
+    let folder = folder(spec, stage, prepare, tracer)?;
     let because = |name: &str, files: Vec<Change>| {
         let own = Change::unknown(Changed::Prepare, name);
         Some(Reason::of(std::iter::once(own).chain(files).collect()))
@@ -52,7 +52,7 @@ pub fn must_run(
     if !stamp.is_file() {
         return Ok(because("never run here", Vec::new()));
     }
-    let Ok(sealed) = contexts::read_file(&stamp, witness) else {
+    let Ok(sealed) = contexts::read_file(&stamp, tracer) else {
         return Ok(because("never run here", Vec::new()));
     };
     let Ok(stamped) = state::unseal(STAMP, FORMAT, &sealed) else {
@@ -62,11 +62,11 @@ pub fn must_run(
     let mut parts = stamped.splitn(3, |byte| *byte == b' ');
     let mut part = || parts.next().unwrap_or_default();
     let (read, made, before) = (part(), part(), part());
-    let now = what_it_reads(spec, stage, prepare, &folder, witness)?;
+    let now = what_it_reads(spec, stage, prepare, &folder, tracer)?;
     if read != digest(&now).as_bytes() {
         let before = record::decode(before);
         let mut changes = verdict::differences(before.as_deref(), &list(&now)).changes;
-        let files = changes.extract_if(.., |change| change.what == What::Input);
+        let files = changes.extract_if(.., |change| change.what == IngredientKind::Input);
         let files: Vec<Change> = files.collect();
         let what = if changes.is_empty() {
             "its inputs changed"
@@ -75,19 +75,19 @@ pub fn must_run(
         };
         return Ok(because(what, files));
     }
-    if made != digest(&[what_it_made(prepare, &folder, witness)?]).as_bytes() {
+    if made != digest(&[what_it_made(prepare, &folder, tracer)?]).as_bytes() {
         return Ok(because("its outputs are not as it left them", Vec::new()));
     }
     Ok(None)
 }
 
 /// Looks at all that the command reads, as `must_run` does; says what is left out of that.
-pub fn look(spec: &Spec, stage: &Stage, witness: &Witness<'_>) -> Result<Ignore> {
+pub fn look(spec: &Spec, stage: &Stage, tracer: &Tracer<'_>) -> Result<Ignore> {
     let Some(prepare) = &stage.prepare else {
         return Ok(Ignore::default());
     };
-    let folder = folder(spec, stage, prepare, witness)?;
-    what_it_reads(spec, stage, prepare, &folder, witness)?;
+    let folder = folder(spec, stage, prepare, tracer)?;
+    what_it_reads(spec, stage, prepare, &folder, tracer)?;
     ignore(stage, prepare)
 }
 
@@ -141,12 +141,12 @@ pub fn run(
     let Some(prepare) = &stage.prepare else {
         return Ok(());
     };
-    let witness = &Witness::forgetful(cache).beside(state.beside().as_std_path());
-    let call = Call {
+    let tracer = &Tracer::forgetful(cache).beside(state.beside().as_std_path());
+    let call = HostCall {
         spec,
         stage,
         prepare,
-        folder: folder(spec, stage, prepare, witness)?,
+        folder: folder(spec, stage, prepare, tracer)?,
         root: source::root(spec, stage.source)?,
         log,
         interrupt,
@@ -157,18 +157,18 @@ pub fn run(
         return Err(Fault::interrupted().into());
     }
     // Another stage with the same command may have been waited for.
-    if must_run(spec, stage, state, witness)?.is_none() {
+    if must_run(spec, stage, state, tracer)?.is_none() {
         return Ok(());
     }
     locks
         .begin()
         .map_err(|error| call.fault(&format!("cannot empty its log {log}: {error}")))?;
-    let read = call.until_untouched(&locks, witness);
+    let read = call.until_untouched(&locks, tracer);
     let read = read.map_err(|fault| Failed {
         fault,
         has_run: true,
     })?;
-    let made = what_it_made(prepare, &call.folder, witness)?;
+    let made = what_it_made(prepare, &call.folder, tracer)?;
     let (digests, list) = ((digest(&read), digest(&[made])), list(&read));
     let mut stamped = format!("{} {} ", digests.0, digests.1).into_bytes();
     stamped.extend(record::encode(&list));
@@ -184,7 +184,7 @@ pub fn run(
 }
 
 /// A host command and where it runs.
-struct Call<'c> {
+struct HostCall<'c> {
     spec: &'c Spec,
     stage: &'c Stage,
     prepare: &'c Prepare,
@@ -195,7 +195,7 @@ struct Call<'c> {
     interrupt: &'c Interrupt,
 }
 
-impl Call<'_> {
+impl HostCall<'_> {
     fn fault(&self, why: &str) -> Fault {
         let shown = self.prepare.run.join(" ");
         let (name, folder) = (&self.stage.name, &self.folder);
@@ -206,12 +206,12 @@ impl Call<'_> {
 
     /// Runs it, and once more where what it reads was written to meanwhile: something else may have been
     /// there in between. What it writes to itself it writes to each time.
-    fn until_untouched(&self, locks: &Locks, witness: &Witness<'_>) -> Result<Vec<Part>> {
-        let (read, first) = self.once(locks, witness)?;
+    fn until_untouched(&self, locks: &Locks, tracer: &Tracer<'_>) -> Result<Vec<CommandPart>> {
+        let (read, first) = self.once(locks, tracer)?;
         if first.is_empty() {
             return Ok(read);
         }
-        let (read, second) = self.once(locks, witness)?;
+        let (read, second) = self.once(locks, tracer)?;
         match second.difference(&first).next() {
             None => Ok(read),
             Some(path) => Err(self.fault(&format!(
@@ -223,8 +223,12 @@ impl Call<'_> {
 
     /// Runs it once: what it read, and what of that was written to meanwhile, or put in its place, though
     /// it is what it was.
-    fn once(&self, locks: &Locks, witness: &Witness<'_>) -> Result<(Vec<Part>, BTreeSet<Vec<u8>>)> {
-        let reads = || what_it_reads(self.spec, self.stage, self.prepare, &self.folder, witness);
+    fn once(
+        &self,
+        locks: &Locks,
+        tracer: &Tracer<'_>,
+    ) -> Result<(Vec<CommandPart>, BTreeSet<Vec<u8>>)> {
+        let reads = || what_it_reads(self.spec, self.stage, self.prepare, &self.folder, tracer);
         let outputs = || {
             let outputs = self.prepare.outputs.iter();
             outputs.map(|path| (path, identities(self.folder.join(path).as_std_path())))
@@ -290,7 +294,7 @@ impl Call<'_> {
     }
 
     /// What is behind the names that it reads.
-    fn states(&self, read: &[Part]) -> Vec<(Vec<u8>, Identity)> {
+    fn states(&self, read: &[CommandPart]) -> Vec<(Vec<u8>, Identity)> {
         let parts = read.iter().zip([&self.folder, &self.root]);
         let entries = parts.flat_map(|(part, root)| {
             let entries = part.inputs.entries.iter();
@@ -314,13 +318,13 @@ fn folder(
     spec: &Spec,
     stage: &Stage,
     prepare: &Prepare,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Utf8PathBuf> {
     let root = source::root(spec, stage.source.filter(|_| !prepare.beside_graph))?;
     let what = format!("the folder in which `{}` is prepared,", stage.name);
     let real = source::inside(&root, &prepare.dir, &what)?;
     if real != root.join(&prepare.dir) {
-        witness.doubt();
+        tracer.doubt();
     }
     Ok(real)
 }

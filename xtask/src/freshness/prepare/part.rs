@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::contexts::{self, Input, Inputs, InputsError, Kind, Layers, Witness};
+use crate::contexts::{self, EntryKind, Input, Inputs, InputsError, Layers, Tracer};
 use crate::fault::{Fault, Result};
 use crate::freshness::key::{Ingredient, Ingredients};
 use crate::graphfile::source;
@@ -17,7 +17,7 @@ use dockerfile::{ContextNeed, Need};
 use dockerignore::Ignore;
 
 /// Some of the host command's files, and the command where they hang on it.
-pub(super) struct Part {
+pub(super) struct CommandPart {
     command: String,
     pub(super) inputs: Inputs,
 }
@@ -28,12 +28,12 @@ pub(super) fn what_it_reads(
     stage: &Stage,
     prepare: &Prepare,
     folder: &Utf8Path,
-    witness: &Witness<'_>,
-) -> Result<Vec<Part>> {
+    tracer: &Tracer<'_>,
+) -> Result<Vec<CommandPart>> {
     let ignore = ignore(stage, prepare)?;
     let command = prepare.run.join("\0");
     let files = |folder: &Utf8Path, paths: &[Utf8PathBuf]| {
-        files(folder, paths, &ignore, witness).map_err(|error| match error {
+        files(folder, paths, &ignore, tracer).map_err(|error| match error {
             InputsError::OwnState { folder, pattern } => Fault::usage(format!(
                 "`prepare` of `{}` reads the state of this program ({}), which changes with every run: add `\"{pattern}\"` \
                  to its `ignore`, or move the state with XTASK_STATE",
@@ -45,13 +45,13 @@ pub(super) fn what_it_reads(
     };
     let inputs = files(folder, &prepare.inputs)?;
     refuse_outside(stage, folder, &inputs)?;
-    let mut parts = vec![Part { command, inputs }];
+    let mut parts = vec![CommandPart { command, inputs }];
     if !prepare.source_inputs.is_empty() {
         let root = source::root(spec, stage.source)?;
         let inputs = files(&root, &prepare.source_inputs)?;
         refuse_outside(stage, &root, &inputs)?;
         let command = String::new();
-        parts.push(Part { command, inputs });
+        parts.push(CommandPart { command, inputs });
     }
     Ok(parts)
 }
@@ -65,7 +65,7 @@ pub(super) fn ignore(stage: &Stage, prepare: &Prepare) -> Result<Ignore> {
 /// Refuses a link that leads out of the folder: the command follows it, and nobody looks there.
 fn refuse_outside(stage: &Stage, folder: &Utf8Path, read: &Inputs) -> Result<()> {
     let links = read.entries.iter();
-    let links = links.filter(|entry| matches!(entry.kind, Kind::Symlink { .. }));
+    let links = links.filter(|entry| matches!(entry.kind, EntryKind::Symlink { .. }));
     for link in links {
         let path = folder.as_std_path().join(OsStr::from_bytes(&link.path));
         // One that leads nowhere is read by nobody.
@@ -88,17 +88,17 @@ fn refuse_outside(stage: &Stage, folder: &Utf8Path, read: &Inputs) -> Result<()>
 pub(super) fn what_it_made(
     prepare: &Prepare,
     folder: &Utf8Path,
-    witness: &Witness<'_>,
-) -> Result<Part> {
-    let inputs = files(folder, &prepare.outputs, &Ignore::default(), witness);
-    Ok(Part {
+    tracer: &Tracer<'_>,
+) -> Result<CommandPart> {
+    let inputs = files(folder, &prepare.outputs, &Ignore::default(), tracer);
+    Ok(CommandPart {
         command: String::new(),
         inputs: inputs.map_err(|error| Fault::usage(error.to_string()))?,
     })
 }
 
 /// The first path at which there is not the same as before.
-pub(super) fn difference(before: &[Part], after: &[Part]) -> Option<String> {
+pub(super) fn difference(before: &[CommandPart], after: &[CommandPart]) -> Option<String> {
     let (before, after) = before
         .iter()
         .zip(after)
@@ -113,7 +113,7 @@ fn files(
     folder: &Utf8Path,
     paths: &[Utf8PathBuf],
     ignore: &Ignore,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Inputs, InputsError> {
     let needs = paths.iter().map(|path| Need {
         path: path.as_str().into(),
@@ -125,12 +125,12 @@ fn files(
         folders: vec![folder.to_owned()],
     };
     let need = ContextNeed::Paths(needs.collect());
-    contexts::collect(&layers, ignore, &need, witness)
+    contexts::collect(&layers, ignore, &need, tracer)
 }
 
 /// All of it one by one, to be compared later: the command, and the files, those of the source under its
 /// name.
-pub(super) fn list(parts: &[Part]) -> Vec<Ingredient> {
+pub(super) fn list(parts: &[CommandPart]) -> Vec<Ingredient> {
     let command = parts.first().map_or("", |part| &part.command);
     // In the order of the names that they get.
     let inputs = ["", "source"].into_iter().zip(parts).rev();
@@ -142,8 +142,8 @@ pub(super) fn list(parts: &[Part]) -> Vec<Ingredient> {
     ingredients.list()
 }
 
-pub(super) fn digest(parts: &[Part]) -> String {
-    let key = |part: &Part| {
+pub(super) fn digest(parts: &[CommandPart]) -> String {
+    let key = |part: &CommandPart| {
         let ingredients = Ingredients {
             dockerfile: part.command.as_bytes(),
             inputs: vec![("", &part.inputs)],

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::{Records, Store};
-use crate::contexts::{self, StatCache, Witness};
+use super::{RecordStore, Records};
+use crate::contexts::{self, StatCache, Tracer};
 use crate::outside::state::bundle::{self, Bundle, put, take_all};
 use crate::outside::state::{self, Broken};
 
@@ -20,7 +20,11 @@ const KIND: &str = "xtask-record-index";
 const FORMAT: u32 = 1;
 
 /// The records of `stages`, in their order, and what is to be told.
-pub fn records(store: &Store, stages: &[&str], cache: &StatCache) -> (Vec<Records>, Vec<String>) {
+pub fn records(
+    store: &RecordStore,
+    stages: &[&str],
+    cache: &StatCache,
+) -> (Vec<Records>, Vec<String>) {
     let file = store.state.path("records.index");
     let (index, mut warnings) = match state::read(&file) {
         Ok(None) => (None, Vec::new()),
@@ -42,14 +46,14 @@ pub fn records(store: &Store, stages: &[&str], cache: &StatCache) -> (Vec<Record
             return (records, warnings);
         }
     }
-    let witness = Witness::new(cache);
-    witness.lists(store.state.path("records").as_std_path());
+    let tracer = Tracer::new(cache);
+    tracer.lists(store.state.path("records").as_std_path());
     let read = stages.par_iter().map(|stage| store.records(stage));
     let (records, damaged): (Vec<_>, Vec<_>) = read.unzip();
     warnings.extend(damaged.into_iter().flatten());
     // What is damaged is told of again until it is mended.
     if warnings.is_empty()
-        && let Err(error) = write(&file, stages, &records, index, witness)
+        && let Err(error) = write(&file, stages, &records, index, tracer)
     {
         warnings.push(format!("cannot write {file}: {error}"));
     }
@@ -60,7 +64,7 @@ pub fn records(store: &Store, stages: &[&str], cache: &StatCache) -> (Vec<Record
 fn read(sealed: Vec<u8>) -> Result<Option<Bundle>, Broken> {
     let index = Bundle::of_bytes(KIND, FORMAT, sealed)?;
     let sightings = take_all(index.head()).ok_or(Broken::Foreign)?;
-    let holds = contexts::hold(&sightings);
+    let holds = contexts::is_current(&sightings);
     Ok(holds.then_some(index))
 }
 
@@ -71,9 +75,9 @@ fn write(
     stages: &[&str],
     records: &[Records],
     older: Option<Bundle>,
-    witness: Witness<'_>,
+    tracer: Tracer<'_>,
 ) -> std::io::Result<()> {
-    let Some(sightings) = witness.testify() else {
+    let Some(sightings) = tracer.into_trace() else {
         return Ok(());
     };
     let mut head = Vec::new();
@@ -106,7 +110,7 @@ mod tests {
 
     struct Place {
         folder: tempfile::TempDir,
-        store: Store,
+        store: RecordStore,
         names: Vec<String>,
     }
 
@@ -115,7 +119,7 @@ mod tests {
         fn with_records(count: u8) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let root = Utf8Path::from_path(folder.path()).unwrap();
-            let store = Store::of(State::in_folder(root.to_owned()));
+            let store = RecordStore::of(State::in_folder(root.to_owned()));
             let names = (0..FROM).map(|at| format!("s{at}")).collect();
             let place = Self {
                 folder,

@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::contexts::StatCache;
-use crate::freshness::key::{self, Ingredient, Key, What};
+use crate::freshness::key::{self, Ingredient, IngredientKind, Key};
 use crate::outside::state::{self, Broken, State};
 
 /// The format of the two kinds of files. 1: the first.
@@ -93,11 +93,11 @@ impl Records {
 
 /// The records of one graph.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct RecordStore {
     state: State,
 }
 
-impl Store {
+impl RecordStore {
     /// The records below a state folder.
     pub const fn of(state: State) -> Self {
         Self { state }
@@ -199,7 +199,7 @@ impl Store {
 /// The key had no usable record. Whoever holds this may build and then save one; saving uses it up.
 #[derive(Debug)]
 pub struct Miss {
-    store: Store,
+    store: RecordStore,
     stage: String,
     key: Key,
     made_of: Vec<Ingredient>,
@@ -243,22 +243,22 @@ impl Miss {
     }
 }
 
-const KINDS: [What; 15] = [
-    What::Setting,
-    What::Base,
-    What::Upstream,
-    What::Format,
-    What::Platform,
-    What::DockerfilePath,
-    What::Dockerfile,
-    What::Target,
-    What::Argument,
-    What::Label,
-    What::Secret,
-    What::Ssh,
-    What::Context,
-    What::Remote,
-    What::Input,
+const KINDS: [IngredientKind; 15] = [
+    IngredientKind::Setting,
+    IngredientKind::Base,
+    IngredientKind::Upstream,
+    IngredientKind::Format,
+    IngredientKind::Platform,
+    IngredientKind::DockerfilePath,
+    IngredientKind::Dockerfile,
+    IngredientKind::Target,
+    IngredientKind::Argument,
+    IngredientKind::Label,
+    IngredientKind::Secret,
+    IngredientKind::Ssh,
+    IngredientKind::Context,
+    IngredientKind::Remote,
+    IngredientKind::Input,
 ];
 
 /// Ingredients as bytes. Names and values are raw bytes, so each goes behind its length.
@@ -310,12 +310,12 @@ mod tests {
     fn ingredients_survive_whatever_bytes_they_hold() {
         let list = vec![
             Ingredient {
-                what: What::Input,
+                what: IngredientKind::Input,
                 name: b"a \n\xff".to_vec(),
                 value: Vec::new(),
             },
             Ingredient {
-                what: What::Argument,
+                what: IngredientKind::Argument,
                 name: b"A".to_vec(),
                 value: b"=\0".to_vec(),
             },
@@ -327,7 +327,7 @@ mod tests {
     fn a_key_keeps_the_images_of_a_few_engines_until_another_is_asked_for_instead() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
-        let store = Store::of(State::in_folder(folder));
+        let store = RecordStore::of(State::in_folder(folder));
         let save = |key: u8, image: &str, instead: bool| {
             let key = Key([key; 32]);
             let record = Record {

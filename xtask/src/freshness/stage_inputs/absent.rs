@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::folder::{Folder, ignore_file};
+use super::folder::{ContextFolder, ignore_file};
 use crate::contexts::{self, Absent};
 use crate::graphfile::spec::Stage;
 use crate::outside::state;
@@ -22,17 +22,17 @@ const MOST_FOLDERS: usize = 200;
 const MOST_TOLD: usize = 10;
 
 /// A context of a stage, and what of it is looked for.
-pub(super) struct Looked<'l> {
+pub(super) struct LookedForSource<'l> {
     pub(super) stage: &'l Stage,
     /// The top of the stage's source.
     pub(super) root: &'l Utf8Path,
     pub(super) dockerfile: &'l Utf8Path,
-    pub(super) folder: &'l Folder,
+    pub(super) folder: &'l ContextFolder,
     /// A named context's name.
     pub(super) name: Option<&'l str>,
 }
 
-impl Looked<'_> {
+impl LookedForSource<'_> {
     /// A sentence for each source that BuildKit would not find.
     pub(super) fn told(&self, required: &[Required]) -> Vec<String> {
         let own = required

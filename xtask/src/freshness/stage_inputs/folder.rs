@@ -5,7 +5,7 @@
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
-use crate::contexts::{self, Inputs, InputsError, Layers, Witness};
+use crate::contexts::{self, Inputs, InputsError, Layers, Tracer};
 use crate::fault::{Fault, Result};
 use crate::graphfile::source;
 use crate::graphfile::spec::{SourceId, Spec};
@@ -14,7 +14,7 @@ use dockerignore::Ignore;
 
 /// A folder that BuildKit reads from, with what lies over it and what it leaves out.
 #[derive(Debug)]
-pub struct Folder {
+pub struct ContextFolder {
     /// The folder itself first, then the context overlays.
     pub layers: Layers,
     /// What is never sent.
@@ -29,10 +29,10 @@ pub fn folder_of_context(
     source: Option<SourceId>,
     path: &Utf8Path,
     name: &str,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Utf8PathBuf> {
     let root = source::root(spec, source)?;
-    folder_inside(&root, path, &format!("named context `{name}`"), witness)
+    folder_inside(&root, path, &format!("named context `{name}`"), tracer)
 }
 
 /// Where a path of the graph file leads. Links on the way may be pointed elsewhere, of which a
@@ -41,15 +41,15 @@ pub(super) fn inside(
     root: &Utf8Path,
     path: &Utf8Path,
     what: &str,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Utf8PathBuf> {
     let real = source::inside(root, path, what)?;
-    witness.rooted(root.as_std_path());
+    tracer.rooted(root.as_std_path());
     if real != root.join(path) {
         let mut place = root.to_owned();
         for part in path.components() {
             place.push(part);
-            witness.followed(place.as_std_path());
+            tracer.followed(place.as_std_path());
         }
     }
     Ok(real)
@@ -59,13 +59,13 @@ pub(super) fn inside(
 pub(super) fn dockerfile_inside(
     root: &Utf8Path,
     path: &Utf8Path,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<(Utf8PathBuf, Utf8PathBuf)> {
     let named = source::dockerfile(root, path);
     if named != path {
-        witness.looked_up(root.join(path).as_std_path(), None);
+        tracer.looked_up(root.join(path).as_std_path(), None);
     }
-    let real = inside(root, &named, "Dockerfile", witness)?;
+    let real = inside(root, &named, "Dockerfile", tracer)?;
     Ok((root.join(named), real))
 }
 
@@ -100,9 +100,9 @@ pub(super) fn folder_inside(
     root: &Utf8Path,
     path: &Utf8Path,
     what: &str,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Utf8PathBuf> {
-    let folder = inside(root, path, what, witness)?;
+    let folder = inside(root, path, what, tracer)?;
     if folder.is_dir() {
         Ok(folder)
     } else {
@@ -111,8 +111,8 @@ pub(super) fn folder_inside(
 }
 
 /// Reads a file that decides what counts.
-pub(super) fn read(path: &Utf8Path, what: &str, witness: &Witness<'_>) -> Result<Vec<u8>> {
-    contexts::read_file(path, witness)
+pub(super) fn read(path: &Utf8Path, what: &str, tracer: &Tracer<'_>) -> Result<Vec<u8>> {
+    contexts::read_file(path, tracer)
         .map_err(|error| Fault::usage(format!("cannot read the {what} {path}: {error}")))
 }
 
@@ -144,7 +144,7 @@ pub(super) fn ignore_of(
     layers: &Layers,
     dockerfile: Option<&Utf8Path>,
     need: &ContextNeed,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Ignored> {
     let first = layers.folders.first();
     let none = || Ignored {
@@ -157,11 +157,11 @@ pub(super) fn ignore_of(
     for (folder, name) in ignore_files(layers, dockerfile) {
         let path = folder.join(&name);
         let Ok(meta) = path.symlink_metadata() else {
-            witness.looked_up(path.as_std_path(), None);
+            tracer.looked_up(path.as_std_path(), None);
             continue;
         };
         if meta.is_symlink() {
-            witness.followed(path.as_std_path());
+            tracer.followed(path.as_std_path());
             // BuildKit sees this folder only: it would not ignore what a file elsewhere says.
             let target = path.read_link_utf8().unwrap_or_default();
             if target.is_absolute() {
@@ -172,7 +172,7 @@ pub(super) fn ignore_of(
             source::inside(folder, Utf8Path::new(&name), "ignore file")?;
         }
         if path.is_file() {
-            let text = read(&path, "ignore file", witness)?;
+            let text = read(&path, "ignore file", tracer)?;
             let patterns = Ignore::parse(&text);
             let patterns = patterns.map_err(|error| Fault::usage(format!("{path}: {error}")))?;
             let file = path;
@@ -183,7 +183,7 @@ pub(super) fn ignore_of(
             return Err(Fault::usage(format!("ignore file {path}: it is no file")));
         }
         // Something else stands there.
-        witness.doubt();
+        tracer.doubt();
     }
     Ok(none())
 }
@@ -199,10 +199,10 @@ pub(super) fn collect(
     layers: Layers,
     ignored: Ignored,
     need: &ContextNeed,
-    witness: &Witness<'_>,
-) -> Result<Folder> {
+    tracer: &Tracer<'_>,
+) -> Result<ContextFolder> {
     let ignore = ignored.patterns;
-    let inputs = contexts::collect(&layers, &ignore, need, witness).map_err(|error| match error {
+    let inputs = contexts::collect(&layers, &ignore, need, tracer).map_err(|error| match error {
         InputsError::OwnState { folder, pattern } => Fault::usage(format!(
             "the context holds the state of this program ({}), which changes with every run: write `{pattern}` as the \
              last line of {}, or move the state with XTASK_STATE",
@@ -211,7 +211,7 @@ pub(super) fn collect(
         )),
         error => Fault::usage(error.to_string()),
     })?;
-    Ok(Folder {
+    Ok(ContextFolder {
         layers,
         ignore,
         inputs,

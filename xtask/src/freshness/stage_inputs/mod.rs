@@ -1,7 +1,7 @@
 //! What the tree says of one stage: everything its key needs but its upstream's digests.
 //!
 //! Knows how a stage's Dockerfile, ignore file, context, overlays and named contexts come
-//! together. Is unaware of records and of the engine; every stage's material can be
+//! together. Is unaware of records and of the engine; every stage's inputs can be
 //! gathered at the same time.
 
 mod absent;
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::contexts::{Layers, Sighted, StatCache, Witness};
+use crate::contexts::{Layers, Snapshot, StatCache, Tracer};
 use crate::fault::{Fault, Result};
 use crate::graphfile::source;
 use crate::graphfile::spec::{Context, Spec, Stage, StageId};
@@ -27,15 +27,15 @@ use dockerfile::{ImageFacts, Question, Reading, Step};
 use dockerignore::Ignore;
 
 pub use externals::{Externals, Taken, platforms_of};
-pub use folder::{Folder, folder_of_context};
+pub use folder::{ContextFolder, folder_of_context};
 use folder::{collect, dockerfile_inside, folder_inside, given_to_buildkit, ignore_of, read};
-pub use policy::Policy;
-use reading::{Asked, read_with_parents};
+pub use policy::SourcePolicy;
+use reading::{StageReading, read_with_parents};
 pub use values::{expand, labels};
 
 /// All of it.
 #[derive(Debug)]
-pub struct Material {
+pub struct StageInputs {
     /// The Dockerfile as BuildKit is given it, absolute; it may be a link.
     pub dockerfile: Utf8PathBuf,
     /// Its bytes.
@@ -47,9 +47,9 @@ pub struct Material {
     /// Labels with their values.
     pub labels: BTreeMap<String, String>,
     /// The main context.
-    pub context: Folder,
+    pub context: ContextFolder,
     /// Named contexts that are folders, by name.
-    pub folders: BTreeMap<String, Folder>,
+    pub folders: BTreeMap<String, ContextFolder>,
     /// Names that the Dockerfile uses for the images of other stages.
     pub parents: BTreeMap<String, StageId>,
     /// Named contexts that are external images, by name.
@@ -64,14 +64,14 @@ pub struct Material {
     /// them when it compares, and neither does the key.
     pub uncounted: Vec<String>,
     /// What buildx finds beside the Dockerfile.
-    pub policy: Option<Policy>,
+    pub policy: Option<SourcePolicy>,
     /// Arguments that the stage gives in vain, with a sentence on each.
     pub unused: Vec<String>,
     /// All that was seen of the trees.
-    pub sighted: Sighted,
+    pub snapshot: Snapshot,
 }
 
-impl Material {
+impl StageInputs {
     /// All folders that the build may read from, with what is left out of each.
     pub fn trees(&self) -> Vec<(&Utf8Path, &Ignore)> {
         let folders = std::iter::once(&self.context).chain(self.folders.values());
@@ -90,15 +90,15 @@ impl Material {
     }
 }
 
-/// Gathers the material of a stage. `platform` is the engine's own, when it is known.
+/// Gathers the inputs of a stage. `platform` is the engine's own, when it is known.
 pub fn gather(
     spec: &Spec,
     id: StageId,
     platform: Option<&str>,
-    witness: &Witness<'_>,
-) -> Result<Material> {
+    tracer: &Tracer<'_>,
+) -> Result<StageInputs> {
     let stage = spec.stage(id);
-    gather_stage(spec, stage, platform, witness).map_err(|fault| stage.fault(fault))
+    gather_stage(spec, stage, platform, tracer).map_err(|fault| stage.fault(fault))
 }
 
 /// The instructions that make a stage's image above the external one, where its Dockerfile decides
@@ -153,13 +153,13 @@ fn hear(
     stage: &Stage,
     root: &Utf8Path,
     platform: Option<&str>,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Said> {
-    let (named, real) = dockerfile_inside(root, &stage.dockerfile, witness)?;
-    let text = read(&real, "Dockerfile", witness)?;
+    let (named, real) = dockerfile_inside(root, &stage.dockerfile, tracer)?;
+    let text = read(&real, "Dockerfile", tracer)?;
     let dockerfile = given_to_buildkit(&named, real);
     let args = expand(spec, stage, false)?;
-    let asked = Asked {
+    let asked = StageReading {
         stage,
         text: &text,
         args: &args,
@@ -169,7 +169,7 @@ fn hear(
     let mut with_triggers = Vec::new();
     let mut facts = |parent| {
         let parent = spec.stage(parent);
-        let triggers = triggers(spec, parent, platform, witness)?;
+        let triggers = triggers(spec, parent, platform, tracer)?;
         if triggers.is_none() {
             with_triggers.push(parent.name.clone());
         }
@@ -199,9 +199,9 @@ fn hear(
 pub fn externals(spec: &Spec, id: StageId, platform: Option<&str>) -> Result<Externals> {
     let stage = spec.stage(id);
     let cache = StatCache::in_memory();
-    let witness = Witness::forgetful(&cache);
+    let tracer = Tracer::forgetful(&cache);
     source::root(spec, stage.source)
-        .and_then(|root| hear(spec, stage, &root, platform, &witness))
+        .and_then(|root| hear(spec, stage, &root, platform, &tracer))
         .map(|said| said.externals)
         .map_err(|fault| stage.fault(fault))
 }
@@ -210,10 +210,10 @@ fn gather_stage(
     spec: &Spec,
     stage: &Stage,
     platform: Option<&str>,
-    witness: &Witness<'_>,
-) -> Result<Material> {
+    tracer: &Tracer<'_>,
+) -> Result<StageInputs> {
     let root = source::root(spec, stage.source)?;
-    let context = folder_inside(&root, &stage.context, "context", witness)?;
+    let context = folder_inside(&root, &stage.context, "context", tracer)?;
     let Said {
         dockerfile,
         text,
@@ -223,19 +223,19 @@ fn gather_stage(
         images,
         externals,
         with_triggers,
-    } = hear(spec, stage, &root, platform, witness)?;
+    } = hear(spec, stage, &root, platform, tracer)?;
     let labels = labels(spec, stage)?;
-    let policy = policy::beside(&dockerfile, witness)?;
+    let policy = policy::beside(&dockerfile, tracer)?;
 
     let mut layers = Layers {
         folders: vec![context],
     };
     for overlay in &stage.overlays {
-        let folder = folder_inside(&spec.root, overlay, "context overlay", witness)?;
+        let folder = folder_inside(&spec.root, overlay, "context overlay", tracer)?;
         layers.folders.push(folder);
     }
-    let ignore = ignore_of(&layers, Some(&dockerfile), &reading.context, witness)?;
-    let context = collect(layers, ignore, &reading.context, witness)?;
+    let ignore = ignore_of(&layers, Some(&dockerfile), &reading.context, tracer)?;
+    let context = collect(layers, ignore, &reading.context, tracer)?;
     let mut folders = BTreeMap::new();
     for (name, given) in &stage.contexts {
         let Some(need) = reading.named.get(name) else {
@@ -244,16 +244,16 @@ fn gather_stage(
         match given {
             Context::Stage(_) | Context::Image(_) => {}
             Context::Folder(source, path) => {
-                let folder = folder_of_context(spec, *source, path, name, witness)?;
+                let folder = folder_of_context(spec, *source, path, name, tracer)?;
                 let layers = Layers {
                     folders: vec![folder],
                 };
-                let ignore = ignore_of(&layers, None, need, witness)?;
-                folders.insert(name.clone(), collect(layers, ignore, need, witness)?);
+                let ignore = ignore_of(&layers, None, need, tracer)?;
+                folders.insert(name.clone(), collect(layers, ignore, need, tracer)?);
             }
         }
     }
-    let looked = |folder, name| absent::Looked {
+    let looked = |folder, name| absent::LookedForSource {
         stage,
         root: &root,
         dockerfile: &dockerfile,
@@ -267,7 +267,7 @@ fn gather_stage(
     let is_uncounted = |name: &&String| proxies::is_one(name) && !reading.args.contains_key(*name);
     let uncounted = args.keys().filter(is_uncounted).cloned().collect();
     let unused = unused::told(stage, &text, &reading, &dockerfile);
-    Ok(Material {
+    Ok(StageInputs {
         dockerfile,
         text,
         reading,
@@ -283,7 +283,7 @@ fn gather_stage(
         uncounted,
         policy,
         unused,
-        sighted: witness.sighted(),
+        snapshot: tracer.snapshot(),
     })
 }
 
@@ -295,19 +295,19 @@ fn triggers(
     spec: &Spec,
     parent: &Stage,
     platform: Option<&str>,
-    witness: &Witness<'_>,
+    tracer: &Tracer<'_>,
 ) -> Result<Option<Vec<String>>> {
     let root = source::root(spec, parent.source)?;
-    let (_, path) = dockerfile_inside(&root, &parent.dockerfile, witness)?;
-    let text = read(&path, "Dockerfile", witness)?;
+    let (_, path) = dockerfile_inside(&root, &parent.dockerfile, tracer)?;
+    let text = read(&path, "Dockerfile", tracer)?;
     let frontend_is_given = parent.args.contains_key("BUILDKIT_SYNTAX");
     let contexts = reading::names_of_contexts(spec, parent, &text);
     if !frontend_is_given && dockerfile::leaves_no_triggers(&text, &contexts) {
         return Ok(Some(Vec::new()));
     }
     // What the parent's own arguments are is not in the question that a memo of this one answers.
-    witness.doubt();
-    let asked = Asked {
+    tracer.doubt();
+    let asked = StageReading {
         stage: parent,
         text: &text,
         args: &expand(spec, parent, false)?,
@@ -317,7 +317,7 @@ fn triggers(
     asked.triggers(spec)
 }
 
-/// The material of a folder that is in no graph, for `inputs --context`.
+/// The same of a folder that is in no graph, for `inputs --context`.
 pub fn of_folder(
     context: &Utf8Path,
     dockerfile: &Utf8Path,
@@ -325,15 +325,15 @@ pub fn of_folder(
     args: BTreeMap<String, String>,
     platform: Option<&str>,
     cache: &StatCache,
-) -> Result<Material> {
+) -> Result<StageInputs> {
     let real = |path: &Utf8Path, what: &str| {
         path.canonicalize_utf8()
             .map_err(|error| Fault::usage(format!("{what} {path}: {error}")))
     };
     let context = real(context, "context")?;
     let real_dockerfile = real(dockerfile, "Dockerfile")?;
-    let witness = &Witness::forgetful(cache);
-    let text = read(&real_dockerfile, "Dockerfile", witness)?;
+    let tracer = &Tracer::forgetful(cache);
+    let text = read(&real_dockerfile, "Dockerfile", tracer)?;
     let dockerfile = given_to_buildkit(dockerfile, real_dockerfile);
     let nothing = BTreeSet::new();
     let question = Question {
@@ -344,15 +344,15 @@ pub fn of_folder(
         build_platform: platform,
         contexts: &nothing,
     };
-    let policy = policy::beside(&dockerfile, witness)?;
+    let policy = policy::beside(&dockerfile, tracer)?;
     let reading =
         dockerfile::read(&text, &question).map_err(|error| Fault::usage(error.of(&dockerfile)))?;
     let layers = Layers {
         folders: vec![context],
     };
-    let ignore = ignore_of(&layers, Some(&dockerfile), &reading.context, witness)?;
-    let context = collect(layers, ignore, &reading.context, witness)?;
-    Ok(Material {
+    let ignore = ignore_of(&layers, Some(&dockerfile), &reading.context, tracer)?;
+    let context = collect(layers, ignore, &reading.context, tracer)?;
+    Ok(StageInputs {
         dockerfile,
         text,
         reading,
@@ -368,6 +368,6 @@ pub fn of_folder(
         uncounted: Vec::new(),
         policy,
         unused: Vec::new(),
-        sighted: witness.sighted(),
+        snapshot: tracer.snapshot(),
     })
 }

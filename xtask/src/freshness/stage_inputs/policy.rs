@@ -8,13 +8,13 @@
 //! Knows which policies look at more than themselves. Is unaware of what they decide.
 
 use super::folder::read;
-use crate::contexts::Witness;
+use crate::contexts::Tracer;
 use crate::fault::{Fault, Result};
 use camino::Utf8Path;
 
 /// A policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
+pub struct SourcePolicy {
     /// The file's name.
     pub name: String,
     /// The hash of its text.
@@ -23,7 +23,7 @@ pub struct Policy {
     pub looks_at: Option<String>,
 }
 
-impl Policy {
+impl SourcePolicy {
     /// What it looks at beside itself, with its name.
     pub fn told(&self) -> Option<String> {
         let looks_at = self.looks_at.as_ref()?;
@@ -32,14 +32,14 @@ impl Policy {
 }
 
 /// The policy of a Dockerfile, where there is one.
-pub(super) fn beside(dockerfile: &Utf8Path, witness: &Witness<'_>) -> Result<Option<Policy>> {
+pub(super) fn beside(dockerfile: &Utf8Path, tracer: &Tracer<'_>) -> Result<Option<SourcePolicy>> {
     let path = Utf8Path::new(&format!("{dockerfile}.rego")).to_owned();
     let Ok(meta) = path.symlink_metadata() else {
-        witness.looked_up(path.as_std_path(), None);
+        tracer.looked_up(path.as_std_path(), None);
         return Ok(None);
     };
     if meta.is_symlink() {
-        witness.followed(path.as_std_path());
+        tracer.followed(path.as_std_path());
         // buildx takes a link that leads nowhere for no policy.
         if !path.exists() {
             return Ok(None);
@@ -50,8 +50,8 @@ pub(super) fn beside(dockerfile: &Utf8Path, witness: &Witness<'_>) -> Result<Opt
             "{path} is not a file, so buildx cannot read it as the policy of the Dockerfile beside it: give it another name"
         )));
     }
-    let text = read(&path, "policy", witness)?;
-    Ok(Some(Policy {
+    let text = read(&path, "policy", tracer)?;
+    Ok(Some(SourcePolicy {
         name: path.file_name().unwrap_or_default().to_owned(),
         hash: blake3::hash(&text).to_hex().to_string(),
         looks_at: looks_at(&String::from_utf8_lossy(&text)),

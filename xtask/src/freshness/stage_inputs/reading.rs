@@ -42,7 +42,7 @@ pub(super) fn names_of_contexts(spec: &Spec, stage: &Stage, text: &[u8]) -> BTre
 }
 
 /// A Dockerfile, and what is known of the stage that is built from it.
-pub(super) struct Asked<'a> {
+pub(super) struct StageReading<'a> {
     pub(super) stage: &'a Stage,
     pub(super) text: &'a [u8],
     pub(super) args: &'a BTreeMap<String, String>,
@@ -52,7 +52,7 @@ pub(super) struct Asked<'a> {
     pub(super) path: &'a Utf8Path,
 }
 
-impl Asked<'_> {
+impl StageReading<'_> {
     fn read(
         &self,
         candidates: &BTreeMap<String, StageId>,
@@ -112,7 +112,7 @@ impl Asked<'_> {
 /// `facts` tells what of a parent's image a Dockerfile that is built on it must know.
 pub(super) fn read_with_parents(
     spec: &Spec,
-    asked: &Asked<'_>,
+    asked: &StageReading<'_>,
     facts: &mut dyn FnMut(StageId) -> Result<Option<ImageFacts>>,
 ) -> Result<(Reading, BTreeMap<String, StageId>)> {
     let (stage, path) = (asked.stage, asked.path);
@@ -166,7 +166,7 @@ pub(super) fn read_with_parents(
 /// context in the place of, be it a pin: BuildKit would put that in the place of the stage, too, and drop
 /// what it does (tried with Docker 26.1.5).
 fn refuse_taken_names(
-    asked: &Asked<'_>,
+    asked: &StageReading<'_>,
     reading: &Reading,
     candidates: &BTreeMap<String, StageId>,
 ) -> Result<()> {

@@ -19,7 +19,7 @@ use dockerfile::Question;
 
 /// A graph file with all that must be known to draw it.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedGraph {
     /// What the file says, with the overrides of the profile laid over it.
     pub spec: Spec,
     /// Its DAG.
@@ -32,7 +32,7 @@ pub struct Opened {
 
 /// Reads a graph file, and finds its sources. `platforms`, where there are any, stand in the place of
 /// those that it names: which images a Dockerfile uses may hang on them.
-pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<Opened> {
+pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<OpenedGraph> {
     let mut spec = spec::load(&chosen.file, chosen.profile.as_deref())?;
     spec.call = chosen.call.clone();
     spec.choose_platforms(platforms)?;
@@ -41,7 +41,7 @@ pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<Opened> {
     source::find(&mut spec, &state, &lock);
     apply(&mut spec)?;
     let graph = Graph::of(&spec)?;
-    Ok(Opened {
+    Ok(OpenedGraph {
         spec,
         graph,
         state,

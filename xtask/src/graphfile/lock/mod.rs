@@ -31,7 +31,7 @@ pub struct Lock {
 /// What the file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Pins {
-    sources: BTreeMap<String, sources::Source>,
+    sources: BTreeMap<String, sources::LockedSource>,
     /// By canonical reference.
     bases: BTreeMap<String, Base>,
 }
@@ -90,7 +90,7 @@ impl Base {
 struct File {
     version: u32,
     #[serde(default, rename = "source", skip_serializing_if = "BTreeMap::is_empty")]
-    sources: BTreeMap<String, sources::Source>,
+    sources: BTreeMap<String, sources::LockedSource>,
     #[serde(default, rename = "base", skip_serializing_if = "BTreeMap::is_empty")]
     bases: BTreeMap<String, Base>,
 }
@@ -253,7 +253,11 @@ impl Pins {
                 "{path} is not a lock file: `{wrong}` is no digest; {remedy}"
             )));
         }
-        if let Some(wrong) = file.sources.values().find_map(sources::Source::mistake) {
+        if let Some(wrong) = file
+            .sources
+            .values()
+            .find_map(sources::LockedSource::mistake)
+        {
             let wrong = shown::short(wrong);
             return Err(Fault::usage(format!(
                 "{path} is not a lock file: `{wrong}` is no commit; {remedy}"

@@ -11,7 +11,7 @@ use crate::graphfile::spec::{Git, names};
 /// The pin of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub struct LockedSource {
     /// The repository, as the graph names it.
     pub git: String,
     /// The tag, branch or commit that was asked for.
@@ -20,7 +20,7 @@ pub struct Source {
     pub commit: String,
 }
 
-impl Source {
+impl LockedSource {
     /// The pin of what the graph declares.
     pub fn of(git: &Git, commit: String) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Lock {
     }
 
     /// Pins a source and writes the file. What another process wrote meanwhile stays.
-    pub fn pin_source(&mut self, source: &str, pin: Source) -> Result<()> {
+    pub fn pin_source(&mut self, source: &str, pin: LockedSource) -> Result<()> {
         self.reload()?;
         let mut pins = self.pins.clone();
         pins.sources.insert(source.to_owned(), pin);
@@ -78,7 +78,7 @@ mod tests {
         let graph = Utf8Path::from_path(folder.path()).unwrap().join("g.toml");
         let mut lock = Lock::beside(&graph).unwrap();
         let (one, commit) = (git("https://a", "1"), "a".repeat(40));
-        lock.pin_source("s", Source::of(&one, commit.clone()))
+        lock.pin_source("s", LockedSource::of(&one, commit.clone()))
             .unwrap();
         let lock = Lock::beside(&graph).unwrap();
         assert_eq!(lock.commit("s", &one), Some(commit.as_str()));
@@ -98,7 +98,7 @@ mod tests {
         let graph = Utf8Path::from_path(folder.path()).unwrap().join("g.toml");
         let mut lock = Lock::beside(&graph).unwrap();
         let rev = git("https://a", &"a".repeat(40));
-        lock.pin_source("s", Source::of(&rev, "b".repeat(40)))
+        lock.pin_source("s", LockedSource::of(&rev, "b".repeat(40)))
             .unwrap();
         assert_eq!(lock.commit("s", &rev), None);
     }
@@ -110,10 +110,10 @@ mod tests {
         let mut one = Lock::beside(&graph).unwrap();
         let mut other = Lock::beside(&graph).unwrap();
         let rev = git("https://a", "1");
-        one.pin_source("s", Source::of(&rev, "a".repeat(40)))
+        one.pin_source("s", LockedSource::of(&rev, "a".repeat(40)))
             .unwrap();
         other
-            .pin_source("t", Source::of(&rev, "b".repeat(40)))
+            .pin_source("t", LockedSource::of(&rev, "b".repeat(40)))
             .unwrap();
         let both = Lock::beside(&graph).unwrap();
         assert!(both.commit("s", &rev).is_some() && both.commit("t", &rev).is_some());

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::check::{Reader, Scope};
+use super::check::{GraphReader, Scope};
 use super::mistakes::Mistake;
 use super::raw::{RawBase, Text};
 use super::{Replacement, names, tables};
 use crate::shown;
 
-impl Reader<'_, '_> {
+impl GraphReader<'_, '_> {
     /// All `[base]` tables by the image's full spelling, with the profile's laid over them.
     pub(super) fn bases<'t>(
         &mut self,

@@ -35,7 +35,7 @@ type Named<T> = BTreeMap<String, (Span, T)>;
 /// Checks `text`, the content of `file`, whose folder is `root`.
 pub fn check(file: &Utf8Path, root: &Utf8Path, text: &str, profile: Option<&str>) -> Result<Spec> {
     let mut mistakes = Mistakes::of(file, text);
-    let spec = Reader {
+    let spec = GraphReader {
         mistakes: &mut mistakes,
     }
     .file(file, root, text, profile);
@@ -54,7 +54,7 @@ fn fingerprint(text: &str, profile: Option<&str>) -> [u8; 32] {
 }
 
 /// Reads the file and collects what is wrong with it.
-pub(super) struct Reader<'m, 't> {
+pub(super) struct GraphReader<'m, 't> {
     pub(super) mistakes: &'m mut Mistakes<'t>,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Scope {
     pub(super) room: Cell<usize>,
 }
 
-impl Reader<'_, '_> {
+impl GraphReader<'_, '_> {
     fn file(
         &mut self,
         file: &Utf8Path,

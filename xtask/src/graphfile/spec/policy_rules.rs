@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use super::check::{Reader, Scope};
+use super::check::{GraphReader, Scope};
 use super::mistakes::{Mistake, Span};
 use super::names;
 use super::policy::{Policy, Rule, Severity, Waiver};
 use super::raw::{RawPolicy, RawWaiver, Text};
 
-impl Reader<'_, '_> {
+impl GraphReader<'_, '_> {
     /// What a stage's own table says, over the graph's.
     pub(super) fn policy(&mut self, raw: RawPolicy) -> Policy {
         let mut severities = BTreeMap::new();

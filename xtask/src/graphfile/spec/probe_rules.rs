@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::check::Reader;
+use super::check::GraphReader;
 use super::mistakes::{Mistake, Span};
 use super::names;
 use super::raw::{Text, Texts};
@@ -75,7 +75,7 @@ fn given(raw: &RawProbe) -> Vec<(&'static str, Span)> {
     .collect()
 }
 
-impl Reader<'_, '_> {
+impl GraphReader<'_, '_> {
     /// Checks one probe.
     pub(super) fn probe(&mut self, raw: Spanned<RawProbe>) -> Option<Probe> {
         let span = raw.span();

@@ -4,12 +4,12 @@
 
 use camino::Utf8PathBuf;
 
-use super::check::Reader;
+use super::check::GraphReader;
 use super::mistakes::{Mistake, Span};
 use super::raw::{RawSource, Text};
 use super::{Git, Place, Source, names};
 
-impl Reader<'_, '_> {
+impl GraphReader<'_, '_> {
     pub(super) fn source(&mut self, name: String, span: &Span, raw: RawSource) -> Source {
         if raw.path.is_none() && raw.git.is_none() {
             let title = format!("source `{name}` says neither where it is nor where it comes from");

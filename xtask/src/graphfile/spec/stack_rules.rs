@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::check::{Reader, Scope};
+use super::check::{GraphReader, Scope};
 use super::mistakes::{Mistake, Span};
 use super::raw::{Text, Texts};
 use super::raw_stack::{RawEnv, RawStack};
@@ -23,7 +23,7 @@ const WATCH: Duration = Duration::from_secs(3);
 /// The longest of all times, in seconds.
 const LONGEST: i64 = 3600;
 
-impl Reader<'_, '_> {
+impl GraphReader<'_, '_> {
     /// Checks `[stack]`, which stands at `span`.
     pub(super) fn stack(
         &mut self,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use super::check::{Reader, Scope};
+use super::check::{GraphReader, Scope};
 use super::mistakes::{Mistake, Span};
 use super::raw::{RawAt, RawContext, RawPrepare, RawSecret, RawStage, Text, Texts};
 use super::template::Template;
@@ -18,7 +18,7 @@ const KEEP: u32 = 3;
 /// How long an argument of a command may be on Linux (`MAX_ARG_STRLEN`).
 const LONGEST_VALUE: usize = 128 << 10;
 
-impl Reader<'_, '_> {
+impl GraphReader<'_, '_> {
     /// Checks one stage.
     pub(super) fn stage(
         &mut self,

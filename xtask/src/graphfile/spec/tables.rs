@@ -13,10 +13,10 @@ use toml::de::{DeTable, DeValue};
 use super::mistakes::{Mistake, Mistakes, Span};
 
 /// One table of the file, still unread, with its place.
-pub type Table<'t> = Spanned<DeTable<'t>>;
+pub type TomlTable<'t> = Spanned<DeTable<'t>>;
 
 /// Parses `text`; every syntax error becomes a mistake.
-pub fn parse<'t>(text: &'t str, mistakes: &mut Mistakes<'_>) -> Table<'t> {
+pub fn parse<'t>(text: &'t str, mistakes: &mut Mistakes<'_>) -> TomlTable<'t> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let span = error.span().unwrap_or(0..0);
@@ -34,7 +34,7 @@ pub fn take<'t>(
     table: &mut DeTable<'t>,
     name: &str,
     mistakes: &mut Mistakes<'_>,
-) -> Option<Table<'t>> {
+) -> Option<TomlTable<'t>> {
     let value = table.remove(name)?;
     as_table(name, value, mistakes)
 }
@@ -44,7 +44,7 @@ pub fn as_table<'t>(
     name: &str,
     value: Spanned<DeValue<'t>>,
     mistakes: &mut Mistakes<'_>,
-) -> Option<Table<'t>> {
+) -> Option<TomlTable<'t>> {
     let span = value.span();
     match value.into_inner() {
         DeValue::Table(table) => Some(Spanned::new(span, table)),
@@ -60,7 +60,7 @@ pub fn as_table<'t>(
 /// Reads a whole table as `T`. Entries that are wrong are reported and left out of the result.
 pub fn read<T: DeserializeOwned + Default>(
     what: &str,
-    mut table: Table<'_>,
+    mut table: TomlTable<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> T {
     let known = fields_of::<T>();
@@ -71,7 +71,7 @@ pub fn read<T: DeserializeOwned + Default>(
 /// Reads a table whose keys are names of the user's own.
 pub fn read_map<T: DeserializeOwned + Default + IntoIterator + Extend<T::Item>>(
     what: &str,
-    table: Table<'_>,
+    table: TomlTable<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> T {
     let span = table.span();
@@ -88,7 +88,7 @@ pub fn read_map<T: DeserializeOwned + Default + IntoIterator + Extend<T::Item>>(
 
 fn read_entries<T: DeserializeOwned + Default>(
     what: &str,
-    mut table: Table<'_>,
+    mut table: TomlTable<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> T {
     loop {
@@ -170,7 +170,7 @@ fn suggest(mistake: Mistake, message: &str) -> Mistake {
 }
 
 /// The entry of `table` in which the error lies.
-fn entry_at_fault(table: &Table<'_>, error: &toml::de::Error) -> Option<String> {
+fn entry_at_fault(table: &TomlTable<'_>, error: &toml::de::Error) -> Option<String> {
     let place = error.span()?;
     let holds = |span: Span| span.start <= place.start && place.end <= span.end;
     table

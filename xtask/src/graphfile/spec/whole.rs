@@ -6,12 +6,12 @@ use std::collections::HashMap;
 
 use camino::Utf8PathBuf;
 
-use super::check::Reader;
+use super::check::GraphReader;
 use super::mistakes::{Mistake, Span};
 use super::{Source, SourceId, Stage, names};
 use crate::shown;
 
-impl Reader<'_, '_> {
+impl GraphReader<'_, '_> {
     /// Two different builds must not fight for one tag: each would undo the other for ever.
     pub(super) fn claims(&mut self, stages: &[Stage], places: &[Span]) {
         let mut owners: HashMap<String, usize> = HashMap::new();

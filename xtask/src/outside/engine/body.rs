@@ -66,7 +66,7 @@ const SHORT: u64 = 1 << 20;
 
 /// A body, whose bytes can be looked at without being copied.
 #[derive(Debug)]
-pub struct Body {
+pub struct StreamedBody {
     source: BufReader<Chain<Cursor<Vec<u8>>, Patient>>,
     length: Length,
     /// What is left of this chunk, or of a body whose length is known.
@@ -75,7 +75,7 @@ pub struct Body {
     is_behind_chunk: bool,
 }
 
-impl Body {
+impl StreamedBody {
     pub(super) fn new(stream: BufReader<Patient>, length: Length) -> Self {
         let read = Cursor::new(stream.buffer().to_vec());
         Self {
@@ -121,7 +121,7 @@ impl Body {
     }
 }
 
-impl Read for Body {
+impl Read for StreamedBody {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let length = self.fill_buf()?.read(buffer)?;
         self.consume(length);
@@ -129,7 +129,7 @@ impl Read for Body {
     }
 }
 
-impl BufRead for Body {
+impl BufRead for StreamedBody {
     fn fill_buf(&mut self) -> Result<&[u8]> {
         if self.length == Length::Unknown {
             return self.source.fill_buf();

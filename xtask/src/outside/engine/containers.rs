@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Deserializer};
 
-use super::http::{self, Answer, Connection};
+use super::http::{self, Connection, Response};
 use super::{Endpoint, Engine};
 use crate::fault::{Fault, Result};
 
@@ -25,13 +25,13 @@ pub struct Container {
     pub image: String,
     /// What it does at the moment.
     #[serde(default)]
-    pub state: State,
+    pub state: ContainerState,
     /// How often the engine has started it again by itself.
     #[serde(default)]
     pub restart_count: u64,
     /// What it was made with.
     #[serde(default)]
-    pub config: Config,
+    pub config: ContainerConfig,
     /// How it is tied to the machine.
     #[serde(default)]
     pub host_config: HostConfig,
@@ -46,7 +46,7 @@ pub struct Container {
 /// What a container does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct State {
+pub struct ContainerState {
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
     pub status: String,
     /// The number of its first process on the engine's machine; 0 when none runs.
@@ -90,7 +90,7 @@ pub struct HealthRun {
 /// What a container was made with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Config {
+pub struct ContainerConfig {
     /// `user`, `uid`, `user:group` or `uid:gid`; empty for root.
     pub user: String,
     /// Whether it has a terminal, and with it a log of one stream.
@@ -347,7 +347,7 @@ impl Engine {
         })
     }
 
-    pub(super) fn exchange(&self, method: &str, path: &str, heed: Heed) -> Result<Answer> {
+    pub(super) fn exchange(&self, method: &str, path: &str, heed: Heed) -> Result<Response> {
         let Endpoint::Socket(socket) = &self.endpoint else {
             return Err(self.unreachable(&"it has no socket"));
         };

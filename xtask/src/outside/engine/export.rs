@@ -1,11 +1,11 @@
 //! Images as the engine exports them.
 
-use super::{Body, Endpoint, Engine, http};
+use super::{Endpoint, Engine, StreamedBody, http};
 use crate::fault::{Fault, Result};
 
 impl Engine {
     /// A stream with all of these images, as `docker save` writes it.
-    pub fn export(&self, names: &[String]) -> Result<Body> {
+    pub fn export(&self, names: &[String]) -> Result<StreamedBody> {
         let Some(connection) = self.connect()? else {
             let Endpoint::Other(host) = &self.endpoint else {
                 unreachable!("it has no socket")

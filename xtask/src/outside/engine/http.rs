@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::body::{Body, Length, Patient, broken};
+use super::body::{Length, Patient, StreamedBody, broken};
 use crate::outside::interrupt;
 
 /// Longest time without a byte from the engine. It is busy at times, never for so long.
@@ -22,7 +22,7 @@ const LIMIT: u64 = 512 << 20;
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// The HTTP status.
     pub status: u16,
     /// The whole body.
@@ -35,7 +35,7 @@ pub struct Streamed {
     /// The HTTP status.
     pub status: u16,
     /// The body.
-    pub body: Body,
+    pub body: StreamedBody,
 }
 
 /// An open connection; requests follow each other on it.
@@ -82,12 +82,12 @@ impl Connection {
     }
 
     /// Sends a request without a body and reads the answer. `path` must be percent-encoded.
-    pub fn ask(&mut self, method: &str, path: &str) -> Result<Answer> {
+    pub fn ask(&mut self, method: &str, path: &str) -> Result<Response> {
         self.request(&bare(method, path))
     }
 
     /// The same with a body of JSON.
-    pub fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
+    pub fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Response> {
         let length = body.len();
         self.request(&format!(
             "{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n\
@@ -95,7 +95,7 @@ impl Connection {
         ))
     }
 
-    fn request(&mut self, request: &str) -> Result<Answer> {
+    fn request(&mut self, request: &str) -> Result<Response> {
         if self.is_over {
             *self = Self::begin(&self.path, self.stream.get_ref().yields)?;
         }
@@ -107,7 +107,7 @@ impl Connection {
             Length::Known(length) => self.exactly(length)?,
             Length::Unknown => self.all_that_comes()?,
         };
-        Ok(Answer {
+        Ok(Response {
             status: head.status,
             body,
         })
@@ -120,7 +120,7 @@ impl Connection {
         let head = self.head(&bare(method, path))?;
         Ok(Streamed {
             status: head.status,
-            body: Body::new(self.stream, head.length),
+            body: StreamedBody::new(self.stream, head.length),
         })
     }
 

@@ -42,7 +42,7 @@ pub struct Image {
     pub size: u64,
     /// Its configuration, which only an inspection tells, not a list.
     #[serde(default)]
-    pub config: Option<Config>,
+    pub config: Option<ImageConfig>,
     /// All references that it goes by, in the short spelling.
     #[serde(default)]
     pub repo_tags: Option<Vec<String>>,
@@ -59,7 +59,7 @@ pub struct Image {
 /// What of an image's configuration decides how others are built on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Config {
+pub struct ImageConfig {
     /// ONBUILD triggers.
     #[serde(default)]
     pub on_build: Option<Vec<String>>,

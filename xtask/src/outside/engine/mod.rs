@@ -19,11 +19,11 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-pub use body::Body;
-pub use containers::{Container, Health, Published, State};
+pub use body::StreamedBody;
+pub use containers::{Container, ContainerState, Health, Published};
 pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
-pub use images::{Config, Image, Images, Untagged};
+pub use images::{Image, ImageConfig, Images, Untagged};
 pub use labelled::Labelled;
 pub use podman::{NOT_PODMAN, podman};
 

@@ -20,7 +20,7 @@ const MOST: u64 = 4 << 20;
 
 /// What a program answered.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct CommandOutput {
     /// Whether it ended well.
     pub good: bool,
     /// The status that it ended with, unless it was ended by a signal.
@@ -31,7 +31,7 @@ pub struct Said {
     pub stderr: String,
 }
 
-impl Said {
+impl CommandOutput {
     /// Why it failed, in one line.
     pub fn why(&self) -> String {
         let mut lines = self.stderr.lines().chain(self.stdout.lines());
@@ -43,10 +43,10 @@ impl Said {
 }
 
 /// Runs a program to its end. One that cannot be started or does not end in time has said so.
-pub fn ask(mut command: Command, interrupt: &Interrupt) -> Said {
-    let failed = |why: String| Said {
+pub fn ask(mut command: Command, interrupt: &Interrupt) -> CommandOutput {
+    let failed = |why: String| CommandOutput {
         stderr: why,
-        ..Said::default()
+        ..CommandOutput::default()
     };
     command
         .stdin(Stdio::null())
@@ -77,7 +77,7 @@ pub fn ask(mut command: Command, interrupt: &Interrupt) -> Said {
         return failed(format!("no answer within {} s", PATIENCE.as_secs()));
     }
     let status = status.ok().and_then(Result::ok);
-    Said {
+    CommandOutput {
         good: status.is_some_and(|status| status.success()),
         status: status.and_then(|status| status.code()),
         stdout: said.recv_timeout(LEFT_OPEN).unwrap_or_default(),
@@ -86,7 +86,7 @@ pub fn ask(mut command: Command, interrupt: &Interrupt) -> Said {
 }
 
 /// The same, by words.
-pub fn words(program: &str, arguments: &[&str], interrupt: &Interrupt) -> Said {
+pub fn words(program: &str, arguments: &[&str], interrupt: &Interrupt) -> CommandOutput {
     let mut command = Command::new(program);
     command.args(arguments).env("LC_ALL", "C");
     ask(command, interrupt)

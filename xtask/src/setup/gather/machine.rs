@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ask::{ask, words};
 use crate::outside::interrupt::Interrupt;
-use crate::setup::facts::{Disk, Emulation, Os, User};
+use crate::setup::facts::{Disk, Emulation, Os, UserFacts};
 use crate::setup::probe;
 use crate::setup::tools::on_path;
 
@@ -89,8 +89,8 @@ pub fn disk(folders: &[Utf8PathBuf]) -> Option<Disk> {
 }
 
 /// Who runs this.
-pub fn user(interrupt: &Interrupt) -> User {
-    User {
+pub fn user(interrupt: &Interrupt) -> UserFacts {
+    UserFacts {
         is_root: rustix::process::geteuid().is_root(),
         name: words("id", &["-un"], interrupt).stdout.trim().to_owned(),
         has_sudo: on_path("sudo").is_some(),

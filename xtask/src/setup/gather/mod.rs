@@ -8,7 +8,7 @@ mod machine;
 
 use camino::Utf8PathBuf;
 
-use super::facts::{Engine as State, Facts, Host, Init, Store};
+use super::facts::{EngineFacts as State, Facts, Host, Init, StoreFacts};
 use super::needs::Needs;
 use super::packages::System;
 use super::plan::DAEMON_JSON;
@@ -115,9 +115,9 @@ fn state(about: Result<About, NoAnswer>) -> State {
         Ok(about) => State::Answers {
             version: about.version,
             store: if about.containerd {
-                Store::Containerd
+                StoreFacts::Containerd
             } else {
-                Store::Classic
+                StoreFacts::Classic
             },
         },
         Err(NoAnswer::Forbidden(why)) => State::Forbidden(why),
@@ -143,7 +143,7 @@ fn machine_name(interrupt: &Interrupt) -> String {
 }
 
 /// One of the words of an answer.
-fn version(said: &ask::Said, at: usize) -> Option<String> {
+fn version(said: &ask::CommandOutput, at: usize) -> Option<String> {
     let word = said.stdout.split_whitespace().nth(at)?;
     said.good.then(|| word.to_owned())
 }

@@ -63,7 +63,7 @@ fn the_emulation_of_an_engine_in_a_virtual_machine_is_the_builders_to_tell() {
         facts.emulation.insert("arm64".into(), Emulation::Missing);
     };
     assert_eq!(after(desktop, &needs, "emulation"), Level::Ok);
-    // On this very machine a probe is a better witness.
+    // On this very machine a probe is a better tracer.
     let here = |facts: &mut Facts| {
         desktop(facts);
         facts.address_is_default = true;
@@ -120,9 +120,9 @@ fn programs_that_are_old_or_not_there_are_found() {
 #[test]
 fn only_an_image_for_several_platforms_wants_the_containerd_store() {
     let classic = |facts: &mut Facts| {
-        facts.engine = Engine::Answers {
+        facts.engine = EngineFacts::Answers {
             version: "26.1.5".into(),
-            store: Store::Classic,
+            store: StoreFacts::Classic,
         };
     };
     let several = Needs {
@@ -209,7 +209,7 @@ fn podman_in_the_place_of_docker_is_told_and_nothing_is_installed_beside_it() {
     let mut facts = good();
     command(&mut facts);
     assert_eq!(steps(&facts), Vec::<String>::new());
-    let engine = |facts: &mut Facts| facts.engine = Engine::Podman("4.3.1".into());
+    let engine = |facts: &mut Facts| facts.engine = EngineFacts::Podman("4.3.1".into());
     assert_eq!(after(engine, &Needs::default(), "engine"), Level::Missing);
     let mut facts = good();
     engine(&mut facts);

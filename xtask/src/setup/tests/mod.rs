@@ -4,10 +4,10 @@ mod found;
 mod to_do;
 
 use super::check::check;
-use super::facts::{Emulation, Engine, Facts, Init, Os, Store, User};
-use super::finding::{Finding, Level};
+use super::facts::{Emulation, EngineFacts, Facts, Init, Os, StoreFacts, UserFacts};
+use super::finding::{Level, MachineFinding};
 use super::needs::Needs;
-use super::plan::{Plan, Step, plan};
+use super::plan::{SetupPlan, Step, plan};
 use super::version::version;
 
 /// A machine on which everything is as it should be.
@@ -20,7 +20,7 @@ fn good() -> Facts {
             folder: "/var/lib/docker".into(),
             free: 50_000_000_000,
         }),
-        user: User {
+        user: UserFacts {
             is_root: true,
             name: "root".into(),
             has_sudo: false,
@@ -28,9 +28,9 @@ fn good() -> Facts {
         init: Init::Nothing,
         address: "unix:///var/run/docker.sock".into(),
         address_is_default: true,
-        engine: Engine::Answers {
+        engine: EngineFacts::Answers {
             version: "26.1.5+dfsg1".into(),
-            store: Store::Containerd,
+            store: StoreFacts::Containerd,
         },
         has_dockerd: true,
         has_cgroups: true,
@@ -48,7 +48,7 @@ fn good() -> Facts {
 /// The same without anything of Docker.
 fn bare() -> Facts {
     Facts {
-        engine: Engine::Silent("no such file".into()),
+        engine: EngineFacts::Silent("no such file".into()),
         has_dockerd: false,
         docker: None,
         buildx: None,
@@ -69,7 +69,7 @@ fn os(id: &str, version: &str) -> Os {
     }
 }
 
-fn planned(facts: &Facts, needs: &Needs) -> Plan {
+fn planned(facts: &Facts, needs: &Needs) -> SetupPlan {
     plan(facts, &check(facts, needs))
 }
 
@@ -78,7 +78,7 @@ fn steps(facts: &Facts) -> Vec<String> {
     plan.steps.iter().map(ToString::to_string).collect()
 }
 
-fn one<'f>(findings: &'f [Finding], check: &str) -> &'f Finding {
+fn one<'f>(findings: &'f [MachineFinding], check: &str) -> &'f MachineFinding {
     findings
         .iter()
         .find(|finding| finding.check == check)

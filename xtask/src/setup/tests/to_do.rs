@@ -9,7 +9,7 @@ fn a_good_machine_has_only_good_findings_and_nothing_to_do() {
         assert_eq!(finding.level, Level::Ok, "{finding:?}");
         assert!(!finding.found.is_empty() && !finding.needed.is_empty() && !finding.why.is_empty());
     }
-    assert_eq!(plan(&good(), &findings), Plan::default());
+    assert_eq!(plan(&good(), &findings), SetupPlan::default());
 }
 
 #[test]
@@ -142,9 +142,9 @@ fn on_macos_three_products_are_named_and_nothing_is_run() {
 #[test]
 fn an_engine_that_works_is_never_touched() {
     // Even an old one, or one in which something else is missing.
-    let old = Engine::Answers {
+    let old = EngineFacts::Answers {
         version: "19.3.15".into(),
-        store: Store::Classic,
+        store: StoreFacts::Classic,
     };
     let facts = Facts {
         engine: old,
@@ -173,9 +173,9 @@ fn an_engine_before_named_contexts_serves_only_a_graph_that_replaces_nothing() {
         ("23.0.0", true),
     ] {
         let of = |facts: &mut Facts| {
-            facts.engine = Engine::Answers {
+            facts.engine = EngineFacts::Answers {
                 version: version.into(),
-                store: Store::Classic,
+                store: StoreFacts::Classic,
             };
         };
         assert_eq!(after(of, &Needs::default(), "engine"), Level::Ok);
@@ -189,7 +189,7 @@ fn an_engine_elsewhere_that_is_silent_is_not_replaced_by_one_here() {
     let facts = Facts {
         address: "tcp://build.example:2376".into(),
         address_is_default: false,
-        engine: Engine::Silent("connection refused".into()),
+        engine: EngineFacts::Silent("connection refused".into()),
         ..good()
     };
     let plan = planned(&facts, &Needs::default());
@@ -200,7 +200,7 @@ fn an_engine_elsewhere_that_is_silent_is_not_replaced_by_one_here() {
 #[test]
 fn an_engine_that_is_installed_is_only_started() {
     let facts = Facts {
-        engine: Engine::Silent("no such file".into()),
+        engine: EngineFacts::Silent("no such file".into()),
         ..good()
     };
     let start = "service docker start (without such a script: dockerd)";
@@ -217,13 +217,13 @@ fn an_engine_that_is_installed_is_only_started() {
 
 #[test]
 fn who_may_not_talk_to_the_engine_joins_its_group() {
-    let user = User {
+    let user = UserFacts {
         is_root: false,
         name: "ann".into(),
         has_sudo: true,
     };
     let facts = Facts {
-        engine: Engine::Forbidden("denied".into()),
+        engine: EngineFacts::Forbidden("denied".into()),
         user,
         ..good()
     };
@@ -235,7 +235,7 @@ fn who_may_not_talk_to_the_engine_joins_its_group() {
 
 #[test]
 fn without_root_and_sudo_the_commands_are_only_named() {
-    let user = User {
+    let user = UserFacts {
         is_root: false,
         name: "ann".into(),
         has_sudo: false,

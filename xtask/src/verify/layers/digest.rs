@@ -98,13 +98,13 @@ impl Hasher {
 }
 
 /// A reader that hashes and counts what is taken from it.
-pub(super) struct Hashed<R> {
+pub(super) struct HashedStream<R> {
     inner: R,
     hasher: Hasher,
     taken: u64,
 }
 
-impl<R: BufRead> Hashed<R> {
+impl<R: BufRead> HashedStream<R> {
     pub(super) fn new(inner: R) -> Self {
         Self {
             inner,
@@ -130,7 +130,7 @@ impl<R: BufRead> Hashed<R> {
     }
 }
 
-impl<R: BufRead> Read for Hashed<R> {
+impl<R: BufRead> Read for HashedStream<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..length]);
@@ -139,7 +139,7 @@ impl<R: BufRead> Read for Hashed<R> {
     }
 }
 
-impl<R: BufRead> BufRead for Hashed<R> {
+impl<R: BufRead> BufRead for HashedStream<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.inner.fill_buf()
     }

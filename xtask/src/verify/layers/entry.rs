@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind<'a> {
+pub enum MemberKind<'a> {
     /// A file.
     File,
     /// Another name of a file.
@@ -48,7 +48,7 @@ pub struct Entry<'a> {
     /// The path inside the image, without a leading `/`; the root's is empty.
     pub path: &'a [u8],
     /// What it is.
-    pub kind: Kind<'a>,
+    pub kind: MemberKind<'a>,
     /// Permission bits with setuid, setgid and sticky.
     pub mode: u16,
     /// The owner.
@@ -68,12 +68,12 @@ pub struct Entry<'a> {
 impl Entry<'_> {
     /// Whether it is a file with content of its own.
     pub const fn is_file(&self) -> bool {
-        matches!(self.kind, Kind::File)
+        matches!(self.kind, MemberKind::File)
     }
 
     /// Whether it is a folder.
     pub const fn is_folder(&self) -> bool {
-        matches!(self.kind, Kind::Folder)
+        matches!(self.kind, MemberKind::Folder)
     }
 }
 

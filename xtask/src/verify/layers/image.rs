@@ -7,12 +7,12 @@ use super::digest::Digest;
 use super::error::{Cause, Unread};
 use super::layer::Layer;
 use super::limits::Limits;
-use super::model::{Descriptor, Facts, Instruction, Manifest, Saved};
+use super::model::{Descriptor, ImageFacts, Instruction, Manifest, Saved};
 use super::shelf::Blob;
 
 /// An image that was read whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
+pub struct LayeredImage {
     /// The digest of its manifest, where the source has one. The classic store makes one up for
     /// the export: it is not the one that a push would make.
     pub manifest: Option<Digest>,
@@ -21,12 +21,12 @@ pub struct Image {
     /// The platform that the index says it is for, if it stands in an index that says one.
     pub listed_platform: Option<String>,
     /// What its configuration says.
-    pub facts: Facts,
+    pub facts: ImageFacts,
     /// Its layers, lowest first.
     pub layers: Vec<Arc<Layer>>,
 }
 
-impl Image {
+impl LayeredImage {
     /// The instruction that made a layer, where the history says it.
     pub fn instruction(&self, layer: usize) -> Option<&Instruction> {
         let number = *self.facts.instructions().get(layer)?;
@@ -36,9 +36,9 @@ impl Image {
 
 /// One platform of what stands behind a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum PlatformPart {
     /// It was read whole.
-    Whole(Box<Image>),
+    Whole(Box<LayeredImage>),
     /// It was not.
     Unread(Unread),
     /// The index lists it, and the source has nothing of it.
@@ -52,16 +52,16 @@ pub enum Part {
 
 /// What stands behind a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundImages {
     /// The name that was asked for.
     pub name: String,
     /// The digest that the name has in the source: of an index or a manifest.
     pub digest: Option<Digest>,
     /// One for each platform; at least one.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PlatformPart>,
 }
 
-impl Found {
+impl FoundImages {
     pub(super) fn unread(name: &str, cause: Cause) -> Self {
         let unread = Unread {
             image: name.to_owned(),
@@ -71,14 +71,14 @@ impl Found {
         Self {
             name: name.to_owned(),
             digest: None,
-            parts: vec![Part::Unread(unread)],
+            parts: vec![PlatformPart::Unread(unread)],
         }
     }
 
     /// The images that were read whole.
-    pub fn images(&self) -> impl Iterator<Item = &Image> {
+    pub fn images(&self) -> impl Iterator<Item = &LayeredImage> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Whole(image) => Some(&**image),
+            PlatformPart::Whole(image) => Some(&**image),
             _ => None,
         })
     }
@@ -86,7 +86,7 @@ impl Found {
     /// Why parts could not be read whole.
     pub fn faults(&self) -> impl Iterator<Item = &Unread> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Unread(unread) => Some(unread),
+            PlatformPart::Unread(unread) => Some(unread),
             _ => None,
         })
     }
@@ -130,15 +130,17 @@ enum Root {
 
 impl Blobs {
     /// What stands behind each of these names, or behind all that are listed when there are none.
-    pub(super) fn found(&self, lists: &Lists, wanted: &[String]) -> Vec<Found> {
+    pub(super) fn found(&self, lists: &Lists, wanted: &[String]) -> Vec<FoundImages> {
         let roots = match roots(lists) {
             Ok(roots) => roots,
             Err(cause) if wanted.is_empty() => {
-                return vec![Found::unread("of the source", cause)];
+                return vec![FoundImages::unread("of the source", cause)];
             }
             Err(cause) => {
                 let all = wanted.iter();
-                return all.map(|name| Found::unread(name, cause.clone())).collect();
+                return all
+                    .map(|name| FoundImages::unread(name, cause.clone()))
+                    .collect();
             }
         };
         if wanted.is_empty() {
@@ -150,7 +152,7 @@ impl Blobs {
         let find = |name: &String| {
             let root = roots.iter().find(|root| self.is_named(root, name));
             root.map_or_else(
-                || Found::unread(name, Cause::NoImage),
+                || FoundImages::unread(name, Cause::NoImage),
                 |root| self.parts(name, root),
             )
         };
@@ -212,7 +214,7 @@ impl Blobs {
         }
     }
 
-    fn parts(&self, name: &str, root: &Root) -> Found {
+    fn parts(&self, name: &str, root: &Root) -> FoundImages {
         let mut parts = Vec::new();
         let digest = match root {
             Root::Oci(descriptor) => {
@@ -224,18 +226,27 @@ impl Blobs {
                 None
             }
         };
-        if parts.iter().all(|part| matches!(part, Part::Absent { .. })) {
+        if parts
+            .iter()
+            .all(|part| matches!(part, PlatformPart::Absent { .. }))
+        {
             let cause = Cause::document("its index", "has no image that is there");
             parts.push(part(name, Err((None, cause))));
         }
-        Found {
+        FoundImages {
             name: name.to_owned(),
             digest,
             parts,
         }
     }
 
-    fn collect(&self, name: &str, descriptor: &Descriptor, depth: usize, parts: &mut Vec<Part>) {
+    fn collect(
+        &self,
+        name: &str,
+        descriptor: &Descriptor,
+        depth: usize,
+        parts: &mut Vec<PlatformPart>,
+    ) {
         let digest = match descriptor.digest() {
             Ok(digest) => digest,
             Err(why) => {
@@ -256,7 +267,7 @@ impl Blobs {
             let platform = descriptor.platform.as_ref();
             let platform =
                 platform.map_or_else(|| "unknown".to_owned(), super::model::Platform::text);
-            return parts.push(Part::Absent {
+            return parts.push(PlatformPart::Absent {
                 platform,
                 manifest: digest,
             });
@@ -269,7 +280,7 @@ impl Blobs {
                 }
             }
             Ok((digest, Manifest::Image { config, layers })) => {
-                let image = self.image(&config, &layers).map(|image| Image {
+                let image = self.image(&config, &layers).map(|image| LayeredImage {
                     manifest: Some(digest),
                     listed_platform: descriptor
                         .platform
@@ -329,12 +340,12 @@ impl Blobs {
         whole(config, facts, read)
     }
 
-    fn facts(&self, config: Digest) -> Result<Facts, (Option<Digest>, Cause)> {
+    fn facts(&self, config: Digest) -> Result<ImageFacts, (Option<Digest>, Cause)> {
         let what = format!("its configuration {config}");
         let bytes = self
             .document(config, &what)
             .map_err(|cause| (None, cause))?;
-        Facts::read(bytes).map_err(|why| (None, Cause::document(what, why)))
+        ImageFacts::read(bytes).map_err(|why| (None, Cause::document(what, why)))
     }
 
     fn described(&self, descriptor: &Descriptor, digest: Digest) -> Result<Arc<Layer>, Cause> {
@@ -411,9 +422,9 @@ impl Blobs {
 }
 
 /// An image, or what is wrong with it and in which layer.
-type Made = Result<Image, (Option<Digest>, Cause)>;
+type Made = Result<LayeredImage, (Option<Digest>, Cause)>;
 
-fn whole(config: Digest, facts: Facts, layers: Vec<Arc<Layer>>) -> Made {
+fn whole(config: Digest, facts: ImageFacts, layers: Vec<Arc<Layer>>) -> Made {
     if facts.diff_ids.len() != layers.len() {
         let why = format!(
             "names {} layers, and its manifest {}",
@@ -431,7 +442,7 @@ fn whole(config: Digest, facts: Facts, layers: Vec<Arc<Layer>>) -> Made {
             return Err((Some(layer.digest), cause));
         }
     }
-    Ok(Image {
+    Ok(LayeredImage {
         manifest: None,
         config,
         listed_platform: None,
@@ -440,10 +451,10 @@ fn whole(config: Digest, facts: Facts, layers: Vec<Arc<Layer>>) -> Made {
     })
 }
 
-fn part(name: &str, made: Made) -> Part {
+fn part(name: &str, made: Made) -> PlatformPart {
     match made {
-        Ok(image) => Part::Whole(Box::new(image)),
-        Err((layer, cause)) => Part::Unread(Unread {
+        Ok(image) => PlatformPart::Whole(Box::new(image)),
+        Err((layer, cause)) => PlatformPart::Unread(Unread {
             image: name.to_owned(),
             layer,
             cause,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::decompress::Compression;
 use super::digest::Digest;
-use super::rule::{Findings, Rule};
-use super::table::Table;
+use super::rule::{ContentRule, Findings};
+use super::table::FileTable;
 use crate::outside::state::bundle::{put, take};
 
 /// All that is known of a layer. It depends on the layer's bytes alone, apart from the findings,
@@ -23,7 +23,7 @@ pub struct Layer {
     /// Bytes of the plain archive.
     pub plain: u64,
     /// Its entries.
-    pub table: Table,
+    pub table: FileTable,
     /// What each rule found.
     pub findings: Vec<Findings>,
 }
@@ -41,7 +41,7 @@ struct About {
 
 impl Layer {
     /// Whether all of these rules looked at it, in these versions.
-    pub fn was_seen_by(&self, rules: &[Box<dyn Rule>]) -> bool {
+    pub fn was_seen_by(&self, rules: &[Box<dyn ContentRule>]) -> bool {
         rules.iter().all(|rule| {
             let mut all = self.findings.iter();
             all.any(|seen| seen.rule == rule.name() && seen.version == rule.version())
@@ -67,8 +67,8 @@ impl Layer {
     /// Reads what `to_bytes` wrote. `None` for all else.
     pub fn of_bytes(mut bytes: &[u8]) -> Option<Self> {
         let about: About = serde_json::from_slice(take(&mut bytes)?).ok()?;
-        let table = Table::of_bytes(take(&mut bytes)?)?;
-        let is_right = |found: &super::Finding| (found.entry as usize) < table.len();
+        let table = FileTable::of_bytes(take(&mut bytes)?)?;
+        let is_right = |found: &super::ContentFinding| (found.entry as usize) < table.len();
         let all = about.findings.iter().flat_map(|seen| &seen.found);
         (bytes.is_empty() && all.into_iter().all(is_right)).then_some(Self {
             digest: about.digest,

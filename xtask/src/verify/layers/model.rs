@@ -152,7 +152,7 @@ impl Saved {
 
 /// What an image's configuration says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Facts {
+pub struct ImageFacts {
     /// The machine: `amd64`.
     pub architecture: String,
     /// The system: `linux`.
@@ -204,7 +204,7 @@ pub struct Instruction {
     pub empty_layer: bool,
 }
 
-impl Facts {
+impl ImageFacts {
     /// `linux/arm64/v8`.
     pub fn platform(&self) -> String {
         platform(

@@ -14,7 +14,7 @@ pub(super) const CHUNK: usize = 256 << 10;
 const AT_ONCE: usize = 4;
 
 /// What comes through the pipe.
-pub(super) enum Message {
+pub(super) enum PipeMessage {
     /// A layer begins. `needs_digest` says that its bytes were not hashed yet.
     Begin { needs_digest: bool },
     /// Its next bytes.
@@ -25,24 +25,24 @@ pub(super) enum Message {
 
 /// The end that is written to.
 pub(super) struct Writer {
-    messages: SyncSender<Message>,
+    messages: SyncSender<PipeMessage>,
     empty: Receiver<Vec<u8>>,
 }
 
 /// The end that is read from.
-pub(super) struct Reader {
-    messages: Receiver<Message>,
+pub(super) struct PipeReader {
+    messages: Receiver<PipeMessage>,
     empty: Sender<Vec<u8>>,
 }
 
-pub(super) fn pipe() -> (Writer, Reader) {
+pub(super) fn pipe() -> (Writer, PipeReader) {
     let (messages, received) = sync_channel(AT_ONCE);
     let (empty, returned) = channel();
     let writer = Writer {
         messages,
         empty: returned,
     };
-    let reader = Reader {
+    let reader = PipeReader {
         messages: received,
         empty,
     };
@@ -58,17 +58,17 @@ impl Writer {
     }
 
     /// Whether the other side still listens.
-    pub(super) fn send(&self, message: Message) -> bool {
+    pub(super) fn send(&self, message: PipeMessage) -> bool {
         self.messages.send(message).is_ok()
     }
 }
 
-impl Reader {
+impl PipeReader {
     /// Whether the next layer's bytes are to be hashed; `None` when there is no other layer.
     pub(super) fn begin(&self) -> Option<bool> {
         loop {
             match self.messages.recv() {
-                Ok(Message::Begin { needs_digest }) => return Some(needs_digest),
+                Ok(PipeMessage::Begin { needs_digest }) => return Some(needs_digest),
                 Ok(_) => {}
                 Err(_) => return None,
             }
@@ -77,8 +77,8 @@ impl Reader {
 }
 
 /// One layer's bytes.
-pub(super) struct Plain<'a> {
-    reader: &'a Reader,
+pub(super) struct PlainStream<'a> {
+    reader: &'a PipeReader,
     chunk: Vec<u8>,
     at: usize,
     ended: Option<std::result::Result<(), Cause>>,
@@ -86,8 +86,8 @@ pub(super) struct Plain<'a> {
     bytes: u64,
 }
 
-impl<'a> Plain<'a> {
-    pub(super) fn new(reader: &'a Reader, needs_digest: bool) -> Self {
+impl<'a> PlainStream<'a> {
+    pub(super) fn new(reader: &'a PipeReader, needs_digest: bool) -> Self {
         Self {
             reader,
             chunk: Vec::new(),
@@ -112,7 +112,7 @@ impl<'a> Plain<'a> {
 
     fn next(&mut self) {
         match self.reader.messages.recv() {
-            Ok(Message::Chunk(chunk)) => {
+            Ok(PipeMessage::Chunk(chunk)) => {
                 let old = std::mem::replace(&mut self.chunk, chunk);
                 // Nobody waits for it any more when the other side has ended.
                 let _ = self.reader.empty.send(old);
@@ -122,14 +122,14 @@ impl<'a> Plain<'a> {
                     hasher.update(&self.chunk);
                 }
             }
-            Ok(Message::End(result)) => self.ended = Some(result),
-            Ok(Message::Begin { .. }) => {}
+            Ok(PipeMessage::End(result)) => self.ended = Some(result),
+            Ok(PipeMessage::Begin { .. }) => {}
             Err(_) => self.ended = Some(Err(Cause::Interrupted)),
         }
     }
 }
 
-impl Read for Plain<'_> {
+impl Read for PlainStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut bytes = self.fill_buf()?;
         let length = bytes.read(buffer)?;
@@ -138,7 +138,7 @@ impl Read for Plain<'_> {
     }
 }
 
-impl BufRead for Plain<'_> {
+impl BufRead for PlainStream<'_> {
     fn fill_buf(&mut self) -> Result<&[u8]> {
         while self.at == self.chunk.len() && self.ended.is_none() {
             self.next();

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use super::digest::Digest;
 use super::error::Cause;
-use super::image::{Blobs, Found, Lists};
+use super::image::{Blobs, FoundImages, Lists};
 use super::layer::Layer;
 use super::limits::Limits;
-use super::pipe::{self, Plain, Reader};
-use super::rule::{Findings, Pass, Rule};
+use super::pipe::{self, PipeReader, PlainStream};
+use super::rule::{ContentRule, Findings, Pass};
 use super::scan::scan;
 use super::shelf::{GivenUp, Known, Pending, Shelf};
-use super::table::Table;
+use super::table::FileTable;
 use crate::fault::{Fault, Result as FaultResult};
 use crate::outside::engine::Engine;
 use crate::outside::interrupt;
@@ -27,7 +27,7 @@ pub struct Reading<'a> {
     /// Bounds on time and memory.
     pub limits: Limits,
     /// The rules, all of which look in one pass.
-    pub rules: &'a mut [Box<dyn Rule>],
+    pub rules: &'a mut [Box<dyn ContentRule>],
     /// Gives a layer by its blob's digest, if it was read before and all rules of now looked at it
     /// (`Layer::was_seen_by`): it is not read again.
     pub known: Known<'a>,
@@ -36,7 +36,7 @@ pub struct Reading<'a> {
 impl Reading<'_> {
     /// Reads images from an engine, all in one stream, whichever store it has. A fault is the
     /// engine's; what is wrong with an image stands in its parts.
-    pub fn engine(self, engine: &Engine, names: &[String]) -> FaultResult<Vec<Found>> {
+    pub fn engine(self, engine: &Engine, names: &[String]) -> FaultResult<Vec<FoundImages>> {
         let found = self.archive(engine.export(names)?, names);
         if interrupt::is_wanted() {
             Err(Fault::interrupted())
@@ -47,14 +47,14 @@ impl Reading<'_> {
 
     /// Reads images from what `docker save` or `docker buildx build --output type=oci` writes;
     /// with no names, all that it has.
-    pub fn archive(self, source: impl BufRead, names: &[String]) -> Vec<Found> {
+    pub fn archive(self, source: impl BufRead, names: &[String]) -> Vec<FoundImages> {
         let limits = self.limits;
         self.read(names, |shelf| super::archive::read(source, limits, shelf))
     }
 
     /// Reads images from an OCI layout, in which only what is needed is read; with no names, all
     /// that it has. A name is a tag, or a digest.
-    pub fn folder(self, folder: &camino::Utf8Path, names: &[String]) -> Vec<Found> {
+    pub fn folder(self, folder: &camino::Utf8Path, names: &[String]) -> Vec<FoundImages> {
         let limits = self.limits;
         self.read(names, |shelf| {
             super::folder::read(folder, limits, names, shelf)
@@ -65,7 +65,7 @@ impl Reading<'_> {
         self,
         names: &[String],
         fill: impl FnOnce(&mut Shelf<'_>) -> Result<(Lists, HashMap<String, Digest>), Cause>,
-    ) -> Vec<Found> {
+    ) -> Vec<FoundImages> {
         let (limits, known) = (self.limits, self.known);
         let mut pass = Pass::new(self.rules);
         let given_up = GivenUp::default();
@@ -108,19 +108,19 @@ impl Reading<'_> {
     }
 }
 
-fn all_unread(names: &[String], cause: &Cause) -> Vec<Found> {
+fn all_unread(names: &[String], cause: &Cause) -> Vec<FoundImages> {
     if names.is_empty() {
-        return vec![Found::unread("of the source", cause.clone())];
+        return vec![FoundImages::unread("of the source", cause.clone())];
     }
     names
         .iter()
-        .map(|name| Found::unread(name, cause.clone()))
+        .map(|name| FoundImages::unread(name, cause.clone()))
         .collect()
 }
 
 /// What the other thread saw of a layer.
 struct Seen {
-    table: Table,
+    table: FileTable,
     findings: Vec<Findings>,
     /// `None` where the blob itself is plain.
     diff_id: Option<Digest>,
@@ -141,14 +141,14 @@ fn layer(pending: Pending, seen: Seen) -> Result<Arc<Layer>, Cause> {
 
 /// Looks into one layer after the other.
 fn look(
-    reader: Reader,
+    reader: PipeReader,
     limits: Limits,
     pass: &mut Pass<'_>,
     given_up: &GivenUp,
 ) -> Vec<Result<Seen, Cause>> {
     let mut all = Vec::new();
     while let Some(needs_digest) = reader.begin() {
-        let mut plain = Plain::new(&reader, needs_digest);
+        let mut plain = PlainStream::new(&reader, needs_digest);
         let table = scan(&mut plain, limits, pass);
         let findings = pass.finish();
         if table.is_err() {

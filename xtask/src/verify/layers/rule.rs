@@ -17,7 +17,7 @@ pub enum Wish {
 /// it asks for, while these stream by. All rules look in one pass.
 ///
 /// An entry that a later one of the same layer overwrites is shown too: its bytes are shipped.
-pub trait Rule: Send {
+pub trait ContentRule: Send {
     /// Its name. With the version it says of which rule findings are.
     fn name(&self) -> &str;
 
@@ -25,13 +25,13 @@ pub trait Rule: Send {
     fn version(&self) -> &str;
 
     /// An entry begins. Only of a file the content can be had.
-    fn start(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) -> Wish;
+    fn start(&mut self, entry: &Entry<'_>, findings: &mut Vec<ContentFinding>) -> Wish;
 
     /// The next bytes of the file that was asked for last. Pieces have any length and end anywhere.
     fn chunk(&mut self, bytes: &[u8]);
 
     /// The file that was asked for last is over; the entry has its hash and its head now.
-    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>);
+    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<ContentFinding>);
 
     /// A layer is over, or it could not be read to its end: whatever is kept of it goes.
     fn reset(&mut self) {}
@@ -39,7 +39,7 @@ pub trait Rule: Send {
 
 /// What a rule found at an entry. It says nothing of what a finding is worth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
+pub struct ContentFinding {
     /// What was found: the rule's own word for it.
     pub what: String,
     /// The entry's path, for people. `entry` says it exactly.
@@ -52,7 +52,7 @@ pub struct Finding {
     pub note: String,
 }
 
-impl Finding {
+impl ContentFinding {
     /// Something at this entry.
     pub fn at(entry: &Entry<'_>, what: impl Into<String>, note: impl Into<String>) -> Self {
         Self {
@@ -74,18 +74,18 @@ pub struct Findings {
     /// The rule's version.
     pub version: String,
     /// What it found.
-    pub found: Vec<Finding>,
+    pub found: Vec<ContentFinding>,
 }
 
 /// The rules of one pass, over one layer at a time.
 pub(super) struct Pass<'a> {
-    rules: &'a mut [Box<dyn Rule>],
-    findings: Vec<Vec<Finding>>,
+    rules: &'a mut [Box<dyn ContentRule>],
+    findings: Vec<Vec<ContentFinding>>,
     wishes: Vec<Wish>,
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(rules: &'a mut [Box<dyn Rule>]) -> Self {
+    pub(super) fn new(rules: &'a mut [Box<dyn ContentRule>]) -> Self {
         let count = rules.len();
         Self {
             rules,
@@ -137,7 +137,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-fn number_from(findings: &mut [Finding], start: usize, number: usize) {
+fn number_from(findings: &mut [ContentFinding], start: usize, number: usize) {
     for finding in findings.iter_mut().skip(start) {
         finding.entry = u32::try_from(number).unwrap_or(u32::MAX);
     }

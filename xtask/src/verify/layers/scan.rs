@@ -10,17 +10,17 @@ use super::error::Cause;
 use super::head;
 use super::limits::Limits;
 use super::rule::Pass;
-use super::table::Table;
-use super::tar::{Member, Members, Type};
+use super::table::FileTable;
+use super::tar::{Members, TarMember, Type};
 
 /// Reads an archive to its end.
 pub(super) fn scan(
     source: impl BufRead,
     limits: Limits,
     pass: &mut Pass<'_>,
-) -> Result<Table, Cause> {
+) -> Result<FileTable, Cause> {
     let mut members = Members::new(source, limits);
-    let mut table = Table::default();
+    let mut table = FileTable::default();
     let mut logical = 0_u64;
     while let Some(member) = members.advance().map_err(|cause| cause.at(last(&table)))? {
         logical = logical.saturating_add(member.size);
@@ -44,7 +44,7 @@ pub(super) fn scan(
     Ok(table)
 }
 
-fn last(table: &Table) -> &[u8] {
+fn last(table: &FileTable) -> &[u8] {
     let number = table.len().checked_sub(1);
     number
         .map(|number| table.entry(number))
@@ -53,7 +53,7 @@ fn last(table: &Table) -> &[u8] {
 
 fn content<R: BufRead>(
     members: &mut Members<R>,
-    member: &Member,
+    member: &TarMember,
     pass: &mut Pass<'_>,
 ) -> Result<([u8; 32], Option<super::Head>), Cause> {
     let mut hasher = blake3::Hasher::new();

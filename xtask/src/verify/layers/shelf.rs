@@ -13,11 +13,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::decompress::{Compression, Decoder};
-use super::digest::{Digest, Hashed};
+use super::digest::{Digest, HashedStream};
 use super::error::Cause;
 use super::layer::Layer;
 use super::limits::Limits;
-use super::pipe::{CHUNK, Message, Writer};
+use super::pipe::{CHUNK, PipeMessage, Writer};
 use super::tar;
 use crate::outside::interrupt;
 
@@ -121,7 +121,7 @@ impl<'a> Shelf<'a> {
         let compression = Compression::of(&start);
         let is_document = begins_json(&start);
         let is_layer = compression != Compression::None || tar::may_begin(&start);
-        let source = Hashed::new(Cursor::new(start).chain(source));
+        let source = HashedStream::new(Cursor::new(start).chain(source));
         let (digest, blob) = match known {
             Some(layer) => (drain(source)?.0, Blob::Known(layer)),
             None if is_layer => self.layer(compression, source)?,
@@ -138,7 +138,10 @@ impl<'a> Shelf<'a> {
         Ok(digest)
     }
 
-    fn document(&mut self, mut source: Hashed<impl BufRead>) -> Result<(Digest, Blob), Cause> {
+    fn document(
+        &mut self,
+        mut source: HashedStream<impl BufRead>,
+    ) -> Result<(Digest, Blob), Cause> {
         let most = self
             .limits
             .document
@@ -161,11 +164,11 @@ impl<'a> Shelf<'a> {
     fn layer(
         &mut self,
         compression: Compression,
-        source: Hashed<impl BufRead>,
+        source: HashedStream<impl BufRead>,
     ) -> Result<(Digest, Blob), Cause> {
         let number = self.pending.len();
         let needs_digest = compression != Compression::None;
-        self.say(Message::Begin { needs_digest })?;
+        self.say(PipeMessage::Begin { needs_digest })?;
         let mut decoder = Decoder::new(compression, source, self.limits.window);
         let sent = self.send(number, &mut decoder);
         // Its blob is read to the end in any case: the next one stands behind it.
@@ -175,7 +178,7 @@ impl<'a> Shelf<'a> {
             _ => sent,
         };
         let ends = sent.clone();
-        self.say(Message::End(sent))?;
+        self.say(PipeMessage::End(sent))?;
         let (digest, compressed) = drained?;
         if ends == Err(Cause::Interrupted) {
             return Err(Cause::Interrupted);
@@ -191,7 +194,7 @@ impl<'a> Shelf<'a> {
     fn send(
         &mut self,
         number: usize,
-        decoder: &mut Decoder<Hashed<impl BufRead>>,
+        decoder: &mut Decoder<HashedStream<impl BufRead>>,
     ) -> Result<(), Cause> {
         let limits = self.limits;
         let mut plain = 0_u64;
@@ -224,11 +227,11 @@ impl<'a> Shelf<'a> {
                 return too_much("bytes for each compressed byte", limits.ratio);
             }
             buffer.truncate(length);
-            self.say(Message::Chunk(buffer))?;
+            self.say(PipeMessage::Chunk(buffer))?;
         }
     }
 
-    fn say(&self, message: Message) -> Result<(), Cause> {
+    fn say(&self, message: PipeMessage) -> Result<(), Cause> {
         // The other thread ends before this one only when a rule panics.
         let why = || Cause::Source {
             why: "a rule failed".to_owned(),
@@ -256,7 +259,7 @@ fn fill(source: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Error> {
     Ok(filled)
 }
 
-fn drain(source: Hashed<impl BufRead>) -> Result<(Digest, u64), Cause> {
+fn drain(source: HashedStream<impl BufRead>) -> Result<(Digest, u64), Cause> {
     source.finish().map_err(|error| of_source(&error))
 }
 

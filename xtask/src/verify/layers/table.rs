@@ -3,16 +3,16 @@
 //! A row is 80 bytes, and its names lie one after the other in one piece of memory: some 150 bytes
 //! an entry. Rows stand in the archive's order; the same path may come several times.
 
-use super::entry::{Entry, Head, Kind};
+use super::entry::{Entry, Head, MemberKind};
 use super::error::Cause;
 use super::limits::Limits;
 use super::path;
-use super::tar::{Member, Type};
+use super::tar::{TarMember, Type};
 use crate::outside::state::bundle::{put, take};
 
 /// The entries of one layer, in the order of its archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Table {
+pub struct FileTable {
     rows: Vec<Row>,
     names: Vec<u8>,
     /// Of those files that have one, by row.
@@ -116,7 +116,7 @@ const SORTS: [Sort; 9] = [
 const PREFIX: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-impl Table {
+impl FileTable {
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -145,15 +145,15 @@ impl Table {
         Entry {
             path: &self.names[start..link],
             kind: match row.sort {
-                Sort::File => Kind::File,
-                Sort::HardLink => Kind::HardLink { target },
-                Sort::Symlink => Kind::Symlink { target },
-                Sort::Folder => Kind::Folder,
-                Sort::CharDevice => Kind::CharDevice { major, minor },
-                Sort::BlockDevice => Kind::BlockDevice { major, minor },
-                Sort::Fifo => Kind::Fifo,
-                Sort::Whiteout => Kind::Whiteout,
-                Sort::Opaque => Kind::Opaque,
+                Sort::File => MemberKind::File,
+                Sort::HardLink => MemberKind::HardLink { target },
+                Sort::Symlink => MemberKind::Symlink { target },
+                Sort::Folder => MemberKind::Folder,
+                Sort::CharDevice => MemberKind::CharDevice { major, minor },
+                Sort::BlockDevice => MemberKind::BlockDevice { major, minor },
+                Sort::Fifo => MemberKind::Fifo,
+                Sort::Whiteout => MemberKind::Whiteout,
+                Sort::Opaque => MemberKind::Opaque,
             },
             mode: row.mode,
             uid: row.uid,
@@ -208,7 +208,7 @@ impl Table {
     }
 
     /// Adds an entry, cleaned as an engine cleans it, and gives its number.
-    pub(super) fn push(&mut self, member: &Member, limits: &Limits) -> Result<usize, Cause> {
+    pub(super) fn push(&mut self, member: &TarMember, limits: &Limits) -> Result<usize, Cause> {
         if self.rows.len() >= limits.entries {
             return Err(Cause::TooMuch {
                 what: "entries",
@@ -288,7 +288,7 @@ fn cleaned(name: &[u8], limits: &Limits) -> Result<Vec<u8>, Cause> {
 
 /// What an entry is to a layer: its kind, its path, and what it links to.
 fn sorted(
-    member: &Member,
+    member: &TarMember,
     name: Vec<u8>,
     limits: &Limits,
 ) -> Result<(Sort, Vec<u8>, Vec<u8>), Cause> {

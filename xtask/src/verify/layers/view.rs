@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::entry::{Entry, Kind};
+use super::entry::{Entry, MemberKind};
 use super::layer::Layer;
 use super::path;
 
@@ -19,7 +19,7 @@ const LINKS: usize = 40;
 
 /// Where an entry stands: the layer, and the entry's number in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct LayerPlace {
     /// The layer's position, the lowest is 0.
     pub layer: usize,
     /// The entry's number.
@@ -30,17 +30,17 @@ pub struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node {
     /// The entry that made it what it is.
-    pub place: Place,
+    pub place: LayerPlace,
     /// The layer that first had something at the path, since it was last deleted.
     pub since: usize,
     /// Where a file's content stands: with a hard link, that of the file that it leads to. `None`
     /// for a hard link that leads nowhere.
-    pub content: Option<Place>,
+    pub content: Option<LayerPlace>,
 }
 
 /// What a layer did to something that a path had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum PathChange {
     /// It has another entry at the path.
     Overwritten,
     /// It deletes the path, or a folder that the path lies in.
@@ -51,20 +51,20 @@ pub enum Change {
 
 /// What a path had once, and how that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
+pub struct PathEvent {
     /// What it had.
     pub node: Node,
     /// The layer that ended it.
     pub by: usize,
     /// How.
-    pub change: Change,
+    pub change: PathChange,
 }
 
 /// What is at a path, and what was.
 pub struct View<'a> {
     layers: &'a [Arc<Layer>],
     live: BTreeMap<Key<'a>, Node>,
-    past: BTreeMap<Key<'a>, Vec<Event>>,
+    past: BTreeMap<Key<'a>, Vec<PathEvent>>,
 }
 
 /// A path, ordered such that what a folder holds follows it at once.
@@ -133,19 +133,19 @@ impl<'a> View<'a> {
     }
 
     /// The entry at a place of this image.
-    pub fn entry(&self, place: Place) -> Entry<'a> {
+    pub fn entry(&self, place: LayerPlace) -> Entry<'a> {
         self.layers[place.layer].table.entry(place.entry as usize)
     }
 
     /// What a path had and has no more, the oldest first.
-    pub fn past(&self, path: &[u8]) -> &[Event] {
+    pub fn past(&self, path: &[u8]) -> &[PathEvent] {
         self.past
             .get(&Key(Cow::Owned(path.to_vec())))
             .map_or(&[], Vec::as_slice)
     }
 
     /// All paths that had something once, with what that was.
-    pub fn all_past(&self) -> impl Iterator<Item = (&[u8], &[Event])> {
+    pub fn all_past(&self) -> impl Iterator<Item = (&[u8], &[PathEvent])> {
         self.past
             .iter()
             .map(|(key, events)| (&*key.0, events.as_slice()))
@@ -154,13 +154,14 @@ impl<'a> View<'a> {
     /// For each layer the bytes of its files that nobody can read any more: all their names were
     /// overwritten or deleted, and still they are downloaded.
     pub fn shadowed(&self) -> Vec<u64> {
-        let visible: HashSet<Place> = self.live.values().filter_map(|node| node.content).collect();
+        let visible: HashSet<LayerPlace> =
+            self.live.values().filter_map(|node| node.content).collect();
         let gone = self
             .past
             .values()
             .flatten()
             .filter_map(|event| event.node.content);
-        let gone: HashSet<Place> = gone.filter(|place| !visible.contains(place)).collect();
+        let gone: HashSet<LayerPlace> = gone.filter(|place| !visible.contains(place)).collect();
         let mut bytes = vec![0; self.layers.len()];
         for place in gone {
             bytes[place.layer] += self.entry(place).size;
@@ -186,7 +187,7 @@ impl<'a> View<'a> {
             }
             done.extend_from_slice(&part);
             let link = self.get(&done).map(|node| self.entry(node.place).kind);
-            if let Some(Kind::Symlink { target }) = link {
+            if let Some(MemberKind::Symlink { target }) = link {
                 links += 1;
                 if links > LINKS {
                     return None;
@@ -202,20 +203,20 @@ impl<'a> View<'a> {
         // What hides lower layers hides nothing of its own layer, wherever it stands.
         for entry in layer.table.entries() {
             match entry.kind {
-                Kind::Whiteout => self.remove(entry.path, number, Change::Deleted),
-                Kind::Opaque => self.remove_below(entry.path, number, Change::Deleted),
+                MemberKind::Whiteout => self.remove(entry.path, number, PathChange::Deleted),
+                MemberKind::Opaque => self.remove_below(entry.path, number, PathChange::Deleted),
                 _ => {}
             }
         }
         for (row, entry) in layer.table.entries().enumerate() {
             // Overlay file systems take this device for a whiteout.
-            let hides = matches!(entry.kind, Kind::CharDevice { major: 0, minor: 0 });
+            let hides = matches!(entry.kind, MemberKind::CharDevice { major: 0, minor: 0 });
             match (entry.kind, u32::try_from(row)) {
-                (Kind::Whiteout | Kind::Opaque, _) | (_, Err(_)) => {}
-                _ if hides => self.remove(entry.path, number, Change::Deleted),
+                (MemberKind::Whiteout | MemberKind::Opaque, _) | (_, Err(_)) => {}
+                _ if hides => self.remove(entry.path, number, PathChange::Deleted),
                 (_, Ok(row)) => self.put(
                     &entry,
-                    Place {
+                    LayerPlace {
                         layer: number,
                         entry: row,
                     },
@@ -224,25 +225,25 @@ impl<'a> View<'a> {
         }
     }
 
-    fn put(&mut self, entry: &Entry<'a>, place: Place) {
+    fn put(&mut self, entry: &Entry<'a>, place: LayerPlace) {
         let Some(path) = self.clear_way(entry.path, place.layer) else {
             return;
         };
         let content = match entry.kind {
-            Kind::File => Some(place),
-            Kind::HardLink { target } => self.get(target).and_then(|node| node.content),
+            MemberKind::File => Some(place),
+            MemberKind::HardLink { target } => self.get(target).and_then(|node| node.content),
             _ => None,
         };
         let old = self.live.get(&Key(path.clone())).copied();
         let since = old.map_or(place.layer, |old| old.since);
         let was_folder = old.is_some_and(|old| self.entry(old.place).is_folder());
         if !entry.is_folder() {
-            self.remove_below(&path, place.layer, Change::Buried);
+            self.remove_below(&path, place.layer, PathChange::Buried);
         }
         if let Some(old) = old
             && !(was_folder && entry.is_folder())
         {
-            self.end(path.clone(), old, place.layer, Change::Overwritten);
+            self.end(path.clone(), old, place.layer, PathChange::Overwritten);
         }
         self.live.insert(
             Key(path),
@@ -270,7 +271,7 @@ impl<'a> View<'a> {
             };
             let (above, node) = (above.clone(), *node);
             match self.entry(node.place).kind {
-                Kind::Symlink { target } if node.place.layer == layer => {
+                MemberKind::Symlink { target } if node.place.layer == layer => {
                     let rest = path[above.0.len()..].to_vec();
                     let folder = path::split(&above.0).0;
                     let mut led = joined(folder, target);
@@ -279,7 +280,7 @@ impl<'a> View<'a> {
                 }
                 _ => {
                     self.live.remove(&above);
-                    self.end(above.0, node, layer, Change::Overwritten);
+                    self.end(above.0, node, layer, PathChange::Overwritten);
                     return Some(path);
                 }
             }
@@ -287,7 +288,7 @@ impl<'a> View<'a> {
         None
     }
 
-    fn remove(&mut self, path: &'a [u8], by: usize, change: Change) {
+    fn remove(&mut self, path: &'a [u8], by: usize, change: PathChange) {
         self.remove_below(path, by, change);
         let key = Key(Cow::Borrowed(path));
         if let Some(node) = self.live.remove(&key) {
@@ -295,7 +296,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn remove_below(&mut self, folder: &[u8], by: usize, change: Change) {
+    fn remove_below(&mut self, folder: &[u8], by: usize, change: PathChange) {
         let prefix = prefix_of(folder);
         let gone = self
             .live
@@ -310,11 +311,11 @@ impl<'a> View<'a> {
         }
     }
 
-    fn end(&mut self, path: Cow<'a, [u8]>, node: Node, by: usize, change: Change) {
+    fn end(&mut self, path: Cow<'a, [u8]>, node: Node, by: usize, change: PathChange) {
         self.past
             .entry(Key(path))
             .or_default()
-            .push(Event { node, by, change });
+            .push(PathEvent { node, by, change });
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Knows secrets and the accounts of an image. Is unaware of severities.
 
-use crate::verify::layers::{Entry, Finding, Rule, Wish, shown};
+use crate::verify::layers::{ContentFinding, ContentRule, Entry, Wish, shown};
 use crate::verify::secrets::{self, Scanner};
 
 /// The name of the secrets' findings.
@@ -15,7 +15,7 @@ const LONGEST: usize = 4096;
 const MOST: usize = 10_000;
 
 /// All of them, for one reading.
-pub fn rules() -> Vec<Box<dyn Rule>> {
+pub fn rules() -> Vec<Box<dyn ContentRule>> {
     vec![Box::<Secrets>::default(), Box::<Accounts>::default()]
 }
 
@@ -25,7 +25,7 @@ struct Secrets {
     scanner: Option<Scanner>,
 }
 
-impl Rule for Secrets {
+impl ContentRule for Secrets {
     fn name(&self) -> &'static str {
         SECRETS
     }
@@ -34,7 +34,7 @@ impl Rule for Secrets {
         "2"
     }
 
-    fn start(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) -> Wish {
+    fn start(&mut self, entry: &Entry<'_>, findings: &mut Vec<ContentFinding>) -> Wish {
         if !entry.is_file() {
             return Wish::Nothing;
         }
@@ -52,7 +52,7 @@ impl Rule for Secrets {
         }
     }
 
-    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<ContentFinding>) {
         let found = self.scanner.take().map(Scanner::finish);
         let found = found.unwrap_or_default();
         findings.extend(found.iter().map(|found| told(entry, found)));
@@ -64,7 +64,7 @@ impl Rule for Secrets {
 }
 
 /// `what` is the shape, and the note a sentence without the secret.
-fn told(entry: &Entry<'_>, found: &secrets::Found) -> Finding {
+fn told(entry: &Entry<'_>, found: &secrets::FoundSecret) -> ContentFinding {
     let line = found.line.map(|line| format!(", line {line}"));
     let note = format!(
         "{} ({}{})",
@@ -73,7 +73,7 @@ fn told(entry: &Entry<'_>, found: &secrets::Found) -> Finding {
         line.unwrap_or_default()
     );
     let what = format!("{}/{}", found.rule, found.shape);
-    Finding::at(entry, what, note)
+    ContentFinding::at(entry, what, note)
 }
 
 /// Keeps the accounts of an image, by which names of users are resolved.
@@ -82,7 +82,7 @@ struct Accounts {
     text: Vec<u8>,
 }
 
-impl Rule for Accounts {
+impl ContentRule for Accounts {
     fn name(&self) -> &'static str {
         ACCOUNTS
     }
@@ -91,7 +91,7 @@ impl Rule for Accounts {
         "2"
     }
 
-    fn start(&mut self, entry: &Entry<'_>, _: &mut Vec<Finding>) -> Wish {
+    fn start(&mut self, entry: &Entry<'_>, _: &mut Vec<ContentFinding>) -> Wish {
         self.text.clear();
         if kind(entry).is_some() {
             Wish::Content
@@ -105,7 +105,7 @@ impl Rule for Accounts {
         self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<ContentFinding>) {
         let Some(kind) = kind(entry) else { return };
         let text = String::from_utf8_lossy(&self.text);
         let lines = text.lines().filter(|line| line.len() < LONGEST);
@@ -114,7 +114,7 @@ impl Rule for Accounts {
             let mut fields: Vec<&str> = line.split(':').take(4).collect();
             if fields.len() >= 3 {
                 fields[1] = "x";
-                findings.push(Finding::at(entry, kind, fields.join(":")));
+                findings.push(ContentFinding::at(entry, kind, fields.join(":")));
             }
         }
     }

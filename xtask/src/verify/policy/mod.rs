@@ -11,14 +11,14 @@ use crate::fault::{Fault, Result};
 use crate::graphfile::spec::policy::{Rule, Severity, Waiver};
 use crate::graphfile::spec::{Spec, StageId};
 use crate::verify::finding::{Finding, Name, Origin, Waived};
-use crate::verify::layers::Part;
+use crate::verify::layers::PlatformPart;
 use crate::verify::secrets;
-use crate::verify::tools::Found;
+use crate::verify::tools::ToolFinding;
 use dockerignore::Ignore;
 
 pub use content::rules as content_rules;
 pub use rules::Breach;
-pub use subject::{Made, Subject, User};
+pub use subject::{MadeBy, Subject, User};
 
 /// Of all rules: changes whenever one may answer differently for the same image.
 pub const VERSION: &str = "3";
@@ -153,7 +153,7 @@ pub fn of_tool(
     spec: &Spec,
     id: StageId,
     image: &str,
-    found: Found,
+    found: ToolFinding,
     waivers: &Waivers<'_>,
 ) -> Option<Finding> {
     let stage = spec.stage(id);
@@ -237,15 +237,15 @@ pub fn missing(spec: &Spec, id: StageId, image: &str, platform: &str) -> Option<
 }
 
 /// The finding that an image, or one platform of it, is not there or could not be read whole.
-pub fn unread(spec: &Spec, id: StageId, image: &str, part: &Part) -> Option<Finding> {
+pub fn unread(spec: &Spec, id: StageId, image: &str, part: &PlatformPart) -> Option<Finding> {
     let (rule, message, remedy) = match part {
-        Part::Whole(_) => return None,
-        Part::Unread(unread) => (
+        PlatformPart::Whole(_) => return None,
+        PlatformPart::Unread(unread) => (
             Rule::Image,
             unread.to_string(),
             "see the sentence before: nothing of this image is known to be right".to_owned(),
         ),
-        Part::Absent { platform, .. } => (
+        PlatformPart::Absent { platform, .. } => (
             Rule::Platform,
             format!("the index lists {platform}, and the engine has nothing of it"),
             format!("build it: `{}`", rebuild(spec, id)),

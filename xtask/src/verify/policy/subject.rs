@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::verify::finding::Origin;
-use crate::verify::layers::{Image, Kind, Layer, Node, View};
+use crate::verify::layers::{Layer, LayeredImage, MemberKind, Node, View};
 use dockerfile::Step;
 
 use super::content::ACCOUNTS;
@@ -16,7 +16,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// Who put a layer there, and the line of the Dockerfile that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Made {
+pub struct MadeBy {
     /// Who.
     pub from: Origin,
     /// The line of the stage's own Dockerfile.
@@ -42,11 +42,11 @@ pub enum User {
 /// An image with all that rules ask of it.
 pub struct Subject<'i> {
     /// What was read.
-    pub image: &'i Image,
+    pub image: &'i LayeredImage,
     /// Its file system.
     pub view: View<'i>,
     /// One for each layer.
-    pub made: Vec<Made>,
+    pub made: Vec<MadeBy>,
     /// Who it runs as.
     pub user: User,
 }
@@ -54,7 +54,11 @@ pub struct Subject<'i> {
 impl<'i> Subject<'i> {
     /// `steps` are the instructions of the stage's own Dockerfile, `below` the layers of the image
     /// that it stands on, with who put them there.
-    pub fn new(image: &'i Image, steps: Option<&[Step]>, below: &[(Arc<Layer>, Origin)]) -> Self {
+    pub fn new(
+        image: &'i LayeredImage,
+        steps: Option<&[Step]>,
+        below: &[(Arc<Layer>, Origin)],
+    ) -> Self {
         let view = View::of(&image.layers);
         let user = user(image, &view);
         Self {
@@ -122,7 +126,7 @@ impl<'i> Subject<'i> {
             return true;
         };
         let entry = self.view.entry(node.content.unwrap_or(node.place));
-        if matches!(entry.kind, Kind::Symlink { .. }) {
+        if matches!(entry.kind, MemberKind::Symlink { .. }) {
             return true;
         }
         if *uid == 0 {
@@ -139,7 +143,7 @@ impl<'i> Subject<'i> {
     }
 
     /// Who put a path's entry there.
-    pub fn made(&self, node: &Node) -> Made {
+    pub fn made(&self, node: &Node) -> MadeBy {
         self.made[node.place.layer]
     }
 }
@@ -159,7 +163,11 @@ fn clean(path: &str) -> String {
 
 /// The layers' makers. The history is compared with the Dockerfile from its end: the last step made
 /// the last entry.
-fn made(image: &Image, steps: Option<&[Step]>, below: &[(Arc<Layer>, Origin)]) -> Vec<Made> {
+fn made(
+    image: &LayeredImage,
+    steps: Option<&[Step]>,
+    below: &[(Arc<Layer>, Origin)],
+) -> Vec<MadeBy> {
     let history = &image.facts.history;
     let steps = steps.unwrap_or_default();
     let pairs = history.iter().enumerate().rev().zip(steps.iter().rev());
@@ -188,7 +196,7 @@ fn made(image: &Image, steps: Option<&[Step]>, below: &[(Arc<Layer>, Origin)]) -
             (None, None) => Origin::Base,
         };
         let line = line.filter(|_| from == Origin::Own);
-        all.push(Made { from, line });
+        all.push(MadeBy { from, line });
     }
     all
 }
@@ -207,7 +215,7 @@ fn keyword(created_by: &str) -> String {
     word.to_uppercase()
 }
 
-fn user(image: &Image, view: &View<'_>) -> User {
+fn user(image: &LayeredImage, view: &View<'_>) -> User {
     let (name, group) = match image.facts.user.split_once(':') {
         Some((name, group)) => (name, Some(group)),
         None => (image.facts.user.as_str(), None),

@@ -8,7 +8,7 @@
 //! Read from langgenius/dify 0.15.3 (March 2025) and mid 2026: docker/.env.example,
 //! docker/docker-compose.yaml, docker/envs, api/.env.example, api/tests.
 
-use super::Found;
+use super::FoundSecret;
 use super::placeholder::unquoted;
 use super::shapes::{password, shape};
 
@@ -116,14 +116,14 @@ const fn store(value: &'static str, setting: &'static str, store: &'static str) 
 
 /// The default keys of an environment, all of it at once: whether a vector store's key counts
 /// depends on which store is used. Passwords in URLs count too.
-pub fn in_environment<N: AsRef<str>, V: AsRef<str>>(environment: &[(N, V)]) -> Vec<Found> {
+pub fn in_environment<N: AsRef<str>, V: AsRef<str>>(environment: &[(N, V)]) -> Vec<FoundSecret> {
     find(environment).map(|(_, found)| found).collect()
 }
 
 /// The same, each with its place in the environment.
 pub fn find<N: AsRef<str>, V: AsRef<str>>(
     environment: &[(N, V)],
-) -> impl Iterator<Item = (usize, Found)> {
+) -> impl Iterator<Item = (usize, FoundSecret)> {
     let used = environment
         .iter()
         .find(|(name, _)| name.as_ref() == "VECTOR_STORE")
@@ -133,7 +133,7 @@ pub fn find<N: AsRef<str>, V: AsRef<str>>(
         .enumerate()
         .filter(move |(_, (name, value))| is_default(name.as_ref(), value.as_ref(), used))
         .map(|(at, (name, _))| {
-            let found = Found {
+            let found = FoundSecret {
                 rule: DEFAULT_KEYS,
                 shape: "default-key",
                 what: shape("default-key").map_or("a default key", |shape| shape.what),

@@ -10,11 +10,11 @@ use super::letters::{ALNUM, BASE64};
 use super::placeholder::{Judge, is_secret, unquoted};
 use super::setting::{is_setting, of};
 use super::shapes::shape;
-use super::{Found, SECRETS, default_keys};
+use super::{FoundSecret, SECRETS, default_keys};
 
 /// How to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// `.env`
     Env,
     /// `.npmrc`
@@ -43,25 +43,25 @@ const SHOWN: &[&str] = &[
 ];
 
 /// What the path says, if anything.
-pub fn kind(path: &str) -> Option<Kind> {
+pub fn kind(path: &str) -> Option<FileKind> {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let folder = folders.rsplit('/').next().unwrap_or_default();
     match (folder, name) {
-        (_, ".npmrc") | ("etc", "npmrc") => Some(Kind::Npm),
-        (_, ".pypirc") => Some(Kind::Pypi),
-        (_, ".netrc" | "_netrc") => Some(Kind::Netrc),
+        (_, ".npmrc") | ("etc", "npmrc") => Some(FileKind::Npm),
+        (_, ".pypirc") => Some(FileKind::Pypi),
+        (_, ".netrc" | "_netrc") => Some(FileKind::Netrc),
         (".docker" | "docker", "config.json") | (_, ".dockercfg" | ".dockerconfigjson") => {
-            Some(Kind::Docker)
+            Some(FileKind::Docker)
         }
         (".kube", "config") | (_, "kubeconfig" | "kubeconfig.yaml" | "kubeconfig.yml") => {
-            Some(Kind::Kube)
+            Some(FileKind::Kube)
         }
-        ("kubernetes", name) if has_ending(name, "conf") => Some(Kind::Kube),
-        (_, ".htpasswd") => Some(Kind::Htpasswd),
-        (_, "application_default_credentials.json") => Some(Kind::Gcloud),
-        (".git", "config") => Some(Kind::Git),
-        (_, "pip.conf" | ".git-credentials" | ".yarnrc.yml" | ".condarc") => Some(Kind::Urls),
-        (_, name) if is_env(name) => Some(Kind::Env),
+        ("kubernetes", name) if has_ending(name, "conf") => Some(FileKind::Kube),
+        (_, ".htpasswd") => Some(FileKind::Htpasswd),
+        (_, "application_default_credentials.json") => Some(FileKind::Gcloud),
+        (".git", "config") => Some(FileKind::Git),
+        (_, "pip.conf" | ".git-credentials" | ".yarnrc.yml" | ".condarc") => Some(FileKind::Urls),
+        (_, name) if is_env(name) => Some(FileKind::Env),
         _ => None,
     }
 }
@@ -81,7 +81,7 @@ fn is_env(name: &str) -> bool {
 
 /// What a path alone says: the content of a `.git` folder. The mask is the folder, so that a
 /// caller can name it once. An empty folder and the file `.git` of a worktree are harmless.
-pub fn by_path(path: &str) -> Option<Found> {
+pub fn by_path(path: &str) -> Option<FoundSecret> {
     let (before, inside) = path
         .split_once("/.git/")
         .or_else(|| path.strip_prefix(".git/").map(|inside| ("", inside)))?;
@@ -96,7 +96,7 @@ pub fn by_path(path: &str) -> Option<Found> {
         ["logs", ..] => parts.len() > 1,
         _ => false,
     };
-    content.then(|| Found {
+    content.then(|| FoundSecret {
         rule: SECRETS,
         shape: "git-folder",
         what: shape("git-folder").map_or("a git repository", |shape| shape.what),
@@ -110,25 +110,25 @@ pub fn by_path(path: &str) -> Option<Found> {
 }
 
 /// The logins in a file of a kind.
-pub fn logins(kind: Kind, content: &[u8]) -> Vec<Found> {
+pub fn logins(kind: FileKind, content: &[u8]) -> Vec<FoundSecret> {
     let id = match kind {
-        Kind::Env => "env-file",
-        Kind::Npm => "npm-login",
-        Kind::Pypi => "pypi-login",
-        Kind::Netrc => "netrc",
-        Kind::Docker => "docker-login",
-        Kind::Kube => "kube-login",
-        Kind::Htpasswd => "htpasswd",
-        Kind::Gcloud => "gcloud-login",
-        Kind::Git => "git-login",
-        Kind::Urls => return Vec::new(),
+        FileKind::Env => "env-file",
+        FileKind::Npm => "npm-login",
+        FileKind::Pypi => "pypi-login",
+        FileKind::Netrc => "netrc",
+        FileKind::Docker => "docker-login",
+        FileKind::Kube => "kube-login",
+        FileKind::Htpasswd => "htpasswd",
+        FileKind::Gcloud => "gcloud-login",
+        FileKind::Git => "git-login",
+        FileKind::Urls => return Vec::new(),
     };
     let mut found = Vec::new();
-    if kind == Kind::Env {
+    if kind == FileKind::Env {
         found.extend(defaults(content));
     }
     // A JSON file may be one line; each field is judged as a line of its own.
-    let json = matches!(kind, Kind::Docker | Kind::Gcloud);
+    let json = matches!(kind, FileKind::Docker | FileKind::Gcloud);
     let mut line = 0u64;
     for text in content.split(|byte| *byte == b'\n') {
         line += 1;
@@ -147,7 +147,7 @@ pub fn logins(kind: Kind, content: &[u8]) -> Vec<Found> {
 }
 
 /// Dify's default keys in an environment file, each with its line.
-fn defaults(content: &[u8]) -> Vec<Found> {
+fn defaults(content: &[u8]) -> Vec<FoundSecret> {
     let (lines, environment): (Vec<u64>, Vec<(String, String)>) = (1..)
         .zip(content.split(|byte| *byte == b'\n'))
         .filter_map(|(line, text)| {
@@ -156,7 +156,7 @@ fn defaults(content: &[u8]) -> Vec<Found> {
         })
         .unzip();
     default_keys::find(&environment)
-        .map(|(at, found)| Found {
+        .map(|(at, found)| FoundSecret {
             line: Some(lines[at]),
             ..found
         })
@@ -171,23 +171,23 @@ fn assignment(line: &[u8]) -> Option<(String, &[u8])> {
 }
 
 /// The name and the value of a login in a line.
-fn login(kind: Kind, line: &[u8]) -> Option<(String, &[u8])> {
+fn login(kind: FileKind, line: &[u8]) -> Option<(String, &[u8])> {
     match kind {
-        Kind::Env => {
+        FileKind::Env => {
             let (name, value) = assignment(line)?;
             is_setting(&name, value, Judge::Loose).then_some((name, value))
         }
-        Kind::Npm => {
+        FileKind::Npm => {
             let (name, value) = pair(line, b'=')?;
             let key = name.rsplit([':', '/']).next().unwrap_or_default();
             (matches!(key, "_authToken" | "_auth" | "_password") && is_secret(value, Judge::Loose))
                 .then_some((name, value))
         }
-        Kind::Pypi => {
+        FileKind::Pypi => {
             let (name, value) = pair(line, b'=').or_else(|| pair(line, b':'))?;
             (name == "password" && is_secret(value, Judge::Loose)).then_some((name, value))
         }
-        Kind::Netrc => {
+        FileKind::Netrc => {
             let mut words = line
                 .split(u8::is_ascii_whitespace)
                 .filter(|word| !word.is_empty());
@@ -195,7 +195,7 @@ fn login(kind: Kind, line: &[u8]) -> Option<(String, &[u8])> {
             let value = words.next()?;
             is_secret(value, Judge::Loose).then(|| ("password".to_owned(), value))
         }
-        Kind::Docker => {
+        FileKind::Docker => {
             let (name, value) = pair(line, b':')?;
             let secret = match name.as_str() {
                 "auth" => STANDARD.decode(unquoted(value)).is_ok_and(|login| {
@@ -207,22 +207,22 @@ fn login(kind: Kind, line: &[u8]) -> Option<(String, &[u8])> {
             };
             secret.then_some((name, value))
         }
-        Kind::Kube => {
+        FileKind::Kube => {
             let (name, value) = pair(line, b':')?;
             (matches!(name.as_str(), "token" | "password" | "- token")
                 && is_secret(value, Judge::Loose))
             .then_some((name, value))
         }
-        Kind::Htpasswd => {
+        FileKind::Htpasswd => {
             let at = line.iter().position(|byte| *byte == b':')?;
             let (user, hash) = (&line[..at], &line[at + 1..]);
             (!user.is_empty() && is_hash(hash)).then(|| ("hash".to_owned(), hash))
         }
-        Kind::Gcloud => {
+        FileKind::Gcloud => {
             let (name, value) = pair(line, b':')?;
             (name == "refresh_token" && is_secret(value, Judge::Loose)).then_some((name, value))
         }
-        Kind::Git => {
+        FileKind::Git => {
             let (name, value) = pair(line, b'=')?;
             let (scheme, token) = value
                 .split_at_checked(b"AUTHORIZATION: basic ".len())
@@ -230,7 +230,7 @@ fn login(kind: Kind, line: &[u8]) -> Option<(String, &[u8])> {
             (name == "extraheader" && scheme == b"authorization: basic " && token.len() >= 16)
                 .then_some((name, token))
         }
-        Kind::Urls => None,
+        FileKind::Urls => None,
     }
 }
 

@@ -33,7 +33,7 @@ pub const SECRETS: &str = "secrets";
 
 /// A secret that was found. It says what and where; never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundSecret {
     /// [`SECRETS`] or [`DEFAULT_KEYS`].
     pub rule: &'static str,
     /// The name of the shape: [`shape`] has its reasons.

@@ -6,13 +6,13 @@
 use std::cell::Cell;
 use std::sync::LazyLock;
 
-use super::files::{self, Kind};
+use super::files::{self, FileKind};
 use super::filter::{Anchor, Filter, LONGEST};
 use super::material::is_material;
 use super::shape::{Find, Proof};
 use super::shapes::shape;
-use super::view::{AHEAD, BEHIND, Place, View};
-use super::{Found, SECRETS};
+use super::view::{AHEAD, BEHIND, TextPlace, TextView};
+use super::{FoundSecret, SECRETS};
 
 /// How many bytes of a file are in memory at a time.
 pub const CAPACITY: usize = 320 * 1024 + KEPT;
@@ -28,8 +28,8 @@ static FILTER: LazyLock<Filter> = LazyLock::new(Filter::new);
 /// Looks for secrets in one file.
 #[derive(Debug)]
 pub struct Scanner {
-    kind: Option<Kind>,
-    place: Place,
+    kind: Option<FileKind>,
+    place: TextPlace,
     material: bool,
     buffer: Vec<u8>,
     /// Where in the file the buffer begins.
@@ -39,7 +39,7 @@ pub struct Scanner {
     lines: Lines,
     /// Up to where in the file the last secret reaches: nothing begins inside it.
     claimed: u64,
-    found: Vec<Found>,
+    found: Vec<FoundSecret>,
     work: Cell<u64>,
 }
 
@@ -59,9 +59,9 @@ impl Scanner {
     pub fn new(path: &str, size: u64) -> Self {
         let kind = files::kind(path);
         let place = if kind.is_some() {
-            Place::Settings
+            TextPlace::Settings
         } else {
-            Place::File
+            TextPlace::File
         };
         Self {
             kind,
@@ -71,7 +71,7 @@ impl Scanner {
     }
 
     /// For a text that is no file.
-    pub(super) fn at(place: Place, size: u64) -> Self {
+    pub(super) fn at(place: TextPlace, size: u64) -> Self {
         let size = usize::try_from(size).map_or(CAPACITY, |size| size.min(CAPACITY));
         Self {
             kind: None,
@@ -102,12 +102,12 @@ impl Scanner {
     }
 
     /// What was found, by line.
-    pub fn finish(self) -> Vec<Found> {
+    pub fn finish(self) -> Vec<FoundSecret> {
         self.finish_with_work().0
     }
 
     /// What was found, and how many bytes were looked at for it.
-    pub fn finish_with_work(mut self) -> (Vec<Found>, u64) {
+    pub fn finish_with_work(mut self) -> (Vec<FoundSecret>, u64) {
         self.look(self.buffer.len());
         self.tell_length();
         // A line whose secret has a shape is not named twice.
@@ -126,9 +126,9 @@ impl Scanner {
     /// Settings beyond what is looked at as a whole may hold anything.
     fn tell_length(&mut self) {
         let length = self.base + self.buffer.len() as u64;
-        let is_read_whole = matches!(self.kind, None | Some(Kind::Urls)) || self.material;
+        let is_read_whole = matches!(self.kind, None | Some(FileKind::Urls)) || self.material;
         if length > CAPACITY as u64 && !is_read_whole {
-            self.found.push(Found {
+            self.found.push(FoundSecret {
                 rule: SECRETS,
                 shape: "env-file",
                 what: "more settings than are looked at",
@@ -168,7 +168,7 @@ impl Scanner {
         {
             return;
         }
-        let view = View::of(buffer, at, self.place, &self.work);
+        let view = TextView::of(buffer, at, self.place, &self.work);
         let Some(hit) = shape.look(&view, text) else {
             return;
         };
@@ -179,7 +179,7 @@ impl Scanner {
         let start = at - view.at;
         self.claimed = self.base + (start + hit.range.end) as u64;
         let line = self.lines.of(buffer, start + hit.range.start);
-        self.found.push(Found {
+        self.found.push(FoundSecret {
             rule: SECRETS,
             shape: shape.id,
             what: hit.what.unwrap_or(shape.what),
@@ -237,7 +237,7 @@ impl Lines {
 }
 
 /// Whether a finding comes from the name of its file.
-fn is_login(found: &Found) -> bool {
+fn is_login(found: &FoundSecret) -> bool {
     shape(found.shape).is_some_and(|shape| matches!(shape.find, Find::Elsewhere))
 }
 

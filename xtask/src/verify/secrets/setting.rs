@@ -5,7 +5,7 @@
 
 use super::placeholder::{Judge, is_secret, unquoted};
 use super::shapes::shape;
-use super::{Found, SECRETS, default_keys};
+use super::{FoundSecret, SECRETS, default_keys};
 
 /// The last words of names whose values are secrets.
 const LAST: &[&str] = &[
@@ -40,11 +40,11 @@ const PUBLIC: &[&str] = &[
 ];
 
 /// A finding by the name of a setting or a file.
-pub fn of(id: &'static str, name: &str, value: &[u8], line: Option<u64>) -> Found {
+pub fn of(id: &'static str, name: &str, value: &[u8], line: Option<u64>) -> FoundSecret {
     let length = unquoted(value).len();
     // A name can be as long as a whole line, and could hold anything.
     let name: String = name.chars().take(64).collect();
-    Found {
+    FoundSecret {
         rule: SECRETS,
         shape: id,
         what: shape(id).map_or("a secret", |shape| shape.what),

@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 
 use super::letters::{Alphabet, checksum_62, classes, entropy, staircase};
 use super::placeholder;
-use super::view::View;
+use super::view::TextView;
 
 /// One kind of secret.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub enum Find {
         /// Any of these, three bytes or longer.
         anchors: &'static [&'static str],
         /// Looks around the anchor.
-        at: fn(&View<'_>) -> Option<Hit>,
+        at: fn(&TextView<'_>) -> Option<Hit>,
     },
     /// By the name of the file, or by the name of a setting: see `files` and `setting`.
     Elsewhere,
@@ -137,7 +137,7 @@ impl Shape {
     }
 
     /// Whether a secret of this kind is where this anchor stands.
-    pub fn look(&self, view: &View<'_>, anchor: &str) -> Option<Hit> {
+    pub fn look(&self, view: &TextView<'_>, anchor: &str) -> Option<Hit> {
         match &self.find {
             Find::Elsewhere => None,
             Find::Code { at, .. } => at(view),
@@ -149,7 +149,7 @@ impl Shape {
 
     fn token(
         &self,
-        view: &View<'_>,
+        view: &TextView<'_>,
         anchor: &str,
         alphabet: &Alphabet,
         length: &RangeInclusive<usize>,

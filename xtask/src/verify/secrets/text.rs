@@ -1,21 +1,21 @@
 //! Secrets in one line of text: ENV, a label, a build argument, a line of the history.
 
-use super::Found;
+use super::FoundSecret;
 use super::placeholder::Judge;
 use super::scanner::{MOST_FOUND, Scanner};
 use super::setting::{is_setting, of, words};
-use super::view::Place;
+use super::view::TextPlace;
 
 /// Looks for secrets in a setting of an image: `in_text("DB_URL", "postgres://…")` for ENV, a label
 /// or a build argument; `in_text("", line)` for a line of the history, whose own `NAME=value` words
 /// are judged as settings.
-pub fn in_text(name: &str, text: &str) -> Vec<Found> {
+pub fn in_text(name: &str, text: &str) -> Vec<FoundSecret> {
     let whole = if name.is_empty() {
         text.to_owned()
     } else {
         format!("{name}={text}")
     };
-    let mut scanner = Scanner::at(Place::Settings, whole.len() as u64);
+    let mut scanner = Scanner::at(TextPlace::Settings, whole.len() as u64);
     scanner.feed(whole.as_bytes());
     let mut found = scanner.finish();
     for found in &mut found {

@@ -15,7 +15,7 @@ pub const AHEAD: usize = 64 * 1024;
 
 /// Where the text comes from, as far as it matters to a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum TextPlace {
     /// A file whose sentences may speak about anything.
     File,
     /// Something that is read as settings: an image's config, `.env`, `pip.conf`. Passwords are
@@ -25,19 +25,19 @@ pub enum Place {
 
 /// The bytes around an anchor.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
+pub struct TextView<'a> {
     /// At most [`BEHIND`] bytes before the anchor, and [`AHEAD`] from it on.
     pub bytes: &'a [u8],
     /// Where the anchor begins.
     pub at: usize,
     /// Where the text comes from.
-    pub place: Place,
+    pub place: TextPlace,
     work: &'a Cell<u64>,
 }
 
-impl<'a> View<'a> {
+impl<'a> TextView<'a> {
     /// The view of an anchor in a buffer that holds all that a view may see.
-    pub fn of(buffer: &'a [u8], at: usize, place: Place, work: &'a Cell<u64>) -> Self {
+    pub fn of(buffer: &'a [u8], at: usize, place: TextPlace, work: &'a Cell<u64>) -> Self {
         let start = at.saturating_sub(BEHIND);
         let end = buffer.len().min(at + AHEAD);
         Self {
@@ -49,12 +49,12 @@ impl<'a> View<'a> {
     }
 
     /// A view of other bytes, for example of what was decoded.
-    pub fn inside<'b>(&self, bytes: &'b [u8], at: usize) -> View<'b>
+    pub fn inside<'b>(&self, bytes: &'b [u8], at: usize) -> TextView<'b>
     where
         'a: 'b,
     {
         self.spend(bytes.len());
-        View {
+        TextView {
             bytes,
             at,
             place: self.place,
@@ -131,7 +131,7 @@ impl<'a> View<'a> {
         let quotes = |byte: &u8| matches!(byte, b' ' | b':' | b'`' | b'"' | b'\'' | b'.' | b',');
         let end = before.iter().rposition(|byte| !quotes(byte));
         let words = end.map_or(&before[..0], |end| &before[..=end]);
-        self.place == Place::File && words.ends_with(b"e.g")
+        self.place == TextPlace::File && words.ends_with(b"e.g")
     }
 
     /// Whether a word could begin here: the byte before is no letter, digit or underscore, or it

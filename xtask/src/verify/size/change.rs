@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::count::{Contents, Weight, folders, is_most};
-use super::{Folder, Size};
+use super::{ImageSize, SizedFolder};
 use crate::outside::state::{self, State};
-use crate::verify::layers::{Image, View};
+use crate::verify::layers::{LayeredImage, View};
 
 /// The kind of the files.
 const KIND: &str = "xtask-sizes";
@@ -19,7 +19,7 @@ const FORMAT: u32 = 1;
 
 /// What is kept of one stage's image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct KeptSizes {
     /// The image's id.
     pub image: String,
     /// When it was verified.
@@ -51,12 +51,12 @@ pub struct Since {
     /// Bytes of all its archives, unpacked.
     pub plain: u64,
     /// Folders whose content weighs less or more than before, the greatest change first.
-    pub folders: Vec<Change>,
+    pub folders: Vec<SizeChange>,
 }
 
 /// A folder that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct SizeChange {
     /// Its path, without a leading slash.
     pub path: String,
     /// What it held; `None` where it was not there, or too small to be kept.
@@ -68,7 +68,7 @@ pub struct Change {
     pub is_shell: bool,
 }
 
-impl Change {
+impl SizeChange {
     /// By how many bytes it changed.
     pub fn delta(&self) -> i128 {
         let bytes = |weight: Option<Weight>| weight.map_or(0, |weight| i128::from(weight.bytes));
@@ -78,13 +78,13 @@ impl Change {
 
 impl Summary {
     /// That of an image.
-    pub fn of(image: &Image, view: &View<'_>) -> Self {
+    pub fn of(image: &LayeredImage, view: &View<'_>) -> Self {
         let (floor, folders) = folders(&Contents::of(view));
         let plain = image.layers.iter().map(|layer| layer.plain).sum();
         Self::from(floor, plain, &folders)
     }
 
-    fn from(floor: u64, plain: u64, folders: &[Folder]) -> Self {
+    fn from(floor: u64, plain: u64, folders: &[SizedFolder]) -> Self {
         let folders = folders.iter();
         let folders = folders.map(|folder| (folder.path.clone(), folder.weight));
         Self {
@@ -96,14 +96,14 @@ impl Summary {
 
     /// What changed from this one to a later one. Changes that are smaller than what was left out are
     /// not told.
-    pub(super) fn to(&self, later: &Self) -> Vec<Change> {
+    pub(super) fn to(&self, later: &Self) -> Vec<SizeChange> {
         let floor = self.floor.max(later.floor);
         let paths = self.folders.keys().chain(later.folders.keys());
         let mut paths: Vec<&String> = paths.collect();
         paths.sort_unstable();
         paths.dedup();
         let changes = paths.into_iter().filter_map(|path| {
-            let change = Change {
+            let change = SizeChange {
                 path: path.clone(),
                 before: self.folders.get(path).copied(),
                 after: later.folders.get(path).copied(),
@@ -112,10 +112,10 @@ impl Summary {
             let delta = change.delta().unsigned_abs();
             (change.before != change.after && delta >= u128::from(floor)).then_some(change)
         });
-        let mut changes: Vec<Change> = changes.collect();
+        let mut changes: Vec<SizeChange> = changes.collect();
         let mut greatest: HashMap<String, u64> = HashMap::new();
         let size =
-            |change: &Change| u64::try_from(change.delta().unsigned_abs()).unwrap_or(u64::MAX);
+            |change: &SizeChange| u64::try_from(change.delta().unsigned_abs()).unwrap_or(u64::MAX);
         for change in changes.iter().filter(|change| !change.path.is_empty()) {
             let parent = change
                 .path
@@ -136,9 +136,9 @@ impl Summary {
     }
 }
 
-impl Kept {
+impl KeptSizes {
     /// What changed from it to an image of a stage.
-    pub fn since(&self, image: &str, size: &Size) -> Option<Since> {
+    pub fn since(&self, image: &str, size: &ImageSize) -> Option<Since> {
         let before = self.platforms.get(&size.platform)?;
         Some(Since {
             image: self.image.clone(),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{File, Folder, path};
-use crate::verify::layers::{Place, View};
+use super::{SizedFile, SizedFolder, path};
+use crate::verify::layers::{LayerPlace, View};
 
 /// Up to how many folders all are listed; of more, only those that weigh something.
 const ALL: usize = 500;
@@ -30,8 +30,8 @@ impl Weight {
 
 /// A file's content that some path of the image leads to.
 #[derive(Clone)]
-pub(super) struct Content<'v> {
-    pub(super) place: Place,
+pub(super) struct CountedContent<'v> {
+    pub(super) place: LayerPlace,
     pub(super) bytes: u64,
     /// blake3 of it.
     pub(super) hash: Option<&'v [u8; 32]>,
@@ -40,17 +40,17 @@ pub(super) struct Content<'v> {
 }
 
 /// All contents that paths of the image lead to, in the order of their first paths.
-pub(super) struct Contents<'v>(pub(super) Vec<Content<'v>>);
+pub(super) struct Contents<'v>(pub(super) Vec<CountedContent<'v>>);
 
 impl<'v> Contents<'v> {
     pub(super) fn of(view: &'v View<'_>) -> Self {
-        let mut numbers: HashMap<Place, usize> = HashMap::new();
-        let mut all: Vec<Content<'v>> = Vec::new();
+        let mut numbers: HashMap<LayerPlace, usize> = HashMap::new();
+        let mut all: Vec<CountedContent<'v>> = Vec::new();
         for (name, node) in view.nodes() {
             let Some(place) = node.content else { continue };
             let number = *numbers.entry(place).or_insert_with(|| {
                 let file = view.entry(place);
-                all.push(Content {
+                all.push(CountedContent {
                     place,
                     bytes: file.size,
                     hash: file.hash,
@@ -69,11 +69,11 @@ impl<'v> Contents<'v> {
         total
     }
 
-    pub(super) fn heaviest(&self, view: &View<'_>, most: usize) -> Vec<File> {
-        let mut all: Vec<&Content<'_>> = self.0.iter().filter(|one| one.bytes > 0).collect();
+    pub(super) fn heaviest(&self, view: &View<'_>, most: usize) -> Vec<SizedFile> {
+        let mut all: Vec<&CountedContent<'_>> = self.0.iter().filter(|one| one.bytes > 0).collect();
         all.sort_by_key(|one| (std::cmp::Reverse(one.bytes), one.names[0]));
         all.truncate(most);
-        let files = all.into_iter().map(|content| File {
+        let files = all.into_iter().map(|content| SizedFile {
             path: path(content.names[0]),
             bytes: view.entry(content.place).size,
             layer: content.place.layer,
@@ -84,7 +84,7 @@ impl<'v> Contents<'v> {
 
 /// Folders with all that is in them, the heaviest first, and the bytes below which they are left out.
 /// The root's path is empty.
-pub(super) fn folders(contents: &Contents<'_>) -> (u64, Vec<Folder>) {
+pub(super) fn folders(contents: &Contents<'_>) -> (u64, Vec<SizedFolder>) {
     let mut weights: BTreeMap<&[u8], Weight> = BTreeMap::new();
     for content in &contents.0 {
         let name = content.names[0];
@@ -108,8 +108,8 @@ pub(super) fn folders(contents: &Contents<'_>) -> (u64, Vec<Folder>) {
     let listed = weights
         .into_iter()
         .filter(|(_, weight)| weight.bytes >= floor);
-    let mut all: Vec<Folder> = listed
-        .map(|(folder, weight)| Folder {
+    let mut all: Vec<SizedFolder> = listed
+        .map(|(folder, weight)| SizedFolder {
             path: path(folder),
             weight,
             is_shell: folder.is_empty() || is_most(heaviest.get(folder).copied(), weight.bytes),

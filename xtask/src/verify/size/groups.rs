@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::count::{Contents, Weight, folders};
-use crate::verify::layers::Place;
+use crate::verify::layers::LayerPlace;
 
 /// All files of one kind. A content counts in the first kind that all its names are of, so that the
 /// sums of several kinds can be added.
@@ -25,7 +25,7 @@ pub struct Group {
 /// What files of a kind are recognised by.
 struct Kind {
     name: &'static str,
-    is: fn(&Path<'_>) -> bool,
+    is: fn(&NamedPath<'_>) -> bool,
     remedy: &'static str,
 }
 
@@ -58,12 +58,12 @@ const KINDS: [Kind; 5] = [
 ];
 
 /// A path in pieces.
-struct Path<'p> {
+struct NamedPath<'p> {
     folders: Vec<&'p [u8]>,
     name: &'p [u8],
 }
 
-impl<'p> Path<'p> {
+impl<'p> NamedPath<'p> {
     fn of(path: &'p [u8]) -> Self {
         let mut folders: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
         let name = folders.pop().unwrap_or_default();
@@ -84,7 +84,7 @@ impl<'p> Path<'p> {
     }
 }
 
-fn is_cache(path: &Path<'_>) -> bool {
+fn is_cache(path: &NamedPath<'_>) -> bool {
     const FOLDERS: [&str; 11] = [
         "var/lib/apt/lists",
         "var/cache",
@@ -102,11 +102,11 @@ fn is_cache(path: &Path<'_>) -> bool {
     FOLDERS.iter().any(|folder| path.is_in(folder)) || NAMES.iter().any(|name| path.is_below(name))
 }
 
-fn is_bytecode(path: &Path<'_>) -> bool {
+fn is_bytecode(path: &NamedPath<'_>) -> bool {
     path.name.ends_with(b".pyc") || path.name.ends_with(b".pyo")
 }
 
-fn is_build_tool(path: &Path<'_>) -> bool {
+fn is_build_tool(path: &NamedPath<'_>) -> bool {
     const FOLDERS: [&str; 10] = [
         "usr/include",
         "usr/local/include",
@@ -140,7 +140,7 @@ fn is_build_tool(path: &Path<'_>) -> bool {
     is_static || is_program || FOLDERS.iter().any(|folder| path.is_in(folder))
 }
 
-fn is_documentation(path: &Path<'_>) -> bool {
+fn is_documentation(path: &NamedPath<'_>) -> bool {
     ["usr", "usr/local"].iter().any(|root| {
         [
             "share/doc",
@@ -154,7 +154,7 @@ fn is_documentation(path: &Path<'_>) -> bool {
     })
 }
 
-fn is_locale(path: &Path<'_>) -> bool {
+fn is_locale(path: &NamedPath<'_>) -> bool {
     let folders = ["usr/share/locale", "usr/share/i18n", "usr/lib/locale"];
     folders.iter().any(|folder| path.is_in(folder))
 }
@@ -164,7 +164,11 @@ pub(super) fn of(contents: &Contents<'_>) -> Vec<Group> {
     let mut kinds: [Vec<usize>; KINDS.len()] = [const { Vec::new() }; KINDS.len()];
     for (number, content) in contents.0.iter().enumerate() {
         // Another name keeps the content where it is.
-        let names: Vec<Path<'_>> = content.names.iter().map(|name| Path::of(name)).collect();
+        let names: Vec<NamedPath<'_>> = content
+            .names
+            .iter()
+            .map(|name| NamedPath::of(name))
+            .collect();
         let kind = KINDS.iter().position(|kind| names.iter().all(kind.is));
         if let Some(kind) = kind {
             kinds[kind].push(number);
@@ -181,7 +185,7 @@ fn group(kind: &Kind, contents: &Contents<'_>, numbers: &[usize]) -> Group {
     let own = Contents(own.cloned().collect());
     let mut layers: Vec<(usize, u64)> = Vec::new();
     for content in &own.0 {
-        let Place { layer, .. } = content.place;
+        let LayerPlace { layer, .. } = content.place;
         match layers.iter_mut().find(|(number, _)| *number == layer) {
             Some((_, bytes)) => *bytes += content.bytes,
             None => layers.push((layer, content.bytes)),

@@ -19,9 +19,9 @@ mod tests;
 use serde::Serialize;
 
 use crate::verify::finding::Origin;
-use crate::verify::layers::{Compression, Image, View, shown};
+use crate::verify::layers::{Compression, LayeredImage, View, shown};
 
-pub use change::{Change, Kept, Since, Summary};
+pub use change::{KeptSizes, Since, SizeChange, Summary};
 pub use count::Weight;
 pub use groups::Group;
 pub use told::{Told, comparison, text};
@@ -68,7 +68,7 @@ pub struct LayerSize {
 
 /// All that is known of one image's size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Size {
+pub struct ImageSize {
     /// The platform, as `linux/amd64`.
     pub platform: String,
     /// Its layers, lowest first.
@@ -82,9 +82,9 @@ pub struct Size {
     /// The bytes below which folders are left out of `folders`; 0 when all are there.
     pub floor: u64,
     /// Folders with all that is in them.
-    pub folders: Vec<Folder>,
+    pub folders: Vec<SizedFolder>,
     /// The heaviest files.
-    pub files: Vec<File>,
+    pub files: Vec<SizedFile>,
     /// Bytes that are downloaded, and no path leads to them.
     pub shadowed: u64,
     /// Those by the layers that ship and hide them, the most first.
@@ -103,7 +103,7 @@ pub struct Size {
 
 /// A folder with all that is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Folder {
+pub struct SizedFolder {
     /// Its path, without a leading slash.
     pub path: String,
     /// Its content.
@@ -116,7 +116,7 @@ pub struct Folder {
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct File {
+pub struct SizedFile {
     /// The first of its paths, without a leading slash.
     pub path: String,
     /// Its bytes.
@@ -125,9 +125,9 @@ pub struct File {
     pub layer: usize,
 }
 
-impl Size {
+impl ImageSize {
     /// Counts an image. There is one maker for each layer.
-    pub fn of(image: &Image, view: &View<'_>, makers: &[Maker]) -> Self {
+    pub fn of(image: &LayeredImage, view: &View<'_>, makers: &[Maker]) -> Self {
         let contents = count::Contents::of(view);
         let (shadows, overwritten) = waste::overwritten(view);
         let duplicates = waste::duplicates(view, &contents);
@@ -161,7 +161,7 @@ impl Size {
     }
 }
 
-fn layers(image: &Image, view: &View<'_>, makers: &[Maker]) -> Vec<LayerSize> {
+fn layers(image: &LayeredImage, view: &View<'_>, makers: &[Maker]) -> Vec<LayerSize> {
     let shadowed = view.shadowed();
     let all = image.layers.iter().enumerate();
     all.map(|(number, layer)| {

@@ -1,6 +1,6 @@
 //! Made-up layers, counted to the byte.
 
-use super::{Change, Maker, Size, Summary, Told, Weight, comparison, text};
+use super::{ImageSize, Maker, SizeChange, Summary, Told, Weight, comparison, text};
 use crate::verify::finding::Origin;
 use crate::verify::layers::View;
 use crate::verify::layers::made::{Tar, image};
@@ -16,11 +16,11 @@ fn makers(number: usize) -> Vec<Maker> {
     (0..number).map(maker).collect()
 }
 
-fn size(layers: &[Tar]) -> Size {
+fn size(layers: &[Tar]) -> ImageSize {
     let tars: Vec<Vec<u8>> = layers.iter().cloned().map(Tar::end).collect();
     let image = image(&tars);
     let view = View::of(&image.layers);
-    Size::of(&image, &view, &makers(tars.len()))
+    ImageSize::of(&image, &view, &makers(tars.len()))
 }
 
 fn summary(layers: &[Tar]) -> Summary {
@@ -34,7 +34,7 @@ fn bytes(number: usize, letter: u8) -> Vec<u8> {
 }
 
 /// Folders as `path bytes files`.
-fn folders(size: &Size) -> Vec<String> {
+fn folders(size: &ImageSize) -> Vec<String> {
     let folders = size.folders.iter();
     folders
         .map(|folder| {
@@ -215,7 +215,7 @@ fn what_is_hidden_does_not_count_as_something_to_leave_out() {
 
 fn changes(before: &Summary, after: &Summary) -> Vec<String> {
     let changes = before.to(after);
-    let line = |change: &Change| format!("{} {}", change.path, change.delta());
+    let line = |change: &SizeChange| format!("{} {}", change.path, change.delta());
     changes.iter().map(line).collect()
 }
 

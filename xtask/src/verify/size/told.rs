@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::change::Since;
 use super::groups::Group;
 use super::waste::Duplicate;
-use super::{LayerSize, Size};
+use super::{ImageSize, LayerSize};
 use crate::report::words;
 use crate::verify::finding::Origin;
 
@@ -22,7 +22,7 @@ pub struct Told<'t> {
     /// Its Dockerfile.
     pub dockerfile: &'t str,
     /// What was counted.
-    pub size: &'t Size,
+    pub size: &'t ImageSize,
     /// The stage to compare it with: the one that it stands on.
     pub against: Option<&'t str>,
 }
@@ -54,7 +54,7 @@ pub fn text(told: &Told<'_>) -> String {
 }
 
 /// How much the source keeps, where that is not the same.
-fn stored(size: &Size) -> String {
+fn stored(size: &ImageSize) -> String {
     match size.compression().as_str() {
         "" => String::new(),
         "none" => " (the engine keeps them unpacked: what a registry keeps is smaller)".to_owned(),
@@ -91,7 +91,7 @@ fn made(layer: &LayerSize, dockerfile: &str) -> String {
     }
 }
 
-fn folders(out: &mut String, size: &Size) {
+fn folders(out: &mut String, size: &ImageSize) {
     let telling = size.folders.iter();
     let telling = telling.filter(|folder| !folder.is_shell && folder.weight.bytes > 0);
     heading(out, "Folders that weigh most, with all that is in them");
@@ -105,7 +105,7 @@ fn folders(out: &mut String, size: &Size) {
     }
 }
 
-fn files(out: &mut String, size: &Size) {
+fn files(out: &mut String, size: &ImageSize) {
     heading(out, "Files that weigh most");
     for file in size.files.iter().take(ROWS) {
         row(
@@ -116,7 +116,7 @@ fn files(out: &mut String, size: &Size) {
     }
 }
 
-fn shadows(out: &mut String, size: &Size) {
+fn shadows(out: &mut String, size: &ImageSize) {
     let telling: Vec<_> = size
         .shadows
         .iter()
@@ -144,7 +144,7 @@ fn shadows(out: &mut String, size: &Size) {
     more(out, telling.len());
 }
 
-fn duplicates(out: &mut String, size: &Size) {
+fn duplicates(out: &mut String, size: &ImageSize) {
     if size.duplicates.is_empty() {
         out.push_str("\nNo content is stored twice.\n");
         return;

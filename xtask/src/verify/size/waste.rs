@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::count::{Contents, Weight};
 use super::path;
-use crate::verify::layers::{self, Place, View};
+use crate::verify::layers::{self, LayerPlace, View};
 
 /// What one layer ships and another one hides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,8 +66,8 @@ pub struct Overwritten {
 /// be read is no waste, and a content with several names is gone with the last of them.
 pub(super) fn overwritten(view: &View<'_>) -> (Vec<Shadow>, Vec<Overwritten>) {
     let nodes = view.nodes();
-    let visible: HashSet<Place> = nodes.filter_map(|(_, node)| node.content).collect();
-    let mut ends: BTreeMap<Place, (&[u8], usize, How)> = BTreeMap::new();
+    let visible: HashSet<LayerPlace> = nodes.filter_map(|(_, node)| node.content).collect();
+    let mut ends: BTreeMap<LayerPlace, (&[u8], usize, How)> = BTreeMap::new();
     for (name, events) in view.all_past() {
         for (at, event) in events.iter().enumerate() {
             let Some(place) = event.node.content else {
@@ -79,13 +79,13 @@ pub(super) fn overwritten(view: &View<'_>) -> (Vec<Shadow>, Vec<Overwritten>) {
             let next = events.get(at + 1).map(|later| later.node);
             let next = next.or_else(|| view.get(name));
             let next = next.and_then(|node| node.content);
-            let hash = |place: Place| view.entry(place).hash;
+            let hash = |place: LayerPlace| view.entry(place).hash;
             let is_same =
                 next.is_some_and(|next| hash(next).is_some() && hash(next) == hash(place));
             let how = match event.change {
-                layers::Change::Overwritten if is_same => How::SameContent,
-                layers::Change::Overwritten | layers::Change::Buried => How::Overwritten,
-                layers::Change::Deleted => How::Deleted,
+                layers::PathChange::Overwritten if is_same => How::SameContent,
+                layers::PathChange::Overwritten | layers::PathChange::Buried => How::Overwritten,
+                layers::PathChange::Deleted => How::Deleted,
             };
             let ended = (name, event.by, how);
             let last = ends.entry(place).or_insert(ended);

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether a run goes on: the user may want to stop, and a verdict makes further questions idle.
 #[derive(Debug)]
-pub struct Live<'l> {
+pub struct LiveChildren<'l> {
     interrupt: &'l Interrupt,
     lock: &'l File,
     is_over: Mutex<bool>,
@@ -36,16 +36,16 @@ pub struct Live<'l> {
 #[derive(Debug)]
 pub enum Ended {
     /// By itself.
-    Done(Said),
+    Done(ChildOutput),
     /// Its time was over.
-    TimedOut(Said),
+    TimedOut(ChildOutput),
     /// Nobody wants to know any more.
     Halted,
 }
 
 /// What a call said.
 #[derive(Debug)]
-pub struct Said {
+pub struct ChildOutput {
     /// How it ended.
     pub status: ExitStatus,
     /// Standard output.
@@ -54,7 +54,7 @@ pub struct Said {
     pub stderr: Vec<u8>,
 }
 
-impl Said {
+impl ChildOutput {
     /// Both streams as one text, trimmed.
     pub fn text(&self) -> String {
         let both = [&self.stdout[..], &self.stderr[..]].concat();
@@ -76,7 +76,7 @@ pub enum Effect {
     Asks,
 }
 
-impl<'l> Live<'l> {
+impl<'l> LiveChildren<'l> {
     /// A run that holds `lock`.
     pub fn new(interrupt: &'l Interrupt, lock: &'l File) -> Self {
         Self {
@@ -158,7 +158,7 @@ impl<'l> Live<'l> {
             self.watch(&child, effect, until)
         });
         self.interrupt.forget(&child);
-        let said = Said {
+        let said = ChildOutput {
             status: child.wait()?,
             stdout: stdout.map(collected).unwrap_or_default(),
             stderr: stderr.map(collected).unwrap_or_default(),
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_call_gives_what_it_said_and_takes_its_input() {
         let (interrupt, lock) = (Interrupt::default(), tempfile::tempfile().unwrap());
-        let live = Live::new(&interrupt, &lock);
+        let live = LiveChildren::new(&interrupt, &lock);
         let mut command = shell("cat; echo bad >&2; exit 3");
         let ended = live.run(&mut command, Effect::Asks, Some(b"in"), None);
         let Ended::Done(said) = ended.unwrap() else {
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_call_ends_when_its_time_is_over_or_nobody_wants_to_know() {
         let (interrupt, lock) = (Interrupt::default(), tempfile::tempfile().unwrap());
-        let live = Live::new(&interrupt, &lock);
+        let live = LiveChildren::new(&interrupt, &lock);
         let start = Instant::now();
         let until = Some(start + Duration::from_millis(100));
         let ended = live.run(&mut shell("echo a; sleep 60"), Effect::Asks, None, until);
@@ -289,7 +289,7 @@ mod tests {
             let path = folder.path().join(format!("{effect:?}"));
             let lock = File::create(&path).unwrap();
             lock.try_lock().unwrap();
-            let live = Live::new(&interrupt, &lock);
+            let live = LiveChildren::new(&interrupt, &lock);
             let mut child = live.spawn(&mut shell("sleep 60"), effect).unwrap().unwrap();
             let mut other = live
                 .spawn(&mut shell("true"), Effect::Asks)
@@ -299,7 +299,7 @@ mod tests {
             drop(lock);
             let again = File::open(&path).unwrap();
             assert_eq!(again.try_lock().is_err(), is_held);
-            let live = Live::new(&interrupt, &again);
+            let live = LiveChildren::new(&interrupt, &again);
             live.end(&mut child);
         }
     }

@@ -11,7 +11,7 @@ use std::process::Command;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
-use super::child::{Effect, Ended, Live};
+use super::child::{Effect, Ended, LiveChildren};
 use crate::fault::{Fault, Result};
 
 /// What docker itself needs of the environment; everything else would change the file's meaning
@@ -37,7 +37,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// A compose file on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
+pub struct ComposeFile {
     /// As the graph file names it.
     pub shown: Utf8PathBuf,
     /// Absolute.
@@ -87,10 +87,10 @@ fn lacks_plugin(complaint: &str) -> bool {
 
 /// The file with every variable filled in. `scratch` is a folder of the run's own.
 pub fn resolve(
-    file: &File,
+    file: &ComposeFile,
     variables: &BTreeMap<String, String>,
     scratch: &Utf8Path,
-    live: &Live<'_>,
+    live: &LiveChildren<'_>,
 ) -> Result<Value> {
     let folder = match &file.env_file {
         None => file.folder.clone(),
@@ -137,7 +137,7 @@ pub fn resolve(
 }
 
 /// Why compose refuses a file, with what to do where that is known.
-fn refusal(file: &File, complaint: &str) -> String {
+fn refusal(file: &ComposeFile, complaint: &str) -> String {
     let lines = complaint
         .lines()
         .filter(|line| !line.contains("level=warning"));
@@ -191,7 +191,12 @@ fn rename(value: &mut Value, from: &str, to: &str) {
 
 /// Makes all networks, volumes and containers of a model, and starts nothing. The model goes
 /// through a pipe: it holds what environments hold.
-pub fn create(project: &str, model: &Value, folder: &Utf8Path, live: &Live<'_>) -> Result<()> {
+pub fn create(
+    project: &str,
+    model: &Value,
+    folder: &Utf8Path,
+    live: &LiveChildren<'_>,
+) -> Result<()> {
     let mut command = docker(&BTreeMap::new());
     command.args(["compose", "--project-name", project, "--project-directory"]);
     command.arg(folder);
@@ -229,7 +234,12 @@ fn last_words(complaint: &str) -> String {
 }
 
 /// Copies an archive into a container that does not run yet.
-pub fn copy_into(container: &str, target: &str, archive: &[u8], live: &Live<'_>) -> Result<()> {
+pub fn copy_into(
+    container: &str,
+    target: &str,
+    archive: &[u8],
+    live: &LiveChildren<'_>,
+) -> Result<()> {
     let mut command = docker(&BTreeMap::new());
     command
         .args(["cp", "-"])
@@ -248,7 +258,7 @@ pub fn copy_into(container: &str, target: &str, archive: &[u8], live: &Live<'_>)
 }
 
 /// Pulls an image.
-pub fn pull(image: &str, live: &Live<'_>) -> Result<Result<(), String>> {
+pub fn pull(image: &str, live: &LiveChildren<'_>) -> Result<Result<(), String>> {
     let mut command = docker(&BTreeMap::new());
     command.args(["pull", "--quiet", "--", image]);
     let ended = live
@@ -278,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_missing_env_file_is_told_with_the_line_that_stands_for_it() {
-        let file = File {
+        let file = ComposeFile {
             shown: "docker/docker-compose.yaml".into(),
             path: "/r/docker/docker-compose.yaml".into(),
             folder: "/r/docker".into(),

@@ -70,12 +70,12 @@ pub enum Condition {
 
 /// Which services a service needs, and when they are good enough. Services that the file does not
 /// start are left out: compose refuses those that must be there.
-pub type Needs = BTreeMap<String, BTreeMap<String, Condition>>;
+pub type StartOrder = BTreeMap<String, BTreeMap<String, Condition>>;
 
 /// The needs of all services.
-pub fn needs(config: &Value) -> Needs {
+pub fn needs(config: &Value) -> StartOrder {
     let names: BTreeSet<&str> = entries(config, "services").map(|(name, _)| name).collect();
-    let mut all = Needs::new();
+    let mut all = StartOrder::new();
     for (name, service) in entries(config, "services") {
         let own = all.entry(name.to_owned()).or_default();
         let mut need = |other: &str, condition| {
@@ -114,7 +114,7 @@ pub fn needs(config: &Value) -> Needs {
 }
 
 /// All that `service` needs, and what those need, and so on.
-pub fn needs_of<'n>(needs: &'n Needs, service: &str) -> BTreeSet<&'n str> {
+pub fn needs_of<'n>(needs: &'n StartOrder, service: &str) -> BTreeSet<&'n str> {
     let mut found = BTreeSet::new();
     let mut open: Vec<&str> = vec![service];
     while let Some(name) = open.pop() {

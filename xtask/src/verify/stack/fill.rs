@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use camino::Utf8Path;
 
-use super::filling::{Content, Filling, PrivateFile};
+use super::filling::{FileContent, Filling, PrivateFile};
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
 
@@ -28,11 +28,11 @@ pub(super) fn write_files(files: &[PrivateFile]) -> Result<()> {
         }
         match &file.content {
             // With its permissions: an entrypoint is executable.
-            Content::Copy(from) => {
+            FileContent::Copy(from) => {
                 std::fs::copy(from, &file.path)
                     .map_err(|error| Error::other(format!("{from}: {error}")))?;
             }
-            Content::Text(text) => {
+            FileContent::Text(text) => {
                 std::fs::write(&file.path, text).map_err(about)?;
                 // The folder above is the user's alone; in a container any user may read it.
                 let permissions = std::fs::Permissions::from_mode(0o444);

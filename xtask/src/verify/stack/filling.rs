@@ -8,19 +8,19 @@ pub struct PrivateFile {
     /// Where it lies.
     pub path: Utf8PathBuf,
     /// What it holds.
-    pub content: Content,
+    pub content: FileContent,
 }
 
 /// What a private file holds.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum FileContent {
     /// The same as this file.
     Copy(Utf8PathBuf),
     /// A text, which may be a secret.
     Text(String),
 }
 
-impl std::fmt::Debug for Content {
+impl std::fmt::Debug for FileContent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Copy(path) => write!(f, "Copy({path})"),

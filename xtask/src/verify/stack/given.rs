@@ -12,7 +12,7 @@ use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::compose::{self, File};
+use super::compose::{self, ComposeFile};
 use super::config::{entries, flag, list, text};
 use super::filling::Filling;
 use super::{Pinned, Resolved, Run, fill, setting, stack_of};
@@ -163,7 +163,7 @@ fn is_read(name: &str, texts: &[Option<String>]) -> bool {
 }
 
 /// The texts that compose reads; `None` where they name others.
-fn texts(file: &File) -> Option<Vec<Option<String>>> {
+fn texts(file: &ComposeFile) -> Option<Vec<Option<String>>> {
     let read = |path: &Utf8Path| std::fs::read_to_string(path).ok();
     let mut composes = vec![read(&file.path)?];
     if let Some(path) = &file.override_file {

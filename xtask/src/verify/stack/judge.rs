@@ -35,7 +35,7 @@ pub struct Seen {
 
 /// Where a service stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum ServiceState {
     /// It was not started.
     Waiting,
     /// It was started, and is not ready. `answers` where nothing but probes can say more.
@@ -65,12 +65,12 @@ pub fn judge(
     role: Role,
     seen: &mut Seen,
     now: Instant,
-) -> Standing {
+) -> ServiceState {
     let state = &container.state;
     let again = container.restart_count;
-    let failed = |what: String| Standing::Failed(format!("`{service}` {what}"));
+    let failed = |what: String| ServiceState::Failed(format!("`{service}` {what}"));
     match state.status.as_str() {
-        "created" => Standing::Waiting,
+        "created" => ServiceState::Waiting,
         "running" | "paused" | "restarting" => {
             let is_down = state.status == "restarting";
             if seen
@@ -90,7 +90,7 @@ pub fn judge(
             }
             if state.status != "running" {
                 seen.running = None;
-                return Standing::Starting { answers: false };
+                return ServiceState::Starting { answers: false };
             }
             let since = match &seen.running {
                 Some((start, since)) if *start == state.started_at => *since,
@@ -111,22 +111,22 @@ pub fn judge(
                         let words = last_check(health);
                         return failed(format!("{when}: {words}"));
                     }
-                    _ => return Standing::Starting { answers: false },
+                    _ => return ServiceState::Starting { answers: false },
                 },
-                None if role.completes => return Standing::Starting { answers: false },
+                None if role.completes => return ServiceState::Starting { answers: false },
                 None => now.duration_since(since) >= SETTLE || seen.was_ready(),
             };
             if ready {
                 seen.ready_at.get_or_insert(again);
-                Standing::Ready
+                ServiceState::Ready
             } else {
-                Standing::Starting { answers: true }
+                ServiceState::Starting { answers: true }
             }
         }
         _ => {
             let is_good = state.exit_code == 0 && !state.oom_killed && state.error.is_empty();
             if is_good && (role.completes || !role.serves) {
-                return Standing::Done;
+                return ServiceState::Done;
             }
             let lived = lived(container).map_or_else(String::new, |lived| {
                 format!(", {lived:.1} s after it was started")
@@ -238,7 +238,7 @@ mod tests {
         serde_json::from_value(whole).unwrap()
     }
 
-    fn of(state: Value, restarts: u64, role: Role, was_ready: bool) -> Standing {
+    fn of(state: Value, restarts: u64, role: Role, was_ready: bool) -> ServiceState {
         let mut seen = Seen {
             ready_at: was_ready.then_some(0),
             running: None,
@@ -253,8 +253,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn fails(standing: Standing, why: &str) {
-        let Standing::Failed(said) = standing else {
+    fn fails(standing: ServiceState, why: &str) {
+        let ServiceState::Failed(said) = standing else {
             panic!("{standing:?}")
         };
         assert!(said.contains(why), "{said}");
@@ -267,8 +267,8 @@ mod tests {
         let mut seen = Seen::default();
         let now = Instant::now();
         let mut at = |time| judge("api", &container, SERVES, &mut seen, time);
-        assert_eq!(at(now), Standing::Starting { answers: true });
-        assert_eq!(at(now + SETTLE), Standing::Ready);
+        assert_eq!(at(now), ServiceState::Starting { answers: true });
+        assert_eq!(at(now + SETTLE), ServiceState::Ready);
     }
 
     #[test]
@@ -279,8 +279,8 @@ mod tests {
             json!({"Status": "running", "Health": {"Status": status, "Log": log}})
         };
         let starting = of(health("starting"), 0, SERVES, false);
-        assert_eq!(starting, Standing::Starting { answers: false });
-        assert_eq!(of(health("healthy"), 0, SERVES, false), Standing::Ready);
+        assert_eq!(starting, ServiceState::Starting { answers: false });
+        assert_eq!(of(health("healthy"), 0, SERVES, false), ServiceState::Ready);
         fails(
             of(health("unhealthy"), 0, SERVES, false),
             "never became healthy: its health check ended with exit code 7 and said: two",
@@ -301,8 +301,8 @@ mod tests {
             completes: true,
             serves: false,
         };
-        assert_eq!(of(ended(0), 0, once, false), Standing::Done);
-        assert_eq!(of(ended(0), 0, Role::default(), true), Standing::Done);
+        assert_eq!(of(ended(0), 0, once, false), ServiceState::Done);
+        assert_eq!(of(ended(0), 0, Role::default(), true), ServiceState::Done);
         fails(of(ended(0), 0, SERVES, false), "ended by itself");
         fails(
             of(ended(3), 0, once, false),
@@ -324,7 +324,7 @@ mod tests {
     fn a_crash_loop_is_told_from_a_start_that_came_too_early() {
         let running = json!({"Status": "running"});
         let early = of(running.clone(), MOST_RESTARTS - 1, SERVES, false);
-        assert_eq!(early, Standing::Starting { answers: true });
+        assert_eq!(early, ServiceState::Starting { answers: true });
         fails(
             of(running.clone(), MOST_RESTARTS, SERVES, false),
             "again and again",
@@ -343,6 +343,6 @@ mod tests {
         };
         let container = container(json!({"Status": "running"}), 1);
         let standing = judge("api", &container, SERVES, &mut seen, Instant::now());
-        assert_eq!(standing, Standing::Ready);
+        assert_eq!(standing, ServiceState::Ready);
     }
 }

@@ -39,7 +39,7 @@ use crate::graphfile::spec::stack::Stack;
 use crate::outside::engine::Engine;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::State;
-use child::Live;
+use child::LiveChildren;
 pub use given::{Given, asked, glance};
 use leftovers::Session;
 pub use leftovers::sweep;
@@ -66,12 +66,12 @@ pub struct Run<'r> {
     /// Ends everything.
     pub interrupt: &'r Interrupt,
     /// Is told what happens.
-    pub tell: &'r dyn Fn(Event<'_>),
+    pub tell: &'r dyn Fn(StackEvent<'_>),
 }
 
 /// What happens while a stack is tried.
 #[derive(Debug)]
-pub enum Event<'e> {
+pub enum StackEvent<'e> {
     /// A run that was killed had left something, which is removed now; or could not be.
     Swept(&'e str),
     /// An image of a service without a stage is not on the engine, and is pulled.
@@ -105,7 +105,7 @@ pub enum Event<'e> {
 /// How something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum StackOutcome {
     /// As it should.
     Passed,
     /// Otherwise.
@@ -122,18 +122,18 @@ pub struct ProbeResult {
     /// What was asked: `http`, `tcp`, `exec`, `log`, `refused`, `file` or `uid`.
     pub kind: &'static str,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: StackOutcome,
     /// A sentence for a person.
     pub message: String,
 }
 
 /// How a stack fared.
 #[derive(Debug)]
-pub struct Report {
+pub struct StackReport {
     /// The project's name.
     pub project: String,
     /// `Failed` when a service or a probe did, `NotChecked` when a probe has no answer.
-    pub outcome: Outcome,
+    pub outcome: StackOutcome,
     /// The first cause, in one sentence.
     pub cause: Option<String>,
     /// What a person reads of a failure: the cause, its state and log, then the others. Empty where
@@ -148,12 +148,12 @@ pub struct Report {
     /// What a person should know besides.
     pub notes: Vec<String>,
     /// Where it is found, when it was kept.
-    pub kept: Option<Kept>,
+    pub kept: Option<KeptStack>,
 }
 
 /// A stack that stays up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptStack {
     /// By service and its own port, where it is found on this machine.
     pub addresses: Vec<(String, u16, String)>,
     /// The command that takes it down.
@@ -171,7 +171,7 @@ pub struct Resolved {
 }
 
 /// Tries the stack.
-pub fn run(run: &Run<'_>) -> Result<Report> {
+pub fn run(run: &Run<'_>) -> Result<StackReport> {
     let stack = stack_of(run.spec)?;
     let (variables, redactor) = setting::variables(stack)?;
     let about = run.engine.about().map_err(|_| {
@@ -181,10 +181,10 @@ pub fn run(run: &Run<'_>) -> Result<Report> {
         ))
     })?;
     for note in sweep(run.state, run.engine, run.interrupt)? {
-        (run.tell)(Event::Swept(&note));
+        (run.tell)(StackEvent::Swept(&note));
     }
     let session = Session::begin(run.state, run.engine)?;
-    let live = Live::new(run.interrupt, session.lock());
+    let live = LiveChildren::new(run.interrupt, session.lock());
     let file = setting::file(run.spec, stack)?;
     let mut notes: Vec<String> = setting::unused(stack, &file).into_iter().collect();
     let resolved = resolve(run, stack, &file, &variables, session.folder(), &live)?;
@@ -236,16 +236,16 @@ pub fn run(run: &Run<'_>) -> Result<Report> {
     if run.interrupt.is_set() {
         return Err(Fault::interrupted());
     }
-    let is_unknown = |probe: &ProbeResult| probe.outcome == Outcome::NotChecked;
+    let is_unknown = |probe: &ProbeResult| probe.outcome == StackOutcome::NotChecked;
     let outcome = match &failure {
-        Some(_) => Outcome::Failed,
-        None if course.probes.iter().any(is_unknown) => Outcome::NotChecked,
-        None => Outcome::Passed,
+        Some(_) => StackOutcome::Failed,
+        None if course.probes.iter().any(is_unknown) => StackOutcome::NotChecked,
+        None => StackOutcome::Passed,
     };
     let (cause, text) = failure.unzip();
     let project = session.project().to_owned();
     let kept = close(run, session, &members, &mut notes)?;
-    Ok(Report {
+    Ok(StackReport {
         project,
         outcome,
         cause,
@@ -261,10 +261,10 @@ pub fn run(run: &Run<'_>) -> Result<Report> {
 /// Makes all containers, and fills their volumes.
 fn make(
     run: &Run<'_>,
-    plan: &rewrite::Plan,
-    file: &compose::File,
+    plan: &rewrite::StackPlan,
+    file: &compose::ComposeFile,
     session: &Session<'_>,
-    live: &Live<'_>,
+    live: &LiveChildren<'_>,
 ) -> Result<setting::Containers> {
     let disk = |error: std::io::Error| {
         Fault::lacks(format!(
@@ -279,7 +279,7 @@ fn make(
     }
     compose::create(session.project(), &plan.model, &file.folder, live)?;
     let (members, trials) = setting::containers(run.engine, &session.label(), plan)?;
-    (run.tell)(Event::Made {
+    (run.tell)(StackEvent::Made {
         project: session.project(),
         services: plan.needs.len(),
     });
@@ -300,13 +300,13 @@ fn close(
     session: Session<'_>,
     members: &[Member],
     notes: &mut Vec<String>,
-) -> Result<Option<Kept>> {
+) -> Result<Option<KeptStack>> {
     if !run.keep {
-        (run.tell)(Event::TakingDown);
+        (run.tell)(StackEvent::TakingDown);
         notes.extend(session.end());
         return Ok(None);
     }
-    let kept = Kept {
+    let kept = KeptStack {
         addresses: setting::addresses(run.engine, members),
         take_down: format!(
             "docker compose --project-name {} down --volumes",
@@ -331,7 +331,7 @@ pub fn resolved(run: &Run<'_>) -> Result<Resolved> {
     let fault = |error: std::io::Error| Fault::lacks(format!("cannot make a folder: {error}"));
     let scratch = tempfile::tempdir().map_err(fault)?;
     let lock = tempfile::tempfile().map_err(fault)?;
-    let live = Live::new(run.interrupt, &lock);
+    let live = LiveChildren::new(run.interrupt, &lock);
     let path = Utf8Path::from_path(scratch.path())
         .ok_or_else(|| Fault::lacks("the folder for temporary files has a name that is no text"))?;
     let file = setting::file(run.spec, stack)?;
@@ -350,10 +350,10 @@ fn stack_of(spec: &Spec) -> Result<&Stack> {
 fn resolve(
     run: &Run<'_>,
     stack: &Stack,
-    file: &compose::File,
+    file: &compose::ComposeFile,
     variables: &BTreeMap<String, String>,
     scratch: &Utf8Path,
-    live: &Live<'_>,
+    live: &LiveChildren<'_>,
 ) -> Result<Resolved> {
     let config = compose::resolve(file, variables, scratch, live)?;
     let refused = refuse::refusals(&config, &file.folder, &stack.allow);

@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::config::{flag, text};
-use super::filling::{Content, Fill, Filling, PrivateFile};
+use super::filling::{FileContent, Fill, Filling, PrivateFile};
 
 /// What lies at the source of a bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,14 +111,14 @@ impl<'b> Binds<'b> {
 
     /// The copy that stands for a file.
     fn copy(&mut self, source: &Utf8Path) -> Utf8PathBuf {
-        let is_it = |file: &&PrivateFile| file.content == Content::Copy(source.to_owned());
+        let is_it = |file: &&PrivateFile| file.content == FileContent::Copy(source.to_owned());
         if let Some(file) = self.files.iter().find(is_it) {
             return file.path.clone();
         }
         let path = self.private.join(self.name(source));
         self.files.push(PrivateFile {
             path: path.clone(),
-            content: Content::Copy(source.to_owned()),
+            content: FileContent::Copy(source.to_owned()),
         });
         path
     }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Event;
-use super::child::Live;
+use super::StackEvent;
+use super::child::LiveChildren;
 use super::compose;
 use super::config::{entries, text};
 use super::rewrite::unknown_service;
@@ -37,8 +37,8 @@ pub fn pin(
     config: &Value,
     images: &BTreeMap<String, String>,
     engine: &Engine,
-    live: &Live<'_>,
-    tell: &dyn Fn(Event<'_>),
+    live: &LiveChildren<'_>,
+    tell: &dyn Fn(StackEvent<'_>),
 ) -> Result<BTreeMap<String, Pinned>> {
     let wanted = wanted(spec, stack, config, images)?;
     let mut references: Vec<String> = wanted.values().map(|(name, _)| name.clone()).collect();
@@ -55,7 +55,7 @@ pub fn pin(
                 spec.call.command(&format!("build {stage}"))
             )));
         }
-        tell(Event::Pulling(reference));
+        tell(StackEvent::Pulling(reference));
         if let Err(why) = compose::pull(reference, live)? {
             return Err(Fault::lacks(format!(
                 "the engine has no image {reference}, which the service `{service}` runs, and cannot pull it: {why}"

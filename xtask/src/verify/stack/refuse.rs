@@ -14,7 +14,7 @@ use crate::fault::Fault;
 
 /// One thing that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct StackRefusal {
     /// What `allow` permits it by.
     pub name: String,
     /// What the compose file asks for, as a sentence.
@@ -22,7 +22,7 @@ pub struct Refusal {
 }
 
 /// Everything that is refused and not permitted, in the order of the file.
-pub fn refusals(config: &Value, folder: &Utf8Path, allow: &BTreeSet<String>) -> Vec<Refusal> {
+pub fn refusals(config: &Value, folder: &Utf8Path, allow: &BTreeSet<String>) -> Vec<StackRefusal> {
     let mut found = Found {
         folder,
         list: Vec::new(),
@@ -80,7 +80,7 @@ pub fn refusals(config: &Value, folder: &Utf8Path, allow: &BTreeSet<String>) -> 
 }
 
 /// All of them as one fault; nothing where nothing is refused.
-pub fn fault(refusals: &[Refusal], compose: &Utf8Path, graph: &Utf8Path) -> Option<Fault> {
+pub fn fault(refusals: &[StackRefusal], compose: &Utf8Path, graph: &Utf8Path) -> Option<Fault> {
     if refusals.is_empty() {
         return None;
     }
@@ -104,12 +104,12 @@ pub fn fault(refusals: &[Refusal], compose: &Utf8Path, graph: &Utf8Path) -> Opti
 
 struct Found<'f> {
     folder: &'f Utf8Path,
-    list: Vec<Refusal>,
+    list: Vec<StackRefusal>,
 }
 
 impl Found<'_> {
     fn add(&mut self, name: String, why: String) {
-        let refusal = Refusal { name, why };
+        let refusal = StackRefusal { name, why };
         if !self.list.contains(&refusal) {
             self.list.push(refusal);
         }

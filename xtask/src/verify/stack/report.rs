@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use super::config::{Needs, needs_of};
-use super::judge::{self, Standing};
+use super::config::{StartOrder, needs_of};
+use super::judge::{self, ServiceState};
 use super::member::Member;
-use super::watch::{Course, Failure, root};
-use super::{Outcome, ProbeResult};
+use super::watch::{Course, ServiceFailure, root};
+use super::{ProbeResult, StackOutcome};
 use crate::build::executor::redact::Redactor;
 use crate::outside::engine::{Container, Engine};
 
@@ -25,7 +25,7 @@ const LONGEST: usize = 200;
 pub(super) struct Telling<'t> {
     pub engine: &'t Engine,
     pub members: &'t [Member],
-    pub needs: &'t Needs,
+    pub needs: &'t StartOrder,
     pub redactor: &'t Redactor,
 }
 
@@ -43,7 +43,7 @@ impl Telling<'_> {
         let mut text = format!("the stack failed: {sentence}\n");
         self.details(&mut text, cause, LINES);
         let others = failures.iter().filter(|failure| *failure != cause);
-        let others: Vec<&Failure> = others.collect();
+        let others: Vec<&ServiceFailure> = others.collect();
         if !others.is_empty() {
             text.push_str("also failed:\n");
         }
@@ -65,14 +65,14 @@ impl Telling<'_> {
     }
 
     /// Probes that failed, as failures of their services.
-    fn of_probes(&self, probes: &[ProbeResult]) -> Vec<Failure> {
+    fn of_probes(&self, probes: &[ProbeResult]) -> Vec<ServiceFailure> {
         let failed = probes
             .iter()
-            .filter(|probe| probe.outcome == Outcome::Failed);
+            .filter(|probe| probe.outcome == StackOutcome::Failed);
         let failed = failed.filter_map(|probe| {
             let mut members = self.members.iter();
             let member = members.find(|member| member.service == probe.service)?;
-            Some(Failure {
+            Some(ServiceFailure {
                 service: probe.service.clone(),
                 id: member.id.clone(),
                 why: format!(
@@ -84,7 +84,7 @@ impl Telling<'_> {
         failed.collect()
     }
 
-    fn details(&self, text: &mut String, failure: &Failure, lines: usize) {
+    fn details(&self, text: &mut String, failure: &ServiceFailure, lines: usize) {
         let Ok(Some(container)) = self.engine.container(&failure.id) else {
             return;
         };
@@ -114,9 +114,9 @@ impl Telling<'_> {
         }
     }
 
-    fn probes(&self, text: &mut String, course: &Course, cause: &Failure) {
+    fn probes(&self, text: &mut String, course: &Course, cause: &ServiceFailure) {
         let told = |probe: &&ProbeResult| {
-            probe.outcome == Outcome::Failed && !cause.why.ends_with(&probe.message)
+            probe.outcome == StackOutcome::Failed && !cause.why.ends_with(&probe.message)
         };
         let failed: Vec<&ProbeResult> = course.probes.iter().filter(told).collect();
         if !failed.is_empty() && !course.failures.is_empty() {
@@ -128,9 +128,9 @@ impl Telling<'_> {
         }
     }
 
-    fn rest(&self, text: &mut String, course: &Course, failures: &[Failure]) {
+    fn rest(&self, text: &mut String, course: &Course, failures: &[ServiceFailure]) {
         let has_failed = |service: &str| failures.iter().any(|failure| failure.service == service);
-        let rest: BTreeMap<&String, &Standing> = course
+        let rest: BTreeMap<&String, &ServiceState> = course
             .standings
             .iter()
             .filter(|(service, _)| !has_failed(service))
@@ -147,13 +147,13 @@ impl Telling<'_> {
         }
     }
 
-    fn words(&self, service: &str, standing: &Standing, course: &Course) -> String {
+    fn words(&self, service: &str, standing: &ServiceState, course: &Course) -> String {
         match standing {
-            Standing::Waiting => {
+            ServiceState::Waiting => {
                 let needs = self.needs.get(service).into_iter().flatten();
                 let is_open = |other: &&String| {
                     let standing = course.standings.get(*other);
-                    !matches!(standing, Some(Standing::Ready | Standing::Done))
+                    !matches!(standing, Some(ServiceState::Ready | ServiceState::Done))
                 };
                 let open: Vec<&str> = needs
                     .map(|(other, _)| other)
@@ -166,10 +166,10 @@ impl Telling<'_> {
                     format!("not started, as it waits for {}", open.join(", "))
                 }
             }
-            Standing::Starting { .. } => "started, not ready yet".to_owned(),
-            Standing::Ready => "ready".to_owned(),
-            Standing::Done => "done (exit code 0)".to_owned(),
-            Standing::Failed(why) => self.clean(why),
+            ServiceState::Starting { .. } => "started, not ready yet".to_owned(),
+            ServiceState::Ready => "ready".to_owned(),
+            ServiceState::Done => "done (exit code 0)".to_owned(),
+            ServiceState::Failed(why) => self.clean(why),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::outside::engine::Engine;
 const SERVICE: &str = "com.docker.compose.service";
 
 /// The compose file on this machine.
-pub(super) fn file(spec: &Spec, stack: &Stack) -> Result<compose::File> {
+pub(super) fn file(spec: &Spec, stack: &Stack) -> Result<compose::ComposeFile> {
     let root = source::root(spec, stack.source)?;
     let find = |root: &Utf8Path, path: &Utf8Path, what: &str| {
         let whole = root.join(path);
@@ -50,7 +50,7 @@ pub(super) fn file(spec: &Spec, stack: &Stack) -> Result<compose::File> {
         .canonicalize_utf8()
         .map_err(|error| Fault::lacks(format!("cannot find the folder of {path}: {error}")))?;
     let place = stack.source.map(|id| &spec.sources[id.index()].place);
-    Ok(compose::File {
+    Ok(compose::ComposeFile {
         shown: stack.compose.clone(),
         folder,
         env_file,
@@ -82,7 +82,7 @@ pub(super) fn variables(stack: &Stack) -> Result<(BTreeMap<String, String>, Reda
 }
 
 /// Variables that the compose file does not mention, so that they change nothing.
-pub(super) fn unused(stack: &Stack, file: &compose::File) -> Option<String> {
+pub(super) fn unused(stack: &Stack, file: &compose::ComposeFile) -> Option<String> {
     let text = std::fs::read_to_string(&file.path).ok()?;
     // What else is read is not known here.
     if text.contains("include:") || text.contains("extends:") {
@@ -112,7 +112,7 @@ pub(super) fn has_early_checks(version: &str) -> bool {
 /// What is expected of each service.
 pub(super) fn roles(
     model: &Value,
-    needs: &config::Needs,
+    needs: &config::StartOrder,
     probes: &[Probe],
 ) -> BTreeMap<String, Role> {
     let is_needed =
@@ -144,7 +144,11 @@ pub(super) fn roles(
 pub(super) type Containers = (Vec<Member>, Vec<(trials::Trial, String)>);
 
 /// The containers that compose made, and which of them are for probes.
-pub(super) fn containers(engine: &Engine, label: &str, plan: &rewrite::Plan) -> Result<Containers> {
+pub(super) fn containers(
+    engine: &Engine,
+    label: &str,
+    plan: &rewrite::StackPlan,
+) -> Result<Containers> {
     let (mut members, mut trials) = (Vec::new(), Vec::new());
     for id in engine.labelled(label)?.containers {
         let Some(container) = engine.container(&id)? else {

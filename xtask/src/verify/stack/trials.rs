@@ -18,12 +18,12 @@ pub struct Trial {
     /// What the model calls it.
     pub name: String,
     /// What it tries.
-    pub what: What,
+    pub what: TrialKind,
 }
 
 /// What a trial tries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum TrialKind {
     /// Another user, and a read-only root.
     Uid(u32),
     /// A volume that root owns.
@@ -43,10 +43,10 @@ pub(super) fn add(
     let mut trials = Vec::new();
     for (at, probe) in probes.iter().enumerate() {
         let what = match &probe.ask {
-            Ask::Uid { .. } => What::Uid(uid()),
+            Ask::Uid { .. } => TrialKind::Uid(uid()),
             Ask::File {
                 root_owned: true, ..
-            } => What::RootOwned,
+            } => TrialKind::RootOwned,
             _ => continue,
         };
         let Some(mut service) = object(model, "services")
@@ -78,10 +78,10 @@ pub(super) fn add(
             _ => Vec::new(),
         };
         for mount in &mut mounts {
-            volumes.renew(mount, matches!(what, What::Uid(_)));
+            volumes.renew(mount, matches!(what, TrialKind::Uid(_)));
         }
         match (&probe.ask, &what) {
-            (Ask::Uid { writable }, What::Uid(uid)) => {
+            (Ask::Uid { writable }, TrialKind::Uid(uid)) => {
                 service.insert("user".into(), format!("{uid}:0").into());
                 service.insert("read_only".into(), true.into());
                 for folder in writable {

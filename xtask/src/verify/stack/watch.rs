@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::config::{Condition, Needs, needs_of};
-use super::judge::{self, Role, Seen, Standing};
+use super::config::{Condition, StartOrder, needs_of};
+use super::judge::{self, Role, Seen, ServiceState};
 use super::member::Member;
-use super::probes::{Ground, Verdict};
-use super::{Event, Outcome, ProbeResult};
+use super::probes::{Ground, ProbeVerdict};
+use super::{ProbeResult, StackEvent, StackOutcome};
 use crate::fault::{Fault, Result};
 use crate::graphfile::spec::stack::{Ask, Probe};
 use crate::outside::engine::{Container, Engine};
@@ -37,16 +37,16 @@ const LONG_SILENCE: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub(super) struct Course {
     /// In the order in which they were found.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<ServiceFailure>,
     /// In the order of the graph file.
     pub probes: Vec<ProbeResult>,
     /// Where each service stands at last.
-    pub standings: BTreeMap<String, Standing>,
+    pub standings: BTreeMap<String, ServiceState>,
 }
 
 /// A service that did not do what it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct ServiceFailure {
     pub service: String,
     pub id: String,
     pub why: String,
@@ -56,13 +56,13 @@ pub(super) struct Failure {
 pub(super) struct Watch<'w> {
     pub engine: &'w Engine,
     pub members: &'w [Member],
-    pub needs: &'w Needs,
+    pub needs: &'w StartOrder,
     pub roles: &'w BTreeMap<String, Role>,
     pub probes: &'w [Probe],
     pub ground: &'w Ground<'w>,
     pub timeout: Duration,
     pub watch: Duration,
-    pub tell: &'w dyn Fn(Event<'_>),
+    pub tell: &'w dyn Fn(StackEvent<'_>),
 }
 
 /// What is known of one container.
@@ -70,7 +70,7 @@ pub(super) struct Watch<'w> {
 struct Known {
     is_started: bool,
     seen: Seen,
-    standing: Option<Standing>,
+    standing: Option<ServiceState>,
     last: Option<Container>,
 }
 
@@ -108,7 +108,7 @@ impl Watch<'_> {
 struct Watched<'w> {
     watch: &'w Watch<'w>,
     known: Vec<Known>,
-    results: Vec<Option<Verdict>>,
+    results: Vec<Option<ProbeVerdict>>,
     waiting: VecDeque<usize>,
     asking: usize,
     /// Services of which it was said that they are ready.
@@ -121,7 +121,7 @@ impl Watched<'_> {
     fn run(
         &mut self,
         ask: &dyn Fn(usize),
-        answers: &mpsc::Receiver<(usize, Verdict)>,
+        answers: &mpsc::Receiver<(usize, ProbeVerdict)>,
     ) -> Result<Course> {
         let start = Instant::now();
         let mut ready_at = None;
@@ -176,7 +176,7 @@ impl Watched<'_> {
     /// Looks at every container that was started.
     fn look(&mut self) -> Result<()> {
         for (member, known) in self.watch.members.iter().zip(&mut self.known) {
-            if !known.is_started || matches!(known.standing, Some(Standing::Failed(_))) {
+            if !known.is_started || matches!(known.standing, Some(ServiceState::Failed(_))) {
                 continue;
             }
             let service = &member.service;
@@ -188,11 +188,11 @@ impl Watched<'_> {
                     known.last = Some(container);
                     standing
                 }
-                None => Standing::Failed(format!("`{service}` was removed by somebody else")),
+                None => ServiceState::Failed(format!("`{service}` was removed by somebody else")),
             };
             let news = match &standing {
-                Standing::Ready => Some(Event::Ready(service)),
-                Standing::Done => Some(Event::Done(service)),
+                ServiceState::Ready => Some(StackEvent::Ready(service)),
+                ServiceState::Done => Some(StackEvent::Done(service)),
                 _ => None,
             };
             if let Some(event) = news.filter(|_| self.told.insert(service.clone())) {
@@ -213,8 +213,8 @@ impl Watched<'_> {
             self.known[at].is_started = true;
             let started = self.watch.engine.start_container(&member.id)?;
             self.known[at].standing = Some(match started {
-                Ok(()) => Standing::Starting { answers: false },
-                Err(why) => Standing::Failed(format!(
+                Ok(()) => ServiceState::Starting { answers: false },
+                Err(why) => ServiceState::Failed(format!(
                     "`{}` cannot be started: {}",
                     member.service,
                     judge::innermost(&why)
@@ -230,24 +230,24 @@ impl Watched<'_> {
             self.standings(other).all(|standing| match condition {
                 Condition::Started => !matches!(
                     standing,
-                    None | Some(Standing::Waiting | Standing::Failed(_))
+                    None | Some(ServiceState::Waiting | ServiceState::Failed(_))
                 ),
-                Condition::Healthy => matches!(standing, Some(Standing::Ready)),
-                Condition::Completed => matches!(standing, Some(Standing::Done)),
+                Condition::Healthy => matches!(standing, Some(ServiceState::Ready)),
+                Condition::Completed => matches!(standing, Some(ServiceState::Done)),
             })
         })
     }
 
-    fn standings(&self, service: &str) -> impl Iterator<Item = Option<&Standing>> {
+    fn standings(&self, service: &str) -> impl Iterator<Item = Option<&ServiceState>> {
         let all = self.watch.members.iter().zip(&self.known);
         let own = all.filter(move |(member, _)| member.service == service);
         own.map(|(_, known)| known.standing.as_ref())
     }
 
-    fn failures(&self) -> Vec<Failure> {
+    fn failures(&self) -> Vec<ServiceFailure> {
         let all = self.watch.members.iter().zip(&self.known);
         let failed = all.filter_map(|(member, known)| match &known.standing {
-            Some(Standing::Failed(why)) => Some(Failure {
+            Some(ServiceState::Failed(why)) => Some(ServiceFailure {
                 service: member.service.clone(),
                 id: member.id.clone(),
                 why: why.clone(),
@@ -259,12 +259,12 @@ impl Watched<'_> {
 
     /// Whether something that a failed service needs is still on its way, so that its failure would
     /// be the cause.
-    fn may_have_a_deeper_cause(&self, failures: &[Failure]) -> bool {
+    fn may_have_a_deeper_cause(&self, failures: &[ServiceFailure]) -> bool {
         let is_open = |service: &str| {
             self.standings(service).any(|standing| {
                 matches!(
                     standing,
-                    None | Some(Standing::Waiting | Standing::Starting { .. })
+                    None | Some(ServiceState::Waiting | ServiceState::Starting { .. })
                 )
             })
         };
@@ -276,23 +276,28 @@ impl Watched<'_> {
     }
 
     fn has_failed_probe(&self) -> bool {
-        let is_failed = |verdict: &Verdict| verdict.outcome == Outcome::Failed;
+        let is_failed = |verdict: &ProbeVerdict| verdict.outcome == StackOutcome::Failed;
         self.results.iter().flatten().any(is_failed)
     }
 
     fn is_ready(&self) -> bool {
-        let good = |known: &Known| matches!(known.standing, Some(Standing::Ready | Standing::Done));
+        let good = |known: &Known| {
+            matches!(
+                known.standing,
+                Some(ServiceState::Ready | ServiceState::Done)
+            )
+        };
         self.known.iter().all(good)
     }
 
     /// Those that are not ready when the time is over. Who only waits for them is not at fault.
-    fn late(&self) -> Vec<Failure> {
+    fn late(&self) -> Vec<ServiceFailure> {
         let seconds = self.watch.timeout.as_secs();
         let all = self.watch.members.iter().zip(&self.known);
         let late = all.filter_map(|(member, known)| {
             let service = &member.service;
             let why = match &known.standing {
-                Some(Standing::Starting { .. }) => {
+                Some(ServiceState::Starting { .. }) => {
                     let role = self.watch.roles.get(service).copied().unwrap_or_default();
                     let check = known.last.as_ref().and_then(judge::health);
                     match check {
@@ -310,7 +315,7 @@ impl Watched<'_> {
                 }
                 _ => return None,
             };
-            Some(Failure {
+            Some(ServiceFailure {
                 service: service.clone(),
                 id: member.id.clone(),
                 why: format!("`{service}` {why}"),
@@ -360,7 +365,7 @@ impl Watched<'_> {
 
     fn has_begun(&self, service: &str) -> bool {
         let mut all = self.standings(service);
-        all.all(|standing| !matches!(standing, None | Some(Standing::Waiting)))
+        all.all(|standing| !matches!(standing, None | Some(ServiceState::Waiting)))
     }
 
     fn answers(&self, service: &str) -> bool {
@@ -368,14 +373,18 @@ impl Watched<'_> {
         all.all(|standing| {
             matches!(
                 standing,
-                Some(Standing::Ready | Standing::Done | Standing::Starting { answers: true })
+                Some(
+                    ServiceState::Ready
+                        | ServiceState::Done
+                        | ServiceState::Starting { answers: true }
+                )
             )
         })
     }
 
-    fn tell_probe(&mut self, at: usize, verdict: &Verdict) {
+    fn tell_probe(&mut self, at: usize, verdict: &ProbeVerdict) {
         let result = result(&self.watch.probes[at], verdict);
-        (self.watch.tell)(Event::Probe(&result));
+        (self.watch.tell)(StackEvent::Probe(&result));
         self.last_word = Instant::now();
     }
 
@@ -387,26 +396,30 @@ impl Watched<'_> {
         self.last_word = Instant::now();
         self.silence = (self.silence * 2).min(LONG_SILENCE);
         let all = self.watch.members.iter().zip(&self.known);
-        let open = all
-            .filter(|(_, known)| !matches!(known.standing, Some(Standing::Ready | Standing::Done)));
+        let open = all.filter(|(_, known)| {
+            !matches!(
+                known.standing,
+                Some(ServiceState::Ready | ServiceState::Done)
+            )
+        });
         let services: BTreeSet<&str> = open.map(|(member, _)| member.service.as_str()).collect();
         let probes = self
             .results
             .iter()
             .filter(|result| result.is_none())
             .count();
-        (self.watch.tell)(Event::Waiting {
+        (self.watch.tell)(StackEvent::Waiting {
             services: services.into_iter().collect(),
             probes,
             since: start.elapsed(),
         });
     }
 
-    fn course(&mut self, failures: Vec<Failure>) -> Course {
+    fn course(&mut self, failures: Vec<ServiceFailure>) -> Course {
         let probes = self.watch.probes.iter().zip(&mut self.results);
         let probes = probes.map(|(probe, verdict)| {
-            let verdict = verdict.take().unwrap_or_else(|| Verdict {
-                outcome: Outcome::NotChecked,
+            let verdict = verdict.take().unwrap_or_else(|| ProbeVerdict {
+                outcome: StackOutcome::NotChecked,
                 message: "the stack failed before this was answered".to_owned(),
             });
             result(probe, &verdict)
@@ -414,7 +427,7 @@ impl Watched<'_> {
         let probes = probes.collect();
         let all = self.watch.members.iter().zip(&self.known);
         let standings = all.map(|(member, known)| {
-            let standing = known.standing.clone().unwrap_or(Standing::Waiting);
+            let standing = known.standing.clone().unwrap_or(ServiceState::Waiting);
             (member.service.clone(), standing)
         });
         Course {
@@ -425,7 +438,7 @@ impl Watched<'_> {
     }
 }
 
-fn result(probe: &Probe, verdict: &Verdict) -> ProbeResult {
+fn result(probe: &Probe, verdict: &ProbeVerdict) -> ProbeResult {
     ProbeResult {
         service: probe.service.clone(),
         kind: probe.ask.kind(),
@@ -436,8 +449,11 @@ fn result(probe: &Probe, verdict: &Verdict) -> ProbeResult {
 
 /// The cause of several failures: of those that need nothing that failed, too, the one that most
 /// of the others need; the first that was found where that is no difference.
-pub(super) fn root<'f>(failures: &'f [Failure], needs: &Needs) -> Option<&'f Failure> {
-    let needs_it = |failure: &Failure, other: &Failure| {
+pub(super) fn root<'f>(
+    failures: &'f [ServiceFailure],
+    needs: &StartOrder,
+) -> Option<&'f ServiceFailure> {
+    let needs_it = |failure: &ServiceFailure, other: &ServiceFailure| {
         failure.service != other.service
             && needs_of(needs, &failure.service).contains(other.service.as_str())
     };
@@ -458,7 +474,7 @@ mod tests {
 
     #[test]
     fn the_cause_is_what_others_need() {
-        let failure = |service: &str| Failure {
+        let failure = |service: &str| ServiceFailure {
             service: service.to_owned(),
             id: String::new(),
             why: String::new(),

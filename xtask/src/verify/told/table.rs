@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::graphfile::spec::policy::Severity;
 use crate::report::words;
-use crate::verify::finding::{Answer, Finding, Outcome, ProbeOutcome};
+use crate::verify::finding::{Answer, AnswerOutcome, Finding, ProbeOutcome};
 
 /// How many places of one breach are shown.
 const PLACES: usize = 5;
@@ -111,9 +111,9 @@ pub fn last_line(answer: &Answer) -> String {
     add(failed(ProbeOutcome::Failed), "failed probe");
     add(failed(ProbeOutcome::NotChecked), "unchecked probe");
     let word = match answer.outcome {
-        Outcome::Passed => "verified",
-        Outcome::Failed => "not verified",
-        Outcome::Incomplete => "not verified, as not everything was checked",
+        AnswerOutcome::Passed => "verified",
+        AnswerOutcome::Failed => "not verified",
+        AnswerOutcome::Incomplete => "not verified, as not everything was checked",
     };
     if parts.is_empty() {
         word.to_owned()

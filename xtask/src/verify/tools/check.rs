@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::{Answer, Found, Looked, call};
+use super::{Answer, LookedForTool, ToolFinding, call};
 use crate::graphfile::spec::policy::Rule;
 use crate::outside::interrupt::Interrupt;
 
@@ -52,7 +52,7 @@ struct Position {
     line: usize,
 }
 
-pub(super) fn ask(stage: &Looked<'_>, interrupt: &Interrupt) -> Answer {
+pub(super) fn ask(stage: &LookedForTool<'_>, interrupt: &Interrupt) -> Answer {
     let failed = |error: std::io::Error| format!("it cannot be run: {error}");
     let nothing = tempfile::tempdir().map_err(failed)?;
     let mut command = Command::new("docker");
@@ -85,14 +85,14 @@ fn version(interrupt: &Interrupt) -> Result<String, String> {
         .ok_or("buildx has no version".into())
 }
 
-fn read(said: &[u8]) -> Result<Vec<Found>, String> {
+fn read(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
     let said: Said = serde_json::from_slice(said)
         .map_err(|error| format!("its answer is not known: {error}"))?;
     // Most rules are asked after the bases are known.
     if let Some(error) = said.build_error {
         return Err(format!("it could not look at all: {}", error.message));
     }
-    let found = said.warnings.into_iter().flatten().map(|one| Found {
+    let found = said.warnings.into_iter().flatten().map(|one| ToolFinding {
         rule: Rule::Lint,
         name: format!("buildx/{}", one.rule_name),
         line: one.location.ranges.first().map(|range| range.start.line),

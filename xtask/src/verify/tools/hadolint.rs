@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::{Answer, Found, Looked, call};
+use super::{Answer, LookedForTool, ToolFinding, call};
 use crate::graphfile::spec::policy::Rule;
 use crate::outside::interrupt::Interrupt;
 use crate::setup::tools::on_path;
@@ -17,7 +17,7 @@ struct Said {
     message: String,
 }
 
-pub(super) fn ask(stage: &Looked<'_>, interrupt: &Interrupt) -> Answer {
+pub(super) fn ask(stage: &LookedForTool<'_>, interrupt: &Interrupt) -> Answer {
     if on_path("hadolint").is_none() {
         return Err("it is not on this machine".into());
     }
@@ -31,14 +31,14 @@ pub(super) fn ask(stage: &Looked<'_>, interrupt: &Interrupt) -> Answer {
     read(&said).map(|found| (version, found))
 }
 
-fn read(said: &[u8]) -> Result<Vec<Found>, String> {
+fn read(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
     let said: Vec<Said> =
         serde_json::from_slice(said).map_err(|error| format!("its answer is no list: {error}"))?;
     // What is only style nobody need act on.
     let said = said
         .into_iter()
         .filter(|one| matches!(&*one.level, "error" | "warning"));
-    let found = said.map(|one| Found {
+    let found = said.map(|one| ToolFinding {
         rule: Rule::Lint,
         name: format!("hadolint/{}", one.code),
         line: Some(one.line).filter(|line| *line > 0),

@@ -17,7 +17,7 @@ use crate::verify::finding::{Tool, ToolOutcome};
 
 /// What a tool found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct ToolFinding {
     /// The rule that its severity follows.
     pub rule: Rule,
     /// `hadolint/DL3008`.
@@ -31,7 +31,7 @@ pub struct Found {
 }
 
 /// One stage, as the tools need it.
-pub struct Looked<'s> {
+pub struct LookedForTool<'s> {
     /// The whole path of its Dockerfile.
     pub dockerfile: &'s Utf8Path,
     /// What buildx is given to read the Dockerfile as the build did: the call without what it makes.
@@ -56,13 +56,16 @@ pub fn has_scanner() -> bool {
 }
 
 /// Asks every tool about every stage: what each found, by the stage's place, and what became of each.
-pub fn run(stages: &[Looked<'_>], interrupt: &Interrupt) -> (Vec<(usize, Found)>, Vec<Tool>) {
+pub fn run(
+    stages: &[LookedForTool<'_>],
+    interrupt: &Interrupt,
+) -> (Vec<(usize, ToolFinding)>, Vec<Tool>) {
     let mut found = Vec::new();
     let mut told = Vec::new();
-    let of_dockerfile = |stage: &Looked<'_>| stage.wants.0;
-    let of_image = |stage: &Looked<'_>| stage.wants.1;
-    let mut ask = |tool: &str, wants: &dyn Fn(&Looked<'_>) -> bool, ask: &Ask<'_>| {
-        let wanted: Vec<(usize, &Looked<'_>)> = stages
+    let of_dockerfile = |stage: &LookedForTool<'_>| stage.wants.0;
+    let of_image = |stage: &LookedForTool<'_>| stage.wants.1;
+    let mut ask = |tool: &str, wants: &dyn Fn(&LookedForTool<'_>) -> bool, ask: &Ask<'_>| {
+        let wanted: Vec<(usize, &LookedForTool<'_>)> = stages
             .iter()
             .enumerate()
             .filter(|(_, stage)| wants(stage))
@@ -90,11 +93,14 @@ pub fn run(stages: &[Looked<'_>], interrupt: &Interrupt) -> (Vec<(usize, Found)>
 }
 
 /// What a tool says of one stage: its version and its finds, or why there is no answer.
-type Answer = Result<(String, Vec<Found>), String>;
-type Ask<'a> = dyn Fn(&Looked<'_>) -> Answer + 'a;
+type Answer = Result<(String, Vec<ToolFinding>), String>;
+type Ask<'a> = dyn Fn(&LookedForTool<'_>) -> Answer + 'a;
 
 /// The first stage that a tool has no answer for ends it: half an answer is none.
-fn each(wanted: &[(usize, &Looked<'_>)], ask: &Ask<'_>) -> (Vec<(usize, Found)>, ToolOutcome) {
+fn each(
+    wanted: &[(usize, &LookedForTool<'_>)],
+    ask: &Ask<'_>,
+) -> (Vec<(usize, ToolFinding)>, ToolOutcome) {
     let mut all = Vec::new();
     let mut version = String::new();
     for (place, stage) in wanted {
@@ -115,14 +121,14 @@ mod tests {
 
     #[test]
     fn half_an_answer_is_none() {
-        let stage = |image| Looked {
+        let stage = |image| LookedForTool {
             dockerfile: "Dockerfile".into(),
             question: &[],
             image,
             wants: (true, true),
         };
         let (first, second) = (stage("1"), stage("2"));
-        let find = || Found {
+        let find = || ToolFinding {
             rule: Rule::Lint,
             name: "x/1".into(),
             line: None,
@@ -130,7 +136,7 @@ mod tests {
             remedy: "r".into(),
         };
         let wanted = [(0, &first), (1, &second)];
-        let ask = |stage: &Looked<'_>| match stage.image {
+        let ask = |stage: &LookedForTool<'_>| match stage.image {
             "1" => Ok(("1.0".to_owned(), vec![find()])),
             _ => Err("it has no database".to_owned()),
         };

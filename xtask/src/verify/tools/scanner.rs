@@ -7,12 +7,12 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use super::{Answer, Found, Looked, call};
+use super::{Answer, LookedForTool, ToolFinding, call};
 use crate::graphfile::spec::policy::Rule;
 use crate::outside::interrupt::Interrupt;
 use crate::setup::tools::on_path;
 
-pub(super) fn ask(stage: &Looked<'_>, interrupt: &Interrupt) -> Answer {
+pub(super) fn ask(stage: &LookedForTool<'_>, interrupt: &Interrupt) -> Answer {
     let image = stage.image;
     if on_path("grype").is_some() {
         let mut command = Command::new("grype");
@@ -57,7 +57,7 @@ struct Known {
     fixed: Option<String>,
 }
 
-fn found(tool: &str, all: impl Iterator<Item = Known>) -> Vec<Found> {
+fn found(tool: &str, all: impl Iterator<Item = Known>) -> Vec<ToolFinding> {
     let mut packages: BTreeMap<(String, String), Vec<Known>> = BTreeMap::new();
     for known in all {
         let is_told = ["critical", "high"].contains(&known.severity.to_lowercase().as_str());
@@ -72,7 +72,7 @@ fn found(tool: &str, all: impl Iterator<Item = Known>) -> Vec<Found> {
         let ids: Vec<&str> = known.iter().map(|one| one.id.as_str()).collect();
         let fixed = known.iter().filter_map(|one| one.fixed.as_deref());
         let fixed: Vec<&str> = fixed.collect();
-        Found {
+        ToolFinding {
             rule: Rule::Vulnerabilities,
             name: format!("{tool}/{package}"),
             line: None,
@@ -120,7 +120,7 @@ struct Artifact {
     version: String,
 }
 
-fn of_grype(said: &[u8]) -> Result<Vec<Found>, String> {
+fn of_grype(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
     let said: Grype = serde_json::from_slice(said)
         .map_err(|error| format!("grype's answer is not known: {error}"))?;
     let all = said.matches.into_iter().map(|one| Known {
@@ -163,7 +163,7 @@ struct TrivyVulnerability {
     severity: String,
 }
 
-fn of_trivy(said: &[u8]) -> Result<Vec<Found>, String> {
+fn of_trivy(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
     let said: Trivy = serde_json::from_slice(said)
         .map_err(|error| format!("trivy's answer is not known: {error}"))?;
     let all = said

@@ -12,7 +12,7 @@ use super::peers::{BUILD, paths_of};
 use super::table::Row;
 use super::{Bench, Place, bare};
 use crate::fault::{Fault, Result};
-use crate::workshop::testbed::{self, Store};
+use crate::workshop::testbed::{self, ImageStore};
 
 /// How many images lie about in an engine that is crowded, and what they are called.
 const CROWD: usize = 500;
@@ -30,7 +30,7 @@ impl Bench {
         }
         let interrupt = self.runner.interrupt();
         let folder = self.folder.join("crowded");
-        let engine = match testbed::Engine::start(&folder, Store::Containerd, interrupt) {
+        let engine = match testbed::TestEngine::start(&folder, ImageStore::Containerd, interrupt) {
             Err(_) if interrupt.is_set() => return Err(Fault::interrupted()),
             Err(fault) => {
                 self.note(format!("crowded was left out, {fault}"));

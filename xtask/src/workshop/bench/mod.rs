@@ -26,7 +26,7 @@ use crate::fault::{Fault, Result};
 use crate::outside::interrupt::Interrupt;
 use measure::Runner;
 use standin::StandIn;
-use table::Report;
+use table::BenchReport;
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,7 +64,7 @@ pub struct Bench {
     folder: Utf8PathBuf,
     program: PathBuf,
     runner: Runner,
-    report: Report,
+    report: BenchReport,
 }
 
 impl Bench {
@@ -80,11 +80,11 @@ impl Bench {
             folder,
             program,
             runner: Runner::new(interrupt, runs),
-            report: Report {
+            report: BenchReport {
                 runs,
                 cores,
                 load: load(),
-                ..Report::default()
+                ..BenchReport::default()
             },
         })
     }
@@ -103,7 +103,7 @@ impl Bench {
     }
 
     /// What was found.
-    pub fn report(self) -> Report {
+    pub fn report(self) -> BenchReport {
         self.report
     }
 

@@ -24,12 +24,12 @@ const OF_GIT: f64 = 0.5;
 const OF_B3SUM: f64 = 1.0;
 
 /// A real engine: one that runs already, or one that is started for the bench.
-pub(super) enum Engine {
+pub(super) enum BenchEngine {
     Running(String),
     Started(Box<Testbed>),
 }
 
-impl Engine {
+impl BenchEngine {
     /// The engine that was named, or one of its own on a machine that has what this needs.
     pub(super) fn find(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self, String> {
         if let Ok(host) = std::env::var("XTASK_TEST_ENGINE") {
@@ -72,7 +72,7 @@ impl Bench {
             return Ok(());
         }
         let interrupt = self.runner.interrupt();
-        match Engine::find(&self.folder.join("engine"), interrupt) {
+        match BenchEngine::find(&self.folder.join("engine"), interrupt) {
             Err(_) if interrupt.is_set() => Err(Fault::interrupted()),
             Err(why) => {
                 self.note(format!("noop was left out, {why}"));

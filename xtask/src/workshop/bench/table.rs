@@ -90,7 +90,7 @@ impl Row {
 
 /// Everything of one run.
 #[derive(Debug, Default, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     /// How often every program ran.
     pub runs: usize,
     /// How many cores they had.
@@ -104,7 +104,7 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-impl Report {
+impl BenchReport {
     /// A table, with the notes below it.
     pub fn text(&self) -> String {
         let head = ["case", "what", "median", "min", "result", "goal", ""];
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn the_table_names_a_case_once_and_lines_its_columns_up() {
         let (ours, theirs) = (times(&[10]), times(&[1000]));
-        let report = Report {
+        let report = BenchReport {
             runs: 3,
             cores: 2,
             load: 0.25,

@@ -9,7 +9,7 @@ use std::process::Command;
 use camino::Utf8Path;
 
 use super::measure::Side;
-use super::peers::{BUILD, Engine};
+use super::peers::{BUILD, BenchEngine};
 use super::table::Row;
 use super::{Bench, Place, tree};
 use crate::fault::{Fault, Result};
@@ -31,7 +31,7 @@ impl Bench {
     /// Four images of 300 MB.
     pub(super) fn verify(&mut self) -> Result<()> {
         let interrupt = self.runner.interrupt();
-        let engine = match Engine::find(&self.folder.join("engine"), interrupt) {
+        let engine = match BenchEngine::find(&self.folder.join("engine"), interrupt) {
             Err(_) if interrupt.is_set() => return Err(Fault::interrupted()),
             Err(why) => {
                 self.note(format!("verify was left out, {why}"));

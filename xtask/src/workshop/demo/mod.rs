@@ -19,7 +19,7 @@ use crate::outside::engine::Engine;
 use crate::outside::interrupt::Interrupt;
 use crate::report::words;
 use crate::workshop::testbed;
-use said::{Said, Told, alive};
+use said::{DemoOutput, DemoTold, alive};
 
 /// What takes the place of `sample/` in the names of the copy's images.
 const NAMES: &str = "xtask-demo/";
@@ -38,7 +38,7 @@ pub struct Demo<'a> {
     host: Option<String>,
     interrupt: &'a Interrupt,
     /// An engine that was started for the demo ends with it.
-    _own: Option<testbed::Engine>,
+    _own: Option<testbed::TestEngine>,
 }
 
 /// Whether an engine answers where the docker command would look for one.
@@ -62,13 +62,13 @@ impl<'a> Demo<'a> {
             None
         } else {
             testbed::install(&folder.join("install.log"), interrupt)?;
-            let (data, store) = (folder.join("engine"), testbed::Store::Containerd);
-            let start = || testbed::Engine::start(&data, store, interrupt);
+            let (data, store) = (folder.join("engine"), testbed::ImageStore::Containerd);
+            let start = || testbed::TestEngine::start(&data, store, interrupt);
             Some(alive("an engine starts", &tell, start)?)
         };
         copy::sample(&folder.join("sample"), NAMES).map_err(|error| fault(&error))?;
         Ok(Self {
-            host: own.as_ref().map(testbed::Engine::host),
+            host: own.as_ref().map(testbed::TestEngine::host),
             folder,
             bases: bases.to_owned(),
             program,
@@ -114,7 +114,7 @@ impl<'a> Demo<'a> {
         let file = self.graph_folder().join(path);
         std::fs::write(&file, line)
             .map_err(|error| Fault::lacks(format!("cannot change {file}: {error}")))?;
-        let why = self.show(&["explain", "api-custom"], Told::Last(SHOWN))?;
+        let why = self.show(&["explain", "api-custom"], DemoTold::Last(SHOWN))?;
         expect(&why.stdout, "src/index.html changed")?;
         let built = self.show_build()?;
         expect(&built, "2 built, 5 fresh")
@@ -125,7 +125,7 @@ impl<'a> Demo<'a> {
         let image = format!("{NAMES}web:1.0.0");
         let id = self.docker(&["image", "inspect", "--format", "{{.Id}}", &image])?;
         self.docker(&["image", "rm", "--force", id.trim()])?;
-        let plan = self.show(&["plan", "web"], Told::Last(SHOWN))?;
+        let plan = self.show(&["plan", "web"], DemoTold::Last(SHOWN))?;
         expect(&plan.stdout, "stale")?;
         self.show_build()?;
         self.docker(&["image", "inspect", &image]).map(drop)
@@ -138,7 +138,7 @@ impl<'a> Demo<'a> {
             "That base is made from about 90 Debian packages, and stays in {}.",
             self.bases
         ));
-        self.show(&["build", "--profile", "stack"], Told::Last(SHOWN))?;
+        self.show(&["build", "--profile", "stack"], DemoTold::Last(SHOWN))?;
         title("What each image must keep, and whether the stack runs");
         let mut arguments = vec!["verify", "--profile", "stack"];
         if !self.has_compose() {
@@ -147,7 +147,7 @@ impl<'a> Demo<'a> {
             );
             arguments.push("--policy-only");
         }
-        let verified = self.show(&arguments, Told::AsItComes)?;
+        let verified = self.show(&arguments, DemoTold::AsItComes)?;
         expect(&verified.stdout, "\nverified")
     }
 
@@ -194,12 +194,12 @@ impl<'a> Demo<'a> {
 
     /// Runs `build`, shows its summary and gives it back.
     fn show_build(&self) -> Result<String> {
-        let said = self.show(&["build"], Told::Last(SHOWN))?;
+        let said = self.show(&["build"], DemoTold::Last(SHOWN))?;
         Ok(said.summary().to_owned())
     }
 
     /// Runs the program, and shows the command and what it said.
-    fn show(&self, arguments: &[&str], told: Told) -> Result<Said> {
+    fn show(&self, arguments: &[&str], told: DemoTold) -> Result<DemoOutput> {
         tell(&format!("  $ cargo xtask {}", arguments.join(" ")));
         let graph = self.graph_folder().join("build-graph.toml");
         let mut command = Command::new(&self.program);
@@ -220,8 +220,8 @@ impl<'a> Demo<'a> {
             .filter(|line| !line.ends_with(" fresh"))
             .collect();
         let most = match told {
-            Told::Last(most) => most,
-            Told::AsItComes => lines.len(),
+            DemoTold::Last(most) => most,
+            DemoTold::AsItComes => lines.len(),
         };
         let hidden = lines.len().saturating_sub(most);
         let mut text = String::new();
@@ -238,11 +238,11 @@ impl<'a> Demo<'a> {
     fn docker(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new("docker");
         command.args(arguments);
-        Ok(self.output(command, Told::Last(0))?.stdout)
+        Ok(self.output(command, DemoTold::Last(0))?.stdout)
     }
 
     /// Runs a child to its end; a failing one is a fault with what it said.
-    fn output(&self, mut command: Command, told: Told) -> Result<Said> {
+    fn output(&self, mut command: Command, told: DemoTold) -> Result<DemoOutput> {
         let name = command.get_program().to_string_lossy().into_owned();
         let fault = |error: &dyn std::fmt::Display| {
             Fault::failed(format!("the demo could not run {name}: {error}"))
@@ -260,7 +260,7 @@ impl<'a> Demo<'a> {
         let Some(mut child) = child.map_err(|error| fault(&error))? else {
             return Err(Fault::interrupted());
         };
-        let said = Said::of(&mut child, told, &|line| tell(&format!("    {line}")));
+        let said = DemoOutput::of(&mut child, told, &|line| tell(&format!("    {line}")));
         let status = self.interrupt.wait_for(&mut child);
         if self.interrupt.is_set() {
             return Err(Fault::interrupted());

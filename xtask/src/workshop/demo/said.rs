@@ -12,7 +12,7 @@ const SILENCE: Duration = Duration::from_secs(4);
 
 /// How much of what a run says is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum DemoTold {
     /// Its last lines, at the end.
     Last(usize),
     /// Every line when it is said.
@@ -21,16 +21,16 @@ pub enum Told {
 
 /// What one run of the program said.
 #[derive(Debug)]
-pub struct Said {
+pub struct DemoOutput {
     /// Its results.
     pub stdout: String,
     /// What else it said to people.
     pub stderr: String,
 }
 
-impl Said {
+impl DemoOutput {
     /// Reads both pipes to their end. `tell` is given lines while the child runs.
-    pub fn of(child: &mut Child, told: Told, tell: &dyn Fn(&str)) -> Self {
+    pub fn of(child: &mut Child, told: DemoTold, tell: &dyn Fn(&str)) -> Self {
         let (out, err) = (child.stdout.take(), child.stderr.take());
         std::thread::scope(|scope| {
             let (sender, lines) = mpsc::channel();
@@ -61,7 +61,7 @@ impl Said {
 }
 
 /// Gathers lines until there are no more.
-fn follow(lines: &mpsc::Receiver<String>, told: Told, tell: &dyn Fn(&str)) -> String {
+fn follow(lines: &mpsc::Receiver<String>, told: DemoTold, tell: &dyn Fn(&str)) -> String {
     let start = Instant::now();
     let (mut all, mut last) = (String::new(), String::from("it has begun"));
     let mut silent_until = start + SILENCE;
@@ -69,7 +69,7 @@ fn follow(lines: &mpsc::Receiver<String>, told: Told, tell: &dyn Fn(&str)) -> St
         let left = silent_until.saturating_duration_since(Instant::now());
         match lines.recv_timeout(left) {
             Ok(line) => {
-                if told == Told::AsItComes {
+                if told == DemoTold::AsItComes {
                     tell(&line);
                     silent_until = Instant::now() + SILENCE;
                 }

@@ -19,7 +19,7 @@ use crate::outside::interrupt::Interrupt;
 
 /// Where an engine keeps images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Store {
+pub enum ImageStore {
     /// In containerd: several platforms, attestations.
     Containerd,
     /// In the engine's own graph driver.
@@ -28,7 +28,7 @@ pub enum Store {
 
 /// A running engine. It ends with this value, and its bridge after it.
 #[derive(Debug)]
-pub struct Engine {
+pub struct TestEngine {
     // They end in this order.
     _server: Server,
     _leavings: Leavings,
@@ -36,9 +36,9 @@ pub struct Engine {
     socket: Utf8PathBuf,
 }
 
-impl Engine {
+impl TestEngine {
     /// Starts an engine with its data below `folder`.
-    pub fn start(folder: &Utf8Path, store: Store, interrupt: &Interrupt) -> Result<Self> {
+    pub fn start(folder: &Utf8Path, store: ImageStore, interrupt: &Interrupt) -> Result<Self> {
         let fault = |error: &dyn std::fmt::Display| {
             Fault::lacks(format!(
                 "cannot start an engine for the tests in {folder}: {error}"
@@ -64,7 +64,7 @@ impl Engine {
         mount_cgroups().map_err(|error| fault(&error))?;
         let socket = run.join("docker.sock");
         let config = folder.join("daemon.json");
-        let containerd = store == Store::Containerd;
+        let containerd = store == ImageStore::Containerd;
         let content = format!("{{\"features\":{{\"containerd-snapshotter\":{containerd}}}}}\n");
         std::fs::write(&config, content).map_err(|error| fault(&error))?;
         let mut command = Command::new("/usr/sbin/dockerd");

@@ -13,7 +13,7 @@ mod registry;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-pub use engine::{Engine, Store};
+pub use engine::{ImageStore, TestEngine};
 pub use licences::check as check_licences;
 pub use packages::{install, is_installed};
 
@@ -25,8 +25,8 @@ use registry::Registry;
 #[derive(Debug)]
 pub struct Testbed {
     // The first that was started ends last.
-    classic: Engine,
-    containerd: Engine,
+    classic: TestEngine,
+    containerd: TestEngine,
     registry: Registry,
     docker: Utf8PathBuf,
 }
@@ -36,9 +36,9 @@ impl Testbed {
     /// be removed at any time that nothing runs.
     pub fn start(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
         let registry = Registry::start(&folder.join("registry"), interrupt)?;
-        let engine = |name: &str, store| Engine::start(&folder.join(name), store, interrupt);
-        let containerd = engine("containerd", Store::Containerd)?;
-        let classic = engine("classic", Store::Classic)?;
+        let engine = |name: &str, store| TestEngine::start(&folder.join(name), store, interrupt);
+        let containerd = engine("containerd", ImageStore::Containerd)?;
+        let classic = engine("classic", ImageStore::Classic)?;
         Ok(Self {
             classic,
             containerd,

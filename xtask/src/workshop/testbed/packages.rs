@@ -10,7 +10,7 @@ use crate::setup::apply::apply;
 use crate::setup::facts::Facts;
 use crate::setup::gather::debian_mirror;
 use crate::setup::packages as suite;
-use crate::setup::plan::{Plan, Step};
+use crate::setup::plan::{SetupPlan, Step};
 
 /// A program that proves that a package is there, and the package.
 const NEEDED: [(&str, &str); 10] = [
@@ -84,7 +84,7 @@ pub fn install(log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
 }
 
 /// Debian 13 beside Debian 12, from the mirror that the machine uses already, and the packages.
-fn plan(mirror: &str, missing: &[&str]) -> Plan {
+fn plan(mirror: &str, missing: &[&str]) -> SetupPlan {
     let run = |argv: &[&str]| Step::Run {
         argv: argv.iter().map(ToString::to_string).collect(),
     };
@@ -96,7 +96,7 @@ fn plan(mirror: &str, missing: &[&str]) -> Plan {
     let mut argv = vec!["env", "RUNLEVEL=1"];
     argv.extend(suite::System::Bookworm.install());
     argv.extend(missing);
-    Plan {
+    SetupPlan {
         steps: vec![
             // First its rank, so that it is never above Debian 12.
             write(suite::TRIXIE_RANK, suite::RANK.to_owned()),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use base64::Engine as _;
 use serde::Deserialize;
 
-use crate::report::excerpt::Stream;
+use crate::report::excerpt::StdStream;
 
 /// A line longer than this is cut: nobody reads it, and memory stays bounded.
 const LONGEST_LINE: usize = 1 << 20;
@@ -18,7 +18,7 @@ const LARGEST_OBJECT: usize = 16 << 20;
 
 /// What the stream says, for people and for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum ProgressEvent {
     /// A step began to run.
     Step(String),
     /// A step ended, or was taken from the cache.
@@ -33,18 +33,18 @@ pub enum Said {
         error: Option<String>,
     },
     /// A line that a step printed.
-    Output(Line),
+    Output(ProgressLine),
     /// A line of buildx itself.
     Plain(String),
 }
 
 /// A line that a step printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct ProgressLine {
     /// The step's number.
     pub step: usize,
     /// Which way it came.
-    pub stream: Stream,
+    pub stream: StdStream,
     /// The line, without its end.
     pub text: Vec<u8>,
     /// Whether a carriage return ended it, so that a terminal writes the next line over it.
@@ -88,24 +88,24 @@ struct Seen {
 
 /// Reads the stream line by line.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct ProgressReader {
     object: Vec<u8>,
     inside: bool,
     seen: HashMap<String, Seen>,
     /// The unfinished last line of each step on each stream.
-    partial: BTreeMap<(usize, Stream), Vec<u8>>,
+    partial: BTreeMap<(usize, StdStream), Vec<u8>>,
 }
 
-impl Reader {
+impl ProgressReader {
     /// Takes one line, without its end, and gives what became known by it.
-    pub fn line(&mut self, line: &[u8]) -> Vec<Said> {
+    pub fn line(&mut self, line: &[u8]) -> Vec<ProgressEvent> {
         let line = &line[..line.len().min(LONGEST_LINE)];
         if !self.inside && line.first() != Some(&b'{') {
             let text = String::from_utf8_lossy(line).trim_end().to_owned();
             return if text.is_empty() {
                 Vec::new()
             } else {
-                vec![Said::Plain(text)]
+                vec![ProgressEvent::Plain(text)]
             };
         }
         self.inside = true;
@@ -124,7 +124,7 @@ impl Reader {
         // What is not a status after all is shown as it is.
         serde_json::from_slice::<Status>(&object).map_or_else(
             |_| {
-                vec![Said::Plain(
+                vec![ProgressEvent::Plain(
                     String::from_utf8_lossy(&object).trim_end().to_owned(),
                 )]
             },
@@ -133,35 +133,35 @@ impl Reader {
     }
 
     /// The lines that never ended.
-    pub fn finish(mut self) -> Vec<Said> {
+    pub fn finish(mut self) -> Vec<ProgressEvent> {
         let mut said = Vec::new();
         for (from, rest) in std::mem::take(&mut self.partial) {
             end_of(from, rest, &mut said);
         }
         if !self.object.is_empty() {
-            said.push(Said::Plain(
+            said.push(ProgressEvent::Plain(
                 String::from_utf8_lossy(&self.object).trim_end().to_owned(),
             ));
         }
         said
     }
 
-    fn status(&mut self, status: Status) -> Vec<Said> {
+    fn status(&mut self, status: Status) -> Vec<ProgressEvent> {
         let mut said = Vec::new();
         for vertex in &status.vertexes {
             let seen = self.seen(&vertex.digest);
             if vertex.started.is_some() && !seen.started {
                 seen.started = true;
                 if !vertex.cached {
-                    said.push(Said::Step(vertex.name.clone()));
+                    said.push(ProgressEvent::Step(vertex.name.clone()));
                 }
             }
         }
         for log in status.logs {
             let stream = if log.stream == 2 {
-                Stream::Err
+                StdStream::Err
             } else {
-                Stream::Out
+                StdStream::Out
             };
             let from = (self.seen(&log.vertex).step, stream);
             let partial = self.partial.entry(from).or_default();
@@ -172,13 +172,13 @@ impl Reader {
             if vertex.completed.is_some() && !seen.ended {
                 seen.ended = true;
                 let step = seen.step;
-                for stream in [Stream::Out, Stream::Err] {
+                for stream in [StdStream::Out, StdStream::Err] {
                     if let Some(rest) = self.partial.remove(&(step, stream)) {
                         end_of((step, stream), rest, &mut said);
                     }
                 }
                 let error = Some(vertex.error).filter(|error| !error.is_empty());
-                said.push(Said::Done {
+                said.push(ProgressEvent::Done {
                     step,
                     name: vertex.name,
                     cached: vertex.cached,
@@ -199,7 +199,12 @@ impl Reader {
 }
 
 /// Cuts what a step printed into lines. Only what is new is looked at: a line may come byte by byte.
-fn take_lines(from: (usize, Stream), partial: &mut Vec<u8>, data: &[u8], said: &mut Vec<Said>) {
+fn take_lines(
+    from: (usize, StdStream),
+    partial: &mut Vec<u8>,
+    data: &[u8],
+    said: &mut Vec<ProgressEvent>,
+) {
     let mut start = 0;
     let mut line = |partial: &mut Vec<u8>, is_overwritten| {
         said.push(output(from, std::mem::take(partial), is_overwritten));
@@ -227,7 +232,7 @@ fn take_lines(from: (usize, Stream), partial: &mut Vec<u8>, data: &[u8], said: &
 }
 
 /// What a step printed last, without an end.
-fn end_of(from: (usize, Stream), mut rest: Vec<u8>, said: &mut Vec<Said>) {
+fn end_of(from: (usize, StdStream), mut rest: Vec<u8>, said: &mut Vec<ProgressEvent>) {
     strip(&mut rest);
     if !rest.is_empty() {
         said.push(output(from, rest, false));
@@ -240,8 +245,12 @@ fn strip(line: &mut Vec<u8>) {
     }
 }
 
-const fn output((step, stream): (usize, Stream), text: Vec<u8>, is_overwritten: bool) -> Said {
-    Said::Output(Line {
+const fn output(
+    (step, stream): (usize, StdStream),
+    text: Vec<u8>,
+    is_overwritten: bool,
+) -> ProgressEvent {
+    ProgressEvent::Output(ProgressLine {
         step,
         stream,
         text,
@@ -268,9 +277,9 @@ mod tests {
 
     use super::*;
 
-    fn all(text: &str) -> Vec<Said> {
-        let mut reader = Reader::default();
-        let mut said: Vec<Said> = text
+    fn all(text: &str) -> Vec<ProgressEvent> {
+        let mut reader = ProgressReader::default();
+        let mut said: Vec<ProgressEvent> = text
             .lines()
             .flat_map(|line| reader.line(line.as_bytes()))
             .collect();
@@ -283,7 +292,7 @@ mod tests {
         format!("{{\"logs\":[{{\"vertex\":\"a\",\"stream\":{stream},\"data\":\"{data}\"}}]}}\n")
     }
 
-    fn printed(stream: Stream, line: &str, is_overwritten: bool) -> Said {
+    fn printed(stream: StdStream, line: &str, is_overwritten: bool) -> ProgressEvent {
         output((0, stream), line.into(), is_overwritten)
     }
 
@@ -298,7 +307,7 @@ mod tests {
         let twice = all(
             &"{\"vertexes\":[{\"digest\":\"a\",\"name\":\"s\",\"started\":\"t\"}]}\n".repeat(2),
         );
-        assert_eq!(twice, [Said::Step("s".into())]);
+        assert_eq!(twice, [ProgressEvent::Step("s".into())]);
     }
 
     #[test]
@@ -307,7 +316,7 @@ mod tests {
         let text = "{\"vertexes\":[{\"digest\":\"a\",\"name\":\"s\",\"started\":\"t\"}]}\n\
             {\"logs\":[{\"vertex\":\"a\",\"data\":\"b25lCnR3\"}]}\n\
             {\"logs\":[{\"vertex\":\"a\",\"data\":\"bwp0aHJlZQ==\"}]}\n";
-        let lines = ["one", "two", "three"].map(|line| printed(Stream::Out, line, false));
+        let lines = ["one", "two", "three"].map(|line| printed(StdStream::Out, line, false));
         assert_eq!(all(text)[1..], lines);
     }
 
@@ -315,8 +324,8 @@ mod tests {
     fn a_line_of_one_stream_is_not_glued_to_a_line_of_the_other() {
         let text = [log(1, "so far "), log(2, "fatal: it\n"), log(1, "and on\n")].concat();
         let expected = [
-            printed(Stream::Err, "fatal: it", false),
-            printed(Stream::Out, "so far and on", false),
+            printed(StdStream::Err, "fatal: it", false),
+            printed(StdStream::Out, "so far and on", false),
         ];
         assert_eq!(all(&text), expected);
     }
@@ -324,7 +333,7 @@ mod tests {
     #[test]
     fn a_progress_bar_is_lines_that_are_written_over() {
         let lines = [("1%", true), ("2%", true), ("done", false), ("next", false)];
-        let expected = lines.map(|(line, over)| printed(Stream::Out, line, over));
+        let expected = lines.map(|(line, over)| printed(StdStream::Out, line, over));
         for cut in [
             &["1%\r2%\r\rdone\r\nnext"][..],
             &["1%\r", "2%\r", "\rdone\r", "\nnext\r"],
@@ -341,9 +350,9 @@ mod tests {
     fn what_is_not_json_is_a_plain_line() {
         assert_eq!(
             all("ERROR: no such thing\n"),
-            [Said::Plain("ERROR: no such thing".into())]
+            [ProgressEvent::Plain("ERROR: no such thing".into())]
         );
-        assert_eq!(all("{oops}\n"), [Said::Plain("{oops}".into())]);
+        assert_eq!(all("{oops}\n"), [ProgressEvent::Plain("{oops}".into())]);
     }
 
     #[test]
@@ -351,7 +360,7 @@ mod tests {
         let text = "{\"vertexes\":[{\"digest\":\"a\",\"name\":\"s\",\"started\":\"t\",\"completed\":\"t\",\"cached\":true}]}\n";
         assert_eq!(
             all(text),
-            [Said::Done {
+            [ProgressEvent::Done {
                 step: 0,
                 name: "s".into(),
                 cached: true,

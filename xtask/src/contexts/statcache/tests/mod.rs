@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::book::Book;
 use super::*;
 use crate::contexts::tests::tree::{TestTree, attribute, copy, one, whole};
-use crate::contexts::{Ignore, Inputs, Witness, collect};
+use crate::contexts::{Ignore, Inputs, Tracer, collect};
 use dockerfile::ContextNeed;
 
 /// A cache whose file was read, and what was told of that.
@@ -67,7 +67,7 @@ impl World {
             &one(&self.tree.root().join("in")),
             &Ignore::default(),
             need,
-            &Witness::forgetful(cache),
+            &Tracer::forgetful(cache),
         )
         .unwrap()
     }
@@ -96,7 +96,7 @@ impl World {
     pub(super) fn falsify(&self, name: &str) {
         let book = Book::read(fs::read(self.file()).unwrap()).unwrap();
         let folders = book.folders().map(|(path, folder)| {
-            let mut files: Vec<Entry> = folder.files().collect();
+            let mut files: Vec<BookEntry> = folder.files().collect();
             for file in files
                 .iter_mut()
                 .filter(|file| *file.name == *name.as_bytes())

@@ -1,8 +1,8 @@
 //! What the trees said in an earlier run, and how to see that they still say it.
 //!
-//! A memo is a stage's outline with all sightings that it hangs on (`contexts::Witness`). Where every
+//! A memo is a stage's summary with all sightings that it hangs on (`contexts::Tracer`). Where every
 //! one of them is the same again, and so is all else that was asked, gathering the stage would give
-//! this outline: it is not gathered. Knows the file of memos and what voids all of them. Is unaware
+//! this summary: it is not gathered. Knows the file of memos and what voids all of them. Is unaware
 //! of records and engines: a memo says what a stage's key is made of, never that it is fresh.
 //!
 //! Where the clock stands earlier than when the memos were written, it was set back, and a file
@@ -16,8 +16,8 @@ use std::time::SystemTime;
 
 use camino::Utf8PathBuf;
 
-use super::outline::Outline;
-use crate::contexts::{self, Testimony};
+use super::summary::StageSummary;
+use crate::contexts::{self, Trace};
 use crate::fault::Result;
 use crate::freshness::key;
 use crate::freshness::stage_inputs;
@@ -64,11 +64,11 @@ impl Memo {
     pub fn new(
         stage: &str,
         question: &Question,
-        outline: &Outline,
-        sightings: Testimony,
+        summary: &StageSummary,
+        sightings: Trace,
     ) -> Option<Self> {
         let mut bytes = question.to_vec();
-        put(&mut bytes, &serde_json::to_vec(outline).ok()?)?;
+        put(&mut bytes, &serde_json::to_vec(summary).ok()?)?;
         for piece in sightings {
             put(&mut bytes, &piece)?;
         }
@@ -138,7 +138,7 @@ impl Memos {
     }
 
     /// What was answered to the same question, if everything that the answer hangs on is as it was.
-    pub fn recall(&self, stage: &str, question: &Question) -> Option<Outline> {
+    pub fn recall(&self, stage: &str, question: &Question) -> Option<StageSummary> {
         let at = self.bundle.find(stage)?;
         let (asked, mut rest) = self.bundle.part(at).split_first_chunk()?;
         if asked != question || !self.holds(at) {
@@ -153,7 +153,7 @@ impl Memos {
         let part = self.bundle.find(stage).map(|at| self.bundle.part(at));
         let part = part.filter(|part| part.starts_with(question));
         part.and_then(sightings)
-            .is_some_and(|seen| contexts::hold(&seen))
+            .is_some_and(|seen| contexts::is_current(&seen))
     }
 
     /// Whether all that the memo at a place hangs on is as it was. Looks once.
@@ -162,7 +162,7 @@ impl Memos {
             return false;
         };
         *held.get_or_init(|| {
-            sightings(self.bundle.part(at)).is_some_and(|seen| contexts::hold(&seen))
+            sightings(self.bundle.part(at)).is_some_and(|seen| contexts::is_current(&seen))
         })
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use camino::Utf8Path;
 
 use super::*;
-use crate::contexts::{StatCache, Witness};
+use crate::contexts::{StatCache, Tracer};
 use crate::freshness::key::Ingredients;
 use crate::freshness::stage_inputs::Externals;
 use crate::graphfile::spec;
@@ -46,15 +46,15 @@ impl World {
 
     fn memo(&self, stage: &str, question: Question, inputs: usize) -> Memo {
         let cache = StatCache::in_memory();
-        let witness = Witness::new(&cache);
+        let tracer = Tracer::new(&cache);
         let nothing = self.root().join("nothing");
-        witness.looked_up(nothing.as_std_path(), None);
-        let sightings = witness.testify().unwrap();
-        Memo::new(stage, &question, &outline(inputs), sightings).unwrap()
+        tracer.looked_up(nothing.as_std_path(), None);
+        let sightings = tracer.into_trace().unwrap();
+        Memo::new(stage, &question, &summary(inputs), sightings).unwrap()
     }
 }
 
-fn outline(inputs: usize) -> Outline {
+fn summary(inputs: usize) -> StageSummary {
     let text = serde_json::json!({
         "own": Ingredients::default().own(), "inputs": inputs, "input_bytes": 0, "proxies": [], "with_triggers": [], "moving": null, "policy": {}, "looked_at": null, "parents": {},
         "externals": Externals::default(),
@@ -70,7 +70,7 @@ fn the_answer_to_the_same_question_is_recalled_while_what_was_seen_is_as_it_was(
     let world = World::new();
     world.load(HERE).save(&[world.memo("a", ASKED, 7)]).unwrap();
     let memos = world.load(HERE);
-    assert_eq!(memos.recall("a", &ASKED), Some(outline(7)));
+    assert_eq!(memos.recall("a", &ASKED), Some(summary(7)));
     assert_eq!(memos.recall("a", &[3; 32]), None);
     assert_eq!(memos.recall("b", &ASKED), None);
     fs::write(world.root().join("nothing"), "something").unwrap();
@@ -90,7 +90,7 @@ fn another_world_has_no_memos_and_replaces_them() {
     assert_eq!(world.load([9; 32]).recall("a", &ASKED), None);
     save([9; 32], "b");
     assert_eq!(world.load([9; 32]).recall("a", &ASKED), None);
-    assert_eq!(world.load([9; 32]).recall("b", &ASKED), Some(outline(1)));
+    assert_eq!(world.load([9; 32]).recall("b", &ASKED), Some(summary(1)));
     assert_eq!(world.load(HERE).recall("b", &ASKED), None);
 }
 
@@ -107,7 +107,7 @@ fn a_new_memo_takes_the_place_of_its_stages_old_one_and_leaves_the_others() {
     for (stage, inputs) in [("a", 1), ("b", 20), ("c", 3)] {
         assert_eq!(
             memos.recall(stage, &ASKED),
-            Some(outline(inputs)),
+            Some(summary(inputs)),
             "{stage}"
         );
     }
@@ -132,7 +132,7 @@ fn a_file_that_is_cut_or_altered_has_no_memos_and_is_told_of() {
         assert_eq!(memos.recall("a", &ASKED), None);
         assert!(warning.unwrap().contains("all trees are read anew"));
         memos.save(&[world.memo("b", ASKED, 1)]).unwrap();
-        assert_eq!(world.load(HERE).recall("b", &ASKED), Some(outline(1)));
+        assert_eq!(world.load(HERE).recall("b", &ASKED), Some(summary(1)));
     }
 }
 
@@ -174,10 +174,10 @@ fn names_of_any_bytes_survive() {
     let world = World::new();
     let odd = std::ffi::OsStr::from_bytes(b"a\n\xff");
     let cache = StatCache::in_memory();
-    let witness = Witness::new(&cache);
-    witness.looked_up(&world.folder.path().join(odd), None);
-    let sightings = witness.testify().unwrap();
-    let memo = Memo::new("a", &ASKED, &outline(0), sightings).unwrap();
+    let tracer = Tracer::new(&cache);
+    tracer.looked_up(&world.folder.path().join(odd), None);
+    let sightings = tracer.into_trace().unwrap();
+    let memo = Memo::new("a", &ASKED, &summary(0), sightings).unwrap();
     world.load(HERE).save(&[memo]).unwrap();
     assert!(world.load(HERE).recall("a", &ASKED).is_some());
     fs::write(world.folder.path().join(odd), "").unwrap();
@@ -202,7 +202,7 @@ fn what_was_seen_ahead_is_not_looked_at_again_unless_it_must_be() {
     let mut memos = world.load(HERE);
     memos.look_until(&AtomicBool::new(false));
     fs::write(world.root().join("nothing"), "something").unwrap();
-    assert_eq!(memos.recall("a", &ASKED), Some(outline(7)));
+    assert_eq!(memos.recall("a", &ASKED), Some(summary(7)));
     memos.look_again();
     assert_eq!(memos.recall("a", &ASKED), None);
 }

@@ -11,7 +11,7 @@ use crate::freshness::record::*;
 /// A state folder with a record of `a` and one of `b`.
 struct World {
     folder: tempfile::TempDir,
-    store: Store,
+    store: RecordStore,
 }
 
 fn ingredients(stage: &str) -> Vec<Ingredient> {
@@ -20,7 +20,10 @@ fn ingredients(stage: &str) -> Vec<Ingredient> {
         name: name.into(),
         value: b"value".to_vec(),
     };
-    vec![one(What::Format, ""), one(What::Input, stage)]
+    vec![
+        one(IngredientKind::Format, ""),
+        one(IngredientKind::Input, stage),
+    ]
 }
 
 fn key_of(stage: &str) -> Key {
@@ -43,7 +46,7 @@ impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
-        let store = Store::of(State::in_folder(path));
+        let store = RecordStore::of(State::in_folder(path));
         let world = Self { folder, store };
         world.save("a").unwrap();
         world.save("b").unwrap();
@@ -239,7 +242,12 @@ fn a_record_that_means_harm_is_read_or_refused() {
         .collect();
     let sealed = state::seal(MADE_OF, FORMAT, &encode(&list));
     assert_eq!(read_made_of(&sealed).unwrap(), list);
-    let lies = [&[What::Input as u8][..], &u32::MAX.to_le_bytes(), b"short"].concat();
+    let lies = [
+        &[IngredientKind::Input as u8][..],
+        &u32::MAX.to_le_bytes(),
+        b"short",
+    ]
+    .concat();
     assert_eq!(read_made_of(&state::seal(MADE_OF, FORMAT, &lies)), None);
 }
 

@@ -11,7 +11,7 @@ pub(super) const BLOCK: usize = 512;
 
 /// Which fields stand behind the first 257 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(super) enum HeaderLayout {
     /// None that can be relied on.
     Old,
     /// POSIX: device numbers and a prefix of the name.
@@ -25,7 +25,7 @@ pub(super) enum Layout {
 /// What a header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Raw {
-    pub(super) layout: Layout,
+    pub(super) layout: HeaderLayout,
     pub(super) flag: u8,
     pub(super) name: Vec<u8>,
     pub(super) link: Vec<u8>,
@@ -80,14 +80,14 @@ pub(super) fn read(block: &[u8; BLOCK]) -> Result<Raw, Cause> {
         mtime: number(&old.mtime)?,
         device: (0, 0),
     };
-    if matches!(raw.flag, b'3' | b'4') && layout != Layout::Old {
+    if matches!(raw.flag, b'3' | b'4') && layout != HeaderLayout::Old {
         raw.device = (number(&block[329..337])?, number(&block[337..345])?);
     }
     match layout {
-        Layout::Old => {}
-        Layout::Ustar => raw.prefix(text(&block[345..500])),
-        Layout::Star => raw.prefix(text(&block[345..476])),
-        Layout::Gnu => {
+        HeaderLayout::Old => {}
+        HeaderLayout::Ustar => raw.prefix(text(&block[345..500])),
+        HeaderLayout::Star => raw.prefix(text(&block[345..476])),
+        HeaderLayout::Gnu => {
             // Old versions of Go wrote a prefix there, which GNU tar does not see.
             let gnu = gnu(header);
             if number(&gnu.atime).is_err() || number(&gnu.ctime).is_err() {
@@ -108,12 +108,12 @@ impl Raw {
     }
 }
 
-fn layout(block: &[u8; BLOCK]) -> Layout {
+fn layout(block: &[u8; BLOCK]) -> HeaderLayout {
     match (&block[257..263], &block[263..265]) {
-        (b"ustar\0", b"00") if block[508..] == *b"tar\0" => Layout::Star,
-        (b"ustar\0", b"00") => Layout::Ustar,
-        (b"ustar ", b" \0") => Layout::Gnu,
-        _ => Layout::Old,
+        (b"ustar\0", b"00") if block[508..] == *b"tar\0" => HeaderLayout::Star,
+        (b"ustar\0", b"00") => HeaderLayout::Ustar,
+        (b"ustar ", b" \0") => HeaderLayout::Gnu,
+        _ => HeaderLayout::Old,
     }
 }
 

@@ -6,7 +6,7 @@ use tar::{GnuExtSparseHeader, Header};
 
 use super::super::error::Cause;
 use super::super::limits::Limits;
-use super::header::{self, BLOCK, Layout, Raw};
+use super::header::{self, BLOCK, HeaderLayout, Raw};
 use super::pax::{self, Pax};
 use super::sparse::{self, Map, Segment};
 
@@ -31,7 +31,7 @@ pub enum Type {
 
 /// An entry, as the archive has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct TarMember {
     /// Its kind.
     pub kind: Type,
     /// Its name, not cleaned.
@@ -75,7 +75,7 @@ impl<R: BufRead> Members<R> {
     }
 
     /// The next entry; `None` behind the last one.
-    pub fn advance(&mut self) -> Result<Option<Member>, Cause> {
+    pub fn advance(&mut self) -> Result<Option<TarMember>, Cause> {
         let (mut pax, mut name, mut link) = (None, None, None);
         loop {
             self.skip_rest()?;
@@ -118,14 +118,14 @@ impl<R: BufRead> Members<R> {
     }
 
     /// The stored bytes of the entry that `advance` gave last.
-    pub fn body(&mut self) -> Body<'_, R> {
-        Body(self)
+    pub fn body(&mut self) -> MemberBody<'_, R> {
+        MemberBody(self)
     }
 
     /// Gives all bytes of the entry that `advance` gave last, zeros of its holes included.
     pub fn data(
         &mut self,
-        member: &Member,
+        member: &TarMember,
         sink: &mut dyn FnMut(&[u8]) -> Result<(), Cause>,
     ) -> Result<(), Cause> {
         let Some(segments) = &member.segments else {
@@ -227,7 +227,7 @@ impl<R: BufRead> Members<R> {
         pax: Pax,
         long_name: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
-    ) -> Result<Member, Cause> {
+    ) -> Result<TarMember, Cause> {
         let name = long_name.or(pax.path).unwrap_or(raw.name);
         let link = long_link.or(pax.link).unwrap_or(raw.link);
         let kind = kind_of(raw.flag, &name).ok_or_else(|| {
@@ -238,7 +238,7 @@ impl<R: BufRead> Members<R> {
         let stored = u64::try_from(stored).map_err(|_| wrong("a size", &name))?;
         self.begin(if kind == Type::File { stored } else { 0 });
         let small = |value: i64, what| u32::try_from(value).map_err(|_| wrong(what, &name));
-        let mut member = Member {
+        let mut member = TarMember {
             kind,
             link: if matches!(kind, Type::HardLink | Type::Symlink) {
                 link
@@ -265,7 +265,7 @@ impl<R: BufRead> Members<R> {
         Ok(member)
     }
 
-    fn pax_sparse(&mut self, member: &mut Member, sparse: pax::Sparse) -> Result<(), Cause> {
+    fn pax_sparse(&mut self, member: &mut TarMember, sparse: pax::Sparse) -> Result<(), Cause> {
         let map = sparse::of_pax(&sparse).map_err(|cause| cause.at(&member.name))?;
         if map != Map::None && member.kind != Type::File {
             return Err(sparse::wrong("is no file").at(&member.name));
@@ -284,7 +284,7 @@ impl<R: BufRead> Members<R> {
         self.laid_out(member, segments)
     }
 
-    fn laid_out(&mut self, member: &mut Member, segments: Vec<Segment>) -> Result<(), Cause> {
+    fn laid_out(&mut self, member: &mut TarMember, segments: Vec<Segment>) -> Result<(), Cause> {
         if segments.len() > self.limits.segments {
             return Err(self.too_many_segments());
         }
@@ -302,11 +302,11 @@ impl<R: BufRead> Members<R> {
 
     fn old_sparse(
         &mut self,
-        member: &mut Member,
-        layout: Layout,
+        member: &mut TarMember,
+        layout: HeaderLayout,
         block: &[u8; BLOCK],
     ) -> Result<(), Cause> {
-        if layout != Layout::Gnu {
+        if layout != HeaderLayout::Gnu {
             return Err(sparse::wrong("has no GNU header").at(&member.name));
         }
         let gnu = header::gnu(Header::from_byte_slice(block));
@@ -422,9 +422,9 @@ fn of_io(error: &Error) -> Cause {
 }
 
 /// The stored bytes of one entry.
-pub struct Body<'a, R>(&'a mut Members<R>);
+pub struct MemberBody<'a, R>(&'a mut Members<R>);
 
-impl<R: BufRead> Read for Body<'_, R> {
+impl<R: BufRead> Read for MemberBody<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let most = buffer
             .len()
@@ -441,7 +441,7 @@ impl<R: BufRead> Read for Body<'_, R> {
     }
 }
 
-impl<R: BufRead> BufRead for Body<'_, R> {
+impl<R: BufRead> BufRead for MemberBody<'_, R> {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
         if self.0.left == 0 {
             return Ok(&[]);

@@ -11,7 +11,7 @@ mod members;
 mod pax;
 mod sparse;
 
-pub(super) use members::{Member, Members, Type};
+pub(super) use members::{Members, TarMember, Type};
 
 /// Whether bytes may begin an archive that is not compressed.
 pub(super) fn may_begin(start: &[u8]) -> bool {

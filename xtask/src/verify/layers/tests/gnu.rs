@@ -34,14 +34,14 @@ fn compare(archive: &Path, what: &str) -> std::sync::Arc<Layer> {
 /// How GNU tar begins and ends a line.
 fn listed_as(entry: &Entry<'_>) -> (String, Vec<u8>) {
     let (kind, size, link): (char, String, Vec<u8>) = match entry.kind {
-        Kind::File => ('-', entry.size.to_string(), Vec::new()),
-        Kind::HardLink { target } => ('h', "0".into(), [b" link to ", target].concat()),
-        Kind::Symlink { target } => ('l', "0".into(), [b" -> ", target].concat()),
-        Kind::Folder => ('d', "0".into(), b"/".to_vec()),
-        Kind::CharDevice { major, minor } => ('c', format!("{major},{minor}"), Vec::new()),
-        Kind::BlockDevice { major, minor } => ('b', format!("{major},{minor}"), Vec::new()),
-        Kind::Fifo => ('p', "0".into(), Vec::new()),
-        Kind::Whiteout | Kind::Opaque => ('-', "0".into(), Vec::new()),
+        MemberKind::File => ('-', entry.size.to_string(), Vec::new()),
+        MemberKind::HardLink { target } => ('h', "0".into(), [b" link to ", target].concat()),
+        MemberKind::Symlink { target } => ('l', "0".into(), [b" -> ", target].concat()),
+        MemberKind::Folder => ('d', "0".into(), b"/".to_vec()),
+        MemberKind::CharDevice { major, minor } => ('c', format!("{major},{minor}"), Vec::new()),
+        MemberKind::BlockDevice { major, minor } => ('b', format!("{major},{minor}"), Vec::new()),
+        MemberKind::Fifo => ('p', "0".into(), Vec::new()),
+        MemberKind::Whiteout | MemberKind::Opaque => ('-', "0".into(), Vec::new()),
     };
     let mode: String = (0..9)
         .map(|bit| {
@@ -59,7 +59,7 @@ fn listed_as(entry: &Entry<'_>) -> (String, Vec<u8>) {
         })
         .collect();
     let name = match entry.kind {
-        Kind::Whiteout => {
+        MemberKind::Whiteout => {
             let at = entry
                 .path
                 .iter()
@@ -67,7 +67,7 @@ fn listed_as(entry: &Entry<'_>) -> (String, Vec<u8>) {
                 .map_or(0, |at| at + 1);
             [&entry.path[..at], b".wh.", &entry.path[at..]].concat()
         }
-        Kind::Opaque => [entry.path, b"/.wh..wh..opq"].concat(),
+        MemberKind::Opaque => [entry.path, b"/.wh..wh..opq"].concat(),
         _ => entry.path.to_vec(),
     };
     let start = format!("{kind}{mode} {}/{} {size}", entry.uid, entry.gid);

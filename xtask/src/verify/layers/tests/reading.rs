@@ -13,7 +13,7 @@ struct Word {
     looks: Arc<AtomicUsize>,
 }
 
-impl Rule for Word {
+impl ContentRule for Word {
     fn name(&self) -> &'static str {
         "word"
     }
@@ -22,10 +22,10 @@ impl Rule for Word {
         "1"
     }
 
-    fn start(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) -> Wish {
+    fn start(&mut self, entry: &Entry<'_>, findings: &mut Vec<ContentFinding>) -> Wish {
         self.looks.fetch_add(1, Ordering::Relaxed);
         if entry.path.ends_with(b".git") {
-            findings.push(Finding::at(entry, "git", "a repository"));
+            findings.push(ContentFinding::at(entry, "git", "a repository"));
         }
         if entry.path.ends_with(b".bin") {
             Wish::Nothing
@@ -38,12 +38,12 @@ impl Rule for Word {
         self.seen.extend_from_slice(bytes);
     }
 
-    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<ContentFinding>) {
         assert_eq!(self.seen.len() as u64, entry.size);
         assert_eq!(entry.hash, Some(blake3::hash(&self.seen).as_bytes()));
         if let Some(at) = self.seen.windows(6).position(|part| part == b"secret") {
-            let found = Finding::at(entry, "word", "the word");
-            findings.push(Finding {
+            let found = ContentFinding::at(entry, "word", "the word");
+            findings.push(ContentFinding {
                 at: Some(at as u64),
                 ..found
             });
@@ -56,7 +56,7 @@ impl Rule for Word {
     }
 }
 
-fn rules(looks: &Arc<AtomicUsize>) -> Vec<Box<dyn Rule>> {
+fn rules(looks: &Arc<AtomicUsize>) -> Vec<Box<dyn ContentRule>> {
     vec![Box::new(Word {
         seen: Vec::new(),
         looks: Arc::clone(looks),
@@ -115,7 +115,7 @@ fn layers_that_are_known_or_shared_are_not_read_again() {
     let mut rules = rules(&looks);
     let folder = layout.folder();
     let path = camino::Utf8Path::from_path(folder.path()).unwrap();
-    let read = |rules: &mut [Box<dyn Rule>], known: Known<'_>| {
+    let read = |rules: &mut [Box<dyn ContentRule>], known: Known<'_>| {
         let reading = Reading {
             limits: Limits::default(),
             rules,

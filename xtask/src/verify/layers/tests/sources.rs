@@ -125,7 +125,7 @@ fn every_platform_of_an_index_is_read_and_attestations_are_none() {
     assert_eq!(found, from_folder);
     assert_eq!(found[0].parts.len(), 2);
     assert_eq!(found[0].images().count(), 1);
-    let Part::Absent { platform, .. } = &found[0].parts[1] else {
+    let PlatformPart::Absent { platform, .. } = &found[0].parts[1] else {
         panic!("{found:?}")
     };
     assert_eq!(platform, "linux/arm64/v8");

@@ -223,7 +223,7 @@ impl Layout {
 }
 
 /// Reads what stands behind names in an archive.
-pub fn read_with(archive: &[u8], names: &[&str], limits: Limits) -> Vec<Found> {
+pub fn read_with(archive: &[u8], names: &[&str], limits: Limits) -> Vec<FoundImages> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let reading = Reading {
         limits,
@@ -235,19 +235,19 @@ pub fn read_with(archive: &[u8], names: &[&str], limits: Limits) -> Vec<Found> {
 
 /// The only image of an archive, or why it was not read whole.
 #[track_caller]
-pub fn image_of(archive: &[u8], limits: Limits) -> Result<Image, String> {
+pub fn image_of(archive: &[u8], limits: Limits) -> Result<LayeredImage, String> {
     let mut found = read_with(archive, &["a:1"], limits);
     assert_eq!((found.len(), found[0].parts.len()), (1, 1));
     match found.remove(0).parts.remove(0) {
-        Part::Whole(image) => Ok(*image),
-        Part::Unread(unread) => Err(unread.to_string()),
-        Part::Absent { .. } => panic!("absent"),
+        PlatformPart::Whole(image) => Ok(*image),
+        PlatformPart::Unread(unread) => Err(unread.to_string()),
+        PlatformPart::Absent { .. } => panic!("absent"),
     }
 }
 
 /// An image with these plain archives as layers.
 #[track_caller]
-pub fn image(tars: &[Vec<u8>]) -> Image {
+pub fn image(tars: &[Vec<u8>]) -> LayeredImage {
     let blobs: Vec<Blob> = tars.iter().cloned().map(Blob::plain).collect();
     image_of(&Layout::of(&blobs).archive(), Limits::default()).unwrap()
 }
@@ -270,14 +270,14 @@ pub fn lines(layer: &Layer) -> Vec<String> {
 pub fn line(entry: &Entry<'_>) -> String {
     let path = shown(entry.path);
     match entry.kind {
-        Kind::File => format!("- {path} {}", entry.size),
-        Kind::HardLink { target } => format!("h {path} = {}", shown(target)),
-        Kind::Symlink { target } => format!("l {path} -> {}", shown(target)),
-        Kind::Folder => format!("d {path}"),
-        Kind::CharDevice { major, minor } => format!("c {path} {major},{minor}"),
-        Kind::BlockDevice { major, minor } => format!("b {path} {major},{minor}"),
-        Kind::Fifo => format!("p {path}"),
-        Kind::Whiteout => format!("whiteout {path}"),
-        Kind::Opaque => format!("opaque {path}"),
+        MemberKind::File => format!("- {path} {}", entry.size),
+        MemberKind::HardLink { target } => format!("h {path} = {}", shown(target)),
+        MemberKind::Symlink { target } => format!("l {path} -> {}", shown(target)),
+        MemberKind::Folder => format!("d {path}"),
+        MemberKind::CharDevice { major, minor } => format!("c {path} {major},{minor}"),
+        MemberKind::BlockDevice { major, minor } => format!("b {path} {major},{minor}"),
+        MemberKind::Fifo => format!("p {path}"),
+        MemberKind::Whiteout => format!("whiteout {path}"),
+        MemberKind::Opaque => format!("opaque {path}"),
     }
 }

@@ -1,7 +1,7 @@
 use super::super::*;
 use super::support::{Tar, image, line};
 
-fn seen(image: &Image) -> Vec<String> {
+fn seen(image: &LayeredImage) -> Vec<String> {
     let view = View::of(&image.layers);
     view.nodes()
         .map(|(path, node)| {
@@ -35,7 +35,7 @@ fn whiteouts_hide_lower_layers_and_nothing_of_their_own() {
     let event = view.past(b"d/a")[0];
     assert_eq!(
         (event.change, event.by, event.node.since),
-        (Change::Deleted, 1, 0)
+        (PathChange::Deleted, 1, 0)
     );
     assert!(view.has(b"d") && view.has(b""));
     assert!(!view.has(b"e"));
@@ -70,7 +70,7 @@ fn what_replaces_a_folder_buries_what_was_in_it() {
     ]);
     assert_eq!(seen(&image), ["d d @2", "l e @2"]);
     let view = View::of(&image.layers);
-    assert_eq!(view.past(b"d/a")[0].change, Change::Buried);
+    assert_eq!(view.past(b"d/a")[0].change, PathChange::Buried);
     assert_eq!((view.past(b"e/a")[0].by, view.past(b"e")[0].by), (2, 2));
     assert_eq!(view.get(b"d").unwrap().since, 0);
     assert_eq!(view.shadowed(), [3, 1, 0]);
@@ -145,7 +145,7 @@ fn hard_links_lead_to_their_content() {
         Tar::default().file("b", "other").file(".wh.c", "").end(),
     ]);
     let view = View::of(&image.layers);
-    let first = Some(Place { layer: 0, entry: 0 });
+    let first = Some(LayerPlace { layer: 0, entry: 0 });
     assert_eq!(view.get(b"late").unwrap().content, first);
     assert_eq!(view.get(b"dangling").unwrap().content, None);
     assert_eq!(view.get(b"self").unwrap().content, None);

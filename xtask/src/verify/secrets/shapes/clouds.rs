@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::pairs;
 use crate::verify::secrets::letters::{ALNUM, Alphabet, BASE64, HEX, URL64};
 use crate::verify::secrets::shape::{Find, Hit, Proof, Shape, Test, mixed, random};
-use crate::verify::secrets::view::View;
+use crate::verify::secrets::view::TextView;
 
 const AZURE: Alphabet = Alphabet::of("0-9A-Za-z_~.-");
 
@@ -185,7 +185,7 @@ pub static SHAPES: &[Shape] = &[
 /// The key of Azure's storage emulator, which its documentation gives to everybody.
 const EMULATOR: &[u8] = b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq";
 
-fn azure_account(view: &View<'_>) -> Option<Hit> {
+fn azure_account(view: &TextView<'_>) -> Option<Hit> {
     let from = view.run(view.at, &Alphabet::of("A-Za-z"), 16) + 1;
     let padding = view.run(from, &BASE64, 89);
     let end = view.run(padding, &Alphabet::of("="), 3);
@@ -199,7 +199,7 @@ fn azure_account(view: &View<'_>) -> Option<Hit> {
     .then(|| Hit::of(view.at..end, &view.bytes[view.at..from]))
 }
 
-fn azure_client(view: &View<'_>) -> Option<Hit> {
+fn azure_client(view: &TextView<'_>) -> Option<Hit> {
     let start = view.at.checked_sub(3)?;
     let end = view.run(view.at + 3, &AZURE, 35);
     if view.before(start).is_some_and(|byte| AZURE.has(byte))
@@ -213,7 +213,7 @@ fn azure_client(view: &View<'_>) -> Option<Hit> {
     (mixed(text) && random(text, 3.9)).then(|| Hit::of(start..end, b""))
 }
 
-fn azure_annotated(view: &View<'_>) -> Option<Hit> {
+fn azure_annotated(view: &TextView<'_>) -> Option<Hit> {
     let start = view.run_back(view.at, &ALNUM, 53);
     let end = view.run(view.at + 6, &ALNUM, 27);
     if view.at - start != 52 || end - view.at != 32 {
@@ -224,7 +224,7 @@ fn azure_annotated(view: &View<'_>) -> Option<Hit> {
     (mixed(text) && random(text, 4.5)).then(|| Hit::of(start..end, b""))
 }
 
-fn terraform(view: &View<'_>) -> Option<Hit> {
+fn terraform(view: &TextView<'_>) -> Option<Hit> {
     let start = view.run_back(view.at, &ALNUM, 15);
     let from = view.at + b".atlasv1.".len();
     let end = view.run(from, &URL64, 71);

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::verify::secrets::letters::{ALNUM, Alphabet, DIGIT, URL64, crc32, in_base};
 use crate::verify::secrets::shape::{Find, Hit, Proof, Shape, Test, mixed, random};
-use crate::verify::secrets::view::View;
+use crate::verify::secrets::view::TextView;
 
 const BASE36: Alphabet = Alphabet::of("0-9a-z");
 /// GitLab's limit for a routable token without its prefix.
@@ -138,7 +138,7 @@ fn macaroon_ends(body: &[u8]) -> bool {
 }
 
 /// `prefix payload . version . length checksum`; older ones have no version.
-fn routable(view: &View<'_>) -> Option<Hit> {
+fn routable(view: &TextView<'_>) -> Option<Hit> {
     if view.before(view.at).is_some_and(|byte| URL64.has(byte)) {
         return None;
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::verify::secrets::letters::URL64;
 use crate::verify::secrets::shape::Hit;
-use crate::verify::secrets::view::View;
+use crate::verify::secrets::view::TextView;
 
 /// The longest part that is read.
 const MOST: usize = 4096;
@@ -17,7 +17,7 @@ const MOST: usize = 4096;
 const LONG: i64 = 90 * 24 * 3600;
 
 /// The anchor is the beginning of the header.
-pub fn long_lived(view: &View<'_>) -> Option<Hit> {
+pub fn long_lived(view: &TextView<'_>) -> Option<Hit> {
     if view
         .before(view.at)
         .is_some_and(|byte| URL64.has(byte) || byte == b'.')
@@ -40,12 +40,12 @@ pub fn long_lived(view: &View<'_>) -> Option<Hit> {
 }
 
 /// The end of a part, which a dot follows.
-fn part(view: &View<'_>, from: usize) -> Option<usize> {
+fn part(view: &TextView<'_>, from: usize) -> Option<usize> {
     let end = view.run(from, &URL64, MOST);
     (view.byte(end) == Some(b'.')).then_some(end)
 }
 
-fn json(view: &View<'_>, from: usize, until: usize) -> Option<Value> {
+fn json(view: &TextView<'_>, from: usize, until: usize) -> Option<Value> {
     view.spend(until - from);
     let bytes = URL_SAFE_NO_PAD.decode(&view.bytes[from..until]).ok()?;
     serde_json::from_slice(&bytes).ok()

@@ -2,7 +2,7 @@
 
 use crate::verify::secrets::letters::{ALNUM, Alphabet, HEX, URL64};
 use crate::verify::secrets::shape::{Find, Hit, Proof, Shape, Test, mixed, random};
-use crate::verify::secrets::view::View;
+use crate::verify::secrets::view::TextView;
 
 /// The shapes of this group.
 pub static SHAPES: &[Shape] = &[
@@ -110,7 +110,7 @@ pub static SHAPES: &[Shape] = &[
 ];
 
 /// `sk-proj-…T3BlbkFJ…` and the older `sk-…T3BlbkFJ…`.
-fn openai(view: &View<'_>) -> Option<Hit> {
+fn openai(view: &TextView<'_>) -> Option<Hit> {
     let start = view.run_back(view.at, &URL64, 200);
     let middle = view.at + b"T3BlbkFJ".len();
     let head = &view.bytes[start..view.at];
@@ -131,7 +131,7 @@ fn openai(view: &View<'_>) -> Option<Hit> {
 
 /// Letters, about as many capitals as small ones. Names in code have few capitals.
 /// Behind a slash it is the name of somebody's model, which people write with `hf_`, too.
-fn hugging_face(view: &View<'_>) -> Option<Hit> {
+fn hugging_face(view: &TextView<'_>) -> Option<Hit> {
     let prefix: &[u8] = match view.byte(view.at) {
         Some(b'h') => b"hf_",
         _ => b"api_org_",

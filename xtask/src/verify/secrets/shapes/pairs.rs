@@ -2,7 +2,7 @@
 
 use crate::verify::secrets::letters::{ALNUM, Alphabet, BASE64, HEX};
 use crate::verify::secrets::shape::{Hit, mixed, random};
-use crate::verify::secrets::view::View;
+use crate::verify::secrets::view::TextView;
 
 /// How far from its id a secret may stand.
 const BESIDE: usize = 256;
@@ -19,7 +19,7 @@ struct Pair {
 }
 
 /// `AKIA…` beside 40 characters.
-pub fn aws(view: &View<'_>) -> Option<Hit> {
+pub fn aws(view: &TextView<'_>) -> Option<Hit> {
     find(
         view,
         &Pair {
@@ -33,7 +33,7 @@ pub fn aws(view: &View<'_>) -> Option<Hit> {
 }
 
 /// `LTAI…` beside 30 characters.
-pub fn alibaba(view: &View<'_>) -> Option<Hit> {
+pub fn alibaba(view: &TextView<'_>) -> Option<Hit> {
     find(
         view,
         &Pair {
@@ -47,7 +47,7 @@ pub fn alibaba(view: &View<'_>) -> Option<Hit> {
 }
 
 /// `AKID…` beside 32 characters.
-pub fn tencent(view: &View<'_>) -> Option<Hit> {
+pub fn tencent(view: &TextView<'_>) -> Option<Hit> {
     find(
         view,
         &Pair {
@@ -60,7 +60,7 @@ pub fn tencent(view: &View<'_>) -> Option<Hit> {
     )
 }
 
-fn find(view: &View<'_>, pair: &Pair) -> Option<Hit> {
+fn find(view: &TextView<'_>, pair: &Pair) -> Option<Hit> {
     let end = view.run(view.at, &pair.id, pair.id_length.end() + 1);
     let id = &view.bytes[view.at..end];
     if !pair.id_length.contains(&id.len())
@@ -86,7 +86,7 @@ fn find(view: &View<'_>, pair: &Pair) -> Option<Hit> {
 }
 
 /// `aws_secret_access_key = …`, whatever the id is.
-pub fn aws_by_name(view: &View<'_>) -> Option<Hit> {
+pub fn aws_by_name(view: &TextView<'_>) -> Option<Hit> {
     let name = view.at + b"ws_secret_access_key".len();
     let from = view.run(name, &Alphabet::of(" \t\"':=>\\-"), 8);
     let end = view.run(from, &BASE64, 41);
@@ -97,7 +97,7 @@ pub fn aws_by_name(view: &View<'_>) -> Option<Hit> {
 }
 
 /// `AC` and 32 hexadecimal digits beside 32 others, near the word "twilio".
-pub fn twilio(view: &View<'_>) -> Option<Hit> {
+pub fn twilio(view: &TextView<'_>) -> Option<Hit> {
     let near = view.at.saturating_sub(BESIDE)..view.bytes.len().min(view.at + BESIDE);
     view.spend(near.len());
     let text = &view.bytes[near.clone()];

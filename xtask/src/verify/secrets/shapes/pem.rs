@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::verify::secrets::letters::{Alphabet, BASE64, DIGIT, entropy};
 use crate::verify::secrets::shape::Hit;
-use crate::verify::secrets::view::View;
+use crate::verify::secrets::view::TextView;
 
 /// Base64 with or without padding; spare bits may be set.
 const DECODER: GeneralPurpose = GeneralPurpose::new(
@@ -26,7 +26,7 @@ const MOST_HEADERS: usize = 8;
 const MOST_HEADER: usize = 256;
 
 /// The anchor is `-BEGIN `, of which four more hyphens stand before.
-pub fn armoured(view: &View<'_>) -> Option<Hit> {
+pub fn armoured(view: &TextView<'_>) -> Option<Hit> {
     let start = view.at.checked_sub(4)?;
     if !view.starts(start, b"-----BEGIN ") {
         return None;
@@ -62,7 +62,7 @@ pub fn armoured(view: &View<'_>) -> Option<Hit> {
 }
 
 /// The anchor is the beginning of `-----BEGIN ` in base64.
-pub fn encoded(view: &View<'_>) -> Option<Hit> {
+pub fn encoded(view: &TextView<'_>) -> Option<Hit> {
     if view.before(view.at).is_some_and(|byte| BASE64.has(byte)) {
         return None;
     }
@@ -77,7 +77,7 @@ pub fn encoded(view: &View<'_>) -> Option<Hit> {
 }
 
 /// The anchor is the beginning of a .ppk file: lines in a fixed order.
-pub fn putty(view: &View<'_>) -> Option<Hit> {
+pub fn putty(view: &TextView<'_>) -> Option<Hit> {
     let mut lines = Lines { view, at: view.at };
     lines.next()?;
     lines.starting(b"Encryption: ")?;
@@ -103,7 +103,7 @@ pub fn putty(view: &View<'_>) -> Option<Hit> {
 }
 
 /// A private key between the other fields of a service account's JSON.
-fn is_google(view: &View<'_>, start: usize, end: usize) -> bool {
+fn is_google(view: &TextView<'_>, start: usize, end: usize) -> bool {
     let name = b"\"service_account\"";
     view.find(start.saturating_sub(600)..start, name).is_some()
         || view.find(end..end + 1500, name).is_some()
@@ -156,12 +156,12 @@ fn is_sequence(key: &[u8]) -> bool {
 
 /// Reads on behind the BEGIN line.
 struct Body<'v, 'a> {
-    view: &'v View<'a>,
+    view: &'v TextView<'a>,
     at: usize,
 }
 
 impl<'v, 'a> Body<'v, 'a> {
-    fn new(view: &'v View<'a>, at: usize) -> Self {
+    fn new(view: &'v TextView<'a>, at: usize) -> Self {
         Self { view, at }
     }
 
@@ -245,7 +245,7 @@ impl<'v, 'a> Body<'v, 'a> {
 }
 
 struct Lines<'v, 'a> {
-    view: &'v View<'a>,
+    view: &'v TextView<'a>,
     at: usize,
 }
 

@@ -3,7 +3,7 @@
 use super::pairs;
 use crate::verify::secrets::letters::{ALNUM, Alphabet, DIGIT, HEX, URL64};
 use crate::verify::secrets::shape::{Find, Hit, Proof, Shape, Test, mixed, random};
-use crate::verify::secrets::view::View;
+use crate::verify::secrets::view::TextView;
 
 const CAPITAL: Alphabet = Alphabet::of("0-9A-Z");
 
@@ -151,7 +151,7 @@ fn slack(body: &[u8]) -> bool {
         && random(last, 3.0)
 }
 
-fn webhook(view: &View<'_>) -> Option<Hit> {
+fn webhook(view: &TextView<'_>) -> Option<Hit> {
     let from = view.at + b"hooks.slack.com/services/".len();
     let end = view.run(from, &Alphabet::of("0-9A-Za-z/"), 80);
     let parts: Vec<&[u8]> = view.bytes[from..end].split(|byte| *byte == b'/').collect();
@@ -165,7 +165,7 @@ fn webhook(view: &View<'_>) -> Option<Hit> {
         .then(|| Hit::of(view.at..end, b"hooks.slack.com/services/"))
 }
 
-fn telegram(view: &View<'_>) -> Option<Hit> {
+fn telegram(view: &TextView<'_>) -> Option<Hit> {
     let colon = view.at + 1;
     let start = view.run_back(colon, &DIGIT, 11);
     let end = view.run(colon + 1, &URL64, 36);

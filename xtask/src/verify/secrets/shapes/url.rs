@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::verify::secrets::letters::Alphabet;
 use crate::verify::secrets::placeholder::{Judge, is_secret};
 use crate::verify::secrets::shape::Hit;
-use crate::verify::secrets::view::{Place, View};
+use crate::verify::secrets::view::{TextPlace, TextView};
 
 const SCHEME: Alphabet = Alphabet::of("0-9A-Za-z+.-");
 /// What a user or a password may have in a URL, and what people put there unescaped.
@@ -15,17 +15,17 @@ const HOST: Alphabet = Alphabet::of("0-9A-Za-z._-");
 const MOST: usize = 256;
 
 /// The anchor is `://`.
-pub fn with_password(view: &View<'_>) -> Option<Hit> {
+pub fn with_password(view: &TextView<'_>) -> Option<Hit> {
     let parts = Parts::of(view)?;
     let user = &view.bytes[parts.user.clone()];
     let password = &view.bytes[parts.password.clone()];
     let host = &view.bytes[parts.host.clone()];
     let judge = match view.place {
-        Place::File => Judge::Strict,
-        Place::Settings => Judge::Loose,
+        TextPlace::File => Judge::Strict,
+        TextPlace::Settings => Judge::Loose,
     };
     view.spend(password.len());
-    let shown = view.place == Place::File && is_example(host);
+    let shown = view.place == TextPlace::File && is_example(host);
     (user != password && !shown && is_secret(&unescaped(password), judge)).then(|| {
         let text = |range: Range<usize>| String::from_utf8_lossy(&view.bytes[range]);
         Hit {
@@ -61,7 +61,7 @@ fn unescaped(password: &[u8]) -> Vec<u8> {
 pub fn password(text: &[u8]) -> Option<&[u8]> {
     let work = std::cell::Cell::new(0);
     let at = text.windows(3).position(|part| part == b"://")?;
-    let view = View::of(text, at, Place::Settings, &work);
+    let view = TextView::of(text, at, TextPlace::Settings, &work);
     let parts = Parts::of(&view)?;
     let start = at - view.at;
     text.get(start + parts.password.start..start + parts.password.end)
@@ -75,7 +75,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn of(view: &View<'_>) -> Option<Self> {
+    fn of(view: &TextView<'_>) -> Option<Self> {
         let scheme = view.run_back(view.at, &SCHEME, 24)..view.at;
         let from = view.at + 3;
         let run = view.run(from, &USERINFO, MOST);

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use super::made::{self, Dice};
 use crate::verify::secrets::scanner::{CAPACITY, MOST_FOUND};
 use crate::verify::secrets::view::AHEAD;
-use crate::verify::secrets::{Find, Found, Scanner, in_text, shapes};
+use crate::verify::secrets::{Find, FoundSecret, Scanner, in_text, shapes};
 
-fn scan(path: &str, chunks: &[&[u8]]) -> Vec<Found> {
+fn scan(path: &str, chunks: &[&[u8]]) -> Vec<FoundSecret> {
     let mut scanner = Scanner::new(path, 0);
     chunks.iter().for_each(|chunk| scanner.feed(chunk));
     scanner.finish()
 }
 
-fn has(found: &[Found], shape: &str) -> bool {
+fn has(found: &[FoundSecret], shape: &str) -> bool {
     found.iter().any(|found| found.shape == shape)
 }
 

@@ -1,12 +1,12 @@
 //! What scanners are known to trip over: none of it is a finding.
 
 use super::made::Dice;
-use crate::verify::secrets::{Found, Scanner, by_path, in_environment, in_text};
+use crate::verify::secrets::{FoundSecret, Scanner, by_path, in_environment, in_text};
 
 /// A line is `file PATH: TEXT`, `env NAME=VALUE` or `history TEXT`; `\n` stands for a line's end.
 const CORPUS: &str = include_str!("harmless.txt");
 
-fn scan(path: &str, text: &str) -> Vec<Found> {
+fn scan(path: &str, text: &str) -> Vec<FoundSecret> {
     let mut scanner = Scanner::new(path, text.len() as u64);
     scanner.feed(text.as_bytes());
     let mut found = scanner.finish();

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::made;
 use crate::verify::secrets::view::AHEAD;
-use crate::verify::secrets::{Found, Scanner, by_path, in_environment, in_text, shapes};
+use crate::verify::secrets::{FoundSecret, Scanner, by_path, in_environment, in_text, shapes};
 
 /// The most bytes looked at for each byte of a file, whatever it holds.
 const MOST_WORK: u64 = 130;
 
-fn scan(path: &str, chunks: &[&[u8]]) -> (Vec<Found>, u64) {
+fn scan(path: &str, chunks: &[&[u8]]) -> (Vec<FoundSecret>, u64) {
     let mut scanner = Scanner::new(path, 0);
     chunks.iter().for_each(|chunk| scanner.feed(chunk));
     scanner.finish_with_work()

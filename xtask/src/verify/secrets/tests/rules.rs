@@ -2,10 +2,10 @@
 
 use super::made::{self, Dice};
 use crate::verify::secrets::{
-    DEFAULT_KEYS, Found, SECRETS, Scanner, by_path, in_environment, in_text, shape, shapes,
+    DEFAULT_KEYS, FoundSecret, SECRETS, Scanner, by_path, in_environment, in_text, shape, shapes,
 };
 
-fn scan(path: &str, text: &str) -> Vec<Found> {
+fn scan(path: &str, text: &str) -> Vec<FoundSecret> {
     let mut scanner = Scanner::new(path, text.len() as u64);
     scanner.feed(text.as_bytes());
     scanner.finish()

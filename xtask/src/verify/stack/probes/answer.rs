@@ -12,14 +12,14 @@ const MOST_BODY: u64 = 4 << 20;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub status: u16,
     /// Their names in small letters.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// All values of a header.
     pub fn header(&self, name: &str) -> Option<String> {
         let all = self.headers.iter().filter(|(header, _)| header == name);
@@ -111,8 +111,8 @@ fn broken(why: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Answer> {
-        Answer::read(text.as_bytes(), true)
+    fn read(text: &str) -> Result<HttpAnswer> {
+        HttpAnswer::read(text.as_bytes(), true)
     }
 
     #[test]

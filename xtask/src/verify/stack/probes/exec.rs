@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Ground, Verdict, shortened};
+use super::{Ground, ProbeVerdict, shortened};
 
 impl Ground<'_> {
     pub(super) fn exec(
@@ -12,7 +12,7 @@ impl Ground<'_> {
         exit: i64,
         output: Option<&str>,
         until: Instant,
-    ) -> Verdict {
+    ) -> ProbeVerdict {
         let shown = command.join(" ");
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
         // What it said at last, when the time is over in the middle of another attempt.
@@ -48,7 +48,7 @@ impl Ground<'_> {
                     before = Some(wrong.clone());
                     Err(wrong)
                 }
-                None => Ok(Verdict::passed(format!(
+                None => Ok(ProbeVerdict::passed(format!(
                     "`{shown}` ended with exit code {code}"
                 ))),
             }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use camino::Utf8Path;
 
-use super::{Ground, Verdict, shortened};
+use super::{Ground, ProbeVerdict, shortened};
 use crate::outside::engine::Container;
 use crate::verify::stack::child::Effect;
 
@@ -29,14 +29,20 @@ struct User {
 }
 
 impl Ground<'_> {
-    pub(super) fn file(&self, at: usize, service: &str, path: &str, until: Instant) -> Verdict {
+    pub(super) fn file(
+        &self,
+        at: usize,
+        service: &str,
+        path: &str,
+        until: Instant,
+    ) -> ProbeVerdict {
         let verdict = self.until_it_works(until, || {
             let container = match self.container(service) {
                 Ok(container) => container,
                 Err(verdict) => return Ok(verdict),
             };
             match self.writable(&container, path) {
-                Ok(Ok(said)) => Ok(Verdict::passed(said)),
+                Ok(Ok(said)) => Ok(ProbeVerdict::passed(said)),
                 Ok(Err(wrong)) => Err(wrong),
                 Err(verdict) => Ok(verdict),
             }
@@ -44,7 +50,7 @@ impl Ground<'_> {
         let Some((_, id)) = self.trial(at) else {
             return verdict;
         };
-        if verdict.outcome != super::Outcome::Passed {
+        if verdict.outcome != super::StackOutcome::Passed {
             return verdict;
         }
         let on_such = "on a volume that root owns, as an earlier release left it,";
@@ -54,13 +60,15 @@ impl Ground<'_> {
         };
         let wrong = match tried {
             Ok(container) => match self.writable(&container, path) {
-                Ok(Ok(said)) => return Verdict::passed(format!("{said}; also {on_such} it can")),
+                Ok(Ok(said)) => {
+                    return ProbeVerdict::passed(format!("{said}; also {on_such} it can"));
+                }
                 Ok(Err(wrong)) => wrong,
                 Err(verdict) => return verdict,
             },
             Err(why) => format!("{why}{}", self.last_lines(id)),
         };
-        Verdict::failed(format!("{on_such} `{service}` fails: {wrong}"))
+        ProbeVerdict::failed(format!("{on_such} `{service}` fails: {wrong}"))
     }
 
     /// The end of a second container's log, for a sentence.
@@ -80,9 +88,9 @@ impl Ground<'_> {
         &self,
         container: &Container,
         path: &str,
-    ) -> Result<Result<String, String>, Verdict> {
+    ) -> Result<Result<String, String>, ProbeVerdict> {
         let Some(user) = self.user(container)? else {
-            return Err(Verdict::not_checked(
+            return Err(ProbeVerdict::not_checked(
                 "it is not known who its program runs as",
             ));
         };
@@ -96,7 +104,7 @@ impl Ground<'_> {
     }
 
     /// Who the first process of a container runs as.
-    fn user(&self, container: &Container) -> Result<Option<User>, Verdict> {
+    fn user(&self, container: &Container) -> Result<Option<User>, ProbeVerdict> {
         let ids = self.engine.process_ids(container);
         match ids {
             Ok(Some((uid, gid, mut gids))) => {
@@ -104,8 +112,8 @@ impl Ground<'_> {
                 return Ok(Some(User { uid, gids }));
             }
             Ok(None) => {}
-            Err(_) if self.live.is_over() => return Err(Verdict::halted()),
-            Err(fault) => return Err(Verdict::not_checked(fault.to_string())),
+            Err(_) if self.live.is_over() => return Err(ProbeVerdict::halted()),
+            Err(fault) => return Err(ProbeVerdict::not_checked(fault.to_string())),
         }
         // An engine whose machine has no `ps`. A name would have to be looked up in the image.
         let (uid, gid) = match container.config.user.split_once(':') {
@@ -121,7 +129,7 @@ impl Ground<'_> {
     }
 
     /// Who owns a path in a container; `None` when it is not there.
-    fn owned(&self, container: &Container, path: &str) -> Result<Option<Owned>, Verdict> {
+    fn owned(&self, container: &Container, path: &str) -> Result<Option<Owned>, ProbeVerdict> {
         let mut docker = Command::new("docker");
         docker.args(["cp", "--follow-link"]);
         docker.arg(format!("{}:{path}", container.id)).arg("-");
@@ -132,9 +140,9 @@ impl Ground<'_> {
         let child = self.live.spawn(&mut docker, Effect::Asks);
         let mut child = match child {
             Ok(Some(child)) => child,
-            Ok(None) => return Err(Verdict::halted()),
+            Ok(None) => return Err(ProbeVerdict::halted()),
             Err(error) => {
-                return Err(Verdict::not_checked(format!(
+                return Err(ProbeVerdict::not_checked(format!(
                     "cannot run `docker`: {error}"
                 )));
             }

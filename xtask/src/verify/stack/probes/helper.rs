@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::pipe::Pipe;
-use super::{Ground, Verdict};
+use super::{Ground, ProbeVerdict};
 use crate::outside::engine::Container;
 use crate::verify::stack::child::{Effect, Ended};
 
@@ -66,7 +66,7 @@ pub(in crate::verify::stack) struct Helper {
 
 /// How a try to connect went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum HelperReach {
     Connected,
     /// In the words of whoever tried.
     Refused(String),
@@ -138,7 +138,7 @@ impl Helper {
         host: &str,
         port: u16,
         until: Instant,
-    ) -> Result<Reach, Verdict> {
+    ) -> Result<HelperReach, ProbeVerdict> {
         let port = port.to_string();
         let script = reaching(&self.tool);
         let command = ["sh", "-c", script, "sh", host, &port, LIMIT];
@@ -146,18 +146,18 @@ impl Helper {
         let until = until.max(Instant::now() + Duration::from_secs(8));
         let (said, in_time) = ground.in_container(&self.id, &command, until)?;
         if !in_time {
-            return Ok(Reach::Refused("no answer in time".to_owned()));
+            return Ok(HelperReach::Refused("no answer in time".to_owned()));
         }
         let text = said.text();
         let word = text.split_whitespace().next().unwrap_or_default();
         match word {
-            "connected" => Ok(Reach::Connected),
-            "unresolved" => Ok(Reach::Unresolved),
+            "connected" => Ok(HelperReach::Connected),
+            "unresolved" => Ok(HelperReach::Unresolved),
             "refused" => {
                 let why = text.trim_start_matches("refused").trim();
-                Ok(Reach::Refused(why.to_owned()))
+                Ok(HelperReach::Refused(why.to_owned()))
             }
-            _ => Err(Verdict::not_checked(format!(
+            _ => Err(ProbeVerdict::not_checked(format!(
                 "cannot try an address from the service's network by {}: {text}",
                 self.tool
             ))),
@@ -171,7 +171,7 @@ impl Helper {
         host: &str,
         port: u16,
         until: Instant,
-    ) -> Result<Pipe<'g>, Verdict> {
+    ) -> Result<Pipe<'g>, ProbeVerdict> {
         let mut docker = Command::new("docker");
         docker.args(["exec", "--interactive", &self.id, "sh", "-c"]);
         docker.args([carrying(&self.tool), "sh", host, &port.to_string()]);
@@ -181,8 +181,8 @@ impl Helper {
             .stderr(Stdio::null());
         match ground.live.spawn(&mut docker, Effect::Asks) {
             Ok(Some(child)) => Ok(Pipe::new(ground, child, until)),
-            Ok(None) => Err(Verdict::halted()),
-            Err(error) => Err(Verdict::not_checked(format!(
+            Ok(None) => Err(ProbeVerdict::halted()),
+            Err(error) => Err(ProbeVerdict::not_checked(format!(
                 "cannot run `docker`: {error}"
             ))),
         }

@@ -3,16 +3,16 @@
 use std::io::{ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
-use super::answer::Answer;
+use super::answer::HttpAnswer;
 use super::stream::NoStream;
-use super::{Ground, Verdict, shortened};
+use super::{Ground, ProbeVerdict, shortened};
 use crate::graphfile::spec::stack::Http;
 
 /// The longest that one attempt may take, so that a program that hangs once is asked again.
 const ATTEMPT: Duration = Duration::from_secs(15);
 
 impl Ground<'_> {
-    pub(super) fn http(&self, service: &str, http: &Http, until: Instant) -> Verdict {
+    pub(super) fn http(&self, service: &str, http: &Http, until: Instant) -> ProbeVerdict {
         let path = &http.path;
         // What was wrong with its last answer, when the time is over in the middle of another attempt.
         let mut before = None;
@@ -36,7 +36,7 @@ impl Ground<'_> {
             let answer = stream
                 .write_all(request.as_bytes())
                 .and_then(|()| stream.flush())
-                .and_then(|()| Answer::read(stream, true));
+                .and_then(|()| HttpAnswer::read(stream, true));
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) if is_gone(error.kind()) => {
@@ -53,7 +53,7 @@ impl Ground<'_> {
                     before = Some(wrong.clone());
                     Err(wrong)
                 }
-                None => Ok(Verdict::passed(format!("GET {path} gives {}", answer.status))),
+                None => Ok(ProbeVerdict::passed(format!("GET {path} gives {}", answer.status))),
             }
         })
     }
@@ -68,7 +68,7 @@ fn is_gone(kind: ErrorKind) -> bool {
 }
 
 /// What of an answer is not as the graph file wants it.
-fn wrong(http: &Http, answer: &Answer) -> Option<String> {
+fn wrong(http: &Http, answer: &HttpAnswer) -> Option<String> {
     let body = String::from_utf8_lossy(&answer.body);
     let shown = || match shortened(body.get(..2000).unwrap_or(&body)) {
         text if text.is_empty() => "the answer is empty".to_owned(),
@@ -135,7 +135,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn of(http: Http) -> Option<String> {
-        let answer = Answer {
+        let answer = HttpAnswer {
             status: 200,
             headers: vec![(
                 "content-type".into(),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Ground, Verdict, shortened};
+use super::{Ground, ProbeVerdict, shortened};
 
 impl Ground<'_> {
     pub(super) fn log(
@@ -11,8 +11,8 @@ impl Ground<'_> {
         contains: Option<&str>,
         never: Option<&str>,
         until: Instant,
-    ) -> Verdict {
-        let read = || -> Result<String, Verdict> {
+    ) -> ProbeVerdict {
+        let read = || -> Result<String, ProbeVerdict> {
             let mut whole = String::new();
             for member in self
                 .members
@@ -22,8 +22,8 @@ impl Ground<'_> {
                 let container = self.container_of(&member.id)?;
                 match self.engine.log(&container, None) {
                     Ok(text) => whole.push_str(&text),
-                    Err(_) if self.live.is_over() => return Err(Verdict::halted()),
-                    Err(fault) => return Err(Verdict::not_checked(fault.to_string())),
+                    Err(_) if self.live.is_over() => return Err(ProbeVerdict::halted()),
+                    Err(fault) => return Err(ProbeVerdict::not_checked(fault.to_string())),
                 }
             }
             Ok(whole)
@@ -37,13 +37,13 @@ impl Ground<'_> {
                 && let Some(line) = whole.lines().find(|line| line.contains(never))
             {
                 let line = shortened(line);
-                return Ok(Verdict::failed(format!(
+                return Ok(ProbeVerdict::failed(format!(
                     "its log contains {never:?}: {line}"
                 )));
             }
             match contains.filter(|text| !whole.contains(*text)) {
                 Some(text) => Err(format!("its log does not contain {text:?}")),
-                None => Ok(Verdict::passed(match (contains, never) {
+                None => Ok(ProbeVerdict::passed(match (contains, never) {
                     (Some(text), _) => format!("its log contains {text:?}"),
                     (None, never) => {
                         format!("its log does not contain {:?}", never.unwrap_or_default())

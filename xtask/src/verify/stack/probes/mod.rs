@@ -21,11 +21,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::Outcome;
-use super::child::{Effect, Ended, Live, Said};
-use super::judge::{self, Role, Seen, Standing};
+use super::StackOutcome;
+use super::child::{ChildOutput, Effect, Ended, LiveChildren};
+use super::judge::{self, Role, Seen, ServiceState};
 use super::member::Member;
-use super::trials::{Trial, What};
+use super::trials::{Trial, TrialKind};
 use crate::build::executor::redact::Redactor;
 use crate::graphfile::spec::stack::{Ask, Probe};
 use crate::outside::engine::{Container, Engine};
@@ -37,29 +37,29 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// The answer to a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub outcome: Outcome,
+pub(super) struct ProbeVerdict {
+    pub outcome: StackOutcome,
     pub message: String,
 }
 
-impl Verdict {
+impl ProbeVerdict {
     fn passed(message: impl Into<String>) -> Self {
         Self {
-            outcome: Outcome::Passed,
+            outcome: StackOutcome::Passed,
             message: message.into(),
         }
     }
 
     fn failed(message: impl Into<String>) -> Self {
         Self {
-            outcome: Outcome::Failed,
+            outcome: StackOutcome::Failed,
             message: message.into(),
         }
     }
 
     fn not_checked(message: impl Into<String>) -> Self {
         Self {
-            outcome: Outcome::NotChecked,
+            outcome: StackOutcome::NotChecked,
             message: message.into(),
         }
     }
@@ -72,7 +72,7 @@ impl Verdict {
 /// What probes work with.
 pub(super) struct Ground<'g> {
     pub engine: &'g Engine,
-    pub live: &'g Live<'g>,
+    pub live: &'g LiveChildren<'g>,
     pub interrupt: &'g Interrupt,
     pub redactor: &'g Redactor,
     /// What everything that a probe makes bears.
@@ -87,7 +87,7 @@ pub(super) struct Ground<'g> {
 
 impl Ground<'_> {
     /// Asks the probe that stands at `at` in the graph file.
-    pub fn ask(&self, at: usize, probe: &Probe) -> Verdict {
+    pub fn ask(&self, at: usize, probe: &Probe) -> ProbeVerdict {
         let until = Instant::now() + probe.timeout;
         let mut verdict = match &probe.ask {
             Ask::Http(http) => self.http(&probe.service, http, until),
@@ -109,22 +109,22 @@ impl Ground<'_> {
     }
 
     /// A service's first container, as it is at the moment.
-    fn container(&self, service: &str) -> Result<Container, Verdict> {
+    fn container(&self, service: &str) -> Result<Container, ProbeVerdict> {
         let member = self.members.iter().find(|member| member.service == service);
         let Some(member) = member else {
-            return Err(Verdict::not_checked(format!(
+            return Err(ProbeVerdict::not_checked(format!(
                 "`{service}` has no container"
             )));
         };
         self.container_of(&member.id)
     }
 
-    fn container_of(&self, id: &str) -> Result<Container, Verdict> {
+    fn container_of(&self, id: &str) -> Result<Container, ProbeVerdict> {
         match self.engine.container(id) {
             Ok(Some(container)) => Ok(container),
-            Ok(None) => Err(Verdict::not_checked("its container is gone")),
-            Err(_) if self.live.is_over() => Err(Verdict::halted()),
-            Err(fault) => Err(Verdict::not_checked(fault.to_string())),
+            Ok(None) => Err(ProbeVerdict::not_checked("its container is gone")),
+            Err(_) if self.live.is_over() => Err(ProbeVerdict::halted()),
+            Err(fault) => Err(ProbeVerdict::not_checked(fault.to_string())),
         }
     }
 
@@ -132,21 +132,21 @@ impl Ground<'_> {
     fn until_it_works(
         &self,
         until: Instant,
-        mut attempt: impl FnMut() -> Result<Verdict, String>,
-    ) -> Verdict {
+        mut attempt: impl FnMut() -> Result<ProbeVerdict, String>,
+    ) -> ProbeVerdict {
         loop {
             let wrong = match attempt() {
                 Ok(verdict) => return verdict,
                 Err(wrong) => wrong,
             };
             if self.live.is_over() {
-                return Verdict::halted();
+                return ProbeVerdict::halted();
             }
             if Instant::now() + PAUSE >= until {
-                return Verdict::failed(wrong);
+                return ProbeVerdict::failed(wrong);
             }
             if self.live.pause(PAUSE) {
-                return Verdict::halted();
+                return ProbeVerdict::halted();
             }
         }
     }
@@ -157,21 +157,21 @@ impl Ground<'_> {
         id: &str,
         command: &[&str],
         until: Instant,
-    ) -> Result<(Said, bool), Verdict> {
+    ) -> Result<(ChildOutput, bool), ProbeVerdict> {
         let mut docker = std::process::Command::new("docker");
         docker.args(["exec", id]).args(command);
         match self.live.run(&mut docker, Effect::Asks, None, Some(until)) {
             Ok(Ended::Done(said)) => Ok((said, true)),
             Ok(Ended::TimedOut(said)) => Ok((said, false)),
-            Ok(Ended::Halted) => Err(Verdict::halted()),
-            Err(error) => Err(Verdict::not_checked(format!(
+            Ok(Ended::Halted) => Err(ProbeVerdict::halted()),
+            Err(error) => Err(ProbeVerdict::not_checked(format!(
                 "cannot run `docker`: {error}"
             ))),
         }
     }
 
     /// The second container of a probe.
-    fn trial(&self, at: usize) -> Option<(&What, &str)> {
+    fn trial(&self, at: usize) -> Option<(&TrialKind, &str)> {
         let mut trials = self.trials.iter();
         let (trial, id) = trials.find(|(trial, _)| trial.probe == at)?;
         Some((&trial.what, id))
@@ -184,7 +184,7 @@ impl Ground<'_> {
         service: &str,
         id: &str,
         until: Instant,
-    ) -> Result<Result<Container, String>, Verdict> {
+    ) -> Result<Result<Container, String>, ProbeVerdict> {
         let role = Role {
             completes: false,
             serves: true,
@@ -195,25 +195,25 @@ impl Ground<'_> {
                 let why = judge::innermost(&why);
                 return Ok(Err(format!("it cannot be started: {why}")));
             }
-            Err(_) if self.live.is_over() => return Err(Verdict::halted()),
-            Err(fault) => return Err(Verdict::not_checked(fault.to_string())),
+            Err(_) if self.live.is_over() => return Err(ProbeVerdict::halted()),
+            Err(fault) => return Err(ProbeVerdict::not_checked(fault.to_string())),
         }
         let mut seen = Seen::default();
         loop {
             let container = self.container_of(id)?;
             match judge::judge(service, &container, role, &mut seen, Instant::now()) {
-                Standing::Ready | Standing::Done => return Ok(Ok(container)),
-                Standing::Failed(why) => {
+                ServiceState::Ready | ServiceState::Done => return Ok(Ok(container)),
+                ServiceState::Failed(why) => {
                     let name = format!("`{service}` ");
                     return Ok(Err(why.replacen(&name, "it ", 1)));
                 }
-                Standing::Waiting | Standing::Starting { .. } => {}
+                ServiceState::Waiting | ServiceState::Starting { .. } => {}
             }
             if Instant::now() >= until {
                 return Ok(Err("it is not ready in time".to_owned()));
             }
             if self.live.pause(PAUSE) {
-                return Err(Verdict::halted());
+                return Err(ProbeVerdict::halted());
             }
         }
     }

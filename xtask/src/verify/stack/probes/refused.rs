@@ -8,24 +8,24 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::answer::Answer;
-use super::helper::{Helper, Reach};
-use super::stream::Stream;
-use super::{Ground, Verdict, shortened};
+use super::answer::HttpAnswer;
+use super::helper::{Helper, HelperReach};
+use super::stream::ProbeStream;
+use super::{Ground, ProbeVerdict, shortened};
 use crate::graphfile::spec::stack::Refused;
 
 /// The longest that a proxy may take to answer.
 const ANSWER: Duration = Duration::from_secs(15);
 
 impl Ground<'_> {
-    pub(super) fn refused(&self, service: &str, refused: &Refused, until: Instant) -> Verdict {
+    pub(super) fn refused(&self, service: &str, refused: &Refused, until: Instant) -> ProbeVerdict {
         let container = match self.container(service) {
             Ok(container) => container,
             Err(verdict) => return verdict,
         };
         let helper = match self.helper(service, &container) {
             Ok(helper) => helper,
-            Err(why) => return Verdict::not_checked(why),
+            Err(why) => return ProbeVerdict::not_checked(why),
         };
         match &refused.proxy {
             None => self.directly(&helper, refused, until),
@@ -33,7 +33,7 @@ impl Ground<'_> {
         }
     }
 
-    fn directly(&self, helper: &Helper, refused: &Refused, until: Instant) -> Verdict {
+    fn directly(&self, helper: &Helper, refused: &Refused, until: Instant) -> ProbeVerdict {
         let (host, port) = (&refused.host, refused.port);
         let shown = shown(host, port);
         // A service of another network has no name here, but an address.
@@ -46,7 +46,7 @@ impl Ground<'_> {
             }
         }
         if is_service && addresses.is_empty() {
-            return Verdict::not_checked(format!("`{host}` has no address to be tried"));
+            return ProbeVerdict::not_checked(format!("`{host}` has no address to be tried"));
         }
         if addresses.is_empty() {
             addresses.push(host.clone());
@@ -54,17 +54,17 @@ impl Ground<'_> {
         let mut last = String::new();
         for address in &addresses {
             match helper.reach(self, address, port, until) {
-                Ok(Reach::Connected) => {
-                    return Verdict::failed(format!("it reaches {shown} ({address})"));
+                Ok(HelperReach::Connected) => {
+                    return ProbeVerdict::failed(format!("it reaches {shown} ({address})"));
                 }
-                Ok(Reach::Refused(why)) if is_service && why.contains("refused") => {
-                    return Verdict::failed(format!(
+                Ok(HelperReach::Refused(why)) if is_service && why.contains("refused") => {
+                    return ProbeVerdict::failed(format!(
                         "it reaches `{host}` ({address}), though nothing listens at port {port} there: {why}"
                     ));
                 }
-                Ok(Reach::Refused(why)) => last = why,
-                Ok(Reach::Unresolved) => {
-                    return Verdict::not_checked(format!(
+                Ok(HelperReach::Refused(why)) => last = why,
+                Ok(HelperReach::Unresolved) => {
+                    return ProbeVerdict::not_checked(format!(
                         "the name {host} stands for no address here, so that nothing was tried"
                     ));
                 }
@@ -73,60 +73,68 @@ impl Ground<'_> {
         }
         // A name server that does not answer looks as an address that does not.
         if !is_service && host.parse::<IpAddr>().is_err() && !self.is_known(helper, host, until) {
-            return Verdict::not_checked(format!(
+            return ProbeVerdict::not_checked(format!(
                 "the name {host} is not known here, so that nothing was tried"
             ));
         }
-        Verdict::passed(format!("{shown} is out of reach: {}", shortened(&last)))
+        ProbeVerdict::passed(format!("{shown} is out of reach: {}", shortened(&last)))
     }
 
     /// Whether a name stands for an address in the service's network.
     fn is_known(&self, helper: &Helper, name: &str, until: Instant) -> bool {
         // Nothing listens at port 9, but a name that is known is refused there at once.
         let reach = helper.reach(self, name, 9, until);
-        matches!(reach, Ok(Reach::Refused(why)) if why.contains("refused"))
+        matches!(reach, Ok(HelperReach::Refused(why)) if why.contains("refused"))
     }
 
-    fn through(&self, helper: &Helper, refused: &Refused, proxy: &str, until: Instant) -> Verdict {
+    fn through(
+        &self,
+        helper: &Helper,
+        refused: &Refused,
+        proxy: &str,
+        until: Instant,
+    ) -> ProbeVerdict {
         let (host, port) = (&refused.host, refused.port);
         let shown = shown(host, port);
         let Some((proxy_host, proxy_port)) = split(proxy) else {
-            return Verdict::not_checked(format!("the proxy {proxy} has no port"));
+            return ProbeVerdict::not_checked(format!("the proxy {proxy} has no port"));
         };
         let reach = self.until_it_works(until, || {
             match helper.reach(self, proxy_host, proxy_port, until) {
-                Ok(Reach::Connected) => Ok(Verdict::passed("")),
-                Ok(Reach::Refused(why)) => Err(format!("the proxy {proxy} is not reached: {why}")),
-                Ok(Reach::Unresolved) => {
+                Ok(HelperReach::Connected) => Ok(ProbeVerdict::passed("")),
+                Ok(HelperReach::Refused(why)) => {
+                    Err(format!("the proxy {proxy} is not reached: {why}"))
+                }
+                Ok(HelperReach::Unresolved) => {
                     Err(format!("the proxy {proxy} is not known in its network"))
                 }
                 Err(verdict) => Ok(verdict),
             }
         });
-        if reach.outcome != super::Outcome::Passed {
+        if reach.outcome != super::StackOutcome::Passed {
             return reach;
         }
         let end = Instant::now() + ANSWER;
         let stream = match helper.pipe(self, proxy_host, proxy_port, end) {
-            Ok(pipe) => Stream::Pipe(pipe),
+            Ok(pipe) => ProbeStream::Pipe(pipe),
             Err(verdict) => return verdict,
         };
         let is_tls = port == 443;
         let request = request(host, port, is_tls);
         match ask(stream, &request, !is_tls) {
             Ok(answer) => judge(&answer, &shown, proxy),
-            Err(_) if self.live.is_over() => Verdict::halted(),
-            Err(error) => Verdict::not_checked(format!(
+            Err(_) if self.live.is_over() => ProbeVerdict::halted(),
+            Err(error) => ProbeVerdict::not_checked(format!(
                 "the proxy {proxy} gives no answer for {shown}: {error}"
             )),
         }
     }
 }
 
-fn ask(mut stream: Stream<'_>, request: &str, has_body: bool) -> std::io::Result<Answer> {
+fn ask(mut stream: ProbeStream<'_>, request: &str, has_body: bool) -> std::io::Result<HttpAnswer> {
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
-    Answer::read(stream, has_body)
+    HttpAnswer::read(stream, has_body)
 }
 
 fn shown(host: &str, port: u16) -> String {
@@ -156,18 +164,18 @@ fn split(proxy: &str) -> Option<(&str, u16)> {
 }
 
 /// What a proxy's answer means.
-fn judge(answer: &Answer, shown: &str, proxy: &str) -> Verdict {
+fn judge(answer: &HttpAnswer, shown: &str, proxy: &str) -> ProbeVerdict {
     // Squid says why it answers itself.
     let own = answer.header("x-squid-error").unwrap_or_default();
     let status = answer.status;
     if status == 403 || status == 400 && !own.is_empty() {
-        return Verdict::passed(format!("the proxy {proxy} refuses {shown} ({status})"));
+        return ProbeVerdict::passed(format!("the proxy {proxy} refuses {shown} ({status})"));
     }
     if status == 407 {
-        return Verdict::not_checked(format!("the proxy {proxy} wants a login first (407)"));
+        return ProbeVerdict::not_checked(format!("the proxy {proxy} wants a login first (407)"));
     }
     if own.contains("ERR_DNS_FAIL") {
-        return Verdict::not_checked(format!(
+        return ProbeVerdict::not_checked(format!(
             "the proxy {proxy} does not know the name in {shown}, so that nothing was tried"
         ));
     }
@@ -176,7 +184,7 @@ fn judge(answer: &Answer, shown: &str, proxy: &str) -> Verdict {
     } else {
         ""
     };
-    Verdict::failed(format!(
+    ProbeVerdict::failed(format!(
         "the proxy {proxy} lets {shown} through ({status}{tried})"
     ))
 }
@@ -184,10 +192,10 @@ fn judge(answer: &Answer, shown: &str, proxy: &str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::stack::Outcome;
+    use crate::verify::stack::StackOutcome;
 
-    fn of(status: u16, squid: &str) -> Outcome {
-        let answer = Answer {
+    fn of(status: u16, squid: &str) -> StackOutcome {
+        let answer = HttpAnswer {
             status,
             headers: vec![("x-squid-error".into(), squid.into())],
             body: Vec::new(),
@@ -197,15 +205,15 @@ mod tests {
 
     #[test]
     fn only_a_proxys_own_refusal_is_one() {
-        assert_eq!(of(403, "ERR_ACCESS_DENIED 0"), Outcome::Passed);
-        assert_eq!(of(403, ""), Outcome::Passed);
-        assert_eq!(of(400, "ERR_INVALID_URL 0"), Outcome::Passed);
+        assert_eq!(of(403, "ERR_ACCESS_DENIED 0"), StackOutcome::Passed);
+        assert_eq!(of(403, ""), StackOutcome::Passed);
+        assert_eq!(of(400, "ERR_INVALID_URL 0"), StackOutcome::Passed);
         // The other side may have said that.
-        assert_eq!(of(400, ""), Outcome::Failed);
-        assert_eq!(of(200, ""), Outcome::Failed);
-        assert_eq!(of(503, "ERR_CONNECT_FAIL 111"), Outcome::Failed);
-        assert_eq!(of(503, "ERR_DNS_FAIL 0"), Outcome::NotChecked);
-        assert_eq!(of(407, ""), Outcome::NotChecked);
+        assert_eq!(of(400, ""), StackOutcome::Failed);
+        assert_eq!(of(200, ""), StackOutcome::Failed);
+        assert_eq!(of(503, "ERR_CONNECT_FAIL 111"), StackOutcome::Failed);
+        assert_eq!(of(503, "ERR_DNS_FAIL 0"), StackOutcome::NotChecked);
+        assert_eq!(of(407, ""), StackOutcome::NotChecked);
     }
 
     #[test]

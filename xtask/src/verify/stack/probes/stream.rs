@@ -9,14 +9,14 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::pipe::{Pipe, late};
-use super::{Ground, Verdict};
+use super::{Ground, ProbeVerdict};
 use crate::outside::engine::Container;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
 /// An open connection; it ends with this value.
-pub(super) enum Stream<'s> {
+pub(super) enum ProbeStream<'s> {
     /// A socket. `is_behind_proxy` where the engine's own program takes every connection, also
     /// when nothing listens in the container.
     Tcp {
@@ -28,7 +28,7 @@ pub(super) enum Stream<'s> {
     Pipe(Pipe<'s>),
 }
 
-impl Read for Stream<'_> {
+impl Read for ProbeStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         match self {
             Self::Tcp { stream, until, .. } => {
@@ -47,7 +47,7 @@ impl Read for Stream<'_> {
     }
 }
 
-impl Write for Stream<'_> {
+impl Write for ProbeStream<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         match self {
             Self::Tcp { stream, .. } => stream.write(bytes),
@@ -68,7 +68,7 @@ pub(super) enum NoStream {
     /// Nothing takes it.
     Refused,
     /// There is no way to ask.
-    NoWay(Verdict),
+    NoWay(ProbeVerdict),
 }
 
 impl Ground<'_> {
@@ -79,7 +79,7 @@ impl Ground<'_> {
         container: &Container,
         port: u16,
         until: Instant,
-    ) -> std::result::Result<Stream<'_>, NoStream> {
+    ) -> std::result::Result<ProbeStream<'_>, NoStream> {
         if self.engine.is_local() {
             if let Some(published) = container.published(port)
                 && let Ok(port) = published.host_port.parse()
@@ -102,24 +102,28 @@ impl Ground<'_> {
             }
         }
         let helper = self.helper(service, container);
-        let helper = helper.map_err(|why| NoStream::NoWay(Verdict::not_checked(why)))?;
+        let helper = helper.map_err(|why| NoStream::NoWay(ProbeVerdict::not_checked(why)))?;
         // It shares the service's own network, so the service is at home there.
         match helper.reach(self, "127.0.0.1", port, until) {
-            Ok(super::helper::Reach::Connected) => {}
+            Ok(super::helper::HelperReach::Connected) => {}
             Ok(_) => return Err(NoStream::Refused),
             Err(verdict) => return Err(NoStream::NoWay(verdict)),
         }
         let pipe = helper.pipe(self, "127.0.0.1", port, until);
-        pipe.map(Stream::Pipe).map_err(NoStream::NoWay)
+        pipe.map(ProbeStream::Pipe).map_err(NoStream::NoWay)
     }
 }
 
-fn socket(address: SocketAddr, is_behind_proxy: bool, until: Instant) -> Result<Stream<'static>> {
+fn socket(
+    address: SocketAddr,
+    is_behind_proxy: bool,
+    until: Instant,
+) -> Result<ProbeStream<'static>> {
     let left = until.saturating_duration_since(Instant::now());
     let time = left.clamp(Duration::from_millis(50), CONNECT);
     let stream = TcpStream::connect_timeout(&address, time)?;
     stream.set_write_timeout(Some(CONNECT))?;
-    Ok(Stream::Tcp {
+    Ok(ProbeStream::Tcp {
         stream,
         is_behind_proxy,
         until,

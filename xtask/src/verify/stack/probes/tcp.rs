@@ -4,23 +4,23 @@ use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::stream::{NoStream, Stream};
-use super::{Ground, Verdict};
+use super::stream::{NoStream, ProbeStream};
+use super::{Ground, ProbeVerdict};
 
 /// How long the engine's own program takes to find out that nothing listens behind it.
 const MOMENT: Duration = Duration::from_millis(300);
 
 impl Ground<'_> {
-    pub(super) fn tcp(&self, service: &str, port: u16, until: Instant) -> Verdict {
+    pub(super) fn tcp(&self, service: &str, port: u16, until: Instant) -> ProbeVerdict {
         self.until_it_works(until, || {
             let container = match self.container(service) {
                 Ok(container) => container,
                 Err(verdict) => return Ok(verdict),
             };
             match self.connect(service, &container, port, until) {
-                Ok(stream) if is_open(&stream) => {
-                    Ok(Verdict::passed(format!("port {port} takes connections")))
-                }
+                Ok(stream) if is_open(&stream) => Ok(ProbeVerdict::passed(format!(
+                    "port {port} takes connections"
+                ))),
                 Ok(_) | Err(NoStream::Refused) => {
                     Err(self.nothing_listens(service, &container, port))
                 }
@@ -31,8 +31,8 @@ impl Ground<'_> {
 }
 
 /// Whether somebody is at the other end.
-pub(super) fn is_open(stream: &Stream<'_>) -> bool {
-    let Stream::Tcp {
+pub(super) fn is_open(stream: &ProbeStream<'_>) -> bool {
+    let ProbeStream::Tcp {
         stream,
         is_behind_proxy: true,
         ..

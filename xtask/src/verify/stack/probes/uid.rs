@@ -7,20 +7,20 @@ use std::time::Instant;
 
 use camino::Utf8Path;
 
-use super::{Ground, Verdict, shortened};
-use crate::verify::stack::trials::What;
+use super::{Ground, ProbeVerdict, shortened};
+use crate::verify::stack::trials::TrialKind;
 
 /// How many folders and lines are shown.
 const MOST: usize = 6;
 
 impl Ground<'_> {
-    pub(super) fn uid(&self, at: usize, service: &str, until: Instant) -> Verdict {
-        let Some((What::Uid(uid), id)) = self.trial(at) else {
-            return Verdict::not_checked("no second container was made");
+    pub(super) fn uid(&self, at: usize, service: &str, until: Instant) -> ProbeVerdict {
+        let Some((TrialKind::Uid(uid), id)) = self.trial(at) else {
+            return ProbeVerdict::not_checked("no second container was made");
         };
         let as_whom = format!("as uid {uid} with gid 0 and a read-only root");
         let why = match self.try_out(service, id, until) {
-            Ok(Ok(_)) => return Verdict::passed(format!("it starts {as_whom}")),
+            Ok(Ok(_)) => return ProbeVerdict::passed(format!("it starts {as_whom}")),
             Ok(Err(why)) => why,
             Err(verdict) => return verdict,
         };
@@ -39,7 +39,7 @@ impl Ground<'_> {
                 written.join(", ")
             ));
         }
-        Verdict::failed(message)
+        ProbeVerdict::failed(message)
     }
 
     /// Lines of a log that tell of something that may not be written.

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8Path;
 use serde_json::{Map, Value, json};
 
-use super::config::{self, Needs, duration, entries, list, object, text};
-use super::filling::{Content, Fill, PrivateFile};
+use super::config::{self, StartOrder, duration, entries, list, object, text};
+use super::filling::{FileContent, Fill, PrivateFile};
 use super::mounts::{self, Binds};
 use super::trials::{self, Trial};
 use crate::fault::{Fault, Result};
@@ -44,7 +44,7 @@ pub struct Wanted<'w> {
 
 /// A project, ready to be made.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub struct StackPlan {
     /// For `docker compose -f -`.
     pub model: Value,
     /// What was changed, a sentence each.
@@ -56,11 +56,11 @@ pub struct Plan {
     /// Services that only probes start.
     pub trials: Vec<Trial>,
     /// What each service waits for; trials are not in it.
-    pub needs: Needs,
+    pub needs: StartOrder,
 }
 
 /// Makes the plan. `config` was checked for what is refused.
-pub fn plan(config: &Value, wanted: &Wanted<'_>) -> Result<Plan> {
+pub fn plan(config: &Value, wanted: &Wanted<'_>) -> Result<StackPlan> {
     let mut model = config.as_object().cloned().unwrap_or_default();
     // They may hold what is secret, and nobody uses them any more.
     model.retain(|key, _| !key.starts_with("x-") && key != "version");
@@ -107,7 +107,7 @@ pub fn plan(config: &Value, wanted: &Wanted<'_>) -> Result<Plan> {
     for (_, volume) in object(&mut model, "volumes") {
         own(volume, wanted.name);
     }
-    Ok(Plan {
+    Ok(StackPlan {
         model: Value::Object(model),
         rewritten,
         files,
@@ -361,7 +361,7 @@ fn config_files(model: &mut Map<String, Value>, wanted: &Wanted<'_>) -> Result<V
             *entry = json!({"file": path.as_str()});
             files.push(PrivateFile {
                 path,
-                content: Content::Text(content),
+                content: FileContent::Text(content),
             });
         }
         if object(model, kind).is_empty() {

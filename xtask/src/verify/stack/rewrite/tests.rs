@@ -5,13 +5,13 @@ use camino::Utf8PathBuf;
 use super::*;
 use crate::graphfile::spec::stack::Ask;
 use crate::verify::stack::filling::Filling;
-use crate::verify::stack::trials::What;
+use crate::verify::stack::trials::TrialKind;
 
 /// A plan for services that all run the image `sha256:1`, in a folder with `conf/a`.
 struct Made {
     _kept: tempfile::TempDir,
     folder: Utf8PathBuf,
-    plan: Plan,
+    plan: StackPlan,
 }
 
 fn plan_of(config: impl Fn(&Utf8Path) -> Value, asks: &[(&str, Ask)]) -> Made {
@@ -190,8 +190,8 @@ fn configs_and_secrets_are_files_of_the_run() {
         json!({"s": {"file": "/private/secrets-s"}, "f": {"file": "/f"}})
     );
     let content = |at: usize| made.plan.files[at].content.clone();
-    assert_eq!(content(0), Content::Text("costs 5$".into()));
-    assert_eq!(content(1), Content::Text("of the variable".into()));
+    assert_eq!(content(0), FileContent::Text("costs 5$".into()));
+    assert_eq!(content(1), FileContent::Text("of the variable".into()));
     assert!(!format!("{:?}", made.plan.files).contains("of the variable"));
 }
 
@@ -254,7 +254,7 @@ fn a_trial_has_its_services_settings_and_volumes_of_its_own() {
     assert_eq!(names, ["api.try0", "api.try1", "api.try2"]);
     let services = &made.plan.model["services"];
     let by_uid = &services["api.try0"];
-    let What::Uid(number) = made.plan.trials[0].what else {
+    let TrialKind::Uid(number) = made.plan.trials[0].what else {
         panic!()
     };
     assert_eq!(by_uid["user"], format!("{number}:0"));

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use crate::build::executor::rawjson::*;
 
-fn all<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Vec<Said> {
-    let mut reader = Reader::default();
+fn all<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Vec<ProgressEvent> {
+    let mut reader = ProgressReader::default();
     let mut said = Vec::new();
     for line in lines {
         said.extend(reader.line(line.as_ref()));
@@ -26,19 +26,19 @@ fn began(vertex: usize) -> String {
     )
 }
 
-fn printed(step: usize, line: impl Into<Vec<u8>>) -> Said {
-    output((step, Stream::Out), line.into(), false)
+fn printed(step: usize, line: impl Into<Vec<u8>>) -> ProgressEvent {
+    output((step, StdStream::Out), line.into(), false)
 }
 
 #[test]
 fn a_line_of_several_megabytes_is_cut() {
     let plain = all(["x".repeat(8 << 20)]);
-    assert_eq!(plain, [Said::Plain("x".repeat(LONGEST_LINE))]);
+    assert_eq!(plain, [ProgressEvent::Plain("x".repeat(LONGEST_LINE))]);
     let logs: Vec<String> = (0..8).map(|_| log("a", &b"x".repeat(500_000))).collect();
     assert_eq!(all(logs), [printed(0, vec![b'x'; LONGEST_LINE])]);
     let in_one = "{\"logs\":[{\"data\":\"".to_owned() + &"A".repeat(4 << 20);
     let said = all([in_one.as_str(), "\"}]", "}", "after"]);
-    let [Said::Plain(object), Said::Plain(after)] = said.as_slice() else {
+    let [ProgressEvent::Plain(object), ProgressEvent::Plain(after)] = said.as_slice() else {
         panic!("{} are said", said.len());
     };
     assert!(object.len() < LONGEST_LINE + 10 && after == "after");
@@ -73,12 +73,12 @@ fn a_hundred_thousand_messages_steps_and_lines_are_read() {
 fn an_object_that_never_ends_is_kept_up_to_a_limit() {
     let lines = std::iter::repeat_n("x".repeat(100_000), 400);
     let said = all(std::iter::once("{".to_owned()).chain(lines));
-    let [Said::Plain(text)] = said.as_slice() else {
+    let [ProgressEvent::Plain(text)] = said.as_slice() else {
         panic!("{} are said", said.len());
     };
     assert!(text.len() <= LARGEST_OBJECT + 1);
     let empty = all(std::iter::once("{").chain(std::iter::repeat_n("", 20_000_000)));
-    assert_eq!(empty, [Said::Plain("{".to_owned())]);
+    assert_eq!(empty, [ProgressEvent::Plain("{".to_owned())]);
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn deep_nesting_ends() {
         "[".repeat(400_000),
         "]".repeat(400_000)
     );
-    assert_eq!(all([&vertexes]), [Said::Plain(vertexes)]);
+    assert_eq!(all([&vertexes]), [ProgressEvent::Plain(vertexes)]);
     let objects = format!("{}{}", "{\"logs\":".repeat(100_000), "}".repeat(100_000));
-    assert_eq!(all([&objects]), [Said::Plain(objects)]);
+    assert_eq!(all([&objects]), [ProgressEvent::Plain(objects)]);
     assert_eq!(all(std::iter::repeat_n("{", 100_000)).len(), 1);
 }
 
@@ -136,7 +136,7 @@ proptest! {
         if lines.last() == Some(&"") {
             lines.pop();
         }
-        let lines: Vec<Said> = lines
+        let lines: Vec<ProgressEvent> = lines
             .into_iter()
             .map(|line| printed(0, line))
             .collect();

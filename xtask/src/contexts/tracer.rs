@@ -22,8 +22,8 @@ use rustix::fs::FileType;
 
 use super::StatCache;
 use super::meta::Meta;
-use super::sighted::{Sighted, Sum};
-use super::testimony::{Sight, Testimony, begin, mount, put_entry, shorten, sort};
+use super::snapshot::{Snapshot, Sum};
+use super::trace::{Sight, Trace, begin, mount, put_entry, shorten, sort};
 use super::worth::Worth;
 use crate::outside::state;
 
@@ -32,7 +32,7 @@ const PIECE: usize = 256;
 
 /// Something looks at trees for an answer that may be remembered.
 #[derive(Debug)]
-pub struct Witness<'a> {
+pub struct Tracer<'a> {
     cache: &'a StatCache,
     /// Whether somebody will ask again.
     remembers: bool,
@@ -74,7 +74,7 @@ struct Seen {
     mounts: BTreeMap<u64, Vec<u8>>,
 }
 
-impl<'a> Witness<'a> {
+impl<'a> Tracer<'a> {
     /// One that remembers. It reads the clock now, before the first look.
     pub fn new(cache: &'a StatCache) -> Self {
         cache.open();
@@ -262,7 +262,7 @@ impl<'a> Witness<'a> {
     }
 
     /// All that was seen so far.
-    pub fn sighted(&self) -> Sighted {
+    pub fn snapshot(&self) -> Snapshot {
         let seen = self.seen();
         let mut sum = seen.sum;
         for (path, kind) in &seen.kinds {
@@ -276,11 +276,11 @@ impl<'a> Witness<'a> {
         if let Some(states) = &self.states {
             above.retain(|folder| !Path::new(OsStr::from_bytes(folder)).starts_with(states));
         }
-        Sighted::new(sum, above)
+        Snapshot::new(sum, above)
     }
 
     /// All that was seen, in parts for `hold`; `None` where it would prove nothing.
-    pub fn testify(self) -> Option<Testimony> {
+    pub fn into_trace(self) -> Option<Trace> {
         if !self.remembers || self.doubtful.into_inner() {
             return None;
         }
@@ -415,16 +415,16 @@ fn parent(path: &[u8]) -> &[u8] {
     &path[..at.unwrap_or(0)]
 }
 
-/// Reads a whole file, and tells the witness what it was.
-pub fn read_file(path: &Utf8Path, witness: &Witness<'_>) -> io::Result<Vec<u8>> {
+/// Reads a whole file, and tells the tracer what it was.
+pub fn read_file(path: &Utf8Path, tracer: &Tracer<'_>) -> io::Result<Vec<u8>> {
     let mut file = state::open(path)?;
     let before = Meta::of(&rustix::fs::fstat(&file)?);
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     if before == Meta::of(&rustix::fs::fstat(&file)?) {
-        witness.read_file(path.as_std_path(), before);
+        tracer.read_file(path.as_std_path(), before);
     } else {
-        witness.doubt();
+        tracer.doubt();
     }
     Ok(bytes)
 }

@@ -1,7 +1,7 @@
 //! What was seen of trees, as bytes, and whether it is so again.
 //!
 //! Knows how sightings are laid out: the folder that everything lies in, then pieces, each of one
-//! folder and some of its entries. Is unaware of what may be believed, which `witness` decides.
+//! folder and some of its entries. Is unaware of what may be believed, which `tracer` decides.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -24,7 +24,7 @@ const SHARE_FROM: usize = 16 * 1024;
 const AT_ONCE: usize = 64;
 
 /// All that was seen: the folder that everything lies in, then pieces of it.
-pub type Testimony = Vec<Vec<u8>>;
+pub type Trace = Vec<Vec<u8>>;
 
 /// How an entry must be found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +36,20 @@ pub(super) enum Sight {
     /// Not touched since.
     Same(Meta),
     /// A folder in this mount, see `mount`.
-    Mount(Mount),
+    Mount(MountId),
 }
 
 /// A hash over what is known of a mount.
-pub(super) type Mount = [u8; 16];
+pub(super) type MountId = [u8; 16];
 
 /// The mount that a folder is reached by; nothing where another one may be called the same.
-pub(super) fn mount(folder: &Path) -> Option<Mount> {
+pub(super) fn mount(folder: &Path) -> Option<MountId> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = rustix::fs::openat(CWD, folder, flags, Mode::empty()).ok()?;
     mount_of(&open)
 }
 
-fn mount_of(folder: impl AsFd) -> Option<Mount> {
+fn mount_of(folder: impl AsFd) -> Option<MountId> {
     let told = state::mount(folder)?;
     blake3::hash(told.as_bytes())
         .as_bytes()
@@ -57,8 +57,8 @@ fn mount_of(folder: impl AsFd) -> Option<Mount> {
         .copied()
 }
 
-/// Whether everything is as it was seen. Bytes that are no testimony are not.
-pub fn hold(parts: &[&[u8]]) -> bool {
+/// Whether everything is as it was seen. Bytes that are no trace are not.
+pub fn is_current(parts: &[&[u8]]) -> bool {
     let Some((within, pieces)) = parts.split_first() else {
         return false;
     };
@@ -186,7 +186,7 @@ fn piece_holds(within: BorrowedFd<'_>, folder: &[u8], mut piece: &[u8]) -> Optio
                 found.is_ok_and(|found| found.is_some_and(|meta| meta.kind() == kind))
             }
             ([3], _) => {
-                let mount: Mount = take(rest, size_of::<Mount>())?.try_into().ok()?;
+                let mount: MountId = take(rest, size_of::<MountId>())?.try_into().ok()?;
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let open = rustix::fs::openat(within, &path[..], flags, Mode::empty());
                 open.is_ok_and(|open| mount_of(open) == Some(mount))

@@ -1,4 +1,4 @@
-//! Whether what a witness saw proves that reading again would give the same.
+//! Whether what a tracer saw proves that reading again would give the same.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType, Mode};
 use super::tree::{TestTree, chmod, copy, one, whole};
 use crate::contexts::statcache::tests::settle;
 use crate::contexts::{
-    Ignore, Inputs, InputsError, Sighted, StatCache, Sum, Testimony, Witness, collect, hold,
+    Ignore, Inputs, InputsError, Snapshot, StatCache, Sum, Trace, Tracer, collect, is_current,
 };
 use dockerfile::ContextNeed;
 
@@ -18,21 +18,21 @@ fn read(
     tree: &TestTree,
     ignore: &str,
     need: &ContextNeed,
-) -> Result<(Inputs, Option<Testimony>), InputsError> {
+) -> Result<(Inputs, Option<Trace>), InputsError> {
     let cache = StatCache::in_file(&tree.root().join("state/stats"));
-    let witness = Witness::new(&cache);
+    let tracer = Tracer::new(&cache);
     let ignore = Ignore::parse(ignore.as_bytes()).unwrap();
-    let inputs = collect(&one(&tree.root().join("in")), &ignore, need, &witness)?;
-    Ok((inputs, witness.testify()))
+    let inputs = collect(&one(&tree.root().join("in")), &ignore, need, &tracer)?;
+    Ok((inputs, tracer.into_trace()))
 }
 
 fn holds(parts: &[Vec<u8>]) -> bool {
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    hold(&parts)
+    is_current(&parts)
 }
 
 /// What was seen of a tree whose last change lies behind a tick.
-fn seen(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Testimony {
+fn seen(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Trace {
     settle(&tree.root().join("state"));
     let (_, parts) = read(tree, ignore, need).unwrap();
     parts.expect("nothing is doubtful")
@@ -137,21 +137,21 @@ fn every_change_of_many_small_folders_is_noticed() {
 }
 
 /// What is seen of the sample, and the folders above it, which only one who remembers nothing needs.
-fn sighted(tree: &TestTree) -> (Sighted, Sum) {
+fn snapshot(tree: &TestTree) -> (Snapshot, Sum) {
     let cache = StatCache::in_memory();
-    let witness = Witness::forgetful(&cache);
-    witness.rooted(tree.root().as_std_path());
+    let tracer = Tracer::forgetful(&cache);
+    tracer.rooted(tree.root().as_std_path());
     let need = copy(&["a", "link", "b/nothing", "deep/er/file"]);
     collect(
         &one(&tree.root().join("in")),
         &Ignore::default(),
         &need,
-        &witness,
+        &tracer,
     )
     .unwrap();
-    let sighted = witness.sighted();
-    let above = sighted.above();
-    (sighted, above)
+    let snapshot = tracer.snapshot();
+    let above = snapshot.above();
+    (snapshot, above)
 }
 
 #[test]
@@ -200,15 +200,15 @@ fn what_was_touched_and_put_back_does_not_have_the_same_sum() {
     ];
     for (what, touch) in touches {
         let tree = sample();
-        let before = sighted(&tree);
-        assert_eq!(sighted(&tree), before);
+        let before = snapshot(&tree);
+        assert_eq!(snapshot(&tree), before);
         tree.write("in/b/three", "not looked at");
         tree.write("in/b/deep/three", "not looked at");
-        assert_eq!(sighted(&tree), before);
+        assert_eq!(snapshot(&tree), before);
         // Within a tick nothing shows, and nothing of it can be sent to anybody either.
         settle(&tree.root().join("state"));
         touch(&tree);
-        assert_ne!(sighted(&tree), before, "{what}");
+        assert_ne!(snapshot(&tree), before, "{what}");
     }
 }
 
@@ -220,7 +220,7 @@ fn the_sum_does_not_show_how_many_threads_read() {
     }
     let with = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        pool.build().unwrap().install(|| sighted(&tree))
+        pool.build().unwrap().install(|| snapshot(&tree))
     };
     assert_eq!(with(1), with(4));
 }
@@ -274,7 +274,7 @@ fn what_changed_within_a_tick_is_not_believed() {
 fn damaged_bytes_prove_nothing_and_do_no_harm() {
     let tree = sample();
     let parts = seen(&tree, "", &whole());
-    assert!(!hold(&[]));
+    assert!(!is_current(&[]));
     for part in 0..parts.len() {
         for length in 0..parts[part].len() {
             let mut cut = parts.clone();

@@ -1,19 +1,19 @@
 //! What was seen, as a sum that shows every touch.
 //!
 //! Knows how to compare all that was seen before something with all that is seen after it. Is unaware
-//! of what is looked at, which `witness` gathers.
+//! of what is looked at, which `tracer` gathers.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::meta::Meta;
-use super::testimony::{Sight, begin, put_entry};
+use super::trace::{Sight, begin, put_entry};
 
 /// Everything that was seen, folders' times and all, as a sum. Where it is the same a second time, and
 /// so is `above`, nothing of it was touched between the two, not even to be put back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Sighted {
+pub struct Snapshot {
     sum: Sum,
     /// The folders through which all of it was reached, but for those whose times were seen.
     above: BTreeSet<Vec<u8>>,
@@ -23,7 +23,7 @@ pub struct Sighted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sum([u64; 4]);
 
-impl Sighted {
+impl Snapshot {
     pub(super) fn new(sum: Sum, above: BTreeSet<Vec<u8>>) -> Self {
         Self { sum, above }
     }

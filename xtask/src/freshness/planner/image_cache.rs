@@ -9,11 +9,11 @@ use crate::outside::engine::{Engine, Image, Images};
 
 /// The answers so far.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct ImageCache {
     images: RwLock<Images>,
 }
 
-impl Held {
+impl ImageCache {
     /// The first answers.
     pub fn new(images: Images) -> Self {
         Self {

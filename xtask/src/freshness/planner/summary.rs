@@ -1,7 +1,7 @@
 //! What a verdict needs to know of a stage's tree.
 //!
-//! Knows no more than that: where a stage is fresh, nothing else of its material is ever asked
-//! for. It can be kept, which the material itself is too large for. Is unaware of verdicts.
+//! Where a stage is fresh, nothing else of its inputs is ever asked for. A summary is small enough
+//! to be kept between runs (`memo`); the inputs are not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::gathering;
 use crate::freshness::key::Own;
-use crate::freshness::stage_inputs::{Externals, Material, Policy};
+use crate::freshness::stage_inputs::{Externals, SourcePolicy, StageInputs};
 use crate::graphfile::spec::{Spec, StageId};
 
-/// The part of a stage's material that decides on its verdict.
+/// The part of a stage's inputs that decides on its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outline {
+pub struct StageSummary {
     /// The hash of all that is the stage's own.
     pub own: Own,
     /// Number of inputs.
@@ -38,24 +38,24 @@ pub struct Outline {
     parents: BTreeMap<String, u32>,
 }
 
-impl Outline {
-    /// The outline of what was gathered.
-    pub fn of(spec: &Spec, id: StageId, material: &Material) -> Self {
-        let (inputs, input_bytes) = material.count();
-        let parents = material.parents.iter();
-        let mut remotes = material.reading.remotes.iter();
+impl StageSummary {
+    /// The summary of what was gathered.
+    pub fn of(spec: &Spec, id: StageId, stage_inputs: &StageInputs) -> Self {
+        let (inputs, input_bytes) = stage_inputs.count();
+        let parents = stage_inputs.parents.iter();
+        let mut remotes = stage_inputs.reading.remotes.iter();
         Self {
-            own: gathering::own(spec, id, material).own(),
+            own: gathering::own(spec, id, stage_inputs).own(),
             inputs,
             input_bytes,
-            externals: material.externals.clone(),
-            proxies: gathering::proxies(spec.stage(id), &material.reading),
-            with_triggers: material.with_triggers.clone(),
+            externals: stage_inputs.externals.clone(),
+            proxies: gathering::proxies(spec.stage(id), &stage_inputs.reading),
+            with_triggers: stage_inputs.with_triggers.clone(),
             moving: remotes
                 .find(|remote| !remote.is_fixed)
                 .map(|remote| remote.url.clone()),
-            policy: gathering::policy(spec.stage(id), material),
-            looked_at: material.policy.as_ref().and_then(Policy::told),
+            policy: gathering::policy(spec.stage(id), stage_inputs),
+            looked_at: stage_inputs.policy.as_ref().and_then(SourcePolicy::told),
             parents: parents.map(|(name, id)| (name.clone(), id.0)).collect(),
         }
     }
