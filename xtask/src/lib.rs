@@ -40,5 +40,6 @@ pub mod outside;
 pub mod report;
 pub mod setup;
 pub mod shown;
+pub mod unpoisoned;
 pub mod verify;
 pub mod workshop;

@@ -4,8 +4,8 @@
 //! named its image. Is unaware of verdicts.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Instant;
 
 use camino::Utf8Path;
 
@@ -23,9 +23,11 @@ use crate::freshness::record::Record;
 use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::freshness::verdict::Reason;
 use crate::graphfile::spec::{Stage, StageId};
+use crate::outside::clock;
 use crate::outside::engine::Image;
 use crate::outside::private;
 use crate::report::event::{Event, FailedStep, Outcome};
+use crate::unpoisoned::Unpoisoned as _;
 use dockerfile::ContextNeed;
 
 /// How often buildx is called at most where something touches the inputs each time.
@@ -121,9 +123,7 @@ impl Run<'_> {
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (image, undisturbed) = self.what_stands(stage_inputs, &private, &made)?;
         self.refuse_foreign(stage, stage_inputs, &private, &image)?;
-        let ended = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let ended = clock::now();
         let record = Record {
             key,
             image: image.id.clone(),
@@ -211,7 +211,7 @@ impl Run<'_> {
         };
         // Another stage may have had the lock read again between the key and the call.
         if work.key_of(id, summary, &self.upstream(id), &self.held)? != place.key {
-            let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let lock = work.lock.lock().unpoisoned();
             return Err(Fault::failed(format!(
                 "{} changed while this ran: run this once more",
                 lock.path()

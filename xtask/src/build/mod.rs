@@ -19,7 +19,7 @@ mod turn;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use camino::Utf8PathBuf;
@@ -32,6 +32,7 @@ use crate::outside::interrupt::Interrupt;
 use crate::outside::state::{self, HeldLock};
 use crate::report::event::{Event, Finished, Outcome, StageFinished};
 use crate::report::excerpt::Excerpt;
+use crate::unpoisoned::Unpoisoned as _;
 use turn::Turn;
 
 /// What the command line asks of a build.
@@ -200,7 +201,7 @@ struct Now {
 
 impl Run<'_> {
     fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        self.now.lock().unpoisoned()
     }
 
     fn tell(&self, event: Event) {

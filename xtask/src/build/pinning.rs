@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use super::Run;
@@ -18,6 +18,7 @@ use crate::graphfile::lock::Base;
 use crate::graphfile::spec::StageId;
 use crate::outside::engine::Images;
 use crate::report::event::Event;
+use crate::unpoisoned::Unpoisoned as _;
 use registry::{Effort, Registries};
 
 /// How often a wait for a registry looks whether the user wants to stop.
@@ -273,7 +274,7 @@ impl Run<'_> {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 fn bare(reference: &str) -> &str {

@@ -5,11 +5,12 @@
 //! indices, weights and outcomes; is unaware of what a task does.
 
 use std::collections::BinaryHeap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use rayon::Scope;
 
 use crate::fault::{Fault, Result};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// What the schedule must know of a task. Tasks are numbered in an order in which every one
 /// comes after all that it waits for.
@@ -128,7 +129,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     /// A task heavier than all places together runs alone.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::PoisonError;
 
 use rayon::prelude::*;
 
 use crate::cli::LockArgs as Flags;
 use crate::freshness::planner::{Next, Workspace};
+use crate::unpoisoned::Unpoisoned as _;
 
 use crate::fault::Result;
 use crate::freshness::pins::{self, Used, Uses, platforms};
@@ -23,7 +23,7 @@ pub fn run(flags: &Flags) -> Result<()> {
     let mut work = super::open(&flags.at, &[], Next::Any)?;
     if let Some(names) = &flags.update {
         let uses = Uses::of_readable(&work.spec, work.engine.platform());
-        let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = work.lock.lock().unpoisoned();
         pins::refuse_unknown(&work.spec, &uses, &lock, names)?;
     }
     let interrupt = Interrupt::listen()?;
@@ -35,7 +35,7 @@ pub fn run(flags: &Flags) -> Result<()> {
     // What the Dockerfiles of a source say is known once its commit is here.
     let (lines, images) = super::sync::pin(&mut work, flags.update.as_deref(), &interrupt)?;
     let mut text = lines;
-    let mut lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut lock = work.lock.lock().unpoisoned();
     lock.reload()?;
     let all = work.wanted(&[])?;
     let uses = work.external_images(&all)?;

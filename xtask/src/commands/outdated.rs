@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::PoisonError;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -16,8 +14,10 @@ use crate::freshness::planner::{Gathered, Next, Workspace};
 use crate::graphfile::call::Call;
 use crate::graphfile::lock::Base;
 use crate::graphfile::spec::StageId;
+use crate::outside::clock;
 use crate::outside::interrupt::Interrupt;
 use crate::report::words;
+use crate::unpoisoned::Unpoisoned as _;
 use registry::{Effort, Found, Registries, RegistryError, Tag};
 
 #[derive(Serialize)]
@@ -69,7 +69,7 @@ pub fn run(flags: &Flags) -> Result<()> {
     let all = work.wanted(&[])?;
     let uses = work.external_images(&all)?;
     let bases: BTreeMap<String, Base> = {
-        let lock = work.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = work.lock.lock().unpoisoned();
         lock.bases().clone()
     };
     let registries = pins::registries(|message| crate::tell!("note: {message}"))?;
@@ -246,10 +246,7 @@ fn since(used: &Used, tag: &Tag, found: &Found) -> Option<i64> {
 }
 
 fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(clock::now().as_secs()).unwrap_or(i64::MAX)
 }
 
 fn table(moved: &[Moved], checked: usize, now: i64, call: &Call) -> String {

@@ -15,7 +15,7 @@ use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use camino::Utf8Path;
 use rustix::fs::FileType;
@@ -26,6 +26,7 @@ use super::snapshot::{Snapshot, Sum};
 use super::trace::{Sight, Trace, begin, mount, put_entry, shorten, sort};
 use super::worth::Worth;
 use crate::outside::state;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// Entries in one piece: pieces are compared on all cores.
 const PIECE: usize = 256;
@@ -284,10 +285,7 @@ impl<'a> Tracer<'a> {
         if !self.remembers || self.doubtful.into_inner() {
             return None;
         }
-        let seen = self
-            .seen
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.into_inner().unpoisoned();
         let mut seen = seen;
         let mut kinds = std::mem::take(&mut seen.kinds);
         // While a folder is as it was when it was listed, so is what stands under its names.
@@ -332,8 +330,8 @@ impl<'a> Tracer<'a> {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        // A thread that panics holds the lock only around whole insertions.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        // A poisoned lock does no harm: it is held only around whole insertions.
+        self.seen.lock().unpoisoned()
     }
 }
 

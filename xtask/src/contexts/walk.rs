@@ -4,7 +4,7 @@
 //! Is unaware of Dockerfiles; `select` says where to begin.
 
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
@@ -12,6 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags};
 use super::read::{Leaf, TreeReader};
 use super::tree::{Listing, Tree, TreeEntry};
 use super::{Input, InputsError};
+use crate::unpoisoned::Unpoisoned as _;
 use dockerignore::{Above, Handing, Ignore};
 
 /// What stays the same during one walk.
@@ -78,12 +79,9 @@ impl<'a> Walk<'a> {
 
     /// Everything that came through, sorted by path, each entry once.
     pub fn finish(self) -> Vec<Input> {
-        let mut found = self
-            .found
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Parts come in the order in which the threads were done with them.
-        // In place: a stable sort would need as much memory again, and equal paths are one entry.
+        let mut found = self.found.into_inner().unpoisoned();
+        // Parts come in the order in which the threads were done with them. The sort is in place: a
+        // stable one would need as much memory again, and equal paths are one entry.
         found.par_sort_unstable_by(|a, b| a.path.cmp(&b.path));
         found.dedup_by(|a, b| a.path == b.path);
         found.shrink_to_fit();
@@ -271,7 +269,7 @@ impl<'a> Walk<'a> {
     }
 
     pub fn add(&self, mut inputs: Vec<Input>) {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.found.lock().unpoisoned();
         found.append(&mut inputs);
     }
 }

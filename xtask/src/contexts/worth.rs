@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::outside::state;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// Whether equal times prove that nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub(super) struct Devices(Mutex<HashMap<u64, Worth>>);
 impl Devices {
     /// What the times on a device are worth, on which `path` is.
     pub(super) fn worth(&self, device: u64, path: impl FnOnce() -> Box<Path>) -> Worth {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock().unpoisoned();
         *known
             .entry(device)
             .or_insert_with(|| worth(device, &path()))

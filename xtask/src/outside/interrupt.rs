@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::fault::{Fault, Result};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// When each stronger signal follows the first one. Buildx cancels its build on SIGINT and
 /// ends within a second when the engine answers; the whole must be over in ten.
@@ -66,10 +67,7 @@ impl Interrupt {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unpoisoned()
     }
 
     /// Whether the user wants to stop.
@@ -84,11 +82,7 @@ impl Interrupt {
             .inner
             .changed
             .wait_timeout_while(state, time, |state| state.since.is_none());
-        waited
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
-            .since
-            .is_some()
+        waited.unpoisoned().0.since.is_some()
     }
 
     /// A short pause between two looks at something that ends without a word; `true` when the
@@ -142,7 +136,7 @@ impl Interrupt {
                     break;
                 };
                 let waited = self.inner.changed.wait_timeout(state, left);
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                state = waited.unpoisoned().0;
             }
             for group in &state.groups {
                 if let Some(group) = Pid::from_raw(*group) {

@@ -5,12 +5,13 @@
 //! the folder and how it is kept small. Is unaware of what findings mean.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use camino::Utf8PathBuf;
 
 use crate::outside::state::{self, State};
+use crate::unpoisoned::Unpoisoned as _;
 use crate::verify::layers::{ContentRule, Digest, Layer, LayeredImage};
 
 /// The kind of the files.
@@ -54,7 +55,7 @@ impl KeptLayers {
     }
 
     fn used(&self) -> std::sync::MutexGuard<'_, HashSet<Digest>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock().unpoisoned()
     }
 
     /// Keeps the layers of these images, and lets go of those that nothing has used for a month. It is

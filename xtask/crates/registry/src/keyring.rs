@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use base64::Engine as _;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -128,7 +128,7 @@ impl Keyring {
 
     /// The login for a host.
     pub fn of(&self, host: &str) -> Known {
-        let lock = || self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || crate::locked(&self.asked);
         if let Some(known) = lock().get(host) {
             return known.clone();
         }

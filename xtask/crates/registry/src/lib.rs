@@ -37,7 +37,7 @@ mod transport;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use camino::Utf8PathBuf;
 use rayon::prelude::*;
@@ -117,6 +117,11 @@ impl fmt::Debug for Registries {
             .field("patience", &self.patience)
             .finish_non_exhaustive()
     }
+}
+
+/// Locks what a panic leaves usable: each lock is held only around whole insertions.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Registries {

@@ -3,7 +3,6 @@
 //! Knows in which ways a server may be spoken to, how a challenge is met and redirects are
 //! followed, and what each status means. Is unaware of attempts and of what a body says.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use ureq::http::Method;
@@ -87,7 +86,7 @@ impl Registries {
     ) -> Result<Answer, Trouble> {
         let repository = &reference.repository;
         let key = (endpoint.host.clone(), repository.clone());
-        let passes = || self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        let passes = || crate::locked(&self.passes);
         let mut question = Question {
             method,
             path: &format!("/v2/{repository}/{path}"),
@@ -144,7 +143,7 @@ impl Registries {
     /// One exchange with the server, in the way that it is known to listen or in all that it may,
     /// and wherever it sends on to.
     fn speak(&self, endpoint: &Endpoint, question: &Question<'_>) -> Result<Answer, Trouble> {
-        let known = || self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || crate::locked(&self.ways);
         let way = known().get(&endpoint.host).copied();
         let ways = way
             .as_ref()

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -161,7 +161,7 @@ impl Transport {
     }
 
     fn agent(&self, scheme: &str, authority: &str, verify: bool) -> Result<ureq::Agent, Broken> {
-        let lock = || self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || crate::locked(&self.agents);
         let key = (format!("{scheme}://{authority}"), verify);
         if let Some(agent) = lock().get(&key) {
             return Ok(agent.clone());

@@ -10,7 +10,7 @@ mod store;
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
@@ -24,6 +24,7 @@ use crate::outside::git::Trouble;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::State;
 use crate::report::event::{Event, SourceFinished};
+use crate::unpoisoned::Unpoisoned as _;
 pub use drift::Drift;
 pub use refusal::together;
 use refusal::{Refusal, moved, nobody_has, passing};
@@ -384,7 +385,7 @@ impl Fetcher<'_> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Lock> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock.lock().unpoisoned()
     }
 
     fn tell(&self, event: Event) {

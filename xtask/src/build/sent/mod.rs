@@ -17,13 +17,13 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::contexts::{EntryKind, Input, Inputs};
+use crate::outside::clock;
 use crate::outside::state::bundle::{put, take};
 use crate::outside::state::{self, State};
 
@@ -297,8 +297,7 @@ impl Row {
 
 /// Nanoseconds since 1970.
 fn now() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    i64::try_from(now.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
+    i64::try_from(clock::now().as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! When BuildKit could take a file for another one.
 
+use std::time::SystemTime;
 use super::*;
 
 /// A folder whose files are sent, and a state folder.

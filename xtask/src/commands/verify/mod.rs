@@ -11,13 +11,14 @@ mod summaries;
 mod telling;
 mod tools;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use crate::cli::{BuildArgs, VerifyArgs};
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{Assessment, Next, Workspace};
 use crate::freshness::verdict::Verdict;
 use crate::graphfile::spec::StageId;
+use crate::outside::clock;
 use crate::outside::interrupt::Interrupt;
 use crate::report::{reasons, words};
 use crate::verify::finding::{Answer, AnswerOutcome};
@@ -248,8 +249,7 @@ fn parts(flags: &VerifyArgs) -> &'static str {
 
 /// The day and the moment.
 pub(super) fn today() -> (String, String) {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seconds = seconds.unwrap_or_default().as_secs();
+    let seconds = clock::now().as_secs();
     calendar::shown(i64::try_from(seconds).unwrap_or_default())
 }
 

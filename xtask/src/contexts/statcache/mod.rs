@@ -21,7 +21,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -29,6 +29,7 @@ use super::attributes::Attributes;
 use super::meta::Meta;
 use super::worth::{Devices, Worth};
 use crate::outside::state;
+use crate::unpoisoned::Unpoisoned as _;
 pub use book::BookEntry;
 use book::{Book, Damage};
 
@@ -177,8 +178,8 @@ impl StatCache {
     }
 
     fn learnt(&self) -> MutexGuard<'_, Learnt> {
-        // A thread that panics holds the lock only around whole insertions.
-        self.new.lock().unwrap_or_else(PoisonError::into_inner)
+        // A poisoned lock does no harm: it is held only around whole insertions.
+        self.new.lock().unpoisoned()
     }
 
     /// Whether a write after this run's first look would show.

@@ -4,7 +4,6 @@
 //! follow. Is unaware of inputs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 
 use super::ImageCache;
 use super::{StageSummary, Workspace};
@@ -16,6 +15,7 @@ use crate::freshness::stage_inputs::Taken;
 use crate::freshness::verdict::{self, Change, Changed};
 use crate::graphfile::spec::{Stage, StageId};
 use crate::outside::engine::Image;
+use crate::unpoisoned::Unpoisoned as _;
 
 impl Workspace {
     /// The digest of every external image: its pin, or the image that the engine itself holds.
@@ -64,7 +64,7 @@ impl Workspace {
     pub fn check_platforms(&self, id: StageId, summary: &StageSummary) -> Result<()> {
         let stage = self.spec.stage(id);
         let entry = |taken: &Taken| {
-            let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let lock = self.lock.lock().unpoisoned();
             Ok(lock.base(&taken.reference).and_then(platforms::of_entry))
         };
         let notes = platforms::check(stage, &summary.externals.takes, entry);
@@ -107,7 +107,7 @@ impl Workspace {
     ) -> Result<()> {
         let stage = self.spec.stage(id);
         let notes = platforms::check(stage, &summary.externals.takes, |taken| {
-            let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let lock = self.lock.lock().unpoisoned();
             let is_locked = lock.digest(&taken.reference).is_some();
             drop(lock);
             if is_locked {

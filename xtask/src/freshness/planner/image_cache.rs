@@ -2,10 +2,11 @@
 //!
 //! Knows that an answer holds until something is built. Is unaware of what images are for.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::fault::Result;
 use crate::outside::engine::{Engine, Image, Images};
+use crate::unpoisoned::Unpoisoned as _;
 
 /// The answers so far.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ impl ImageCache {
 
     /// All answers. Not to be held while anything runs that may ask for more.
     pub fn images(&self) -> RwLockReadGuard<'_, Images> {
-        self.images.read().unwrap_or_else(PoisonError::into_inner)
+        self.images.read().unpoisoned()
     }
 
     /// The image under a reference, as far as the engine was asked.
@@ -60,6 +61,6 @@ impl ImageCache {
 
     fn write(&self) -> RwLockWriteGuard<'_, Images> {
         // Whoever panics holds the lock only around whole insertions.
-        self.images.write().unwrap_or_else(PoisonError::into_inner)
+        self.images.write().unpoisoned()
     }
 }

@@ -17,7 +17,7 @@ mod undecided;
 mod unlinked;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 pub use assessment::{Assessment, Upstream};
 pub use due::Due;
@@ -42,6 +42,7 @@ use crate::graphfile::outputs::Outputs;
 use crate::graphfile::spec::{Spec, StageId};
 use crate::outside::engine::{Engine, Images};
 use crate::outside::state::State;
+use crate::unpoisoned::Unpoisoned as _;
 use undecided::undecided;
 
 /// The graph of one run, and everything that it stands on.
@@ -167,7 +168,7 @@ impl Workspace {
         let is_there = |id: &StageId| !due::is_yet_to_be_made(self, *id);
         let there: Vec<StageId> = wanted.iter().copied().filter(is_there).collect();
         let uses = self.external_images(&there)?;
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.lock.lock().unpoisoned();
         pins::refuse_uncovered(&self.spec, &uses, &lock)
     }
 

@@ -4,7 +4,7 @@
 //! what that does not answer, the trees. Is unaware of verdicts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::freshness::record::Records;
 use crate::freshness::stage_inputs::StageInputs;
 use crate::graphfile::base_override;
 use crate::graphfile::spec::StageId;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// How late somebody may ask for what was seen ahead to be believed. A walk of a large tree takes
 /// as long.
@@ -55,11 +56,7 @@ impl Ahead {
     fn take(&self) -> memo::Read {
         self.asked.store(true, Ordering::Relaxed);
         let is_late = self.started.elapsed() > BELIEVED;
-        let reader = self
-            .reader
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let reader = self.reader.lock().unpoisoned().take();
         let read = reader.and_then(|reader| reader.join().ok());
         let (mut memos, warning) = read.unwrap_or_else(|| Memos::read(self.file.clone()));
         // A source may have been fetched meanwhile, or a person asked.

@@ -8,12 +8,13 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-#[cfg(target_os = "linux")]
 use super::devices::is_file_elsewhere;
+#[cfg(target_os = "linux")]
+use crate::unpoisoned::Unpoisoned as _;
 
 /// Opens a file to be read. What is no file is an error: one may wait for ever for a pipe's end.
 pub fn open(path: &Utf8Path) -> std::io::Result<File> {
@@ -161,7 +162,7 @@ fn finish(path: &Utf8Path, file: tempfile::NamedTempFile, parts: &[&[u8]]) -> st
 /// The folders in which this process has already removed what others left.
 fn swept() -> MutexGuard<'static, BTreeSet<Utf8PathBuf>> {
     static SWEPT: Mutex<BTreeSet<Utf8PathBuf>> = Mutex::new(BTreeSet::new());
-    SWEPT.lock().unwrap_or_else(PoisonError::into_inner)
+    SWEPT.lock().unpoisoned()
 }
 
 /// A new file, locked, in a folder that is made where it is not there. The lock dies with its writer, so it tells a file that is still being

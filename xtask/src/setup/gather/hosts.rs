@@ -5,9 +5,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::ask::ask;
+use crate::outside::clock;
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
 use crate::setup::facts::{Host, Reach};
@@ -76,8 +77,7 @@ pub fn clock(servers: &[String]) -> Option<i64> {
 }
 
 fn now() -> Option<i64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(now.as_secs()).ok()
+    i64::try_from(clock::now().as_secs()).ok()
 }
 
 fn name_and_port(url: &str) -> String {

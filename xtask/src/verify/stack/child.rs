@@ -8,13 +8,14 @@
 use std::fs::File;
 use std::io::{Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::outside::interrupt::Interrupt;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// What is kept of each stream.
 const MOST_SAID: u64 = 4 << 20;
@@ -89,13 +90,13 @@ impl<'l> LiveChildren<'l> {
 
     /// Ends all questions.
     pub fn halt(&self) {
-        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.is_over.lock().unpoisoned() = true;
         self.changed.notify_all();
     }
 
     /// Whether nobody wants to know any more.
     pub fn is_over(&self) -> bool {
-        self.interrupt.is_set() || *self.is_over.lock().unwrap_or_else(PoisonError::into_inner)
+        self.interrupt.is_set() || *self.is_over.lock().unpoisoned()
     }
 
     /// Waits; `true` when nobody wants to know any more.
@@ -111,7 +112,7 @@ impl<'l> LiveChildren<'l> {
             }
             // An interrupt does not notify here.
             let step = left.min(Duration::from_millis(50));
-            let guard = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+            let guard = self.is_over.lock().unpoisoned();
             drop(self.changed.wait_timeout(guard, step));
         }
     }
@@ -120,7 +121,7 @@ impl<'l> LiveChildren<'l> {
     pub fn spawn(&self, command: &mut Command, effect: Effect) -> std::io::Result<Option<Child>> {
         /// A lock that is handed down in one moment must not reach a child of another thread.
         static SPAWNING: Mutex<()> = Mutex::new(());
-        let _guard = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = SPAWNING.lock().unpoisoned();
         let handed_down = match effect {
             Effect::Makes => Some(rustix::io::dup(self.lock)?),
             Effect::Asks => None,

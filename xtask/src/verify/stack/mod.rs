@@ -36,6 +36,7 @@ use serde_json::Value;
 use crate::fault::{Fault, Result};
 use crate::graphfile::spec::Spec;
 use crate::graphfile::spec::stack::Stack;
+use crate::outside::clock;
 use crate::outside::engine::Engine;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::State;
@@ -371,12 +372,8 @@ fn random() -> u32 {
     use ring::rand::SecureRandom as _;
     let mut bytes = [0; 4];
     if ring::rand::SystemRandom::new().fill(&mut bytes).is_err() {
-        // Without randomness the process and the time are different enough.
-        let time = std::time::SystemTime::now();
-        let time = time
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        return time.subsec_nanos() ^ std::process::id().rotate_left(16);
+        // Without randomness, the process and the time differ enough.
+        return clock::now().subsec_nanos() ^ std::process::id().rotate_left(16);
     }
     u32::from_le_bytes(bytes)
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::fault::{Fault, Result};
 use crate::outside::private;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// Where the images of the bench's graphs have their public names.
 const PUBLIC: &str = "xtask-bench/";
@@ -92,7 +93,7 @@ struct Known {
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
+    known.lock().unpoisoned()
 }
 
 fn serve(stream: UnixStream, known: &Mutex<Known>) -> io::Result<()> {

@@ -9,12 +9,12 @@ mod said;
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Shell, cmd};
 
 use crate::fault::{Fault, Result};
+use crate::outside::clock;
 use crate::outside::engine::Engine;
 use crate::outside::interrupt::Interrupt;
 use crate::report::words;
@@ -106,11 +106,7 @@ impl<'a> Demo<'a> {
         let path = "api/src/index.html";
         title(&format!("One line of {path} changed"));
         // Another line than in the demo before, so that no image of it fits.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let line = format!(
-            "<p>changed at {} ms</p>\n",
-            now.unwrap_or_default().as_millis()
-        );
+        let line = format!("<p>changed at {} ms</p>\n", clock::now().as_millis());
         let file = self.graph_folder().join(path);
         std::fs::write(&file, line)
             .map_err(|error| Fault::lacks(format!("cannot change {file}: {error}")))?;

@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use camino::Utf8PathBuf;
 
@@ -22,6 +21,7 @@ use crate::fault::Result;
 use crate::freshness::key;
 use crate::freshness::stage_inputs;
 use crate::graphfile::spec::{Spec, Stage};
+use crate::outside::clock;
 use crate::outside::proxies;
 use crate::outside::state::bundle::{self, Bundle, put, take, take_all};
 use crate::outside::state::{self, Broken};
@@ -189,8 +189,7 @@ fn sightings(memo: &[u8]) -> Option<Vec<&[u8]>> {
 
 /// Nanoseconds since 1970.
 fn now() -> u128 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default().as_nanos()
+    clock::now().as_nanos()
 }
 
 /// The world of memos with this head; nothing where they were written later than `now`.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::pipe::Pipe;
 use super::{Ground, ProbeVerdict};
 use crate::outside::engine::Container;
+use crate::unpoisoned::Unpoisoned as _;
 use crate::verify::stack::child::{Effect, Ended};
 
 /// How long one connection may take, in seconds.
@@ -77,10 +78,7 @@ pub(super) enum HelperReach {
 impl Ground<'_> {
     /// The helper in a service's network, made where there is none yet; or why there is none.
     pub(super) fn helper(&self, service: &str, container: &Container) -> Result<Helper, String> {
-        let mut helpers = self
-            .helpers
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut helpers = self.helpers.lock().unpoisoned();
         if let Some(known) = helpers.get(service) {
             return known.clone();
         }
