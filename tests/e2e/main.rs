@@ -103,6 +103,17 @@ fn id(host: &str, reference: &str) -> String {
     )
 }
 
+/// What a container prints that ends well, by its log: `docker run` may lose the output of one that
+/// ends at once on a busy machine.
+fn printed(host: &str, arguments: &[&str]) -> String {
+    let container = docker(host, &[&["create"], arguments].concat());
+    docker(host, &["start", &container]);
+    assert_eq!(docker(host, &["wait", &container]), "0", "{arguments:?}");
+    let printed = docker(host, &["logs", &container]);
+    docker(host, &["rm", &container]);
+    printed
+}
+
 /// What a file of an image holds.
 fn content(host: &str, image: &str, path: &str) -> String {
     std::fs::read_to_string(copied(host, image, path).path().join("it")).unwrap()

@@ -3,11 +3,11 @@
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-use super::{Project, builds, content, docker, host, project, unique, with_base};
+use super::{Project, builds, content, docker, host, printed, project, unique, with_base};
 
 /// What the image's file holds.
 fn file(host: &str, image: &str, path: &str) -> String {
-    docker(host, &["run", "--rm", "--entrypoint", "cat", image, path])
+    printed(host, &["--entrypoint=cat", image, path])
 }
 
 fn label(host: &str, image: &str, name: &str) -> String {

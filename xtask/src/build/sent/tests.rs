@@ -1,7 +1,7 @@
 //! When BuildKit could take a file for another one.
 
-use std::time::SystemTime;
 use super::*;
+use std::time::SystemTime;
 
 /// A folder whose files are sent, and a state folder.
 struct World {

@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::devices::is_file_elsewhere;
 #[cfg(target_os = "linux")]
+use super::devices::is_file_elsewhere;
 use crate::unpoisoned::Unpoisoned as _;
 
 /// Opens a file to be read. What is no file is an error: one may wait for ever for a pipe's end.
