@@ -1,10 +1,10 @@
-//! What a Dockerfile copies and is not there, and what `args` gives and does not count.
+//! Files that a Dockerfile copies but that do not exist, and arguments in `args` that do not count.
 
 use super::lock::project;
 use crate::support::Project;
 use crate::support::engine::Engine;
 
-/// Stage `a`, of folder `in` of a source.
+/// Stage `a`, in folder `in` of a source.
 fn with(dockerfile: &str, ignore: &str) -> (Project, Engine) {
     let graph =
         "version = 1\n[source.s]\npath = \"s\"\n[stage.a]\nsource = \"s\"\ncontext = \"in\"\n";
@@ -51,13 +51,13 @@ fn a_source_that_is_left_out_is_told_with_the_line_of_the_pattern() {
             let ran = ran.says(&place).says("in/.dockerignore, `");
             ran.says("remove that line, or add `!");
         }
-        // It is not sent to BuildKit, which could not say why.
+        // Nothing is sent to BuildKit, which could not say why the file is missing.
         let ran = project.run(&["build"]).ends(1).says(&place);
         ran.never_says("cannot run `docker`");
     }
     let (project, _engine) = with("COPY dist/app /", "dist\n!dist/app\n");
     project.run(&["plan"]).ends(0).never_says("cannot be built");
-    // The ignore file beside the Dockerfile comes before the context's own.
+    // The ignore file beside the Dockerfile takes precedence over the context's own.
     let project = project.file("s/in/Dockerfile.dockerignore", "dist\n");
     project
         .run(&["plan"])
@@ -103,7 +103,7 @@ fn a_source_that_lies_in_another_folder_is_told_with_its_place() {
     project
         .run(&["plan"])
         .says("`top` is not in the context `n`, ");
-    // What somebody else may bring, or what a pattern need not find, is not told.
+    // A path is not reported if something else may bring it, or if a pattern need not find it.
     for dockerfile in [
         "COPY no* /",
         "COPY --parents nowhere /",

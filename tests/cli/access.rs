@@ -1,4 +1,4 @@
-//! The ways to a registry: logins, tokens, helpers, certificates, mirrors and proxies.
+//! Access to a registry: logins, tokens, helpers, certificates, mirrors and proxies.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -40,7 +40,7 @@ fn a_token_is_fetched_kept_and_renewed() {
     );
     assert!(tokens[0].contains("service=here"), "{tokens:?}");
     assert_eq!(tokens.len(), 1, "{asked:?}");
-    // One that holds no more is replaced.
+    // A token that is no longer valid is replaced.
     let challenge = format!("Bearer realm=\"http://{}/token\"", registry.address());
     registry.play(
         "/blobs/",
@@ -72,7 +72,7 @@ fn a_login_goes_to_the_token_server_and_its_password_nowhere_else() {
         assert_eq!(given, asked.line.contains("/token"), "{asked:?}");
     }
     assert!(!lock(&project).contains("hunter2"));
-    // A login that is not good is told apart from none.
+    // A wrong login is told apart from a missing one.
     let wrong = project.file("docker-config/config.json", login(&registry, "hunter3"));
     let update = wrong.run(&["lock", "--update"]).ends(3);
     update
@@ -140,7 +140,7 @@ fn a_body_on_another_server_is_fetched_without_the_registrys_login() {
     let (registry, project, _engine) = world();
     registry.guard(Door::Token(Some(("user", "hunter2"))));
     let project = project.file("docker-config/config.json", login(&registry, "hunter2"));
-    // Another server that holds the same, and asks nobody who they are.
+    // Another server with the same content, which asks for no login.
     let other = Registry::start();
     other.put("team/one:1", &Image::of("1"));
     let blobs = other.blobs("team/one");
@@ -214,8 +214,8 @@ fn the_engines_mirrors_are_asked_in_their_order_before_docker_hub() {
         "{text}"
     );
     assert!(first.lines()[0].starts_with("HEAD /v2/library/python/manifests/3.12"));
-    // A mirror that is broken costs one attempt, and the word of Docker Hub is the last: here
-    // it is behind a proxy that is not there.
+    // A broken mirror costs one attempt. The final answer is Docker Hub's, which is behind a proxy
+    // that does not exist.
     first.play("", 100, Play::status(500));
     second.play("", 100, Play::status(500));
     first.asked();
@@ -229,7 +229,7 @@ fn the_engines_mirrors_are_asked_in_their_order_before_docker_hub() {
     assert_eq!(first.lines(), Vec::<String>::new());
 }
 
-/// A proxy that connects everything to one place, and notes where it was to go.
+/// A proxy that connects all requests to one address, and notes where they were meant to go.
 fn proxy(to: &str) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -287,7 +287,7 @@ fn a_registry_elsewhere_is_asked_through_the_proxy_unless_it_is_excepted() {
             .all(|line| line.starts_with("CONNECT registry.example:443 ")),
         "{lines:?}"
     );
-    // Plain HTTP is for this machine alone: a registry that has no TLS is not asked.
+    // Plain HTTP is only for this machine: a remote registry without TLS is not asked.
     let plain = Registry::start();
     let (proxy, _) = self::proxy(plain.address());
     let project = project.variable("HTTPS_PROXY", &format!("http://{proxy}"));

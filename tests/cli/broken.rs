@@ -1,4 +1,5 @@
-//! `sync` that is interrupted, killed, or finds what others left; and several at once.
+//! `sync` when it is interrupted or killed, when it finds what other runs left, and several at
+//! once.
 
 use std::fs;
 use std::io::BufRead as _;
@@ -23,7 +24,7 @@ fn a_transfer_that_breaks_is_tried_again() {
 #[test]
 fn a_git_that_was_killed_in_the_middle_leaves_nothing_that_counts_or_hinders() {
     let world = World::large();
-    // Everything in git's process group dies at once, with a part of the pack on the disk.
+    // The whole process group of git dies at once, with a part of the pack on the disk.
     let part = world
         .project
         .path("state/*/sources/s/objects.git/objects/pack/tmp_pack_*");

@@ -1,4 +1,4 @@
-//! Which graph a run is about, where its state lies, and whose it may be.
+//! Which graph file a run uses, where its state is, and who may own it.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown, symlink};
@@ -9,7 +9,7 @@ use crate::support::remote::Remote;
 use crate::support::{Project, Ran};
 use crate::world::World;
 
-/// Runs in a folder of the project, with the state where it lies by itself.
+/// Runs in a folder of the project, with the state in its default place.
 fn run_in(project: &Project, folder: &str, arguments: &[&str]) -> Ran {
     let mut command = project.command_in(folder, arguments);
     Ran::of(command.env_remove("XTASK_STATE").output().unwrap())
@@ -22,7 +22,7 @@ fn the_graph_is_found_from_a_folder_below_it_and_its_state_lies_beside_it() {
         let ran = run_in(&project, folder, &["inputs", "a"]).ends(0);
         assert_eq!(ran.stdout, "src/\nsrc/one\n", "{folder}");
     }
-    // A mistake in it has its place as a person in that folder would write it.
+    // The place of a mistake is relative to the folder of the run.
     let below = run_in(&project, "a/src", &["inputs", "b"]).ends(2);
     below.says("../../build-graph.toml does not declare it");
     let states: Vec<_> = fs::read_dir(project.path("target/xtask"))
@@ -32,7 +32,7 @@ fn the_graph_is_found_from_a_folder_below_it_and_its_state_lies_beside_it() {
     assert!(!project.path("a/src/target").exists());
     let state = states[0].as_ref().unwrap().path();
     assert_eq!(fs::read_to_string(state.join(".gitignore")).unwrap(), "*\n");
-    // The same where the file is named, from wherever that is.
+    // The state is also there if the file is named, from any folder.
     let graph = project.path("build-graph.toml");
     let elsewhere = tempfile::tempdir().unwrap();
     let mut command = project.command_in("", &["inputs", "a", "--graph"]);
@@ -43,7 +43,7 @@ fn the_graph_is_found_from_a_folder_below_it_and_its_state_lies_beside_it() {
         1
     );
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
-    // XTASK_STATE moves it.
+    // XTASK_STATE moves the state.
     fs::remove_dir_all(project.path("target")).unwrap();
     project.run_in("a", &["inputs", "a"]).ends(0);
     assert!(project.path("state").exists() && !project.path("target").exists());
@@ -61,7 +61,7 @@ fn no_graph_is_taken_from_beyond_the_git_checkout_nor_from_elsewhere() {
     for arguments in [&["plan"][..], &["graph"], &["setup", "--check"]] {
         run_in(&project, "a/src", arguments).ends(2).says(&said);
     }
-    // A link that leads nowhere is told, and no graph further up is taken for it.
+    // A dangling link is reported, and no graph further up is used instead.
     symlink("nowhere", project.path("a/src/build-graph.toml")).unwrap();
     let ran = run_in(&project, "a/src", &["plan"]).ends(2);
     ran.says("cannot read the graph file build-graph.toml");
@@ -76,7 +76,7 @@ fn a_graph_of_another_owner_is_refused_until_git_calls_its_folder_safe() {
         .variable("GIT_CONFIG_NOSYSTEM", "1");
     project.run(&["inputs", "a"]).ends(0);
     let graph = project.path("build-graph.toml");
-    // Only the superuser can give a file away, so others can only be shown their own.
+    // Only the superuser can give a file away, so for other users the test ends here.
     if fs::metadata(&graph).unwrap().uid() != 0 {
         return;
     }
@@ -95,10 +95,10 @@ fn a_graph_of_another_owner_is_refused_until_git_calls_its_folder_safe() {
         refused(project.run(arguments));
         refused(project.run_in("a", arguments));
     }
-    // Whoever called sudo runs his own.
+    // With sudo, the files of the user who called it are accepted.
     let mut by_sudo = project.command(&["inputs", "a"]);
     Ran::of(by_sudo.env("SUDO_UID", "65534").output().unwrap()).ends(0);
-    // What the checkout says of itself does not count.
+    // The checkout's own git config does not count.
     fs::create_dir(project.path(".git")).unwrap();
     let own = "[core]\nrepositoryformatversion = 0\n[safe]\ndirectory = *\n";
     project.write(".git/config", own);
@@ -109,7 +109,7 @@ fn a_graph_of_another_owner_is_refused_until_git_calls_its_folder_safe() {
     git.args(words).env("GIT_CONFIG_GLOBAL", &settings);
     assert!(git.status().unwrap().success());
     project.run(&["inputs", "a"]).ends(0);
-    // A link to a file of one's own starts its commands in the link's folder.
+    // If a link leads to one's own file, its commands would still start in the link's folder.
     chown(&graph, Some(0), None).unwrap();
     fs::write(&settings, "").unwrap();
     fs::rename(&graph, project.path("own.toml")).unwrap();
@@ -118,7 +118,7 @@ fn a_graph_of_another_owner_is_refused_until_git_calls_its_folder_safe() {
     refused(project.run(&["inputs", "a"]));
 }
 
-/// That a run suggests this command, and that each of its suggestions ends with the flags.
+/// Asserts that a run suggests this command, and that each of its suggestions ends with the flags.
 #[track_caller]
 fn suggests(ran: &Ran, command: &str, flags: &str) {
     let said = format!("{}{}", ran.stdout, ran.stderr);
@@ -193,7 +193,7 @@ fn no_message_spells_out_a_command_without_the_flags_that_chose_the_graph() {
     }
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        // What stands in tests and comments is no message.
+        // Text in tests and comments is not a message.
         let text = text.split("#[cfg(test)]").next().unwrap();
         let lines = text
             .lines()
@@ -205,7 +205,7 @@ fn no_message_spells_out_a_command_without_the_flags_that_chose_the_graph() {
                     "build", "explain", "graph", "inputs", "lock", "outdated", "plan", "sync",
                     "verify",
                 ];
-                // How the bench calls the program is the name of a row.
+                // The bench uses calls of the program as names of rows.
                 let is_row = file.components().any(|part| part.as_os_str() == "bench");
                 assert!(
                     is_row || !takes_graph.contains(&verb),

@@ -1,4 +1,4 @@
-//! A state folder or a lock that is damaged: the answer is that of an empty one, or the right one.
+//! A damaged state folder or lock. The answer is the right one, or that of an empty folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,8 +21,8 @@ const GRAPH: &str = "version = 1\n[stage.a]\ncontext = \"a\"\nimage = \"t/a\"\n\
     [stage.p.prepare]\nrun = [\"/bin/sh\", \"-c\", \"rm -f out; echo made > out\"]\n\
     dir = \"p\"\noutputs = [\"out\"]\n";
 
-/// A project whose stage `a` is fresh, whose `b` was built with other inputs, whose `c` was never
-/// built, and whose `p` has been prepared.
+/// A project with four stages: `a` is fresh, `b` was built with other inputs, `c` was never built,
+/// and the host command of `p` has run.
 struct World {
     project: Project,
     engine: Engine,
@@ -33,7 +33,7 @@ fn key_of(project: &Project, stage: &str) -> Key {
     Key::from_hex(&plan(project)[stage].1).unwrap()
 }
 
-/// Verdict with its reason, and key, of every stage.
+/// The verdict with its reason, and the key, of every stage.
 type Plan = BTreeMap<String, (String, String)>;
 
 fn plan(project: &Project) -> Plan {
@@ -56,7 +56,7 @@ impl World {
         let engine = Engine::at(&socket);
         let mut project = project
             .variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
-            // There is nothing to build with, so that `build` ends where buildx would begin.
+            // There is no docker command, so `build` ends where buildx would begin.
             .variable("PATH", "/nonexistent")
             .file("build-graph.toml", GRAPH);
         for stage in ["a", "b", "c", "p"] {
@@ -121,10 +121,10 @@ fn remove(path: &Path) {
     }
 }
 
-/// Does something to a file that once held these bytes.
+/// Damages a file whose good content is given.
 type Damage = Box<dyn Fn(&Path, &[u8])>;
 
-/// Every way in which the file may be damaged: what it is called, and what it does to the file.
+/// All damages to a file, each with its name. `other` is another file of the same kind.
 fn damages(other: &Path) -> Vec<(String, Damage)> {
     let other = fs::read(other).unwrap();
     let mut all: Vec<(String, Damage)> = vec![
@@ -174,8 +174,8 @@ fn damages(other: &Path) -> Vec<(String, Damage)> {
     all
 }
 
-/// Plans with each damage done to a file, and hands over what was done and what came out. Without
-/// memos nothing else hides the damage.
+/// Plans with each damage to a file, and checks the name of the damage with the plan. Memos are
+/// removed, as they would hide the damage.
 fn plan_with(world: &World, file: &Path, other: &Path, check: impl Fn(&str, &Plan)) {
     let good = fs::read(file).unwrap();
     for (what, damage) in damages(other) {
@@ -204,7 +204,7 @@ fn a_damaged_record_makes_its_stage_one_that_was_never_built() {
     let good = plan(&world.project);
     let (a, b) = (world.file("records/a.json"), world.file("records/b.json"));
     plan_with(&world, &a, &b, |what, plan| {
-        // The record of `b` is one of another key.
+        // With the record of `b` in its place, `a` has a record of another key.
         let told = ["stale no_record", "stale dockerfile_changed"];
         assert!(told.contains(&&*plan["a"].0), "{what}: {plan:?}");
         assert_eq!(plan["a"].1, good["a"].1, "{what}: the key");
@@ -236,7 +236,7 @@ fn a_damaged_stat_cache_changes_no_answer() {
     let world = World::new();
     let (file, other) = (world.file("stats"), world.file("records/a.json"));
     let good = plan(&world.project);
-    // A file is remembered once the clock has gone on since it was written.
+    // A file is remembered only once it is no longer racy.
     while !file.exists() {
         assert_eq!(plan(&world.project), good);
     }
@@ -315,7 +315,7 @@ fn what_may_not_be_read_or_written_is_no_fault_of_a_plan() {
         for (stage, (_, key)) in &good {
             assert_eq!(now[stage].1, *key, "{inner}");
         }
-        // Who may read everything is not hindered.
+        // The superuser may read the file in spite of its mode.
         let told = ["fresh ", "stale no_record"];
         assert!(told.contains(&&*now["a"].0), "{inner}: {now:?}");
     }

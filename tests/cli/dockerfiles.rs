@@ -1,4 +1,4 @@
-//! Dockerfiles that no build is started with.
+//! Dockerfiles that are refused before a build starts.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use super::one;
 use crate::secrets::World;
 use crate::support::Project;
 
-/// Runs what the program says to run, and gives what it says then.
+/// Runs the command that the program suggests, and asserts that it repairs the Dockerfile.
 #[track_caller]
 fn remedied(project: &Project) {
     let said = project.run(&["inputs", "a"]).ends(2).stderr;
@@ -87,7 +87,7 @@ fn a_lower_case_dockerfile_is_taken_where_there_is_no_other() {
         assert_eq!(ran.stdout.trim(), paths);
     };
     inputs("src/one");
-    // Remembered by now, and no longer right.
+    // The answer is remembered by now, and no longer right.
     project.write("a/Dockerfile", "FROM scratch\nCOPY src/two /\n");
     inputs("src/two");
 }

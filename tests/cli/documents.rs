@@ -1,4 +1,4 @@
-//! The documents of this repository: what they cite, link and list is there.
+//! The documents of this repository: everything that they cite, link and list exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(super) fn read(path: impl AsRef<Path>) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files below a folder, without what is built, found by fuzzing or checked out by somebody.
+/// All files below a folder, except build output, findings of fuzzing, and checkouts.
 fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in folder.read_dir().unwrap() {
         let (path, entry) = entry.map(|entry| (entry.path(), entry)).unwrap();
@@ -33,7 +33,7 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The files with one of these extensions, and their texts. Paths start at the repository's root.
+/// The files with one of these extensions, with their texts. Paths start at the repository's root.
 pub(super) fn texts(extensions: &[&str]) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     files_below(root(), &mut files);
@@ -49,7 +49,7 @@ pub(super) fn texts(extensions: &[&str]) -> Vec<(PathBuf, String)> {
     files.collect()
 }
 
-/// The lines that are comments, joined, so that a sentence may go on in the next line.
+/// All comments, with their lines joined, as a sentence may continue on the next line.
 fn comments(path: &Path, text: &str) -> String {
     let is_rust = path.extension().is_some_and(|it| it == "rs");
     let mark = if is_rust { "//" } else { "#" };
@@ -59,7 +59,7 @@ fn comments(path: &Path, text: &str) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
-/// A document without its fenced blocks, which may hold anything.
+/// The lines of a document outside its fenced blocks, which may contain any text.
 fn prose(text: &str) -> Vec<&str> {
     let mut is_fenced = false;
     let mut lines = Vec::new();
@@ -79,7 +79,7 @@ fn headings(text: &str) -> Vec<String> {
     headings.collect()
 }
 
-/// For each mention of a document the headings that stand behind it, each in stars behind a comma.
+/// For each mention of a document, the headings cited behind it. Each follows a comma, in stars.
 fn cited(text: &str, document: &str) -> Vec<Vec<String>> {
     let mentions = text.match_indices(document).map(|(at, _)| {
         let rest = &text[at + document.len()..];
@@ -130,7 +130,7 @@ fn every_heading_that_is_cited_is_there() {
     assert!(count > 15, "only {count} citations were found");
 }
 
-/// The names of documents, which are in capitals, without their ending.
+/// The names of documents in comments, which are in capitals, without `.md`.
 fn documents_named(comments: &str) -> Vec<&str> {
     let ends = comments.match_indices(".md").map(|(end, _)| end);
     let names = ends.map(|end| {
@@ -156,14 +156,14 @@ fn comments_cite_only_what_a_reader_can_find() {
                 "{place} cites {file}, which is not in this repository"
             );
         }
-        // A comment gives the title of a document, and where to find it.
+        // A comment must cite a document by its title and its place.
         for vague in ["the guide", "The guide"] {
             assert!(!comments.contains(vague), "{place} cites {vague:?}");
         }
     }
 }
 
-/// What a reader of a page jumps to by `#…`, as GitHub makes it.
+/// The anchor of a heading behind `#`, as GitHub makes it.
 fn anchor(heading: &str) -> String {
     let heading = heading.to_lowercase();
     let kept = heading
@@ -215,7 +215,7 @@ fn every_path_that_a_document_names_is_there() {
         };
         for span in spans.filter(is_path) {
             let place = path.display();
-            // A README also speaks of what lies beside it.
+            // A README also names files beside it.
             let beside = path.parent().unwrap().join(span);
             let is_there = root().join(span).exists() || root().join(beside).exists();
             assert!(is_there, "{place}: there is no {span}");
@@ -225,7 +225,7 @@ fn every_path_that_a_document_names_is_there() {
     assert!(count > 30, "only {count} paths were found");
 }
 
-/// A chapter of a document, up to the next heading of its rank or above.
+/// A chapter of a document, up to the next heading of the same or a higher rank.
 pub(super) fn chapter(text: &str, heading: &str) -> String {
     let rank = heading.split(' ').next().unwrap().len();
     let behind = text
@@ -240,7 +240,7 @@ pub(super) fn chapter(text: &str, heading: &str) -> String {
     lines.join("\n")
 }
 
-/// The cells of a table's rows, without its head.
+/// The cells of a table's rows, without the header.
 pub(super) fn rows(chapter: &str) -> Vec<Vec<&str>> {
     let rows = chapter.lines().filter(|line| line.starts_with('|'));
     rows.skip(2)
@@ -260,7 +260,7 @@ fn helped() -> BTreeSet<String> {
     let listed = said.split("Commands:\n").nth(1).unwrap();
     let listed = listed.split("\n\n").next().unwrap();
     let lines = listed.lines().filter_map(|line| line.strip_prefix("  "));
-    // The rest of a long sentence is indented further.
+    // A further line of a long sentence is indented deeper.
     let lines = lines.filter(|line| !line.starts_with(' '));
     let names = lines.filter_map(|line| line.split(' ').next());
     names.map(str::to_owned).collect()
@@ -302,7 +302,7 @@ fn the_designs_table_and_help_name_the_same_flags() {
     let given = cli.get_subcommands().map(|command| {
         let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
         let flags = flags.filter_map(|flag| flag.get_long());
-        // These two are told once for all commands.
+        // DESIGN.md describes these two once for all commands.
         let flags = flags.filter(|flag| !["graph", "profile"].contains(flag));
         let flags = flags.map(|flag| format!("--{flag}"));
         (command.get_name().to_owned(), flags.collect())

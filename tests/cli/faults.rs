@@ -1,5 +1,5 @@
-//! Registries that break off, stall, lie and refuse: asked again where that helps, and told in a
-//! sentence with its remedy where it does not. The lock is whole or as it was.
+//! Registries that break off, stall, lie and refuse. If asking again helps, they are asked again.
+//! If not, the message has a remedy. The lock is complete or unchanged.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn world() -> (Registry, Project, crate::support::engine::Engine) {
     let registry = Registry::start();
     registry.put("team/one:1", &Image::of("1"));
     let (project, engine) = one(&format!("FROM {}\n", registry.reference("team/one:1")));
-    // Some plays are waits for nothing.
+    // Some faults only end with the time limit.
     let project = project.variable("XTASK_REGISTRY_TIMEOUT", "1");
     (registry, project, engine)
 }
@@ -119,7 +119,7 @@ fn a_fault_that_stays_is_a_sentence_with_a_remedy_and_the_lock_is_as_it_was() {
         assert_eq!(lock(&project), before);
         registry.mend();
     }
-    // What will not pass is not asked again.
+    // After a fault that does not pass, nothing is asked again.
     registry.asked();
     registry.play("HEAD ", 100, Play::status(404));
     project.run(&["lock", "--update"]).ends(3);
@@ -149,11 +149,11 @@ fn one_image_that_cannot_be_had_leaves_all_others_out_of_the_lock_too() {
 #[test]
 fn a_digest_that_the_registry_makes_up_is_not_believed() {
     let (registry, project, _engine) = world();
-    // The HEAD names a digest that nothing has.
+    // The HEAD names a digest that no content has.
     registry.play("HEAD ", 1, Play::Misnamed);
     project.run(&["lock"]).ends(3).says("status 404");
     registry.mend();
-    // A registry whose HEAD names none is asked for the body.
+    // If the HEAD names no digest, the registry is asked for the body.
     registry.play("HEAD ", 1, Play::status(405));
     project.run(&["lock"]).ends(0);
     fs::remove_file(project.path("build-graph.lock")).unwrap();
@@ -206,7 +206,7 @@ fn what_is_no_image_is_refused_whatever_it_claims_to_be() {
         assert!(ran.stderr.len() < 2000, "{}", ran.stderr.len());
         assert!(!project.path("build-graph.lock").exists());
     }
-    // What a registry says cannot act on a terminal.
+    // A registry's text cannot control the terminal.
     registry.play("HEAD ", 100, Play::Status(418, vec![("X", "y".into())]));
     let noise = "{\"errors\":[{\"message\":\"\\u001b[2Jgone\"}]}";
     registry.play("", 0, Play::Other(noise.into()));

@@ -1,4 +1,5 @@
-//! When sources are fetched, who else asks for them, and what of the machine reaches them.
+//! When sources are fetched, which other commands fetch them, and which settings of the machine
+//! reach git.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ fn locked_and_offline_take_only_what_is_pinned_and_here() {
     world.on_another_machine();
     world.project.run(&["sync", "--locked"]).ends(0);
     world.project.run(&["sync", "--offline"]).ends(0);
-    // Another revision is another question, for which the pin is no answer.
+    // The pin does not hold for another revision.
     world.graph(&world.remote.url(), "main", "");
     world.project.run(&["sync", "--locked"]).ends(2);
     world.sync().ends(0).says("main is commit");
@@ -52,7 +53,7 @@ fn a_build_fetches_the_sources_of_the_wanted_stages_only() {
     world
         .project
         .write("build-graph.toml", format!("{graph}{more}"));
-    // It ends where the engine would be asked.
+    // The build ends where it would ask the engine.
     let ran = world
         .project
         .run(&["build", "a"])

@@ -1,4 +1,4 @@
-//! Graphs, locks and sources that mean harm.
+//! Hostile graphs, locks and sources.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -75,7 +75,7 @@ fn a_lock_whose_commit_is_an_option_is_refused() {
     world.sync().ends(2).says("is no commit");
 }
 
-/// What a stage says, and what makes it leave its source by a link.
+/// Lines of a stage, and the change to a source that makes them leave it by a link.
 type Case = (&'static str, fn(&Remote));
 
 #[test]
@@ -231,7 +231,7 @@ fn a_pipe_among_dockers_contexts_is_not_waited_for() {
         .variable("DOCKER_HOST", "")
         .file("docker-config/config.json", r#"{"currentContext":"x"}"#)
         .file("docker-config/contexts/meta/x/meta.json", meta);
-    // They come in no order: one of many comes before the one that is sought.
+    // A folder is listed in no order, so some of many come before the one that is sought.
     for folder in 0..20 {
         let folder = project.path(&format!("docker-config/contexts/meta/{folder}"));
         fs::create_dir(&folder).unwrap();
@@ -248,7 +248,7 @@ fn make_pipe(path: &std::path::Path) {
     rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
 }
 
-/// The exit status of a question about stage `a`, and what it said.
+/// The exit status and the output of a command on stage `a`.
 fn ends_within_a_minute(project: &Project, question: &str) -> (Option<i32>, String) {
     let model = project.command(&[question, "a"]);
     let mut limited = std::process::Command::new("timeout");

@@ -1,5 +1,5 @@
-//! The program killed by SIGKILL while it writes a file: the file is the old one or the new one,
-//! and what was left is removed. Killed builds are in the end-to-end tests.
+//! The program is killed by SIGKILL while it writes a file. The file then has its old or its new
+//! content, and unfinished files are removed. The end-to-end tests kill builds.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -14,10 +14,11 @@ use serde_json::Value;
 use crate::support::engine::Engine;
 use crate::support::{Project, interrupt};
 
-/// How often a file being caught half written is enough.
+/// The number of half-written files after which the test ends.
 const HITS: usize = 20;
-/// After so many tries less must do: in memory, and on a busy machine, a file is seldom caught.
-/// Never at all, and the program writes files in another way than these tests know.
+/// The number of tries after which fewer hits suffice. In memory and on a busy machine, a
+/// half-written file is seldom caught. Without any hit, the program writes files in a way that
+/// these tests do not know.
 const TRIES: usize = 500;
 
 fn unfinished(folder: &Path) -> Vec<PathBuf> {
@@ -32,7 +33,8 @@ fn unfinished(folder: &Path) -> Vec<PathBuf> {
     names.map(|entry| entry.path()).collect()
 }
 
-/// Kills the program as soon as it writes a file in the folder. Whether it was in time.
+/// Kills the program as soon as it writes a file in the folder. Returns whether the file was still
+/// unfinished.
 fn kill_at_write(mut child: Child, folder: &Path) -> bool {
     let before = unfinished(folder);
     while child.try_wait().unwrap().is_none() {
@@ -73,11 +75,11 @@ fn a_run_killed_while_it_writes_the_stat_cache_changes_no_answer() {
     let state = graphs.next().unwrap().unwrap().path();
     let mut hits = 0;
     for round in 0..TRIES {
-        // Of the same length: only the times tell.
+        // The content has the same length, so only the times show the change.
         project.write(&format!("a/src/{}", round % 300), format!("{round:04}"));
         hits += usize::from(kill_at_write(project.start(&["plan"]), &state));
         let told = keys(&project);
-        // What is known without the cache is the truth.
+        // The keys without the stat cache are the right ones.
         if round % 10 == 0 {
             let _ = fs::remove_file(state.join("stats"));
             assert_eq!(keys(&project), told);
@@ -89,7 +91,7 @@ fn a_run_killed_while_it_writes_the_stat_cache_changes_no_answer() {
     assert!(hits > 0);
     project.write("a/src/0", "last");
     keys(&project);
-    // The last plan wrote the cache, and removed what the killed ones had left.
+    // The last plan wrote the cache and removed the files that the killed runs had left.
     assert_eq!(unfinished(&state), [""; 0].map(PathBuf::from));
 }
 
@@ -128,7 +130,7 @@ fn is_waited_for_by(later: &str) {
             run = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n"
         )
     };
-    // Stops halfway until it may go on.
+    // The command stops halfway until the file `go` exists.
     let make = "echo >> started; { cat in; until [ -e go ] || [ ! -e in ]; do sleep 0.01; done; cat in; } > out\n";
     let project = Project::new();
     let socket = project.path("engine.sock");

@@ -1,4 +1,4 @@
-//! `lock`: what is pinned, and what moves.
+//! `lock`: which images are pinned, and which digests move.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -10,7 +10,7 @@ use crate::support::engine::Engine;
 use crate::support::registry::{Image, Play, Registry};
 use crate::support::{Project, Ran};
 
-/// A project with an engine that holds nothing, and buildx nowhere.
+/// A project with an engine without images, and without buildx.
 pub fn project(graph: &str) -> (Project, Engine) {
     let project = Project::new();
     let socket = project.path("engine.sock");
@@ -22,7 +22,7 @@ pub fn project(graph: &str) -> (Project, Engine) {
     (project, engine)
 }
 
-/// One stage whose Dockerfile is this.
+/// A project with one stage, `a`, that has this Dockerfile.
 pub fn one(dockerfile: &str) -> (Project, Engine) {
     let (project, engine) = project("version = 1\n[stage.a]\ncontext = \"a\"\n");
     (project.file("a/Dockerfile", dockerfile), engine)
@@ -32,7 +32,7 @@ pub fn lock(project: &Project) -> String {
     fs::read_to_string(project.path("build-graph.lock")).unwrap_or_default()
 }
 
-/// One stage on each of the images `one:1` and `two:1`.
+/// A project with two stages, `a` on the image `one:1` and `b` on `two:1`.
 pub fn two(registry: &Registry) -> (Project, Engine) {
     let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.b]\ncontext = \"b\"\n";
     let (project, engine) = project(graph);
@@ -97,7 +97,7 @@ fn every_place_that_names_an_image_is_locked_with_its_index_and_platforms() {
     }
     assert!(!text.contains("replaced"), "{text}");
     let asked = registry.lines();
-    // Only a HEAD names a tag: everything else is asked for by digest.
+    // Only a HEAD names a tag. Everything else is asked for by digest.
     for line in &asked {
         assert!(
             line.starts_with("HEAD ") || line.contains("sha256:"),
@@ -123,7 +123,7 @@ fn a_lock_with_nothing_to_do_asks_nobody_and_writes_nothing() {
     let after = fs::metadata(project.path("build-graph.lock")).unwrap();
     assert_eq!(after.modified().unwrap(), before.modified().unwrap());
     assert_eq!(after.ino(), before.ino());
-    // A graph without external images gets no file at all.
+    // A graph without external images gets no lock file.
     let (scratch, _engine) = one("FROM scratch\n");
     scratch.run(&["lock"]).ends(0);
     assert!(!scratch.path("build-graph.lock").exists());
@@ -180,7 +180,7 @@ fn an_update_moves_what_is_named_and_nothing_else() {
     );
     update(&project, &[]).ends(0);
     assert!(lock(&project).contains(&two_after));
-    // What did not move is not even looked at.
+    // If a tag did not move, its manifest is not read.
     registry.asked();
     let ran = update(&project, &[]).ends(0);
     assert!(ran.stdout.contains("nothing to do"), "{}", ran.stdout);
@@ -216,12 +216,12 @@ fn an_index_that_moved_for_another_platform_keeps_the_key_and_one_for_ours_does_
     }
     assert_ne!(lock(&project), old);
     assert_eq!(keys(&project), before);
-    // The frontend runs wherever the builder does, so the whole of it counts.
+    // The frontend runs on the builder's platform, so all its platforms count.
     assert_ne!(keys(&fronted), of_frontend);
     registry.put("one:1", &Image::of("1").platform("linux/amd64", "other"));
     update(&project, &[]).ends(0);
     assert_ne!(keys(&project), before);
-    // Of several platforms each counts.
+    // If a stage has several platforms, each counts.
     let several = project.file(
         "build-graph.toml",
         "version = 1\n[stage.a]\ncontext = \"a\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n",
@@ -287,7 +287,7 @@ fn an_image_that_only_the_engine_has_is_told_and_is_no_fault() {
     let text = lock(&project);
     assert!(text.contains("one:1") && !text.contains("two:1"), "{text}");
     project.run(&["plan", "--locked"]).ends(2).says(&own);
-    // One that a registry has is locked, whatever the engine holds: keys must not differ.
+    // An image that a registry has is locked, whatever the engine has: keys must not differ.
     engine.hold(&registry.reference("one:1"), "sha256:4567");
     fs::remove_file(project.path("build-graph.lock")).unwrap();
     project.run(&["lock"]).ends(0);
@@ -329,7 +329,7 @@ fn a_lock_that_is_killed_leaves_the_old_one_whole() {
     registry.asked();
     registry.play("/two/", 100, Play::Hang);
     let mut child = project.start(&["lock", "--update"]);
-    // One image was found, the other is being asked for.
+    // The first image was found, and the second is being asked for.
     while registry.lines().iter().all(|line| !line.contains("/two/")) {
         std::thread::yield_now();
     }
@@ -345,7 +345,7 @@ fn a_lock_that_is_killed_leaves_the_old_one_whole() {
     assert_ne!(lock(&project), before);
 }
 
-/// The files whose name begins as the graph's do, and what is left of unfinished ones.
+/// The files whose names begin with `build-graph`, and unfinished files.
 fn beside(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -1,4 +1,4 @@
-//! What `plan` and `build` make of the lock: first builds, `--locked`, `--offline`.
+//! How `plan` and `build` use the lock: first builds, `--locked`, `--offline`.
 
 use crate::lock::{lock, one, plan, project, two};
 use crate::support::registry::{Image, Play, Registry};
@@ -27,7 +27,7 @@ fn locked_refuses_what_the_lock_does_not_cover_and_names_all_of_it() {
             .says(&registry.reference("two:1"))
             .says("cargo xtask lock");
     }
-    // Only what is wanted must be covered.
+    // The lock need only cover the wanted stages.
     let text = {
         project.run(&["lock"]).ends(0);
         lock(&project)
@@ -48,7 +48,7 @@ fn locked_refuses_what_the_lock_does_not_cover_and_names_all_of_it() {
             .count(),
         2
     );
-    // A name that no text tells cannot be covered.
+    // A base whose name the text does not tell cannot be covered.
     let (open, _engine) = one("ARG X\nFROM x-$X\n");
     open.run(&["plan", "--locked"])
         .ends(2)
@@ -72,10 +72,10 @@ fn offline_names_what_is_missing_and_asks_no_registry() {
         .says("docker pull");
     project.run(&["lock"]).ends(0);
     registry.asked();
-    // Locked, and still not here.
+    // The image is locked, but not on this machine.
     let missing = project.run(&["build", "--offline", "a"]).ends(3);
     missing.says("one:1@sha256:").says("not on this machine");
-    // Here: the build goes on until there is nothing to build with.
+    // The image is on this machine: the build goes on until it needs docker.
     let text = lock(&project);
     let digest = text.split("digest = \"").nth(1).unwrap();
     let digest = digest.split('"').next().unwrap();
@@ -97,14 +97,14 @@ fn a_first_build_locks_what_it_uses_and_falls_back_on_the_engine_alone() {
     let registry = Registry::start();
     registry.put("one:1", &Image::of("1"));
     let (project, engine) = two(&registry);
-    // There is nothing to build with, so every build ends behind the locking.
+    // There is no docker command, so every build ends after the locking.
     let ran = project.run(&["build", "--keep-going"]).ends(3);
     let (here, gone) = (registry.reference("one:1"), registry.reference("two:1"));
     let ran = ran.says(&format!("pinned {here} to sha256:"));
     ran.says(&format!("has no `{gone}`"))
         .says("commit that file");
     assert!(lock(&project).contains(&here) && !lock(&project).contains(&gone));
-    // Once the engine has it, that will do, and no registry is waited for.
+    // Once the engine has the image, that suffices, and the build does not wait for a registry.
     engine.hold(&gone, "sha256:0123");
     let ran = project.run(&["build", "b"]).ends(3);
     ran.says(&format!(
@@ -119,7 +119,7 @@ fn a_first_build_locks_what_it_uses_and_falls_back_on_the_engine_alone() {
         ran.says("the engine's own image is used").says(why);
         registry.mend();
     }
-    // What a registry has and nobody can read is another matter.
+    // If the registry has the image but it cannot be read, the engine's image is not used.
     registry.put_manifest("two", "1", "application/json", b"{}");
     let ran = project.run(&["build", "b"]).ends(3).says("no manifest");
     assert!(!ran.stderr.contains("own image is used"), "{}", ran.stderr);
@@ -153,8 +153,8 @@ fn an_image_of_another_stage_that_the_graph_does_not_name_is_told_of() {
     project.run(&["plan"]).ends(0).never_says(told);
 }
 
-/// BuildKit knows a named context by nothing but its name, and so would whatever pins such an image be the
-/// stage.
+/// BuildKit identifies a named context only by its name. So a context that pins such an image would
+/// also replace the stage.
 #[test]
 fn an_image_with_the_name_of_a_dockerfile_stage_is_refused_with_a_remedy() {
     let said = "the image `node` and a Dockerfile stage have one name";
@@ -184,7 +184,7 @@ fn an_image_with_the_name_of_a_dockerfile_stage_is_refused_with_a_remedy() {
     project.write("a/Dockerfile", "FROM node:1 AS node\nCOPY x /x\n");
     project.run(&["plan"]).ends(0).never_says(said);
     project.write("a/Dockerfile", "FROM node:latest AS Node\nCOPY x /x\n");
-    // Whoever says himself what stands for the name means both.
+    // If the graph itself gives a context of that name, it means both.
     let own = "contexts = { node = { image = \"mirror.example/node:1\" } }\n";
     project.write("build-graph.toml", format!("{graph}{own}"));
     project.run(&["plan"]).ends(0).never_says(said);

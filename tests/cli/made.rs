@@ -1,12 +1,12 @@
-//! What a host command makes for other stages than its own.
+//! Files that a host command makes for other stages than its own.
 
 use std::fs;
 
 use crate::support::Project;
 use crate::support::engine::Engine;
 
-/// Stage `a` makes `p/mid` of `src`, and each command writes its name into `runs`. There is nothing on the
-/// path, docker included: a build ends where buildx begins.
+/// Stage `a` makes `p/mid` from `src`, and each command writes its name into `runs`. There is no
+/// command on the path, not even docker, so a build ends where buildx begins.
 const A: &str = "version = 1\n[source.s]\npath = \"s\"\n[source.again]\npath = \"s\"\n\
     [stage.a]\nsource = \"s\"\ncontext = \"a\"\n[stage.a.prepare]\ndir = \"p\"\n\
     run = [\"/bin/sh\", \"-c\", \"echo a >> ../../runs; read x < ../src; echo $x > mid\"]\n\
@@ -37,7 +37,7 @@ impl World {
         }
     }
 
-    /// The commands that a build of `b` runs, in their order.
+    /// The host commands that a build of `b` runs, in their order.
     #[track_caller]
     fn runs(&self) -> Vec<String> {
         let file = self.project.path("runs");
@@ -48,7 +48,7 @@ impl World {
         runs.lines().map(str::to_owned).collect()
     }
 
-    /// What `plan` says of `b`.
+    /// The output of `plan` for `b`.
     #[track_caller]
     fn plan(&self) -> String {
         self.project.run(&["plan", "b"]).ends(0).stdout
@@ -126,7 +126,7 @@ fn a_stage_whose_files_are_others_waits_for_nobody() {
     }
 }
 
-/// The files that say what counts may be made, too.
+/// A host command may also make the files that decide what counts.
 #[test]
 fn a_dockerfile_and_an_ignore_file_that_anothers_command_makes_are_read_after_it_ran() {
     for (made, text) in [("b/Dockerfile", "FROM scratch"), ("b/.dockerignore", "x")] {
@@ -150,7 +150,7 @@ fn a_dockerfile_and_an_ignore_file_that_anothers_command_makes_are_read_after_it
     }
 }
 
-/// `b`'s command reads `p/mid`, and stage `c` takes what it makes of that.
+/// `b`'s command reads `p/mid`, and stage `c` uses the file that it makes from it.
 const CHAIN: &str = "[stage.o]\nsource = \"s\"\ncontext = \"o\"\n[stage.o.prepare]\n\
     run = [\"/bin/sh\", \"-c\", \"echo o >> ../runs; read x < p/mid; echo $x > o/out\"]\n\
     inputs = [\"p\"]\noutputs = [\"o/out\"]\n\
@@ -171,7 +171,7 @@ fn commands_run_in_the_order_in_which_one_reads_what_the_other_makes() {
     assert_eq!(world.runs(), ["a", "o"]);
     let made = fs::read_to_string(project.path("s/o/out")).unwrap();
     assert_eq!(made, "two\n");
-    // What `a` makes is what it was.
+    // The output of `a` changes, so `a` makes it again as it was.
     fs::write(project.path("s/p/mid"), "by hand\n").unwrap();
     assert_eq!(world.runs(), ["a"]);
 }
@@ -207,7 +207,7 @@ fn what_a_command_needs_and_the_machine_lacks_is_told_with_the_package_that_brin
         );
     };
     project.write("lib/libmade-up.pc", "");
-    // Nothing is on the path.
+    // There is no command on the path.
     graph("[\"libmade-up\", \"go\", \"libunheard-of\"]", "exit 3;");
     let told = "the host command of `a` needs `go` (";
     let plan = project.run(&["plan", "a"]).ends(0).says(told);
@@ -222,7 +222,7 @@ fn what_a_command_needs_and_the_machine_lacks_is_told_with_the_package_that_brin
     }
     let failed = project.run(&["build", "a"]).ends(3);
     failed.says("ended with exit status: 3").says(told);
-    // A command that gets along without it is nobody's business.
+    // If the command succeeds without the tool, nothing is said.
     graph("[\"go\"]", "");
     project
         .run(&["build", "a"])

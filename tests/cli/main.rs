@@ -1,4 +1,4 @@
-//! What the program says without an engine: exit statuses, inputs and keys.
+//! Runs the program without an engine, and checks exit statuses, messages, inputs and keys.
 
 mod absent;
 mod access;
@@ -261,8 +261,8 @@ fn a_file_that_may_not_be_read_is_exit_2_with_its_place() {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(project.path(path), permissions).unwrap();
     };
-    // The superuser may read everything, so that one steps down; the program may lie where others
-    // cannot reach it.
+    // The superuser may read everything, so the program then runs as another user. The copy is in a
+    // folder that the other user can reach.
     std::fs::copy(env!("CARGO_BIN_EXE_xtask"), project.path("xtask")).unwrap();
     mode("", 0o755);
     mode("xtask", 0o755);
@@ -289,7 +289,7 @@ fn a_build_that_waits_for_another_can_be_interrupted() {
     let lock = state.unwrap().unwrap().path().join("build.lock");
     let held = std::fs::File::create(lock).unwrap();
     held.lock().unwrap();
-    // Who names a stage that is not there hears of that at once.
+    // An unknown stage is reported at once, without waiting for the lock.
     project.run(&["build", "nothing"]).ends(2).says("nothing");
     project.run(&["build", "--force", "nothing"]).ends(2);
     let mut waits = project.start(&["build"]);

@@ -1,4 +1,4 @@
-//! What a graph file says wrongly: where, and what would be right.
+//! Mistakes in a graph file: the message has the place and the remedy.
 
 use super::{ONE, one};
 

@@ -1,4 +1,4 @@
-//! Names in a Dockerfile that are meant to be names of stages.
+//! Names in a Dockerfile that are probably meant as names of stages.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use super::lock::project;
 use crate::support::Project;
 use crate::support::engine::Engine;
 
-/// A proxy that never lets anybody through, and how often it was asked.
+/// A proxy that refuses everything, and the number of requests to it.
 fn proxy() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -26,7 +26,7 @@ fn proxy() -> (String, Arc<AtomicUsize>) {
     (address, asked)
 }
 
-/// Stages `a` and `py`; `a` has this Dockerfile, and `more` in the graph.
+/// Stages `a` and `py`. `a` has this Dockerfile, and the lines `more` in the graph.
 fn with(dockerfile: &str, more: &str) -> (Project, Engine, Arc<AtomicUsize>) {
     let graph = format!(
         "version = 1\n[stage.a]\ncontext = \"a\"\n{more}\n[stage.py]\ncontext = \"py\"\n\
@@ -81,7 +81,7 @@ fn a_stage_of_the_graph_that_a_dockerfile_names_is_never_asked_for_at_a_registry
         let (project, _engine, _) = with(from, more);
         project.run(&["plan"]).ends(0);
     }
-    // A stage that is called after the image that it is built on.
+    // A stage may have the name of the image that it is built on.
     let (project, _engine, _) = with("FROM a\n", "");
     project.run(&["plan"]).ends(0).never_says("a:latest");
 }
@@ -117,7 +117,7 @@ fn a_name_that_is_nearly_a_stages_is_told_with_its_line_and_asked_for_once() {
     }
 }
 
-/// A name that has nothing to do with a stage's is asked for as long as it takes.
+/// If a name is unlike any stage's, the registry gets all attempts.
 #[test]
 fn a_name_that_is_like_no_stages_is_an_images() {
     let (project, _engine, asked) = with(

@@ -1,4 +1,4 @@
-//! `outdated`: what moved upstream since it was locked.
+//! `outdated`: images and sources that moved upstream since they were locked.
 
 use serde_json::Value;
 
@@ -45,14 +45,14 @@ fn outdated_says_what_moved_since_when_and_what_would_be_built_again() {
     assert_eq!(rows[0]["stages"], Value::from(vec!["a"]));
     assert_eq!(rows[0]["rebuilds"], Value::from(vec!["a"]));
     assert_eq!(rows[1]["rebuilds"], Value::Array(Vec::new()));
-    // An image that hides its age has the time at which the registry took it in.
+    // If an image hides its age, the time at which the registry received it is used.
     assert_eq!(rows[1]["since"], "2015-10-21T07:28:00Z");
     let table = project.run(&["outdated"]).ends(0).stdout;
     assert!(
         table.contains("2026-11-22") && table.contains("2 of 2 locked images and sources moved"),
         "{table}"
     );
-    // One edit makes of it an entry whose manifests may be those of something else.
+    // After an edit by hand, the manifests of an entry may belong to another image.
     let edited = text.replacen("onbuild = false", "onbuild = true", 1);
     project.write("build-graph.lock", edited.as_str());
     let found = outdated(&project);
@@ -91,7 +91,7 @@ fn a_source_that_went_on_lists_only_the_stages_whose_key_that_changes() {
     remote.push();
     let world = World::of(remote, "main", "");
     let graph = std::fs::read_to_string(world.project.path("build-graph.toml")).unwrap();
-    // A commit in an argument that counts is another key at every commit.
+    // If the commit is in an argument that counts, every commit gives another key.
     let web = "[stage.web]\nsource = \"s\"\ncontext = \"web\"\n";
     let named = "[stage.named]\nsource = \"s\"\ncontext = \"web\"\nargs = { COMMIT = \"${source.commit}\" }\n";
     world
@@ -111,12 +111,12 @@ fn a_source_that_went_on_lists_only_the_stages_whose_key_that_changes() {
     assert_eq!(rebuilds("web/page", "2"), Value::from(vec!["named", "web"]));
     let all = Value::from(vec!["a", "named", "web"]);
     assert_eq!(rebuilds("api/src/one", "2"), all);
-    // Looked at, and pinned to nothing.
+    // `outdated` only looks: neither the source nor the lock changed.
     assert_eq!((world.pinned(), lock(&world.project)), (locked, text));
-    // A stage whose Dockerfile is gone could not be built from it.
+    // Without its Dockerfile, a stage could not be built from the new commit.
     world.remote.git(&["rm", "--quiet", "api/Dockerfile"]);
     assert_eq!(rebuilds("x", "x"), all);
-    // Where the commit cannot be had, all are listed, and why.
+    // If the commit cannot be fetched, all stages are listed, with the reason.
     world.remote.write("x", "y");
     world.remote.commit();
     world.remote.push();

@@ -1,4 +1,5 @@
-//! The program's own state inside a context: it changes with every run, and an image would carry it.
+//! The program's own state inside a context. It changes with every run, and would get into an
+//! image.
 
 use std::fs;
 
@@ -16,7 +17,8 @@ fn world(graph: &str) -> (Project, Engine) {
     (project, engine)
 }
 
-/// Refuses with the line for a file, and no more once the line stands there.
+/// Asserts that the program refuses the state and suggests a line for an ignore file, and accepts
+/// the state once the file has that line.
 #[track_caller]
 fn is_refused_until(project: &Project, line: &str, file: &str) {
     let path = project.path("").canonicalize().unwrap().join(file);
@@ -68,7 +70,7 @@ fn a_state_that_a_link_in_the_context_leads_to_is_no_input() {
 fn the_state_of_another_graph_beside_the_own_one_is_refused_too() {
     let (project, _engine) = world(GRAPH);
     let project = project.variable("XTASK_STATE", "sub");
-    // Of this graph's state the Dockerfile's own file knows.
+    // The ignore file leaves out only the state of this graph.
     project.run(&["plan"]).ends(2);
     let own = fs::read_dir(project.path("sub")).unwrap();
     let own = own.map(|entry| entry.unwrap().file_name().into_string().unwrap());

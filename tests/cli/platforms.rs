@@ -1,4 +1,4 @@
-//! An external image that is not there for a platform that a stage is built for.
+//! External images that do not exist for one of a stage's platforms.
 
 use std::fs;
 
@@ -44,7 +44,7 @@ fn a_base_that_lacks_a_platform_is_refused_by_lock_plan_and_build() {
             .says("linux/riscv64");
         assert_eq!(lock(&project), locked);
         project.run(&["plan", "--platform", "linux/amd64"]).ends(0);
-        // An entry that somebody wrote may lack a platform that the image has.
+        // An entry written by hand may lack a platform that the image has.
         let digest = locked.lines().find(|line| line.starts_with("digest"));
         let by_hand = format!(
             "version = 1\n[base.\"{name}\"]\nonbuild = false\n{}\n",
@@ -90,7 +90,7 @@ fn a_from_for_the_builders_own_platform_is_no_fault_and_a_copy_is_told() {
         .ends(2)
         .says("line 3")
         .says("change the `--platform` of that FROM");
-    // A named context stands in the place of what the Dockerfile writes.
+    // A named context replaces the image that the Dockerfile names.
     project.write(
         "build-graph.toml",
         graph(&format!(

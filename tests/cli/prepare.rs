@@ -1,4 +1,4 @@
-//! Host commands: when they run, when they need not, and what is believed of them.
+//! Host commands: when they run, when they need not, and when their result is accepted.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,8 +8,9 @@ use std::process::Stdio;
 use crate::support::engine::Engine;
 use crate::support::{Project, Ran};
 
-/// A stage whose command makes `main` and `env`, and counts its runs. It has only the shell's own
-/// words, as there is nothing else on the path, docker included: a build ends where buildx begins.
+/// A stage whose command makes `main` and `env`, and counts its runs. The command uses only the
+/// shell's builtins, as there is no command on the path. Docker is missing too, so a build ends
+/// where buildx begins.
 const GRAPH: &str = "version = 1\n[source.s]\npath = \"s\"\n\
     [stage.a]\nsource = \"s\"\ncontext = \".\"\n\
     [stage.a.prepare]\nrun = [\"/bin/sh\", \"build.sh\"]\ninputs = [\"build.sh\", \"cmd\"]\n\
@@ -42,7 +43,7 @@ impl World {
         }
     }
 
-    /// Builds as far as buildx, and says whether the command ran.
+    /// Builds as far as buildx, and returns whether the command ran.
     #[track_caller]
     fn runs(&self) -> bool {
         let before = self.count();
@@ -90,7 +91,7 @@ fn a_folder_that_it_fills_anew_is_made_anew_though_the_folder_stays() {
     world.project.settle();
     world.project.write("s/cmd/main.go", "two\n");
     assert!(world.runs());
-    // One that leaves all of it as it was has failed without a word.
+    // A command that changes nothing in the folder counts as failed.
     world.project.settle();
     world.project.write("s/build.sh", "echo run >> runs\n");
     world.fails().says("did not make `out` anew: remove it");
@@ -191,7 +192,7 @@ fn a_failure_is_told_with_its_output_and_believed_by_nobody() {
     let log = ran.stderr.split("full log: ").nth(1).unwrap();
     let log = log.split_whitespace().next().unwrap();
     assert_eq!(fs::read_to_string(log).unwrap(), "the last words\n");
-    // All outputs are there and new: the status alone counts.
+    // All outputs exist and are new. The command failed by its status alone.
     world.fails();
     assert_eq!(world.count(), 2);
     world.project.write("s/build.sh", GOOD);
@@ -202,7 +203,7 @@ fn a_failure_is_told_with_its_output_and_believed_by_nobody() {
 fn one_that_ends_well_but_leaves_the_old_file_has_failed() {
     let world = World::new();
     assert!(world.runs());
-    // As upstream's: the compiler's status is lost, as another command follows.
+    // As in upstream's script, the compiler's status is lost, as another command follows.
     world.project.write(
         "s/build.sh",
         "echo run >> runs\nfalse && echo new > main\necho env > env\n",
@@ -229,7 +230,7 @@ fn one_that_changes_what_it_reads_itself_has_failed_and_the_file_is_named() {
     let ran = world.fails();
     let ran = ran.says("reads `cmd/made.h`, which changed while it ran");
     ran.says("by `ignore` in `prepare`");
-    // It stays as it is now, and so the command may be believed.
+    // The next run leaves the file unchanged, so its result is accepted.
     world.project.run(&["build"]).ends(3);
     assert!(!world.runs());
 }
@@ -239,7 +240,7 @@ fn one_that_cannot_be_started_is_told() {
     let world = World::new();
     let graph = GRAPH.replace("\"/bin/sh\", ", "\"/nonexistent/sh\", ");
     world.project.write("build-graph.toml", graph);
-    // What an earlier run printed is not its output.
+    // The log of an earlier run is not this command's output.
     world
         .fails()
         .says("cannot be started")
@@ -258,7 +259,8 @@ fn another_checkout_is_prepared_on_its_own() {
     assert_eq!(fs::read_to_string(copy.path("main")).unwrap(), "one\n");
 }
 
-/// What it read of the second content, which is gone again when it ends, is in its output.
+/// The file has other content only while the command runs. So the output may come from content that
+/// no look at the end finds.
 #[test]
 fn one_whose_inputs_were_written_to_meanwhile_runs_once_more() {
     let world = World::new();
@@ -276,7 +278,7 @@ fn one_whose_inputs_were_written_to_meanwhile_runs_once_more() {
 fn one_whose_inputs_are_written_to_by_somebody_else_each_time_is_not_believed() {
     let world = World::new();
     world.project.write("s/cmd/other.go", "");
-    // First one file, then another.
+    // The first run writes to one file, the second to another.
     let script = format!(
         "{GOOD}if [ -e once ]; then echo -n > cmd/other.go; else echo one > cmd/main.go; fi\necho > once\n"
     );
@@ -299,7 +301,8 @@ fn one_that_writes_to_what_it_reads_without_changing_it_is_believed() {
     assert!(!world.runs());
 }
 
-/// Each run gives another result: two stages that each ran it would undo each other's for ever.
+/// Each run gives another result. If both stages ran the command, each would undo the other's
+/// result without an end.
 #[test]
 fn the_same_command_of_two_stages_runs_once() {
     let world = World::new();
@@ -324,12 +327,13 @@ fn the_same_command_of_two_stages_runs_once() {
     }
 }
 
-/// What it read of the other folder, which is away again when it ends, is in its output.
+/// Another folder has the place of the input only while the command runs. So the output may come
+/// from files that no look at the end finds.
 #[test]
 fn one_whose_input_folder_was_another_meanwhile_runs_once_more() {
     let world = World::new();
     world.project.write("s/other/main.go", "between\n");
-    // The project's own tools are none: what moves folders is found by its path.
+    // There is no command on the path, so `mv` is called by its full path.
     let (away, back) = (
         "/bin/mv cmd aside; /bin/mv other cmd\n",
         "/bin/mv cmd other; /bin/mv aside cmd\necho > once\n",
@@ -343,7 +347,7 @@ fn one_whose_input_folder_was_another_meanwhile_runs_once_more() {
     assert!(!world.runs());
 }
 
-/// Two states know nothing of each other, and neither do two names of a folder.
+/// Two states share no lock, so the command needs a lock of its own.
 #[test]
 fn two_builds_with_states_of_their_own_do_not_run_it_at_the_same_time() {
     let world = World::new();
@@ -408,7 +412,7 @@ fn a_base_that_a_host_command_writes_into_a_dockerfile_is_not_taken_unreplaced()
         .fails()
         .says("the Dockerfile of `a` names `old:1` since this began")
         .says("run this once more");
-    // Now it is known from the beginning.
+    // This run knows the base from the beginning.
     let refused = project.run(&["build", "--offline"]).ends(3);
     refused.says("new:1").never_says("old:1");
 }

@@ -1,4 +1,4 @@
-//! What the READMEs tell people to type.
+//! The commands that the READMEs tell people to type.
 
 use std::process::Command;
 
@@ -28,7 +28,7 @@ fn commands(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The words behind `cargo`, with something in place of what the reader is to fill in.
+/// The words behind `cargo`, with values in place of the placeholders.
 fn words(command: &str) -> Vec<String> {
     let known = |word: &str| match word {
         "STAGE" | "SOURCE" => "api".to_owned(),
@@ -65,7 +65,7 @@ fn the_commands_that_need_no_engine_and_no_network_run() {
             let arguments: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
             let statuses: &[i32] = match arguments[0] {
                 "graph" => &[0],
-                // What this machine lacks decides.
+                // The status depends on what this machine lacks.
                 "setup" if arguments.contains(&"--check") => &[0, 3],
                 _ => continue,
             };
@@ -73,7 +73,7 @@ fn the_commands_that_need_no_engine_and_no_network_run() {
             let mut run = Command::new(env!("CARGO_BIN_EXE_xtask"));
             run.args(arguments).env("XTASK_STATE", state.path());
             run.env("DOCKER_HOST", "unix:///nonexistent");
-            // Nobody outside this machine is asked.
+            // Nothing outside this machine is asked.
             for proxy in ["http_proxy", "https_proxy"] {
                 run.env(proxy, "http://127.0.0.1:1");
             }
@@ -97,7 +97,7 @@ fn both_readmes_tell_of_the_same_commands() {
     assert_eq!(verbs(READMES[0]), verbs(READMES[1]));
 }
 
-/// The blocks of TOML in a README's chapter on verifying, without comments.
+/// The TOML blocks in a README's chapter on verifying, without comments.
 fn policies(name: &str) -> Vec<String> {
     let text = text(name);
     let chapter = text.split("cargo xtask verify\n").nth(1).unwrap();

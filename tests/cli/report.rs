@@ -1,5 +1,7 @@
-//! What a person sees of a build while it runs, and when a step fails or is interrupted. A docker
-//! command that says what a test wants stands for interleavings that no engine gives on demand.
+//! The output of a build while it runs, when a step fails, and when it is interrupted.
+//!
+//! A fake docker command prints what a test wants, as no engine gives these interleavings on
+//! demand.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -17,8 +19,8 @@ struct World {
     _engine: Engine,
 }
 
-/// A stage whose buildx says what the script prints. It goes on after `read _ < go` when the test
-/// writes to `go`.
+/// A stage whose fake buildx is this script. It goes on after `read _ < go` when the test writes to
+/// `go`.
 fn world(script: &str) -> World {
     let project = Project::new();
     let socket = project.path("engine.sock");
@@ -86,7 +88,7 @@ fn a_long_step_gives_a_sign_of_life_its_log_grows_and_its_failure_is_told_once_a
         vertex("1", ""),
         prints("1", 1, "of another step\n"),
         vertex("2", ""),
-        // BuildKit reads the two streams apart: the last word may come first.
+        // BuildKit reads the two streams separately, so the last line may come first.
         prints("2", 2, "no luck\n"),
         prints("2", 1, &format!("fatal: the cause\n{}", lines.concat())),
         "read _ < go\n".to_owned(),
@@ -105,7 +107,7 @@ fn a_long_step_gives_a_sign_of_life_its_log_grows_and_its_failure_is_told_once_a
         let (heard, hears) = std::sync::mpsc::channel::<()>();
         let world = &world;
         scope.spawn(move || {
-            // One that never says a word is let go, and ends.
+            // If no line comes, the script may go on, so that the build ends.
             if hears.recv_timeout(Duration::from_secs(180)) == Err(RecvTimeoutError::Timeout) {
                 world.go();
             }
@@ -144,7 +146,8 @@ fn a_long_step_gives_a_sign_of_life_its_log_grows_and_its_failure_is_told_once_a
     assert_eq!(told, shown);
 }
 
-/// The lines that a terminal of 80 columns shows in the end: as much of one as the program uses.
+/// The lines that a terminal of 80 columns shows in the end. Only the escape sequences that the
+/// program uses are understood.
 fn screen(text: &str) -> Vec<String> {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
     let (mut row, mut column, mut wraps) = (0, 0, true);
@@ -206,7 +209,7 @@ fn an_interrupt_at_the_terminal_leaves_no_live_line() {
         .into_iter()
         .chain(words)
         .collect();
-    // It gives the program a terminal, and types there what it reads.
+    // `script` gives the program a terminal, and passes its own stdin on to it.
     let mut command = Command::new("script");
     command.args([
         "--quiet",
@@ -233,7 +236,7 @@ fn an_interrupt_at_the_terminal_leaves_no_live_line() {
     let mut more = [0; 4096];
     let mut has_typed = false;
     loop {
-        // A terminal whose other side is closed is an error to read from, for some kernels.
+        // Some kernels return an error when the other side of a terminal is closed.
         let count = stdout.read(&mut more).unwrap_or(0);
         if count == 0 {
             break;
@@ -269,7 +272,7 @@ fn test_and_bench_say_at_once_what_they_do() {
         let output = command.output().unwrap();
         String::from_utf8(output.stderr).unwrap()
     };
-    // In the place of cargo, nothing is compiled, and nothing is said.
+    // `true` in place of cargo compiles nothing and prints nothing.
     let fast = said(&["test", "--fast", "nothing"], "true");
     let mut lines = fast.lines();
     assert_eq!(lines.next(), Some("to do: unit and documentation tests"));

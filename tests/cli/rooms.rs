@@ -1,4 +1,4 @@
-//! The order of the rooms, as the design tells it, and that nothing in them goes in a circle.
+//! Checks that imports follow the order of the rooms in the design, and have no cycles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::documents::{chapter, in_backticks, read, rows, texts};
 /// A module, as the names on its path from `xtask/src`.
 type Module = Vec<String>;
 
-/// Each module with those that it names, tests left out.
+/// Each module with the modules that it names, tests left out.
 fn imports() -> BTreeMap<Module, BTreeSet<Module>> {
     let mut sources = BTreeMap::new();
     for (path, text) in texts(&["rs"]) {
@@ -75,7 +75,7 @@ fn paths(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// All paths of a tree of imports; gives what stands behind it.
+/// Adds all paths of an import tree to `found`. Returns the text behind the tree.
 fn expand<'t>(text: &'t str, before: &str, found: &mut BTreeSet<String>) -> &'t str {
     let is_of_path = |letter: char| letter.is_alphanumeric() || "_:".contains(letter);
     let text = text.trim_start();
@@ -102,7 +102,7 @@ fn expand<'t>(text: &'t str, before: &str, found: &mut BTreeSet<String>) -> &'t 
     }
 }
 
-/// A path from the top.
+/// A path from the crate's root.
 fn absolute(module: &Module, path: &str) -> Option<Vec<String>> {
     let mut names = path.split("::").filter(|name| !name.is_empty()).peekable();
     let mut whole = module.clone();
@@ -160,7 +160,7 @@ fn rooms_import_only_what_stands_above_them_in_the_designs_table() {
 
 #[test]
 fn no_modules_beside_each_other_import_each_other_in_a_circle() {
-    // Of each folder, which of its parts names which.
+    // For each folder, which of its parts names which.
     let mut beside: BTreeMap<Module, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for (module, others) in imports() {
         for other in others {
@@ -184,7 +184,8 @@ fn no_modules_beside_each_other_import_each_other_in_a_circle() {
         beside.len()
     );
     for (folder, mut edges) in beside {
-        // What names nothing that is left goes, until nothing is left or all are in circles.
+        // Remove parts that name no remaining part, until none is left or all are on a way to a
+        // cycle.
         loop {
             let left: BTreeSet<String> = edges.keys().cloned().collect();
             edges.retain(|_, named| {
@@ -199,7 +200,7 @@ fn no_modules_beside_each_other_import_each_other_in_a_circle() {
     }
 }
 
-/// The name of a type that a line of code gives to other modules.
+/// The name of the type that a line of code declares for other modules.
 fn given_type(line: &str) -> Option<&str> {
     let rest = line.trim_start().strip_prefix("pub")?;
     let rest = match rest.strip_prefix('(') {

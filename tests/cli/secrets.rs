@@ -1,4 +1,4 @@
-//! Secrets and agents that are not there.
+//! Missing secrets and agents.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::ONE;
 use crate::support::engine::Engine;
 use crate::support::{Project, Ran};
 
-/// A project with an engine that holds nothing, and a docker command that writes down its calls.
+/// A project with an engine without images, and a docker command that writes down its calls.
 pub struct World {
     pub project: Project,
     _engine: Engine,
@@ -42,7 +42,7 @@ impl World {
         fs::read_to_string(self.project.path("calls")).unwrap()
     }
 
-    /// What is missing stops the build, and only that.
+    /// Asserts that the missing secret stops the build, but neither `plan` nor `explain`.
     #[track_caller]
     fn stops(&self) -> Ran {
         self.project.run(&["plan"]).ends(0);
@@ -52,7 +52,7 @@ impl World {
         ran
     }
 
-    /// The arguments of the build.
+    /// Builds, and returns the arguments of buildx.
     #[track_caller]
     fn goes_on(&self) -> String {
         self.project.run(&["build"]).ends(1);
@@ -128,7 +128,7 @@ fn an_optional_secret_may_be_absent_and_whether_it_is_counts() {
     let there = world.key();
     assert_ne!(there, absent);
     assert!(world.goes_on().contains("--secret"));
-    // Its value does not count, nor that it might be absent.
+    // Neither the secret's value counts, nor that it is optional.
     world.project.write("token", "y");
     assert_eq!(world.key(), there);
     let needed = World::new(&secrets(""));

@@ -1,4 +1,4 @@
-//! What the program says where a person would otherwise be left alone with it.
+//! Messages in situations that the tools' own errors do not explain.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -15,7 +15,7 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// One stage that needs nothing from elsewhere, and a docker command that does this.
+/// A project with one stage that needs no other image, and a docker command with this script.
 fn with_docker(script: &str) -> (Project, Engine) {
     let (project, engine) = one("FROM scratch\nCOPY x /\n");
     let bin = project.path("bin");
@@ -28,7 +28,7 @@ fn with_docker(script: &str) -> (Project, Engine) {
 
 #[test]
 fn a_folder_of_buildx_that_cannot_be_written_is_told_with_both_variables() {
-    // The words of buildx 0.13.1.
+    // The message of buildx 0.13.1.
     let script =
         "echo \"ERROR: mkdir $DOCKER_CONFIG/buildx/instances: permission denied\" >&2; exit 1";
     let (own, _engine) = with_docker(script);
@@ -36,7 +36,7 @@ fn a_folder_of_buildx_that_cannot_be_written_is_told_with_both_variables() {
         .ends(3)
         .says("buildx/instances: permission denied")
         .says("set BUILDX_CONFIG to a folder that can be written, or DOCKER_CONFIG");
-    // The same of a file of the build is the build's own.
+    // The same error for a file of the build is not about buildx's folder.
     let script = "echo 'ERROR: open /elsewhere/x: permission denied' >&2; exit 1";
     let (other, _engine) = with_docker(script);
     other.run(&["build"]).ends(1).never_says("BUILDX_CONFIG");
@@ -53,7 +53,7 @@ fn a_source_policy_is_told_of_as_it_does_not_see_tags() {
 
 #[test]
 fn a_docker_that_is_podman_is_told_to_be_one() {
-    // The words of podman 4.3.1, which podman-docker calls by the name of docker.
+    // The messages of podman 4.3.1, which podman-docker installs under the name of docker.
     let script = "case $1 in\n--version) echo 'podman version 4.3.1' ;;\n\
                   *) echo 'Error: unknown flag: --progress' >&2; exit 125 ;;\nesac";
     let (project, _engine) = with_docker(script);
@@ -62,7 +62,7 @@ fn a_docker_that_is_podman_is_told_to_be_one() {
     let checked = project.run(&["setup", "--check"]).ends(3).stdout;
     let line = "missing  docker: podman 4.3.1 under the name of docker";
     assert!(checked.contains(line), "{checked}");
-    // Most have no socket of podman's either.
+    // Most of these machines have no socket of podman's either.
     let project = project.variable("DOCKER_HOST", "unix:///nonexistent/docker.sock");
     project
         .run(&["plan"])
@@ -90,7 +90,7 @@ fn a_checkout_of_another_owner_is_told_with_gits_own_exception() {
     git(&checkout, &["add", "--all"]);
     git(&checkout, &["commit", "--quiet", "--message=x"]);
     project.run(&["inputs", "a"]).ends(0);
-    // Only the superuser can give it away.
+    // Only the superuser can give the checkout away.
     if fs::metadata(&checkout).unwrap().uid() != 0 {
         return;
     }
@@ -153,7 +153,7 @@ fn an_argument_that_the_dockerfile_does_not_take_is_told() {
             .never_says("BUILDKIT_INLINE_CACHE")
             .never_says("`COMMIT`");
     }
-    // Another frontend may take what it likes.
+    // Another frontend may take other arguments.
     project.write("a/Dockerfile", format!("# syntax=example/own\n{text}"));
     project.run(&["plan"]).ends(0).never_says("VERSOIN");
 }
@@ -203,7 +203,7 @@ fn a_name_to_update_is_looked_at_before_anything_is_fetched() {
     update("ss").says("did you mean `s`?");
     assert_eq!(world.calls(), "");
     assert_eq!(world.pinned(), None);
-    // An image of a source that is not here is known by its entry in the lock.
+    // While a source is not fetched, its image is known only by its entry in the lock.
     let registry = Registry::start();
     registry.put("one:1", &Image::of("1"));
     let name = registry.reference("one:1");
@@ -222,7 +222,7 @@ fn a_name_to_update_is_looked_at_before_anything_is_fetched() {
         fs::read(world.project.path("build-graph.lock")).unwrap(),
         locked
     );
-    // A checkout of the user's own is pinned to nothing.
+    // A checkout of the user's own is not pinned.
     fs::create_dir_all(world.project.path("own/api")).unwrap();
     let World { project, .. } = world;
     let project = project.variable("XTASK_SOURCE_S", "own");

@@ -4,7 +4,7 @@ use super::Project;
 
 const NOWHERE: &str = "unix:///nonexistent/docker.sock";
 
-/// A project whose stages need nothing from anywhere.
+/// A project whose stages need no images and no network.
 fn closed() -> Project {
     Project::new()
         .variable("DOCKER_HOST", NOWHERE)
@@ -67,7 +67,7 @@ fn a_check_changes_nothing_and_says_the_same_twice() {
 #[test]
 fn an_engine_elsewhere_is_never_set_up() {
     for arguments in [&["setup", "--yes"][..], &["build", "--yes"]] {
-        // What else this machine may lack is no concern of this test.
+        // This test ignores what else the machine may lack.
         let ran = closed().run(arguments).ends(3);
         assert!(!ran.stderr.contains("+ service"), "{}", ran.stderr);
         assert!(!ran.stderr.contains("+ systemctl"), "{}", ran.stderr);

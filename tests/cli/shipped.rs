@@ -1,4 +1,4 @@
-//! The repository's own graph, unchanged, on a machine whose network is this one's loopback.
+//! The repository's own graph, unchanged, on a machine whose only network is loopback.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn lock_fills_the_lock_of_the_shipped_graph_and_a_second_one_changes_nothing() {
     );
     let dockerfile = "FROM python:3.10-slim-bookworm\nCOPY main env /\n";
     let sandbox = remote(&[("docker/amd64/dockerfile", dockerfile)], "0.2.10");
-    // The engine's mirror of Docker Hub is asked for Docker Hub's images.
+    // Docker Hub's images come from the engine's mirror.
     let hub = Registry::start();
     let images = [
         "library/node:20-alpine3.20",
@@ -91,10 +91,10 @@ fn lock_fills_the_lock_of_the_shipped_graph_and_a_second_one_changes_nothing() {
             "{name}: {text}"
         );
     }
-    // All that a build of the graph wants is pinned.
+    // All images and sources that a build of the graph needs are pinned.
     let wanted = ["api-custom", "web-custom", "ssrf-proxy"];
     let locked = [&["plan", "--locked", "--json"][..], &wanted].concat();
-    // The lock file of the api is made on the host first, so its stages are not fresh; none is refused.
+    // A host command makes the api's lock file first, so its stages are not fresh. None is refused.
     project.run(&locked).ends(0);
     project.run(&["sync", "--locked", "--offline"]).ends(0);
     hub.asked();

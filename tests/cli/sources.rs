@@ -1,4 +1,4 @@
-//! Where sources are: local checkouts, fetched ones, and that it makes no difference.
+//! Local and fetched checkouts of sources give the same result.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -117,7 +117,7 @@ fn a_source_without_the_layout_of_the_graph_is_refused_wherever_it_is() {
     world.project.run(&["inputs", "a"]).ends(0);
 }
 
-/// A repository with a submodule and a git-lfs pointer, both in what is copied.
+/// A repository with a submodule and a git-lfs pointer, both in folders that are copied.
 fn with_gaps() -> Remote {
     let remote = Remote::new();
     let other = Remote::new();
@@ -182,7 +182,7 @@ fn submodules_and_lfs_pointers_of_a_checkout_are_named_until_they_are_there() {
     for command in ["sync", "build"] {
         project.run(&[command]).never_says("fetches them");
     }
-    // What no image gets is no matter.
+    // Files that reach no image do not matter.
     project.write("checkout/api/Dockerfile", "FROM scratch\nCOPY src/one /\n");
     fs::remove_file(project.path("checkout/api/src/sub/file")).unwrap();
     project.run(&["build"]).never_says("fetches them");
@@ -249,7 +249,7 @@ fn another_commit_is_another_key_where_the_image_is_told_it() {
         key(&world.project)
     });
     assert_ne!(keys[0], keys[1]);
-    // The commit of what was fetched is known without git.
+    // The commit of a fetched source is known without git.
     let project = world.project.variable("PATH", "/nonexistent");
     assert_eq!(key(&project), keys[1]);
 }

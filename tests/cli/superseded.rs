@@ -1,4 +1,4 @@
-//! Private names of images: those of before they had a state in them, and an engine that removes none.
+//! Superseded private references: the older form without a state, and an engine that removes none.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ const IMAGE: &str = "sha256:0123";
 fn world() -> (Project, Engine) {
     let (project, engine) = project("version = 1\n[stage.a]\ncontext = \"a\"\n");
     let bin = project.path("bin").display().to_string();
-    // Whatever is built is there: the tests hold its name beforehand.
+    // The fake docker builds nothing. The tests put the image under its name beforehand.
     let project = project
         .script("bin/docker", "#!/bin/sh\nexit 0\n")
         .variable("PATH", &bin)
@@ -64,7 +64,7 @@ fn a_record_whose_private_name_has_no_state_in_it_is_still_its_own() {
 fn an_engine_that_removes_nothing_fails_no_build_and_is_told_behind_the_result() {
     let (project, engine) = world();
     let name = |project: &Project| {
-        // Whoever asks for the key makes the state.
+        // Asking for the key creates the state, so this comes first.
         let key = key(project);
         let id = state(project).id().unwrap();
         xtask::outside::private::reference(&id, "a", &key.hex())
@@ -75,7 +75,7 @@ fn an_engine_that_removes_nothing_fails_no_build_and_is_told_behind_the_result()
     assert_eq!(ran.events().last().unwrap()["event"], "finished");
     let ran = ran.says("the next build removes them: the engine at");
     assert!(!ran.stdout.contains("removes them"), "{}", ran.stdout);
-    // It is tried again though nothing is built, until it can be done.
+    // Each run tries again until it succeeds, even if nothing is built.
     project
         .build(&[])
         .ends(0)

@@ -1,4 +1,4 @@
-//! `sync` with repositories of the tests' own: what is fetched, pinned, and refused.
+//! `sync` with local repositories: what is fetched, pinned and refused.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::Ran;
 use crate::support::remote::{Remote, git};
 use crate::world::World;
 
-/// A server that gives single commits, and one that gives only what has a name, as older ones do.
+/// Two servers: one gives single commits, the other, like older servers, only what has a name.
 const SERVERS: [&str; 2] = ["", "[protocol]\nversion = 0\n"];
 
 #[test]
@@ -111,7 +111,7 @@ fn a_tag_that_moved_is_refused_with_both_commits() {
     let after = world.remote.commit();
     world.remote.git(&["tag", "--force", "1.0"]);
     world.remote.push();
-    // Nobody is asked for what is here.
+    // No server is asked for a commit that is here.
     world.sync().ends(0);
     let refused = |ran: Ran| {
         ran.ends(2)

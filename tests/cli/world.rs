@@ -1,4 +1,4 @@
-//! A project whose source comes from a repository of the test's own.
+//! A project whose source comes from a local git repository.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ impl World {
         Self::of(Remote::new(), "1.0", "")
     }
 
-    /// A source at a revision, with further lines of its own.
+    /// A project with a source at a revision, and further lines for the source.
     pub fn of(remote: Remote, rev: &str, lines: &str) -> Self {
         let project = Project::new();
         let settings = project.path("gitconfig").display().to_string();
@@ -49,7 +49,7 @@ impl World {
         self.project.run(&["sync"])
     }
 
-    /// What the lock says of `s`.
+    /// The commit that the lock pins for `s`.
     pub fn pinned(&self) -> Option<String> {
         let lock = fs::read_to_string(self.project.path("build-graph.lock")).ok()?;
         let line = lock.lines().find_map(|line| line.strip_prefix("commit = "));
@@ -63,7 +63,8 @@ impl World {
         graph.join("sources/s")
     }
 
-    /// The trees that have their name, and nothing else but the objects.
+    /// The names in the folder of `s`, without the objects. If nothing was left over, these are the
+    /// complete trees.
     #[track_caller]
     pub fn trees(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.folder()).into_iter().flatten();
@@ -75,12 +76,12 @@ impl World {
         self.folder().join(self.pinned().unwrap())
     }
 
-    /// Forgets all that was fetched; the lock stays.
+    /// Removes everything that was fetched. The lock stays.
     pub fn on_another_machine(&self) {
         fs::remove_dir_all(self.project.path("state")).unwrap();
     }
 
-    /// From now on, git writes down its calls, and goes through `script` before each.
+    /// From now on, git writes down its calls, and runs `script` before each.
     pub fn with_git(self, script: &str) -> Self {
         let calls = self.project.path("calls");
         let path = std::env::var("PATH").unwrap();
@@ -103,7 +104,8 @@ impl World {
         fs::read_to_string(self.project.path("calls")).unwrap()
     }
 
-    /// What the server does in place of `git pack-objects`, whose arguments are in `$@`.
+    /// Sets the script that the server runs in place of `git pack-objects`. It has the arguments in
+    /// `$@`.
     pub fn with_server(&self, script: &str) {
         let hook = self.project.path("hook");
         self.project.write("hook", format!("#!/bin/sh\n{script}\n"));
@@ -112,7 +114,7 @@ impl World {
         self.project.write("gitconfig", settings);
     }
 
-    /// With a tag `large` that takes a while to be sent.
+    /// A project whose source has a tag `large` that takes a while to be sent.
     pub fn large() -> Self {
         let remote = Remote::new();
         remote.write("noise", noise());
@@ -123,7 +125,7 @@ impl World {
     }
 }
 
-/// Bytes that cannot be compressed away.
+/// Bytes that cannot be compressed.
 pub fn noise() -> Vec<u8> {
     let mut seed = 1_u64;
     let bytes = std::iter::repeat_with(|| {
@@ -133,7 +135,7 @@ pub fn noise() -> Vec<u8> {
     bytes.take(300_000).collect()
 }
 
-/// Reads until the program says something, and gives the rest of what it says.
+/// Reads stderr until the program prints a text. Returns the reader for the rest.
 #[track_caller]
 pub fn until_said(child: &mut Child, text: &str) -> impl BufRead + use<> {
     let mut said = BufReader::new(child.stderr.take().unwrap());

@@ -1,6 +1,6 @@
-//! An engine that holds the images that a test gives it, and nothing else.
+//! A fake engine that holds the images that a test gives it.
 //!
-//! Knows the five questions that the program asks over a unix socket. It builds nothing.
+//! It answers the five questions that the program asks over a unix socket. It builds nothing.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 /// Image ids by reference.
 type Images = Arc<Mutex<BTreeMap<String, String>>>;
 
-/// Answers at a socket for as long as the test program runs.
+/// An engine that answers at a socket for as long as the test program runs.
 pub struct Engine {
     images: Images,
     told: Arc<Mutex<String>>,
@@ -40,13 +40,13 @@ impl Engine {
         engine
     }
 
-    /// What it was told of registries, as its `/info` shows it.
+    /// Sets the registry settings that its `/info` shows.
     pub fn tell(&self, registry_config: &str) {
         let mut told = self.told.lock().unwrap();
         *told = format!("{{\"RegistryConfig\":{registry_config}}}");
     }
 
-    /// From now on it answers the question for many images: there is none.
+    /// From now on the engine answers the question for a list of images. The list is empty.
     pub fn list_images(&self) {
         self.lists.store(true, Ordering::SeqCst);
     }
@@ -58,7 +58,7 @@ impl Engine {
     }
 }
 
-/// Answers one question after the other until the program hangs up.
+/// Answers one question after the other until the program closes the connection.
 fn answer(stream: UnixStream, images: &Images, told: &Mutex<String>, lists: &AtomicBool) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let mut stream = stream;

@@ -1,7 +1,6 @@
-//! A project in a temporary folder, and the program run on it.
+//! Makes a project in a temporary folder, runs the real program on it, and reads its JSON.
 //!
-//! Knows how to write files, start the real program, and read its JSON. `XTASK_TEST_KEEP=1` keeps
-//! the folders of failing tests.
+//! `XTASK_TEST_KEEP=1` keeps the folders of failing tests.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -21,7 +20,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// What a finished run said.
+/// The status and the output of a finished run.
 pub struct Ran {
     pub status: i32,
     pub stdout: String,
@@ -48,7 +47,7 @@ impl Ran {
         self
     }
 
-    /// Asserts that stderr says something.
+    /// Asserts that stderr contains a text.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         assert!(
@@ -59,7 +58,7 @@ impl Ran {
         self
     }
 
-    /// Asserts that neither stream says something.
+    /// Asserts that neither stream contains a text.
     #[track_caller]
     pub fn never_says(self, text: &str) -> Self {
         assert!(
@@ -108,7 +107,7 @@ impl Ran {
     }
 }
 
-/// A folder with a graph, and its own state.
+/// A folder with a graph and its own state.
 pub struct Project {
     folder: tempfile::TempDir,
     variables: Vec<(String, String)>,
@@ -121,14 +120,15 @@ impl Default for Project {
 }
 
 impl Project {
-    /// An empty one.
+    /// An empty project.
     pub fn new() -> Self {
         let mut folder = tempfile::Builder::new()
             .prefix("xtask-test-")
             .tempdir()
             .unwrap();
         folder.disable_cleanup(std::env::var_os("XTASK_TEST_KEEP").is_some());
-        // Docker would make it while a build runs, which then cannot tell what else changed there.
+        // Docker would make this folder while a build runs. The program would then see that the
+        // folder above changed, and not what else changed in it.
         std::fs::create_dir(folder.path().join("docker-config")).unwrap();
         Self {
             folder,
@@ -177,14 +177,14 @@ impl Project {
         self
     }
 
-    /// The program on this project's graph, not started yet.
+    /// A command that will run the program on this project's graph.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command_in("", arguments);
         command.arg("--graph").arg(self.path("build-graph.toml"));
         command
     }
 
-    /// The program in a folder of this project, on the graph that it finds.
+    /// A command that will run the program in a folder of this project, on the graph that it finds.
     pub fn command_in(&self, folder: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(arguments);
@@ -194,7 +194,7 @@ impl Project {
             .env_remove("DOCKER_CONTEXT")
             .env_remove("DOCKER_DEFAULT_PLATFORM")
             .env_remove("SOURCE_DATE_EPOCH");
-        // Nothing but this machine is asked: a proxy that is not there stands before all else.
+        // Only this machine is asked: for all other hosts there is a proxy that does not exist.
         for name in ["HTTP_PROXY", "HTTPS_PROXY"] {
             command.env(name, "http://127.0.0.1:1");
         }
@@ -213,8 +213,8 @@ impl Project {
         command
     }
 
-    /// Runs the copy of the program in the project, as a user who owns nothing if this one may
-    /// read everything.
+    /// Runs the copy of the program in the project. If the tests run as the superuser, who may read
+    /// everything, the copy runs as a user who owns nothing.
     pub fn run_as_nobody(&self, arguments: &[&str]) -> Ran {
         use std::os::unix::fs::MetadataExt as _;
         use std::os::unix::process::CommandExt as _;
@@ -233,7 +233,7 @@ impl Project {
         if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
             command.uid(65_534).gid(65_534);
         }
-        // A child that another test has just forked holds the copy open until its exec.
+        // A child that another test has just forked holds the copy open until it execs.
         loop {
             match command.output() {
                 Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
@@ -255,7 +255,7 @@ impl Project {
         )
     }
 
-    /// Starts without waiting.
+    /// Starts the program without waiting for it.
     pub fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments)
             .stdout(Stdio::piped())
@@ -275,8 +275,8 @@ impl Project {
         self.run(&all)
     }
 
-    /// Returns once a run that begins now may remember everything that was written so far: the
-    /// file system's clock has gone on by more than a tick.
+    /// Waits until the file system's clock has gone on by more than a tick. Then nothing that was
+    /// written so far is racy, so a run may remember all of it.
     pub fn settle(&self) {
         let clock = || {
             let file = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
@@ -289,13 +289,13 @@ impl Project {
         }
     }
 
-    /// Verdict and kind of reason of every stage.
+    /// The verdict and the kind of reason of every stage.
     #[track_caller]
     pub fn verdicts(&self) -> BTreeMap<String, String> {
         self.verdicts_of(&[])
     }
 
-    /// The same of some stages, with what they stand on.
+    /// Like `verdicts`, for some stages and their parents.
     #[track_caller]
     pub fn verdicts_of(&self, stages: &[&str]) -> BTreeMap<String, String> {
         let mut all = vec!["plan", "--json"];
@@ -316,7 +316,7 @@ impl Project {
             .collect()
     }
 
-    /// What `plan` says of a stage.
+    /// The object that `plan` prints for a stage.
     #[track_caller]
     pub fn planned(&self, stage: &str) -> Value {
         let plan = self.run(&["plan", "--json"]).ends(0).stdout;
@@ -344,7 +344,7 @@ impl Project {
     }
 }
 
-/// What Ctrl-C does.
+/// Sends the signal of Ctrl-C.
 pub fn interrupt(child: &Child) {
     let program = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(program, rustix::process::Signal::INT).unwrap();

@@ -1,6 +1,6 @@
-//! Processes: those that a killed program leaves behind, and those that never end.
+//! Finds processes, by /proc: those that a killed program leaves behind, and those that never end.
 //!
-//! Knows /proc. A process that nobody has waited for yet counts as gone.
+//! A zombie, for which no process has waited yet, counts as gone.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,24 +12,24 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// A process, known by its number and by when it was started: numbers are given again.
+/// A process, identified by its number and its start time, as numbers are reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
     pub pid: i32,
     start: u64,
 }
 
-/// Its state, its parent, and when it was started, from `/proc/PID/stat`.
+/// The state, the parent and the start time of a process, from `/proc/PID/stat`.
 fn stat(pid: i32) -> Option<(char, i32, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in front may hold anything.
+    // The name in front may contain any character.
     let mut words = text[text.rfind(')')? + 1..].split_whitespace();
     let state = words.next()?.chars().next()?;
     let parent = words.next()?.parse().ok()?;
     Some((state, parent, words.nth(17)?.parse().ok()?))
 }
 
-/// Whether anybody holds a lock of a file, or waits for one.
+/// Whether a process holds a lock of a file, or waits for it.
 pub fn is_locked(path: &Path) -> bool {
     let Ok(meta) = fs::metadata(path) else {
         return false;
@@ -45,17 +45,17 @@ impl Process {
         Some(Self { pid, start })
     }
 
-    /// Whether it still runs, or could.
+    /// Whether the process is alive, running or not.
     pub fn lives(self) -> bool {
         stat(self.pid).is_some_and(|(state, _, start)| state != 'Z' && start == self.start)
     }
 
-    /// Whether it stands still.
+    /// Whether the process is stopped.
     pub fn is_stopped(self) -> bool {
         stat(self.pid).is_some_and(|(state, _, start)| state == 'T' && start == self.start)
     }
 
-    /// The processes that it started itself.
+    /// The direct children of the process.
     pub fn children(self) -> Vec<Self> {
         let all = fs::read_dir("/proc").unwrap().flatten();
         let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -65,28 +65,29 @@ impl Process {
             .collect()
     }
 
-    /// Its arguments, with spaces between them.
+    /// The arguments, with spaces between them.
     pub fn arguments(self) -> String {
         let text = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         String::from_utf8_lossy(&text).replace('\0', " ")
     }
 
     pub fn signal(self, signal: Signal) {
-        // One that has ended meanwhile needs none.
+        // A process that has ended meanwhile needs no signal.
         let _ = kill_process(Pid::from_raw(self.pid).unwrap(), signal);
     }
 
-    /// Signals everything in the group that it leads.
+    /// Signals all processes in the group that this process leads.
     pub fn signal_group(self, signal: Signal) {
         let _ = kill_process_group(Pid::from_raw(self.pid).unwrap(), signal);
     }
 }
 
-/// Many times what any single run takes on a slow machine.
+/// Many times as long as any single run takes on a slow machine.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Runs a command to its end and takes what it says. One that does not end is killed with all that
-/// it started, and the error tells what each of them waited for: a test that hangs says where.
+/// Runs a command to its end and captures its output. A command that does not end is killed with
+/// all processes that it started. The error says what each of them waited for, so a test that hangs
+/// says where.
 pub fn ended(command: &mut Command) -> Result<Output, String> {
     ended_within(command, LIMIT)
 }
@@ -113,7 +114,8 @@ fn ended_within(command: &mut Command, limit: Duration) -> Result<Output, String
 }
 
 impl Process {
-    /// Kills it and all that it started; tells each thread's name and the system call that it is in.
+    /// Kills the process and all that it started. Returns each thread's name and the system call
+    /// that it is in.
     fn kill_all(self) -> String {
         let (mut told, mut all) = (String::new(), vec![self]);
         while let Some(process) = all.pop() {
@@ -123,7 +125,7 @@ impl Process {
                 let of = |file| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
                 let _ = writeln!(told, "    {} {}", of("comm").trim(), of("syscall").trim());
             }
-            // It starts nothing more while its children are looked for.
+            // A stopped process starts no more children while they are looked for.
             process.signal(Signal::STOP);
             all.extend(process.children());
             process.signal(Signal::KILL);

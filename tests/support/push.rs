@@ -1,5 +1,5 @@
-//! Puts small images into a real registry, over its own protocol: what an engine pushed, its
-//! builder would know already.
+//! Puts small images into a real registry, over the registry's own protocol. If the engine pushed
+//! them, its builder would already know them.
 
 use serde_json::json;
 use ureq::Agent;
@@ -9,8 +9,8 @@ use super::registry::digest;
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Puts an image with the one file `/id` under `name:tag`, for each platform with its own content,
-/// and gives the digest of the whole.
+/// Puts an image with one file, `/id`, under `name:tag`. The file has its own content for each
+/// platform. Returns the digest of the whole.
 pub fn push(registry: &str, name: &str, platforms: &[(&str, &str)]) -> String {
     let (repository, tag) = name.rsplit_once(':').unwrap();
     let base = format!("http://{registry}/v2/{repository}");
@@ -57,7 +57,7 @@ pub fn push(registry: &str, name: &str, platforms: &[(&str, &str)]) -> String {
     put(tag, INDEX, &serde_json::to_vec(&index).unwrap())
 }
 
-/// An archive with one file (POSIX.1-1988's ustar).
+/// A tar archive with one file (POSIX.1-1988's ustar).
 fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = [0_u8; 512];
     let mut field =

@@ -1,7 +1,5 @@
-//! Numbers that look random and follow from a seed, and the variables by which a test is told how
-//! many rounds it has and which seed.
-//!
-//! Is unaware of what is decided by them.
+//! Pseudo-random numbers from a seed, and the variables that give a test its seed and its number of
+//! rounds.
 
 use std::time::SystemTime;
 
@@ -14,7 +12,7 @@ pub fn number(variable: &str) -> Option<u64> {
     )
 }
 
-/// A seed from the environment, or another one each time.
+/// A seed from the environment, or a new one each time.
 pub fn seed(variable: &str) -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     number(variable).unwrap_or_else(|| u64::from(now.unwrap().subsec_nanos()))
@@ -36,7 +34,7 @@ impl Random {
         self.next() % limit
     }
 
-    /// A place in a list of this length.
+    /// An index into a list of this length.
     pub fn place(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }
@@ -45,7 +43,7 @@ impl Random {
         choices[self.place(choices.len())]
     }
 
-    /// True so many times out of a hundred.
+    /// True with a chance of `chance` percent.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }

@@ -1,4 +1,4 @@
-//! A git repository of the test's own, and a checkout in which its commits are made.
+//! A git repository for a test, and a checkout in which its commits are made.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -67,19 +67,19 @@ impl Remote {
         git(&self.work(), arguments)
     }
 
-    /// Commits everything, and gives the commit.
+    /// Commits everything, and returns the commit.
     pub fn commit(&self) -> String {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message=x"]);
         self.git(&["rev-parse", "HEAD"])
     }
 
-    /// Makes the repository what the checkout is, with all branches and tags.
+    /// Mirrors the checkout to the repository, with all branches and tags.
     pub fn push(&self) {
         self.git(&["push", "--quiet", "--mirror", "../r.git"]);
     }
 
-    /// Another repository of the same content.
+    /// Makes another repository with the same content.
     pub fn mirror(&self) -> String {
         let to = self.folder.path().join("mirror.git");
         let to = to.to_str().unwrap();

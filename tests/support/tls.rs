@@ -1,10 +1,10 @@
-//! Certificates of the tests' own: a CA, and what it or nobody signs.
+//! Certificates for tests: a CA, and certificates that the CA or nobody signs.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 
-/// A company's CA.
+/// A CA, such as a company's.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -19,17 +19,17 @@ impl Authority {
         }
     }
 
-    /// What the system's certificates would hold of it.
+    /// The CA's certificate, as it would be among the system's certificates.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A server whose certificate is for `name`.
+    /// A server with a certificate for `name`.
     pub fn server(&self, name: &str) -> ServerConfig {
         self.signed(CertificateParams::new(vec![name.to_owned()]).unwrap())
     }
 
-    /// One whose certificate was good once.
+    /// A server with an expired certificate.
     pub fn old_server(&self, name: &str) -> ServerConfig {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);

@@ -1,7 +1,4 @@
-//! The command line.
-//!
-//! Knows words and flags; a test compares them with the table in DESIGN.md, *Commands*. Is unaware
-//! of what the commands do.
+//! The command line: words and flags. A test compares them with the table in DESIGN.md, *Commands*.
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};

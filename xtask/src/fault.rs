@@ -1,7 +1,7 @@
 //! The one error type that reaches `main`.
 //!
-//! Knows the exit status of each class of fault and nothing about what went wrong:
-//! the message is already a sentence that names the place, both parties and the remedy.
+//! Each class of fault has its exit status. The message is already a sentence that names the place,
+//! both parties and the remedy.
 
 use std::fmt;
 use std::ops::Deref;
@@ -34,7 +34,7 @@ impl Class {
     }
 }
 
-/// What is left to say of a fault.
+/// What is still to be said about a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// Lowercase, one sentence a person can act on.
@@ -65,7 +65,7 @@ impl fmt::Display for Message {
 pub struct Fault {
     /// Decides the exit status.
     pub class: Class,
-    /// What a person reads of it.
+    /// What a person reads.
     pub message: Message,
 }
 
@@ -90,7 +90,7 @@ impl Fault {
         Self::new(Class::Interrupted, "interrupted")
     }
 
-    /// A fault of this class of which the report has said everything.
+    /// A fault of this class about which the report has said everything.
     pub const fn told(class: Class) -> Self {
         Self {
             class,
@@ -98,13 +98,13 @@ impl Fault {
         }
     }
 
-    /// The lines that a person reads of it, if there is anything left to say.
+    /// The lines that a person reads, if anything is left to say.
     pub fn lines(&self) -> Option<String> {
         let Message::Say(message) = &self.message else {
             return None;
         };
         let first = message.lines().next()?;
-        // A report of several mistakes brings its own headings, perhaps in colours.
+        // A report of several mistakes has its own headings, perhaps in colours.
         let has_heading = first != message && first.contains("error");
         Some(if has_heading {
             message.clone()

@@ -1,5 +1,5 @@
-//! `cargo xtask`: a table of contents. Every command is a function of its flags; what they
-//! return decides the exit status.
+//! `cargo xtask`: a table of contents. Every command is a function of its flags, and the result
+//! decides the exit status.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Printing help can fail only when nobody reads it.
+            // Printing help fails only if nobody reads it.
             let _ = error.print();
             let asked = matches!(
                 error.kind(),

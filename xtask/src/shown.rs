@@ -1,6 +1,6 @@
-//! Text from outside, as people and JSON are shown it.
+//! Text from outside, made fit to show to people and in JSON.
 
-/// Bytes for people and JSON: what is not UTF-8, and what a terminal would act on, is escaped.
+/// Bytes as text for people and JSON. Escapes what is not UTF-8, and what a terminal would act on.
 pub fn text(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {

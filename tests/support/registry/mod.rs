@@ -1,7 +1,7 @@
-//! A registry on loopback, in the test's own process, that plays the faults of real ones.
+//! A registry on loopback, in the test's own process, that plays the faults of real registries.
 //!
-//! Knows the reading half of the distribution spec, tokens, and how to break off, stall and lie.
-//! It takes no uploads: a test puts its images in.
+//! It has the reading half of the distribution spec and tokens, and can break off, stall and lie.
+//! It takes no uploads: a test puts images in directly.
 
 mod serving;
 
@@ -15,7 +15,7 @@ use serving::answer;
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
-/// `sha256:…` of bytes.
+/// The digest of bytes, `sha256:…`.
 pub fn digest(bytes: &[u8]) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
     let mut digest = "sha256:".to_owned();
@@ -25,7 +25,7 @@ pub fn digest(bytes: &[u8]) -> String {
     digest
 }
 
-/// What an image is made of, as far as a lock can see it.
+/// The parts of an image that a lock can see.
 #[derive(Clone)]
 pub struct Image {
     platforms: Vec<(String, String)>,
@@ -35,7 +35,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// One of `linux/amd64` and `linux/arm64`, whose content is `content`.
+    /// An image for `linux/amd64` and `linux/arm64` with this content.
     pub fn of(content: &str) -> Self {
         Self {
             platforms: Vec::new(),
@@ -47,7 +47,7 @@ impl Image {
         .platform("linux/arm64", content)
     }
 
-    /// One for a single platform, without an index.
+    /// An image for a single platform, without an index.
     pub fn single(content: &str) -> Self {
         Self {
             platforms: vec![("linux/amd64".into(), content.into())],
@@ -56,7 +56,7 @@ impl Image {
         }
     }
 
-    /// Gives one platform other content.
+    /// Gives a platform its own content.
     pub fn platform(mut self, platform: &str, content: &str) -> Self {
         self.platforms.retain(|(known, _)| known != platform);
         self.platforms.push((platform.into(), content.into()));
@@ -74,30 +74,30 @@ impl Image {
     }
 }
 
-/// Ways not to answer.
+/// Faults that the registry can play instead of an answer.
 #[derive(Clone)]
 pub enum Play {
     /// A status with these headers.
     Status(u16, Vec<(&'static str, String)>),
     /// The connection is reset.
     Reset,
-    /// The connection is closed without a word.
+    /// The connection is closed without an answer.
     Close,
-    /// The body breaks off behind half of the promised length.
+    /// The body breaks off after half of the promised length.
     Cut,
-    /// Half of the body, called the whole.
+    /// Half of the body, presented as the whole.
     Truncated,
-    /// The right length, another content.
+    /// Other content, of at least the right length.
     Other(Vec<u8>),
-    /// The right content, said to have another digest.
+    /// The right content, with another digest in the header.
     Misnamed,
-    /// The body comes a byte at a time, and for ever.
+    /// The body comes a byte at a time, more slowly than any client waits for.
     Drip,
     /// Nothing comes until the test ends.
     Hang,
-    /// Something that is no HTTP.
+    /// Bytes that are not HTTP.
     Noise,
-    /// On to another address.
+    /// A redirect to another address.
     Redirect(String),
 }
 
@@ -111,15 +111,15 @@ impl Play {
     }
 }
 
-/// Who may read.
+/// The login that readers need.
 #[derive(Clone)]
 pub enum Door {
     Open,
-    /// A user and a password at once.
+    /// A user name and a password in the request itself.
     Password(&'static str, &'static str),
-    /// A token of this registry's own token server; with a login when it is given.
+    /// A token of this registry's own token server, which asks for the login if there is one.
     Token(Option<(&'static str, &'static str)>),
-    /// A token for an identity token.
+    /// A token in exchange for an identity token.
     Identity(&'static str),
 }
 
@@ -147,7 +147,7 @@ struct State {
     scheme: &'static str,
 }
 
-/// It answers for as long as the test program runs.
+/// A registry that answers for as long as the test program runs.
 #[derive(Clone)]
 pub struct Registry {
     state: Arc<Mutex<State>>,
@@ -155,12 +155,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Speaks plain HTTP.
+    /// Starts a registry with plain HTTP.
     pub fn start() -> Self {
         Self::serve("http", answer)
     }
 
-    /// Speaks TLS.
+    /// Starts a registry with TLS.
     pub fn start_tls(config: rustls::ServerConfig) -> Self {
         let config = Arc::new(config);
         Self::serve("https", move |stream, state| {
@@ -197,17 +197,17 @@ impl Registry {
         self.state.lock().unwrap()
     }
 
-    /// `127.0.0.1:port`.
+    /// The address, `127.0.0.1:port`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// A reference to an image here.
+    /// A reference to an image in this registry.
     pub fn reference(&self, name: &str) -> String {
         format!("{}/{name}", self.address)
     }
 
-    /// Puts an image under `name:tag`; gives the digest of the whole and of each platform.
+    /// Puts an image under `name:tag`. Returns the digest of the whole, and of each platform.
     pub fn put(&self, name: &str, image: &Image) -> (String, BTreeMap<String, String>) {
         let (repository, tag) = name.rsplit_once(':').unwrap();
         let mut manifests = BTreeMap::new();
@@ -250,7 +250,7 @@ impl Registry {
         (self.put_manifest(repository, tag, kind, &whole), manifests)
     }
 
-    /// Puts any bytes in the place of a manifest.
+    /// Puts any bytes in place of a manifest.
     pub fn put_manifest(&self, repository: &str, tag: &str, kind: &str, bytes: &[u8]) -> String {
         let digest = digest(bytes);
         for name in [tag, &digest] {
@@ -269,7 +269,7 @@ impl Registry {
         digest
     }
 
-    /// The digests of everything that is no manifest.
+    /// The digests of all blobs, which are not manifests.
     pub fn blobs(&self, repository: &str) -> Vec<String> {
         let prefix = format!("{repository}/blobs/");
         let state = self.state();
@@ -284,7 +284,7 @@ impl Registry {
         self.state().content.insert(path.to_owned(), content);
     }
 
-    /// Plays a fault for the next `times` requests whose line (`HEAD /v2/…`) holds `part`.
+    /// Plays a fault for the next `times` requests whose line (`HEAD /v2/…`) contains `part`.
     pub fn play(&self, part: &str, times: usize, play: Play) {
         let part = part.to_owned();
         self.state().rules.push(Rule {
@@ -294,7 +294,7 @@ impl Registry {
         });
     }
 
-    /// No more faults.
+    /// Stops all faults.
     pub fn mend(&self) {
         self.state().rules.clear();
     }
@@ -303,12 +303,12 @@ impl Registry {
         self.state().door = door;
     }
 
-    /// What was asked since the last call.
+    /// The requests since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state().asked)
     }
 
-    /// The same, as `HEAD /v2/…` only.
+    /// The lines of the requests since the last call: `HEAD /v2/…`.
     pub fn lines(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.line).collect()
     }

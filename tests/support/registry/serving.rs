@@ -1,4 +1,4 @@
-//! How the registry answers one connection: by its rules, its door, and what it holds.
+//! Answers one connection to the registry, by its rules, its door and its content.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -71,14 +71,14 @@ fn drip(stream: &mut impl Write, head: &str, body: &[u8]) -> std::io::Result<()>
     for byte in body {
         stream.write_all(&[*byte])?;
         stream.flush()?;
-        // Slower than anybody waits for, and not for ever: the test program must end.
+        // Slower than any client waits for. The body still ends, as the test program must end.
         std::thread::sleep(Duration::from_millis(200));
     }
     Ok(())
 }
 
-/// Reads a request and decides what is played. The last byte of its head is left unread until
-/// then: a socket that is closed with something unread is reset.
+/// Reads a request and decides which fault is played. The last byte of its head stays unread until
+/// then, because closing a socket with unread bytes resets the connection.
 fn hear(stream: &mut impl Read, state: &Mutex<State>) -> Option<(Asked, Option<Play>)> {
     let mut head = Vec::new();
     let mut byte = [0];

@@ -1,7 +1,5 @@
-//! A stage's action, and the record of what it made.
-//!
-//! Knows that a record is saved only for a build during which no input was touched and nobody else
-//! named its image. Is unaware of verdicts.
+//! Runs a stage's action and records the image. A record is saved only if no input was touched
+//! during the build and no other build named the image.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +28,7 @@ use crate::report::event::{Event, FailedStep, Outcome};
 use crate::unpoisoned::Unpoisoned as _;
 use dockerfile::ContextNeed;
 
-/// How often buildx is called at most where something touches the inputs each time.
+/// How often buildx is called at most if something touches the inputs each time.
 const CALLS: u32 = 3;
 
 /// What happened to a stage's inputs since they were gathered.
@@ -38,18 +36,18 @@ const CALLS: u32 = 3;
 enum Since {
     /// Nothing.
     Untouched,
-    /// They are as they were, but may have been something else in between.
+    /// They are the same, but may have been different in between.
     Touched(Snapshot),
-    /// They are not what they were.
+    /// They are different.
     Changed,
 }
 
-/// What a call is to make, and where it writes.
+/// What a call is to make, and where it writes its log.
 struct Place<'a> {
     key: Key,
     private: &'a str,
     log: &'a Utf8Path,
-    /// Whether no step may come from BuildKit's cache.
+    /// Whether BuildKit must run every step again.
     is_anew: bool,
 }
 
@@ -60,7 +58,7 @@ struct Called {
 }
 
 impl Run<'_> {
-    /// Builds a stage, and records it if that can be believed.
+    /// Builds a stage. Records the image if it is certain to be made of the stage's inputs.
     pub(super) fn execute(
         &self,
         id: StageId,
@@ -94,7 +92,7 @@ impl Run<'_> {
             key,
             private: &private,
             log: &log,
-            // BuildKit takes a step from its cache whatever secrets it is given (tried: 26.1.5).
+            // BuildKit takes a step from its cache even if its secrets changed (tried: 26.1.5).
             is_anew: assessment.reason().is_some_and(Reason::is_of_secrets),
         };
         let called = self.call_until_untouched(id, summary, stage_inputs, &place)?;
@@ -168,9 +166,9 @@ impl Run<'_> {
         })
     }
 
-    /// Calls buildx, and again where inputs were touched meanwhile that are what they were: an editor's
-    /// file beside them touches their folder, too, and so does the lock file that another stage's pins
-    /// are written to. BuildKit has all steps in its cache then.
+    /// Calls buildx, and again if inputs were touched during the call but are the same. An editor's
+    /// file beside the inputs touches their folder, too, and so does the lock file when another
+    /// stage's pins are written. BuildKit has all steps in its cache at the next call.
     fn call_until_untouched(
         &self,
         id: StageId,
@@ -209,7 +207,8 @@ impl Run<'_> {
         } else {
             action
         };
-        // Another stage may have had the lock read again between the key and the call.
+        // Another stage may have made this process read the lock file again between the key and the
+        // call.
         if work.key_of(id, summary, &self.upstream(id), &self.held)? != place.key {
             let lock = work.lock.lock().unpoisoned();
             return Err(Fault::failed(format!(
@@ -240,7 +239,7 @@ impl Run<'_> {
         Ok(Called { made, since })
     }
 
-    /// The call, and what it will send.
+    /// Prepares the call, and what it will send.
     fn prepare_call(
         &self,
         id: StageId,
@@ -253,7 +252,7 @@ impl Run<'_> {
         let context = self.laid_out(id, stage_inputs)?;
         let folders = self.folders(id, stage_inputs)?;
         let reading = &stage_inputs.reading;
-        // Triggers that nobody can tell may read any file.
+        // ONBUILD triggers that are not known may read any file.
         let is_unfollowed = work.unfollowed_base(summary, &self.held)?.is_some();
         let mut trees = vec![SentTree {
             name: "",
@@ -296,9 +295,10 @@ impl Run<'_> {
         });
     }
 
-    /// What happened to the stage's trees since `snapshot` was taken and `summary` was made of them, and
-    /// to the folders above them since the call, which began when those summed up to `above`. The tool
-    /// itself may write a lock beside them before that.
+    /// What happened to the stage's inputs since `snapshot` was taken and `summary` was made, and
+    /// to the folders above them since the call began. `above` is the sum of those folders at the
+    /// beginning of the call, because this program itself may write a lock file in them before
+    /// that.
     fn since(&self, id: StageId, summary: &StageSummary, snapshot: &Snapshot, above: Sum) -> Since {
         match self.work.gather(id) {
             Ok(Gathered::Read(now, _)) if now.own != summary.own => Since::Changed,
@@ -312,8 +312,9 @@ impl Run<'_> {
         }
     }
 
-    /// Refuses an image of another platform than those that the build was for, or that a FROM of the
-    /// Dockerfile chose. Of several platforms the engine shows one, and is asked for each.
+    /// Refuses an image whose platform is neither one that the build was for nor one that a FROM of
+    /// the Dockerfile chose. The engine shows one platform of an image that has several, so it is
+    /// asked for each.
     fn refuse_foreign(
         &self,
         stage: &Stage,
@@ -352,10 +353,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The image that stands under the private reference after a build, and whether nothing
-    /// disturbed that build: the image is the one that buildx made, and the stages that it stands
-    /// on still have the images that are in its key. A call of a killed build may go on and name
-    /// its image at any time, and so may the build of another checkout.
+    /// The image that the private reference names after a build, and whether nothing disturbed the
+    /// build: the image is the one that buildx made, and the stages that it stands on still have
+    /// the images that are in its key. A call of a killed build may go on and name its image at any
+    /// time, and so may a build of another checkout.
     fn what_stands(
         &self,
         stage_inputs: &StageInputs,

@@ -1,7 +1,6 @@
-//! What git left out of a stage's inputs.
-//!
-//! Knows submodules and git-lfs pointers by `source::tree`, and which of them an image would get.
-//! A build with them succeeds as a rule, and its image is not what its author meant.
+//! Warns of what git left out of a stage's inputs: submodules and git-lfs pointers (`source::tree`)
+//! that the image would get. A build with them usually succeeds, but its image is not what its
+//! author meant.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,7 +13,7 @@ use crate::freshness::stage_inputs::{ContextFolder, StageInputs};
 use crate::graphfile::source::{self, tree};
 use crate::graphfile::spec::{Context, SourceId, Spec, Stage};
 
-/// A sentence for each kind of gap in what is copied into a stage's image.
+/// A message for each kind of gap in what is copied into a stage's image.
 pub(super) fn told(spec: &Spec, stage: &Stage, stage_inputs: &StageInputs) -> Result<Vec<String>> {
     let who = format!("stage `{}`", stage.name);
     let mut all = vec![of_folder(spec, stage.source, &stage_inputs.context)?];

@@ -1,7 +1,7 @@
 //! Brings the wanted stages up to date.
 //!
-//! Puts the parts together: every stage, when it becomes ready, gets its verdict, then its
-//! action, then its record. Reports by events only; prints nothing.
+//! When a stage becomes ready, it gets its turn: a verdict, then an action, then a record. Prints
+//! nothing; everything that happens is reported as an event.
 
 pub mod action;
 mod execute;
@@ -40,32 +40,32 @@ use turn::Turn;
 pub struct Wishes {
     /// The wanted stages and all that they stand on, in build order.
     pub wanted: Vec<StageId>,
-    /// How many places; decided from the machine when absent.
+    /// The number of places that running stages share; `default_jobs` decides if absent.
     pub jobs: Option<usize>,
-    /// Go on with what does not stand on a failure.
+    /// After a failure, go on with the stages that do not stand on the failed one.
     pub keep_going: bool,
     /// Build these even if fresh.
     pub force: Force,
-    /// Refuse what is not pinned.
+    /// Refuse stages with external images that the lock does not cover.
     pub locked: bool,
     /// Ask no registry.
     pub offline: bool,
 }
 
-/// What is built in spite of being fresh.
+/// Which stages are built even if they are fresh.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Force {
     /// Nothing.
     #[default]
     Nothing,
-    /// Everything that is wanted.
+    /// All wanted stages.
     All,
     /// These stages.
     Stages(Vec<StageId>),
 }
 
 impl Force {
-    /// Whether it covers a stage.
+    /// Whether a stage is forced.
     pub fn covers(&self, id: StageId) -> bool {
         match self {
             Self::Nothing => false,
@@ -75,8 +75,8 @@ impl Force {
     }
 }
 
-/// A sensible number of places: one for every two cores and every 4 GiB, since a build is
-/// parallel in itself, but two where there is room for two at all.
+/// A sensible number of places: one for every two cores (a build is parallel in itself) but at
+/// least two, at most one for every 4 GiB of memory, and from 1 to 16 in all.
 pub fn default_jobs() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -92,7 +92,7 @@ pub fn default_jobs() -> usize {
     (cores / 2).max(2).min(by_memory).clamp(1, 16)
 }
 
-/// The lock that only one build of a graph holds.
+/// Waits until no other build of this graph runs, and takes the lock of a build.
 pub fn wait_for_others(
     work: &Workspace,
     interrupt: &Interrupt,
@@ -105,8 +105,11 @@ pub fn wait_for_others(
     work.state.lock(waiting, || interrupt.pause())
 }
 
-/// Builds while no other build of the graph runs, which `_lock` proves, and tells `events` of everything.
-/// The fault that is returned was not told yet; failed stages were, so they come back as one that was.
+/// Brings the wanted stages up to date, and tells `events` of everything. `_lock` proves that no
+/// other build of the graph runs.
+///
+/// A fault that is returned was not reported yet, except that of failed stages: their events have
+/// said everything, so their fault is a `Fault::told`.
 pub fn build(
     work: &Workspace,
     wishes: &Wishes,
@@ -116,7 +119,7 @@ pub fn build(
 ) -> Result<()> {
     let start = Instant::now();
     let wanted = wishes.wanted.as_slice();
-    // What builds that were killed left.
+    // Leftovers of builds that were killed.
     work.state.remove_call_folders();
     state::remove_abandoned(&work.spec.root);
     let jobs = wishes.jobs.unwrap_or_else(default_jobs);
@@ -168,7 +171,7 @@ pub fn build(
 struct Left {
     /// The private references of the stages that have an image.
     privates: BTreeSet<String>,
-    /// Whether any image is new.
+    /// Whether this run has built any image.
     has_built: bool,
 }
 
@@ -183,12 +186,12 @@ struct Run<'a> {
     held: ImageCache,
     now: Mutex<Now>,
     pinning: pinning::Pinning,
-    /// Whether anything ran that takes time, or writes files: what was seen of the trees of stages
-    /// whose turn comes later is of before that.
+    /// Whether this run has built, tagged or pinned anything, or run a host command. Stages that
+    /// run later may have been scanned before that, so they are looked at again.
     has_acted: AtomicBool,
 }
 
-/// What changes while stages are built.
+/// The part of a run that changes while stages are built.
 #[derive(Default)]
 struct Now {
     upstream: BTreeMap<StageId, Upstream>,
@@ -205,7 +208,7 @@ impl Run<'_> {
     }
 
     fn tell(&self, event: Event) {
-        // Nobody listening is no reason to stop a build.
+        // A build goes on even if nobody listens.
         let _ = self.events.send(event);
     }
 
@@ -240,8 +243,8 @@ impl Run<'_> {
                 .collect::<Vec<_>>()
         };
         let known: Vec<Option<u64>> = self.wanted.iter().map(|id| self.last_ms(*id)).collect();
-        // A stage that was never built may be a long one, and a long one that starts late is what
-        // costs; a short one that starts early costs nothing.
+        // A stage that was never built may take long. A long stage that starts late makes the whole
+        // build late; a short one that starts early costs nothing.
         let longest = known.iter().flatten().copied().max().unwrap_or(0);
         let tasks = self.wanted.iter().zip(known).map(|(id, known)| Task {
             children: within(&mut self.work.graph.children(*id)),
@@ -256,7 +259,8 @@ impl Run<'_> {
         Some(self.prepared.get(&id)?.records.last()?.duration_ms)
     }
 
-    /// Tells of stages that were fresh and use what this run made since, which the graph does not say.
+    /// Warns of fresh stages that use, without an edge in the graph, an image that this run has
+    /// made.
     fn tell_unlinked(&self) {
         let was = |id: &StageId, outcome| self.now().outcome.get(id) == Some(&outcome);
         for id in self.wanted.iter().filter(|id| was(id, Outcome::Fresh)) {
@@ -270,7 +274,7 @@ impl Run<'_> {
         }
     }
 
-    /// Notes and tells what a stage's turn came to.
+    /// Stores and reports the result of a stage's turn.
     fn end_turn(&self, id: StageId, started_ms: u64, turn: Turn) -> End {
         let saved_ms = match (turn.outcome, &turn.record) {
             (Outcome::Fresh | Outcome::Restored, Some(record)) => record.duration_ms,
@@ -307,7 +311,7 @@ impl Run<'_> {
         end
     }
 
-    /// Tells how the run ended.
+    /// Reports how the run ended, and returns its result and what it leaves in the engine.
     fn finish(self) -> (Result<()>, Left) {
         self.judge_the_rest();
         if self.has_acted.load(Ordering::SeqCst) {
@@ -315,7 +319,7 @@ impl Run<'_> {
         }
         self.tell_warnings();
         let mut now = self.now();
-        // What was neither run nor lost was not started any more.
+        // A stage that was neither run nor lost was never started.
         for id in self.wanted {
             now.outcome.entry(*id).or_insert(Outcome::Cancelled);
         }
@@ -343,7 +347,8 @@ impl Run<'_> {
             saved_ms,
         }));
         let interrupted = self.interrupt.is_set();
-        // As in `Workspace::plan`: the process ends now.
+        // As in `Workspace::plan`: the process ends now, and freeing the memory piece by piece
+        // takes long.
         std::mem::forget((self.prepared, self.held, self.now));
         let result = match fault {
             _ if interrupted => Err(Fault::interrupted()),

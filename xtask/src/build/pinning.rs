@@ -1,8 +1,8 @@
-//! External images, before a stage is built on them.
+//! Pins the external images of a stage before it is built.
 //!
-//! Knows that one without an entry in the lock gets one at its first build, that the engine's own
-//! image serves where no registry knows of it, and what `--locked` and `--offline` refuse. Is
-//! unaware of how a registry is asked.
+//! An image without an entry in the lock gets one at its first build. If the registry does not have
+//! the image or does not answer, and the engine has it, the engine's image is used and is not
+//! locked. `--locked` and `--offline` refuse what they rule out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -21,24 +21,24 @@ use crate::report::event::Event;
 use crate::unpoisoned::Unpoisoned as _;
 use registry::{Effort, Registries};
 
-/// How often a wait for a registry looks whether the user wants to stop.
+/// How often a wait for a registry checks for an interrupt.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What one run knows of registries.
+/// What one run has asked of registries.
 #[derive(Debug, Default)]
 pub(super) struct Pinning {
     registries: OnceLock<Arc<Registries>>,
-    /// Where notices of further attempts go. Taken away when nobody waits for the answer any
-    /// more: the report ends with the last sender.
+    /// Where notices of further attempts go. Set to `None` when the run stops waiting for the
+    /// answer: the report ends with the last sender.
     notices: Arc<Mutex<Option<Sender<Event>>>>,
-    /// Held while a registry is asked, so that two stages on one image ask once. Holds the images
-    /// that only the engine has.
+    /// The images that only the engine has. Locked while a registry is asked, so that two stages
+    /// with the same base ask once.
     engine_only: Mutex<BTreeSet<String>>,
 }
 
 impl Run<'_> {
-    /// Gives the external images of a stage that must be built their entries in the lock, which may be
-    /// read again for that.
+    /// Gives the external images of a stage their entries in the lock. The lock file may be read
+    /// again for that.
     pub(super) fn pin(&self, id: StageId, stage_inputs: &StageInputs) -> Result<()> {
         let mut uses = Uses::default();
         uses.add(id, stage_inputs.externals.clone());
@@ -50,7 +50,7 @@ impl Run<'_> {
             pins::refuse_uncovered(&self.work.spec, &uses, &lock())?;
         }
         let mut engine_only = locked(&self.pinning.engine_only);
-        // Another stage, or another run, may have done it meanwhile.
+        // Another stage, or another run, may have pinned them meanwhile.
         lock().reload()?;
         let missing: Vec<String> = uses
             .missing(&lock())
@@ -93,7 +93,7 @@ impl Run<'_> {
         if new.is_empty() {
             return Ok(());
         }
-        // What is refused is not locked either.
+        // A base that is refused for its platforms is not locked.
         let of_new = |taken: &Taken| Ok(new.get(&taken.reference).and_then(platforms::of_entry));
         let takes = &stage_inputs.externals.takes;
         for message in platforms::check(self.work.spec.stage(id), takes, of_new)? {
@@ -118,7 +118,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What the engine holds under these names.
+    /// What the engine has under these names.
     fn held(&self, names: &[String]) -> Result<Images> {
         let known: Images = {
             let images = self.held.images();
@@ -141,8 +141,8 @@ impl Run<'_> {
         Ok(held)
     }
 
-    /// Asks the registries, on a thread of its own: a wait for a slow one must not outlast the
-    /// user's wish to stop. An error is why the engine's own image must do.
+    /// Asks the registries, on a thread of its own, as an interrupt must not wait for a slow
+    /// registry. The error of an image is the reason to use the engine's own image.
     fn ask(
         &self,
         names: &[String],
@@ -153,7 +153,8 @@ impl Run<'_> {
         let wanted: Vec<_> = names
             .iter()
             .filter_map(|name| {
-                // There is another way, or nothing is likely to be there.
+                // The engine has the image, or the name is probably a misspelled stage that no
+                // registry has.
                 let effort = if pins::is_held(held, name) || near_stages.contains_key(name) {
                     Effort::Brief
                 } else {
@@ -172,7 +173,7 @@ impl Run<'_> {
             let owned = answers
                 .into_iter()
                 .map(|(name, answer)| (name.to_owned(), answer));
-            // Nobody listens after an interrupt.
+            // After an interrupt nobody listens.
             let _ = sender.send(owned.collect::<Vec<_>>());
         });
         let answers = loop {
@@ -218,7 +219,7 @@ impl Run<'_> {
         *locked(&notices) = Some(self.events.clone());
         let registries = pins::registries(move |message| {
             let message = message.to_owned();
-            // Nobody listening is no reason to stop.
+            // The wait goes on if nobody listens.
             if let Some(events) = locked(&notices).as_ref() {
                 let _ = events.send(Event::Notice { message });
             }
@@ -228,7 +229,7 @@ impl Run<'_> {
         ))
     }
 
-    /// Refuses a stage for which the engine would have to fetch something.
+    /// Refuses a stage for which BuildKit would have to fetch something.
     pub(super) fn refuse_absent(&self, stage_inputs: &StageInputs) -> Result<()> {
         let fetched = stage_inputs
             .reading
@@ -260,7 +261,8 @@ impl Run<'_> {
         if absent().next().is_none() {
             return Ok(());
         }
-        // BuildKit keeps what it pulled for a build, where the engine's images do not show it.
+        // BuildKit keeps the images that it pulled for builds. The engine's list of images does not
+        // show them.
         let pulled = self.work.engine.pulled_by_builds()?;
         let absent: Vec<&String> = absent()
             .filter(|((_, digest), _)| !pulled.iter().any(|line| line.ends_with(digest)))

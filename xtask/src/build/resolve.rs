@@ -1,7 +1,5 @@
-//! From a stage's inputs to its buildx call.
-//!
-//! Knows which folder is sent, and what stands behind each named context and each external
-//! image. Is unaware of when the call is made.
+//! From a stage's inputs to its buildx call: which folder is sent, and what each named context and
+//! each external image stands for.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +15,8 @@ use crate::graphfile::spec::{Context, StageId};
 use crate::outside::private;
 
 impl Run<'_> {
-    /// The buildx call that builds a stage from a context and named contexts that are folders, and that
-    /// may write to `own`.
+    /// The buildx call that builds a stage from the folder `context` and the named contexts
+    /// `folders`. The call may write to `own`.
     pub(super) fn action(
         &self,
         id: StageId,
@@ -51,7 +49,8 @@ impl Run<'_> {
         }))
     }
 
-    /// The folder that buildx is given: upstream's own, or one in which the overlays lie over it.
+    /// The folder that buildx is given: the stage's own context, or a folder in which the overlays
+    /// lie over it.
     pub(super) fn laid_out(&self, id: StageId, stage_inputs: &StageInputs) -> Result<Utf8PathBuf> {
         let folder = &stage_inputs.context;
         if let [only] = folder.layers.folders.as_slice() {
@@ -64,7 +63,7 @@ impl Run<'_> {
         Ok(into)
     }
 
-    /// The named contexts that are folders and are used.
+    /// The folders of the named contexts that the stage uses.
     pub(super) fn folders(
         &self,
         id: StageId,
@@ -108,7 +107,7 @@ impl Run<'_> {
         Ok(contexts)
     }
 
-    /// The argument by which BuildKit takes the very frontend that is in the key
+    /// The argument that makes BuildKit take exactly the frontend that is in the key
     /// (docs.docker.com/build/buildkit/frontend, `BUILDKIT_SYNTAX`).
     fn frontend(&self, stage_inputs: &StageInputs) -> Result<Option<(String, String)>> {
         let Some(reference) = &stage_inputs.externals.frontend else {
@@ -118,7 +117,8 @@ impl Run<'_> {
         Ok(exact.map(|exact| ("BUILDKIT_SYNTAX".to_owned(), exact)))
     }
 
-    /// The exact name of an external image, which leads to it from here on.
+    /// The exact name of an external image. If there is no pin, the engine's image gets this name
+    /// now.
     fn exact(&self, reference: &str) -> Result<Option<String>> {
         let lock = self.work.lock.lock().ok();
         let pin = lock.and_then(|lock| lock.digest(reference));

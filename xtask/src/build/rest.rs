@@ -1,7 +1,5 @@
-//! The stages that were not started any more.
-//!
-//! Knows that after a failure nothing else is built, but that what is fresh is fresh all the same: a
-//! person wants to know what is left to do. Is unaware of how an image is made.
+//! The stages that were not started after a failure. Nothing else is built then, but they are
+//! judged, because a person wants to know what is left to do and fresh stages are done.
 
 use rayon::prelude::*;
 
@@ -12,15 +10,16 @@ use crate::freshness::verdict::Verdict;
 use crate::graphfile::spec::StageId;
 
 impl Run<'_> {
-    /// Gives a verdict on each stage that had no turn; those that would have to be built stay without one.
+    /// Judges each stage that had no turn. A stage that would have to be built gets no outcome
+    /// here.
     pub(super) fn judge_the_rest(&self) {
         let left = |id: &&StageId| !self.now().outcome.contains_key(id);
         let rest: Vec<StageId> = self.wanted.iter().filter(left).copied().collect();
-        // Whoever interrupts a run wants no more of it.
+        // After an interrupt the user waits for nothing more.
         if rest.is_empty() || self.interrupt.is_set() {
             return;
         }
-        // An engine that does not answer is the failure itself, or the next run's.
+        // If the engine does not answer, that is the failure itself, or the next run reports it.
         if let Ok(seen) = self.look_at_rest(&rest) {
             for (id, prepared) in rest.into_iter().zip(&seen) {
                 self.judge(id, prepared.as_ref());
@@ -28,8 +27,8 @@ impl Run<'_> {
         }
     }
 
-    /// Looks at all of them at once, as the run may have written to their trees: the engine is asked
-    /// one question for all.
+    /// Looks at all these stages again, as the run may have written to their trees. The engine is
+    /// asked once for all of them.
     fn look_at_rest(&self, rest: &[StageId]) -> Result<Vec<Option<Prepared>>> {
         let known = |id: &StageId| Some((*id, self.prepared.get(id)?));
         let asked = rest.iter().filter_map(known);
@@ -59,7 +58,7 @@ impl Run<'_> {
         let Ok(Verdict::Fresh(record)) = assessed.map(|assessment| assessment.verdict) else {
             return;
         };
-        // One whose tags cannot be set is left, as if it were stale.
+        // A stage whose tags cannot be set gets no outcome, as if it were stale.
         if let Ok(turn) = self.fresh(id, &record) {
             self.end_turn(id, started_ms, turn);
         }

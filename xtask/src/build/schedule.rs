@@ -1,8 +1,7 @@
 //! Runs tasks in the order of a DAG, several at once.
 //!
-//! In-degree countdown on a rayon pool of its own. Among those that are ready the one with the
-//! longest way to the end goes first; each takes as many of the places as it weighs. Knows
-//! indices, weights and outcomes; is unaware of what a task does.
+//! Counts in-degrees down on a rayon pool of its own. Of the tasks that are ready, the one with the
+//! longest way to the end goes first. Each task takes as many of the places as it weighs.
 
 use std::collections::BinaryHeap;
 use std::sync::{Mutex, MutexGuard};
@@ -12,8 +11,8 @@ use rayon::Scope;
 use crate::fault::{Fault, Result};
 use crate::unpoisoned::Unpoisoned as _;
 
-/// What the schedule must know of a task. Tasks are numbered in an order in which every one
-/// comes after all that it waits for.
+/// What the schedule must know of a task. The number of a task is higher than those of all tasks
+/// that it waits for.
 #[derive(Debug, Clone, Default)]
 pub struct Task {
     /// The tasks that wait for this one.
@@ -29,9 +28,9 @@ pub struct Task {
 /// How a task ended, as far as the others are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Those that wait for it may go on.
+    /// The tasks that wait for it may go on.
     Good,
-    /// Those that wait for it are lost; with fail-fast nothing else is started either.
+    /// The tasks that wait for it are lost. Without `keep_going` no other task is started either.
     Bad,
 }
 
@@ -39,14 +38,14 @@ pub enum End {
 pub trait Work: Sync {
     /// Runs one task. Called on a thread of the pool.
     fn run(&self, task: usize) -> End;
-    /// A task will not be run because the other one ended badly.
+    /// `task` will not run, because `because` ended badly.
     fn lost(&self, task: usize, because: usize);
-    /// Whether anything may still be started.
+    /// Whether another task may be started.
     fn may_start(&self) -> bool;
 }
 
-/// Runs all tasks with at most `jobs` places taken at once. Tasks that could not be started
-/// are simply left: the caller sees which were neither run nor lost.
+/// Runs all tasks with at most `jobs` places taken at once. Returns also if some tasks could not be
+/// started: the caller sees which ones were neither run nor lost.
 pub fn run(tasks: &[Task], jobs: usize, keep_going: bool, work: &dyn Work) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
@@ -86,7 +85,7 @@ pub fn run(tasks: &[Task], jobs: usize, keep_going: bool, work: &dyn Work) -> Re
     Ok(())
 }
 
-/// The longest way from each task to the end, in milliseconds, itself included.
+/// The longest way from each task to the end, including the task itself, in milliseconds.
 fn ways(tasks: &[Task]) -> Vec<u64> {
     let mut ways = vec![0; tasks.len()];
     for at in (0..tasks.len()).rev() {
@@ -102,7 +101,7 @@ fn ways(tasks: &[Task]) -> Vec<u64> {
     ways
 }
 
-/// Longest way first; among equals the one that was declared first.
+/// Longest way first; of equal ways, the task with the lowest number.
 type Ready = (u64, std::cmp::Reverse<usize>);
 
 fn ready(ways: &[u64], at: usize) -> Ready {
@@ -132,13 +131,13 @@ impl Run<'_> {
         self.state.lock().unpoisoned()
     }
 
-    /// A task heavier than all places together runs alone.
+    /// The places that a task takes. One that is heavier than all places together runs alone.
     fn weight(&self, task: usize) -> usize {
         self.tasks[task].weight.clamp(1, self.jobs)
     }
 
-    /// Takes a place for the task that goes next, if it may start now. A heavy task at the head
-    /// waits for room rather than let lighter ones pass it for ever.
+    /// Takes places for the task that goes next, if it may start now. A heavy task at the head
+    /// waits until there is room: if lighter tasks could pass it, it might wait for ever.
     fn take(&self, state: &mut State) -> Option<usize> {
         let (_, std::cmp::Reverse(task)) = *state.ready.peek()?;
         if state.stopped || !self.work.may_start() || state.free < self.weight(task) {
@@ -149,8 +148,9 @@ impl Run<'_> {
         Some(task)
     }
 
-    /// Runs a task, then on the same thread the one that goes next, until there is none. What else
-    /// may start then gets threads of its own: nobody is woken for a task of a microsecond.
+    /// Runs a task, then, on the same thread, the task that goes next, until no task is ready. Any
+    /// further task that may start is spawned on the pool. This way no thread is woken for a task
+    /// of a microsecond.
     fn work_off<'s>(&'s self, task: usize, scope: &Scope<'s>) {
         let mut next = Some(task);
         while let Some(task) = next {

@@ -1,8 +1,8 @@
-//! The private names of images that later ones took the place of.
+//! Removes superseded private references.
 //!
-//! Every build of another key puts its image under a private name, which keeps it from being
-//! pruned. Knows which of them nobody needs, and that they are removed a few at a time, once a build's
-//! result is shown. Is unaware of how they came about. Whatever goes wrong here, no build fails.
+//! Every build of another key gives its image a private reference, which keeps the image from being
+//! pruned. Those that nothing needs are removed a few at a time, after the result of a build is
+//! shown. A failure here never fails the build.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,16 +14,17 @@ use crate::outside::interrupt::Interrupt;
 use crate::outside::private;
 use crate::outside::state;
 
-/// How many are removed in one run: with the last name goes the image, and that takes its time.
+/// How many are removed in one run. With its last name the image goes, and that takes time.
 const AT_ONCE: usize = 5;
 /// The file that is there while more are to be removed.
 const MORE: &str = "superseded";
-/// What a stage keeps that the graph does not have, as one of another profile.
+/// How many private references stay of a stage that the graph does not have, such as one of another
+/// profile.
 const KEEP_OF_OTHERS: usize = 3;
 
-/// Removes some superseded private names of this very state, where this run has built something or an
-/// earlier one left some. Only for who holds the lock of a build. `used` are the names that this run has
-/// seen in use. Gives what a user should know.
+/// Removes some superseded private references of this state folder, if this run has built anything
+/// or an earlier run left some. The caller must hold the lock of a build. `used` are the references
+/// that this run has seen in use. Gives a note for the user.
 pub(super) fn remove(
     work: &Workspace,
     used: &BTreeSet<String>,
@@ -35,7 +36,7 @@ pub(super) fn remove(
         return None;
     }
     match remove_some(work, used, interrupt) {
-        // What cannot be written or removed is found by the next build.
+        // If the file cannot be written or removed, the next build finds these references again.
         Ok(0) => {
             let _ = std::fs::remove_file(&more);
             None
@@ -54,7 +55,7 @@ pub(super) fn remove(
     }
 }
 
-/// Gives how many are left.
+/// Removes up to `AT_ONCE` references, and gives how many are left.
 fn remove_some(work: &Workspace, used: &BTreeSet<String>, interrupt: &Interrupt) -> Result<usize> {
     let unreadable = |error: std::io::Error| {
         let folder = work.state.path("records");
@@ -77,13 +78,14 @@ fn remove_some(work: &Workspace, used: &BTreeSet<String>, interrupt: &Interrupt)
         if work.engine.untag(&name)? == Untagged::Gone {
             removed += 1;
         }
-        // One that a container uses is looked at again after the next build.
+        // The image of a container is not removed now, but the next build tries again.
         left -= 1;
     }
     Ok(left)
 }
 
-/// The records of all stages that have any. What a damaged file held may be needed.
+/// The records of all stages that have any. A damaged file is an error: it may have held a
+/// reference that is needed.
 fn records(store: &RecordStore) -> std::io::Result<Vec<(String, Records)>> {
     let stages = store.stages()?;
     let of = |stage: String| match store.records(&stage) {
@@ -93,8 +95,8 @@ fn records(store: &RecordStore) -> std::io::Result<Vec<(String, Records)>> {
     stages.into_iter().map(of).collect()
 }
 
-/// Those names that are neither in use nor of a stage's last few records: first those that no record
-/// has, which no build can come back to, then the oldest.
+/// The references that are neither in use nor in a stage's last few records. First come those
+/// without a record, to which no build can come back, then the oldest.
 fn superseded(
     there: Vec<String>,
     records: &[(String, Records)],
@@ -129,7 +131,7 @@ mod tests {
         private::reference("0123456789ab", stage, &Key([key; 32]).hex())
     }
 
-    /// Records of stages by the keys of their builds, in their order.
+    /// Saves records of builds with these keys, in this order, and reads them.
     fn recorded(stages: &[(&str, &[u8])]) -> Vec<(String, Records)> {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();

@@ -1,7 +1,5 @@
-//! One stage's turn: verdict, then what that leads to.
-//!
-//! Knows what each verdict leads to, and how an image that is there is found or put back. Is unaware
-//! of the order of stages and of how an image is made.
+//! One stage's turn: its verdict, and what follows from it. A fresh stage may still get references
+//! that it lacks, a restorable image gets its names back, and a stale stage is handed to `execute`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -19,7 +17,7 @@ use crate::graphfile::spec::StageId;
 use crate::report::event::{Event, FailedStep, Outcome};
 use crate::report::excerpt::Excerpt;
 
-/// What a stage's turn came to.
+/// The result of a stage's turn.
 pub(super) struct Turn {
     pub(super) outcome: Outcome,
     pub(super) record: Option<Record>,
@@ -67,7 +65,7 @@ impl Run<'_> {
                 };
             }
             let mut now = self.now();
-            // What the machine lacks has an exit status of its own.
+            // The run ends with the exit status of the first fault that is not a failed build.
             if now.fault.is_none() && fault.class != Class::Failed {
                 now.fault = Some(Fault::told(fault.class));
             }
@@ -88,8 +86,8 @@ impl Run<'_> {
         self.assessed(id, prepared)
     }
 
-    /// What is known now of a stage, where something ran since it was looked at; nothing where it is what
-    /// it was. Its images are asked for again.
+    /// Looks at a stage and its images again if anything ran since the last look. `None` if nothing
+    /// ran or the stage's trees are as they were.
     fn look_once_more(&self, id: StageId, before: &Prepared) -> Option<Prepared> {
         if !self.has_acted.load(Ordering::SeqCst) {
             return None;
@@ -98,7 +96,8 @@ impl Run<'_> {
         self.work.look_once_more(id, before)
     }
 
-    /// Lets the engine be asked again for all that a stage's verdict asks it.
+    /// Forgets the engine's answers about all images that a stage's verdict needs, so that the
+    /// engine is asked again.
     fn forget_images(&self, id: StageId, before: &Prepared) {
         for reference in self.asked_of_engine(id, before) {
             self.held.forget(&reference);
@@ -116,8 +115,8 @@ impl Run<'_> {
         asked
     }
 
-    /// Runs the host commands that the stage waits for, each once, then goes on as if their outputs had
-    /// always been there.
+    /// Runs the host commands that the stage waits for, each once. Then the turn goes on as if
+    /// their outputs had always been there.
     fn after_host_commands(&self, id: StageId, before: &Prepared, first: &Due) -> Result<Turn> {
         let work = self.work;
         self.has_acted.store(true, Ordering::SeqCst);
@@ -143,7 +142,8 @@ impl Run<'_> {
         }
     }
 
-    /// Runs one of them; gives the turn of a stage whose host command failed.
+    /// Runs the host command of the stage `of`. If the command fails, gives the failed turn of the
+    /// stage `id`.
     fn run_host_command(&self, id: StageId, of: StageId) -> Result<Option<Turn>> {
         let (work, name) = (self.work, self.name(of));
         let log = (work.state.path("logs")).join(format!("{name}.prepare.log"));
@@ -174,7 +174,7 @@ impl Run<'_> {
                     return Err(Fault::lacks(message));
                 }
                 let excerpt = Excerpt::of_file(&log);
-                // An empty log is nothing to look into.
+                // An empty log is not worth a look.
                 let log = Some(log).filter(|_| excerpt != Excerpt::default());
                 Ok(Some(Turn {
                     excerpt,
@@ -204,20 +204,22 @@ impl Run<'_> {
         }
         let (summary, stage_inputs) = match prepared.gathered(self.work, id) {
             Ok(Gathered::Read(summary, stage_inputs)) => (summary, stage_inputs),
-            // It was fresh a moment ago, and its tree was read again since.
+            // The memo knew of no due host command, but the tree has changed since it was checked.
             Ok(Gathered::PrepareFirst(due)) => {
                 return self.after_host_commands(id, prepared, due);
             }
             Err(fault) => return Err(fault.clone()),
         };
-        // What is fresh asks no registry, even where an image of the engine's own has no entry.
+        // A stage that is fresh asks no registry, even if it uses an image that only the engine has
+        // and that has no entry in the lock.
         let must_be_built = matches!(assessment.verdict, Verdict::Stale(_));
         if must_be_built {
             self.has_acted.store(true, Ordering::SeqCst);
             self.pin(id, stage_inputs)?;
-            // The key is made of what the lock says from here on.
+            // A pin changes the key.
             assessment = assess()?;
-            // Registries may take their time, and what is not built is not looked at again.
+            // Asking registries may take long, and a stage that is not built is not looked at again
+            // after this.
             if assessment.verdict.has_image()
                 && let Some(now) = self.look_once_more(id, prepared)
             {
@@ -239,7 +241,7 @@ impl Run<'_> {
         }
     }
 
-    /// What is known of the stages that a stage stands on.
+    /// The images of the stages that this stage stands on, as far as they are known.
     pub(super) fn upstream(&self, id: StageId) -> BTreeMap<StageId, Upstream> {
         let parents = self.work.spec.stage(id).upstream();
         let now = self.now();
@@ -264,8 +266,9 @@ impl Run<'_> {
         let records = self.prepared.get(&id).map(|prepared| &prepared.records);
         let last = records.and_then(|records| records.last());
         if last.is_some_and(|last| (last.key, &last.image) != (record.key, &record.image)) {
-            // What is compared with later is what was there last, not what was built last. Where that
-            // cannot be noted, a reason is worse, and nothing else.
+            // A later reason compares with the last record, which should be what was there last,
+            // not what was built last. If this cannot be written, a later reason is less exact, and
+            // nothing worse.
             let (store, name) = (&self.work.store, self.name(id));
             let _ = store.put_under(name, record, &record.references);
         }
@@ -273,7 +276,7 @@ impl Run<'_> {
     }
 
     fn tag(&self, image: &str, reference: &str) -> Result<()> {
-        // A stage may use the name as if it came from elsewhere.
+        // Another stage may use this name as that of an external image.
         self.has_acted.store(true, Ordering::SeqCst);
         self.work.engine.tag(image, reference)
     }
@@ -287,7 +290,8 @@ impl Run<'_> {
         });
     }
 
-    /// The image is there and only a reference to it is gone or was pointed elsewhere.
+    /// Gives the image its references again: it is there, but a reference is gone or points to
+    /// another image.
     fn restore(&self, id: StageId, record: &Record) -> Result<Turn> {
         let references = self.work.spec.stage(id).references();
         for reference in references.iter().chain([&record.private]) {

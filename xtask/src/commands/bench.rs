@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: figures of this machine, each beside its goal.
 //!
-//! A goal that is missed is no fault: what a busy machine measures is no proof.
+//! A missed goal is not a fault, as figures of a busy machine prove nothing.
 
 use crate::cli;
 use crate::fault::{Fault, Result};

@@ -12,8 +12,8 @@ use crate::outside::state::{HeldLock, State};
 use crate::report::Reporting;
 use crate::report::event::Event;
 
-/// Brings stages up to date; where the machine lacks something that can be had, once more after it
-/// was set up.
+/// Brings stages up to date. If the machine lacks something that can be set up, sets it up and
+/// tries once more.
 pub fn run(flags: &BuildArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let fault = match attempt(flags, &interrupt) {
@@ -24,8 +24,8 @@ pub fn run(flags: &BuildArgs) -> Result<()> {
     attempt(flags, &interrupt)
 }
 
-/// Takes the lock if it is free, opens the graph, and builds. Where the lock was not free, the graph is
-/// opened again once it is held.
+/// Takes the lock if it is free, opens the graph, and builds. If the lock is not free, the graph is
+/// opened again once the lock is held.
 fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
     let graph = super::chosen(&flags.at)?.file;
     let free = State::in_folder(State::place(&graph)).lock_if_free();
@@ -33,24 +33,24 @@ fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
     let reporting = Reporting::start(flags.json);
     let result = in_turn(&mut work, free, flags, interrupt, &reporting.sender());
     reporting.finish();
-    // What is told behind the last event, which is the result.
+    // Warnings that came after the last event, which is the result.
     super::tell_warnings(&work);
     match result {
-        // What it was in the middle of may say otherwise.
+        // An interrupt may show as another fault of what was running.
         Err(_) if interrupt.is_set() => Err(Fault::interrupted()),
         result => result,
     }
 }
 
-/// Opens the graph. With the lock held, all that a build of all stages asks is looked for meanwhile: without
-/// it, another build could still change what was seen.
+/// Opens the graph. If the lock is held and all stages are wanted, what their build asks is looked
+/// for meanwhile: without the lock, another build could still change what was seen.
 fn open(flags: &BuildArgs, is_locked: bool) -> Result<Workspace> {
     let all = flags.stages.is_empty() && is_locked;
     let next = if all { Next::AllStages } else { Next::Any };
     super::open(&flags.at, &flags.platform, next)
 }
 
-/// Builds what the graph file says when no other build of it runs any more.
+/// Builds what the graph file says once no other build of the graph runs.
 fn in_turn(
     work: &mut Workspace,
     free: Option<HeldLock>,
@@ -61,8 +61,8 @@ fn in_turn(
     let mut wishes = wishes(flags, work)?;
     let lock = match free {
         Some(lock) => lock,
-        // Another build may have ended since the graph was opened, even where nobody has to wait now: the
-        // graph file and the pins may say something else. (Before the first build there is no lock.)
+        // Another build may have ended since the graph was opened, even if there is no wait now, so
+        // the graph file and the pins may have changed. (Before the first build there is no lock.)
         None => {
             let lock = build::wait_for_others(work, interrupt, events)?;
             *work = open(flags, true)?;
@@ -82,7 +82,7 @@ fn in_turn(
     build::build(work, &wishes, &lock, interrupt, events)
 }
 
-/// What the flags ask of a graph, which must have the stages that they name.
+/// What the flags ask for. Fails if the graph does not have the stages that they name.
 fn wishes(flags: &BuildArgs, work: &Workspace) -> Result<Wishes> {
     let wanted = work.wanted(&flags.stages)?;
     let force = match &flags.force {

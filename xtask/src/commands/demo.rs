@@ -12,8 +12,8 @@ use crate::workshop::demo::Demo;
 /// Shows the program on the bundled sample.
 pub fn run(flags: &cli::DemoArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
-    // An engine elsewhere that does not answer is not replaced by one that stays: the demo brings
-    // its own then, which ends with it.
+    // A remote engine that does not answer is not replaced by one that stays on this machine.
+    // Instead the demo starts an engine that ends with it.
     if !gather::has_essentials(&interrupt)
         && let Some(lack) = Lack::find(&Needs::default(), &interrupt)
     {
@@ -33,7 +33,7 @@ pub fn run(flags: &cli::DemoArgs) -> Result<()> {
         crate::tell!("\nKept: run `cargo xtask demo` again to see it fresh, and to remove it.");
         return result;
     }
-    // A person who wants to stop reads no logs.
+    // After an interrupt the user needs no logs.
     let has_failed = matches!(&result, Err(fault) if fault.class != Class::Interrupted);
     let cleaned = demo.clean(has_failed);
     let logs = match &cleaned {

@@ -1,4 +1,4 @@
-//! `cargo xtask explain`: why a stage is fresh or stale, first node of the cascade first.
+//! `cargo xtask explain`: why a stage is fresh or stale, with the first cause first.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,22 +20,22 @@ use crate::verify::noted::{self, Noted, Standing};
 use crate::verify::record::VerifyRecords;
 use crate::verify::stack;
 
-/// Differences that fit on a screen beside everything else.
+/// How many differences fit on a screen beside everything else.
 const SHOWN: usize = 15;
 
 #[derive(Serialize)]
 struct Whole<'a> {
     #[serde(flatten)]
     stage: PlanLine<'a>,
-    /// The stages that the cascade went through, the first cause first.
+    /// The stages above it that are not fresh, the first cause first.
     cause: Vec<PlanLine<'a>>,
-    /// Why the whole context counts, where it does.
+    /// Why the whole context counts, if it does.
     whole_context: Option<String>,
     /// The context overlays whose files are among the inputs.
     overlays: Vec<String>,
-    /// What `[base]` puts in the place of external images, by their names.
+    /// The base overrides, by the names of the external images.
     replaced: BTreeMap<&'a str, String>,
-    /// Its last verification, where it is fresh and was verified.
+    /// Its last verification, if the stage is fresh and was verified.
     verification: Option<Verified>,
 }
 
@@ -45,12 +45,12 @@ struct Verified {
     at: String,
     parts: String,
     standing: Standing,
-    /// The last day on which it holds, where it has one.
+    /// The last day on which it holds, if it ends.
     ends: Option<String>,
 }
 
 impl Verified {
-    /// That of a fresh stage's image.
+    /// The last verification of a fresh stage's image.
     fn of(work: &Workspace, id: StageId, image: &str) -> Option<Self> {
         let noted = Noted::read(&work.state, &work.spec.stage(id).name)?;
         let glance = noted.stack.as_ref().and_then(|stack| {
@@ -163,7 +163,7 @@ pub fn run(flags: &ExplainArgs) -> Result<()> {
     Ok(())
 }
 
-/// The stale stages above `id` that nothing above them explains, and those between.
+/// All stages above `id` that are not fresh, in build order.
 fn cascade<'p>(work: &Workspace, plan: &'p [Assessment], id: StageId) -> Vec<&'p Assessment> {
     let above = work.graph.closure(&[id]);
     plan.iter()
@@ -211,7 +211,7 @@ fn describe(text: &mut String, work: &Workspace, plan: &[Assessment], assessment
     }
 }
 
-/// The stage whose image must be known before this one is, where a change says so.
+/// The stage whose image must be known first, if `change` says so.
 fn awaited<'p>(
     work: &Workspace,
     plan: &'p [Assessment],
@@ -224,7 +224,7 @@ fn awaited<'p>(
     plan.iter().find(is_it)
 }
 
-/// Only a stage without a record was never built.
+/// A line for a parent that must be built first. Only a parent without a record is "not built yet".
 fn waits_for(name: &str, upstream: &Assessment) -> String {
     match &upstream.verdict {
         Verdict::Stale(reason) if reason.kind == ReasonKind::NoRecord => {
@@ -253,7 +253,7 @@ fn line(change: &Change) -> String {
         );
     }
     let side = |value: &Option<String>, none: &str| {
-        // A base's digests are what one looks up elsewhere, so they are shown whole.
+        // A base's digests are shown whole, so that they can be looked up elsewhere.
         let shown = |text: &str| match change.what {
             Changed::Ingredient(IngredientKind::Base) => text.to_owned(),
             _ => words::shortened(text),
@@ -291,7 +291,7 @@ fn line(change: &Change) -> String {
     }
 }
 
-/// The mode or the link's target, where that is what changed.
+/// What changed of an input: its mode, its link target or its content hash.
 fn of_input(change: &Change) -> String {
     let (Some(before), Some(after)) = (&change.before, &change.after) else {
         return String::new();

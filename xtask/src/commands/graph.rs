@@ -1,4 +1,4 @@
-//! `cargo xtask graph`: the stages and who stands on whom, in five forms.
+//! `cargo xtask graph`: the stages and what they stand on, in five forms.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -37,8 +37,8 @@ fn label(spec: &Spec, id: StageId) -> String {
     }
 }
 
-/// Every stage below what it stands on. One that stands on two appears twice, the second time
-/// without what is below it.
+/// Every stage below the stages that it stands on. A stage with two parents appears twice, the
+/// second time without what is below it.
 fn tree(spec: &Spec, graph: &Graph) -> String {
     fn branch(
         text: &mut String,
@@ -117,7 +117,7 @@ fn mermaid(spec: &Spec, graph: &Graph) -> String {
     text
 }
 
-/// Columns by the longest way from a root; straight lines between boxes.
+/// Boxes in columns by their longest way from a root, with straight lines between them.
 fn svg(spec: &Spec, graph: &Graph) -> String {
     const WIDTH: usize = 260;
     const HEIGHT: usize = 56;
@@ -182,7 +182,7 @@ struct Node<'a> {
     references: Vec<String>,
     stands_on: Vec<&'a str>,
     services: &'a [String],
-    /// What `[base]` puts in the place of external images, by their names.
+    /// The base overrides, by the names of the external images.
     replaced: BTreeMap<&'a str, String>,
 }
 

@@ -20,7 +20,7 @@ use crate::shown::text;
 struct Whole<'a> {
     inputs: Vec<Line<'a>>,
     whole_context: bool,
-    /// Why it is.
+    /// Why the whole context counts.
     because: Option<&'a str>,
     key: String,
 }
@@ -88,7 +88,8 @@ pub fn run(flags: &cli::InputsArgs) -> Result<()> {
     Ok(())
 }
 
-/// The key of a stage is the one that `plan` prints, so it needs the same walk.
+/// The inputs and the key of a stage. The key is the one that `plan` prints, so it needs the same
+/// walk.
 fn of_stage(flags: &cli::InputsArgs, stage: &str) -> Result<(StageInputs, String)> {
     let work = super::open(&flags.at, &[], Next::Any)?;
     let id = work.spec.find(stage)?;
@@ -116,7 +117,7 @@ fn key_of(work: &Workspace, id: StageId, stage_inputs: &StageInputs) -> Result<S
             .iter()
             .find(|own| own.id == id)
             .map_or_else(String::new, Assessment::shown_key)),
-        // Without an engine only the tree's own part can be told.
+        // Without an engine only the stage's own part of the key is known.
         Err(fault) if fault.class == Class::Lacks => {
             Ok(planner::of_inputs(stage_inputs).key().hex())
         }

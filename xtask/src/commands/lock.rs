@@ -1,4 +1,4 @@
-//! `cargo xtask lock`: pins what external images are.
+//! `cargo xtask lock`: pins sources to commits and external images to digests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use crate::outside::interrupt::Interrupt;
 use crate::report::words;
 use registry::{Effort, Registries, RegistryError};
 
-/// Gives every external image of the graph its entry, and drops those that nothing uses.
+/// Gives every external image of the graph its entry, and drops the entries that nothing uses.
 pub fn run(flags: &Flags) -> Result<()> {
     let mut work = super::open(&flags.at, &[], Next::Any)?;
     if let Some(names) = &flags.update {
@@ -32,7 +32,7 @@ pub fn run(flags: &Flags) -> Result<()> {
         crate::tell!("note: waiting for a build of this graph to end ({holder})");
     };
     let _running = held.lock(waiting, || interrupt.pause())?;
-    // What the Dockerfiles of a source say is known once its commit is here.
+    // The Dockerfiles of a source can be read once its commit is here.
     let (lines, images) = super::sync::pin(&mut work, flags.update.as_deref(), &interrupt)?;
     let mut text = lines;
     let mut lock = work.lock.lock().unpoisoned();
@@ -104,8 +104,8 @@ pub fn run(flags: &Flags) -> Result<()> {
     Ok(())
 }
 
-/// The entries of all images that have none, and of those that shall move. All or none: one that
-/// cannot be had is a fault, unless it is the engine's own and no registry's.
+/// The entries of all images that have none, and of those in `moving`. All or none: an image that
+/// cannot be had is a fault, unless the engine has it and the registry does not.
 fn resolve<'u>(
     work: &Workspace,
     registries: &Registries,
@@ -137,7 +137,7 @@ fn resolve<'u>(
         .filter(|(_, error)| error.is_absence())
         .map(|(used, _)| used.name.clone())
         .collect();
-    // An engine that is not there holds nothing.
+    // Without an engine there are no images.
     let held = if absent.is_empty() {
         crate::outside::engine::Images::new()
     } else {
@@ -161,7 +161,7 @@ fn resolve<'u>(
     Ok(found)
 }
 
-/// The entry of one image by now. The image is looked at only when it is another one.
+/// The entry of one image now. The image is read only if its digest is another one.
 fn renew(registries: &Registries, used: &Used, old: Option<&Base>) -> Result<Base, RegistryError> {
     let tag = registries.tag(&used.reference, used.effort())?;
     match old {
@@ -173,7 +173,7 @@ fn renew(registries: &Registries, used: &Used, old: Option<&Base>) -> Result<Bas
     }
 }
 
-/// The entries that some profile of the graph uses.
+/// The locked entries that some profile of the graph uses.
 fn kept(work: &Workspace, uses: &Uses, lock: &Lock) -> BTreeMap<String, Base> {
     let mut bases = lock.bases().clone();
     let is_used = |uses: &Uses, name: &String| uses.images.contains_key(name);

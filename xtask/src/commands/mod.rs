@@ -1,4 +1,4 @@
-//! One file per command: from its flags to the parts of the program that do it.
+//! One file per command: from its flags to the parts of the program that carry it out.
 
 pub mod bench;
 pub mod build;
@@ -30,7 +30,7 @@ fn open(at: &Where, platforms: &[String], next: Next) -> Result<Workspace> {
     Workspace::open(&chosen(at)?, platforms, next)
 }
 
-/// Results go to stdout; a reader that went away is no fault.
+/// Prints a result on stdout. It is no fault if the reader is gone.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

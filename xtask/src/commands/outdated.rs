@@ -1,4 +1,4 @@
-//! `cargo xtask outdated`: which external images moved since they were pinned.
+//! `cargo xtask outdated`: which external images and sources moved since they were pinned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,29 +23,30 @@ use registry::{Effort, Found, Registries, RegistryError, Tag};
 #[derive(Serialize)]
 struct Whole<'a> {
     outdated: &'a [Moved],
-    /// How many images were looked at.
+    /// How many images and sources were compared with the lock.
     checked: usize,
-    /// Images without an entry in the lock.
+    /// Images and sources without an entry in the lock.
     unlocked: &'a [String],
-    /// Images whose entry in the lock was edited by hand, which are never fresh.
+    /// Images whose entry in the lock was edited by hand. Stages on them are never fresh.
     edited: Vec<&'a str>,
     failed: &'a [Failed],
 }
 
-/// One that moved.
+/// An image or a source that moved.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Moved {
-    /// `base`, an external image, or `source`.
+    /// `base` for an external image, or `source`.
     kind: &'static str,
     name: String,
     reference: String,
     locked: String,
     current: String,
-    /// When the image was made that is there now, or else when the registry took it in.
+    /// When the present image was made, or else when the registry took it in.
     since: Option<String>,
     /// The stages that use it.
     stages: Vec<String>,
-    /// Those of them that would be built again: an index may have moved for other platforms.
+    /// Those of `stages` that would be built again: an index may have moved for other platforms
+    /// only.
     rebuilds: Vec<String>,
 }
 
@@ -174,7 +175,8 @@ fn row(
     }))
 }
 
-/// When a commit was made is not known before it is fetched.
+/// The row of a source. It has no `since`, as the time of a commit is not known before it is
+/// fetched.
 fn source_row(work: &Workspace, at: &Where, drift: Drift, interrupt: &Interrupt) -> Result<Row> {
     let source = &work.spec.sources[drift.source.index()];
     let (Some(locked), Some(git)) = (&drift.locked, &source.git) else {
@@ -213,8 +215,8 @@ fn source_row(work: &Workspace, at: &Where, drift: Drift, interrupt: &Interrupt)
     }))
 }
 
-/// Whether a stage has the same key with both trees. What its host command would make of the other one
-/// is not known, so such a stage is listed.
+/// Whether a stage has the same key with both trees. A stage whose host command must run first
+/// counts as changed, because what the command would make of the other tree is not known.
 fn is_same(before: &Workspace, after: &Workspace, id: StageId) -> bool {
     match (before.gather(id), after.gather(id)) {
         (Ok(Gathered::Read(before, _)), Ok(Gathered::Read(after, _))) => before.has_key_of(&after),
@@ -222,8 +224,8 @@ fn is_same(before: &Workspace, after: &Workspace, id: StageId) -> bool {
     }
 }
 
-/// Whether a stage that uses the image for `platforms` would be built again. With an entry that does
-/// not say for sure what each platform has, it hangs on the digest of the whole.
+/// Whether a stage that uses the image for `platforms` would be built again. If the entry does not
+/// say for sure what each platform has, the digest of the whole index decides.
 fn differs(locked: &Base, found: &Found, platforms: &BTreeSet<String>) -> bool {
     let is_same = |platform: &String| {
         let before = locked.platforms.get(platform);

@@ -1,4 +1,4 @@
-//! `cargo xtask plan`: the build's own walk, stopped at the verdicts.
+//! `cargo xtask plan`: the same walk as a build's, stopped at the verdicts.
 
 use std::fmt::Write as _;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: what this machine lacks, and how it gets it.
+//! `cargo xtask setup`: checks what this machine lacks, and installs and starts it.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _};
@@ -74,14 +74,14 @@ pub fn run(flags: &cli::SetupArgs) -> Result<()> {
     ended(&findings, &left, call)
 }
 
-/// After a build that failed: sets up what it lacked, if it lacked something that can be had and
-/// the user agrees. Otherwise the build's own fault stands.
+/// Sets up what a failed build lacked, if it can be set up and the user agrees. Otherwise gives the
+/// build's own fault.
 pub fn mend(fault: Fault, flags: &cli::BuildArgs, interrupt: &Interrupt) -> Result<()> {
     let opened = base_override::open(&super::chosen(&flags.at)?, &flags.platform)?;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let may_help = match fault.class {
         Class::Lacks => !gather::has_essentials(interrupt) || needs.may_emulate(),
-        // A step for another architecture fails as any step does.
+        // A step for another architecture fails as any other step does.
         Class::Failed => needs.may_emulate(),
         Class::Usage | Class::Interrupted => false,
     };
@@ -102,17 +102,17 @@ pub fn mend(fault: Fault, flags: &cli::BuildArgs, interrupt: &Interrupt) -> Resu
     lack.end(&consent, interrupt)
 }
 
-/// Whether the user agrees to changes of this machine, and where they are written down.
+/// Whether the user agrees to changes of this machine, and where they are logged.
 pub struct Consent {
-    /// Nobody needs to be asked.
+    /// The user agreed on the command line.
     pub yes: bool,
-    /// The command that is named where nobody can be asked.
+    /// The command to name if nobody can be asked.
     pub instead: String,
     /// What the steps print.
     pub log: Utf8PathBuf,
 }
 
-/// What a machine lacks for a build, where something can be done about it.
+/// What a machine lacks for a build and can be set up.
 pub struct Lack {
     facts: Facts,
     findings: Vec<MachineFinding>,
@@ -120,7 +120,7 @@ pub struct Lack {
 }
 
 impl Lack {
-    /// `None` where nothing is missing, or nothing of it can be had by commands known here.
+    /// What is missing; `None` if nothing is, or if no known command helps.
     pub fn find(needs: &Needs, interrupt: &Interrupt) -> Option<Self> {
         let facts = gather(needs, Reaching::Here, interrupt);
         let findings = check(&facts, needs);
@@ -129,7 +129,7 @@ impl Lack {
         if make_plan(&facts, &needed).steps.is_empty() {
             return None;
         }
-        // Once the user is asked, he is asked for all of it.
+        // The user is asked once, for everything.
         Some(Self {
             plan: make_plan(&facts, &findings),
             findings: needed,
@@ -137,7 +137,7 @@ impl Lack {
         })
     }
 
-    /// Sets all of it up, if the user agrees.
+    /// Sets up everything, if the user agrees.
     pub fn end(&self, consent: &Consent, interrupt: &Interrupt) -> Result<()> {
         crate::tell!("{}", table(&self.findings).trim_end());
         carry_out(&self.plan, &self.facts, consent, interrupt)?;
@@ -153,7 +153,8 @@ fn is_ready(findings: &[MachineFinding]) -> bool {
         .all(|finding| finding.level != Level::Missing)
 }
 
-/// Exit 3 while something is missing, with what the user does about it.
+/// The end of the command: exit status 3 while something is missing, with what the user does about
+/// it.
 fn ended(findings: &[MachineFinding], plan: &SetupPlan, call: &Call) -> Result<()> {
     plan.by_hand
         .iter()
@@ -181,7 +182,7 @@ fn ended(findings: &[MachineFinding], plan: &SetupPlan, call: &Call) -> Result<(
     )))
 }
 
-/// Shows the plan, asks, and does it.
+/// Shows the plan, asks, and carries it out.
 fn carry_out(
     plan: &SetupPlan,
     facts: &Facts,
@@ -198,7 +199,7 @@ fn carry_out(
     apply(plan, facts, &consent.log, interrupt)
 }
 
-/// Asks on a terminal; elsewhere nobody agreed, and `instead` is named.
+/// Asks on a terminal. Without one nobody can agree, so the fault names `instead`.
 fn agree(question: &str, instead: &str) -> Result<()> {
     let refused = || {
         Fault::lacks(format!(

@@ -1,4 +1,4 @@
-//! `cargo xtask sync`: brings sources here before they are needed.
+//! `cargo xtask sync`: fetches sources before they are needed.
 
 use std::fmt::Write as _;
 use std::sync::mpsc::{Sender, channel};
@@ -28,17 +28,17 @@ struct Line<'a> {
     source: &'a str,
     /// `local`, `here` or `fetched`.
     state: &'static str,
-    /// The locked commit; of a local checkout nothing is locked.
+    /// The locked commit; `None` for a local checkout, which is not locked.
     commit: Option<&'a str>,
     path: &'a str,
 }
 
-/// Fetches what is not here, or only asks with `--check`.
+/// Fetches the sources that are not here. With `--check` only asks.
 pub fn run(flags: &cli::SyncArgs) -> Result<()> {
     let mut work = super::open(&flags.at, &[], Next::Any)?;
     let wanted = wanted(&work, &flags.sources)?;
     let interrupt = Interrupt::listen()?;
-    // The answer is one object; what happened meanwhile would stand in its way.
+    // With `--json` the answer is one object, without events around it.
     let reporting = (!flags.json).then(|| Reporting::start(false));
     let events = reporting
         .as_ref()
@@ -87,7 +87,7 @@ pub fn run(flags: &cli::SyncArgs) -> Result<()> {
     Ok(())
 }
 
-/// Who asks for sources, and how.
+/// How a command asks for sources.
 pub(super) struct Asking<'a> {
     pub(super) interrupt: &'a Interrupt,
     pub(super) events: &'a Sender<Event>,
@@ -109,8 +109,8 @@ impl Asking<'_> {
     }
 }
 
-/// Fetches those sources of some stages that are not here. Whether there were any: stages may stand on
-/// others than before then.
+/// Fetches the sources of some stages that are not here. Gives whether there were any: then the
+/// stages may stand on others than before.
 pub(super) fn for_stages(
     work: &mut Workspace,
     stages: &[StageId],
@@ -121,15 +121,16 @@ pub(super) fn for_stages(
     Ok(!sources.is_empty())
 }
 
-/// Brings here what has no pin, and pins anew the sources among `names`, or all where no name is
-/// given. Gives a line for each that moved, and the names that are no sources'.
+/// Fetches and pins the sources that are not here. Also pins anew the sources among `names`, or all
+/// sources if `names` is empty. Gives a line for each source that moved, and the names that are not
+/// sources.
 pub(super) fn pin(
     work: &mut Workspace,
     names: Option<&[String]>,
     interrupt: &Interrupt,
 ) -> Result<(String, Option<Vec<String>>)> {
     let reporting = Reporting::start(false);
-    // The reporter ends when nobody can tell it anything any more.
+    // The reporter ends when the last sender is dropped.
     let result = with_events(interrupt, &reporting.sender(), |asking| {
         pin_asking(work, names, asking)
     });
@@ -159,7 +160,7 @@ fn pin_asking(
                 .filter(|name| !is_source(name))
                 .cloned()
                 .collect();
-            // Without a name all images would be meant.
+            // An empty list of names would mean all images.
             (moving, (!images.is_empty()).then_some(images))
         }
     };
@@ -181,7 +182,7 @@ fn pin_asking(
     Ok((text, images))
 }
 
-/// The sources that git brings: a checkout of the user's own is pinned to nothing.
+/// The sources that are fetched by git. A user's own checkout is pinned to nothing.
 pub(super) fn from_git(work: &Workspace) -> Vec<SourceId> {
     let sources = work.spec.sources.iter().zip(0..);
     sources
@@ -190,15 +191,15 @@ pub(super) fn from_git(work: &Workspace) -> Vec<SourceId> {
         .collect()
 }
 
-/// The sources whose revisions are not what the lock says.
+/// The sources whose revisions differ from the lock.
 pub(super) fn drifted(work: &Workspace, interrupt: &Interrupt) -> Result<Vec<fetching::Drift>> {
     with_events(interrupt, &channel().0, |asking| {
         asking.sync(work).drifted(&from_git(work))
     })
 }
 
-/// The same graph with the source of a drift at the commit that its revision is now. That is fetched,
-/// and pinned to nothing.
+/// The same graph, with the source of a drift at the commit that its revision is now. The commit is
+/// fetched, but not pinned.
 pub(super) fn at_commit_of(
     at: &Where,
     drift: &fetching::Drift,
@@ -242,7 +243,8 @@ fn fetch(work: &mut Workspace, sources: &[SourceId], asking: &Asking<'_>) -> Res
     reread(work)
 }
 
-/// Only when a source is here is it seen which external images its stages use.
+/// Applies base overrides again and rebuilds the graph: which external images a source's stages use
+/// is known once the source is here.
 fn reread(work: &mut Workspace) -> Result<()> {
     base_override::apply(&mut work.spec)?;
     work.graph = Graph::of(&work.spec)?;
@@ -275,7 +277,7 @@ fn wanted(work: &Workspace, names: &[String]) -> Result<Vec<SourceId>> {
         .collect())
 }
 
-/// Fetches what is not here, and gives what that was.
+/// Fetches the sources that are not here, and gives them.
 fn bring(work: &mut Workspace, wanted: &[SourceId], asking: &Asking<'_>) -> Result<Vec<SourceId>> {
     let unfetched = fetching::unfetched(&work.spec, wanted);
     fetch(work, &unfetched, asking)?;
@@ -294,7 +296,7 @@ fn bring(work: &mut Workspace, wanted: &[SourceId], asking: &Asking<'_>) -> Resu
     Ok(unfetched)
 }
 
-/// Asks what tags and branches are now, and says which are not what the lock says.
+/// Asks what tags and branches are now, and reports those that differ from the lock.
 fn check(work: &Workspace, wanted: &[SourceId], asking: &Asking<'_>) -> Result<()> {
     let from_git = |id: &SourceId| work.spec.sources[id.index()].git.is_some();
     let asked: Vec<SourceId> = wanted.iter().copied().filter(from_git).collect();

@@ -1,7 +1,6 @@
 //! Why there is nothing at a path that an instruction names outright.
 //!
-//! Knows the layers and the ignore file of a context. Says nothing where a link is on the way: BuildKit
-//! follows it. Is unaware of instructions.
+//! Gives no answer if a link is on the way, as BuildKit follows it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,11 +13,11 @@ use dockerignore::{Above, Ignore};
 pub enum Absent {
     /// Nothing is there.
     NotThere,
-    /// The ignore file leaves this out: the path itself, or a folder above it.
+    /// The ignore file leaves this path out: the path asked for, or a folder above it.
     LeftOut(Vec<u8>),
 }
 
-/// Why nothing is sent of `path`, if that is certain.
+/// Why nothing of `path` is sent; `None` unless that is certain.
 pub fn absent(layers: &Layers, ignore: &Ignore, path: &[u8]) -> Option<Absent> {
     let mut above = Above::default();
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
@@ -33,7 +32,7 @@ pub fn absent(layers: &Layers, ignore: &Ignore, path: &[u8]) -> Option<Absent> {
         let Some(kind) = here.first() else {
             return Some(Absent::NotThere);
         };
-        // Where layers disagree, the last one wins, and may hide what is below.
+        // If layers disagree, the last one wins, and may hide what is below.
         if kind.is_symlink() || here.iter().any(|other| other != kind) {
             return None;
         }

@@ -1,10 +1,10 @@
 //! Extended attributes of an entry: a file's capabilities, and what `setfattr` sets.
 //!
-//! Knows which of them count. BuildKit's client sends them all (tonistiigi/fsutil `loadXattr`), and
-//! what it hashes leaves out `security.*`, but for `security.capability`, and `system.*`
-//! (moby/buildkit `cache/contenthash/tarsum.go`; tried with Docker 26.1.5). Those of a folder are
-//! like its permission bits: nothing runs again for them in a context that BuildKit has been sent
-//! before. Is unaware of who asks.
+//! BuildKit's client sends all of them (tonistiigi/fsutil `loadXattr`). The hash that BuildKit
+//! makes of them leaves out `system.*` and `security.*`, except `security.capability`
+//! (moby/buildkit `cache/contenthash/tarsum.go`; tried with Docker 26.1.5). The attributes of a
+//! folder are like its permission bits: in a context that BuildKit has been sent before, nothing
+//! runs again for them.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -13,10 +13,10 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-/// A hash over the names and values of the attributes that count. An entry without any has none.
+/// A hash over the names and values of the attributes that count; `None` without any.
 pub type Attributes = Option<Box<[u8; 32]>>;
 
-/// Most entries have no attribute, or one short list of names.
+/// Most entries have no attributes, or a list of names that fits into this many bytes.
 const SHORT: usize = 256;
 
 /// No list of names and no value is longer (xattr(7)).
@@ -27,7 +27,7 @@ const LONGEST: usize = 64 << 10;
 pub enum Holder<'a> {
     /// A file that is open.
     Open(BorrowedFd<'a>),
-    /// Anything at a path; a link itself, not what it leads to.
+    /// Any entry at a path. A link is read itself, not what it leads to.
     At(&'a Path),
 }
 
@@ -42,7 +42,7 @@ impl Holder<'_> {
         names.sort_unstable();
         let mut hash = blake3::Hasher::new();
         for name in &names {
-            // One that is gone by now is noticed by the change time that it left.
+            // If an attribute was removed meanwhile, the file's change time shows it.
             let Ok(value) = self.value(name) else {
                 continue;
             };
@@ -53,7 +53,7 @@ impl Holder<'_> {
         Ok(Some(Box::new(*hash.finalize().as_bytes())))
     }
 
-    /// The names of all attributes. A file system that knows none has none.
+    /// The names of all attributes; none on a file system without extended attributes.
     fn names(self) -> io::Result<Vec<CString>> {
         let mut short = [0; SHORT];
         let filled = match self.list(&mut short) {
@@ -80,7 +80,7 @@ impl Holder<'_> {
     }
 }
 
-/// Whether BuildKit looks at an attribute when it compares.
+/// Whether an attribute is part of what BuildKit hashes.
 fn counts(name: &CStr) -> bool {
     let name = name.to_bytes();
     let is_of_system = name.starts_with(b"security.") || name.starts_with(b"system.");
@@ -105,13 +105,13 @@ fn split(names: &[u8]) -> Vec<CString> {
 
 /// Why an entry could not be given the attributes of another.
 pub enum CopyError {
-    /// Which they are cannot be read.
+    /// The names of the attributes cannot be read.
     Reading(io::Error),
-    /// This one cannot be set.
+    /// This attribute cannot be set.
     Setting(CString, io::Error),
 }
 
-/// Gives an entry the attributes of another. Only one that counts must succeed.
+/// Gives an entry the attributes of another. An attribute that does not count may fail to be set.
 pub fn copy(from: &Path, to: &Path) -> Result<(), CopyError> {
     let holder = Holder::At(from);
     for name in holder.names().map_err(CopyError::Reading)? {

@@ -1,6 +1,4 @@
-//! What can go wrong while a context is read or laid out.
-//!
-//! Knows how each fault is told to people. Is unaware of who asks.
+//! What can go wrong while a context is read or laid out, and how people are told of it.
 
 use std::fmt;
 use std::io;
@@ -8,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dockerignore::IgnoreError;
 
-/// Why the inputs cannot be told.
+/// Why the inputs of a context cannot be read or laid out.
 #[derive(Debug)]
 pub enum InputsError {
     /// A context, or a folder laid over one, is not a folder that can be read.
@@ -30,7 +28,7 @@ pub enum InputsError {
         /// The file.
         path: PathBuf,
     },
-    /// Something was listed and then was not there.
+    /// An entry was listed and then was gone.
     Vanished {
         /// The file, folder or link.
         path: PathBuf,
@@ -55,9 +53,9 @@ pub enum InputsError {
     },
     /// The program's own state, which changes with every run, would be an input.
     OwnState {
-        /// The folder in which graphs have their states.
+        /// The folder in which this program keeps the states of graphs.
         folder: PathBuf,
-        /// The pattern that leaves them out.
+        /// The pattern that leaves the states out.
         pattern: String,
     },
     /// The merged context cannot be written.
@@ -70,7 +68,7 @@ pub enum InputsError {
 }
 
 impl InputsError {
-    /// A fault of reading: what is not there any more has vanished.
+    /// A fault of reading. An entry that is not found has vanished.
     pub(super) fn reading(path: &Path, why: impl Into<io::Error>) -> Self {
         let (path, why) = (path.to_owned(), why.into());
         match why.kind() {

@@ -1,7 +1,6 @@
 //! Hashes a file's content and its extended attributes.
 //!
-//! Knows how to read a file that others may be writing, and to notice. Is unaware of caches
-//! and of what the hash is for.
+//! A file that is written to meanwhile is an error.
 
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -14,7 +13,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use super::attributes::{Attributes, Holder};
 use super::meta::Meta;
 
-/// From this size on, the threads share one file's work.
+/// From this size on, the threads share the work on one file.
 const BIG: u64 = 8 << 20;
 const BIG_CHUNK: usize = 4 << 20;
 const CHUNK: usize = 128 << 10;
@@ -26,7 +25,7 @@ thread_local! {
 /// Why there is no hash.
 #[derive(Debug)]
 pub enum HashError {
-    /// The file is not what it was a moment ago.
+    /// The file changed meanwhile, or another kind of entry took its place.
     Changed,
     /// It cannot be opened or read.
     Io(io::Error),
@@ -38,23 +37,22 @@ impl<E: Into<io::Error>> From<E> for HashError {
     }
 }
 
-/// What a file holds.
+/// The hashes of a file.
 #[derive(Debug)]
 pub struct HashedFile {
     /// blake3 of its content.
     pub hash: [u8; 32],
     /// Its extended attributes.
     pub attributes: Attributes,
-    /// What the file system said of it both before and after it was read.
+    /// Its metadata, the same before and after it was read.
     pub meta: Meta,
 }
 
 /// Reads a file and its extended attributes.
 ///
-/// The file is read in pieces: a map of it would end the whole program if someone cut the file
-/// short.
+/// The file is read in pieces: if it were mapped, cutting it short would end the whole program.
 pub fn hash(folder: BorrowedFd<'_>, name: &CStr) -> Result<HashedFile, HashError> {
-    // Without NONBLOCK a fifo that has just taken the file's place would hang the program.
+    // Without NONBLOCK a named pipe that has just taken the file's place would hang the program.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
     let stat = rustix::fs::fstat(&file)?;
@@ -68,7 +66,7 @@ pub fn hash(folder: BorrowedFd<'_>, name: &CStr) -> Result<HashedFile, HashError
             content(&mut file, before.size, buffer, blake3::Hasher::update)
         })?
     } else {
-        // Not the thread's buffer: a thread that waits here may begin another file.
+        // Not the thread's buffer: a thread that waits here may start on another file.
         let mut buffer = vec![0; BIG_CHUNK];
         content(
             &mut file,

@@ -1,9 +1,8 @@
-//! Lays a merged context out as one folder for BuildKit to read.
+//! Lays out a merged context as one folder for BuildKit to read.
 //!
-//! Knows how to make entries alike. Is unaware of what is wanted: all that is not ignored is
-//! laid out. Files are copied, without their bytes where the file system can share them. Hard
-//! links would be cheaper, but they touch the user's own files: git and the stat cache would
-//! see new change times and read every file again.
+//! Everything that is not ignored is laid out, wanted or not. Files are copied, and share their
+//! bytes where the file system can do that. Hard links would be cheaper, but they touch the user's
+//! own files: git and the stat cache would see new change times and read every file again.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,16 +21,16 @@ use super::walk::join;
 use super::{InputsError, Layers, StatCache, Tracer};
 use dockerignore::{Above, Ignore};
 
-/// Lays the layers' entries that are not ignored into `into`, which is made new and replaces
-/// what was there only when it is complete. One at a time may do so for the same `into`.
-/// What lies in `states` is this program's own and is left out.
+/// Lays out the layers' entries that are not ignored in a new folder, which replaces `into` when it
+/// is complete. Only one call at a time may do so for the same `into`. What lies in `states` is
+/// this program's own and is left out.
 pub fn materialise(
     layers: &Layers,
     ignore: &Ignore,
     states: &Utf8Path,
     into: &Utf8Path,
 ) -> Result<(), InputsError> {
-    // Always the same name: what a run that was killed left is replaced, not added to.
+    // The name is always the same, so that what a killed run left is replaced, not added to.
     let name = format!(".merging-{}", into.file_name().unwrap_or_default());
     let into = into.as_std_path();
     let fault = |why: io::Error| InputsError::writing(into, why);
@@ -59,12 +58,13 @@ pub fn materialise(
 
     remove(into).map_err(fault)?;
     fs::rename(new.path(), into).map_err(fault)?;
-    // Its name is free again, so there is nothing to remove.
+    // The folder was renamed, so there is nothing to remove.
     let _ = new.keep();
     Ok(())
 }
 
-/// Removes whatever is there. Folders that upstream made read-only are opened up first.
+/// Removes whatever is there. If that fails, makes all folders writable, as upstream may have made
+/// them read-only, and tries again.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => {}
@@ -96,7 +96,7 @@ struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// Lays out a folder's entries; whether there were any.
+    /// Lays out a folder's entries. Returns whether there were any.
     fn fill(&self, path: &[u8], pile: &[u16], above: &Above) -> Result<bool, InputsError> {
         let entries = self.tree.list(path, pile)?.entries;
         let laid: Vec<_> = entries
@@ -114,17 +114,17 @@ impl Layout<'_> {
         let (judged, below) = self.ignore.judge(path, above)?;
         let out = judged.by_both();
         match found {
-            // BuildKit applies the ignore file that it finds, also one that leaves itself out.
+            // BuildKit applies the ignore file that it finds, even one that leaves itself out.
             TreeEntry::Leaf(..) if out && path != b".dockerignore" => Ok(false),
             TreeEntry::Leaf(layer, kind) => self.leaf(path, *layer, *kind),
             TreeEntry::Folder(_) if out && !self.ignore.may_reach_below(path) => Ok(false),
-            // The merged context itself lies in it.
+            // The merged context itself lies in the state folder.
             TreeEntry::Folder(pile) if self.tree.is_state(path, pile) => Ok(false),
             TreeEntry::Folder(pile) => {
                 let new = self.place(path);
                 let writing = |why: io::Error| InputsError::writing(&new, why);
                 fs::create_dir(&new).map_err(writing)?;
-                // An ignored folder is there only for what is below it.
+                // An ignored folder is laid out only for what is below it.
                 if !self.fill(path, pile, &below)? && out {
                     fs::remove_dir(&new).map_err(writing)?;
                     return Ok(false);
@@ -135,8 +135,8 @@ impl Layout<'_> {
         }
     }
 
-    /// Upstream's folder lends its permissions and times to a merged one, so that an overlay's
-    /// own do not show in the image.
+    /// Gives a merged folder the permissions and times of upstream's, so that those of an overlay
+    /// do not show in the image.
     fn finish_folder(&self, path: &[u8], pile: &[u16]) -> Result<(), InputsError> {
         let Some(lowest) = pile.first() else {
             return Ok(());
@@ -198,8 +198,8 @@ impl Layout<'_> {
     }
 }
 
-/// Gives a new entry the permissions and times of the one that it stands for. BuildKit sends a
-/// file again whose times are not those that it knows.
+/// Gives a new entry the permissions and times of its original. BuildKit sends a file again if its
+/// times are not those that BuildKit knows.
 fn dress(new: &Path, stat: &Stat) -> io::Result<()> {
     rustix::fs::chmod(new, Mode::from_raw_mode(stat.st_mode))?;
     times(new, stat)

@@ -1,19 +1,16 @@
-//! What the file system says of one file, without its content.
-//!
-//! Knows which of it tells a changed file from an unchanged one. Is unaware of where it is
-//! kept.
+//! The metadata of one file, as far as it tells a changed file from an unchanged one.
 
 use rustix::fs::{FileType, Stat};
 
-/// Two equal ones mean the same content, unless the file was written within a tick of the
-/// clock; `statcache` sees to that.
+/// Equal metadata means equal content, unless the file is racy: it was written within the last tick
+/// of the clock. `statcache` takes care of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
     /// In bytes.
     pub size: u64,
     /// Nanoseconds since 1970.
     pub modified: i64,
-    /// Nanoseconds since 1970; nobody can set this one back.
+    /// Nanoseconds since 1970. Nobody can set it back.
     pub changed: i64,
     /// Its number on the device.
     pub inode: u64,
@@ -23,8 +20,8 @@ pub struct Meta {
     pub mode: u32,
 }
 
-/// A time that nanoseconds in 64 bits cannot tell. It lies in the future of every clock, so
-/// that nothing that bears it is ever trusted.
+/// Stands for a time that 64 bits of nanoseconds cannot tell. It lies in the future of every clock,
+/// so that nothing with this time is ever trusted.
 const BEYOND: i64 = i64::MAX;
 
 impl Meta {

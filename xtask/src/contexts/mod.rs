@@ -1,7 +1,6 @@
-//! Which entries of a build context can change the image, and what they hold.
+//! Finds the entries of a build context that can change the image, and hashes their content.
 //!
-//! Knows how BuildKit decides it: the ignore file first, then what the instructions touch. Is
-//! unaware of Dockerfile text, of keys and of engines.
+//! Follows BuildKit: the ignore file decides first, then what the instructions touch.
 
 mod absent;
 mod attributes;
@@ -37,20 +36,20 @@ use dockerignore::Ignore;
 use tree::{Tree, TreeEntry};
 use walk::{Sieve, Walk};
 
-/// One context as a pile of folders: the first is upstream's tree, the others are context
-/// overlays laid over it, the last wins.
+/// One context as a pile of folders. The first is upstream's tree. The others are context overlays
+/// laid over it; the last one wins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layers {
     /// The folders, lowest first.
     pub folders: Vec<Utf8PathBuf>,
 }
 
-/// What of one context can change the image.
+/// The entries of one context that can change the image.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inputs {
     /// The entries, sorted bytewise by path.
     pub entries: Vec<Input>,
-    /// Why the whole context counts, when it does.
+    /// Why the whole context counts, if it does.
     pub whole: Option<String>,
     /// The size of all files together.
     pub bytes: u64,
@@ -72,7 +71,7 @@ pub struct Input {
     pub hash: Option<[u8; 32]>,
     /// Its extended attributes that count. A folder never has any: BuildKit does not look at them.
     pub attributes: Attributes,
-    /// The layer that it is from; a merged folder's lowest.
+    /// The layer that it is from. For a merged folder, the lowest one.
     pub layer: u16,
 }
 
@@ -81,10 +80,10 @@ pub struct Input {
 pub enum EntryKind {
     /// A file.
     File,
-    /// A file of which BuildKit hears and whose content it is not given: the ignore file says both.
-    /// What it makes of that hangs on what it was given before, so the content counts too.
+    /// A file that BuildKit hears of and whose content it is not given: the ignore file says both.
+    /// The result depends on what BuildKit was sent before, so the content counts too.
     Withheld,
-    /// A file that BuildKit never hears of, though the ignore file alone would not leave it out.
+    /// A file that BuildKit never hears of, although the ignore file alone would not leave it out.
     Unsent,
     /// A folder.
     Dir,
@@ -129,8 +128,8 @@ impl Input {
     }
 }
 
-/// Reads all that `need` takes from the context and that `ignore` leaves in it. `tracer` is told
-/// of every look.
+/// Reads everything that `need` takes from the context and that `ignore` leaves in it. `tracer`
+/// records every look.
 pub fn collect(
     layers: &Layers,
     ignore: &Ignore,

@@ -1,6 +1,6 @@
-//! Reads entries of one folder: what the file system says of them, and their content's hash.
+//! Reads entries of one folder: their metadata and the hashes of their content.
 //!
-//! Knows how an entry on disk becomes an input. Is unaware of how entries are chosen.
+//! `walk` chooses the entries.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::BorrowedFd;
@@ -18,10 +18,10 @@ use super::tracer::Tracer;
 use super::{EntryKind, Input, InputsError};
 use dockerignore::Handing;
 
-/// Fewer entries than this are looked at by one thread.
+/// Fewer entries than this are read by one thread.
 const MANY: usize = 256;
 
-/// An entry that is no folder and is wanted.
+/// An entry that is wanted and is no folder.
 pub struct Leaf {
     /// Relative to the context's root.
     pub path: Vec<u8>,
@@ -29,24 +29,24 @@ pub struct Leaf {
     pub name: CString,
     /// The layer that it is from.
     pub layer: u16,
-    /// What the listing says that it is.
+    /// Its kind, as the listing says.
     pub kind: FileType,
-    /// What of a file reaches BuildKit.
+    /// How much of a file reaches BuildKit.
     pub handing: Handing,
 }
 
-/// An entry's name, what it is as an input, and what the file system says of it, if it was asked.
+/// An entry's name, its input, and its metadata if the file system was asked for that.
 type Look = (CString, Input, Option<Meta>);
 
 /// Reads entries of one open folder.
 pub struct TreeReader<'a> {
     /// The folder.
     pub folder: BorrowedFd<'a>,
-    /// Where it lies.
+    /// Its path on disk.
     pub disk: &'a Path,
-    /// What it was before its names were read, where they all were.
+    /// What the folder was before its names were read. `None` if not all of them were read.
     pub listed: Option<&'a Meta>,
-    /// Who is told what its entries were.
+    /// Records what its entries were.
     pub tracer: &'a Tracer<'a>,
 }
 
@@ -54,7 +54,7 @@ impl TreeReader<'_> {
     /// Reads entries of the folder.
     pub fn read(&self, leaves: Vec<Leaf>) -> Result<Vec<Input>, InputsError> {
         let known = self.tracer.cache().folder(self.disk);
-        // A file of which nothing can be remembered is looked at when it is open, not before.
+        // If nothing is remembered of the folder, the metadata of a file is read once it is open.
         let unseen = known.is_empty();
         let look = |leaf: Leaf| match leaf.kind {
             FileType::RegularFile if unseen => Ok(leaf.unseen()),
@@ -142,7 +142,7 @@ impl TreeReader<'_> {
             },
             _ => file,
         };
-        // A file's are read with its content, and remembered with its hash.
+        // The attributes of a file are read with its content and remembered with its hash.
         let attributes = if kind.is_file() {
             None
         } else {
@@ -203,7 +203,7 @@ fn last_name(path: &[u8]) -> &[u8] {
 
 impl Leaf {
     pub fn new(path: Vec<u8>, layer: u16, kind: FileType) -> Self {
-        // Names come from the file system, which has none with a NUL.
+        // Names come from the file system, where none contains a NUL.
         let name = CString::new(last_name(&path)).unwrap_or_default();
         Self {
             path,
@@ -214,7 +214,7 @@ impl Leaf {
         }
     }
 
-    /// What it is, if it is a file.
+    /// Its kind, if it is a file.
     fn file(&self) -> EntryKind {
         match self.handing {
             Handing::Whole => EntryKind::File,
@@ -223,7 +223,7 @@ impl Leaf {
         }
     }
 
-    /// A file that will be hashed, and of which only then more is known.
+    /// A file that is hashed later. Its metadata is read then.
     fn unseen(self) -> Look {
         let input = Input {
             kind: self.file(),

@@ -1,7 +1,7 @@
 //! Which parts of a context an instruction takes, as BuildKit resolves it.
 //!
-//! Knows wildcards in a source and links in any of its folders, which BuildKit follows without
-//! ever leaving the context. Is unaware of what the parts hold; `walk` reads them.
+//! A source may have wildcards, and any of its folders may be a link. BuildKit follows links
+//! without ever leaving the context. `walk` reads the parts.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -15,30 +15,30 @@ use dockerfile::Need;
 use dockerignore::Glob;
 use dockerignore::{Above, Ignore};
 
-/// BuildKit gives up after so many links.
+/// BuildKit gives up after this many links.
 const MOST_LINKS: usize = 255;
 
 /// One name of a source's path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Part {
     Name(Vec<u8>),
-    /// A pattern, and its text where BuildKit may take that for a name.
+    /// A pattern, with its text if BuildKit may take that for a name.
     Glob(Glob, Option<Vec<u8>>),
-    /// From here on everything is taken, since the text does not decide it name by name.
+    /// Everything from here on is taken, since the text does not decide it name by name.
     All,
 }
 
-/// A source on its way from the root to what it names.
+/// A source that is being resolved, from the root to what it names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Way {
-    /// Where it has come to, without links.
+    /// The place that it has reached, without links.
     at: Vec<u8>,
     rest: VecDeque<Part>,
     links: usize,
 }
 
-/// Reads what the needs select, and the links on the way there. Says why, where a need takes the whole
-/// context that names a part of it.
+/// Reads what the needs select, and the links on the way there. Returns why the whole context
+/// counts, if a need that names a part of it takes all of it.
 pub fn take(walk: &Walk<'_>, needs: &[Need]) -> Result<Option<String>, InputsError> {
     let mut because = None;
     let mut places: BTreeMap<Vec<u8>, Vec<Option<usize>>> = BTreeMap::new();
@@ -76,7 +76,7 @@ pub fn take(walk: &Walk<'_>, needs: &[Need]) -> Result<Option<String>, InputsErr
         .collect();
     let taken: Vec<_> = places
         .par_iter()
-        // What lies in a place that is taken wholly comes with it.
+        // A place inside one that is taken whole comes with it.
         .filter(|(place, _)| !folders_above(place).any(|outer| whole.contains(outer)))
         .map(|(place, of)| take_place(walk, place, of, &excludes))
         .collect();
@@ -84,7 +84,7 @@ pub fn take(walk: &Walk<'_>, needs: &[Need]) -> Result<Option<String>, InputsErr
     Ok(because)
 }
 
-/// Reads what lies at a place, once for each of the patterns that it is wanted without.
+/// Reads what lies at a place, once for each list of `--exclude` patterns that it is taken with.
 fn take_place(
     walk: &Walk<'_>,
     place: &[u8],
@@ -112,7 +112,7 @@ fn take_place(
     Ok(())
 }
 
-/// The places that a need names, links followed. The links themselves are taken at once.
+/// The places that a need names, with links followed. The links themselves are taken on the way.
 fn resolve(walk: &Walk<'_>, need: &Need) -> Result<Vec<Vec<u8>>, InputsError> {
     let start = |rest| Way {
         at: Vec::new(),
@@ -204,9 +204,9 @@ fn step(
     Ok(())
 }
 
-/// The same way without `name/..`, whatever the name is: BuildKit cleans a link's text before it
-/// looks, so that it finds `a/../b` where `a` is a file. Where `a` is a link, the two ways part,
-/// and both are gone.
+/// The same parts without `name/..`, whatever the name is. BuildKit cleans a link's text before it
+/// looks, so it finds `a/../b` even if `a` is a file. If `a` is a link, the two ways differ, and
+/// both are followed.
 fn collapsed(parts: &VecDeque<Part>) -> VecDeque<Part> {
     let is_up = |part: &Part| matches!(part, Part::Name(name) if name == b"..");
     let mut left: VecDeque<Part> = VecDeque::new();
@@ -266,8 +266,9 @@ fn parts(need: &Need) -> VecDeque<Part> {
     parts
 }
 
-/// Whether BuildKit takes a name for a pattern (tonistiigi/fsutil `copy.containsWildcards`). One
-/// with a backslash alone is a name for it, backslash and all, unless a pattern stands before it.
+/// Whether BuildKit takes a name for a pattern (tonistiigi/fsutil `copy.containsWildcards`). To
+/// BuildKit a name with nothing special but a backslash is a plain name, backslash and all, unless
+/// a pattern stands before it.
 fn has_wildcard(name: &[u8]) -> bool {
     let mut bytes = name.iter();
     while let Some(byte) = bytes.next() {
@@ -280,8 +281,8 @@ fn has_wildcard(name: &[u8]) -> bool {
     false
 }
 
-/// What stands at a path, and what the ignore file says of its folder; nothing when it is not
-/// there or not sent.
+/// The entry at a path, and what the ignore file says of its folder. `None` if nothing is there, or
+/// it is not sent.
 fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(TreeEntry, Above)>, InputsError> {
     let mut pile: Pile = walk.tree.root();
     let mut above = Above::default();
@@ -309,7 +310,7 @@ fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(TreeEntry, Above)>, I
         return Ok(None);
     };
     let sent = match found {
-        // An ignored folder may be sent for what is below it: the walk will see.
+        // An ignored folder may be sent for what is below it. The walk decides that.
         TreeEntry::Folder(_) => true,
         TreeEntry::Leaf(_, kind) => {
             let judged = walk.ignore.judge(path, &above)?.0;
@@ -319,8 +320,8 @@ fn descend(walk: &Walk<'_>, path: &[u8]) -> Result<Option<(TreeEntry, Above)>, I
     Ok(sent.then_some((found, above)))
 }
 
-/// All folders in which the path lies, the context's root among them. There may be as many places
-/// as a Dockerfile has lines, so they are not compared with each other.
+/// All folders that contain the path, including the context's root. A place is looked up by these,
+/// not compared with all others: there may be as many places as a Dockerfile has lines.
 fn folders_above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
     let root = (!path.is_empty()).then_some(&path[..0]);

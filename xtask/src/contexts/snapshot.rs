@@ -1,7 +1,6 @@
-//! What was seen, as a sum that shows every touch.
+//! All looks at trees as one sum, which shows every touch.
 //!
-//! Knows how to compare all that was seen before something with all that is seen after it. Is unaware
-//! of what is looked at, which `tracer` gathers.
+//! Compares what was seen before something with what is seen after it. `tracer` records the looks.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,16 +9,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::meta::Meta;
 use super::trace::{Sight, begin, put_entry};
 
-/// Everything that was seen, folders' times and all, as a sum. Where it is the same a second time, and
-/// so is `above`, nothing of it was touched between the two, not even to be put back.
+/// A sum over all looks, including the times of folders. If the sum and `above` are the same a
+/// second time, nothing was touched in between, not even changed and put back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
     sum: Sum,
-    /// The folders through which all of it was reached, but for those whose times were seen.
+    /// The folders through which everything was reached, except those whose times are in the sum.
     above: BTreeSet<Vec<u8>>,
 }
 
-/// A sum over sightings.
+/// A sum over recorded looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sum([u64; 4]);
 
@@ -28,9 +27,10 @@ impl Snapshot {
         Self { sum, above }
     }
 
-    /// A sum over the folders above what was seen, as they are now. Whoever moves one of them away
-    /// and puts another in its place leaves no trace in what was seen, but must touch these to put it
-    /// back. It is enough to look when something is about to be done with what was seen.
+    /// A sum over the folders above what was seen, as they are now. Moving such a folder away and
+    /// putting another in its place leaves no trace in what was seen, but putting the first one
+    /// back touches these folders. It is enough to compare this sum right before something is done
+    /// with what was seen.
     pub fn above(&self) -> Sum {
         let mut sum = Sum::default();
         for folder in &self.above {
@@ -46,7 +46,7 @@ impl Snapshot {
 }
 
 impl Sum {
-    /// Adds a piece; the order of pieces, which is that of threads, does not show.
+    /// Adds a piece. The order of pieces, which depends on threads, does not show.
     pub(super) fn add(&mut self, piece: &[u8]) {
         let hash = blake3::hash(piece);
         let (parts, _) = hash.as_bytes().as_chunks();

@@ -1,7 +1,7 @@
-//! What was seen of trees, as bytes, and whether it is so again.
+//! Recorded looks at trees as bytes, and the check that they give the same again.
 //!
-//! Knows how sightings are laid out: the folder that everything lies in, then pieces, each of one
-//! folder and some of its entries. Is unaware of what may be believed, which `tracer` decides.
+//! A trace begins with the folder that contains everything. Pieces follow, each of one folder and
+//! some of its entries. `tracer` decides which looks prove anything.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -13,25 +13,25 @@ use rustix::io::Errno;
 use super::meta::Meta;
 use crate::outside::state;
 
-/// From how many entries on it is cheaper to open their folder than to walk its path for each.
+/// From how many entries on it is cheaper to open their folder than to resolve its path for each.
 const OPEN_FROM: usize = 24;
 
-/// From how many bytes of pieces on other threads help. One who is woken takes as long to come as
-/// some tens of look-ups take, and ten thousand stages of a few files each would wake ten thousand.
+/// From how many bytes of pieces on other threads help. Waking a thread takes as long as some tens
+/// of look-ups, and ten thousand stages of a few files each would wake ten thousand threads.
 const SHARE_FROM: usize = 16 * 1024;
 
 /// How many pieces a thread takes at a time.
 const AT_ONCE: usize = 64;
 
-/// All that was seen: the folder that everything lies in, then pieces of it.
+/// All recorded looks: the folder that contains everything, then the pieces.
 pub type Trace = Vec<Vec<u8>>;
 
-/// How an entry must be found again.
+/// A recorded look: how an entry must be found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sight {
     /// Not there.
     Absent,
-    /// Of this kind (the bits of `S_IFMT`): what it holds was not looked at.
+    /// Of this kind (the bits of `S_IFMT`). Its content was not looked at.
     Kind(u32),
     /// Not touched since.
     Same(Meta),
@@ -39,10 +39,10 @@ pub(super) enum Sight {
     Mount(MountId),
 }
 
-/// A hash over what is known of a mount.
+/// A hash over what identifies a mount.
 pub(super) type MountId = [u8; 16];
 
-/// The mount that a folder is reached by; nothing where another one may be called the same.
+/// The mount that a folder is reached by. `None` if another mount may have the same id.
 pub(super) fn mount(folder: &Path) -> Option<MountId> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = rustix::fs::openat(CWD, folder, flags, Mode::empty()).ok()?;
@@ -57,12 +57,12 @@ fn mount_of(folder: impl AsFd) -> Option<MountId> {
         .copied()
 }
 
-/// Whether everything is as it was seen. Bytes that are no trace are not.
+/// Whether every recorded look gives the same again. Never true for bytes that are no trace.
 pub fn is_current(parts: &[&[u8]]) -> bool {
     let Some((within, pieces)) = parts.split_first() else {
         return false;
     };
-    // Paths are walked from here: those above are the same for all.
+    // Paths are resolved from here, so that the folders above, which all share, are walked once.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(within) = rustix::fs::openat(CWD, *within, flags, Mode::empty()) else {
         return false;
@@ -86,7 +86,7 @@ pub(super) fn begin(folder: &[u8], listed: Option<&Meta>) -> Vec<u8> {
 }
 
 fn put_name(piece: &mut Vec<u8>, name: &[u8]) {
-    // No path is longer than a few thousand bytes; one that were would be found changed.
+    // No path is longer than a few thousand bytes. A longer one would be cut, and found changed.
     let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
     piece.extend_from_slice(&length.to_le_bytes());
     piece.extend_from_slice(&name[..usize::from(length)]);
@@ -111,13 +111,15 @@ pub(super) fn put_entry(piece: &mut Vec<u8>, name: &[u8], sight: Sight) {
     }
 }
 
-/// Puts pieces of folders side by side that lie in the same folder, which is opened once for all of them.
+/// Sorts pieces by folder. Folders in the same folder then stand side by side, and that folder is
+/// opened once for all of them.
 pub(super) fn sort(pieces: &mut [Vec<u8>]) {
     let folder = |piece: &Vec<u8>| take_name(&mut &piece[..]).map(<[u8]>::to_vec);
     pieces.sort_by_cached_key(folder);
 }
 
-/// `None` when the bytes are not what `begin` and `put_entry` write.
+/// Whether all looks of these pieces give the same again. `None` if the bytes are not what `begin`
+/// and `put_entry` write.
 fn pieces_hold(within: BorrowedFd<'_>, pieces: &[&[u8]]) -> Option<bool> {
     let mut open: Option<(&[u8], OwnedFd)> = None;
     let mut pieces = pieces.iter().copied().peekable();
@@ -129,7 +131,7 @@ fn pieces_hold(within: BorrowedFd<'_>, pieces: &[&[u8]]) -> Option<bool> {
             let is_shared = !above.is_empty() && next.is_some_and(|next| split(next).0 == above);
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let opened = is_shared.then(|| rustix::fs::openat(within, above, flags, Mode::empty()));
-            // What was seen may be that there is nothing.
+            // No reason to fail: the recorded look may be that nothing is there.
             open = opened.and_then(Result::ok).map(|opened| (above, opened));
         }
         let holds = match &open {
@@ -151,7 +153,7 @@ fn split(folder: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Whether a folder's piece, without its path, is as it was seen.
+/// Whether the looks of a folder's piece, given without its path, give the same again.
 fn piece_holds(within: BorrowedFd<'_>, folder: &[u8], mut piece: &[u8]) -> Option<bool> {
     let rest = &mut piece;
     let folder = if folder.is_empty() { b"." } else { folder };
@@ -161,7 +163,7 @@ fn piece_holds(within: BorrowedFd<'_>, folder: &[u8], mut piece: &[u8]) -> Optio
             return Some(false);
         }
     }
-    // A name that was only looked up may lie in a folder that is not there.
+    // A name that was only looked up may lie in a folder that does not exist.
     let open = if rest.len() > OPEN_FROM * Meta::BYTES {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(within, folder, flags, Mode::empty()).ok()
@@ -200,7 +202,7 @@ fn piece_holds(within: BorrowedFd<'_>, folder: &[u8], mut piece: &[u8]) -> Optio
     Some(true)
 }
 
-/// What stands there, if anything does.
+/// The metadata of an entry; `None` if nothing is there.
 fn look(folder: impl AsFd, name: &[u8]) -> Result<Option<Meta>, Errno> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(Meta::of(&stat))),
@@ -220,7 +222,7 @@ fn take_name<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
     take(bytes, usize::from(length))
 }
 
-/// Takes so many bytes from the front of the folder's path that a piece begins with.
+/// Removes this many bytes from the front of the folder's path, with which a piece begins.
 pub(super) fn shorten(piece: &mut Vec<u8>, by: usize) {
     let Some(length) = piece
         .first_chunk()

@@ -1,11 +1,11 @@
-//! What the answer to a reading of trees hangs on.
+//! Records what an answer about trees depends on.
 //!
-//! Every look at the file system that decides which entries are inputs, and what they are, leaves
-//! a sighting here: a folder that was listed, an entry that was read, a name that was looked up.
-//! When all of them are the same again, reading again would give the same. Knows what each kind of
-//! look must compare, and where that proves nothing. Is unaware of what was read for.
+//! Every look at the file system that decides which entries are inputs, and what they are, is
+//! recorded: a folder that was listed, an entry that was read, a name that was looked up. If every
+//! look gives the same again, so would the answer. If equal looks would prove nothing, there is no
+//! trace.
 //!
-//! The rule of `statcache` holds for folders as well: a list of names is believed only where the
+//! The rule of `statcache` holds for folders as well: a list of names is believed only if the
 //! folder's last change is older, by more than a tick, than the clock before the first look.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -28,28 +28,29 @@ use super::worth::Worth;
 use crate::outside::state;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// Entries in one piece: pieces are compared on all cores.
+/// Entries in one piece. Pieces are compared on all cores.
 const PIECE: usize = 256;
 
-/// Something looks at trees for an answer that may be remembered.
+/// Records the looks at trees for an answer that may be remembered.
 #[derive(Debug)]
 pub struct Tracer<'a> {
     cache: &'a StatCache,
-    /// Whether somebody will ask again.
+    /// Whether a trace is kept, for an answer that is asked for again.
     remembers: bool,
-    /// Where this program keeps the states of graphs, without links.
+    /// The folder in which this program keeps the states of graphs, with links resolved.
     states: Option<PathBuf>,
-    /// Whether an equal sighting would prove nothing.
+    /// Whether equal looks would prove nothing.
     doubtful: AtomicBool,
     seen: Mutex<Seen>,
 }
 
-/// How an answer hangs on a place.
+/// How an answer depends on a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noticed {
     /// Not at all.
     No,
-    /// Its folder was listed. An ignore file, or a pattern of a COPY, may leave it out of what counts.
+    /// Its folder was listed. An ignore file or a pattern of a COPY may leave it out of what
+    /// counts.
     AsAName,
     /// It was looked at.
     Itself,
@@ -59,24 +60,24 @@ pub enum Noticed {
 struct Seen {
     sum: Sum,
     pieces: Vec<Vec<u8>>,
-    /// The deepest folder that everything lies in, with a slash behind it.
+    /// The deepest folder that contains everything, with a trailing slash.
     within: Option<Vec<u8>>,
-    /// Names that were looked up, and what kind of thing each was.
+    /// Names that were looked up, with the kind of each; `None` if nothing was there.
     kinds: BTreeMap<Vec<u8>, Option<u32>>,
     /// Folders whose names were all read.
     listed: HashSet<Vec<u8>>,
     /// Folders of which some entries were read.
     partly: HashSet<Vec<u8>>,
-    /// Files that were read by themselves, and links that were followed.
+    /// Files that were read without their folder, and links that were followed.
     alone: BTreeSet<Vec<u8>>,
     /// Folders that are the top of what a stage may read.
     roots: BTreeSet<Vec<u8>>,
-    /// A folder of each device whose times prove nothing in another mount.
+    /// One folder on each device whose times prove nothing in another mount.
     mounts: BTreeMap<u64, Vec<u8>>,
 }
 
 impl<'a> Tracer<'a> {
-    /// One that remembers. It reads the clock now, before the first look.
+    /// A tracer that keeps a trace. It reads the clock now, before the first look.
     pub fn new(cache: &'a StatCache) -> Self {
         cache.open();
         Self {
@@ -88,7 +89,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// One that remembers nothing, where nobody will ask again.
+    /// A tracer that keeps no trace, for an answer that is not asked for again.
     pub fn forgetful(cache: &'a StatCache) -> Self {
         Self {
             remembers: false,
@@ -96,39 +97,40 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// The same for one who must not take the program's own state, in this folder, for an input.
+    /// The same tracer for a reader that must not take this program's own state, which lies in
+    /// `states`, for an input.
     #[must_use]
     pub fn beside(self, states: &Path) -> Self {
-        // What is not there holds no state.
+        // A folder that does not exist holds no state.
         let states = states.canonicalize().ok();
         Self { states, ..self }
     }
 
-    /// Where this program keeps the states of graphs.
+    /// The folder in which this program keeps the states of graphs.
     pub fn states(&self) -> Option<&Path> {
         self.states.as_deref()
     }
 
-    /// The hashes of files.
+    /// The stat cache.
     pub fn cache(&self) -> &'a StatCache {
         self.cache
     }
 
-    /// Everything that is seen below a folder is reached through it. Who moves a folder away and
-    /// puts another one in its place leaves no trace in what either holds, only in the folder's own
-    /// times. The folders above a root are not looked at: others write beside a checkout all the time.
+    /// Adds a root: everything below it is reached through it. If a folder is moved away and
+    /// another is put in its place, the content of neither shows it, only the folder's own times.
+    /// The folders above a root are not looked at, as others write beside a checkout all the time.
     pub fn rooted(&self, root: &Path) {
         let root = root.as_os_str().as_bytes();
         let root = root.strip_suffix(b"/").unwrap_or(root);
         self.seen().roots.insert(root.to_vec());
     }
 
-    /// Something was decided that no sighting here can stand for.
+    /// Notes that something was decided that no recorded look can stand for.
     pub fn doubt(&self) {
         self.doubtful.store(true, Ordering::Relaxed);
     }
 
-    /// A name was looked up; nothing but what kind of thing stands there was decided by it.
+    /// Records that a name was looked up and that only the kind of its entry decided anything.
     pub fn looked_up(&self, path: &Path, kind: Option<FileType>) {
         let kind = kind.map(FileType::as_raw_mode);
         let path = path.as_os_str().as_bytes().to_vec();
@@ -138,7 +140,8 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// A link was followed. Where it leads may change without a trace in what it led to.
+    /// Records that a link was followed. It may come to lead elsewhere without a change to the
+    /// entry that it led to.
     pub fn followed(&self, link: &Path) {
         self.doubt();
         if let Ok(stat) = rustix::fs::lstat(link) {
@@ -152,8 +155,8 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// A folder's entries were read: all names if `listed` says what the folder was before that,
-    /// and what these entries hold.
+    /// Records that these entries of a folder were read. `listed` is what the folder was before its
+    /// names were read, if all of them were.
     pub fn read<'e>(
         &self,
         folder: &Path,
@@ -206,7 +209,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// A folder is about to be listed by somebody else: all its names count, as they are now.
+    /// Records that another reader is about to list a folder: all its names count, as they are now.
     pub fn lists(&self, folder: &Path) {
         match rustix::fs::stat(folder) {
             Ok(stat) => self.read(folder, Some(&Meta::of(&stat)), std::iter::empty()),
@@ -214,7 +217,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// One file was read by itself, as `meta` says it was.
+    /// Records that one file was read without its folder, in the state that `meta` gives.
     pub fn read_file(&self, path: &Path, meta: Meta) {
         match (path.parent(), path.file_name()) {
             (Some(folder), Some(name)) => {
@@ -226,8 +229,8 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// Those of the devices on which a folder and names in it are whose times prove nothing in another
-    /// mount; `None` where those of one prove nothing at all.
+    /// Of the devices of a folder and of names in it, those whose times prove nothing in another
+    /// mount. `None` if the times of one device prove nothing at all.
     fn provable(&self, folder: &Path, devices: BTreeMap<u64, &[u8]>) -> Option<Vec<u64>> {
         let mut of_mounts = Vec::new();
         for (device, name) in devices {
@@ -241,12 +244,12 @@ impl<'a> Tracer<'a> {
         Some(of_mounts)
     }
 
-    /// How the answer may hang on what stands at `path` or below it, or on whether anything stands there.
-    /// The path is absolute, and no folder of it is a link.
+    /// How the answer may depend on what is at `path` or below it, or on whether anything is there.
+    /// The path must be absolute, and no folder of it a link.
     pub fn notices(&self, path: &Path) -> Noticed {
         let seen = self.seen();
         let bytes = path.as_os_str().as_bytes();
-        // What is made there makes the folders on its way, too.
+        // Creating something there creates the missing folders above it, too.
         let missing = path.ancestors().skip(1);
         let missing = missing.take_while(|folder| !folder.is_dir());
         let missing: Vec<_> = missing
@@ -262,7 +265,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// All that was seen so far.
+    /// All looks so far.
     pub fn snapshot(&self) -> Snapshot {
         let seen = self.seen();
         let mut sum = seen.sum;
@@ -272,15 +275,15 @@ impl<'a> Tracer<'a> {
             sum.add(&piece);
         }
         let mut above = seen.above();
-        // Other stages of the same run write there all the time, and nothing of a tree is reached
-        // through it.
+        // Other stages of the same run write to the states folder all the time, and nothing of a
+        // tree is reached through it.
         if let Some(states) = &self.states {
             above.retain(|folder| !Path::new(OsStr::from_bytes(folder)).starts_with(states));
         }
         Snapshot::new(sum, above)
     }
 
-    /// All that was seen, in parts for `hold`; `None` where it would prove nothing.
+    /// All looks, in parts for `is_current`; `None` if they would prove nothing.
     pub fn into_trace(self) -> Option<Trace> {
         if !self.remembers || self.doubtful.into_inner() {
             return None;
@@ -288,7 +291,7 @@ impl<'a> Tracer<'a> {
         let seen = self.seen.into_inner().unpoisoned();
         let mut seen = seen;
         let mut kinds = std::mem::take(&mut seen.kinds);
-        // While a folder is as it was when it was listed, so is what stands under its names.
+        // If a listed folder has not changed, neither has the kind of any entry in it.
         kinds.retain(|path, _| !seen.listed.contains(parent(path)));
         for path in kinds.keys() {
             seen.widen(parent(path));
@@ -330,19 +333,19 @@ impl<'a> Tracer<'a> {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        // A poisoned lock does no harm: it is held only around whole insertions.
         self.seen.lock().unpoisoned()
     }
 }
 
 impl Seen {
-    /// Whether a path, or anything below it, was seen.
+    /// Whether a path, or anything below it, was looked at.
     fn has_within(&self, path: &[u8]) -> bool {
         let is_within = |seen: &[u8]| {
             let rest = seen.strip_prefix(path);
             rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
         };
-        // Between a path and those below it stand only those that it is the beginning of.
+        // In sorted order only paths that begin with `path` stand between it and the paths below
+        // it.
         let beginning = |seen: &&Vec<u8>| seen.starts_with(path);
         let from = (Bound::Included(path), Bound::Unbounded);
         let kinds = self.kinds.range::<[u8], _>(from).map(|(path, _)| path);
@@ -354,8 +357,8 @@ impl Seen {
         sorted.chain(folders).any(|seen| is_within(seen))
     }
 
-    /// The folders through which everything was reached, up to their roots. Those that were listed
-    /// have been summed up.
+    /// The folders through which everything was reached, up to their roots. The sum already has the
+    /// listed ones.
     fn above(&self) -> BTreeSet<Vec<u8>> {
         let mut known = HashSet::new();
         let of_listed = self.listed.iter().map(|folder| parent(folder));
@@ -379,7 +382,7 @@ impl Seen {
         })
     }
 
-    /// Notes that something in a folder, whose path is absolute, was seen.
+    /// Widens `within` to contain a folder, whose path is absolute.
     fn widen(&mut self, folder: &[u8]) {
         let Some(within) = &mut self.within else {
             self.within = Some([folder, b"/"].concat());
@@ -407,13 +410,13 @@ impl Seen {
     }
 }
 
-/// The folder of a path; of one in the root folder it is empty.
+/// The folder of a path. For an entry of the root folder it is empty.
 fn parent(path: &[u8]) -> &[u8] {
     let at = path.iter().rposition(|byte| *byte == b'/');
     &path[..at.unwrap_or(0)]
 }
 
-/// Reads a whole file, and tells the tracer what it was.
+/// Reads a whole file and records its metadata with the tracer.
 pub fn read_file(path: &Utf8Path, tracer: &Tracer<'_>) -> io::Result<Vec<u8>> {
     let mut file = state::open(path)?;
     let before = Meta::of(&rustix::fs::fstat(&file)?);

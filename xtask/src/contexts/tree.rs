@@ -1,8 +1,7 @@
 //! A pile of folders seen as one tree.
 //!
-//! Knows how folders lie over each other: a folder over a folder merges with it, anything else
-//! replaces what was below. Is unaware of what is ignored or wanted. Links are never followed
-//! here, but for the roots themselves.
+//! A folder over a folder merges with it. Anything else replaces what was below. Links are never
+//! followed here, except the roots themselves.
 
 use std::ffi::{CString, OsStr};
 use std::mem::MaybeUninit;
@@ -54,9 +53,9 @@ pub struct Listed {
     pub layer: u16,
     /// The folder, open.
     pub folder: OwnedFd,
-    /// Where it lies.
+    /// Its path on disk.
     pub disk: PathBuf,
-    /// What it was before its names were read.
+    /// Its metadata before its names were read.
     pub meta: Meta,
 }
 
@@ -65,23 +64,24 @@ impl<'a> Tree<'a> {
         Self { roots, tracer }
     }
 
-    /// Who is told of every look.
+    /// The tracer, which records every look.
     pub fn tracer(&self) -> &'a Tracer<'a> {
         self.tracer
     }
 
-    /// Makes sure that every root is a folder, which else shows only when it is listed.
+    /// Checks that every root is a folder, which would otherwise show only when it is listed.
     pub fn check(&self) -> Result<(), InputsError> {
         for root in self.roots {
             open(root.as_std_path(), true)?;
-            // A root that is a link is found to be another kind of thing, and read again.
+            // If a root is a link, a check of the trace finds another kind there, and the tree is
+            // read again.
             let kind = Some(FileType::Directory);
             self.tracer.looked_up(root.as_std_path(), kind);
         }
         Ok(())
     }
 
-    /// Whether a folder is the state of a graph that lies where this program keeps its own.
+    /// Whether a folder is the state of a graph, in the folder where this program keeps its own.
     pub fn is_state(&self, path: &[u8], pile: &[u16]) -> bool {
         let (folder, name) = parent_and_name(path);
         let Some(states) = self.tracer.states().filter(|_| state::is_of_graph(name)) else {
@@ -91,10 +91,10 @@ impl<'a> Tree<'a> {
             .any(|layer| self.on_disk(*layer, folder) == states)
     }
 
-    /// The fault of one that would be an input; `below` is the end of the pattern that helps.
+    /// The fault of a state that would be an input. `below` ends the pattern that leaves it out.
     pub fn own_state(&self, path: &[u8], below: &str) -> InputsError {
         let (folder, _) = parent_and_name(path);
-        // What means something else in a pattern is escaped.
+        // Characters that have a meaning in patterns are escaped.
         let mut pattern = String::new();
         for c in String::from_utf8_lossy(folder).chars() {
             if "*?[]\\!#".contains(c) {
@@ -160,7 +160,7 @@ impl<'a> Tree<'a> {
         Ok(Listing { folders, entries })
     }
 
-    /// What stands at a path whose folder has this pile.
+    /// The entry at a path whose folder has this pile.
     pub fn find(&self, path: &[u8], pile: &[u16]) -> Result<Option<TreeEntry>, InputsError> {
         let mut merged: Option<TreeEntry> = None;
         for &layer in pile {
@@ -236,7 +236,7 @@ fn read_names(
         }
         let mut kind = entry.file_type();
         if kind == FileType::Unknown {
-            // Some file systems do not say it in the listing.
+            // Some file systems do not give the kind in the listing.
             let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|why| InputsError::reading(path, why))?;
             kind = FileType::from_raw_mode(stat.st_mode);

@@ -1,7 +1,7 @@
-//! Reads a part of a context: what is neither ignored nor excluded, with its content's hash.
+//! Reads a part of a context: what is neither ignored nor excluded, with the hashes of its content.
 //!
-//! Knows the walk by which BuildKit sends a context and by which it then looks at one COPY.
-//! Is unaware of Dockerfiles; `select` says where to begin.
+//! Follows BuildKit's walk that sends a context, and its later look at one COPY. `select` says
+//! where to begin.
 
 use std::os::fd::AsFd;
 use std::sync::Mutex;
@@ -22,29 +22,29 @@ pub struct Walk<'a> {
     found: Mutex<Vec<Input>>,
 }
 
-/// What leaves entries out, as far as the folder at hand.
+/// The patterns that leave entries out, applied down to one folder.
 #[derive(Clone, Default)]
 pub struct Sieve<'a> {
     /// What the ignore file says of the folder.
     pub ignore: Above,
-    /// The patterns of `--exclude`, which see the paths from this byte on.
+    /// The patterns of `--exclude`, and the byte at which the paths that they see begin.
     pub exclude: Option<(&'a Ignore, usize, Above)>,
 }
 
 /// What a sieve says of one entry.
 struct Sieved<'a> {
-    /// The entry itself: not ignored; not excluded, if it is sent.
+    /// Whether the entry itself is sent (not ignored) and wanted (not excluded).
     own: Through,
-    /// What of it reaches BuildKit, if it is a file.
+    /// How much of it reaches BuildKit, if it is a file.
     handing: Option<Handing>,
-    /// What may come through below it.
+    /// Whether anything below it may be sent and wanted.
     may: Through,
     below: Sieve<'a>,
 }
 
 impl Sieved<'_> {
-    /// Whether an entry of this kind, no folder, is an input, and what of it reaches BuildKit. Only
-    /// of a file there is more to say than whether it is sent.
+    /// How much reaches BuildKit of an entry of this kind, which is no folder; `None` if it is no
+    /// input. Only a file can be sent in part.
     fn takes(&self, kind: FileType) -> Option<Handing> {
         let is_file = kind == FileType::RegularFile;
         self.handing
@@ -52,12 +52,12 @@ impl Sieved<'_> {
     }
 }
 
-/// Whether anything comes through.
+/// Whether something is sent, and whether it is wanted.
 #[derive(Clone, Copy, Default)]
 struct Through {
-    /// Into the context that is sent.
+    /// It is part of the context that is sent.
     sent: bool,
-    /// Into what the instruction takes of it.
+    /// The instruction takes it.
     wanted: bool,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Everything that came through, sorted by path, each entry once.
+    /// Everything that was taken, sorted by path, each entry once.
     pub fn finish(self) -> Vec<Input> {
         let mut found = self.found.into_inner().unpoisoned();
         // Parts come in the order in which the threads were done with them. The sort is in place: a
@@ -88,8 +88,8 @@ impl<'a> Walk<'a> {
         found
     }
 
-    /// Takes an entry of the tree and all that is below it. `sieve` is that of its folder; an
-    /// empty path is the context's root.
+    /// Takes an entry of the tree and everything below it. `sieve` is that of its folder. An empty
+    /// path is the context's root.
     pub fn take(
         &self,
         path: &[u8],
@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
         let mut excluded = false;
         let exclude = match &sieve.exclude {
             None => None,
-            // The source itself stays, whatever is left of it.
+            // The source itself is taken, whatever the patterns leave of it.
             Some(whole) if path.len() < whole.1 || root => Some(whole.clone()),
             Some((patterns, from, above)) => {
                 let path = &path[*from..];
@@ -162,7 +162,7 @@ impl<'a> Walk<'a> {
         let Sieved {
             own, may, below, ..
         } = self.judge(path, sieve)?;
-        // Whether a folder above is sent may still hang on what is below an unwanted one.
+        // An unwanted folder may still hold what decides whether a folder above is sent.
         if !may.sent || own.sent && !may.wanted {
             return Ok(Through {
                 wanted: false,
@@ -170,17 +170,18 @@ impl<'a> Walk<'a> {
             });
         }
         let is_state = self.tree.is_state(path, pile);
-        // It is not looked into: files come and go there while this runs.
+        // The state is not looked into: files come and go there while this runs.
         if is_state && own.sent && own.wanted {
             return Err(self.tree.own_state(path, ""));
         }
         let mut through = self.folder(path, pile, &below)?;
         if is_state && through.wanted {
-            // The folder is left out, and an exception takes something below it in. Docker forgets a
-            // further pattern for a folder that is left out already; one for what is below it counts.
+            // The folder is left out, but an exception takes in something below it. Docker forgets
+            // another pattern for a folder that is left out already. A pattern for what is below it
+            // counts.
             return Err(self.tree.own_state(path, "/**"));
         }
-        // A folder that is left out is sent all the same when something below it is.
+        // A folder that is left out is sent all the same if something below it is.
         through.sent |= own.sent;
         through.wanted |= through.sent && own.wanted;
         if through.wanted {
@@ -233,8 +234,8 @@ impl<'a> Walk<'a> {
                 tracer: self.tree.tracer(),
             };
             self.add(reader.read(own)?);
-            // The folder is closed here: those below it are opened by their whole path, so that
-            // a deep tree needs no more descriptors than a flat one.
+            // The folder is closed here. Folders below it are opened by their whole path, so that a
+            // deep tree needs no more descriptors than a flat one.
         }
         let below: Vec<_> = match folders.as_slice() {
             [] => Vec::new(),
@@ -244,7 +245,7 @@ impl<'a> Walk<'a> {
                 .map(|(path, pile)| self.subfolder(path, pile, sieve))
                 .collect(),
         };
-        // In their order, so that the same fault is told whatever the threads did.
+        // In order, so that the same fault is reported whatever the threads did.
         for below in below {
             through |= below?;
         }

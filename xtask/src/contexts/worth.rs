@@ -1,8 +1,8 @@
 //! What a file system's times are worth.
 //!
-//! Knows the kinds of file systems whose kernel gives a file a time of change that nobody sets, and a
-//! folder a new one whenever a name comes or goes. Network and FUSE file systems need not, and an image
-//! that is mounted read-only (squashfs) may bear the times of another. Is unaware of what is remembered.
+//! On some kinds of file systems the kernel alone sets the change time of a file, and it gives a
+//! folder a new one whenever a name comes or goes. Network and FUSE file systems need not do so,
+//! and an image that is mounted read-only (squashfs) may have the times of another.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,22 +14,23 @@ use crate::unpoisoned::Unpoisoned as _;
 /// Whether equal times prove that nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worth {
-    /// They do not.
+    /// They prove nothing.
     Nothing,
-    /// They do.
+    /// They prove it.
     Proof,
-    /// They do in one mount: an overlay's folder has the times of its uppermost layer, and its files
-    /// those of whatever lies below, and the next mount may lie over something else. A file that is
-    /// mounted as a device may be another one in the next mount, made to the same recipe.
+    /// They prove it within one mount. An overlay's folder has the times of its uppermost layer,
+    /// its files those of whichever layer they are from, and the next mount may lie over other
+    /// layers. A file that is mounted as a device may be another file at the next mount, made to
+    /// the same recipe.
     ProofInMount,
 }
 
-/// The file systems that were asked, by device.
+/// What the times of each device seen so far are worth.
 #[derive(Debug, Default)]
 pub(super) struct Devices(Mutex<HashMap<u64, Worth>>);
 
 impl Devices {
-    /// What the times on a device are worth, on which `path` is.
+    /// What the times on a device are worth. `path` is an entry on that device.
     pub(super) fn worth(&self, device: u64, path: impl FnOnce() -> Box<Path>) -> Worth {
         let mut known = self.0.lock().unpoisoned();
         *known
@@ -51,7 +52,8 @@ pub(super) fn worth(device: u64, path: &Path) -> Worth {
         0xca45_1a4e,
     ];
     use rustix::fs::{CWD, Mode, OFlags, major, minor};
-    // A link may lead elsewhere, and a pipe is not waited for.
+    // With these flags the call does not follow a link, which may lead elsewhere, or wait for a
+    // pipe.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = rustix::fs::openat(CWD, path, flags, Mode::empty()).and_then(rustix::fs::fstatfs);
     let Ok(found) = found else {
@@ -65,7 +67,7 @@ pub(super) fn worth(device: u64, path: &Path) -> Worth {
     }
 }
 
-/// Nothing is known of the others.
+/// Nothing is known of other systems.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn worth(_: u64, _: &Path) -> Worth {
     Worth::Nothing

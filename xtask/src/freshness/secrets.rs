@@ -1,14 +1,14 @@
 //! Whether the secrets and agents of a stage are there.
 //!
-//! Knows where they are looked for. Is unaware of their values, and of keys and builds. BuildKit builds
-//! on without a secret that is not there, as if none had been asked for.
+//! BuildKit builds on without a missing secret, as if none had been asked for. Of a value, only
+//! whether it is empty is looked at.
 
 use camino::Utf8Path;
 
 use crate::fault::{Fault, Result};
 use crate::graphfile::spec::{Secret, SecretPlace, Spec, Stage};
 
-/// Refuses to build a stage without a secret or an agent that it cannot do without.
+/// Refuses to build a stage if a secret or an agent that it needs is missing.
 pub fn refuse_missing(spec: &Spec, stage: &Stage) -> Result<()> {
     let needed = stage.secrets.iter().filter(|(_, secret)| !secret.optional);
     let secret = needed
@@ -29,7 +29,7 @@ pub fn refuse_missing(spec: &Spec, stage: &Stage) -> Result<()> {
     }
 }
 
-/// The ids of those secrets of a stage that may be absent, and are.
+/// The ids of a stage's optional secrets that are missing.
 pub fn absent<'s>(spec: &'s Spec, stage: &'s Stage) -> impl Iterator<Item = &'s str> {
     let optional = stage.secrets.iter().filter(|(_, secret)| secret.optional);
     optional
@@ -37,7 +37,7 @@ pub fn absent<'s>(spec: &'s Spec, stage: &'s Stage) -> impl Iterator<Item = &'s 
         .map(|(id, _)| id.as_str())
 }
 
-/// Why a secret is not there. `root` is where its file starts.
+/// Why a secret is missing; `None` if it is there. The path of its file starts at `root`.
 pub fn missing(root: &Utf8Path, secret: &Secret) -> Option<String> {
     match &secret.place {
         SecretPlace::Env(name) => match std::env::var_os(name) {

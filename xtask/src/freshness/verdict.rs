@@ -1,8 +1,7 @@
 //! Whether a stage must be built, and why.
 //!
-//! A verdict is `Fresh` only with a record of this very key and with proof that the image
-//! stands where it is needed. Knows keys, records and what the engine holds; is unaware of
-//! how either was found out.
+//! A verdict is `Fresh` only with a record of this very key and with proof that the image stands
+//! where it is needed. Keys, records and the engine's images are given: nothing is looked up here.
 
 use serde::{Serialize, Serializer};
 
@@ -16,19 +15,19 @@ use crate::shown;
 pub enum Verdict {
     /// The image of this key was recorded and is where it is needed.
     Fresh(Record),
-    /// The image of this key is there, and only references to it are wrong: it needs them back, and
-    /// no build. For people and in JSON it is stale.
+    /// The image of this key is there, and only references to it are wrong. It is tagged, not
+    /// built. For people and in JSON it is stale.
     Restorable(Reason, Record),
     /// It must be built.
     Stale(Reason),
-    /// Everything of its own is unchanged, but a stage that it stands on must be built first; or
-    /// another stage's host command, which writes to what it reads, must run first. If that gives the
-    /// same as before, this one is fresh.
+    /// Everything of its own is unchanged, but a stage that it stands on must be built first, or
+    /// another stage's host command that writes to what this one reads must run first. If that
+    /// gives the same as before, this stage is fresh.
     Unknown(Reason),
 }
 
 impl Verdict {
-    /// Whether the image is there, if need be under fewer names than it should have.
+    /// Whether the image is there, perhaps under fewer names than it should have.
     pub const fn has_image(&self) -> bool {
         match self {
             Self::Fresh(_) | Self::Restorable(..) => true,
@@ -37,7 +36,7 @@ impl Verdict {
     }
 }
 
-/// The kinds of reasons (DESIGN.md, *JSON*). In a mixture, the first that applies is named.
+/// The kinds of reasons (DESIGN.md, *JSON*). If several apply, the first is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonKind {
@@ -73,13 +72,13 @@ pub struct Reason {
 /// What kind of thing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
-    /// One of those that the key is made of.
+    /// An ingredient of the key.
     Ingredient(IngredientKind),
     /// A reference to the stage's image.
     Image,
     /// The stage's own host command must run.
     Prepare,
-    /// Another stage's host command must run: the name is that stage's.
+    /// Another stage's host command must run. The name is that stage's.
     HostCommand,
     /// A policy that buildx finds beside the Dockerfile, and that only buildx can judge.
     Policy,
@@ -123,17 +122,17 @@ pub struct Change {
     pub what: Changed,
     /// Which one.
     pub name: String,
-    /// What it was; `None` when it was not there.
+    /// What it was; `None` if it was not there.
     pub before: Option<String>,
-    /// What it is; `None` when it is gone or not known yet.
+    /// What it is; `None` if it is gone or not known yet.
     pub after: Option<String>,
-    /// Whether an input is there, but no input any more: the ignore file or the Dockerfile does not
-    /// take it.
+    /// Whether the file is still there but no longer an input: the ignore file or the Dockerfile
+    /// does not take it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub left_out: bool,
 }
 
-/// What an external image is that neither the lock nor the engine knows.
+/// The value of an external image that neither the lock nor the engine knows.
 pub const NOT_LOCKED: &str = "not locked";
 
 impl Reason {
@@ -144,7 +143,7 @@ impl Reason {
             .map(Change::kind)
             .min()
             .unwrap_or(ReasonKind::SettingsChanged);
-        // Of the very same text other instructions count.
+        // With another target, other instructions of the very same text count.
         let is_target =
             |change: &Change| change.what == IngredientKind::Target && change.is_other();
         if kind == ReasonKind::DockerfileChanged && changes.iter().any(is_target) {
@@ -153,7 +152,7 @@ impl Reason {
         Self { kind, changes }
     }
 
-    /// Whether a secret came or went, or its id did.
+    /// Whether a secret, or its id, came or went.
     pub fn is_of_secrets(&self) -> bool {
         let is_of_one = |change: &Change| {
             change.what == IngredientKind::Secret || change.name.starts_with("secret ")
@@ -177,7 +176,7 @@ impl Reason {
 }
 
 impl Change {
-    /// One of which nothing is known, before or after.
+    /// A change of which nothing is known, before or after.
     pub fn unknown(what: impl Into<Changed>, name: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -193,7 +192,7 @@ impl Change {
         self.before.is_none() && self.after.is_none()
     }
 
-    /// Whether there is one before and after, or neither is known yet.
+    /// Whether there is a value both before and after, or neither is known yet.
     fn is_other(&self) -> bool {
         self.before.is_some() == self.after.is_some()
     }
@@ -211,7 +210,7 @@ impl Change {
             IngredientKind::Dockerfile | IngredientKind::DockerfilePath => {
                 ReasonKind::DockerfileChanged
             }
-            // One that is used only before or only after follows from another change.
+            // An image that is used only before or only after follows from another change.
             IngredientKind::Base if self.is_other() => ReasonKind::BaseMoved,
             IngredientKind::Upstream if self.is_other() => ReasonKind::UpstreamChanged,
             IngredientKind::Base
@@ -228,8 +227,8 @@ impl Change {
     }
 }
 
-/// Decides on a stage whose upstream is known. `differences` is asked only for a key that
-/// has no record while another has.
+/// Decides on a stage whose upstream is known. `differences` is called only if the stage is not
+/// fresh and its last record has another key.
 pub fn decide(
     key: Key,
     references: &[String],
@@ -238,7 +237,7 @@ pub fn decide(
     differences: impl FnOnce(&Record) -> Reason,
 ) -> Verdict {
     let mut missing: Option<(Vec<Change>, Option<Record>)> = None;
-    // Two engines may have an image each.
+    // Two engines may each have an image of their own.
     for record in records.of(key) {
         let changes = misplaced(record, references, images);
         if changes.is_empty() {
@@ -258,7 +257,8 @@ pub fn decide(
     let Some((mut changes, there)) = missing else {
         return Verdict::Stale(compared.unwrap_or(Reason::plain(ReasonKind::NoRecord)));
     };
-    // An earlier key fits again: what changed since the last build is why another image is there now.
+    // An earlier key fits again: what changed since the last build is why another image is there
+    // now.
     changes.extend(compared.into_iter().flat_map(|reason| reason.changes));
     let reason = Reason::of(changes);
     match there {
@@ -267,8 +267,9 @@ pub fn decide(
     }
 }
 
-/// The references that must point to the record's image and do not. A public reference that
-/// the record never had and nobody else has is merely new: the build gives it to the fresh image.
+/// The references that must point to the record's image and do not. A public reference that the
+/// record never had and that no other image has is merely new: the build gives it to the fresh
+/// image.
 fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Change> {
     let expected = std::iter::once(&record.private).chain(
         references
@@ -290,7 +291,7 @@ fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Cha
         .collect()
 }
 
-/// Whether a public reference of a stage has to be given to its image for the first time.
+/// Whether a public reference of a stage is given to its image for the first time.
 pub fn is_new(record: &Record, reference: &String, images: &Images) -> bool {
     !record.references.contains(reference) && held(images, reference).is_none()
 }
@@ -309,8 +310,8 @@ fn held<'i>(images: &'i Images, reference: &str) -> Option<&'i str> {
         .map(|image| image.id.as_str())
 }
 
-/// The differences between what the last record was made of and what the stage is made of
-/// now. Both lists are in the order of the walk.
+/// The differences between what the last record was made of and what the stage is made of now. Both
+/// lists must be in the order of the walk.
 pub fn differences(before: Option<&[Ingredient]>, after: &[Ingredient]) -> Reason {
     let Some(before) = before else {
         return Reason::plain(ReasonKind::NoRecord);
@@ -361,7 +362,8 @@ const fn word(what: IngredientKind) -> &'static str {
     }
 }
 
-/// A Dockerfile is named by its hash; everything else is short enough to be shown.
+/// An ingredient's value, for people. A Dockerfile is shown as its hash. Everything else is short
+/// enough to be shown.
 fn shown(ingredient: &Ingredient) -> String {
     match ingredient.what {
         IngredientKind::Dockerfile => blake3::hash(&ingredient.value).to_hex().to_string(),

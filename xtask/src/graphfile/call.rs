@@ -1,7 +1,4 @@
-//! How this program is called again on the same graph.
-//!
-//! Knows the flags that chose the graph, and how a shell reads them. Is unaware of what a command
-//! does.
+//! How to call this program again on the same graph: the flags that chose it, quoted for a shell.
 
 use std::borrow::Cow;
 
@@ -14,7 +11,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The flags as they were given; a file that was found without one needs none.
+    /// The flags as they were given. A graph file that was found without a flag needs none.
     pub fn with(graph: Option<&Utf8Path>, profile: Option<&str>) -> Self {
         let flag = |name: &str, value: Option<&str>| {
             value.map_or_else(String::new, |value| format!(" --{name} {}", quoted(value)))

@@ -1,7 +1,5 @@
-//! The graph file that a run is about.
-//!
-//! Knows where it is looked for, whose it may be, and by which flags it was chosen. Is unaware of
-//! what it says.
+//! Finds the graph file of a run, and refuses one whose owner this user does not trust: its host
+//! commands would run as this user.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,7 +12,7 @@ use crate::graphfile::call::{Call, quoted};
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
 
-/// The name that is looked for.
+/// The file name to look for.
 const NAME: &str = "build-graph.toml";
 
 /// A graph file whose commands may run.
@@ -24,13 +22,13 @@ pub struct Chosen {
     pub file: Utf8PathBuf,
     /// The profile that is laid over it.
     pub profile: Option<String>,
-    /// How the program is called on it again.
+    /// How to call the program on it again.
     pub call: Call,
 }
 
 impl Chosen {
-    /// The graph file that was named, or the nearest one from the current folder upwards, at most
-    /// in the root of the git checkout. One of another owner is refused.
+    /// The graph file `graph`, or the nearest one from the current folder upwards. The search ends
+    /// at the root of the git checkout. A file of an untrusted owner is refused.
     pub fn of(graph: Option<&Utf8Path>, profile: Option<&str>) -> Result<Self> {
         let file = match graph {
             Some(file) => file.to_owned(),
@@ -45,12 +43,12 @@ impl Chosen {
     }
 }
 
-/// How far the search went.
+/// Where the search ended.
 enum End {
     Found(Utf8PathBuf),
-    /// To the root of a git checkout, which is so many folders up.
+    /// At the root of a git checkout, this many folders up.
     Checkout(usize),
-    /// To the root of the file system.
+    /// At the root of the file system.
     Root,
 }
 
@@ -76,16 +74,16 @@ fn nearest() -> Result<Utf8PathBuf> {
     )))
 }
 
-/// Looks in `here`, then in each folder above it. The file found is relative to `here`.
+/// Looks in `here`, then in each folder above it. The path of the file is relative to `here`.
 fn search(here: &Path) -> End {
     let mut up = Utf8PathBuf::new();
     for (count, folder) in here.ancestors().enumerate() {
-        // A link that leads nowhere is an error to tell, not a reason to take another graph.
+        // A broken link is reported as an error. The search does not go on to another graph.
         let is_there = fs::symlink_metadata(folder.join(NAME)).is_ok_and(|meta| !meta.is_dir());
         if is_there {
             return End::Found(up.join(NAME));
         }
-        // A folder, or in a worktree or submodule a file.
+        // `.git` is a file in a worktree or submodule.
         if fs::symlink_metadata(folder.join(".git")).is_ok() {
             return End::Checkout(count);
         }
@@ -95,12 +93,12 @@ fn search(here: &Path) -> End {
 }
 
 /// Refuses a graph file whose owner this user has no reason to trust: its host commands run as this
-/// user. Git refuses a repository for the same reason, by the same rules.
+/// user. Git refuses repositories for the same reason, by the same rules.
 fn refuse_foreign(file: &Utf8Path) -> Result<()> {
     let me = rustix::process::geteuid().as_raw();
     let sudo = std::env::var("SUDO_UID").ok();
     let sudo = sudo.and_then(|id| id.parse().ok());
-    // Whoever owns a link chooses the file, and the folder that host commands start in.
+    // The owner of a link chooses the file, and the folder in which host commands start.
     let owners = [fs::metadata(file), fs::symlink_metadata(file)];
     let owners = owners.into_iter().flatten().map(|meta| meta.uid());
     let Some(owner) = owners
@@ -127,13 +125,13 @@ fn refuse_foreign(file: &Utf8Path) -> Result<()> {
     )))
 }
 
-/// Whether commands of `owner` may run as `me`: the superuser may do so anyway, and whoever called
-/// sudo runs his own.
+/// Whether commands of `owner` may run as `me`. Root can do anything anyway, and a user who called
+/// sudo runs his own file.
 fn is_trusted(owner: u32, me: u32, sudo: Option<u32>) -> bool {
     owner == 0 || owner == me || me == 0 && sudo == Some(owner)
 }
 
-/// Whether git's `safe.directory` covers a folder. An empty value forgets those before it
+/// Whether git's `safe.directory` covers a folder. An empty value clears those before it
 /// (git-config(1)).
 fn is_safe(values: &[String], folder: &Path) -> bool {
     let start = values.iter().rposition(String::is_empty);

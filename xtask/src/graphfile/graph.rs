@@ -1,7 +1,4 @@
-//! The DAG of stages.
-//!
-//! Knows which stage uses whose image, the order that follows, and the closure of a
-//! wish over it. Is unaware of files, keys and the engine.
+//! The DAG of stages: their build order, and the closure of the targets that a user names.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
@@ -14,7 +11,7 @@ use petgraph::{Direction, visit::Reversed};
 use crate::fault::{Fault, Result};
 use crate::graphfile::spec::{Spec, StageId};
 
-/// The stages with an edge from every stage to those that use its image. It has no cycle.
+/// The stages, with an edge from each stage to the stages that use its image. There is no cycle.
 #[derive(Debug)]
 pub struct Graph {
     edges: DiGraph<StageId, ()>,
@@ -22,7 +19,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Builds the graph; a cycle is a fault that prints its whole path.
+    /// Builds the graph. A cycle is a fault that prints its whole path.
     pub fn of(spec: &Spec) -> Result<Self> {
         let mut edges = DiGraph::with_capacity(spec.stages.len(), spec.stages.len());
         for id in spec.ids() {
@@ -41,7 +38,7 @@ impl Graph {
         }
     }
 
-    /// Every stage after all those whose images it uses.
+    /// All stages, each after the stages whose images it uses.
     pub fn order(&self) -> &[StageId] {
         &self.order
     }
@@ -62,7 +59,7 @@ impl Graph {
             .map(|at| self.edges[at])
     }
 
-    /// The targets and everything they stand on, in build order; all stages when no target is named.
+    /// The targets and everything they stand on, in build order. Without targets, all stages.
     pub fn closure(&self, targets: &[StageId]) -> Vec<StageId> {
         if targets.is_empty() {
             return self.order.clone();
@@ -83,8 +80,8 @@ impl Graph {
     }
 }
 
-/// Every stage after those it stands on, and otherwise as the file declares them: a list that
-/// people recognise, the same on every run. Stages in or behind a cycle are left out.
+/// All stages, each after the stages it stands on, and otherwise as the file declares them: people
+/// recognise this order, and it is the same on every run. Stages in or behind a cycle are left out.
 fn order(spec: &Spec, edges: &DiGraph<StageId, ()>) -> Vec<StageId> {
     let mut place = vec![0; edges.node_count()];
     for (at, id) in spec.declared.iter().enumerate() {
@@ -113,9 +110,9 @@ fn node(id: StageId) -> NodeIndex {
     NodeIndex::new(id.index())
 }
 
-/// Names one cycle, from its first stage in the order of names back to itself.
+/// Names one cycle, from its first stage by name back to that stage.
 fn cycle(spec: &Spec, edges: &DiGraph<StageId, ()>) -> Fault {
-    // The other algorithm recurses as deep as the cycle is long.
+    // Tarjan's algorithm would recurse as deep as the cycle is long.
     let components = kosaraju_scc(edges);
     let knot: BTreeSet<StageId> = components
         .iter()
@@ -130,7 +127,7 @@ fn cycle(spec: &Spec, edges: &DiGraph<StageId, ()>) -> Fault {
         .unwrap_or_default();
     let mut path: Vec<StageId> = knot.first().copied().into_iter().collect();
     let mut places: HashMap<StageId, usize> = path.iter().map(|id| (*id, 0)).collect();
-    // Within a knot every stage stands on another of it, so the walk must meet itself.
+    // Each stage of a knot stands on another stage of it, so the walk must return to a stage.
     while let Some(last) = path.last() {
         let Some(next) = spec
             .stage(*last)

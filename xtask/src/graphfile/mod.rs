@@ -1,4 +1,4 @@
-//! What the graph file says, and what it names: the DAG, the lock file, sources, base overrides.
+//! The graph file and what it names: the DAG, the lock file, sources, base overrides.
 
 pub mod base_override;
 pub mod call;

@@ -1,7 +1,5 @@
-//! Where the host commands of a graph write.
-//!
-//! Knows the outputs of all of them as paths on this machine, so that two names of one place are one.
-//! Is unaware of when a command runs and of who reads what it makes.
+//! Where the host commands of a graph write: their outputs as real paths, so that two names of one
+//! place are equal.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +13,12 @@ use dockerignore::Ignore;
 /// The outputs of all host commands whose sources are on this machine.
 #[derive(Debug, Default)]
 pub struct Outputs {
-    /// Sorted, each with the stage that its host command is known under.
+    /// Sorted. Each output has the stage under which its host command is known (see `owner`).
     all: Vec<(Utf8PathBuf, StageId)>,
 }
 
 impl Outputs {
-    /// Of all stages of a graph.
+    /// The outputs of all stages of a graph.
     pub fn of(spec: &Spec) -> Self {
         let mut all = Vec::new();
         for id in spec.ids() {
@@ -29,7 +27,7 @@ impl Outputs {
                 continue;
             };
             let root = source::root(spec, stage.source.filter(|_| !prepare.beside_graph));
-            // What is not here is read by nobody yet.
+            // A source that is not on this machine is not read yet.
             let Ok(root) = root else { continue };
             all.extend(paths(&root, prepare).map(|path| (path, id)));
         }
@@ -43,14 +41,15 @@ impl Outputs {
         self.all.iter().any(|(output, _)| path.starts_with(output))
     }
 
-    /// Whether a host command other than that of `own` writes to a place in `folder`, or to a folder
+    /// Whether a host command other than that of `own` writes into `folder`, or makes a folder
     /// around it.
     pub fn has_others_near(&self, folder: &Utf8Path, own: Option<StageId>) -> bool {
         self.others(own).any(|(output, _)| touches(output, folder))
     }
 
-    /// The host commands, but for that of `own`, that write to what was seen; each with the first output
-    /// that was. `trees` are those that were looked at, with what is left out of each.
+    /// The host commands, except that of `own`, that write to a path that the `tracer` has seen,
+    /// each with the first such output. `trees` are the trees that were read, each with its ignore
+    /// file.
     pub fn seen_by(
         &self,
         tracer: &Tracer<'_>,
@@ -65,8 +64,9 @@ impl Outputs {
         first_of_each(self.others(own).filter(|(output, _)| counts(output)))
     }
 
-    /// As `seen_by`, of those that write to places in `folders` or around them: what of a tree that
-    /// cannot be read would be seen nobody knows.
+    /// The host commands, except that of `own`, that write into one of `folders` or make a folder
+    /// around one. Stands in for `seen_by` if a tree cannot be read, so that nobody knows what
+    /// would be seen.
     pub fn near(
         &self,
         folders: &[Utf8PathBuf],
@@ -82,7 +82,7 @@ impl Outputs {
     }
 }
 
-/// Whether a path is left out of each of the trees that it lies in.
+/// Whether the ignore files leave a path out of every tree that it lies in.
 fn is_left_out(path: &Utf8Path, trees: &[(&Utf8Path, &Ignore)]) -> bool {
     let mut within = trees.iter().filter_map(|(root, ignore)| {
         let inner = path.strip_prefix(root).ok()?;
@@ -101,14 +101,14 @@ fn paths(root: &Utf8Path, prepare: &Prepare) -> impl Iterator<Item = Utf8PathBuf
     prepare.outputs.iter().map(move |path| {
         let path = folder.join(path);
         match (path.parent(), path.file_name()) {
-            // An output that is a link is made as one.
+            // If the output is a link, the command makes the link itself.
             (Some(parent), Some(name)) => without_links(parent).join(name),
             _ => path,
         }
     })
 }
 
-/// A path without links, as far as it exists.
+/// A path with its links resolved, as far as it exists.
 fn without_links(path: &Utf8Path) -> Utf8PathBuf {
     for there in path.ancestors() {
         if let (Ok(real), Ok(rest)) = (there.canonicalize_utf8(), path.strip_prefix(there)) {

@@ -1,7 +1,5 @@
-//! Runs git.
-//!
-//! Knows how to keep it from asking, from running what a repository brings along, and from
-//! taking another repository than the one that is meant. Is unaware of what it is wanted for.
+//! Runs git so that it asks the user nothing, runs nothing that a repository brings along, and uses
+//! no other repository than the one that is meant.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -12,18 +10,19 @@ use camino::Utf8Path;
 
 use crate::outside::interrupt::Interrupt;
 
-/// More than any answer that is asked for; a server must not fill the memory.
+/// The most bytes of an answer. No answer that is asked for is so long, and a server must not fill
+/// the memory.
 const MOST_SAID: u64 = 64 << 20;
-/// A sentence for a person is not longer.
+/// The longest line that is kept. A message for a person is not longer.
 const LONGEST_LINE: usize = 400;
-/// The last lines of what git says hold the reason.
+/// How many of git's last lines are kept. They hold the reason of a failure.
 const LINES_KEPT: usize = 40;
-/// How long to wait for the rest of an output whose writer has ended. Something that it left
-/// behind, such as the master of a shared ssh connection, may hold it open for ever.
+/// How long to wait for the rest of an output whose writer has ended. A process that git left
+/// behind, such as the master of a shared ssh connection, may hold the stream open for ever.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What would make git look at another repository: set when this program runs in a git hook
-/// (git-rev-parse(1), `--local-env-vars`).
+/// Variables that would make git use another repository. They are set when this program runs in a
+/// git hook (git-rev-parse(1), `--local-env-vars`).
 const REPOSITORY: [&str; 11] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -37,7 +36,7 @@ const REPOSITORY: [&str; 11] = [
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 ];
-/// Settings that a user may hand over in the environment.
+/// Variables by which a user may pass settings.
 const SETTINGS: [&str; 3] = ["GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"];
 
 /// Settings for every call: no hook, no watcher and no upkeep in the background.
@@ -49,22 +48,22 @@ const ALWAYS: [&str; 6] = [
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
 ];
-/// Transports that run no command of a URL's choosing. Stronger than any configuration.
+/// Transports that run no command that a URL chooses. Overrides any configuration.
 const TRANSPORTS: &str = "https:http:ssh:git:file";
 
-/// Why git gave nothing.
+/// Why a call of git gave no output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// The user wanted to stop.
     Interrupted,
     /// It could not be run at all.
     NoGit(String),
-    /// It failed, and this is what it said: one line, without secrets and control characters.
+    /// It failed. The text is its reason: one line, without secrets and control characters.
     Failed(String),
 }
 
-/// A call of git that asks nobody and runs nothing. The user's own configuration holds, as a
-/// proxy, a credential helper and a rewritten URL are found there.
+/// A call of git that asks the user nothing and runs nothing of a repository. The user's own
+/// configuration applies: a proxy, a credential helper and rewritten URLs are set there.
 pub fn command() -> Command {
     let mut command = Command::new("git");
     for setting in ALWAYS {
@@ -81,7 +80,7 @@ pub fn command() -> Command {
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GCM_INTERACTIVE", "never")
-        // A process group that is not in the foreground would wait for ever for an answer.
+        // A process group in the background would wait for an answer for ever.
         .env("SSH_ASKPASS", "false")
         .env("SSH_ASKPASS_REQUIRE", "force");
     for (name, value) in [
@@ -96,8 +95,8 @@ pub fn command() -> Command {
     command
 }
 
-/// A call that does the same on every machine: no configuration but its own. `home` is a folder
-/// in which there is none.
+/// A call that does the same on every machine, with no configuration but its own. `home` is a
+/// folder without git configuration.
 pub fn isolated(home: &Utf8Path) -> Command {
     let mut command = command();
     for name in SETTINGS {
@@ -112,14 +111,14 @@ pub fn isolated(home: &Utf8Path) -> Command {
     command
 }
 
-/// The folders of other owners that the user's own settings call safe. What a repository says of
-/// itself does not count, so none is looked for.
+/// The folders of other owners that the user's own settings call safe. Git runs in `/`, because a
+/// repository's own settings do not count.
 pub fn safe_directories(interrupt: &Interrupt) -> Vec<String> {
     let mut command = command();
     command
         .args(["-C", "/", "config", "--null", "--type=path"])
         .args(["--get-all", "safe.directory"]);
-    // A failure says that there is none.
+    // git fails if there are none.
     let said = run(command, interrupt, |_| {}).unwrap_or_default();
     let values = said.split_inclusive(|byte| *byte == 0);
     values
@@ -129,7 +128,7 @@ pub fn safe_directories(interrupt: &Interrupt) -> Vec<String> {
         .collect()
 }
 
-/// Runs a call to its end and gives what it wrote to stdout. `watch` gets every line of progress.
+/// Runs a call to its end and returns its stdout. `watch` gets every line of progress.
 pub fn run(
     mut command: Command,
     interrupt: &Interrupt,
@@ -146,7 +145,8 @@ pub fn run(
     let said = stdout.map(|stdout| {
         in_background(move |give| {
             let mut all = Vec::new();
-            // What could be read is what there is; git's own status tells whether that is all.
+            // An error only ends the output early. Git's exit status tells whether the output is
+            // complete.
             let _ = stdout.take(MOST_SAID).read_to_end(&mut all);
             give(all);
         })
@@ -162,7 +162,7 @@ pub fn run(
         }
     };
     let status = std::thread::scope(|scope| {
-        // Waited for beside the reading: the stream may stay open behind git's end.
+        // Waits in a thread of its own, because the stream may stay open after git's end.
         let waits = scope.spawn(|| interrupt.wait_for(&mut child));
         if let Some(lines) = &lines {
             loop {
@@ -188,17 +188,17 @@ pub fn run(
     }
 }
 
-/// Work that nobody waits for longer than he wants to.
+/// Runs work on a thread. The receiver can stop waiting for it at any time.
 fn in_background(work: impl FnOnce(&mut dyn FnMut(Vec<u8>)) + Send + 'static) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        // Whoever has gone away wants no more of it.
+        // The receiver may be gone already.
         work(&mut |bytes| drop(sender.send(bytes)));
     });
     receiver
 }
 
-/// Hands over each line; progress ends its lines with a carriage return.
+/// Calls `give` for each line. Lines of progress end with a carriage return.
 fn each_line(mut stream: impl Read, give: &mut dyn FnMut(Vec<u8>)) {
     let mut buffer = [0; 8192];
     let mut line = Vec::new();
@@ -221,8 +221,8 @@ fn each_line(mut stream: impl Read, give: &mut dyn FnMut(Vec<u8>)) {
     }
 }
 
-/// A server's words as one line that a terminal can be shown, without who was let in by which
-/// secret: a rewritten URL may hold one.
+/// A server's message as one line that is safe for a terminal. User and password are removed from
+/// URLs: a rewritten URL may hold them.
 fn clean(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let text: String = text
@@ -259,7 +259,7 @@ fn is_progress(line: &str) -> bool {
     what.ends_with("objects") && digits(rest) || what == "Resolving deltas" && digits(rest)
 }
 
-/// The words of git's stderr that say what went wrong, fit for a terminal.
+/// The part of git's stderr that says what went wrong, fit for a terminal.
 pub fn sentence(stderr: &str) -> String {
     let mut reason = Reason::default();
     for line in stderr.lines() {
@@ -268,7 +268,7 @@ pub fn sentence(stderr: &str) -> String {
     reason.sentence("a failure")
 }
 
-/// Finds in git's words the ones that say what went wrong.
+/// Finds the line of git's output that says what went wrong.
 #[derive(Default)]
 struct Reason {
     lines: Vec<String>,
@@ -282,8 +282,8 @@ impl Reason {
         self.lines.push(line);
     }
 
-    /// The first `fatal:` or `error:`, with what ssh or the server said before it where git only
-    /// says that it could not read.
+    /// The first `fatal:` or `error:` that tells something. If git only says that it could not
+    /// read, the last line that ssh or the server said before it.
     fn sentence(&self, status: &str) -> String {
         const MARKS: [&str; 2] = ["fatal: ", "error: "];
         const EMPTY_WORDS: [&str; 2] = [
@@ -316,7 +316,7 @@ impl Reason {
         }
     }
 
-    /// The command by which git itself lets a checkout of another owner pass.
+    /// The command that git suggests to allow a checkout of another owner.
     fn exception(&self) -> Option<&str> {
         let mut lines = self.lines.iter().map(|line| line.trim());
         lines.find(|line| line.starts_with("git config --global --add safe.directory "))

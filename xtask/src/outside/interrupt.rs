@@ -1,7 +1,5 @@
-//! Ctrl-C and termination signals.
-//!
-//! Knows that the user wants to stop, and the process groups that must end then. Is unaware
-//! of what they do.
+//! Ctrl-C and termination signals: whether the user wants to stop, and the process groups that must
+//! end then.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
@@ -17,15 +15,15 @@ use signal_hook::iterator::Signals;
 use crate::fault::{Fault, Result};
 use crate::unpoisoned::Unpoisoned as _;
 
-/// When each stronger signal follows the first one. Buildx cancels its build on SIGINT and
-/// ends within a second when the engine answers; the whole must be over in ten.
+/// When each stronger signal follows the first one. Buildx cancels its build on SIGINT and ends
+/// within a second if the engine answers. All must be over within ten seconds.
 const LADDER: [(Duration, Signal); 3] = [
     (Duration::ZERO, Signal::INT),
     (Duration::from_secs(4), Signal::TERM),
     (Duration::from_secs(7), Signal::KILL),
 ];
 
-/// Whether the user wants this process to end; for what waits where nobody hands it an `Interrupt`.
+/// Whether the user wants this process to end. For code that waits and has no `Interrupt`.
 static IS_WANTED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the user wants this process to end.
@@ -75,7 +73,7 @@ impl Interrupt {
         self.state().since.is_some()
     }
 
-    /// Waits, unless the user wants to stop first; then it says so by `true`.
+    /// Waits for `time`, or until the user wants to stop; then it returns `true`.
     pub fn wait(&self, time: Duration) -> bool {
         let state = self.state();
         let waited = self
@@ -85,16 +83,16 @@ impl Interrupt {
         waited.unpoisoned().0.since.is_some()
     }
 
-    /// A short pause between two looks at something that ends without a word; `true` when the
-    /// user wants to stop.
+    /// A short pause between two checks of something that does not announce its end. Returns `true`
+    /// when the user wants to stop.
     pub fn pause(&self) -> bool {
         self.wait(Duration::from_millis(50))
     }
 
-    /// Starts a child in a process group of its own, to be ended with everything in it. `None`
-    /// when the user already wants to stop.
+    /// Starts a child in a process group of its own, so that an interrupt ends everything in the
+    /// group. `None` when the user already wants to stop.
     pub fn spawn(&self, command: &mut Command) -> std::io::Result<Option<Child>> {
-        // Held across the start, so that no child slips in behind the signal.
+        // Held during the start, so that no child starts after the signal was sent.
         let mut state = self.state();
         if state.since.is_some() {
             return Ok(None);
@@ -104,13 +102,15 @@ impl Interrupt {
         Ok(Some(child))
     }
 
-    /// Must be called before the child is reaped for the last time: its number may be another's after.
+    /// Stops tracking a child's process group. Must be called before the child is reaped: its
+    /// process id may then be given to another process.
     pub fn forget(&self, child: &Child) {
         self.state().groups.remove(&child.id().cast_signed());
         self.inner.changed.notify_all();
     }
 
-    /// Waits for a child that `spawn` started, and forgets it before its number can be another's.
+    /// Waits for a child that `spawn` started, and forgets it before its process id can be given to
+    /// another process.
     pub fn wait_for(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
@@ -140,7 +140,7 @@ impl Interrupt {
             }
             for group in &state.groups {
                 if let Some(group) = Pid::from_raw(*group) {
-                    // A group that ended in this moment needs no signal.
+                    // A group that has just ended needs no signal.
                     let _ = kill_process_group(group, signal);
                 }
             }

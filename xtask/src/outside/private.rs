@@ -1,19 +1,19 @@
-//! Private references: the names by which this program keeps an image in an engine, and by which it
-//! proves that the image is there.
+//! Private references: the names by which this program keeps an image in an engine and proves that
+//! it is there.
 
 /// The host part of private references. BuildKit asks a context's registry before it takes the
-/// engine's own image; on this one it is refused at once, without a name look-up, and no registry
-/// can answer with another image.
+/// engine's own image. This host refuses at once, without a name look-up, and no registry can
+/// answer with another image.
 pub const PREFIX: &str = "localhost:1/xtask/";
 
-/// What the private references of one state begin with: whose they are is in their names. Those of
-/// records from before this was so have no state in them, and stay what they are.
+/// The prefix of all private references of one state, so that a name says whose it is. References
+/// in older records have no state, and stay as they are.
 pub fn of_state(state: &str) -> String {
     format!("{PREFIX}{state}/")
 }
 
-/// The private reference of a stage's image: by state and key (in hexadecimal digits), so that nothing but a build of this
-/// very key in this state ever moves it.
+/// The private reference of a stage's image, from the state and the key (in hexadecimal digits). So
+/// nothing but a build of this very key in this state ever moves it.
 pub fn reference(state: &str, stage: &str, key: &str) -> String {
     let state = of_state(state);
     format!("{state}{stage}:{}", &key[..32])

@@ -1,8 +1,8 @@
 //! The proxies that docker's own configuration gives to every build.
 //!
-//! Buildx hands them over as arguments that nobody wrote (docs.docker.com/engine/cli/proxy). BuildKit
-//! keeps them out of what it compares, but for a Dockerfile that declares one of them. Knows the
-//! names, and a hash of each value: a value may hold a password. Is unaware of which count.
+//! Buildx passes them as build arguments that no user wrote (docs.docker.com/engine/cli/proxy).
+//! BuildKit keeps them out of what it compares, unless the Dockerfile declares them. Only a hash of
+//! each value is kept here: a value may hold a password.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -22,15 +22,16 @@ const FIELDS: [(&str, [&str; 2]); 5] = [
     ("allProxy", ["ALL_PROXY", "all_proxy"]),
 ];
 
-/// Arguments by name: what their values are told apart by.
+/// A fingerprint of each argument's value, by the argument's name.
 pub type Proxies = BTreeMap<&'static str, String>;
 
-/// Whether an argument is a proxy, which every RUN step sees though the Dockerfile does not declare it.
+/// Whether an argument is a proxy. Every RUN step sees proxies, though the Dockerfile does not
+/// declare them.
 pub fn is_one(name: &str) -> bool {
     FIELDS.iter().any(|(_, names)| names.contains(&name))
 }
 
-/// Those of this run.
+/// The proxies of this run.
 pub fn given() -> &'static Proxies {
     static GIVEN: LazyLock<Proxies> = LazyLock::new(|| {
         let folder = engine::config_folder();
@@ -41,8 +42,8 @@ pub fn given() -> &'static Proxies {
 
 fn of_file(file: &Utf8Path) -> Proxies {
     let bytes = state::read(file).ok().flatten().unwrap_or_default();
-    // Docker takes names in any case, joins objects of one name, and reads no further than the first
-    // value. Where that may matter, the file itself is every proxy's value.
+    // Docker takes names in any case, joins objects of one name, and reads no further than the
+    // first value. If that may matter, the whole file is the value of every proxy.
     let text = String::from_utf8_lossy(&bytes).to_lowercase();
     let said = text.matches("proxies").count();
     if said == 0 && !text.contains("\\u") {
@@ -60,7 +61,8 @@ fn of_file(file: &Utf8Path) -> Proxies {
     };
     let mut proxies = Proxies::new();
     for (field, names) in FIELDS {
-        // Which engine an entry is for hangs on how docker spells its address: all of them count.
+        // Which entry docker uses depends on how it spells the engine's address, so all entries
+        // count.
         let values = engines.iter().filter_map(|(engine, proxies)| {
             let value = proxies.get(field)?.as_str()?;
             (!value.is_empty()).then_some((engine, value))
@@ -81,7 +83,7 @@ fn told(hash: &str) -> String {
     format!("docker's configuration {}", &hash[..16])
 }
 
-/// Whether an engine's proxies have the names that docker writes, each once, and text behind each.
+/// Whether an engine's proxies have only names as docker writes them, each with text as its value.
 fn is_plain(engine: &serde_json::Value) -> bool {
     let is_known = |name: &String| FIELDS.iter().any(|(field, _)| field == name);
     engine.as_object().is_some_and(|proxies| {

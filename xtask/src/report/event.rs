@@ -1,4 +1,4 @@
-//! What happened, as data. Every reporter lives on these alone.
+//! What happened, as data. Reporters are given nothing else.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::report::excerpt::Excerpt;
 pub enum Outcome {
     /// Its image was made.
     Built,
-    /// Its image was there and got its references back; nothing was built. In JSON it is `built`, as
-    /// it was before this was told apart.
+    /// Its image was there and got its references back; nothing was built. JSON says `built`, as it
+    /// did before there was this variant.
     #[serde(rename = "built")]
     Restored,
     /// Nothing to do.
@@ -38,7 +38,7 @@ pub enum Event {
         /// How many places there are.
         jobs: usize,
     },
-    /// Something to know that is no fault of the run.
+    /// Something that the user should know, but that is no fault of the run.
     Notice {
         /// The sentence.
         message: String,
@@ -79,16 +79,16 @@ pub enum Event {
         /// The repository's URL.
         from: String,
     },
-    /// How far that is.
+    /// How far the fetching of a source is.
     SourceStep {
         /// Which source.
         source: String,
         /// Git's own words.
         step: String,
     },
-    /// A source is here, or cannot be had.
+    /// A source was fetched, or cannot be.
     SourceFinished(SourceFinished),
-    /// The run ended. Always the last.
+    /// The run ended. Always the last event.
     Finished(Finished),
 }
 
@@ -97,9 +97,9 @@ pub enum Event {
 pub struct SourceFinished {
     /// Which.
     pub source: String,
-    /// The commit that is here; `None` when it failed, which the run's own error tells.
+    /// The commit that was fetched; `None` if it failed, which the run's own error reports.
     pub commit: Option<String>,
-    /// How long it took.
+    /// How long it took, in milliseconds.
     pub elapsed_ms: u64,
 }
 
@@ -118,17 +118,18 @@ pub struct StageFinished {
     pub image: Option<String>,
     /// The image's size in bytes.
     pub size: Option<u64>,
-    /// What went wrong, or because of whom it was skipped.
+    /// What went wrong, or which stage it was skipped or cancelled for.
     pub error: Option<String>,
     /// The step of its Dockerfile that failed, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<FailedStep>,
-    /// What that step, or its host command, printed.
+    /// What that step, or the stage's host command, printed.
     #[serde(flatten)]
     pub excerpt: Excerpt,
-    /// Where the whole log of the builder or of the host command is; `None` where neither ran to an end.
+    /// The path of the whole log of the builder or of the host command; `None` if neither ran to an
+    /// end.
     pub log: Option<String>,
-    /// Where no builder ran: how long its build took, which is what the skip saved.
+    /// If no builder ran: how long the recorded build took, which is what the skip saved.
     pub saved_ms: u64,
 }
 
@@ -139,9 +140,9 @@ pub struct FailedStep {
     pub name: String,
     /// The Dockerfile, as the graph names it.
     pub dockerfile: String,
-    /// The step's line in it, where buildx says so.
+    /// The step's line in the Dockerfile, if buildx says so.
     pub line: Option<u32>,
-    /// What its command ended with, where that is all that went wrong.
+    /// The exit code of its command, if nothing else went wrong.
     pub exit_code: Option<i32>,
 }
 
@@ -150,10 +151,10 @@ pub struct FailedStep {
 pub struct Finished {
     /// Every wanted stage's outcome.
     pub outcome: BTreeMap<String, Outcome>,
-    /// How many of the built ones only got their names back.
+    /// How many of the built stages were only restored.
     pub put_back: usize,
-    /// How long the run took.
+    /// How long the run took, in milliseconds.
     pub elapsed_ms: u64,
-    /// What the skips saved, in build time.
+    /// How much build time the skips saved, in milliseconds.
     pub saved_ms: u64,
 }

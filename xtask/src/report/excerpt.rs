@@ -1,6 +1,5 @@
-//! What a failure shows of a long output: its last lines and, above them, those that say what failed.
-//!
-//! Knows lines and which of the two streams each came by. Is unaware of who printed them.
+//! What a failure shows of a long output: its last lines and, above them, the lines that say what
+//! failed.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -12,18 +11,18 @@ use crate::shown;
 
 /// How many of the last lines are shown.
 const TAIL: usize = 25;
-/// How many of the last lines of stderr are always shown. BuildKit reads the two streams of a step
-/// apart, so the last word on stderr may arrive before everything on stdout.
+/// How many of the last lines of stderr are always shown. BuildKit reads a step's two streams
+/// separately, so the last words on stderr may arrive before everything on stdout.
 const ERRORS: usize = 5;
-/// How many of the first lines that say what failed are shown, and how many of the last.
+/// How many of the first lines that say what failed are shown, and how many of the last ones.
 const CAUSES: usize = 4;
-/// Characters of a line that are shown.
+/// How many characters of a line are shown.
 const WIDEST: usize = 500;
 
-/// Which way a line came.
+/// The stream that a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StdStream {
-    /// stdout, or both where they are one.
+    /// stdout, or both streams if they are one.
     Out,
     /// stderr.
     Err,
@@ -52,7 +51,7 @@ const fn is_zero(number: &usize) -> bool {
 }
 
 impl Excerpt {
-    /// Of a file; empty where it cannot be read.
+    /// The excerpt of a file; empty if the file cannot be read.
     pub fn of_file(path: &Utf8Path) -> Self {
         let mut output = Output::default();
         let Ok(file) = std::fs::File::open(path) else {
@@ -60,7 +59,7 @@ impl Excerpt {
         };
         let mut file = BufReader::new(file);
         let mut line = Vec::new();
-        // A line without an end must not fill the memory.
+        // A line that never ends must not fill the memory.
         while let Ok(1..) = file.by_ref().take(1 << 20).read_until(b'\n', &mut line) {
             output.line(StdStream::Out, line.strip_suffix(b"\n").unwrap_or(&line));
             line.clear();
@@ -69,7 +68,7 @@ impl Excerpt {
     }
 }
 
-/// An output that goes on. It keeps no more lines than an excerpt has.
+/// An output that may go on. Keeps no more lines than an excerpt has.
 #[derive(Debug, Default)]
 pub struct Output {
     lines: usize,
@@ -86,7 +85,7 @@ struct Line {
 }
 
 impl Output {
-    /// Adds a line, without its end.
+    /// Adds a line, without its line ending.
     pub fn line(&mut self, stream: StdStream, line: &[u8]) {
         let line = Line {
             at: self.lines,
@@ -106,7 +105,7 @@ impl Output {
         push(&mut self.tail, TAIL, &line);
     }
 
-    /// What is shown of it so far.
+    /// The excerpt of the lines so far.
     pub fn excerpt(&self) -> Excerpt {
         let first = self.tail.front().map_or(0, |line| line.at);
         let causes = self.first_causes.iter().chain(&self.last_causes);
@@ -130,7 +129,7 @@ fn push(lines: &mut VecDeque<Line>, most: usize, line: &Line) {
     lines.push_back(line.clone());
 }
 
-/// A line as a terminal leaves it: what a carriage return overwrote is gone.
+/// A line as a terminal shows it in the end: without what a carriage return overwrote.
 fn shown(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let line = line.rsplit(|byte| *byte == b'\r').next().unwrap_or(line);
@@ -143,7 +142,7 @@ fn shown(line: &[u8]) -> String {
     }
 }
 
-/// A tab is no control character that a reader needs to see.
+/// Puts spaces in place of tabs, which readers need not see as control characters.
 fn spaced(line: &[u8]) -> Vec<u8> {
     let mut spaced = Vec::with_capacity(line.len());
     for byte in line {
@@ -155,7 +154,8 @@ fn spaced(line: &[u8]) -> Vec<u8> {
     spaced
 }
 
-/// Words with which programs say what failed. One line too many is better than a cause too few.
+/// Whether a line has a word with which programs say what failed. One line too many is better than
+/// a cause too few.
 fn says_what_failed(line: &str) -> bool {
     const WORDS: [&str; 15] = [
         "error",
@@ -178,8 +178,8 @@ fn says_what_failed(line: &str) -> bool {
     lower.starts_with("e: ") || WORDS.iter().any(|word| has_word(&lower, word))
 }
 
-/// Whether a word stands in a line by itself or as the end of a name (`TypeError:`), and not as a
-/// part of a path (`errors.ts`), of a flag (`-Werror`), or in a count of none (`0 errors`).
+/// Whether a line has a word by itself or as the end of a name (`TypeError:`), and not as a part of
+/// a path (`errors.ts`) or a flag (`-Werror`), or in a count of none (`0 errors`).
 fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let (before, after) = (&line[..at], &line[at + word.len()..]);

@@ -24,7 +24,7 @@ impl<W: Write> Json<W> {
 impl<W: Write + Send> Reporter for Json<W> {
     fn take(&mut self, event: &Event, _: Instant) {
         if let Ok(line) = serde_json::to_string(event) {
-            // A closed pipe is the reader's wish.
+            // The reader may close the pipe.
             let _ = writeln!(self.lines, "{line}");
         }
     }

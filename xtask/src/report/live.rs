@@ -1,4 +1,4 @@
-//! A live line per running stage on a terminal: its current step and its time.
+//! A live line on a terminal for each running stage: its current step and its time.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use super::screen::{Screen, ScreenLine, ScreenSize};
 use super::{Reporter, reasons, words};
 use crate::report::event::{Event, Outcome, StageFinished};
 
-/// How long a picture of the spinner stays.
+/// How long the spinner shows a picture.
 const TICK: Duration = Duration::from_millis(120);
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
@@ -139,7 +139,7 @@ impl<W: Write + Send> Reporter for Live<W> {
     }
 
     fn end(&mut self, now: Instant) {
-        // What was given up in the middle has no last word.
+        // A stage that the run gave up has no last event.
         self.running.clear();
         self.show(now);
     }

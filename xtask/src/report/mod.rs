@@ -1,7 +1,7 @@
-//! From events to people.
+//! Shows events to people and programs, with one file per form of output.
 //!
-//! One file per form of output; none knows anything but events. The reporter has a thread of
-//! its own, so that a slow terminal never holds up a build.
+//! Reporters know nothing but events. They have a thread of their own, so a slow terminal never
+//! holds up a build.
 
 pub mod event;
 pub mod excerpt;
@@ -21,30 +21,30 @@ use crate::report::event::Event;
 
 /// Takes events in the order in which they happened.
 pub trait Reporter: Send {
-    /// One more.
+    /// Takes one event.
     fn take(&mut self, event: &Event, now: Instant);
 
-    /// Nothing else is waiting to be told: whatever was taken must be seen now.
+    /// Shows everything that was taken: no further event is waiting.
     fn show(&mut self, _now: Instant) {}
 
-    /// When it wants to be woken if nothing happens before.
+    /// When it wants to be woken if nothing happens before then.
     fn wakes(&self) -> Option<Instant> {
         None
     }
 
-    /// Nothing happened until then; `show` follows.
+    /// Called if nothing happened until the moment that `wakes` gave; `show` follows.
     fn wake(&mut self, _now: Instant) {}
 
-    /// Nothing else will happen.
+    /// Called after the last event.
     fn end(&mut self, _now: Instant) {}
 }
 
-/// The name by which a reporter knows a source: a stage may have the same name.
+/// The name of a source among the running stages: a stage may have the same name.
 fn of_source(source: &str) -> String {
     format!("source {source}")
 }
 
-/// A running reporter; give it its events by the sender, then wait for it.
+/// A running reporter. Send it events by its sender, then wait until it has shown them.
 #[derive(Debug)]
 pub struct Reporting {
     sender: Option<Sender<Event>>,
@@ -52,7 +52,7 @@ pub struct Reporting {
 }
 
 impl Reporting {
-    /// JSON lines on stdout, live lines on a terminal, plain lines elsewhere.
+    /// Starts a reporter: JSON lines on stdout, live lines on a terminal, plain lines elsewhere.
     pub fn start(json: bool) -> Self {
         let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
         let mut reporter: Box<dyn Reporter> = match (json, live) {
@@ -73,18 +73,18 @@ impl Reporting {
         self.sender.clone().unwrap_or_else(|| channel().0)
     }
 
-    /// Waits until everything is told.
+    /// Waits until every event is shown.
     pub fn finish(mut self) {
         self.sender = None;
         if let Some(thread) = self.thread.take() {
-            // A reporter that panicked has told what it could.
+            // A reporter that panicked has shown what it could.
             let _ = thread.join();
         }
     }
 }
 
-/// Tells all events until nobody has more. Those that wait together are shown together: ten
-/// thousand fresh stages are a few writes, not ten thousand.
+/// Reports events until there is no sender any more. Events that wait together are shown together:
+/// ten thousand fresh stages are a few writes, not ten thousand.
 fn report(reporter: &mut dyn Reporter, events: &Receiver<Event>) {
     loop {
         let event = match reporter.wakes() {
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps what it is given, a write an entry.
+    /// Keeps what is written to it, one entry for each write.
     #[derive(Clone, Default)]
     struct Writes(Arc<Mutex<Vec<String>>>);
 
@@ -164,7 +164,7 @@ mod tests {
         );
     }
 
-    /// Wants to be woken at once, and says so when it is, and when it ends.
+    /// Wants to be woken at once, and sends a word when it is woken and when it ends.
     struct Sleeper(Sender<&'static str>);
 
     impl Reporter for Sleeper {
@@ -175,7 +175,7 @@ mod tests {
         }
 
         fn wake(&mut self, _: Instant) {
-            // Whoever has heard enough is gone.
+            // The test may have stopped listening.
             let _ = self.0.send("woken");
         }
 

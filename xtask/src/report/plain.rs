@@ -1,5 +1,5 @@
-//! Plain lines on stderr, for logs and CI: one when a stage begins, one when it ends, and one now and
-//! then in between.
+//! Plain lines on stderr, for logs and CI: one when a stage begins, one when it ends, and now and
+//! then one in between.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Reporter, reasons, words};
 use crate::report::event::{Event, Outcome, StageFinished};
 
-/// How long nothing is said of what runs before it gives a sign of life.
+/// How long a running stage or source is silent before a line says that it still runs.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// The plain reporter.
@@ -23,10 +23,10 @@ pub struct Plain<W: Write> {
 /// A stage that is built, or a source that is fetched.
 #[derive(Debug)]
 struct Running {
-    /// Its step, and since when.
+    /// The step that runs now. `since` is when it began.
     step: Option<String>,
     since: Instant,
-    /// When it was last told of.
+    /// When a line about it was last printed.
     told: Instant,
 }
 
@@ -41,7 +41,7 @@ impl<W: Write> Plain<W> {
     }
 
     fn print(&mut self, line: impl Display) {
-        // A closed pipe is the reader's wish.
+        // The reader may close the pipe.
         let _ = writeln!(self.lines, "{line}");
     }
 
@@ -157,7 +157,7 @@ mod tests {
             },
             at(40),
         );
-        // Nothing is said of a step that begins.
+        // No line is printed when a step begins.
         assert_eq!(plain.wakes(), Some(at(60)));
         for seconds in [59, 60, 61, 90, 300] {
             plain.wake(at(seconds));

@@ -1,10 +1,10 @@
-//! Why a stage is not fresh, in a clause for people.
+//! Words for why a stage is not fresh.
 
 use super::words::count;
 use crate::freshness::key::IngredientKind;
 use crate::freshness::verdict::{Change, Changed, NOT_LOCKED, Reason, ReasonKind};
 
-/// The cause, the first of its kind where there are several.
+/// The cause as a clause. If there are several of a kind, it names the first.
 pub fn clause(reason: &Reason) -> String {
     let changes = &reason.changes;
     match reason.kind {
@@ -59,7 +59,7 @@ pub fn clause(reason: &Reason) -> String {
     }
 }
 
-/// What happened to something that is no input.
+/// What happened to an ingredient that is not an input.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Changed,
@@ -155,15 +155,15 @@ fn files(changes: &[&Change]) -> String {
 pub enum OfInput {
     /// It was not there.
     Added,
-    /// It is there, and is no input any more.
+    /// It is there, but is not an input any more.
     LeftOut,
-    /// It is not there any more.
+    /// It is gone.
     Removed,
     /// It has other extended attributes.
     Attributes,
-    /// It was a file and is a link, or the like.
+    /// It is of another kind: it was a file and is a link, or the like.
     Kind,
-    /// A link leads elsewhere.
+    /// The link has another target.
     Target,
     /// It has other permission bits.
     Permissions,
@@ -172,7 +172,7 @@ pub enum OfInput {
 }
 
 impl OfInput {
-    /// What the record says of it before and after decides.
+    /// Compares what the record said of an input with what it says now.
     pub fn of(change: &Change) -> Self {
         match (&change.before, &change.after) {
             (None, _) => Self::Added,
@@ -204,7 +204,7 @@ impl OfInput {
         }
     }
 
-    /// For a sentence that begins with its path.
+    /// The verb, for a sentence that begins with the input's path.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Added => "was added",
@@ -219,7 +219,7 @@ impl OfInput {
     }
 }
 
-/// What is known of an input, without its extended attributes, and those.
+/// Splits the value of an input into all but its extended attributes, and those.
 fn attributes(input: &str) -> (&str, &str) {
     input.rsplit_once(":xattrs ").unwrap_or((input, ""))
 }
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(told(bases), "base b moved");
         let unlocked = vec![change(IngredientKind::Base, "b", one, Some(NOT_LOCKED))];
         assert_eq!(told(unlocked), "base b is not locked");
-        // Dropped and added are no changes.
+        // What was dropped or added has not changed.
         let dropped = vec![change(IngredientKind::Base, "a", one, None)];
         assert_eq!(told(dropped), "base a was removed");
         let added = vec![change(IngredientKind::Label, "l", None, one)];

@@ -1,17 +1,17 @@
-//! Lines on a terminal that are drawn again and again below those that stay.
+//! Lines on a terminal that are drawn again and again, below lines that stay.
 //!
-//! Knows a handful of escape sequences that every terminal has. The cursor rests below the last line:
-//! what the terminal echoes there by itself (`^C`) is on a line of its own and goes with the next drawing.
-//! At the end of a full line it would open another one, which nobody counts.
+//! Uses a few escape sequences that every terminal has. The cursor rests below the last line. So
+//! what the terminal itself echoes there (`^C`) is on a line of its own, and goes with the next
+//! drawing. At the end of a full line the echo would open another line, which would not be counted.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
-/// What is on the terminal below the lines that stay.
+/// The part of a terminal that is drawn again, below the lines that stay.
 #[derive(Debug)]
 pub(super) struct Screen<W: Write> {
     terminal: W,
-    /// Lines that stay, and are not there yet.
+    /// Lines that stay, and are not written yet.
     waiting: String,
     /// How many lines are drawn now.
     drawn: usize,
@@ -25,7 +25,7 @@ pub(super) struct ScreenSize {
 }
 
 impl ScreenSize {
-    /// Of the terminal that stderr is.
+    /// The size of the terminal that stderr is; 24 rows and 80 columns if it is unknown.
     pub(super) fn of_stderr() -> Self {
         let size = rustix::termios::tcgetwinsize(std::io::stderr());
         let known = |number: u16, otherwise| match number {
@@ -49,28 +49,28 @@ impl<W: Write> Screen<W> {
         }
     }
 
-    /// A line that stays.
+    /// Adds a line that stays.
     pub(super) fn print(&mut self, line: &str) {
         self.waiting.push_str(line);
         self.waiting.push('\n');
     }
 
-    /// Draws these lines in the place of those that are there, below the lines that stay.
+    /// Replaces the drawn lines with `lines`, below the lines that stay.
     pub(super) fn draw(&mut self, lines: &[ScreenLine], size: ScreenSize) {
         if self.waiting.is_empty() && lines.is_empty() && self.drawn == 0 {
             return;
         }
         let mut text = String::new();
         if self.drawn > 0 {
-            // Up, to the first column, and clear from there on.
+            // Moves up; then to the first column, and clears from there on.
             let _ = write!(text, "\x1b[{}A", self.drawn);
         }
         text.push_str("\r\x1b[J");
         text.push_str(&std::mem::take(&mut self.waiting));
-        // One row is the cursor's.
+        // One row stays free for the cursor.
         let shown = &lines[..lines.len().min(size.rows.saturating_sub(1))];
         if !shown.is_empty() {
-            // A line that is wider than it seems must not become two.
+            // Without line wrap, so that a line that is wider than it seems does not become two.
             text.push_str("\x1b[?7l");
             for line in shown {
                 line.write(&mut text, size.columns);
@@ -79,13 +79,13 @@ impl<W: Write> Screen<W> {
             text.push_str("\x1b[?7h");
         }
         self.drawn = shown.len();
-        // A terminal that is gone is no reason to stop.
+        // Drawing goes on if the terminal is gone.
         let _ = self.terminal.write_all(text.as_bytes());
         let _ = self.terminal.flush();
     }
 }
 
-/// A line that is drawn: what is bold in it stands between two other parts.
+/// A drawn line: a bold part between two others.
 #[derive(Debug, Default)]
 pub(super) struct ScreenLine {
     pub(super) before: String,

@@ -1,4 +1,4 @@
-//! Words for people: times, sizes, what became of a stage, the summary.
+//! Words for people: times, sizes, the end of a stage, the summary.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub fn count(number: usize, one: &str) -> String {
     }
 }
 
-/// That a source is here. Its fault is told where the run ends.
+/// The line for a fetched source; `None` if it failed, which the run's own error reports.
 pub fn fetched(source: &SourceFinished) -> Option<String> {
     let commit = source.commit.as_ref()?;
     let commit = commit.get(..12).unwrap_or(commit);
@@ -51,7 +51,7 @@ pub fn fetched(source: &SourceFinished) -> Option<String> {
     Some(format!("{}: at commit {commit}, in {time}", source.source))
 }
 
-/// Digests are known by their first digits.
+/// A value in which a digest is cut to its first digits.
 pub fn shortened(value: &str) -> String {
     let digest = |text: &str| text.len() >= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match value.rsplit_once(':') {
@@ -94,8 +94,8 @@ pub fn summary(finished: &Finished, failed: &[StageFinished]) -> String {
     text
 }
 
-/// What a failed stage leaves on the screen: where and how it failed, what said why, the end of its
-/// output, and where the rest is.
+/// What the screen shows of a failed stage: where and how it failed, the lines that say why, the
+/// end of its output, and where the rest is.
 pub fn failure(stage: &StageFinished) -> String {
     let (name, excerpt) = (&stage.stage, &stage.excerpt);
     let error = stage.error.as_deref().unwrap_or("no reason was given");
@@ -133,7 +133,7 @@ pub fn failure(stage: &StageFinished) -> String {
     text
 }
 
-/// A step's name on one line of the screen, which need not hold all of it.
+/// A step's name on one line of at most 160 characters.
 fn one_line(name: &str) -> String {
     const WIDEST: usize = 160;
     let words: Vec<&str> = name.split_whitespace().collect();
@@ -144,7 +144,7 @@ fn one_line(name: &str) -> String {
     }
 }
 
-/// A sign of life of what takes long.
+/// The line that says that a long step still runs.
 pub fn still(name: &str, step: Option<&str>, since: Duration) -> String {
     let seconds = since.as_secs();
     let since = match seconds {
@@ -163,7 +163,7 @@ pub fn step(name: &str) -> String {
     one_line(bare.map_or(name, |(_, bare)| bare))
 }
 
-/// What became of a stage, in one line.
+/// The line for the end of a stage.
 pub fn done(stage: &StageFinished) -> String {
     let took = time(stage.ended_ms.saturating_sub(stage.started_ms));
     match stage.outcome {
@@ -176,7 +176,7 @@ pub fn done(stage: &StageFinished) -> String {
             size(stage.size.unwrap_or(0))
         ),
         Outcome::Fresh => format!("{} fresh", stage.stage),
-        // Why is told at the end of the run.
+        // The end of the run says why.
         Outcome::Failed => format!("{} failed after {took}", stage.stage),
         Outcome::Skipped | Outcome::Cancelled => {
             let word = if stage.outcome == Outcome::Skipped {

@@ -1,7 +1,5 @@
-//! Runs a plan.
-//!
-//! Prints every command before it runs, keeps what it says in a log, and stops at the first that
-//! fails. Is unaware of why a step is there.
+//! Runs a plan: prints every command before it runs, keeps its output in a log, and stops at the
+//! first failure.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::process::CommandExt as _;
@@ -18,14 +16,14 @@ use crate::outside::interrupt::Interrupt;
 
 /// How long an engine may take to start, on a slow machine.
 const START: Duration = Duration::from_secs(90);
-/// Lines of a failed command that are shown.
+/// How many lines of a failed command's output are shown.
 const TAIL: usize = 12;
 /// The start script of Debian's package.
 const SCRIPT: &str = "/etc/init.d/docker";
-/// Where that script puts the engine's words.
+/// Where that script writes the engine's log.
 const ENGINE_LOG: &str = "/var/log/docker.log";
 
-/// Does everything in the plan; the log is written anew.
+/// Runs all steps of the plan. The log is written anew.
 pub fn apply(plan: &SetupPlan, facts: &Facts, log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
     let run = Run {
         log: log.to_owned(),
@@ -68,7 +66,7 @@ impl Run<'_> {
         self.run_into(&self.log, argv)
     }
 
-    /// Runs a command whose output goes behind what is in a file.
+    /// Runs a command and appends its output to a file.
     fn run_into(&self, path: &Utf8Path, argv: &[String]) -> Result<()> {
         let mut all: Vec<&str> = if self.is_root {
             Vec::new()
@@ -110,10 +108,10 @@ impl Run<'_> {
         }
     }
 
-    /// A package manager that is killed leaves packages half installed, so an interrupt waits for
-    /// the command that runs, and stops what would follow it.
+    /// Waits for a command, even after an interrupt: a package manager that is killed leaves
+    /// packages half installed. The interrupt stops what would follow.
     fn to_its_end(&self, command: &mut Command) -> std::io::Result<ExitStatus> {
-        // In a group of its own, a Ctrl-C on the terminal does not reach it.
+        // In a process group of its own, a Ctrl-C on the terminal does not reach it.
         let mut child = command.process_group(0).spawn()?;
         while child.try_wait()?.is_none() {
             if self.interrupt.pause() {
@@ -124,7 +122,7 @@ impl Run<'_> {
         child.wait()
     }
 
-    /// Never over a file that is there with other content.
+    /// Writes a file, but never over one with other content.
     fn write(&self, path: &str, content: &str) -> Result<()> {
         let there = std::fs::read_to_string(path);
         if there.as_ref().is_ok_and(|there| there == content) {
@@ -152,7 +150,7 @@ impl Run<'_> {
             let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
             self.run(&argv)
         };
-        // It stays when this program ends, and keeps its own pid file.
+        // `dockerd` goes on when this program ends, and keeps its own pid file.
         let itself = || {
             let log = if self.is_root {
                 Utf8PathBuf::from(ENGINE_LOG)
@@ -170,14 +168,14 @@ impl Run<'_> {
             if self.interrupt.is_set() {
                 return Err(fault);
             }
-            // The script wants an arrangement of control groups that not every machine has.
+            // The script needs a layout of control groups that not every machine has.
             crate::tell!("{fault}");
             itself()?;
         }
         let until = Instant::now() + START;
         loop {
             match Engine::find().about() {
-                // Whether this user may talk to it is another question.
+                // Whether this user may talk to the engine does not matter here.
                 Ok(_) | Err(NoAnswer::Forbidden(_)) => return Ok(()),
                 Err(NoAnswer::Silent(why)) if Instant::now() > until => {
                     return Err(Fault::lacks(format!(
@@ -208,7 +206,7 @@ fn open(path: &Utf8Path, anew: bool) -> Result<File> {
         .map_err(|error| Fault::lacks(format!("cannot write the log {path}: {error}")))
 }
 
-/// The last lines behind a place in a log.
+/// The last lines of a log after the byte `from`.
 fn tail(path: &Utf8Path, from: u64) -> String {
     let bytes = std::fs::read(path).unwrap_or_default();
     let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());

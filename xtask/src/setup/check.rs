@@ -1,7 +1,5 @@
-//! From facts and needs to findings.
-//!
-//! Knows what this program and its graph ask of a machine, and why. Pure: the same facts give the
-//! same findings on any machine.
+//! Compares facts with needs and returns findings. The same facts give the same findings on any
+//! machine.
 
 use super::facts::{Emulation, EngineFacts, Facts, StoreFacts};
 use super::finding::{Fix, MachineFinding};
@@ -15,9 +13,9 @@ use crate::outside::engine::NOT_PODMAN;
 const MEMORY: u64 = 4_000_000_000;
 /// The least free disk, in bytes (the same).
 const DISK: u64 = 30_000_000_000;
-/// The least version of the engine where no stage needs more (the same).
+/// The least version of the engine, if no stage needs more (the same).
 const ENGINE: [u64; 3] = [20, 10, 0];
-/// From which version on an engine's own builder takes named contexts: BuildKit 0.10
+/// The least version of an engine whose own builder takes named contexts: BuildKit 0.10
 /// (docs.docker.com/build/building/context, *Named contexts*). 20.10.24 was tried: it fails with
 /// "unsupported frontend capability".
 const NAMED_CONTEXTS: [u64; 3] = [23, 0, 0];
@@ -145,7 +143,7 @@ fn engine(facts: &Facts, needs: &Needs) -> MachineFinding {
         EngineFacts::Answers { version: text, .. } => {
             let finding = needs(format!("{text} at {at}"));
             if version(text).is_some_and(|found| found < least) {
-                // One that works is the user's: nothing here replaces it.
+                // An engine that works belongs to the user: nothing here replaces it.
                 return finding.lacks("upgrade it by the way it was installed");
             }
             finding
@@ -196,7 +194,7 @@ fn buildx(facts: &Facts) -> MachineFinding {
         )
     };
     match &facts.buildx {
-        // It answers for itself, and nothing that is installed beside it changes that.
+        // Podman's `docker` command takes the call, whatever is installed beside it.
         _ if facts.podman.is_some() => {
             finding("none, as docker is podman").lacks("it comes with Docker's own command")
         }
@@ -258,7 +256,8 @@ fn builder(facts: &Facts, needs: &Needs) -> Option<MachineFinding> {
             Some(if missing.is_empty() {
                 finding
             } else {
-                // It asks the kernel when a build begins; emulation has a check of its own.
+                // The builder asks the kernel when a build begins. Emulation has a check of its
+                // own.
                 finding.warns(format!(
                     "it does not list {}: see emulation",
                     missing.join(", ")
@@ -279,7 +278,7 @@ fn emulation(facts: &Facts, needs: &Needs) -> Vec<MachineFinding> {
         };
         let remedy = "register QEMU for it";
         let fix = || Fix::Emulate(vec![name.clone()]);
-        // An engine in a virtual machine, as Docker Desktop's, has emulation of its own there.
+        // An engine in a virtual machine, such as Docker Desktop's, has emulation of its own there.
         let elsewhere = !facts.address_is_default || facts.os.kind != "linux";
         let listed = match &facts.builder {
             Some(Ok(platforms)) => platforms.contains(&format!("linux/{name}")),
@@ -329,7 +328,7 @@ fn git(facts: &Facts, needs: &Needs) -> MachineFinding {
     }
 }
 
-/// A stage whose host command lacks something cannot be built; all others can.
+/// The tools of host commands. A missing tool stops only the stages whose commands need it.
 fn tools(facts: &Facts, needs: &Needs) -> Vec<MachineFinding> {
     let system = System::of(&facts.os);
     let one = |(name, stages): (&String, &Vec<String>)| {

@@ -1,6 +1,4 @@
-//! What a machine is and has, as data.
-//!
-//! Knows nothing of how it was found out, so that a test can invent any machine. What could not
+//! What a machine is and has, as data, so that a test can invent any machine. A fact that could not
 //! be found out is `None` or says why; it is never guessed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +14,7 @@ pub struct Facts {
     pub machine: String,
     /// Memory in bytes.
     pub memory: Option<u64>,
-    /// Where the engine keeps its data, or would keep them.
+    /// The disk where the engine keeps its data, or would keep it.
     pub disk: Option<Disk>,
     /// Who runs this.
     pub user: UserFacts,
@@ -32,27 +30,27 @@ pub struct Facts {
     pub has_dockerd: bool,
     /// Whether control groups are mounted, which every engine needs.
     pub has_cgroups: bool,
-    /// Whether somebody has configured it.
+    /// Whether the engine has a configuration file.
     pub has_daemon_json: bool,
     /// The version of the docker command.
     pub docker: Option<String>,
-    /// The version of podman, where the command `docker` is that.
+    /// The version of podman, if the command `docker` is podman.
     pub podman: Option<String>,
-    /// The version of its buildx plugin.
+    /// The version of docker's buildx plugin.
     pub buildx: Option<String>,
-    /// The version of its compose plugin.
+    /// The version of docker's compose plugin.
     pub compose: Option<String>,
     /// The version of git.
     pub git: Option<String>,
     /// The platforms of the builder that `build` uses, or why it cannot be used.
     pub builder: Option<Result<Vec<String>, String>>,
-    /// What runs programs of other architectures, by the graph's names of them (`arm64`).
+    /// Whether programs of other architectures run, by the graph's names for these (`arm64`).
     pub emulation: BTreeMap<String, Emulation>,
     /// Whether the kernel's table of interpreters is mounted.
     pub has_binfmt: bool,
     /// The programs and libraries that host commands need and that are here.
     pub tools: BTreeSet<String>,
-    /// What became of a question to each host that the graph needs, in the order of the needs.
+    /// The outcome of a question to each host that the graph needs, in the order of the needs.
     pub hosts: Vec<(Host, Reach)>,
     /// Registries for which docker has a login.
     pub logins: Vec<String>,
@@ -69,11 +67,11 @@ pub struct Os {
     pub kind: String,
     /// `debian`, `ubuntu`: ID in os-release(5).
     pub id: String,
-    /// Those that it is made from: `ID_LIKE` in os-release(5).
+    /// The systems that it is derived from: `ID_LIKE` in os-release(5).
     pub like: Vec<String>,
-    /// `12`, `22.04`; empty where it rolls.
+    /// `12`, `22.04`; empty for a rolling release.
     pub version: String,
-    /// What a person calls it.
+    /// The name for people.
     pub name: String,
 }
 
@@ -89,11 +87,11 @@ pub struct Disk {
 /// Who runs this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserFacts {
-    /// Whether that is the superuser.
+    /// Whether the user is root.
     pub is_root: bool,
     /// The name, for the `docker` group.
     pub name: String,
-    /// Whether there is a `sudo` to become the superuser by.
+    /// Whether there is a `sudo` to become root with.
     pub has_sudo: bool,
 }
 
@@ -121,9 +119,9 @@ pub enum EngineFacts {
     Podman(String),
     /// This user may not talk to it.
     Forbidden(String),
-    /// Nothing; this is what the attempt said.
+    /// Nothing answers. The text is the error of the attempt.
     Silent(String),
-    /// Nobody has asked yet.
+    /// The engine was not asked yet.
     #[default]
     Unasked,
 }
@@ -144,7 +142,7 @@ pub enum Emulation {
     Runs,
     /// The kernel has an interpreter for it, but the probe failed.
     Broken(String),
-    /// The kernel has an interpreter for it, which containers cannot see.
+    /// The kernel has an interpreter for it, but containers cannot see that.
     OutsideContainers,
     /// Nothing runs it.
     Missing,
@@ -153,17 +151,17 @@ pub enum Emulation {
 /// A host that the graph needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Host {
-    /// `docker.io`, `github.com`: what is shown.
+    /// The name that is shown: `docker.io`, `github.com`.
     pub name: String,
-    /// What is asked.
+    /// The URL that is asked.
     pub url: String,
-    /// What it is for: "images", "source `dify`".
+    /// What the graph needs it for: "images", "source `dify`".
     pub purpose: String,
-    /// Hosts of one group stand for each other: one that answers is enough.
+    /// Hosts of one group can replace each other: one that answers is enough.
     pub group: String,
 }
 
-/// What became of a question to a host.
+/// The outcome of a question to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
     /// It answers.
@@ -176,8 +174,8 @@ pub enum Reach {
     ProxyRefuses(String),
     /// The certificate is signed by an authority that this machine does not trust.
     Certificate(String),
-    /// It has an address and does not answer there.
+    /// It has an address but does not answer there.
     NoAnswer(String),
-    /// It cannot be asked from here yet: no git.
+    /// It was not asked: there is no git.
     Unasked,
 }

@@ -1,6 +1,4 @@
-//! The answer of one check, and what would mend it.
-//!
-//! Is unaware of what is checked.
+//! The answer of one check, and how to fix what it found.
 
 use serde::Serialize;
 
@@ -10,13 +8,13 @@ use serde::Serialize;
 pub enum Level {
     /// As it should be.
     Ok,
-    /// May do harm, or could not be found out; nothing waits for it.
+    /// May do harm, or could not be found out; a build does not depend on it.
     Warning,
-    /// No build without it.
+    /// A build needs it.
     Missing,
 }
 
-/// What would mend a finding, for the plan.
+/// How the plan can fix a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fix {
     /// Install the engine, the docker command, buildx and compose.
@@ -29,20 +27,20 @@ pub enum Fix {
     InstallCompose,
     /// Install git.
     InstallGit,
-    /// Install what host commands need, by the packages' names.
+    /// Install what host commands need: these packages.
     InstallTool(&'static [&'static str]),
     /// Start the engine that is installed.
     StartEngine,
     /// Let this user talk to the engine.
     JoinGroup,
-    /// Have programs of these architectures run.
+    /// Make programs of these architectures run.
     Emulate(Vec<String>),
 }
 
 /// The answer of one check.
 #[derive(Debug, Clone, Serialize)]
 pub struct MachineFinding {
-    /// Which check; a stable word.
+    /// The name of the check; it is stable.
     pub check: &'static str,
     /// How it ended.
     pub level: Level,
@@ -52,7 +50,7 @@ pub struct MachineFinding {
     pub needed: String,
     /// What it is needed for.
     pub why: String,
-    /// What a person does about it; empty when nothing need be done.
+    /// What a person should do about it; empty if nothing.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub remedy: String,
     /// What the plan does about it.

@@ -1,7 +1,7 @@
-//! What the machine must have, and how it gets it.
+//! Checks what the machine needs, and installs what is missing.
 //!
-//! `gather` finds out the facts; `check` holds them against the graph's needs; `plan` makes
-//! commands of what is missing; `apply` runs them. Only the first and the last touch the machine.
+//! `gather` finds out the facts; `check` compares them with the graph's needs; `plan` turns what is
+//! missing into commands; `apply` runs them. Only `gather` and `apply` touch the machine.
 
 pub mod apply;
 pub mod check;

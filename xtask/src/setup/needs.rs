@@ -1,7 +1,5 @@
-//! What a graph asks of a machine.
-//!
-//! Knows the graph, its Dockerfiles where they are here, and its lock. Pure; is unaware of the
-//! machine.
+//! What a graph needs of a machine: read from the graph, its lock and those Dockerfiles that are on
+//! this machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,19 +9,19 @@ use crate::graphfile::base_override;
 use crate::graphfile::lock::Lock;
 use crate::graphfile::spec::{Context, Place, Spec, Stage};
 
-/// What the graph asks of the machine.
+/// What the graph needs of the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// All platforms, sorted; none for the engine's own.
+    /// All platforms, sorted; empty for the engine's own.
     pub platforms: Vec<String>,
     /// Whether one image is made for several platforms.
     pub several: bool,
-    /// Whether an image takes the place of one that a Dockerfile names: a locked one, a stage's, a
+    /// Whether the image that a Dockerfile names is replaced: by a locked one, a stage's or a
     /// mirror's.
     pub replaces: bool,
     /// Whether git must fetch a source.
     pub fetches: bool,
-    /// Registries and sources.
+    /// The hosts of registries and sources.
     pub hosts: Vec<Host>,
     /// Programs and libraries that host commands need, with the stages whose commands these are.
     pub tools: BTreeMap<String, Vec<String>>,
@@ -77,7 +75,7 @@ impl Needs {
         }
     }
 
-    /// Whether a stage may be for another architecture than this machine's.
+    /// Whether a stage may be built for another architecture than this machine's.
     pub const fn may_emulate(&self) -> bool {
         !self.platforms.is_empty()
     }
@@ -98,12 +96,12 @@ impl Needs {
     }
 }
 
-/// Some processors run programs of an older kind too.
+/// Whether a processor runs the programs of an older kind itself.
 fn runs_itself(machine: &str, wanted: &str) -> bool {
     machine == "x86_64" && wanted == "386"
 }
 
-/// What a platform calls the architecture that `uname -m` names (containerd's platforms package).
+/// The platform's name of the architecture that `uname -m` names (containerd's platforms package).
 pub fn architecture(machine: &str) -> Option<&'static str> {
     Some(match machine {
         "x86_64" | "amd64" => "amd64",
@@ -117,7 +115,7 @@ pub fn architecture(machine: &str) -> Option<&'static str> {
     })
 }
 
-/// The registries of all external images that no stage takes the place of.
+/// The registries of all external images that no stage overrides.
 fn registries(spec: &Spec, lock: &Lock) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     let mut add = |image: &str| {
@@ -135,7 +133,7 @@ fn registries(spec: &Spec, lock: &Lock) -> BTreeSet<String> {
             }
         }
     }
-    // The Dockerfiles of a source that is not here yet cannot be read; the lock may know.
+    // The Dockerfiles of a missing source cannot be read. The lock may name their images.
     if spec.sources.iter().any(|source| is_unread(&source.place)) {
         lock.references().for_each(add);
     }
@@ -168,7 +166,7 @@ fn registry_host(registry: &str) -> Host {
     }
 }
 
-/// A path of this machine is no host.
+/// The host of a source's URL; `None` for a path of this machine.
 fn source_host(source: &str, url: &str) -> Option<Host> {
     let rest = url.split_once("://").map(|(_, rest)| rest);
     let authority = match rest {

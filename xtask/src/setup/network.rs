@@ -1,14 +1,14 @@
-//! Hosts that the graph needs: who answers, and why not.
+//! Which hosts that the graph needs answer, and why others do not.
 //!
-//! Knows what git says of a host that it cannot reach (libcurl's error texts), so that a dead name
-//! is told from a proxy and from a certificate. Is unaware of how it was asked.
+//! The reason is read from git's message (libcurl's error texts), so that an unknown name, a
+//! proxy's failure and a bad certificate are told apart.
 
 use std::collections::BTreeSet;
 
 use super::facts::{Host, Reach};
 use super::finding::MachineFinding;
 
-/// One finding for each group of hosts that stand for each other.
+/// One finding for each group of hosts that can replace each other.
 pub fn check(hosts: &[(Host, Reach)]) -> Vec<MachineFinding> {
     let groups: BTreeSet<&String> = hosts.iter().map(|(host, _)| &host.group).collect();
     let finding = |group| {
@@ -46,8 +46,8 @@ fn one((host, reach): &(Host, Reach)) -> Option<MachineFinding> {
     })
 }
 
-/// What git's last words about the host `asked` mean. Any answer of a server is one, be it a
-/// refusal: it was reached.
+/// What git's error message about the host `asked` means. Any answer of a server, even a refusal,
+/// shows that it was reached.
 pub fn diagnose(asked: &str, said: &str) -> Reach {
     let has = |sign: &str| said.contains(sign);
     let said_short = || said.rsplit("': ").next().unwrap_or(said).to_owned();
@@ -82,7 +82,7 @@ pub fn diagnose(asked: &str, said: &str) -> Reach {
     }
 }
 
-/// The host in `Failed to connect to HOST port PORT`: the proxy, where there is one.
+/// The host in `Failed to connect to HOST port PORT`: the proxy, if there is one.
 fn tried(said: &str) -> Option<&str> {
     let (_, rest) = said.split_once("Failed to connect to ")?;
     rest.split(' ').next()

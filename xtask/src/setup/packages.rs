@@ -1,19 +1,18 @@
-//! What the systems call their packages.
+//! The package managers of the known systems, and their names for packages.
 //!
-//! Knows package managers and names, and where a Debian 12 machine gets an engine with buildx (its
-//! own docker.io is too old): from Debian 13, behind its own packages in rank, so that nothing
-//! else is ever upgraded. Is unaware of what is installed.
+//! The docker.io of Debian 12 is too old, so such a machine gets an engine with buildx from Debian
+//! 13. Debian 13 ranks behind Debian 12's own packages, so that nothing else is ever upgraded.
 
 use super::facts::Os;
 
-/// Where apt reads of Debian 13.
+/// The file that gives Debian 13 to apt.
 pub const TRIXIE_SOURCE: &str = "/etc/apt/sources.list.d/xtask-trixie.sources";
-/// Where apt reads of its rank.
+/// The file that gives its rank to apt.
 pub const TRIXIE_RANK: &str = "/etc/apt/preferences.d/xtask-trixie";
 /// Its rank: below everything else.
 pub const RANK: &str = "Package: *\nPin: release n=trixie\nPin-Priority: 100\n";
 
-/// Debian 13 as apt reads it, from a mirror.
+/// The entry for Debian 13 in apt's format, from a mirror.
 pub fn trixie(mirror: &str) -> String {
     format!(
         "Types: deb\nURIs: {mirror}\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
@@ -27,7 +26,7 @@ pub enum System {
     Bookworm,
     /// Debian 13 and later.
     Debian,
-    /// Ubuntu, and what is made from it.
+    /// Ubuntu and systems derived from it.
     Ubuntu,
     /// Fedora.
     Fedora,
@@ -38,7 +37,7 @@ pub enum System {
 /// What may have to be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SuitePart {
-    /// dockerd and what it runs.
+    /// dockerd and the programs that it runs.
     Engine,
     /// The docker command.
     Docker,
@@ -94,7 +93,7 @@ impl System {
             (Self::Ubuntu, SuitePart::Compose) => &["docker-compose-v2"],
             (_, SuitePart::Compose) => &["docker-compose"],
             (Self::Fedora | Self::Arch, SuitePart::Git) => &["git"],
-            // Without these git trusts nobody.
+            // Without these certificates, git trusts no server.
             (_, SuitePart::Git) => &["git", "ca-certificates"],
             (Self::Bookworm | Self::Debian | Self::Ubuntu, SuitePart::Emulation) => {
                 &["qemu-user-static", "binfmt-support"]
@@ -104,11 +103,11 @@ impl System {
         }
     }
 
-    /// The packages that bring a program or a library, as host commands name it.
+    /// The packages that bring a program or a library, by the name that host commands use for it.
     pub fn brings(self, tool: &str) -> Option<&'static [&'static str]> {
-        // Debian's, Fedora's and Arch's.
+        // The packages of Debian, Fedora and Arch.
         let [debian, fedora, arch]: [&[&str]; 3] = match tool {
-            // Debian 12's own is older than what a module of today asks for.
+            // Debian 12's own Go is older than what a module of today asks for.
             "go" if self == Self::Bookworm => {
                 return Some(&[
                     "golang-go/trixie",
@@ -141,12 +140,12 @@ impl System {
         })
     }
 
-    /// Whether apt installs here.
+    /// Whether this system uses apt.
     pub const fn has_apt(self) -> bool {
         matches!(self, Self::Bookworm | Self::Debian | Self::Ubuntu)
     }
 
-    /// The command that installs; packages follow it.
+    /// The command that installs packages; their names follow it.
     pub fn install(self) -> Vec<&'static str> {
         match self {
             Self::Bookworm | Self::Debian | Self::Ubuntu => vec![
@@ -158,7 +157,7 @@ impl System {
                 "--no-install-recommends",
             ],
             Self::Fedora => vec!["dnf", "install", "--assumeyes"],
-            // Without a refresh: Arch does not support a part of an upgrade.
+            // The list of packages is not refreshed: Arch does not support partial upgrades.
             Self::Arch => vec!["pacman", "-S", "--needed", "--noconfirm"],
         }
     }

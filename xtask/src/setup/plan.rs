@@ -1,8 +1,6 @@
-//! From findings to commands.
-//!
-//! Knows how each system installs and starts what is missing. Pure: nothing here runs. An engine
-//! that answers is never touched, and no builder is created: `build` uses the engine's own one,
-//! which alone sees the images in the engine's store.
+//! Turns findings into commands; runs nothing. An engine that answers is never touched, and no
+//! builder is created: `build` uses the engine's own builder, the only one that sees the images in
+//! the engine's store.
 
 use std::collections::BTreeSet;
 
@@ -12,24 +10,24 @@ use super::facts::{Facts, Init};
 use super::finding::{Fix, Level, MachineFinding};
 use super::packages::{self, SuitePart, System};
 
-/// The engine's configuration.
+/// The engine's configuration file.
 pub const DAEMON_JSON: &str = "/etc/docker/daemon.json";
-/// Images in containerd, which later engines choose themselves: one image may be for several
-/// platforms there (docs.docker.com/engine/storage/containerd).
+/// Makes the engine keep images in containerd, as later engines do by default: there, one image may
+/// be for several platforms (docs.docker.com/engine/storage/containerd).
 const CONTAINERD_STORE: &str = "{\"features\": {\"containerd-snapshotter\": true}}\n";
 const CGROUPS: &str = "/sys/fs/cgroup";
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 
-/// What is to be done.
+/// What to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SetupPlan {
-    /// In this order.
+    /// The steps, in their order.
     pub steps: Vec<Step>,
-    /// What nobody but the user can do.
+    /// What only the user can do.
     pub by_hand: Vec<String>,
 }
 
-/// One thing to do, always as the superuser.
+/// One thing to do, always as root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
@@ -42,12 +40,13 @@ pub enum Step {
     Write {
         /// Where.
         path: String,
-        /// All of it.
+        /// The whole content.
         content: String,
     },
     /// Start the engine that is installed and wait until it answers.
     Start {
-        /// By systemd, else by the package's own script, or without one by itself.
+        /// Whether systemd starts it. If not, the package's own script does, or without a script
+        /// `dockerd` is started directly.
         systemd: bool,
     },
 }
@@ -67,7 +66,7 @@ impl Step {
     }
 }
 
-/// The way from the findings to a machine without them, as far as it is known here.
+/// The steps that resolve the findings, as far as they are known here.
 pub fn plan(facts: &Facts, findings: &[MachineFinding]) -> SetupPlan {
     let mut plan = SetupPlan::default();
     let fixes: Vec<&Fix> = findings
@@ -197,7 +196,8 @@ impl SetupPlan {
         }
     }
 
-    /// Package scripts register where systemd or binfmt-support runs; asked again, both do nothing.
+    /// Registers the emulators. Package scripts have done so if systemd or binfmt-support runs;
+    /// doing it again is harmless.
     fn register(&mut self, facts: &Facts, system: System) {
         if system.has_apt() {
             self.steps.push(Step::run(&["update-binfmts", "--enable"]));

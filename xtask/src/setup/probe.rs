@@ -1,14 +1,14 @@
-//! A program of another architecture, in a few bytes.
+//! A program of another architecture, in a few bytes. Running it proves that emulation works.
 //!
-//! Knows ELF's headers (man elf(5)) and how a process ends with a status on each architecture
-//! (man syscall(2)). Running it is the proof that emulation works.
+//! It has ELF's headers (man elf(5)), and code that ends the process with a status, for each
+//! architecture (man syscall(2)).
 
-/// What the probe ends with: nothing else that happens by mistake does.
+/// The status with which the probe ends. No program ends with it by mistake.
 pub const STATUS: i32 = 42;
-/// Where the program lies in memory; any page that is not the first would do.
+/// The address of the program in memory. Any page but the first would do.
 const AT: u32 = 0x0001_0000;
 
-/// An architecture's way to write numbers and to end a process.
+/// How an architecture writes numbers and ends a process.
 struct Machine {
     /// `e_machine`.
     number: u16,
@@ -163,7 +163,7 @@ mod tests {
         let file = folder.path().join(own);
         std::fs::write(&file, program(own).unwrap()).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-        // A child that another test has just forked may still hold the file open.
+        // A child that another test has just forked may still hold the file open for writing.
         let status = loop {
             match std::process::Command::new(&file).status() {
                 Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {

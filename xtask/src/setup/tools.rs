@@ -1,7 +1,5 @@
-//! Programs and libraries that host commands need.
-//!
-//! Knows where programs and libraries are found, and how a person is told of those that are not there. Is
-//! unaware of what they are needed for.
+//! Programs and libraries that host commands need: finds them on the machine, and describes the
+//! missing ones to a person.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,8 +8,8 @@ use camino::Utf8PathBuf;
 
 use super::packages::System;
 
-/// Where a library says how it is used (pkg-config(1)), below each of which there may be a folder for each
-/// kind of machine.
+/// Where libraries have their descriptions (pkg-config(1)). Below each folder there may be one for
+/// each kind of machine.
 const LIBRARIES: [&str; 5] = [
     "/usr/lib",
     "/usr/lib64",
@@ -33,18 +31,18 @@ pub fn on_path(program: &str) -> Option<Utf8PathBuf> {
         .find(runs)
 }
 
-/// Whether a program is on the path, or a library that pkg-config knows by this name.
+/// Whether a program of this name is on the path, or pkg-config knows a library by it.
 pub fn is_there(name: &str) -> bool {
     on_path(name).is_some() || has_library(name)
 }
 
-/// Those that are not there.
+/// The needs that are not there.
 pub fn lacking(needs: &[String]) -> Vec<&str> {
     let missing = needs.iter().filter(|name| !is_there(name));
     missing.map(String::as_str).collect()
 }
 
-/// Those that are not there, with the packages that bring them; nothing where all are there.
+/// The needs that are not there, with the packages that bring them; `None` if all are there.
 pub fn told(needs: &[String], system: Option<System>) -> Option<String> {
     let missing = lacking(needs);
     if missing.is_empty() {
@@ -67,13 +65,14 @@ pub fn told(needs: &[String], system: Option<System>) -> Option<String> {
     ))
 }
 
-/// The package that brings a tool, for people. Where this system's are not known, Debian's name is a hint.
+/// The package that brings a tool, for people. If the system's packages are not known, Debian's
+/// name serves as a hint.
 pub fn package(name: &str, system: Option<System>) -> Option<String> {
     let brought = |system: System| system.brings(name)?.first().copied();
     Some(match system {
         Some(system) => {
             let package = brought(system)?;
-            // Which release apt takes it from is no part of the name.
+            // The release from which apt takes the package is not part of its name.
             let bare = package.split('/').next().unwrap_or(package);
             format!("package {bare}")
         }

@@ -1,6 +1,7 @@
 //! The versions of programs.
 
-/// The numbers that a version begins with: `26.1.5+dfsg1`, `v0.13`, `2.26.1-4`.
+/// The first three numbers of a version such as `26.1.5+dfsg1`, `v0.13` or `2.26.1-4`; a missing
+/// one is 0.
 pub fn version(text: &str) -> Option<[u64; 3]> {
     let text = text.trim().trim_start_matches('v');
     let end = text

@@ -1,6 +1,6 @@
 //! What verification finds, as data (DESIGN.md, *JSON*).
 //!
-//! Knows the form in which every rule and probe tells its result. Is unaware of how it was found.
+//! Every rule and every probe reports its result in these types.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::graphfile::spec::policy::{Rule, Severity};
 /// One breach of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
-    /// How severe it is.
+    /// How severe the breach is.
     pub severity: Severity,
     /// The rule, or the outside tool's name for it.
     pub rule: Name,
@@ -19,23 +19,23 @@ pub struct Finding {
     pub stage: String,
     /// The image's id.
     pub image: String,
-    /// The digest of the layer in which it is; `None` for the configuration.
+    /// The digest of the layer that has the breach. `None` for a breach in the configuration.
     pub layer: Option<String>,
-    /// The line of the Dockerfile whose instruction made the layer, where that is known.
+    /// The line of the Dockerfile whose instruction made the layer, if it is known.
     pub line: Option<usize>,
     /// The path in the image, without a leading slash.
     pub path: Option<String>,
-    /// Who put it there.
+    /// Who put the path there.
     pub from: Origin,
     /// One sentence: what is wrong.
     pub message: String,
     /// What to do.
     pub remedy: String,
-    /// The waiver that it is put up with by.
+    /// The waiver that covers the finding.
     pub waived: Option<Waived>,
 }
 
-/// What a finding is a breach of.
+/// The rule that a finding breaks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Name {
@@ -46,7 +46,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// For people.
+    /// The name as people read it.
     pub fn text(&self) -> &str {
         match self {
             Self::Rule(rule) => rule.name(),
@@ -68,7 +68,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// For people.
+    /// The word that people read.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Base => "base",
@@ -78,23 +78,23 @@ impl Origin {
     }
 }
 
-/// A waiver as a finding names it.
+/// The waiver that covers a finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Waived {
-    /// Why.
+    /// Why the finding is accepted.
     pub why: String,
-    /// The last day on which it holds.
+    /// The last day on which the waiver holds.
     pub until: String,
 }
 
-/// What one probe of the running stack says.
+/// The answer of one probe of the running stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeAnswer {
     /// The service.
     pub service: String,
     /// `http`, `tcp`, …
     pub kind: String,
-    /// How it ended.
+    /// How the probe ended.
     pub outcome: ProbeOutcome,
     /// One sentence.
     pub message: String,
@@ -104,42 +104,42 @@ pub struct ProbeAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeOutcome {
-    /// It is as it should be.
+    /// The service is as it should be.
     Passed,
-    /// It is not.
+    /// The service is not as it should be.
     Failed,
-    /// Nobody could ask. This is never "passed".
+    /// The probe could not be asked. This is never "passed".
     NotChecked,
 }
 
-/// A tool of others, and what became of it.
+/// An outside tool and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
-    /// `hadolint`.
+    /// The tool's name: `hadolint`.
     pub name: String,
-    /// Whether it was asked.
+    /// Whether the tool was asked.
     #[serde(flatten)]
     pub outcome: ToolOutcome,
 }
 
-/// What became of a tool.
+/// The outcome of an outside tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum ToolOutcome {
-    /// It gave its findings.
+    /// The tool gave its findings.
     Checked {
-        /// Its version.
+        /// The tool's version.
         version: String,
     },
-    /// It gave none. This is never "passed".
+    /// The tool gave no answer. This is never "passed".
     NotChecked {
-        /// Why.
+        /// Why the tool gave no answer.
         why: String,
     },
 }
 
 impl Tool {
-    /// For people.
+    /// One line for people.
     pub fn sentence(&self) -> String {
         match &self.outcome {
             ToolOutcome::Checked { version } => format!("{}: checked ({version})", self.name),
@@ -152,33 +152,33 @@ impl Tool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerOutcome {
-    /// Everything was looked at, and nothing denies it.
+    /// Everything was checked, and nothing denies it.
     Passed,
     /// A rule is broken, or a probe failed.
     Failed,
-    /// Something was not looked at.
+    /// Something was not checked.
     Incomplete,
 }
 
-/// Everything that a verification says.
+/// The whole result of a verification.
 #[derive(Debug, Clone, Serialize)]
 pub struct Answer {
-    /// How it ended.
+    /// How the verification ended.
     pub outcome: AnswerOutcome,
     /// All breaches, the most severe first.
     pub findings: Vec<Finding>,
     /// All probes, in the order of the graph file.
     pub probes: Vec<ProbeAnswer>,
-    /// Tools of others. They are never required.
+    /// Outside tools. They are never required.
     pub tools: Vec<Tool>,
-    /// The record of this verification, where everything passed.
+    /// The record of this verification. Only a verification that passed has a record.
     pub statement: Option<serde_json::Value>,
-    /// Whether the record answered.
+    /// Whether the answer comes from a record.
     pub recorded: bool,
 }
 
 impl Answer {
-    /// Puts the findings into their order and decides on the outcome.
+    /// Sorts the findings and decides on the outcome.
     pub fn of(mut findings: Vec<Finding>, probes: Vec<ProbeAnswer>) -> Self {
         findings.sort_by(|a, b| {
             let key = |finding: &Finding| (finding.waived.is_some(), finding.severity);
@@ -207,7 +207,7 @@ impl Answer {
         }
     }
 
-    /// What a record says.
+    /// The answer that a record holds.
     pub fn recorded(statement: serde_json::Value) -> Self {
         let predicate = &statement["predicate"];
         let findings = serde_json::from_value(predicate["findings"].clone());
@@ -220,14 +220,15 @@ impl Answer {
         answer
     }
 
-    /// How it ended for one of these stages: a probe counts for all, and so does what is of none of them.
+    /// How the verification ended for one of these stages. Every probe counts for every stage, and
+    /// so does a finding that belongs to none of them.
     pub fn outcome_of(&self, stage: &str, all: &[&str]) -> AnswerOutcome {
         let is_of_it = |one: &&Finding| one.stage == stage || !all.contains(&one.stage.as_str());
         let findings = self.findings.iter().filter(is_of_it);
         Self::of(findings.cloned().collect(), self.probes.clone()).outcome
     }
 
-    /// How many findings of each severity no waiver covers.
+    /// How many findings of each severity have no waiver.
     pub fn counts(&self) -> BTreeMap<Severity, usize> {
         let mut counts = BTreeMap::new();
         for finding in self.findings.iter().filter(|one| one.waived.is_none()) {

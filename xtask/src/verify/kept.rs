@@ -1,8 +1,8 @@
 //! Layers that were read before, by digest.
 //!
-//! What a layer holds depends on its bytes alone, and what a rule finds in it on the rule's version:
-//! both are kept, so that a base is not decompressed again for every image that stands on it. Knows
-//! the folder and how it is kept small. Is unaware of what findings mean.
+//! The content of a layer depends on its bytes alone. The findings of a rule in that layer depend
+//! on the bytes and the rule's version. Both are kept, so that a base is not decompressed again for
+//! every image that stands on it.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -14,23 +14,23 @@ use crate::outside::state::{self, State};
 use crate::unpoisoned::Unpoisoned as _;
 use crate::verify::layers::{ContentRule, Digest, Layer, LayeredImage};
 
-/// The kind of the files.
+/// The kind of the files, which their first line names.
 const KIND: &str = "xtask-layer";
 /// Their format. 1: the first.
 const FORMAT: u32 = 1;
-/// What no verification has used for so long goes.
+/// A layer that no verification has used for this long is removed.
 const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The kept layers of one graph.
 #[derive(Debug)]
 pub struct KeptLayers {
     folder: Utf8PathBuf,
-    /// Those that this run has used.
+    /// The layers that this run has used.
     used: Mutex<HashSet<Digest>>,
 }
 
 impl KeptLayers {
-    /// Those of this state.
+    /// The kept layers in this state folder.
     pub fn of(state: &State) -> Self {
         Self {
             folder: state.path("verified").join("layers"),
@@ -42,7 +42,8 @@ impl KeptLayers {
         self.folder.join(digest.hex())
     }
 
-    /// A layer at which all of these rules looked. What cannot be used is read again.
+    /// The layer with this digest, if all of these rules have looked at it. `None` for a file that
+    /// is damaged or lacks a rule: the layer is then read again.
     pub fn get(&self, digest: &Digest, rules: &[Box<dyn ContentRule>]) -> Option<Arc<Layer>> {
         let sealed = state::read(&self.file(digest)).ok()??;
         let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
@@ -58,8 +59,8 @@ impl KeptLayers {
         self.used.lock().unpoisoned()
     }
 
-    /// Keeps the layers of these images, and lets go of those that nothing has used for a month. It is
-    /// no fault where that cannot be done.
+    /// Keeps the layers of these images and removes those that nothing has used for a month. Errors
+    /// are ignored: a layer that is not kept is read again.
     pub fn keep<'i>(&self, images: impl Iterator<Item = &'i LayeredImage>) {
         for layer in images.flat_map(|image| &image.layers) {
             let file = self.file(&layer.digest);
@@ -68,7 +69,7 @@ impl KeptLayers {
                     let _ = state::write_sealed(&file, KIND, FORMAT, &[&bytes]);
                 }
             } else {
-                // Its time says that it is used.
+                // The file's time says when the layer was last used.
                 let file = std::fs::File::options().write(true).open(&file);
                 let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
             }

@@ -1,6 +1,6 @@
-//! Whether images keep their promises: a policy on every layer, then the running stack.
+//! Holds images against the policy, layer by layer, and tries them as a running stack.
 //!
-//! Knows images and findings. Is unaware of how images are built, and of keys.
+//! Verification never builds an image and does not read keys.
 
 pub mod finding;
 pub mod kept;

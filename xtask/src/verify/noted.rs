@@ -1,7 +1,4 @@
-//! How each stage's last verification ended.
-//!
-//! Knows whether that still says something of the image that there is now. Is unaware of how
-//! anything is verified.
+//! How each stage's last verification ended, and whether that still holds for the present image.
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
@@ -12,7 +9,7 @@ use super::record::{AskedOfImages, StackAsked};
 use crate::graphfile::spec::{Spec, StageId};
 use crate::outside::state::{self, State};
 
-/// The kind of the files.
+/// The kind of the files, which their first line names.
 const KIND: &str = "xtask-verified-stage";
 /// Their format. 1: the first.
 const FORMAT: u32 = 1;
@@ -22,43 +19,43 @@ const FORMAT: u32 = 1;
 pub struct Noted {
     /// The image's id.
     pub image: String,
-    /// The hash of what its policy was.
+    /// The hash of the policy that the image was held against.
     pub policy: String,
     /// `all`, `policy` or `stack`.
     pub parts: String,
-    /// What the stack was, where it was tried.
+    /// The question that was asked about the stack, if it was tried.
     pub stack: Option<StackAsked>,
-    /// When, as RFC 3339.
+    /// The moment of the verification, as RFC 3339.
     pub at: String,
-    /// The last day on which it holds.
+    /// The last day on which the verification holds.
     pub ends: Option<String>,
-    /// How it ended.
+    /// How the verification ended.
     pub outcome: AnswerOutcome,
 }
 
-/// What a note says of now.
+/// Whether the last verification of a stage still holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// It passed, and nothing has changed.
+    /// The image passed, and nothing has changed.
     Holds,
-    /// It did not pass.
+    /// The image did not pass.
     Failed,
-    /// It was another image.
+    /// Another image was verified.
     OtherImage,
-    /// It was another policy.
+    /// The image was held against another policy.
     OtherPolicy,
-    /// It was another stack.
+    /// Another stack was tried.
     OtherStack,
-    /// Its last day is over: a waiver has ended, or a scanner knows more by now.
+    /// The last day is over: a waiver has ended, or a scanner's database may have changed.
     Ended,
-    /// The image and its policy are the same; what the stack is hangs on more than can be looked at
-    /// without compose.
+    /// The image and its policy are the same. Whether the stack is the same cannot be seen without
+    /// compose.
     StackUnseen,
 }
 
 impl Standing {
-    /// Why it no longer holds, for people.
+    /// One clause for people: why the verification no longer holds.
     pub const fn clause(self) -> &'static str {
         match self {
             Self::Holds => "it holds",
@@ -73,8 +70,8 @@ impl Standing {
 }
 
 impl Noted {
-    /// What it says of the image with this id, under a policy with this hash. `glance` is what the stack
-    /// of now looks like, where the note says how to look.
+    /// Whether this note holds for the image with this id, under the policy with this hash.
+    /// `glance` is the present stack as seen without compose, if the note says where to look.
     pub fn standing(
         &self,
         image: &str,
@@ -100,14 +97,14 @@ impl Noted {
         }
     }
 
-    /// That of a stage.
+    /// The note of a stage.
     pub fn read(state: &State, stage: &str) -> Option<Self> {
         let sealed = state::read(&file(state, stage)).ok()??;
         let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
         serde_json::from_slice(content).ok()
     }
 
-    /// Keeps it in the place of the one before.
+    /// Replaces the stage's note.
     pub fn save(&self, state: &State, stage: &str) -> std::io::Result<()> {
         let content = serde_json::to_vec(self)?;
         state::write_sealed(&file(state, stage), KIND, FORMAT, &[&content])
@@ -119,7 +116,7 @@ fn file(state: &State, stage: &str) -> Utf8PathBuf {
     state.path("verified").join("stages").join(name)
 }
 
-/// The hash of all that a stage's images are held against.
+/// The hash of everything that a stage's images are held against.
 pub fn policy_hash(spec: &Spec, id: StageId) -> String {
     let waivers = spec.waivers.iter();
     let waivers: Vec<_> = waivers

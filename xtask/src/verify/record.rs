@@ -1,7 +1,6 @@
 //! The record of a verification, in the form of an in-toto statement.
 //!
-//! Knows what a verification stood on, and when its record ends. Is unaware of how anything is
-//! verified. What is secret enters by a keyed hash only, with a key that never leaves the state.
+//! A secret enters a record only through a keyed hash. The key never leaves the state folder.
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
@@ -10,48 +9,48 @@ use serde_json::{Value, json};
 use super::stack::Given;
 use crate::outside::state::{self, State};
 
-/// The kind of the files.
+/// The kind of the files, which their first line names.
 const KIND: &str = "xtask-verified";
 /// Their format. 1: the first.
 const FORMAT: u32 = 1;
 /// The type of the statement's predicate.
 const PREDICATE: &str = "https://github.com/langgenius/dify/xtask/verification/v1";
 
-/// What a verification is asked, as a hash: the digests, the policy, the stack, this program.
+/// The question of a verification, as a hash: the digests, the policy, the stack, this program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedOfImages(String);
 
 /// A verification that passed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VerifyRecord {
-    /// What was asked of the images.
+    /// The question about the images.
     pub asked: AskedOfImages,
-    /// What was asked of the stack, where one was tried.
+    /// The question about the stack, if one was tried.
     pub stack: Option<StackAsked>,
-    /// The last day on which it holds; `None` where no waiver ends it.
+    /// The last day on which the record holds. `None` if nothing ends it.
     pub ends: Option<String>,
-    /// What can be attached to an image.
+    /// The statement, which can be attached to an image.
     pub statement: Value,
 }
 
-/// What the answer about a stack hangs on.
+/// What the answer about a stack depends on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StackAsked {
-    /// With what compose says of it; `None` where it hangs on more than can be looked at, so that the
-    /// answer never holds again.
+    /// The question with what compose says of the stack. `None` if the answer depends on more than
+    /// can be read: then the answer never holds again.
     pub asked: Option<AskedOfImages>,
-    /// Without compose, and where to look; `None` where that does not show everything.
+    /// The question without compose, and where to look. `None` if that does not show everything.
     pub glance: Option<(Given, AskedOfImages)>,
 }
 
 impl VerifyRecord {
-    /// Whether it has not ended on this day.
+    /// Whether the record still holds on this day.
     pub fn holds(&self, today: &str) -> bool {
         self.ends.as_deref().is_none_or(|end| today <= end)
     }
 }
 
-/// The records of one graph's verifications: one for each set of stages and parts.
+/// The records of one graph's verifications. Each set of stages and parts has one record.
 #[derive(Debug)]
 pub struct VerifyRecords {
     file: Utf8PathBuf,
@@ -59,7 +58,7 @@ pub struct VerifyRecords {
 }
 
 impl VerifyRecords {
-    /// Those of these stages; `parts` says what of it was asked for.
+    /// The records of these stages. `parts` says which parts of a verification were asked for.
     pub fn of(state: &State, stages: &[&str], parts: &str) -> std::io::Result<Self> {
         let mut name = blake3::Hasher::new();
         for text in stages.iter().chain([&parts]) {
@@ -73,7 +72,7 @@ impl VerifyRecords {
         })
     }
 
-    /// The hash of what is asked.
+    /// The hash of a question.
     pub fn asked(&self, asked: &Value) -> AskedOfImages {
         let text = asked.to_string();
         AskedOfImages(
@@ -83,21 +82,21 @@ impl VerifyRecords {
         )
     }
 
-    /// The last one, whatever it was asked.
+    /// The last record, whatever its question was.
     pub fn read(&self) -> Option<VerifyRecord> {
         let sealed = state::read(&self.file).ok()??;
         let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
         serde_json::from_slice(content).ok()
     }
 
-    /// Keeps what passed.
+    /// Saves the record of a verification that passed.
     pub fn save(&self, record: &VerifyRecord) -> std::io::Result<()> {
         let content = serde_json::to_vec(record)?;
         state::write_sealed(&self.file, KIND, FORMAT, &[&content])
     }
 }
 
-/// The key of this state's hashes, made at its first use.
+/// The key of this state's hashes. The first use makes it.
 fn key(state: &State) -> std::io::Result<[u8; 32]> {
     use ring::rand::SecureRandom as _;
     let file = state.path("verified").join("key");
@@ -111,7 +110,7 @@ fn key(state: &State) -> std::io::Result<[u8; 32]> {
         .fill(&mut key)
         .map_err(|_| std::io::Error::other("the system gives no random numbers"))?;
     state::write_atomically(&file, &key)?;
-    // Another process may have been faster; what is there now is everybody's.
+    // Another process may have written first. All processes use the key that is there now.
     let bytes = state::read(&file)?.unwrap_or_default();
     Ok(bytes.try_into().unwrap_or(key))
 }
@@ -121,7 +120,7 @@ fn key(state: &State) -> std::io::Result<[u8; 32]> {
 pub struct RecordSubject {
     /// `api`, or a service of the stack.
     pub name: String,
-    /// Of the manifest or of the configuration.
+    /// The digest of the manifest or of the configuration.
     pub digest: String,
 }
 
@@ -164,7 +163,7 @@ mod tests {
             statement: json!({ "x": 1 }),
         };
         records.save(&record).unwrap();
-        // The key is kept.
+        // The key stays the same.
         let records = VerifyRecords::of(&state, &["a"], "all").unwrap();
         assert_eq!(records.asked(&json!({ "image": "sha256:1" })), asked);
         let found = records.read().unwrap();

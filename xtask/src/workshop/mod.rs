@@ -1,4 +1,4 @@
-//! What this project itself is worked on with: engines for tests, measurements, the demo.
+//! Tools for work on this project itself: engines for tests, measurements, the demo.
 
 pub mod bench;
 pub mod demo;

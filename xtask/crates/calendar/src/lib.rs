@@ -1,4 +1,4 @@
-//! Moments as others write them, in seconds since 1970: RFC 3339, and the date of HTTP
+//! Converts moments between text and seconds since 1970: RFC 3339, and the date of HTTP
 //! (RFC 9110, 5.6.7).
 //!
 //! ```
@@ -7,7 +7,7 @@
 //! assert_eq!(calendar::shown(1).1, "1970-01-01T00:00:01Z");
 //! ```
 
-/// The seconds of `2026-11-20T10:00:00.123Z` or `…+02:00`.
+/// Reads `2026-11-20T10:00:00.123Z` or `…+02:00` into seconds.
 pub fn rfc3339(text: &str) -> Option<i64> {
     let (date, rest) = text.split_once(['T', 't', ' '])?;
     let mut date = date.split('-');
@@ -37,7 +37,7 @@ pub fn rfc3339(text: &str) -> Option<i64> {
     Some(days(year, month, day)? * 86_400 + seconds(clock)? - offset)
 }
 
-/// The seconds of `Wed, 21 Oct 2015 07:28:00 GMT`.
+/// Reads `Wed, 21 Oct 2015 07:28:00 GMT` into seconds.
 pub fn http(text: &str) -> Option<i64> {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -54,7 +54,7 @@ pub fn http(text: &str) -> Option<i64> {
     is_gmt.then_some(days(year, month, day)? * 86_400 + seconds(clock)?)
 }
 
-/// `2026-11-20` and `2026-11-20T10:00:00Z`.
+/// Writes a moment as `2026-11-20` and as `2026-11-20T10:00:00Z`.
 pub fn shown(moment: i64) -> (String, String) {
     let (year, month, day) = civil(moment.div_euclid(86_400));
     let clock = moment.rem_euclid(86_400);
@@ -68,7 +68,7 @@ pub fn shown(moment: i64) -> (String, String) {
     (date, whole)
 }
 
-/// Digits alone, and few enough for any sum below.
+/// Reads one to four digits, so that no sum below overflows.
 fn number(text: &str) -> Option<i64> {
     let good = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     good.then(|| text.parse().ok()).flatten()
@@ -85,8 +85,8 @@ fn seconds(clock: &str) -> Option<i64> {
     good.then_some((hour * 60 + minute) * 60 + second)
 }
 
-/// Days since 1970-01-01 (the proleptic Gregorian calendar, its years counted from March, so
-/// that the leap day is a year's last: `howardhinnant.github.io/date_algorithms.html`).
+/// Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that
+/// the leap day is the last of a year (`howardhinnant.github.io/date_algorithms.html`).
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;

@@ -1,7 +1,7 @@
-//! From bytes and a question to the answer.
+//! Answers a question about the bytes of a Dockerfile.
 //!
-//! Knows which doubts widen the answer to everything. Is unaware of what single
-//! instructions use (`walk`).
+//! A doubt about the text as a whole widens the answer to everything. `walk` finds what single
+//! instructions use.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -25,9 +25,9 @@ pub fn read(text: &[u8], question: &Question<'_>) -> Result<Reading, DockerfileE
     read_knowing(text, question, &BTreeMap::new())
 }
 
-/// As `read`, with what is known of the images that stages stand on, by canonical
-/// reference or by the name of the context that replaces them. Without it a
-/// variable that an image may set is open, and triggers of images stay unseen
+/// Like `read`, with facts about the images that stages stand on. `images` has them by canonical
+/// reference, or by the name of the context that replaces the image. Without the facts of an
+/// image, a variable that it may set has no known value, and its triggers stay unseen
 /// (`Reading::onbuild_unknown`).
 pub fn read_knowing(
     text: &[u8],
@@ -97,7 +97,7 @@ fn answer(
         question.given(),
         &budget,
     );
-    // The frontend of an image dies alone.
+    // A frontend that runs from an image crashes without the engine.
     let may_crash = syntax.is_none();
     let crash = |index: usize, globals: &Globals| match &all[index] {
         instruction if may_crash => crash::outside_stages(
@@ -212,7 +212,7 @@ fn blank(syntax: Option<String>) -> Reading {
     }
 }
 
-/// Everything counts: the whole file, every context, and all arguments that were given.
+/// Makes everything count: the whole file, every context, and all arguments that were given.
 fn widen(
     reading: &mut Reading,
     text: &[u8],

@@ -1,15 +1,15 @@
-//! One instruction in the form in which it counts: without what BuildKit's parser drops.
+//! The canonical form of one instruction: its text without what BuildKit's parser drops.
 //!
-//! Knows which spaces, continuations, cases and quotes of flags never reach a build
-//! (moby/buildkit `frontend/dockerfile/parser`: `splitCommand`, `extractBuilderFlags` and the
-//! parsers by keyword). Is unaware of what instructions do. In doubt the text stays as it is.
+//! Some spaces, continuations, cases and quotes of flags never reach a build (moby/buildkit
+//! `frontend/dockerfile/parser`: `splitCommand`, `extractBuilderFlags` and the parsers by
+//! keyword). In doubt the text stays as it is.
 
 use super::flags::{self, JsonWords, Split};
 use super::lines::{self, Logical};
 use super::scope;
 
-/// The text of an instruction; two have the same only if BuildKit reads the same in them. A stage
-/// that COPY takes from has the name that `stage` gives it.
+/// The canonical text of an instruction. Two instructions have the same text only if BuildKit reads
+/// them alike. `stage` gives the name of a stage that a COPY takes files from.
 pub(super) fn text(
     logical: &Logical,
     escape: char,
@@ -17,18 +17,19 @@ pub(super) fn text(
 ) -> String {
     let split = flags::split(&logical.text, escape).ok();
     let written = split.and_then(|split| written(logical, split, escape, stage));
-    // No line has a line's end in it, so neither is taken for the other.
+    // A canonical line contains no line end, so the two forms are never mistaken for each other.
     written.unwrap_or_else(|| format!("{}\n", logical.text))
 }
 
-/// Whether an instruction counts as it is written, whatever its words stand for.
+/// Whether an instruction has no canonical form, so that its text counts as written.
 pub(super) fn is_as_written(logical: &Logical, escape: char) -> bool {
     let split = flags::split(&logical.text, escape).ok();
     split.is_none_or(|split| written(logical, split, escape, |_| None).is_none())
 }
 
-/// Whether an instruction leaves nothing but a setting in the image of its stage, which no step
-/// of any stage looks at. With a `${name:?why}` it may refuse the whole build, too.
+/// Whether an instruction only leaves a setting in the image of its stage, which no step of any
+/// stage looks at. An instruction with `${name:?why}` may also fail the whole build, so it does
+/// not count as a setting.
 pub(super) fn is_setting(logical: &Logical, escape: char) -> bool {
     const SETTINGS: [&str; 8] = [
         "CMD",
@@ -45,7 +46,7 @@ pub(super) fn is_setting(logical: &Logical, escape: char) -> bool {
         && split.is_ok_and(|split| SETTINGS.contains(&split.keyword.as_str()))
 }
 
-/// Whether an instruction does nothing but set variables, none of which BuildKit itself heeds.
+/// Whether an instruction only sets variables, none of which BuildKit itself looks at.
 pub(super) fn is_variable(logical: &Logical, escape: char) -> bool {
     let split = flags::split(&logical.text, escape);
     split.is_ok_and(|split| matches!(split.keyword.as_str(), "ARG" | "ENV"))
@@ -63,12 +64,12 @@ fn written(
         return None;
     }
     if keyword == "ONBUILD" {
-        // The image keeps the text of a trigger, as it is.
+        // The image keeps the text of a trigger unchanged.
         let trigger = logical.text.trim_start().get(keyword.len()..)?;
         let trigger = trigger.trim_start_matches(lines::go_space);
         return Some(format!("{keyword} {trigger}"));
     }
-    // What is written below must come apart again at the same places.
+    // The text written below must split into the same flags and rest again.
     let is_one_word = |flag: &String| flag.bytes().all(|byte| byte.is_ascii_graphic());
     if !split.flags.iter().all(is_one_word) || split.rest.starts_with("--") {
         return None;
@@ -76,7 +77,7 @@ fn written(
     if keyword == "COPY" {
         for flag in &mut split.flags {
             let name = flag.strip_prefix("--from=").and_then(&stage);
-            // Neither has any that was written a line's end.
+            // A flag in the file contains no line end, so it never equals this one.
             *flag = name.map_or_else(|| flag.clone(), |name| format!("--from=\n{name}"));
         }
     }
@@ -90,7 +91,7 @@ fn written(
     Some(words.join(" "))
 }
 
-/// Whether blanks do nothing but part the words of a list, heredocs among them: none is in quotes,
+/// Whether blanks only separate the words of a list that may announce heredocs: no blank is quoted,
 /// escaped, or behind `<<`.
 fn announces_by_words(keyword: &str, rest: &str, escape: char) -> bool {
     let is_whole = |word: &String| {
@@ -102,11 +103,11 @@ fn announces_by_words(keyword: &str, rest: &str, escape: char) -> bool {
         && flags::blank_words(rest).iter().all(is_whole)
 }
 
-/// Nothing where it must stay as it is written.
+/// The canonical form of what follows the flags. `None` if the instruction must stay as written.
 fn rest(keyword: &str, rest: &str, escape: char) -> Option<String> {
     let list = match keyword {
         "COPY" | "ADD" | "VOLUME" => flags::json_words(rest),
-        // Without JSON these are one text, spaces and all.
+        // Without JSON the rest is one text, in which spaces count.
         "RUN" | "CMD" | "ENTRYPOINT" | "SHELL" => match flags::json_words(rest) {
             JsonWords::Plain => JsonWords::Doubtful,
             list => list,
@@ -117,15 +118,15 @@ fn rest(keyword: &str, rest: &str, escape: char) -> Option<String> {
     };
     Some(match list {
         JsonWords::Words(words) => serde_json::Value::from(words).to_string(),
-        // With other blanks between its words it might be a list.
+        // Single spaces between the words could turn it into a JSON list.
         JsonWords::Plain if rest.starts_with('[') => return None,
         JsonWords::Plain => flags::blank_words(rest).join(" "),
         JsonWords::Doubtful => rest.to_owned(),
     })
 }
 
-/// Words of their own, `NAME=value` or `NAME`, with one space between them. The older form
-/// `ENV NAME some value` keeps its spaces, and so does what stands in quotes.
+/// Separate words, `NAME=value` or `NAME`, with one space between them. The older form
+/// `ENV NAME some value` keeps its spaces, and so does quoted text.
 fn pairs(keyword: &str, rest: &str, escape: char) -> String {
     let is_plain = |c: char| c.is_ascii() && c != '\\' && c != escape;
     let words = flags::quoted_words(rest, escape);

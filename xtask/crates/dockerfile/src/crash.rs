@@ -1,8 +1,8 @@
-//! What makes BuildKit before 0.15 panic although it has a FROM: `${A#}` and `${A%}`, where nothing
-//! follows the sign, or only what is empty (tried with Docker 26.1.5: the engine dies with every build
-//! on it; moby/buildkit `shell/lex.go` as of v0.13.2 and v0.14.0).
+//! Finds Dockerfiles that have a FROM and still make BuildKit before 0.15 panic.
 //!
-//! Knows which texts of an instruction BuildKit expands. Is unaware of how an instruction is reached.
+//! The cause is `${A#}` or `${A%}` with nothing, or only empty text, behind the sign. The engine
+//! dies with every build on it (tried with Docker 26.1.5; moby/buildkit `shell/lex.go` as of
+//! v0.13.2 and v0.14.0). Only texts that BuildKit expands are checked.
 
 use super::error::DockerfileError;
 use super::flags;
@@ -12,7 +12,7 @@ use super::lines::Logical;
 use super::scope::{Budget, Given, Limited, Scope};
 use super::words::{self, Lookup, Trimmed, Value};
 
-/// What of an instruction in a stage that is built panics.
+/// The panic that an instruction causes in a stage that is built.
 pub(super) fn in_stage(
     logical: &Logical,
     escape: char,
@@ -25,7 +25,7 @@ pub(super) fn in_stage(
         "CMD" | "ENTRYPOINT" | "HEALTHCHECK" | "MAINTAINER" | "ONBUILD" | "SHELL" => None,
         "RUN" => {
             let title = |text: &str| words::trims_nothing(text, escape, &env, true);
-            // Of a script in one heredoc its first line gets into the title.
+            // The title of a step with a script in a heredoc includes the script's first line.
             let script = body.filter(|_| is_script(logical, escape));
             let first = script.and_then(|script| script.body.trim().lines().next());
             title(&logical.text).or_else(|| first.and_then(title))
@@ -40,7 +40,8 @@ pub(super) fn in_stage(
     found.map(|trimmed| at(logical.line, &trimmed))
 }
 
-/// What of the lines in front of the stages, and of any FROM, panics. `scope` is the one at that place.
+/// The panic that a line in front of the stages, or any FROM, causes. `scope` has the variables at
+/// that line.
 pub(super) fn outside_stages(
     instruction: &Instruction,
     (line, escape): (usize, char),
@@ -71,7 +72,7 @@ fn is_script(logical: &Logical, escape: char) -> bool {
     split.is_ok_and(|split| matches!(heredoc::from_word(&split.rest, true), Ok(Some(_))))
 }
 
-/// In a heredoc's body quotes have no meaning.
+/// What trims nothing in a heredoc's body, where quotes have no meaning.
 fn plainly(body: &str) -> Option<Trimmed> {
     struct Nothing;
     impl Lookup for Nothing {

@@ -1,13 +1,11 @@
-//! Which frontend reads the Dockerfile.
-//!
-//! Knows how BuildKit finds `# syntax=` and which frontends are Docker's own. Is unaware
-//! of everything behind the first lines.
+//! Finds the frontend that reads the Dockerfile, as BuildKit finds `# syntax=`, and tells Docker's
+//! own frontends from others.
 
 use std::collections::BTreeMap;
 
 use super::lines::directive;
 
-/// The frontend that is asked for, by `BUILDKIT_SYNTAX` or by the file.
+/// The frontend that `BUILDKIT_SYNTAX` or the file asks for.
 pub(super) fn frontend(text: &[u8], args: &BTreeMap<String, String>) -> Option<String> {
     match args
         .get("BUILDKIT_SYNTAX")
@@ -21,8 +19,8 @@ pub(super) fn frontend(text: &[u8], args: &BTreeMap<String, String>) -> Option<S
     }
 }
 
-/// Whether every version of BuildKit leaves a text to a frontend that is not Docker's own. Docker 26
-/// sees no `# syntax=` behind a byte order mark, nor behind `# check=`.
+/// Whether every version of BuildKit hands the text to a frontend that is not Docker's own. Docker
+/// 26 does not see a `# syntax=` behind a byte order mark or behind `# check=`.
 pub(super) fn surely_names_another(text: &[u8], args: &BTreeMap<String, String>) -> bool {
     let syntax = match frontend(&[], args) {
         Some(given) => Some(given),
@@ -31,7 +29,7 @@ pub(super) fn surely_names_another(text: &[u8], args: &BTreeMap<String, String>)
     syntax.is_some_and(|syntax| is_another(&syntax))
 }
 
-/// Whether this names an image, and none of Docker's own frontends.
+/// Whether `syntax` names an image that is not one of Docker's own frontends.
 pub(super) fn is_another(syntax: &str) -> bool {
     reference::normalise(syntax).is_some() && !is_known(syntax)
 }
@@ -59,7 +57,7 @@ fn first_word(value: &str) -> String {
     value.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// Docker's own frontends, from the first one with heredocs on.
+/// Whether `syntax` is one of Docker's own frontends, from the first one that reads heredocs.
 pub(super) fn is_known(syntax: &str) -> bool {
     let Some(image) = reference::normalise(syntax) else {
         return false;

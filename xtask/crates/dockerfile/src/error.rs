@@ -1,40 +1,39 @@
-//! What BuildKit would refuse as well.
-//!
-//! Knows how to say it. Is unaware of how it is found.
+//! Errors in a Dockerfile that BuildKit would refuse as well, and their messages.
 
 use std::fmt;
 
 use camino::Utf8Path;
 
-/// What BuildKit would refuse as well.
+/// An error that BuildKit would refuse as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DockerfileError {
-    /// Nothing in the file, or nothing to build.
+    /// The file is empty, or has nothing to build.
     Empty,
-    /// Lines that end in a carriage return alone, which is no line end for `BuildKit`.
+    /// Lines end in a carriage return alone, which `BuildKit` does not take for a line end.
     CarriageReturns {
-        /// One-based line, as `BuildKit` counts, of the first one.
+        /// One-based line of the first carriage return, as `BuildKit` counts lines.
         line: usize,
     },
-    /// No FROM, because each letter is two bytes.
+    /// `BuildKit` finds no FROM, because each letter is two bytes.
     Utf16,
-    /// No FROM, and NUL bytes.
+    /// `BuildKit` finds no FROM, and the file has NUL bytes.
     Nul {
-        /// One-based line of the first one.
+        /// One-based line of the first NUL.
         line: usize,
     },
-    /// No FROM for Docker's own frontend, and some versions of `BuildKit` do not see the other one.
+    /// Docker's own frontend finds no FROM, and some versions of `BuildKit` do not see the frontend
+    /// that the file names.
     HiddenFrontend {
         /// The frontend that the file names.
         syntax: String,
     },
-    /// A variable is trimmed by nothing, at which `BuildKit` panics.
+    /// A variable is trimmed by an empty pattern, which makes `BuildKit` panic.
     TrimsNothing {
         /// One-based line.
         line: usize,
-        /// As it is written, blanks and empty variables aside: `${A%}`.
+        /// The variable as it is written, without blanks and empty variables: `${A%}`.
         written: String,
-        /// What means the same.
+        /// A form that means the same.
         plain: String,
     },
     /// An instruction in front of the first FROM.
@@ -44,11 +43,11 @@ pub enum DockerfileError {
     },
     /// No Dockerfile stage has the target's name.
     UnknownTarget {
-        /// What was asked for.
+        /// The target that was asked for.
         target: String,
-        /// What there is.
+        /// The names of the Dockerfile stages.
         names: Vec<String>,
-        /// The likeliest of them.
+        /// The name that is closest to `target`.
         close: Option<String>,
         /// One-based line of the last FROM.
         line: usize,
@@ -56,7 +55,7 @@ pub enum DockerfileError {
 }
 
 impl DockerfileError {
-    /// The error for people, with the file and, where there is one, a command that mends it.
+    /// The error as a message, with the file and, if there is one, a command that repairs it.
     pub fn of(&self, path: &Utf8Path) -> String {
         let file = format!("'{}'", path.as_str().replace('\'', "'\\''"));
         let replace =

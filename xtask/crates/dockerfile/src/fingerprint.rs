@@ -1,7 +1,4 @@
-//! The part of a Dockerfile that counts, in a form that can be hashed and shown.
-//!
-//! Knows what of the reached stages' text can change a build. Is unaware of how they were
-//! reached.
+//! The part of a Dockerfile that can change a build, in a form that can be hashed and shown.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +9,12 @@ use super::reach::Reach;
 use super::stages::{Base, Stage, Stages};
 use super::validity;
 
-/// One record of the text that counts.
+/// One piece of the text that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
-    /// One-based line, for people; 0 where a record stands for no line.
+    /// One-based line, for messages; 0 if the piece stands for no line.
     pub line: usize,
-    /// The instruction as `BuildKit` reads it, with its heredocs; or what it resolves to.
+    /// The instruction as `BuildKit` reads it, with its heredocs, or what it resolves to.
     pub text: Vec<u8>,
 }
 
@@ -50,8 +47,8 @@ impl Counted {
     }
 }
 
-/// What counts: the directives, the global ARGs at `declaring`, the stages at `reached`, of which
-/// `mentions` says how they are called.
+/// The text that counts: the directives, the global ARGs at `declaring`, and the stages at
+/// `reached`. `mentions` says by which names the text calls the stages.
 pub(super) fn counted(
     text: &Text,
     syntax: Option<&str>,
@@ -90,7 +87,7 @@ pub(super) fn counted(
         if stage.replaced_by.is_some() {
             continue;
         }
-        // What a FROM says is told by the foundation, unless the text does not decide it.
+        // The foundation says what a FROM resolves to. A FROM that the text leaves open counts too.
         let is_open = matches!(stage.base, Base::Undecided(_)) || stage.platform.is_err();
         counted.extend(from.filter(|_| is_open).map(instruction));
         let lines = text.lines.get(stage.from + 1..stage.end);
@@ -104,7 +101,7 @@ pub(super) fn counted(
             lines.filter(|logical| !leads_nowhere(logical) || may_be_refused(logical, text));
         counted.extend(lines.map(instruction));
     }
-    // Stages that nobody reaches do nothing, but BuildKit reads all of the file.
+    // Stages that are not reached do nothing, but BuildKit reads the whole file and may refuse it.
     for (at, stage) in stages.all.iter().enumerate() {
         if reached.binary_search(&at).is_ok() && stage.replaced_by.is_none() {
             continue;
@@ -116,7 +113,7 @@ pub(super) fn counted(
         });
         for (nth, logical) in refused.enumerate() {
             if nth == 0 {
-                // A line is another one in a stage that somebody reaches, and so is what a FROM stands for.
+                // The same line counts differently in a reached stage, and on another foundation.
                 let told = format!("unreached {}", foundation(stage, reached));
                 counted.push(Counted::note(logical.line, told));
             }
@@ -130,8 +127,8 @@ fn may_be_refused(logical: &Logical, text: &Text) -> bool {
     !validity::is_sure(logical, text.escape)
 }
 
-/// What a stage stands on, numbered among the reached ones, so that stages nobody reaches
-/// may come and go.
+/// What a stage stands on. Stages are numbered among the reached ones, so that adding or removing
+/// an unreached stage changes nothing.
 fn foundation(stage: &Stage, reached: &[usize]) -> String {
     let platform = stage
         .platform
@@ -149,7 +146,7 @@ fn foundation(stage: &Stage, reached: &[usize]) -> String {
     format!("on {base} for `{platform}`")
 }
 
-/// Each record with its length in front, so that no two lists give the same bytes.
+/// The pieces as bytes, each with its length in front, so that no two lists give the same bytes.
 pub(super) fn bytes(counted: &[Counted]) -> Vec<u8> {
     let mut out = b"dockerfile 1\n".to_vec();
     for record in counted {

@@ -1,6 +1,4 @@
-//! One joined line taken apart: keyword, flags, the rest, and the rest's words.
-//!
-//! Knows BuildKit's splitting rules. Is unaware of what flags mean.
+//! Splits one joined line as BuildKit does: keyword, flags, the rest, and the words of the rest.
 
 use serde_json::Value as Json;
 
@@ -35,7 +33,7 @@ pub(super) const KEYWORDS: [&str; 18] = [
     "WORKDIR",
 ];
 
-/// Splits a joined line; an error is a sentence's end for people.
+/// Splits a joined line. An error is the end of a sentence for a message.
 pub(super) fn split(line: &str, escape: char) -> Result<Split, String> {
     let line = line.trim();
     let (keyword, arguments) = match line.find(is_blank) {
@@ -43,7 +41,7 @@ pub(super) fn split(line: &str, escape: char) -> Result<Split, String> {
         None => (line, ""),
     };
     let (flags, rest) = builder_flags(arguments, escape);
-    // Docker 26 resolves escapes in flags by `\` whatever the directive says.
+    // Docker 26 uses `\` as the escape in flags, whatever the directive says.
     if escape != '\\' && builder_flags(arguments, '\\') != (flags.clone(), rest.clone()) {
         return Err("BuildKit's versions read its flags differently".to_owned());
     }
@@ -60,7 +58,7 @@ pub(super) fn keyword(line: &str) -> String {
     word.unwrap_or_default().to_ascii_uppercase()
 }
 
-/// Whether BuildKit looks for heredocs on this line.
+/// Whether BuildKit may look for heredocs on this line.
 pub(super) fn may_carry_heredocs(line: &str, escape: char) -> bool {
     let Ok(mut split_line) = split(line, escape) else {
         return true;
@@ -77,7 +75,7 @@ pub(super) fn may_carry_heredocs(line: &str, escape: char) -> bool {
     }
 }
 
-/// Whether these lines can be read on as instructions.
+/// Whether these lines can be read as instructions.
 pub(super) fn starts_an_instruction(raw: &[&str]) -> bool {
     let inner = raw
         .iter()
@@ -100,8 +98,8 @@ enum Phase {
     Quote(u8),
 }
 
-/// BuildKit goes byte by byte here, so a byte outside ASCII stands for the character of
-/// that number.
+/// The flags in front of the arguments, and the rest. BuildKit goes byte by byte here, so a byte
+/// outside ASCII becomes the character with that number.
 fn builder_flags(arguments: &str, escape: char) -> (Vec<String>, String) {
     let bytes = arguments.as_bytes();
     let from = |at: usize| String::from_utf8_lossy(&bytes[at..]).into_owned();
@@ -159,7 +157,7 @@ fn builder_flags(arguments: &str, escape: char) -> (Vec<String>, String) {
     (flags, String::new())
 }
 
-/// How a rest that may be a JSON array reads.
+/// The result of reading a rest that may be a JSON array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum JsonWords {
     /// An array of strings.
@@ -187,9 +185,9 @@ pub(super) fn json_words(rest: &str) -> JsonWords {
     };
     match serde_json::from_str::<Vec<Json>>(rest) {
         Ok(items) => strings(items),
-        // Go mends what Rust refuses: lone surrogates and control bytes of broken text.
+        // Go repairs what Rust refuses: lone surrogates and control bytes of broken text.
         Err(_) if rest.contains("\\u") || rest.contains('\u{fffd}') => JsonWords::Doubtful,
-        // Docker 26 takes an array and ignores what follows it.
+        // Docker 26 reads the array and ignores what follows it.
         Err(_) => match serde_json::Deserializer::from_str(rest)
             .into_iter::<Vec<Json>>()
             .next()
@@ -208,7 +206,7 @@ pub(super) fn blank_words(rest: &str) -> Vec<String> {
         .collect()
 }
 
-/// A key and its value of the older form `ENV key value with blanks`.
+/// The key and the value of the older form `ENV key value with blanks`.
 pub(super) fn key_and_rest(rest: &str) -> Option<(String, String)> {
     let (key, value) = rest.split_once(is_blank)?;
     Some((

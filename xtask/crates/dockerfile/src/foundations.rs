@@ -1,6 +1,4 @@
-//! What a stage stands on, as the walk meets it.
-//!
-//! Knows which variables and triggers a stage gets from below. Is unaware of its own instructions.
+//! The image or stage that a stage stands on, and the variables and triggers it gets from there.
 
 use super::instructions::Instruction;
 use super::reading::{BaseKind, BaseUse, TakenFrom};
@@ -46,7 +44,7 @@ impl Walk<'_> {
         let (scope, onbuild) = match &stage.base {
             Base::Scratch => (StageScope::on_image([], budget), Vec::new()),
             Base::Stage(base) => {
-                // It was gone through before, and is taken out while its triggers are copied.
+                // The parent was walked before. It is taken out while its triggers are copied.
                 if let Some(parent) = self.done[*base].take() {
                     let scope = StageScope::on_stage(&parent.scope, budget);
                     let (onbuild, windows) = (self.triggers(&parent.onbuild), parent.windows);
@@ -84,7 +82,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The platform of a FROM; one that is open leaves the images open.
+    /// The platform of a FROM. If it is open, so are the images that the FROM uses.
     fn platform(&mut self, stage: &Stage, line: usize) -> Option<String> {
         let (written, why) = match &stage.platform {
             Ok(None) => return None,
@@ -103,8 +101,8 @@ impl Walk<'_> {
         written
     }
 
-    /// Docker 26 runs the triggers of the context that takes a stage's place, newer ones
-    /// those of the stage itself.
+    /// Whether BuildKit's versions run different triggers. Docker 26 runs those of the context that
+    /// replaces a stage, newer versions those of the stage itself.
     fn has_disputed_triggers(&self, base: &Base, of_context: &[String]) -> bool {
         let Base::Stage(base) = base else {
             return false;
@@ -114,7 +112,7 @@ impl Walk<'_> {
         !of_context.is_empty() || own.iter().any(|i| matches!(i, Instruction::Onbuild(_)))
     }
 
-    /// What is known of an image that a stage stands on; `name` is for people.
+    /// The variables and triggers of an image that a stage stands on. `name` is for messages.
     fn image(&mut self, key: &str, name: &str) -> (StageScope, Vec<String>) {
         if let Some(facts) = self.images.get(key) {
             let scope = facts
@@ -132,8 +130,8 @@ impl Walk<'_> {
         (StageScope::on_unknown_image(), Vec::new())
     }
 
-    /// The triggers that run in a stage, as far as the budget goes: each of a file's stages may
-    /// stand on one with many.
+    /// The triggers that run in a stage, as far as the budget goes. Each stage of a file may stand
+    /// on a stage with many triggers.
     fn triggers(&mut self, of_base: &[String]) -> Vec<String> {
         let budget = self.outer.budget;
         let few: Vec<String> = of_base

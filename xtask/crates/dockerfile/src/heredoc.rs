@@ -1,7 +1,6 @@
-//! Heredocs: which ones a line announces, and their bodies.
+//! Finds the heredocs that a line announces, and their bodies.
 //!
-//! Knows BuildKit's rule for a heredoc word (`<<EOF`, `3<<-"EOF"`, and the newer
-//! `<< EOF`). Is unaware of the instruction that carries it.
+//! A heredoc word follows BuildKit's rule: `<<EOF`, `3<<-"EOF"`, and the newer `<< EOF`.
 
 use std::collections::HashMap;
 
@@ -18,7 +17,7 @@ pub(super) struct Heredoc {
     pub(super) body: String,
 }
 
-/// The heredocs that a joined line announces, bodies still empty.
+/// The heredocs that a joined line announces, with empty bodies.
 pub(super) fn announced(line: &str, spaces_after_arrows: bool) -> Result<Vec<Heredoc>, String> {
     let rules = HeredocRules {
         keep_quotes: true,
@@ -35,7 +34,7 @@ pub(super) fn announced(line: &str, spaces_after_arrows: bool) -> Result<Vec<Her
     Ok(found)
 }
 
-/// The heredoc that one word stands for, if it is one.
+/// The heredoc that a word announces, if any.
 pub(super) fn from_word(word: &str, spaces: bool) -> Result<Option<Heredoc>, String> {
     let after_number = word.trim_start_matches(|c: char| c.is_ascii_digit());
     let Some(rest) = after_number.strip_prefix("<<") else {
@@ -80,8 +79,8 @@ pub(super) fn from_word(word: &str, spaces: bool) -> Result<Option<Heredoc>, Str
     }))
 }
 
-/// Which lines could end which heredocs. A file may announce as many heredocs as it has lines
-/// without ending any, so they are not searched for one by one.
+/// The lines that could end a heredoc, by its name. A file may announce as many heredocs as it has
+/// lines and end none of them, so a search per heredoc would be quadratic.
 #[derive(Debug, Default)]
 pub(super) struct Ends<'t> {
     whole: HashMap<&'t str, Vec<usize>>,
@@ -100,7 +99,8 @@ impl<'t> Ends<'t> {
         ends
     }
 
-    /// The lines at which the heredocs end that begin at line `from`, one after the other.
+    /// The lines that end the announced heredocs. The first heredoc begins at line `from`, each
+    /// further one behind the end of the previous.
     pub(super) fn of(&self, announced: &[Heredoc], mut from: usize) -> Option<Vec<usize>> {
         let mut found = Vec::with_capacity(announced.len());
         for heredoc in announced {

@@ -1,7 +1,6 @@
-//! Logical lines as typed instructions, nothing expanded yet.
+//! Reads logical lines into typed instructions, with variables unexpanded.
 //!
-//! Knows what each instruction can say that matters to what a build uses. Is unaware of
-//! variables and of other instructions.
+//! An instruction keeps only the parts that matter to what a build uses.
 
 use super::flags::{self, JsonWords, Split};
 use super::heredoc;
@@ -25,7 +24,7 @@ pub(super) enum Instruction {
     Onbuild(String),
     /// Cannot change what the build uses.
     Other,
-    /// BuildKit refuses it, or a newer one knows more: the reason.
+    /// BuildKit refuses it, or only a newer BuildKit knows it. The text is the reason.
     Unreadable(String),
 }
 
@@ -97,7 +96,7 @@ fn arg(rest: &str, escape: char) -> Result<Instruction, String> {
         None => (word, None),
     });
     let pairs: Vec<_> = pairs.collect();
-    // Docker 26 resolves quotes and variables in names, newer ones do not.
+    // Docker 26 resolves quotes and variables in names, newer versions do not.
     let is_plain = |key: &str| {
         key.bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))

@@ -1,6 +1,5 @@
-//! The characters of one text, one after the other.
-//!
-//! Knows quotes, escapes and words. Is unaware of what stands behind a `$` (`variables`).
+//! Reads one text character by character: quotes, escapes and words. `variables` reads what
+//! follows a `$`.
 
 use std::collections::BTreeSet;
 use std::iter::Peekable;
@@ -8,7 +7,7 @@ use std::str::Chars;
 
 use super::words::{HeredocRules, Lookup, Trouble};
 
-/// The limits that keep hostile text from costing more than its length.
+/// These limits keep hostile text from costing more than its length.
 const DEEPEST: usize = 64;
 const LONGEST: usize = 64 * 1024;
 

@@ -1,9 +1,9 @@
-//! What a Dockerfile's text alone says about a build of one target.
+//! What a Dockerfile's text alone says about a build of one target: the images, contexts, paths,
+//! arguments, secrets and remote sources that the target can reach.
 //!
-//! Knows BuildKit's Dockerfile frontend (as in Docker 26, newer forms welcome): which
-//! images, contexts, paths, arguments, secrets and remote sources the target can reach.
-//! Is unaware of any file tree, registry or engine: the same bytes and the same question
-//! give the same answer everywhere. Whatever the text does not decide widens the answer.
+//! The text is read as BuildKit's Dockerfile frontend reads it (as in Docker 26, with newer forms
+//! too). No file tree, registry or engine is asked: the same bytes and the same question give the
+//! same answer everywhere. Whatever the text does not decide widens the answer.
 //!
 //! ```text
 //! bytes -> lines -> instructions -> stages -> walk -> Reading

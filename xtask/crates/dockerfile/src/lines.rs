@@ -1,12 +1,8 @@
-//! From bytes to logical lines: directives, comments, continuations, heredocs.
+//! Splits text into logical lines: directives, comments, continuations, heredocs.
 //!
-//! Knows where one instruction ends and the next begins. Is unaware of what instructions
-//! mean, beyond which of them may carry heredocs.
-//!
-//! The crate `parse-dockerfile` reads the same text, but only heredocs that start a RUN,
-//! and joins continuations by rules of its own; where an instruction ends decides what a
-//! build uses, so this reader follows BuildKit's, and the crate is its second opinion in
-//! the tests.
+//! Where an instruction ends decides what a build uses, so this reader follows BuildKit's. The
+//! crate `parse-dockerfile` reads heredocs only at the start of a RUN, and joins continuations by
+//! rules of its own. It is the second opinion in the tests.
 
 use std::cell::OnceCell;
 
@@ -18,7 +14,7 @@ use super::heredoc::{self, Ends, Heredoc};
 pub(super) struct Logical {
     /// One-based line at which it begins.
     pub(super) line: usize,
-    /// Continuations joined, comments inside it gone.
+    /// The text with continuations joined and inner comments removed.
     pub(super) text: String,
     pub(super) heredocs: Vec<Heredoc>,
 }
@@ -28,7 +24,7 @@ pub(super) struct Logical {
 pub(super) struct Text {
     pub(super) escape: char,
     pub(super) lines: Vec<Logical>,
-    /// Why BuildKit's versions may read it differently.
+    /// Reasons why BuildKit's versions may read the text differently.
     pub(super) doubts: Vec<String>,
 }
 
@@ -39,8 +35,8 @@ pub(super) struct Unreadable {
     pub(super) why: String,
 }
 
-/// The longest line, in bytes, that BuildKit surely reads, comments and heredocs included: Go's
-/// `bufio.Scanner` gives up at 65,536, a byte order mark among them.
+/// The longest line, in bytes, that BuildKit surely reads. It holds for comments and heredocs too:
+/// Go's `bufio.Scanner` gives up at 65,536 bytes, a byte order mark included.
 const LONGEST_LINE: usize = 65_532;
 
 /// Reads all logical lines of a Dockerfile or of an ONBUILD trigger.
@@ -63,7 +59,7 @@ pub(super) fn read(text: &str) -> Result<Text, Unreadable> {
     })
 }
 
-/// The logical lines of a text one by one, its directives taken for comments.
+/// The logical lines of a text one by one. Directives count as comments.
 pub(super) fn each(
     text: &str,
     escape: char,
@@ -83,7 +79,7 @@ struct Reader<'t> {
     in_directives: bool,
     seen: Vec<&'static str>,
     doubts: Vec<String>,
-    /// Made when the first heredoc is announced.
+    /// Built when the first heredoc is announced.
     ends: OnceCell<Ends<'t>>,
 }
 
@@ -144,8 +140,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// The line without its continuation sign, and whether it ends the instruction. A
-    /// doubled sign is no continuation.
+    /// The line without its continuation sign, and whether the line ends the instruction. A doubled
+    /// sign does not continue the line.
     fn without_continuation<'l>(&self, line: &'l str) -> (&'l str, bool) {
         let Some(body) = line.trim_end_matches([' ', '\t']).strip_suffix(self.escape) else {
             return (line, true);
@@ -170,7 +166,7 @@ impl<'t> Reader<'t> {
             return Err(Unreadable { line, why });
         }
         if self.seen.contains(&"check") {
-            // Docker 26 does not know that one, and takes what is behind it for comments.
+            // Docker 26 does not know `check`, and takes the directives behind it for comments.
             self.doubts.push(format!(
                 "the directive `{key}` behind `check`: BuildKit's versions read it differently"
             ));
@@ -241,7 +237,7 @@ pub(super) fn directive<'l>(line: &'l str, comment: &str) -> Option<(&'static st
     (!value.is_empty() && !value.contains('\n')).then_some((known, value))
 }
 
-/// `\s` of Go's regular expressions: neither the vertical tab nor what only Unicode takes for a space.
+/// `\s` of Go's regular expressions: neither the vertical tab nor spaces beyond ASCII.
 pub(super) fn go_space(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\u{c}' | '\r' | ' ')
 }

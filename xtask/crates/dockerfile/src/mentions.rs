@@ -1,8 +1,8 @@
-//! Which Dockerfile stages the text that counts calls as the file does.
+//! Which Dockerfile stages the counted text refers to by the name or number in the file.
 //!
-//! Most instructions count with what they resolve to, so that a stage may have any name. Mounts and
-//! triggers, and what cannot be taken apart, count as they are written: two stages that change names
-//! are others for them. Knows such texts; is unaware of what they do.
+//! Most instructions count in resolved form, so a stage may be renamed. Mounts, triggers and
+//! instructions that cannot be split count as written. If two stages swap names, such a text means
+//! another stage.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,16 +11,16 @@ use super::instructions::Instruction;
 use super::lines::Logical;
 use super::reading::ImageFacts;
 
-/// The names and numbers that are called.
+/// The names and numbers that the text refers to.
 #[derive(Debug, Default)]
 pub(super) struct Mentions {
     words: HashSet<String>,
-    /// Whether any could be meant.
+    /// Whether the text may refer to any name.
     is_open: bool,
 }
 
 impl Mentions {
-    /// What the triggers of images call.
+    /// The names and numbers in the triggers of images.
     pub(super) fn of_images(images: &BTreeMap<String, ImageFacts>) -> Self {
         let mut mentions = Self::default();
         let triggers = images.values().flat_map(|facts| &facts.onbuild);
@@ -28,7 +28,7 @@ impl Mentions {
         mentions
     }
 
-    /// Adds what an instruction calls.
+    /// Adds the names and numbers in an instruction.
     pub(super) fn see(&mut self, logical: &Logical, instruction: &Instruction, escape: char) {
         match instruction {
             Instruction::Run(mounts) => {
@@ -48,14 +48,14 @@ impl Mentions {
     }
 
     fn add(&mut self, text: &str) {
-        // Quotes, escapes and variables may make a name of several words.
+        // Quotes, escapes and variables may form a name from several words.
         self.is_open |= text.contains(['$', '"', '\'', '\\', '`']);
         let is_of_a_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
         let words = text.split(|c| !is_of_a_name(c));
         self.words.extend(words.map(str::to_lowercase));
     }
 
-    /// What is called of a stage: its name, its number, both or nothing.
+    /// By what the text refers to a stage: its name, its number, both or neither.
     pub(super) fn told(&self, number: usize, name: Option<&str>) -> String {
         let is_called = |word: &str| self.is_open || self.words.contains(word);
         let name = name.map(str::to_lowercase);

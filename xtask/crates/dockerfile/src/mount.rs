@@ -1,7 +1,4 @@
-//! `RUN --mount=…`, field by field.
-//!
-//! Knows the fields that decide what a mount reads. Is unaware of variables: values come
-//! as written.
+//! Reads the fields of `RUN --mount=…` that decide what the mount reads. Variables stay as written.
 
 /// The fields of one mount, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,7 +11,7 @@ pub(super) struct Mount {
     pub(super) id: Option<String>,
 }
 
-/// Reads one flag value; an error is a sentence's end for people.
+/// Reads one flag value. An error is the end of a sentence for a message.
 pub(super) fn fields(text: &str) -> Result<Mount, String> {
     let mut mount = Mount::default();
     for field in comma_separated(text)? {
@@ -39,7 +36,7 @@ pub(super) fn fields(text: &str) -> Result<Mount, String> {
     Ok(mount)
 }
 
-/// One line of CSV.
+/// Splits one line of CSV.
 fn comma_separated(text: &str) -> Result<Vec<String>, String> {
     let wrong = || format!("the quotes in the mount `{text}` do not pair");
     if text.contains(['\n', '\r']) {

@@ -1,8 +1,4 @@
-//! What a Dockerfile may take from one build context.
-//!
-//! Knows the answer's shape only: which paths, or the whole of it and why. Is unaware
-//! of Dockerfile text (`reading` makes these) and of any file tree (`inputs` resolves
-//! them against one).
+//! What a Dockerfile may take from one build context: some paths, or all of it and why.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +8,18 @@ pub enum ContextNeed {
     /// No instruction reads from the context.
     #[default]
     Nothing,
-    /// Only what these needs select can change the image.
+    /// Only entries that these needs select can change the image.
     Paths(Vec<Need>),
-    /// The text does not decide it, so everything that the ignore file leaves counts.
+    /// The text does not decide it, so every entry that the ignore file leaves counts.
     Whole {
-        /// One lowercase clause for people: `` `COPY $X /` on line 3: X has no value ``.
+        /// One lowercase clause for messages: `` `COPY $X /` on line 3: X has no value ``.
         because: String,
     },
 }
 
 impl ContextNeed {
-    /// Whether something that is sent to BuildKit is left out by `--exclude`, which it does itself.
+    /// Whether an instruction has `--exclude` patterns. BuildKit applies them itself, so it is sent
+    /// the entries that they leave out.
     pub fn excludes(&self) -> bool {
         match self {
             Self::Paths(needs) => needs.iter().any(|need| !need.exclude.is_empty()),
@@ -30,7 +27,7 @@ impl ContextNeed {
         }
     }
 
-    /// Leaves of equal needs only the first, in the order of their lines.
+    /// Sorts the needs by line and keeps only the first of equal needs.
     pub(super) fn name_each_once(&mut self) {
         if let Self::Paths(needs) = self {
             let mut seen: BTreeSet<(Vec<u8>, bool, Vec<Vec<u8>>)> = BTreeSet::new();

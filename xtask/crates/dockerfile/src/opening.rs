@@ -1,8 +1,8 @@
-//! Whether a text has a FROM as BuildKit reads it.
+//! Whether BuildKit finds a FROM in a text.
 //!
 //! BuildKit before 0.15 panics at a text of nothing but ARGs, and takes down the engine with every
 //! build on it (tried with Docker 26.1.5). So a text without a FROM is never sent, however doubtful
-//! the rest of it is. Knows only how the first instructions are found; is unaware of what they say.
+//! the rest of it is.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,11 +12,11 @@ use super::error::DockerfileError;
 use super::flags;
 use super::lines::{self, Logical, directive};
 
-/// The longest line that Go's `bufio.Scanner` reads. BuildKit sees nothing from a longer one on.
+/// The longest line that Go's `bufio.Scanner` reads. BuildKit stops reading at a longer one.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Whether `BuildKit`'s own frontend finds a FROM in `text` before any instruction but ARG, in every
-/// version whose rules differ.
+/// Whether `BuildKit`'s own frontend finds a FROM in `text` before any instruction but ARG. Every
+/// version with rules of its own must find it.
 pub fn has_from(text: &[u8]) -> bool {
     matches!(opening(text), Opening::From)
 }
@@ -36,21 +36,21 @@ pub(super) fn check(text: &[u8], args: &BTreeMap<String, String>) -> Result<(), 
     }
 }
 
-/// The place of the first carriage return inside a line.
+/// The one-based line of the first carriage return inside a line.
 pub(super) fn inner_return(text: &str) -> Option<usize> {
     let is_inner = |line: &str| line.trim_end_matches(['\r', '\n']).trim().contains('\r');
     let at = text.split_inclusive('\n').position(is_inner)?;
     Some(at + 1)
 }
 
-/// Refuses a FROM that `BuildKit` cannot read for what it has in place of line ends.
+/// Refuses a FROM that `BuildKit` cannot read because of carriage returns in place of line ends.
 pub(super) fn broken_from(logical: &Logical) -> Option<DockerfileError> {
     let is_broken = flags::keyword(&logical.text) == "FROM" && logical.text.trim().contains('\r');
     let line = logical.line;
     is_broken.then_some(DockerfileError::CarriageReturns { line })
 }
 
-/// What stands first that is no ARG.
+/// The first instruction that is not an ARG.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Opening {
     From,
@@ -68,7 +68,7 @@ fn opening(text: &[u8]) -> Opening {
         .collect();
     let length = readable.iter().map(|line| line.len()).sum();
     let text = String::from_utf8_lossy(&text[..length]);
-    // Docker 26 takes the lines behind `# check=` for comments, newer versions do not.
+    // Docker 26 takes directives behind `# check=` for comments, newer versions do not.
     let (older, newer) = (escape(&text, false), escape(&text, true));
     match (
         under(&text, older),
@@ -80,7 +80,7 @@ fn opening(text: &[u8]) -> Opening {
     }
 }
 
-/// The escape sign that the directives name. BuildKit refuses a text whose directives are wrong.
+/// The escape sign that the directives name. Wrong directives need no care: BuildKit refuses them.
 fn escape(text: &str, knows_check: bool) -> char {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().map(str::trim_start);
@@ -101,12 +101,12 @@ fn under(text: &str, escape: char) -> Opening {
         match flags::keyword(&logical.text).as_str() {
             "FROM" => return Opening::From,
             "ARG" => {}
-            // A heredoc begins in no other instruction, so its lines are never taken for these.
+            // Unknown instructions never announce heredocs, so this line is not in a heredoc.
             known if flags::KEYWORDS.contains(&known) => {
                 let line = first.unwrap_or(logical.line);
                 return Opening::Other { line };
             }
-            // BuildKit refuses it with a sentence of its own.
+            // BuildKit refuses an unknown instruction with a message of its own.
             _ => first = first.or(Some(logical.line)),
         }
     }
@@ -135,8 +135,8 @@ fn why_nothing(text: &[u8]) -> DockerfileError {
     }
 }
 
-/// Whether a text is UTF-16: by its byte order mark, or because a FROM appears without the NULs
-/// that stand at every other place.
+/// Whether a text is UTF-16: it has the byte order mark, or every other byte is NUL and a FROM
+/// appears without them.
 fn is_utf16(text: &[u8]) -> bool {
     if text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]) {
         return true;
@@ -276,7 +276,7 @@ mod tests {
             let hidden = DockerfileError::HiddenFrontend { syntax };
             assert_eq!(refused(text), Some(hidden), "{text:?}");
         }
-        // With CR line ends all of the text is the frontend's name.
+        // With CR line ends the whole text is the frontend's name.
         let text = "# syntax=docker/dockerfile:1\rFROM a\r";
         assert_eq!(
             refused(text),

@@ -1,7 +1,5 @@
-//! The patterns of `${X#p}`, `${X%p}` and `${X/p/r}`.
-//!
-//! Knows `*`, `?` and escapes as BuildKit's expansion has them. Is unaware of where the
-//! values come from. `None` stands for "BuildKit refuses it, or its versions differ".
+//! The patterns of `${X#p}`, `${X%p}` and `${X/p/r}`, with `*`, `?` and escapes as in BuildKit's
+//! expansion. `None` means that BuildKit refuses the pattern, or that its versions differ.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
@@ -17,16 +15,16 @@ pub(super) enum Greed {
     Longest,
 }
 
-/// More steps than this and the answer is `None`: no honest Dockerfile comes near it.
+/// With more steps than this the answer is `None`. No honest Dockerfile comes near it.
 const MOST_STEPS: usize = 1 << 20;
 
-/// At most what trimming costs, in the units of a budget: a step is less than a byte is.
+/// The most that trimming costs, in the units of a budget. A step costs less than a byte.
 pub(super) fn cost_of_trimming(value: &str, pattern: &str) -> usize {
     let steps = (pattern.len() + 1).saturating_mul(value.len() + 1);
     steps.min(MOST_STEPS) / 8
 }
 
-/// At most what replacing costs.
+/// The most that replacing costs.
 pub(super) fn cost_of_replacing(value: &str, pattern: &str) -> usize {
     let steps = (pattern.len() + 1)
         .saturating_mul(value.len() + 1)
@@ -51,7 +49,7 @@ fn tokens(pattern: &str) -> Option<Vec<Token>> {
     Some(out)
 }
 
-/// Every length of `text`'s beginnings that the whole pattern matches, one flag each.
+/// For each length of a prefix of `text`, whether the whole pattern matches that prefix.
 fn matching_lengths(tokens: &[Token], text: &[char]) -> Option<Vec<bool>> {
     if (tokens.len() + 1).checked_mul(text.len() + 1)? > MOST_STEPS {
         return None;
@@ -80,8 +78,8 @@ fn preferred(lengths: &[bool], greed: Greed) -> Option<usize> {
     }
 }
 
-/// A wildcard does not cross a line end in BuildKit's regular expressions; rather than
-/// model that, such values have no answer.
+/// Whether a wildcard may meet a line end. BuildKit's regular expressions do not cross one. That
+/// is not modelled: such values have no answer.
 fn crosses_lines(tokens: &[Token], value: &str) -> bool {
     value.contains('\n') && tokens.iter().any(|t| !matches!(t, Token::Char(_)))
 }
@@ -113,7 +111,7 @@ pub(super) fn without_suffix(value: &str, pattern: &str, greed: Greed) -> Option
 pub(super) fn replaced(value: &str, pattern: &str, with: &str, all: bool) -> Option<String> {
     let tokens = tokens(pattern)?;
     let matches_nothing = tokens.iter().all(|t| *t == Token::Star);
-    // Go's ReplaceAll gives `$` a meaning of its own and has a rule for empty matches.
+    // Go's ReplaceAll gives `$` a special meaning and has a rule for empty matches.
     if crosses_lines(&tokens, value) || (all && (matches_nothing || with.contains('$'))) {
         return None;
     }

@@ -1,11 +1,11 @@
-//! Which variables of the stages that are gone through can reach anything.
+//! Which variables of the reached stages can have an effect.
 //!
-//! Knows who sees an ARG or an ENV: a RUN of its stage or of one that stands on it, the image, and
-//! whoever names it behind a `$`. A stage that is only copied from has no image, and where it runs
-//! nothing and nothing names a variable, its variables come to nothing. Is unaware of values. In
-//! doubt a variable counts.
+//! An ARG or an ENV is seen by each RUN of its stage and of the stages built on it, by the image,
+//! and by every text that names it behind a `$`. A stage that is only copied from leaves no image.
+//! If it also runs nothing and names no variable, its variables have no effect. In doubt a variable
+//! counts.
 //!
-//! BuildKit takes quotes, escapes and JSON away before it looks for variables in flags and lists:
+//! BuildKit removes quotes, escapes and JSON before it looks for variables in flags and lists:
 //! `--chown=$\u` names `u`, and so does `["\u0024u"]`. Names are sought in both forms.
 
 use std::borrow::Cow;
@@ -19,26 +19,26 @@ use super::scope;
 use super::stages::{Base, Stage, Stages};
 use super::validity;
 
-/// What of the reached stages can see a variable.
+/// The parts of the reached stages that can see a variable.
 pub(super) struct Reach<'a> {
     /// The stages whose settings are in the image.
     pub(super) shipped: BTreeSet<usize>,
-    /// Somewhere instructions run that stand elsewhere.
+    /// Whether a stage runs ONBUILD triggers, or has some.
     triggers: bool,
-    /// The stages that have a RUN, or bear one that has.
+    /// The stages with a RUN, and the stages that these are built on.
     runs: HashSet<usize>,
-    /// The stages of which a step names any variable, or that bear such a one.
+    /// The stages with a step that names any variable, and the stages that these are built on.
     reads: HashSet<usize>,
-    /// By stage: the lowest one that it stands on.
+    /// For each stage, the lowest stage that it is built on.
     lowest: HashMap<usize, usize>,
-    /// All names behind a `$`, of all stages with the same lowest one.
+    /// For each lowest stage, all names behind a `$` in the stages above it.
     named: HashMap<usize, HashSet<Cow<'a, str>>>,
-    /// The lowest ones of those in which any name may be meant.
+    /// The lowest stages above which a text may name any variable.
     open: HashSet<usize>,
 }
 
 impl<'a> Reach<'a> {
-    /// `triggers` says whether any stage runs instructions of ONBUILD.
+    /// `triggers` says whether any stage runs ONBUILD triggers.
     pub(super) fn of(
         text: &'a Text,
         instructions: &[Instruction],
@@ -106,9 +106,9 @@ impl<'a> Reach<'a> {
         match instruction {
             Instruction::Run(_) => _ = self.runs.insert(at),
             Instruction::Onbuild(_) => self.triggers = true,
-            // `${name:?why}` may refuse the whole build.
+            // `${name:?why}` may fail the whole build.
             Instruction::Arg(_) | Instruction::Env(_) if !logical.text.contains('?') => {}
-            // A setting does nothing with its values, but BuildKit may refuse what they say.
+            // A setting does nothing with its values, but BuildKit may refuse them.
             _ if names.is_empty() => {}
             _ if canonical::is_setting(logical, escape) && validity::is_sure(logical, escape) => {}
             _ => _ = self.reads.insert(at),
@@ -116,7 +116,7 @@ impl<'a> Reach<'a> {
         self.named.entry(lowest).or_default().extend(names);
     }
 
-    /// Whether the ARGs and ENVs of a stage can reach anything.
+    /// Whether the ARGs and ENVs of a stage can have an effect.
     pub(super) fn has_variables(&self, at: usize) -> bool {
         self.triggers
             || self.shipped.contains(&at)
@@ -124,7 +124,7 @@ impl<'a> Reach<'a> {
             || self.reads.contains(&at)
     }
 
-    /// Whether the value of an argument that a stage declares can reach anything.
+    /// Whether the value of an argument that a stage declares can have an effect.
     pub(super) fn heeds(&self, at: usize, name: &str) -> bool {
         let is_named = || {
             let lowest = self.lowest.get(&at).unwrap_or(&at);
@@ -138,7 +138,7 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// The stage that another one stands on.
+/// The stage that `stage` is built on.
 fn below(stage: &Stage) -> Option<usize> {
     match (&stage.base, &stage.replaced_by) {
         (Base::Stage(base), None) => Some(*base),
@@ -146,7 +146,7 @@ fn below(stage: &Stage) -> Option<usize> {
     }
 }
 
-/// The target and the stages that it stands on.
+/// The target and the stages that it is built on.
 fn ancestry(stages: &Stages, target: usize) -> BTreeSet<usize> {
     let mut all = BTreeSet::new();
     let mut next = Some(target);
@@ -156,8 +156,8 @@ fn ancestry(stages: &Stages, target: usize) -> BTreeSet<usize> {
     all
 }
 
-/// The flags and the words of a JSON list as BuildKit looks for variables in them; nothing where its
-/// versions differ on what they are.
+/// The flags and the words of a JSON list, in the form in which BuildKit looks for variables.
+/// `None` if its versions read them differently.
 fn taken_apart(logical: &Logical, escape: char) -> Option<Vec<String>> {
     let split = flags::split(&logical.text, escape).ok()?;
     let mut parts = split.flags;
@@ -169,7 +169,7 @@ fn taken_apart(logical: &Logical, escape: char) -> Option<Vec<String>> {
     Some(parts)
 }
 
-/// Every name behind a `$`, whatever stands around it; where a `$` has none, the empty one.
+/// Every name behind a `$`, whatever surrounds it. A `$` without a name gives the empty name.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     text.split('$').skip(1).map(|behind| {
         let behind = behind.strip_prefix('{').unwrap_or(behind);

@@ -1,6 +1,5 @@
-//! The question and the answer: what a build of one target uses.
-//!
-//! Knows their shape only. Is unaware of how the answer is found (`answer`, `walk`).
+//! The types of the question and the answer: what a build of one target uses. `answer` and `walk`
+//! find the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,20 +8,21 @@ use super::need::ContextNeed;
 use super::scope::Given;
 use super::sources::RemoteKind;
 
-/// What is asked of one Dockerfile.
+/// A question about one Dockerfile.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// The Dockerfile stage to build; the last one without it.
+    /// The Dockerfile stage to build. `None` means the last stage.
     pub target: Option<&'a str>,
     /// `--build-arg` values.
     pub args: &'a BTreeMap<String, String>,
-    /// Arguments that the build gets a value for which must not count: nothing may hang on it.
+    /// Arguments whose values the build gets but which must not count. The answer must not depend
+    /// on their values.
     pub unknown: &'a BTreeSet<String>,
-    /// One target platform, `linux/amd64`. Without it TARGETARCH and its kin have no value.
+    /// One target platform, `linux/amd64`. Without it TARGETARCH and the like have no known value.
     pub platform: Option<&'a str>,
     /// The builder's own platform.
     pub build_platform: Option<&'a str>,
-    /// Names of named contexts: they replace Dockerfile stages and images of that name.
+    /// Names of named contexts. Each replaces the Dockerfile stage or the image of its name.
     pub contexts: &'a BTreeSet<String>,
 }
 
@@ -50,12 +50,12 @@ impl<'a> Question<'a> {
     }
 }
 
-/// What an image's config says that a Dockerfile built on it depends on.
+/// The facts in an image's config that a Dockerfile built on it depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageFacts {
     /// ONBUILD triggers.
     pub onbuild: Vec<String>,
-    /// The environment, in full; `None` where it is not known.
+    /// The whole environment; `None` if it is not known.
     pub env: Option<BTreeMap<String, String>>,
 }
 
@@ -68,71 +68,72 @@ pub struct Reading {
     pub target: usize,
     /// The target's name, if it has one.
     pub target_name: Option<String>,
-    /// Whether it is the last stage of the file, which is the target where nobody asks for one.
+    /// Whether the target is the last stage of the file, which is the default target.
     pub target_is_last: bool,
-    /// Whether a named context stands in its place.
+    /// Whether a named context replaces the target.
     pub target_is_context: bool,
-    /// External images of the reachable Dockerfile stages, by first use.
+    /// External images of the reachable Dockerfile stages, in the order of their first use.
     pub bases: Vec<BaseUse>,
-    /// Where the reachable Dockerfile stages take images and named contexts from.
+    /// The places where the reachable Dockerfile stages use external images and named contexts.
     pub takes: Vec<Take>,
-    /// Whether `bases` is surely all of them, each with its platform.
+    /// Whether `bases` surely has all external images, each with its platform.
     pub bases_complete: bool,
-    /// Whether `bases` has surely the reference of every one of them, for whatever platform.
+    /// Whether `bases` surely has the reference of every external image, if not its platform.
     pub references_complete: bool,
-    /// ONBUILD triggers that the target leaves to whatever is built on it.
+    /// ONBUILD triggers that the target leaves to images built on it.
     pub triggers: Vec<String>,
     /// Images that reachable stages build on and whose ONBUILD triggers were not given.
     pub onbuild_unknown: Vec<String>,
-    /// Needs on the named contexts that are used, under the names that were given.
+    /// Needs on the named contexts that are used, by the names in the question.
     pub named: BTreeMap<String, ContextNeed>,
     /// Needs on the main context.
     pub context: ContextNeed,
-    /// Paths without patterns that a COPY, an ADD or a bind mount surely reads from a context: where one
-    /// is not there, the build fails.
+    /// Paths without patterns that a COPY, an ADD or a bind mount surely reads from a context. The
+    /// build fails if one of these paths does not exist.
     pub required: Vec<Required>,
-    /// Build arguments that count, with the value that counts; the `unknown` ones never do. What else one
-    /// stands for at other places is behind its name, NUL and a number from 2 on.
+    /// Build arguments that count, with the value that counts. `unknown` arguments never count. If
+    /// an argument has other values at other places, the key of each is the name, NUL and a number
+    /// from 2 on.
     pub args: BTreeMap<String, Option<String>>,
-    /// The `unknown` arguments that something sees.
+    /// The `unknown` arguments that have an effect.
     pub unknown_seen: BTreeSet<String>,
-    /// ADD sources from elsewhere.
+    /// ADD sources from outside the contexts.
     pub remotes: Vec<Remote>,
-    /// Ids of secrets that reachable RUNs name.
+    /// Ids of secrets that reachable RUN instructions name.
     pub secrets: BTreeSet<String>,
-    /// Ids of ssh agents that reachable RUNs name.
+    /// Ids of ssh agents that reachable RUN instructions name.
     pub ssh: BTreeSet<String>,
-    /// Clauses for people: why something widened.
+    /// Clauses for messages: why the answer was widened.
     pub undecided: Vec<String>,
-    /// The reachable text, line by line, in a form that comments and the rest of the file
-    /// do not change.
+    /// The reachable text, line by line, in a form that neither comments nor the rest of the file
+    /// change.
     pub counted: Vec<Counted>,
-    /// `counted` as bytes for a hash; line numbers are not in it.
+    /// `counted` as bytes for a hash, without line numbers.
     pub fingerprint: Vec<u8>,
 }
 
 /// One external image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUse {
-    /// In normal form and the short spelling, as buildx names a context that replaces it:
-    /// `python:3.12`, `python` for `docker.io/library/python:latest`.
+    /// The reference in normal form and short spelling, as buildx names a context that replaces the
+    /// image: `python:3.12`, `python` for `docker.io/library/python:latest`.
     pub reference: String,
-    /// As the Dockerfile spells it, variables expanded.
+    /// The reference as the Dockerfile spells it, with variables expanded.
     pub written: String,
-    /// `FROM --platform=`, expanded and in normal form; without it the build's target platform counts.
+    /// `FROM --platform=`, expanded and in normal form. `None` means the build's target platform.
     pub platform: Option<String>,
     /// One-based line of its first use.
     pub line: usize,
-    /// How it is used first.
+    /// How it is first used.
     pub kind: BaseKind,
 }
 
 /// A place that uses an external image or a named context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Take {
-    /// What.
+    /// The image or the context.
     pub from: TakenFrom,
-    /// `FROM --platform=`, expanded and in normal form; without it the build's target platform counts.
+    /// `FROM --platform=`, expanded and in normal form. `None` means the build's target platform.
     pub platform: Option<String>,
     /// One-based line.
     pub line: usize,
@@ -140,12 +141,12 @@ pub struct Take {
     pub kind: BaseKind,
 }
 
-/// An external image, or a named context in the place of one.
+/// An external image, or a named context that replaces one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TakenFrom {
     /// The image, in the short spelling.
     Image(String),
-    /// The context, by the name that was given.
+    /// The context, by its name in the question.
     Context(String),
 }
 
@@ -162,21 +163,21 @@ pub enum BaseKind {
     MountFrom,
 }
 
-/// A path that must be there.
+/// A path that must exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Required {
-    /// The named context that it is read from; the main one without it.
+    /// The named context that holds the path. `None` means the main context.
     pub context: Option<String>,
-    /// As `Need` has it.
+    /// In the form of `Need::path`.
     pub path: Vec<u8>,
     /// One-based line of the instruction.
     pub line: usize,
 }
 
-/// One ADD source from elsewhere.
+/// One ADD source from outside the contexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
-    /// The source, expanded where `known`, else as written.
+    /// The source: expanded if `known`, else as written.
     pub url: String,
     /// Whether all its variables have values.
     pub known: bool,
@@ -184,7 +185,7 @@ pub struct Remote {
     pub kind: RemoteKind,
     /// `--checksum`, expanded.
     pub checksum: Option<String>,
-    /// Whether what is there can be no other: its checksum is told, or a whole commit.
+    /// Whether the content can never change, because the text gives its checksum or a whole commit.
     pub is_fixed: bool,
     /// One-based line.
     pub line: usize,

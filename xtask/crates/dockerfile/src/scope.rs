@@ -1,7 +1,6 @@
 //! Variables: the global ones in front of the first FROM, and those of a Dockerfile stage.
 //!
-//! Knows what ARG and ENV do to a scope, and where BuildKit's versions disagree (then the
-//! variable has no known value). Is unaware of which stages are reached.
+//! Where BuildKit's versions disagree on what ARG or ENV does, the variable has no known value.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,14 +21,14 @@ impl Budget {
         Self(Cell::new(ALL))
     }
 
-    /// Takes `cost`; `false` once there is no more.
+    /// Takes `cost`. `false` if too little is left.
     pub(super) fn spend(&self, cost: usize) -> bool {
         let left = self.0.get().checked_sub(cost);
         self.0.set(left.unwrap_or(0));
         left.is_some()
     }
 
-    /// Takes `cost` only while half of all would be left, for what can be done without.
+    /// Takes `cost` only if half of the budget remains after it. For work that can be left out.
     pub(super) fn spare(&self, cost: usize) -> bool {
         let left = self.0.get().checked_sub(cost);
         left.is_some_and(|left| left >= ALL / 2) && self.spend(cost)
@@ -42,7 +41,7 @@ type Variables = BTreeMap<String, Value>;
 #[derive(Debug, Clone)]
 pub(super) struct Scope {
     variables: Rc<Variables>,
-    /// What a name has that is not among the variables.
+    /// The value of a name that is not among the variables.
     otherwise: Value,
 }
 
@@ -53,7 +52,7 @@ impl Lookup for Scope {
 }
 
 impl Scope {
-    /// A scope in which nothing else is set.
+    /// An empty scope in which any other name is unset.
     pub(super) fn closed() -> Self {
         Self {
             variables: Rc::default(),
@@ -61,7 +60,7 @@ impl Scope {
         }
     }
 
-    /// A scope that an unknown image may have filled.
+    /// A scope in which an unknown image may have set any name.
     pub(super) fn open() -> Self {
         Self {
             variables: Rc::default(),
@@ -79,7 +78,7 @@ impl Scope {
         }
     }
 
-    /// From here on no name has a known value.
+    /// Makes the value of every name unknown.
     fn forget(&mut self) {
         *self = Self::open();
     }
@@ -99,7 +98,7 @@ pub(super) fn expand(
     expand_noting(text, escape, scope, budget, &mut BTreeSet::new())
 }
 
-/// As `expand`, and `used` gets the names that were looked at.
+/// Like `expand`. Also adds the names that were looked up to `used`.
 pub(super) fn expand_noting(
     text: &str,
     escape: char,
@@ -115,7 +114,7 @@ pub(super) fn expand_noting(
     }
 }
 
-/// A scope whose values are looked at within a budget.
+/// A scope whose values are looked up within a budget.
 pub(super) struct Limited<'a> {
     pub(super) scope: &'a Scope,
     pub(super) budget: &'a Budget,
@@ -131,11 +130,11 @@ impl Lookup for Limited<'_> {
     }
 }
 
-/// The build arguments that come from outside.
+/// The build arguments that come from outside the Dockerfile.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given<'a> {
     pub(super) args: &'a BTreeMap<String, String>,
-    /// Names that get a value, but nobody says which.
+    /// Names that get a value which is not known.
     pub(super) unknown: &'a BTreeSet<String>,
 }
 
@@ -164,7 +163,7 @@ impl Globals {
         budget: &Budget,
     ) -> Self {
         let mut scope = Scope::closed();
-        // TARGETSTAGE and the OSVERSIONs are set by newer BuildKits only.
+        // Only newer BuildKits set TARGETSTAGE and the OSVERSIONs.
         for name in platform::NAMES {
             scope.set(name, Value::Unknown, budget);
         }
@@ -185,7 +184,7 @@ impl Globals {
         }
     }
 
-    /// One `name` or `name=default` of a global ARG on instruction `index`.
+    /// Declares one `name` or `name=default` of a global ARG, which is instruction number `index`.
     pub(super) fn declare(
         &mut self,
         index: usize,
@@ -204,7 +203,7 @@ impl Globals {
                     Err(_) => Value::Unknown,
                 }
             }
-            // Docker 26 forgets what was there, newer ones keep it.
+            // Docker 26 forgets an earlier value, newer versions keep it.
             (None, None) if before == Value::Unset || before == Value::Blank => Value::Blank,
             (None, None) => Value::Unknown,
         };
@@ -214,12 +213,12 @@ impl Globals {
         made_of.append(&mut used);
     }
 
-    /// The declared names that BuildKit heeds without any use.
+    /// The declared names that BuildKit itself looks at, even if no instruction uses them.
     pub(super) fn heeded(&self) -> impl Iterator<Item = &String> {
         self.declared.keys().filter(|name| is_heeded(name))
     }
 
-    /// Adds to `names` what their values are made of, and gives the instructions that
+    /// Adds to `names` the names that their values are made of. Returns the instructions that
     /// declare any of them.
     pub(super) fn closure(&self, names: &mut BTreeSet<String>) -> BTreeSet<usize> {
         let mut lines = BTreeSet::new();
@@ -247,7 +246,7 @@ pub(super) struct StageScope {
 }
 
 impl StageScope {
-    /// On an image of which only the Dockerfile's own doing is known.
+    /// The scope on an image with an unknown environment.
     pub(super) fn on_unknown_image() -> Self {
         Self {
             all: Scope::open(),
@@ -255,7 +254,7 @@ impl StageScope {
         }
     }
 
-    /// On an image whose environment is known in full.
+    /// The scope on an image whose whole environment is known.
     pub(super) fn on_image<'v>(
         env: impl IntoIterator<Item = (&'v str, &'v str)>,
         budget: &Budget,
@@ -271,15 +270,15 @@ impl StageScope {
         }
     }
 
-    /// On an earlier stage of the same file, whose ARGs live on but yield to its ENVs.
+    /// The scope on an earlier stage of the same file. Its ARGs stay, but yield to its ENVs.
     pub(super) fn on_stage(parent: &Self, budget: &Budget) -> Self {
-        // Every stage of a file may stand on one with many variables.
+        // Every stage of a file may stand on a stage with many variables.
         if !budget.spend(parent.all.variables.len() * 16) {
             return Self::on_unknown_image();
         }
         let mut scope = parent.clone();
-        // The image's own environment is laid over again, so what an ARG had set gives way
-        // to it, also where nobody knows whether the image has that name.
+        // BuildKit lays the image's environment over the ARGs again. So it replaces the value of an
+        // ARG, even if the image only may have that name.
         for (name, value) in parent.all.names().iter() {
             let own = scope.image.value(name);
             if own != Value::Unset && own != *value {
@@ -289,7 +288,7 @@ impl StageScope {
         scope
     }
 
-    /// One ENV instruction. BuildKit expands all of it before it sets any of it.
+    /// Runs one ENV instruction. BuildKit expands all pairs before it sets any of them.
     pub(super) fn env(&mut self, pairs: &[(String, String)], escape: char, budget: &Budget) {
         let before = self.all.clone();
         let expanded = |text: &str| expand(text, escape, &before, budget);
@@ -310,7 +309,7 @@ impl StageScope {
         }
     }
 
-    /// One ARG instruction; gives each argument with its value.
+    /// Runs one ARG instruction. Returns each argument with its value.
     pub(super) fn arg(
         &mut self,
         pairs: &[(String, Option<String>)],
@@ -365,7 +364,7 @@ pub(super) struct Declared {
     pub(super) inherited: bool,
 }
 
-/// What an ARG sees beyond its own stage.
+/// The values from outside its stage that an ARG sees.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outer<'a> {
     pub(super) globals: &'a Globals,
@@ -374,10 +373,10 @@ pub(super) struct Outer<'a> {
     pub(super) budget: &'a Budget,
 }
 
-/// How the names begin at which BuildKit looks by itself, though no instruction mentions them.
+/// The prefixes of names that BuildKit itself looks at, even if no instruction mentions them.
 pub(super) const HEEDED: [&str; 2] = ["BUILDKIT_", "SOURCE_DATE_EPOCH"];
 
-/// Whether BuildKit looks at an argument of this name by itself.
+/// Whether BuildKit itself looks at an argument of this name.
 pub(super) fn is_heeded(name: &str) -> bool {
     HEEDED.iter().any(|heeded| name.starts_with(heeded))
 }

@@ -1,15 +1,13 @@
-//! One answer for a build of several platforms.
-//!
-//! Knows how the answers for each of them are put together: whatever one platform's build takes,
-//! counts. Is unaware of how each was found.
+//! Joins the answers for several platforms into one. Everything that the build of any platform
+//! takes counts.
 
 use std::collections::BTreeMap;
 
 use super::need::ContextNeed;
 use super::reading::Reading;
 
-/// The answers for several platforms, in their order, as one; `None` where one of them is undecided,
-/// or where they differ in more than what they take from contexts and which values count.
+/// Joins the answers for several platforms, in their order. `None` if one of them is undecided, or
+/// if they differ in more than their needs on contexts, the values that count and the text.
 pub fn together(readings: Vec<Reading>) -> Option<Reading> {
     let mut readings = readings.into_iter();
     let mut all = readings.next()?;
@@ -32,7 +30,7 @@ pub fn together(readings: Vec<Reading>) -> Option<Reading> {
             }
         }
         join_values(&mut all.args, other.args, number);
-        // Each text in turn: two platforms that swap theirs are another build.
+        // The texts stay in order: two platforms that swap theirs are another build.
         if all.fingerprint != other.fingerprint {
             all.fingerprint.extend_from_slice(&other.fingerprint);
             all.counted.extend(other.counted);
@@ -43,7 +41,7 @@ pub fn together(readings: Vec<Reading>) -> Option<Reading> {
     Some(all)
 }
 
-/// Whether everything is the same that cannot be joined.
+/// Whether all parts that cannot be joined are equal.
 fn can_be_joined(a: &Reading, b: &Reading) -> bool {
     let same_target = (a.target, a.target_is_last, a.target_is_context)
         == (b.target, b.target_is_last, b.target_is_context)
@@ -64,8 +62,8 @@ fn join(all: &mut ContextNeed, other: ContextNeed) {
     }
 }
 
-/// A value that is another one for this platform stands behind the name, NUL and a number, as one that
-/// is another at another place.
+/// Adds the values for a further platform. A value that differs gets the name, NUL and a number as
+/// its key, like a value that differs at another place of one file.
 fn join_values(
     all: &mut BTreeMap<String, Option<String>>,
     other: BTreeMap<String, Option<String>>,

@@ -1,7 +1,7 @@
 //! What one COPY or ADD source, or one bind mount, reads.
 //!
-//! Knows how BuildKit cleans paths, spots URLs and reads `--parents` and `--exclude`. Is
-//! unaware of variables and of file trees.
+//! Paths, URLs, `--parents` and `--exclude` are read as BuildKit does. Variables must be expanded
+//! before.
 
 use super::need::Need;
 
@@ -21,8 +21,8 @@ pub(super) struct Source {
     pub(super) path: Option<(Vec<u8>, bool)>,
 }
 
-/// Sorts a source of an ADD. Where BuildKit's versions differ on whether a text is a path
-/// or a repository, it is both.
+/// Tells whether a source of an ADD is a path or remote. If BuildKit's versions differ on whether a
+/// text is a path or a repository, the source is both.
 pub(super) fn of_add(source: &str) -> Source {
     let only = |kind| Source {
         remote: Some(kind),
@@ -62,9 +62,9 @@ pub(super) fn of_add(source: &str) -> Source {
     }
 }
 
-/// Whether a remote source is the same for ever: a whole commit is not looked up
-/// (gitutil.IsCommitSHA). What only some versions of BuildKit take for a repository may move, too
-/// (`host/x.git`: 0.12 clones it, tried).
+/// Whether a remote source never changes. BuildKit does not look up a whole commit
+/// (gitutil.IsCommitSHA). That also holds for a source that only some versions take for a
+/// repository (`host/x.git`: 0.12 clones it, tried).
 pub(super) fn is_fixed(source: &str) -> bool {
     let fragment = source.split_once('#').map_or("", |(_, fragment)| fragment);
     let commit = fragment.split(':').next().unwrap_or_default();
@@ -80,13 +80,13 @@ fn is_git(path: &str) -> bool {
     path.strip_suffix(".git").is_some()
 }
 
-/// Whether a source that could not be expanded is remote all the same.
+/// Whether a source that could not be expanded is surely remote.
 pub(super) fn is_surely_remote(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://") || source.starts_with("git://")
 }
 
-/// Whether a source that could not be expanded may be remote: an address has its scheme, or its host,
-/// in front of the first slash, and the address of a repository may have nothing but its end.
+/// Whether a source that could not be expanded may be remote. An address has its scheme or its host
+/// in front of the first slash. A repository may be recognised by the end of its address alone.
 pub(super) fn may_be_remote(source: &str) -> bool {
     let known = source.split('$').next().unwrap_or_default();
     let last = source.rsplit('/').next().unwrap_or_default();
@@ -99,7 +99,7 @@ pub(super) fn path(source: &str) -> (Vec<u8>, bool) {
     if !contains_wildcards(&clean) {
         return (clean.into_bytes(), false);
     }
-    // BuildKit takes the folders in front of the first wildcard literally.
+    // BuildKit reads the folders in front of the first wildcard literally.
     let mut out = String::new();
     let mut literal = true;
     for part in clean.split('/') {
@@ -116,9 +116,9 @@ pub(super) fn path(source: &str) -> (Vec<u8>, bool) {
     (out.into_bytes(), true)
 }
 
-/// The source of a `COPY --parents`: what stands before `/./` and what stands behind it.
-/// Patterns there are Moby's, so the path is cut before the first part that
-/// `filepath.Match` would read otherwise; and whether it was.
+/// The path of a `COPY --parents` source, whether it is a pattern, and whether it was cut. The
+/// source has a part before `/./` and a part behind it. Patterns in the latter are Moby's, so the
+/// path is cut before the first component that `filepath.Match` would read differently.
 pub(super) fn path_with_parents(source: &str) -> (Vec<u8>, bool, bool) {
     let (pivot, pattern) = match source.split_once("/./") {
         Some((pivot, pattern)) => (pivot, pattern),
@@ -155,10 +155,11 @@ pub(super) fn path_with_parents(source: &str) -> (Vec<u8>, bool, bool) {
     (parts.join("/").into_bytes(), wildcard, is_cut)
 }
 
-/// `--exclude` patterns that every BuildKit reads alike; the others would only narrow.
+/// The `--exclude` patterns that every BuildKit reads alike. The others are dropped, as they could
+/// only narrow the answer.
 pub(super) fn excludes(patterns: &[String]) -> Vec<Vec<u8>> {
-    // An exception (`!x`) takes back what an earlier pattern excluded, so where one cannot
-    // be kept, none is.
+    // An exception (`!x`) takes in again what an earlier pattern excluded. If an exception cannot
+    // be kept, no pattern is kept.
     let odd = |p: &String| p.contains(['$', '\\', '"', '\'', '`']);
     if patterns.iter().any(|p| odd(p) && p.contains('!')) {
         return Vec::new();
@@ -170,7 +171,7 @@ pub(super) fn excludes(patterns: &[String]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A bind mount's need: its source is literal.
+/// The need of a bind mount, whose source is literal.
 pub(super) fn of_mount(source: &str, line: usize) -> Need {
     Need {
         path: clean(source).into_bytes(),

@@ -1,7 +1,5 @@
-//! A Dockerfile's stages: their FROM lines and the names by which they are reached.
-//!
-//! Knows how a FROM, a `--from` and a target find a Dockerfile stage, a named context or
-//! an image. Is unaware of what the other instructions of a stage do.
+//! A Dockerfile's stages, and how a FROM, a `--from` and a target find a stage, a named context or
+//! an image by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,15 +13,15 @@ use reference::Reference;
 pub(super) struct Stage {
     /// Index of its FROM among all instructions.
     pub(super) from: usize,
-    /// Index behind its last instruction.
+    /// Index after its last instruction.
     pub(super) end: usize,
     pub(super) name: Option<String>,
-    /// Set when a named context takes this stage's place.
+    /// The named context that replaces this stage, if any.
     pub(super) replaced_by: Option<String>,
     pub(super) base: Base,
-    /// The expanded `--platform`, and why it has none.
+    /// The expanded `--platform`, or why it has no value.
     pub(super) platform: Result<Option<String>, Trouble>,
-    /// Global arguments that the FROM looks at.
+    /// Global arguments that the FROM uses.
     pub(super) used: BTreeSet<String>,
 }
 
@@ -49,7 +47,7 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    /// Lays out the stages; `None` where an instruction other than ARG comes before FROM.
+    /// Finds the stages. Instructions in front of the first FROM belong to none.
     pub(super) fn new(
         instructions: &[Instruction],
         escape: char,
@@ -103,20 +101,20 @@ impl Stages {
         stages
     }
 
-    /// What a name stands for, if a stage may be meant by it as `stage` has it.
+    /// What the name `image` stands for. `stage` is the name in the form that finds a stage.
     fn base(&self, image: &str, stage: &str) -> Base {
         self.by_name
             .get(stage)
             .map_or_else(|| self.outside(image), |at| Base::Stage(*at))
     }
 
-    /// What a `--from` or a mount's `from` stands for, once all stages are known. Those find a stage in
-    /// whatever case, a FROM does not (tried with Docker 26.1.5).
+    /// What a `--from` or a mount's `from` stands for, once all stages are known. It finds a stage
+    /// in any case, while a FROM does not (tried with Docker 26.1.5).
     pub(super) fn source(&self, from: &str) -> Base {
         self.base(from, &from.to_lowercase())
     }
 
-    /// As `source`, but COPY takes numbers too.
+    /// Like `source`. COPY also takes numbers.
     pub(super) fn copy_source(&self, from: &str) -> Base {
         match from.parse::<i64>() {
             Ok(number) => match usize::try_from(number)
@@ -167,12 +165,12 @@ impl Stages {
     }
 }
 
-/// Both sides of a named context are compared in buildx's spelling.
+/// The spelling in which buildx compares the name of a context with names in the Dockerfile.
 pub fn context_key(name: &str) -> String {
     reference::normalise(name).map_or_else(|| name.to_owned(), |r| r.context_name())
 }
 
-/// The end of a sentence for people.
+/// The trouble as the end of a sentence for a message.
 pub(super) fn clause(trouble: &Trouble) -> String {
     match trouble {
         Trouble::Undecided(name) => format!("the Dockerfile does not decide the value of `{name}`"),

@@ -1,7 +1,6 @@
 //! The instructions that make a target's image, in their order.
 //!
-//! BuildKit writes each of them into the image's history, so that a layer can be traced back to a
-//! line. Knows the chain of Dockerfile stages below a target. Is unaware of images.
+//! BuildKit writes each of them into the image's history, so a layer can be traced back to a line.
 
 use super::directives;
 use super::flags;
@@ -21,7 +20,7 @@ pub struct Step {
     pub line: usize,
 }
 
-/// The steps from the external image, or from nothing, up to the target; `None` where the text does
+/// The steps from the external image, or from scratch, up to the target. `None` if the text does
 /// not decide them.
 pub fn steps(text: &[u8], question: &Question<'_>) -> Option<Vec<Step>> {
     let foreign = directives::frontend(text, question.args);

@@ -1,7 +1,5 @@
-//! What a Dockerfile's text alone says, whatever else is asked of it: whether it surely leaves no ONBUILD
-//! triggers, and how its stages are called.
-//!
-//! Is unaware of what triggers do.
+//! Facts about a Dockerfile that need no target: whether it surely leaves no ONBUILD triggers, and
+//! the names of its stages and arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +9,9 @@ use super::instructions::{self, Instruction};
 use super::lines;
 use super::stages;
 
-/// Whether no image that is built from this text has triggers: Docker's own frontend reads it, no
-/// instruction is an ONBUILD, and none of the named `contexts` takes the place of one of its stages
-/// with an image that has some.
+/// Whether no image that is built from this text has triggers. That holds if Docker's own frontend
+/// reads the text, no instruction is an ONBUILD, and none of the named `contexts` replaces one of
+/// its stages, as the image of a context may have triggers.
 pub fn leaves_no_triggers(text: &[u8], contexts: &BTreeSet<String>) -> bool {
     let syntax = directives::frontend(text, &BTreeMap::new());
     if syntax.is_some_and(|syntax| !directives::is_known(&syntax)) {
@@ -36,7 +34,7 @@ pub fn leaves_no_triggers(text: &[u8], contexts: &BTreeSet<String>) -> bool {
         && lines.all(|logical| match instructions::read(logical, text.escape) {
             Instruction::Onbuild(_) => false,
             Instruction::From { name, .. } => !name.is_some_and(|name| is_context(&name)),
-            // A newer flag makes no trigger of an instruction.
+            // An unknown flag does not make an instruction a trigger.
             Instruction::Unreadable(_) => {
                 let keyword = flags::keyword(&logical.text);
                 !["FROM", "ONBUILD"].contains(&keyword.as_str())
@@ -46,8 +44,8 @@ pub fn leaves_no_triggers(text: &[u8], contexts: &BTreeSet<String>) -> bool {
         })
 }
 
-/// The names of a text's stages, as named contexts are called that take their place. None of a text that
-/// cannot be read.
+/// The names of a text's stages, in the spelling of named contexts that would replace them. Empty
+/// if the text cannot be read.
 pub fn names_of_stages(text: &[u8]) -> BTreeSet<String> {
     let text = std::str::from_utf8(text)
         .ok()
@@ -62,8 +60,8 @@ pub fn names_of_stages(text: &[u8]) -> BTreeSet<String> {
     names.map(|name| stages::context_key(&name)).collect()
 }
 
-/// The names that a text's ARGs declare, in whichever of its stages. `None` where the text does not
-/// tell: one that cannot be read, or that another frontend reads in its own way.
+/// The names that a text's ARGs declare, in all of its stages. `None` if the text cannot be read,
+/// or if another frontend reads it in its own way.
 pub fn names_of_args(text: &[u8]) -> Option<BTreeSet<String>> {
     let frontend = directives::frontend(text, &BTreeMap::new());
     if frontend.is_some_and(|frontend| !directives::is_known(&frontend)) {

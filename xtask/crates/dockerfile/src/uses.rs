@@ -1,7 +1,4 @@
-//! What COPY, ADD and RUN --mount read, and from where.
-//!
-//! Knows contexts, images and remote sources. Is unaware of the order in which stages are
-//! gone through.
+//! What COPY, ADD and RUN --mount read, and from which context, image or remote source.
 
 use super::instructions::Copy;
 use super::mount::Mount;
@@ -13,7 +10,7 @@ use super::stages::{self, Base};
 use super::walk::{Done, Place, Walk};
 use super::words::Trouble;
 
-/// More than any checksum has.
+/// Longer than any checksum, in bytes.
 const LONGEST_CHECKSUM: usize = 256;
 
 /// A context that paths are read from.
@@ -48,7 +45,8 @@ impl Walk<'_> {
     pub(super) fn add(&mut self, add: &Copy, place: &Place<'_>, done: &Done) {
         let checksum = add.checksum.as_deref().map(|sum| self.expand(sum, done));
         let checksum_known = !matches!(checksum, Some(Err(_)));
-        // Each source gets one, so it must not be long; the text counts anyway.
+        // Each source gets a copy, so a long checksum is dropped. The instruction's text counts
+        // anyway.
         let checksum = checksum
             .and_then(Result::ok)
             .filter(|sum| sum.len() <= LONGEST_CHECKSUM);
@@ -78,7 +76,7 @@ impl Walk<'_> {
                 }
             };
             let checksum = checksum.clone();
-            // An empty one is none (tried).
+            // An empty checksum has no effect (tried).
             let has_checksum = checksum.as_ref().is_some_and(|sum| !sum.is_empty());
             let is_fixed = known && (has_checksum || sources::is_fixed(&text));
             self.reading.remotes.push(Remote {
@@ -102,7 +100,7 @@ impl Walk<'_> {
         place: &Place<'_>,
         done: &Done,
     ) {
-        // With `--parents` they are relative to another folder than the path.
+        // With `--parents`, excludes are relative to another folder than the path.
         let exclude = if copy.parents {
             Vec::new()
         } else {
@@ -136,7 +134,8 @@ impl Walk<'_> {
                     if !copy.parents && !wildcard && is_path(&source) {
                         self.require(origin, &path, place.line);
                     }
-                    // Many patterns for many sources are left off: they would only narrow.
+                    // Many patterns for many sources are dropped: they would only narrow the
+                    // answer.
                     let exclude = if self.outer.budget.spare(length) {
                         exclude.clone()
                     } else {
@@ -247,7 +246,7 @@ impl Walk<'_> {
         self.reach(self.stages.source(from), BaseKind::MountFrom, place)
     }
 
-    /// Notes the use of another stage, context or image; gives the context to read from.
+    /// Notes the use of another stage, context or image. Returns the context to read from.
     fn reach(&mut self, source: Base, kind: BaseKind, place: &Place<'_>) -> Option<Origin> {
         match source {
             Base::Scratch => None,
@@ -279,7 +278,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes the first place of each kind that takes from an image or a context for a platform.
+    /// Notes a place that uses an image or a context for a platform. Only the first place of each
+    /// kind is noted.
     pub(super) fn take(
         &mut self,
         from: TakenFrom,
@@ -311,12 +311,12 @@ impl Walk<'_> {
         }
     }
 
-    /// All of a context, by the nature of the instruction.
+    /// Needs all of a named context, as the instruction always does.
     pub(super) fn whole_context(&mut self, context: &str, because: String) {
         self.take_all(&Origin::Named(context.to_owned()), because);
     }
 
-    /// All of a context, though the text decides everything else.
+    /// Needs all of a context, though the text decides everything else.
     fn take_all(&mut self, origin: &Origin, because: String) {
         let need = self.context_need(origin);
         if !matches!(need, ContextNeed::Whole { .. }) {
@@ -324,7 +324,7 @@ impl Walk<'_> {
         }
     }
 
-    /// All of a context, for want of a decision.
+    /// Needs all of a context, because the text does not decide which part.
     fn whole(&mut self, origin: &Origin, because: String) {
         self.take_all(origin, because.clone());
         self.undecided(because);
@@ -338,7 +338,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes a path that must be there. Of one with a backslash BuildKit's versions think differently.
+    /// Notes a path that must exist. BuildKit's versions read a path with a backslash differently.
     fn require(&mut self, origin: &Origin, path: &[u8], line: usize) {
         if path.is_empty() || path.contains(&b'\\') {
             return;

@@ -1,9 +1,9 @@
-//! Whether BuildKit surely takes an instruction.
+//! Whether BuildKit surely accepts an instruction.
 //!
-//! BuildKit reads all instructions of a file before it builds one, and refuses all for one that it
-//! cannot read, in whatever stage it stands (moby/buildkit `instructions.Parse`). Some it refuses when
-//! it comes to them, though nothing in the image hangs on them. Knows forms that no version refuses;
-//! of any other it says that nobody knows. Is unaware of what instructions do.
+//! BuildKit reads all instructions of a file before it builds one. It refuses the file for a single
+//! instruction that it cannot read, in any stage (moby/buildkit `instructions.Parse`). Some
+//! instructions it refuses only when it runs them, though nothing in the image depends on them.
+//! Only forms that no version refuses count as sure.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::lines::Logical;
 
 use super::stages::{Base, Stages};
 
-/// Whether no version of BuildKit refuses a file for this instruction, wherever it stands.
+/// Whether no version of BuildKit refuses a file for this instruction, in any stage.
 pub(super) fn is_sure(logical: &Logical, escape: char) -> bool {
     let Ok(split) = flags::split(&logical.text, escape) else {
         return false;
@@ -39,7 +39,7 @@ pub(super) fn is_sure(logical: &Logical, escape: char) -> bool {
     }
 }
 
-/// Flags that every version knows, each once.
+/// Whether every version knows all flags, and each appears once.
 fn has_sure_flags(split: &Split) -> bool {
     let mut seen = BTreeSet::new();
     let is_sure = |flag: &String| {
@@ -66,7 +66,7 @@ fn has_sure_flags(split: &Split) -> bool {
     split.flags.iter().all(is_sure)
 }
 
-/// Whether every quote and every `${` ends, and the latter has a form that every version knows.
+/// Whether every quote and every `${` is closed, and every version knows the form of each `${…}`.
 fn has_whole_words(text: &str, escape: char) -> bool {
     let mut quote = None;
     let mut chars = text.chars().peekable();
@@ -92,7 +92,7 @@ fn has_whole_words(text: &str, escape: char) -> bool {
     quote.is_none()
 }
 
-/// What stands between `${` and `}`: a name, perhaps with a plain word for where it has no value.
+/// Whether the text between `${` and `}` is a name, perhaps with a plain word behind `-` or `+`.
 fn is_sure_variable(inner: &str) -> bool {
     let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let end = inner.find(|c| !is_of_a_name(c)).unwrap_or(inner.len());
@@ -103,8 +103,8 @@ fn is_sure_variable(inner: &str) -> bool {
         && (rest.is_empty() || word.starts_with(['-', '+']) && word.chars().all(is_plain))
 }
 
-/// Whether BuildKit may refuse a file for what an instruction of stage number `at` takes files from, or
-/// stands on, although nobody reaches that stage.
+/// Whether BuildKit may refuse a file because an instruction of stage number `at` copies from, or
+/// is built on, something that does not exist. That holds even if the stage is not reached.
 pub(super) fn may_name_nothing(
     logical: &Logical,
     escape: char,
@@ -112,7 +112,7 @@ pub(super) fn may_name_nothing(
     at: usize,
 ) -> bool {
     let is_nothing = |base: &Base| matches!(base, Base::Undecided(_));
-    // Stages that take from each other go round in a circle.
+    // Stages that take files from each other form a cycle.
     let is_later = |base: &Base| matches!(base, Base::Stage(source) if *source >= at);
     match instructions::read(logical, escape) {
         Instruction::From { .. } => {
@@ -155,7 +155,7 @@ fn other(split: &Split, escape: char) -> bool {
             "SHELL" => {
                 matches!(flags::json_words(rest), JsonWords::Words(words) if !words.is_empty())
             }
-            // A variable may leave nothing of a word.
+            // A variable may make a word empty.
             "VOLUME" if rest.contains('$') => false,
             "VOLUME" => match flags::json_words(rest) {
                 JsonWords::Words(words) => {
@@ -178,7 +178,7 @@ fn is_port(word: &str) -> bool {
     matches!(protocol, "tcp" | "udp" | "sctp") && is_port(port)
 }
 
-/// Those that every system has (POSIX.1-2024, `signal.h`), by name or number.
+/// Whether `word` is a signal that every system has (POSIX.1-2024, `signal.h`), by name or number.
 fn is_signal(word: &str) -> bool {
     const NAMES: [&str; 12] = [
         "ABRT", "ALRM", "HUP", "INT", "KILL", "PIPE", "QUIT", "TERM", "USR1", "USR2", "WINCH",

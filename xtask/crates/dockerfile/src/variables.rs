@@ -1,6 +1,4 @@
-//! What stands behind a `$`.
-//!
-//! Knows the forms `$X`, `${X}` and those with a modifier. Is unaware of quotes and words.
+//! Reads the text behind a `$`: the forms `$X`, `${X}` and those with a modifier.
 
 use super::lexer::Lexer;
 use super::pattern::{self, Greed};
@@ -138,7 +136,7 @@ impl Lexer<'_, '_> {
         Ok(value)
     }
 
-    /// A long value that is looked at often costs more than the text is long.
+    /// Takes `cost` of the budget. Looking up a long value often costs more than the text's length.
     fn spend(&self, cost: usize) -> Result<(), Trouble> {
         if self.env.spend(cost) {
             return Ok(());
@@ -146,8 +144,9 @@ impl Lexer<'_, '_> {
         Err(Trouble::Refused(ENDLESS.to_owned()))
     }
 
-    /// Letters, digits and `_`; digits alone when a digit comes first; or one special sign. Which others
-    /// than those of ASCII are letters and digits hangs on the Unicode that BuildKit was made with.
+    /// A name: letters, digits and `_`; only digits if a digit comes first; or one special sign.
+    /// Beyond ASCII, the Unicode version that BuildKit was built with decides which characters are
+    /// letters and digits.
     fn name(&mut self) -> Result<String, Trouble> {
         let mut name = String::new();
         let Some(&first) = self.chars.peek() else {

@@ -1,7 +1,6 @@
-//! From the target through every Dockerfile stage it reaches.
-//!
-//! Knows what each reachable instruction uses, with the variables that hold at that place.
-//! Is unaware of how text is read and of what a doubt does to the answer.
+//! Walks from the target through every Dockerfile stage that it reaches, and notes what each
+//! instruction uses, with the variables at that place. `answer` decides what a doubt does to the
+//! answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -17,7 +16,7 @@ use super::scope::{self, Budget, Declared, Globals, Outer, StageScope};
 use super::stages::{Base, Stage, Stages};
 use super::words::{Lookup, Value};
 
-/// A stage that was gone through.
+/// A stage that was walked.
 pub(super) struct Done {
     pub(super) scope: StageScope,
     pub(super) onbuild: Vec<String>,
@@ -34,19 +33,19 @@ pub(super) struct Walk<'a> {
     pub(super) done: Vec<Option<Done>>,
     pub(super) pending: Vec<usize>,
     used: BTreeSet<String>,
-    /// The arguments that a stage declares, in the order of the walk.
+    /// The arguments that stages declare, in the order of the walk.
     declared: Vec<(usize, Declared)>,
     /// Whether some stage ran triggers.
     triggered: bool,
     pub(super) reading: Reading,
     pub(super) doubts: Vec<String>,
-    /// What would make BuildKit panic.
+    /// The first thing that would make BuildKit panic.
     pub(super) crash: Option<DockerfileError>,
     pub(super) seen: Seen,
 }
 
-/// What the reading lists already. A list is as long as the file at worst, and must not be
-/// searched for each of its entries.
+/// The entries that the reading lists already. A list may be as long as the file, so it must not be
+/// searched for each entry.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) bases: HashSet<(String, Option<String>)>,
@@ -55,7 +54,7 @@ pub(super) struct Seen {
     clauses: HashSet<String>,
 }
 
-/// Where an instruction stands, and the variables there.
+/// Where an instruction stands.
 pub(super) struct Place<'s> {
     stage: usize,
     pub(super) line: usize,
@@ -99,7 +98,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes through `target` and all it reaches.
+    /// Walks `target` and all stages that it reaches.
     pub(super) fn from(&mut self, target: usize) {
         self.pending.push(target);
         while let Some(&at) = self.pending.last() {
@@ -157,7 +156,8 @@ impl<'a> Walk<'a> {
         self.done[at] = Some(done);
     }
 
-    /// Notes what would panic. The frontend of an image dies alone.
+    /// Notes an instruction that would make BuildKit panic. A frontend that runs from an image
+    /// crashes without the engine.
     fn crashes(&mut self, logical: &Logical, done: &Done) {
         if self.crash.is_none() && self.reading.syntax.is_none() {
             let Outer { escape, budget, .. } = self.outer;
@@ -165,14 +165,15 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Notes once why something widened.
+    /// Notes, only once, why the answer was widened.
     pub(super) fn undecided(&mut self, clause: String) {
         if self.seen.clauses.insert(clause.clone()) {
             self.reading.undecided.push(clause);
         }
     }
 
-    /// An ONBUILD of the stage or image below, run in front of the stage's own instructions.
+    /// Runs an ONBUILD trigger of the stage or image below. Triggers run in front of the stage's
+    /// own instructions.
     fn trigger(&mut self, trigger: &str, (stage, line): (usize, usize), done: &mut Done) {
         let single = match lines::read(trigger) {
             Ok(text) if text.lines.len() == 1 && text.doubts.is_empty() => text,
@@ -233,7 +234,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The answer, and the doubts that widen all of it.
+    /// The answer, and the doubts that widen it to everything.
     pub(super) fn finish(mut self) -> (Reading, Vec<String>) {
         let done = self.done.iter().enumerate();
         let reached: Vec<usize> = done
@@ -280,7 +281,8 @@ impl<'a> Walk<'a> {
         (self.reading, self.doubts)
     }
 
-    /// Notes the arguments whose values reach anything; gives the lines of the global ones.
+    /// Notes the arguments whose values have an effect. Returns the instructions that declare the
+    /// global ones.
     fn arguments(&mut self, reach: &Reach<'_>) -> BTreeSet<usize> {
         let mut names = std::mem::take(&mut self.used);
         let mut values = Values::default();
@@ -319,8 +321,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The values of arguments by name. One that is declared at several places may have a value of its own
-/// at each, as long as nobody gives it one for all: the further ones follow behind NUL and a number.
+/// The values of arguments by name. An argument that is declared at several places may have
+/// different values there, unless the build gives it one. The key of each further value is the
+/// name, NUL and a number.
 #[derive(Default)]
 struct Values {
     all: BTreeMap<String, Option<String>>,
@@ -350,7 +353,7 @@ fn text_of(value: Value) -> Option<String> {
     }
 }
 
-/// Arguments that BuildKit heeds without any ARG.
+/// The given arguments that BuildKit looks at without any ARG.
 pub(super) fn unasked_args(given: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
     let heeded = given.iter().filter(|(name, _)| scope::is_heeded(name));
     heeded

@@ -1,17 +1,15 @@
-//! Quotes, escapes and `$variables` in one piece of Dockerfile text.
+//! Quotes, escapes and `$variables` in one piece of Dockerfile text, by BuildKit's shell-like
+//! rules. `Lookup` gives the values of variables.
 //!
-//! Knows BuildKit's shell-like rules. Is unaware of which instruction the text stands in
-//! and of how variables get their values (`Lookup` gives them).
-//!
-//! A text whose value hangs on something that the Dockerfile does not decide comes out
-//! as [`Trouble::Undecided`] with the variable's name, never as a guess.
+//! If the Dockerfile does not decide the value of a text, the result is [`Trouble::Undecided`] with
+//! the variable's name, never a guess.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::lexer::{Lexer, Rules, TOO_DEEP};
 
-/// Why a text is refused whose values cost too much.
+/// The reason for refusing a text whose values cost too much.
 pub(super) const ENDLESS: &str = "its variables grow without end";
 
 /// What is known of a variable.
@@ -19,11 +17,11 @@ pub(super) const ENDLESS: &str = "its variables grow without end";
 pub(super) enum Value {
     /// Exactly this text.
     Known(Rc<str>),
-    /// No text; whether the variable counts as set depends on BuildKit's version.
+    /// No text. BuildKit's version decides whether the variable counts as set.
     Blank,
     /// Surely not set.
     Unset,
-    /// Set outside the Dockerfile, or not; the text does not say.
+    /// The text does not say whether it is set, or to what.
     Unknown,
 }
 
@@ -31,7 +29,7 @@ pub(super) enum Value {
 pub(super) trait Lookup {
     fn value(&self, name: &str) -> Value;
 
-    /// Takes `cost` of the work that may be done with values; `false` once there is no more.
+    /// Takes `cost` of the work that may be done with values. `false` if too little is left.
     fn spend(&self, _cost: usize) -> bool {
         true
     }
@@ -40,11 +38,11 @@ pub(super) trait Lookup {
 /// Why a text has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// It hangs on this variable.
+    /// Its value depends on this variable.
     Undecided(String),
     /// BuildKit refuses it, or its versions read it differently.
     Refused(String),
-    /// A variable is trimmed by nothing, at which BuildKit before 0.15 panics.
+    /// A variable is trimmed by an empty pattern, which makes BuildKit before 0.15 panic.
     TrimsNothing(Trimmed),
 }
 
@@ -56,7 +54,7 @@ pub(super) struct Trimmed {
 }
 
 impl Trimmed {
-    /// The end of a sentence for people.
+    /// The end of a sentence for a message.
     pub(super) fn clause(&self) -> String {
         format!("`{self}` trims nothing")
     }
@@ -68,8 +66,8 @@ impl std::fmt::Display for Trimmed {
     }
 }
 
-/// Finds what panics in a text that BuildKit expands, as values or, `as_a_title`, for people: there
-/// it leaves unset variables and quotes as they are.
+/// Finds a variable that makes BuildKit panic in a text that it expands. With `as_a_title`,
+/// BuildKit expands the text for a step's title, and leaves unset variables and quotes as they are.
 pub(super) fn trims_nothing(
     text: &str,
     escape: char,
@@ -91,7 +89,7 @@ pub(super) fn trims_nothing(
     }
 }
 
-/// Expands `text` as BuildKit does for most instructions; `used` collects the names looked at.
+/// Expands `text` as BuildKit does for most instructions. `used` collects the names looked up.
 pub(super) fn expand(
     text: &str,
     escape: char,
@@ -118,7 +116,7 @@ pub(super) fn expand(
     }
 }
 
-/// How heredoc words are looked for: quotes and escapes stay, unset variables too.
+/// How a line is searched for heredoc words. Unset variables stay, and so may quotes and escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HeredocRules {
     pub(super) keep_quotes: bool,
@@ -127,7 +125,7 @@ pub(super) struct HeredocRules {
     pub(super) spaces_after_arrows: bool,
 }
 
-/// The words of a line; `None` when BuildKit sees a syntax error.
+/// The words of a line. `None` if BuildKit sees a syntax error.
 pub(super) fn words(line: &str, rules: HeredocRules) -> Result<Option<Vec<String>>, Trouble> {
     let mut lexer = Lexer::new(
         line,

@@ -1,16 +1,14 @@
-//! Sets of characters in regular expressions of Go.
-//!
-//! Knows their names, `\d` and `[:alpha:]`. Is unaware of how an expression is read.
+//! Sets of characters in Go's regular expressions, and named sets such as `\d` and `[:alpha:]`.
 
 use std::sync::Arc;
 
-/// Characters that one step may take.
+/// The characters that one step may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
-    /// Whether it is all characters but those of the ranges.
+    /// Whether the set is all characters outside the ranges.
     pub negated: bool,
-    /// First and last characters, sorted and apart. A step that is repeated a thousand times
-    /// shares them.
+    /// The first and last character of each range, sorted and disjoint. Copies of a step that is
+    /// repeated a thousand times share them.
     pub ranges: Arc<[(char, char)]>,
 }
 
@@ -34,7 +32,7 @@ impl Set {
         within != self.negated
     }
 
-    /// Any character.
+    /// The set of all characters.
     pub fn all() -> Self {
         Self::new(true, Vec::new())
     }
@@ -47,7 +45,7 @@ impl Set {
         Self::new(true, vec![(c, c)])
     }
 
-    /// The only character of the set.
+    /// The character of a set that has only one.
     pub fn single(&self) -> Option<char> {
         match &*self.ranges {
             [(low, high)] if low == high && !self.negated => Some(*low),
@@ -55,7 +53,7 @@ impl Set {
         }
     }
 
-    /// The ranges of all other characters.
+    /// The ranges of all characters outside the ranges.
     pub fn complemented(&self) -> Vec<(char, char)> {
         let mut gaps = Vec::new();
         let mut from = Some('\0');
@@ -100,7 +98,7 @@ pub fn named(name: &[char]) -> Option<Vec<(char, char)>> {
     })
 }
 
-/// The set of `\d`, `\w` or `\s`; a capital letter is the opposite.
+/// The set of `\d`, `\w` or `\s`, or of the opposite for a capital letter.
 pub fn perl(c: char) -> Option<Set> {
     let ranges: &[(char, char)] = match c.to_ascii_lowercase() {
         'd' => &[('0', '9')],

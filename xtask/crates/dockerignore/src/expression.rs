@@ -1,35 +1,34 @@
-//! The regular expressions that Moby makes of ignore patterns, read as Go's compiler reads them.
+//! Reads the regular expressions that Moby makes of ignore patterns, as Go's compiler reads them.
 //!
-//! Knows the part of Go's `regexp/syntax` that such an expression can use, including what a
-//! pattern smuggles in with a backslash or inside brackets. Is unaware of ignore patterns; how
-//! an expression is run stands in `machine`.
+//! This is the part of Go's `regexp/syntax` that such an expression can use, including syntax that
+//! a pattern smuggles in with a backslash or inside brackets. `machine` runs an expression.
 
 use std::cell::OnceCell;
 
 use super::charset::{self, Set};
 
-/// One step; the next one follows it.
+/// One step of an expression. It is followed by the next step of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// One character of the set.
     Take(Set),
     /// Any number of characters of the set.
     Repeat(Set),
-    /// The next so many steps may be left out.
+    /// The given number of next steps may be left out.
     Maybe(usize),
     /// The text's start.
     Start,
     /// The text's end.
     End,
-    /// A word begins or ends here (`\b`), or does not (`\B`).
+    /// A word begins or ends here (`\b`, `true`), or does not (`\B`, `false`).
     Boundary(bool),
 }
 
-/// Go refuses expressions that would become larger than some 3 million instructions.
+/// Go refuses expressions that would become larger than about 3 million instructions.
 const MOST_STEPS: usize = 1 << 20;
 
-/// Reads an expression into its alternatives, any of which may match; `None` where Go's
-/// compiler refuses it.
+/// Reads an expression into its alternatives, any of which may match. `None` if Go's compiler
+/// refuses it.
 ///
 /// One-letter Unicode groups (`\pL`) are refused as well: Go knows them, but their tables
 /// are not worth carrying for something that no ignore file has.
@@ -41,7 +40,7 @@ pub fn parse(expression: &[char]) -> Option<Vec<Vec<Step>>> {
     };
     let mut alternatives = Vec::new();
     let mut steps = Vec::new();
-    // Where the last element begins, which a `{2}` would be about.
+    // The start of the last element, which a `{2}` would repeat.
     let mut last = None;
     let mut repeated = false;
     while let Some(c) = reader.next() {
@@ -53,7 +52,7 @@ pub fn parse(expression: &[char]) -> Option<Vec<Vec<Step>>> {
         if c == '{'
             && let Some((low, high)) = reader.count()
         {
-            // Go takes no repetition of a repetition.
+            // Go refuses to repeat a repetition.
             repeat(&mut steps, last.filter(|_| !repeated)?, low, high)?;
             repeated = true;
             continue;
@@ -61,7 +60,7 @@ pub fn parse(expression: &[char]) -> Option<Vec<Vec<Step>>> {
         let from = steps.len();
         repeated = reader.element(c, &mut steps)?;
         if steps.len() > from {
-            // Of a quoted text, the last character.
+            // A `{2}` behind quoted text repeats only its last character.
             last = Some(if repeated { from } else { steps.len() - 1 });
         }
     }
@@ -69,16 +68,16 @@ pub fn parse(expression: &[char]) -> Option<Vec<Vec<Step>>> {
     Some(alternatives)
 }
 
-/// Makes the element at `from`, the last one, count so many times; without an upper bound, any
-/// number from the lower one on.
+/// Repeats the element at `from`, which is the last one, `low` to `high` times. `None` for `high`
+/// means any number from `low` on.
 fn repeat(steps: &mut Vec<Step>, from: usize, low: usize, high: Option<usize>) -> Option<()> {
     if low > 1000 || high.is_some_and(|high| high > 1000 || high < low) {
         return None;
     }
     let element = steps.split_off(from.min(steps.len()));
     let [Step::Take(set)] = element.as_slice() else {
-        // What reads nothing or anything is the same however often; with a zero it may be
-        // left out, and what reads nothing then says nothing.
+        // An element that may read nothing, or always reads nothing, stays the same when repeated.
+        // If `low` is zero, an assertion may be left out, so it has no effect.
         let may_be_nothing = matches!(element.as_slice(), [Step::Repeat(_)] | [Step::Maybe(_), ..]);
         let keep = if may_be_nothing {
             high != Some(0)
@@ -102,7 +101,7 @@ fn repeat(steps: &mut Vec<Step>, from: usize, low: usize, high: Option<usize>) -
 struct Reader<'a> {
     text: &'a [char],
     at: usize,
-    /// Where the last `:]` stands, so that it is not looked for again and again in vain.
+    /// The position of the last `:]`. Without it, each `[:` could search the whole text in vain.
     last_name_end: OnceCell<Option<usize>>,
 }
 
@@ -123,7 +122,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Reads one element that begins with `c`, with its star; whether it has one.
+    /// Reads one element that begins with `c`, with its star. Returns whether it has a star.
     fn element(&mut self, c: char, steps: &mut Vec<Step>) -> Option<bool> {
         if let Some(step) = self.assertion(c) {
             steps.push(step);
@@ -169,7 +168,7 @@ impl<'a> Reader<'a> {
         Some(step)
     }
 
-    /// `\Q…\E` after its beginning: literal up to there, or up to the end.
+    /// The characters of `\Q…\E` behind the `\Q`: literal up to `\E`, or up to the end of the text.
     fn quoted(&mut self) -> impl Iterator<Item = char> + use<'a> {
         let rest = &self.text[self.at..];
         let end = rest.windows(2).position(|pair| pair == ['\\', 'E']);
@@ -177,9 +176,9 @@ impl<'a> Reader<'a> {
         rest[..end.unwrap_or(rest.len())].iter().copied()
     }
 
-    /// `2}`, `2,}` or `2,3}` after a `{`; anything else leaves the brace a plain character.
+    /// `2}`, `2,}` or `2,3}` after a `{`. With any other text, the brace is a plain character.
     fn count(&mut self) -> Option<(usize, Option<usize>)> {
-        // Nothing else may stand before the brace that ends it.
+        // Only digits and commas may precede the closing brace.
         let inside = |c: &char| c.is_ascii_digit() || *c == ',';
         let length = self.text[self.at..].iter().take_while(|c| inside(c));
         let end = length.count();
@@ -213,7 +212,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The class after its `[`.
+    /// Reads a class after its `[`.
     fn class(&mut self) -> Option<Set> {
         let negated = self.next_if('^');
         let mut ranges = Vec::new();
@@ -261,8 +260,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the `:]` stands that ends the name which begins here; Go looks for it through all
-    /// of the text.
+    /// The position of the `:]` that ends the name which begins here. Go searches the whole text
+    /// for it.
     fn named_end(&self) -> Option<usize> {
         let from = self.at + 2;
         let last = *self
@@ -275,15 +274,15 @@ impl<'a> Reader<'a> {
         found.map(|at| from + at)
     }
 
-    /// `\d` and its like, after the backslash.
+    /// Reads a set like `\d` after the backslash.
     fn perl(&mut self) -> Option<Set> {
         let set = charset::perl(self.peek()?)?;
         self.at += 1;
         Some(set)
     }
 
-    /// A character after its backslash. Punctuation stands for itself; of the letters and
-    /// digits Go knows only these.
+    /// Reads a character after its backslash. Punctuation stands for itself. Go knows no other
+    /// letters and digits than these.
     fn escaped(&mut self) -> Option<char> {
         let c = self.next()?;
         match c {
@@ -312,7 +311,7 @@ impl<'a> Reader<'a> {
                     value = value * 8 + next;
                     self.at += 1;
                 }
-                // A single digit other than zero would be a reference to a group.
+                // A single digit other than zero would refer to a group.
                 None if digit == 1 && first != '0' => return None,
                 None => break,
             }

@@ -1,7 +1,6 @@
-//! Go's `filepath.Match`.
+//! Go's `filepath.Match`: the syntax of a glob, and whether it matches a name.
 //!
-//! Knows the pattern syntax of one glob and how it is matched against one name. Is unaware of
-//! ignore files, whose patterns have only to be well-formed by these rules.
+//! Patterns of ignore files are not matched by these rules. They only have to be well-formed.
 
 use super::gotext::decode;
 
@@ -27,7 +26,7 @@ enum Element {
 }
 
 impl Glob {
-    /// Reads a pattern; `None` where Go says `ErrBadPattern`.
+    /// Reads a pattern. `None` if Go says `ErrBadPattern`.
     pub fn parse(mut text: &[u8]) -> Option<Self> {
         let mut elements = Vec::new();
         while let Some((&first, rest)) = text.split_first() {
@@ -52,8 +51,8 @@ impl Glob {
         Some(Self { elements })
     }
 
-    /// Whether a bracket may match `/`, which Go's does although `*` and `?` do not. One that begins a
-    /// name never meets one: no path has two in a row.
+    /// Whether a bracket may match `/`. In Go it may, although `*` and `?` may not. A bracket at
+    /// the start of a name never meets a `/`, as no path has two in a row.
     pub fn may_cross_folders(&self) -> bool {
         self.elements.iter().skip(1).any(|element| match element {
             Element::Class { .. } => element.takes(b"/").is_some(),
@@ -61,7 +60,7 @@ impl Glob {
         })
     }
 
-    /// What is left of `name` after a pattern without runs has matched its beginning.
+    /// The rest of `name` after a pattern without runs has matched its beginning.
     fn matches_start<'a>(&self, mut name: &'a [u8]) -> Option<&'a [u8]> {
         for element in &self.elements {
             name = &name[element.takes(name)?..];
@@ -71,7 +70,7 @@ impl Glob {
 
     /// Whether the whole of `name` matches.
     pub fn matches(&self, name: &[u8]) -> bool {
-        // The last run is the only point to come back to, so the time is quadratic at worst.
+        // The match only backtracks to the last run, so the time is quadratic at worst.
         let (mut element, mut at) = (0, 0);
         let mut run: Option<(usize, usize)> = None;
         loop {
@@ -116,8 +115,8 @@ impl Element {
     }
 }
 
-/// Whether Go, matching the pattern against `.`, finds no fault in it. That is how Moby looks
-/// for bad patterns, and Go stops reading where the match has failed: `a*[-b]` is fine.
+/// Whether Go finds no fault in the pattern when it matches the pattern against `.`. Moby looks for
+/// bad patterns in this way. Go stops reading once the match has failed, so `a*[-b]` is accepted.
 pub fn accepts(mut pattern: &[u8]) -> bool {
     let mut name: &[u8] = b".";
     while !pattern.is_empty() {
@@ -140,7 +139,8 @@ pub fn accepts(mut pattern: &[u8]) -> bool {
     true
 }
 
-/// The part up to the next `*` outside of brackets, without the stars before it.
+/// Whether the pattern begins with stars, the part from there to the next `*` outside of brackets,
+/// and the rest.
 fn chunk(pattern: &[u8]) -> (bool, &[u8], &[u8]) {
     let stars = pattern.iter().take_while(|byte| **byte == b'*').count();
     let rest = &pattern[stars..];
@@ -159,7 +159,7 @@ fn chunk(pattern: &[u8]) -> (bool, &[u8], &[u8]) {
     (stars > 0, &rest[..at], &rest[at..])
 }
 
-/// A class after its `[`, and what follows it.
+/// Reads a class after its `[`. Returns it with the rest of the text.
 fn class(mut text: &[u8]) -> Option<(Element, &[u8])> {
     let negated = text.first() == Some(&b'^');
     if negated {
@@ -188,7 +188,7 @@ fn class_char(text: &[u8]) -> Option<(char, &[u8])> {
     };
     let (c, width) = decode(text)?;
     let broken = c == char::REPLACEMENT_CHARACTER && width == 1;
-    // Something has to follow: at least the closing bracket.
+    // At least the closing bracket must follow.
     (!broken && text.len() > width).then(|| (c, &text[width..]))
 }
 

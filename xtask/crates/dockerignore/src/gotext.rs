@@ -1,10 +1,10 @@
 //! Text and paths as Go's standard library sees them, on raw bytes.
 //!
-//! Knows how Go decodes UTF-8, trims white space and cleans a path, because Docker's tools do
-//! these things before they look at a pattern. Is unaware of patterns and of any file tree.
+//! Docker's tools decode UTF-8, trim white space and clean paths in Go's way before they look at a
+//! pattern.
 
-/// The character at the beginning of `text` and its width. A byte that is not UTF-8 is U+FFFD
-/// of width one, as Go has it, so that a broken sequence of three bytes is three characters.
+/// The character at the beginning of `text` and its width. As in Go, a byte that is not UTF-8 is
+/// U+FFFD of width one, so a broken sequence of three bytes is three characters.
 pub fn decode(text: &[u8]) -> Option<(char, usize)> {
     let first = *text.first()?;
     if first.is_ascii() {
@@ -15,7 +15,7 @@ pub fn decode(text: &[u8]) -> Option<(char, usize)> {
     Some(decoded.map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, c.len_utf8())))
 }
 
-/// All characters of `text`, with [`decode`]'s view of broken UTF-8.
+/// All characters of `text`. Broken UTF-8 is read as by [`decode`].
 pub fn chars(mut text: &[u8]) -> Vec<char> {
     let mut chars = Vec::with_capacity(text.len());
     while let Some((c, width)) = decode(text) {
@@ -38,7 +38,8 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// White space is one to three bytes long, and UTF-8 can be read from any boundary.
+/// The width of white space at the end of `text`. A space is one to three bytes long, and UTF-8 can
+/// be read from any boundary.
 fn trailing_space(text: &[u8]) -> Option<usize> {
     (1..=text.len().min(3)).find(|width| {
         let last = decode(&text[text.len() - width..]);
@@ -46,8 +47,8 @@ fn trailing_space(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// The shortest path that means the same by its text alone; the empty path is `.`
-/// (`filepath.Clean`).
+/// The shortest path that means the same, judged by the text alone (`filepath.Clean`). The empty
+/// path becomes `.`.
 pub fn clean(path: &[u8]) -> Vec<u8> {
     let rooted = path.first() == Some(&b'/');
     let mut parts: Vec<&[u8]> = Vec::new();

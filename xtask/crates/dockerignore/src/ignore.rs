@@ -1,7 +1,5 @@
-//! `.dockerignore`, with Moby's semantics.
-//!
-//! Knows how the file is read (Moby's `ignorefile`), how its patterns follow each other, and
-//! what is left out of a context that is sent. Is unaware of the file system.
+//! `.dockerignore`, with Moby's semantics: how the file is read (Moby's `ignorefile`), how its
+//! patterns follow each other, and which entries are left out of a context that is sent.
 
 use super::gotext;
 use super::index::Index;
@@ -10,7 +8,8 @@ use super::pattern::Matcher;
 /// Go's scanner gives up on a longer line.
 const LONGEST_LINE: usize = 64 * 1024 - 1;
 
-/// How many steps more than characters all patterns of a file may have: a `{1000}` has a thousand.
+/// By how many steps all patterns of a file may exceed their characters. A `{1000}` has a thousand
+/// steps.
 const MOST_REPEATED: usize = 1 << 20;
 
 /// The patterns of one ignore file. The default excludes nothing.
@@ -18,7 +17,7 @@ const MOST_REPEATED: usize = 1 << 20;
 pub struct Ignore {
     patterns: Vec<Pattern>,
     index: Index,
-    /// What the paths begin with that `!` patterns can match, sorted.
+    /// For each `!` pattern, the bytes that all paths it can match begin with; sorted.
     exception_heads: Vec<Vec<u8>>,
 }
 
@@ -36,7 +35,7 @@ pub struct Pattern {
 /// A pattern that Docker refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoreError {
-    /// The pattern; of a line that is too long, its beginning.
+    /// The pattern, or the beginning of a line that is too long.
     pub pattern: Vec<u8>,
     /// What is wrong with it.
     pub why: &'static str,
@@ -52,24 +51,24 @@ impl std::fmt::Display for IgnoreError {
 
 impl std::error::Error for IgnoreError {}
 
-/// What both of Docker's answers to one entry are. The walk that sends a context asks Moby's
-/// `MatchesUsingParentResults`, a request for a file's content `MatchesOrParentMatches`, and
-/// the two differ now and then.
+/// Docker's two answers for one entry. The walk that sends a context asks Moby's
+/// `MatchesUsingParentResults`. A request for a file's content asks `MatchesOrParentMatches`. The
+/// two differ now and then.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Judged {
-    /// Whether the walk leaves it out: then BuildKit never hears of it.
+    /// Whether the walk leaves the entry out. Then BuildKit never hears of it.
     pub by_walk: bool,
-    /// Whether a request for its content is refused.
+    /// Whether a request for the entry's content is refused.
     pub by_request: bool,
 }
 
 impl Judged {
-    /// Whether neither answer knows it.
+    /// Whether both answers leave the entry out.
     pub fn by_both(self) -> bool {
         self.by_walk && self.by_request
     }
 
-    /// What of a file reaches BuildKit; `None` for nothing at all.
+    /// Which parts of a file reach BuildKit. `None` means nothing at all.
     pub fn handing(self) -> Option<Handing> {
         match (self.by_walk, self.by_request) {
             (false, false) => Some(Handing::Whole),
@@ -80,25 +79,25 @@ impl Judged {
     }
 }
 
-/// What of a file reaches BuildKit.
+/// Which parts of a file reach BuildKit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handing {
     /// Name and content.
     Whole,
-    /// BuildKit hears of it and gets no content: it has an empty file then, or what it was sent
-    /// before (tried with Docker 26.1.5).
+    /// BuildKit hears of the file and gets no content. It then has an empty file, or the content
+    /// that it was sent before (tried with Docker 26.1.5).
     Withheld,
-    /// BuildKit never hears of it, though it would be given what it asked for. Moby's own answer
-    /// for such a path is that it is not excluded, so it is an input, of which nothing but its
-    /// state counts.
+    /// BuildKit never hears of the file, though it would get the content if it asked. Moby's own
+    /// answer for such a path is that it is not excluded. So the file is an input, but only this
+    /// state of it counts.
     Unsent,
 }
 
-/// What is known about a folder, for those below it. The default is the context's root.
+/// Facts about a folder for judging the entries in it. The default is the context's root.
 #[derive(Debug, Clone, Default)]
 pub struct Above {
-    /// The patterns that Moby's walk has noted as matching, ascending. It notes none that
-    /// could only have said what was already so.
+    /// The patterns that Moby's walk has noted as matching, ascending. It does not note a pattern
+    /// that would only have confirmed the answer.
     noted: Vec<u32>,
     /// The last pattern that matches the folder or one above it.
     last: Option<u32>,
@@ -110,7 +109,7 @@ impl Ignore {
         Self::of_patterns(&read_lines(text)?)
     }
 
-    /// Takes patterns that stood in no file, like those of `COPY --exclude`.
+    /// Takes patterns from outside an ignore file, such as those of `COPY --exclude`.
     pub fn of_patterns<P: AsRef<[u8]>>(patterns: &[P]) -> Result<Self, IgnoreError> {
         let mut read = Vec::with_capacity(patterns.len());
         let mut repeated = 0;
@@ -129,7 +128,7 @@ impl Ignore {
         }
         let exceptions = read.iter().filter(|pattern| pattern.exception);
         let head = |pattern: &Pattern| match &pattern.matcher {
-            // It goes no further than this path; no path has a NUL.
+            // The pattern matches only this path. No path has a NUL.
             Matcher::Exact(path) => [path, &b"\0"[..]].concat(),
             open => open.head().to_vec(),
         };
@@ -148,8 +147,7 @@ impl Ignore {
         self.patterns.is_empty()
     }
 
-    /// Whether `path` is left out, by itself or with a folder above it (Moby's
-    /// `MatchesOrParentMatches`).
+    /// Whether `path` or a folder above it is left out (Moby's `MatchesOrParentMatches`).
     pub fn excludes(&self, path: &[u8]) -> bool {
         self.leaves_out(self.last_match(path))
     }
@@ -169,10 +167,10 @@ impl Ignore {
         matching.into_iter().max()
     }
 
-    /// The line of an ignore file that leaves a path out, by its number from 1 on.
+    /// The one-based number and the text of the line of an ignore file that leaves a path out.
     pub fn line_that_excludes(text: &[u8], path: &[u8]) -> Option<(usize, Vec<u8>)> {
         let whole = Self::parse(text).ok()?;
-        // The last pattern that matches the path, or a folder above it, is what decides.
+        // The last pattern that matches the path, or a folder above it, decides.
         let id = whole.last_match(path)? as usize;
         let decides = whole
             .patterns
@@ -190,8 +188,8 @@ impl Ignore {
         Some((number, gotext::trim(line).to_vec()))
     }
 
-    /// Whether an entry is left out of the context that is sent, given what is known about its
-    /// folder; and what that means for those below it.
+    /// Whether an entry is left out of the context that is sent, given the facts about its folder.
+    /// Also returns the facts for judging the entries below it.
     pub fn judge(&self, path: &[u8], above: &Above) -> Result<(Judged, Above), IgnoreError> {
         if self.patterns.is_empty() {
             return Ok((Judged::default(), Above::default()));
@@ -230,7 +228,7 @@ impl Ignore {
         Ok((judged, Above { noted, last }))
     }
 
-    /// Whether anything below a folder that is left out may be taken in again.
+    /// Whether an exception may take in something below a folder that is left out.
     pub fn may_reach_below(&self, folder: &[u8]) -> bool {
         if self.exception_heads.is_empty() {
             return false;
@@ -247,7 +245,7 @@ impl Ignore {
             })
     }
 
-    /// Whether a path and all below it are left out.
+    /// Whether a path and everything below it are left out.
     pub fn excludes_all_of(&self, path: &[u8]) -> bool {
         self.excludes(path) && !self.may_reach_below(path)
     }
@@ -257,7 +255,7 @@ impl Ignore {
     }
 }
 
-/// The patterns of an ignore file, as Moby's reader hands them on.
+/// The patterns of an ignore file, as Moby's reader returns them.
 fn read_lines(text: &[u8]) -> Result<Vec<Vec<u8>>, IgnoreError> {
     let mut patterns = Vec::new();
     for (number, mut line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -292,8 +290,8 @@ fn read_lines(text: &[u8]) -> Result<Vec<Vec<u8>>, IgnoreError> {
 }
 
 impl Pattern {
-    /// Reads one pattern; an empty one is none. The text is cleaned together with its `!`,
-    /// which makes `a` of `!../../a`: so does Moby.
+    /// Reads one pattern. `None` if it is empty. As in Moby, the text is cleaned together with its
+    /// `!`, which turns `!../../a` into `a`.
     fn parse(text: &[u8]) -> Result<Option<Self>, IgnoreError> {
         let text = gotext::trim(text);
         if text.is_empty() {

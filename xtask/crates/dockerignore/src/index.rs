@@ -1,12 +1,10 @@
-//! Finds the patterns that match a path without trying each of them.
-//!
-//! Knows that most patterns name a path, a folder or a file name outright. Is unaware of what
-//! a match means.
+//! Finds the patterns that match a path without trying each of them, as most patterns name a path,
+//! a folder or a file name outright.
 
 use super::ignore::Pattern;
 use super::pattern::Matcher;
 
-/// Pattern numbers by key, sorted once all are in.
+/// Pattern numbers by key, sorted after all were added.
 #[derive(Debug, Clone, Default)]
 struct Ids(Vec<(Box<[u8]>, u32)>);
 
@@ -20,7 +18,7 @@ impl Ids {
     }
 }
 
-/// Pattern numbers by what a path must have for them to match.
+/// Pattern numbers by the part that a path must have in order to match.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     /// Patterns without wildcards, by the whole path.
@@ -29,13 +27,13 @@ pub struct Index {
     folders: Ids,
     /// `**/name`, by the path's last name, or by several last names together.
     names: Ids,
-    /// How many names the keys of `names` have, ascending.
+    /// The numbers of names that keys of `names` have, ascending.
     name_counts: Vec<usize>,
-    /// Expressions with a plain first name, by it.
+    /// Expressions that begin with a plain name, by that name.
     below: Ids,
-    /// The rest, to be tried one after the other.
+    /// The other patterns, which are tried one after the other.
     others: Vec<u32>,
-    /// Those that fail when they are tried.
+    /// Patterns at which Moby fails when it first tries them.
     pub broken: Vec<u32>,
 }
 
@@ -84,7 +82,7 @@ impl Index {
         ids.0.push((key.into(), id));
     }
 
-    /// Adds the numbers of the patterns that match this very path, in no order.
+    /// Adds the numbers of the patterns that match the path itself, in no order.
     pub fn matching(&self, patterns: &[Pattern], path: &[u8], found: &mut Vec<u32>) {
         found.extend(self.exact.get(path));
         if !self.folders.0.is_empty() {
@@ -116,7 +114,7 @@ fn count_names(path: &[u8]) -> usize {
     path.split(|byte| *byte == b'/').count()
 }
 
-/// The last so many names of the path.
+/// The last `count` names of the path.
 fn last_names(path: &[u8], count: usize) -> Option<&[u8]> {
     if count_names(path) < count {
         return None;

@@ -1,7 +1,7 @@
 //! `.dockerignore` with Moby's semantics, and Go's `filepath.Match`.
 //!
-//! Text and paths alone: no file tree is looked at. Paths are bytes, relative to the context's root,
-//! with `/` between names.
+//! The crate works on text and paths and looks at no file tree. Paths are bytes, relative to the
+//! context's root, with `/` between names.
 //!
 //! ```
 //! use dockerignore::Ignore;

@@ -1,7 +1,7 @@
 //! Runs an expression over a path.
 //!
-//! Follows all ways through the steps at once, so that the time is bounded by path times
-//! steps whatever the pattern. Is unaware of where the steps come from.
+//! It follows all ways through the steps at once, so the time is bounded by path times steps for
+//! any pattern.
 
 use std::cell::RefCell;
 
@@ -9,7 +9,8 @@ use super::charset::Set;
 use super::expression::Step;
 use super::gotext::decode;
 
-/// Steps, and what a path must begin and end with, which refuses most paths at once.
+/// The steps of an expression, and the bytes that a path must begin and end with. These refuse most
+/// paths at once.
 #[derive(Debug, Clone)]
 pub struct Machine {
     steps: Vec<Step>,
@@ -25,7 +26,7 @@ thread_local! {
 impl Machine {
     pub fn new(mut steps: Vec<Step>) -> Self {
         if steps.first() != Some(&Step::Start) {
-            // Only the first of several alternatives is bound to the path's start.
+            // Only the first of several alternatives is anchored to the path's start.
             steps.insert(0, Step::Repeat(Set::all()));
         }
         let literal = |step: &Step| match step {
@@ -35,7 +36,7 @@ impl Machine {
         };
         let after_start = steps.iter().skip_while(|step| **step == Step::Start);
         let head: String = after_start.map_while(literal).collect();
-        // What may be left out belongs to no tail.
+        // Steps that may be left out are not part of the tail.
         let mut groups = steps
             .iter()
             .enumerate()
@@ -57,12 +58,12 @@ impl Machine {
         }
     }
 
-    /// The bytes that every path begins with that this can match.
+    /// The bytes that every matching path begins with.
     pub fn head(&self) -> &[u8] {
         &self.head
     }
 
-    /// How many steps there are.
+    /// The number of steps.
     pub fn len(&self) -> usize {
         self.steps.len()
     }
@@ -88,7 +89,7 @@ impl Machine {
             let mut alive = false;
             for word in 0..words {
                 let mut done = 0;
-                // A step that reads nothing adds later ones to the set while it is worked off.
+                // A step that reads nothing adds later steps to the set while the loop runs.
                 while now[word] & !done != 0 {
                     let bit = (now[word] & !done).trailing_zeros();
                     done |= 1 << bit;

@@ -1,9 +1,8 @@
-//! One pattern of an ignore file, matched as Moby's `patternmatcher` does.
+//! One pattern of an ignore file, without its `!`, matched as Moby's `patternmatcher` does.
 //!
-//! Moby turns a pattern into a regular expression of Go, character by character and without
-//! regard to brackets; only simple patterns are compared directly. The same is done here, so
-//! that the odd ones come out alike: `[*]` is not a bracket with a star in it. Is unaware of
-//! lists of patterns and of `!`.
+//! Moby compares simple patterns directly. It turns any other pattern into a regular expression of
+//! Go, character by character and without regard to brackets. This module does the same, so that
+//! odd patterns match alike: `[*]` is not a bracket with a star in it.
 
 use super::expression;
 use super::glob;
@@ -15,20 +14,20 @@ use super::machine::Machine;
 pub enum Matcher {
     /// The path itself.
     Exact(Vec<u8>),
-    /// Whatever begins so: `prefix**`.
+    /// All paths with this beginning: `prefix**`.
     Prefix(Vec<u8>),
-    /// Whatever ends so: `**suffix`.
+    /// All paths with this end: `**suffix`.
     Suffix(Vec<u8>),
     /// Anything else.
     Machine(Machine),
-    /// Several of that kind: a `|` that Moby forgets to escape.
+    /// Any of several expressions. They come from a `|` that Moby forgets to escape.
     AnyOf(Vec<Machine>),
-    /// Moby takes the pattern and fails when it first tries to match it.
+    /// Moby accepts the pattern and fails when it first tries to match it.
     Broken,
 }
 
 impl Matcher {
-    /// Reads a cleaned pattern without its `!`; `None` where Moby refuses it at once.
+    /// Reads a cleaned pattern without its `!`. `None` if Moby refuses it at once.
     pub fn parse(pattern: &[u8]) -> Option<Self> {
         if !glob::accepts(pattern) {
             return None;
@@ -50,7 +49,7 @@ impl Matcher {
         })
     }
 
-    /// Whether the pattern matches this very path; a broken one never does.
+    /// Whether the pattern matches the path itself. A broken pattern never matches.
     pub fn matches(&self, path: &[u8]) -> bool {
         match self {
             Self::Exact(exact) => path == exact,
@@ -65,7 +64,7 @@ impl Matcher {
         }
     }
 
-    /// How many steps its expressions have.
+    /// The number of steps of its expressions.
     pub fn steps(&self) -> usize {
         match self {
             Self::Machine(machine) => machine.len(),
@@ -74,7 +73,7 @@ impl Matcher {
         }
     }
 
-    /// The bytes that every path begins with that this can match.
+    /// The bytes that every matching path begins with.
     pub fn head(&self) -> &[u8] {
         match self {
             Self::Exact(head) | Self::Prefix(head) => head,
@@ -92,10 +91,10 @@ enum Kind {
     Expression,
 }
 
-/// Moby's translation, without which no bracket would be right.
+/// Translates a pattern as Moby does. Without this, brackets would match differently.
 fn translate(pattern: &[u8]) -> (Kind, Vec<char>) {
     let text = gotext::chars(pattern);
-    // Go's scanner leaves out a byte order mark at the beginning.
+    // Go's scanner drops a byte order mark at the beginning.
     let text = text.strip_prefix(&['\u{feff}']).unwrap_or(&text);
     let mut scan = text.iter().copied().peekable();
     let mut kind = Kind::Exact;
@@ -126,7 +125,7 @@ fn translate(pattern: &[u8]) -> (Kind, Vec<char>) {
                 out.extend("[^/]".chars());
                 kind = Kind::Expression;
             }
-            // Moby means to escape `|`, `{` and `}` as well, but a shift goes wrong there.
+            // Moby means to escape `|`, `{` and `}` as well, but its bit shift for them is wrong.
             '.' | '+' | '(' | ')' | '$' => out.extend(['\\', c]),
             '\\' => {
                 out.push('\\');

@@ -1,4 +1,4 @@
-//! Image references in their normal form, as Docker reads them, and platforms in containerd's.
+//! Image references in Docker's normal form, and platforms in containerd's.
 //!
 //! `python:3.12` and `docker.io/library/python:3.12` are one image. Nothing here asks a registry.
 //!
@@ -16,9 +16,9 @@ pub mod platform;
 pub struct Reference {
     /// `docker.io`, `ghcr.io`, `localhost:5000`.
     pub registry: String,
-    /// Path in the registry, `library/python` for Docker's own images.
+    /// The path in the registry: `library/python` for Docker's own images.
     pub repository: String,
-    /// `latest` where the text has neither tag nor digest.
+    /// The tag, `latest` if the text has neither tag nor digest.
     pub tag: Option<String>,
     /// `sha256:…`.
     pub digest: Option<String>,
@@ -68,7 +68,7 @@ impl Reference {
 
 const DOCKER_HUB: &str = "docker.io";
 
-/// Reads a reference as Docker does; `None` when Docker would refuse it.
+/// Reads a reference as Docker does. `None` if Docker would refuse it.
 pub fn normalise(reference: &str) -> Option<Reference> {
     let is_bare_digest = reference.len() == 64 && reference.bytes().all(is_lower_hex);
     if is_bare_digest {
@@ -150,7 +150,8 @@ fn is_host_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
-/// Runs of lowercase letters and digits, joined by one `.`, one or two `_`, or any number of `-`.
+/// Whether `component` is made of runs of lowercase letters and digits, joined by one `.`, one or
+/// two `_`, or any number of `-`.
 fn is_path_component(component: &str) -> bool {
     let is_alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = component.as_bytes();
@@ -185,7 +186,7 @@ fn is_digest(digest: &str) -> bool {
     known_length && hex.bytes().all(is_lower_hex)
 }
 
-/// `sha256:` and 64 digits: the digests that registries give and a lock holds.
+/// Whether `digest` is `sha256:` and 64 hexadecimal digits, as in registries and in the lock.
 pub fn is_sha256(digest: &str) -> bool {
     digest.starts_with("sha256:") && is_digest(digest)
 }

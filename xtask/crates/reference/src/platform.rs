@@ -1,4 +1,5 @@
-//! Platforms in containerd's normal form, and the build arguments that one gives: TARGETARCH and its kin.
+//! Platforms in containerd's normal form, and the build arguments that a platform gives: TARGETARCH
+//! and the like.
 //!
 //! ```
 //! use reference::platform::{normal, serves};
@@ -15,7 +16,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Reads `linux/arm64/v8` or `arm64`; `None` when it is not of that form.
+    /// Reads `linux/arm64/v8` or `arm64`. `None` if the text has another form.
     pub fn read(text: &str) -> Option<Self> {
         let text = text.to_lowercase();
         let text = match text.as_str() {
@@ -45,7 +46,7 @@ impl Platform {
         })
     }
 
-    /// `linux/arm64`, `linux/arm/v7`.
+    /// The platform as text: `linux/arm64`, `linux/arm/v7`.
     pub fn spelled(&self) -> String {
         let Self { os, arch, variant } = self;
         match variant.as_str() {
@@ -54,7 +55,7 @@ impl Platform {
         }
     }
 
-    /// Whether containers of it run Windows.
+    /// Whether containers of this platform run Windows.
     pub fn is_windows(&self) -> bool {
         self.os == "windows"
     }
@@ -76,8 +77,8 @@ pub fn normal(text: &str) -> Option<String> {
     Platform::read(text).map(|platform| platform.spelled())
 }
 
-/// Whether BuildKit takes an image of the platform `have` where it looks for one of `wanted`: a
-/// processor runs what was made for its forerunners (containerd's `platforms.Only`).
+/// Whether BuildKit takes an image of the platform `have` when it looks for one of `wanted`. A
+/// processor also runs images for its predecessors (containerd's `platforms.Only`).
 pub fn serves(have: &str, wanted: &str) -> bool {
     match (Platform::read(have), Platform::read(wanted)) {
         (Some(have), Some(wanted)) => wanted.takes(&have),
@@ -99,7 +100,7 @@ impl Platform {
             }
     }
 
-    /// The variant as a number.
+    /// The variant as a number. Predecessors have a lower one.
     fn level(&self) -> Option<u8> {
         match (self.arch.as_str(), self.variant.as_str()) {
             ("amd64", "") => Some(1),
@@ -124,13 +125,13 @@ fn normal_parts<'a>(arch: &'a str, variant: &'a str) -> (&'a str, &'a str) {
     }
 }
 
-/// What may stand for a whole platform, of a builder that runs Linux.
+/// The architectures that name a whole platform, for a builder that runs Linux.
 const ARCHITECTURES: [&str; 16] = [
     "386", "aarch64", "amd64", "arm", "arm64", "armel", "armhf", "i386", "loong64", "mips64",
     "mips64le", "ppc64le", "riscv64", "s390x", "x86-64", "x86_64",
 ];
 
-/// The names that hold a platform's parts, or the target's name.
+/// The build arguments that hold a platform, its parts, or the target's name.
 pub const NAMES: [&str; 11] = [
     "TARGETPLATFORM",
     "TARGETOS",

@@ -1,9 +1,7 @@
-//! `WWW-Authenticate`: how a registry wants to be asked.
-//!
-//! Knows the header's grammar (RFC 9110, 11.6.1) as far as registries use it. Is unaware of
-//! logins.
+//! Reads `WWW-Authenticate`: the proof that a registry asks for. The header's grammar (RFC 9110,
+//! 11.6.1) is read as far as registries use it.
 
-/// What a registry asks for.
+/// The proof that a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
     /// A token from a server of its own
@@ -13,14 +11,14 @@ pub enum Challenge {
         realm: String,
         /// The name of this registry there.
         service: Option<String>,
-        /// What the token must allow.
+        /// The access that the token must allow.
         scope: Option<String>,
     },
     /// A user name and a password.
     Basic,
 }
 
-/// The first challenge that can be met; `Bearer` before `Basic`.
+/// The first challenge that can be met. `Bearer` goes before `Basic`.
 pub fn read<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Challenge> {
     let mut basic = None;
     for header in headers {
@@ -53,8 +51,8 @@ pub fn read<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Challenge> {
 
 type Parameters = Vec<(String, String)>;
 
-/// Several challenges may stand in one header, and commas part both them and their parameters:
-/// a word without `=` behind it begins the next one.
+/// The challenges of a header, with their parameters. Commas separate both challenges and
+/// parameters: a word without `=` behind it begins the next challenge.
 fn challenges(header: &str) -> Vec<(String, Parameters)> {
     let mut found: Vec<(String, Parameters)> = Vec::new();
     let mut rest = header;
@@ -81,7 +79,7 @@ fn challenges(header: &str) -> Vec<(String, Parameters)> {
     }
 }
 
-/// A token or a quoted string, and what follows it.
+/// A token or a quoted string, and the rest of the text.
 fn value_of(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([' ', '\t', ',']).unwrap_or(text.len());

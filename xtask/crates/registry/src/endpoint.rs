@@ -1,8 +1,8 @@
-//! Which server answers for a reference, and how it may be spoken to.
+//! Which servers answer for a reference, and how each may be contacted.
 //!
-//! Knows Docker Hub's two names, the engine's mirrors and its insecure registries
-//! (docs.docker.com/reference/cli/dockerd, "insecure-registries"), and that plain HTTP is for
-//! this machine and for those alone. Asks nobody.
+//! Plain HTTP is allowed only for this machine and for the engine's insecure registries
+//! (docs.docker.com/reference/cli/dockerd, "insecure-registries"). Docker Hub has two names, and
+//! may have mirrors. Nothing here asks a server.
 
 use super::net;
 use crate::Settings;
@@ -11,14 +11,14 @@ use reference::Reference;
 /// The server behind `docker.io`.
 pub const HUB: &str = "registry-1.docker.io";
 
-/// How a server may be spoken to.
+/// How a server may be contacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// TLS, and a certificate that this machine trusts.
+    /// TLS with a certificate that this machine trusts.
     Verified,
-    /// This machine: plain HTTP first, as BuildKit does there, then TLS as above.
+    /// The server is on this machine: plain HTTP first, as BuildKit does there, then TLS as above.
     Loopback,
-    /// The engine was told to take it as it is: TLS unverified first, then plain HTTP.
+    /// The engine's settings declare the server insecure: unverified TLS first, then plain HTTP.
     Insecure,
 }
 
@@ -27,11 +27,11 @@ pub enum Trust {
 pub struct Endpoint {
     /// `host` or `host:port`.
     pub host: String,
-    /// How.
+    /// How the server may be contacted.
     pub trust: Trust,
 }
 
-/// The servers for a registry: mirrors in their order, and the registry itself at last.
+/// The servers for a registry: mirrors in their order, then the registry itself.
 pub fn all(reference: &Reference, settings: &Settings) -> Vec<Endpoint> {
     if reference.registry != "docker.io" {
         return vec![at(&reference.registry, settings)];
@@ -40,7 +40,7 @@ pub fn all(reference: &Reference, settings: &Settings) -> Vec<Endpoint> {
         let (scheme, rest) = mirror.split_once("://").unwrap_or(("https", mirror));
         let host = rest.split('/').next().filter(|host| !host.is_empty())?;
         let endpoint = at(host, settings);
-        // A mirror that the engine reaches by plain HTTP was declared so by that address.
+        // A mirror with an `http://` address is thereby declared insecure.
         let trust = match (scheme, endpoint.trust) {
             ("http", Trust::Verified) => Trust::Insecure,
             (_, trust) => trust,
@@ -50,15 +50,15 @@ pub fn all(reference: &Reference, settings: &Settings) -> Vec<Endpoint> {
     mirrors.chain([at(HUB, settings)]).collect()
 }
 
-/// How one server may be spoken to.
+/// One server, and how it may be contacted.
 pub fn at(host: &str, settings: &Settings) -> Endpoint {
     let (name, _) = net::split_port(host);
     let declared = settings
         .insecure
         .iter()
         .any(|insecure| insecure == host || insecure == name || net::is_in_network(name, insecure));
-    // The engine counts this machine among the insecure ones by default; here a certificate of
-    // its own is still looked at.
+    // The engine counts this machine as insecure by default. Here its certificate is still
+    // verified.
     let trust = match (net::is_loopback(host), declared) {
         (true, _) => Trust::Loopback,
         (false, true) => Trust::Insecure,
@@ -113,7 +113,7 @@ mod tests {
                 (HUB.to_owned(), Trust::Verified),
             ]
         );
-        // Mirrors are Docker Hub's alone.
+        // Only Docker Hub has mirrors.
         assert_eq!(
             hosts("ghcr.io/a/b", &mirrored),
             [("ghcr.io".to_owned(), Trust::Verified)]

@@ -1,6 +1,4 @@
-//! What can go wrong between this machine and a registry, each with its remedy.
-//!
-//! Knows the sentence for each kind of fault. Is unaware of how it was met.
+//! The faults between this machine and a registry, with a message and a remedy for each.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,48 +17,48 @@ pub struct RegistryError {
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// Status 401 or 403: it is private, or (as Docker Hub answers) does not exist.
+    /// Status 401 or 403: the image is private, or (as Docker Hub answers) does not exist.
     Refused {
         /// The status.
         status: u16,
         /// Whether docker's config holds a login for the host.
         logged_in: bool,
-        /// Why no login could be had where the config names a way to one.
+        /// Why no login could be got, if the config names a way to one.
         keyring: Option<String>,
     },
     /// Status 404.
     Missing,
     /// Status 429, and waiting did not help or would take too long.
     TooMany {
-        /// How long the registry wants to be left alone.
+        /// How long the registry asks to wait.
         wait: Option<Duration>,
     },
-    /// Its certificate is not trusted, or it speaks no TLS that is safe.
+    /// The server's certificate is not trusted, or it speaks no safe version of TLS.
     Tls(String),
-    /// No connection, or one that broke off.
+    /// There was no connection, or it broke off.
     Unreachable {
         /// Why.
         why: String,
-        /// Whether it is this machine, and nothing listens there.
+        /// Whether the server is on this machine and nothing listens there.
         refused: bool,
     },
     /// Any other status.
     Status {
         /// The status.
         status: u16,
-        /// What the registry says of it, behind a comma; or empty.
+        /// The registry's own message, with a comma in front; or empty.
         says: String,
-        /// How long it wants to be left alone.
+        /// How long the registry asks to wait.
         wait: Option<Duration>,
     },
-    /// What came is not what was asked for; it may have been broken on its way.
+    /// The answer is not what was asked for. It may have been damaged on its way.
     Wrong(String),
-    /// What came is what was asked for, and no use.
+    /// The answer is what was asked for, but of no use.
     Useless(String),
 }
 
 impl Trouble {
-    /// Whether the same question may get an answer a little later.
+    /// Whether asking again a little later may succeed.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::TooMany { .. } | Self::Wrong(_) => true,
@@ -70,7 +68,7 @@ impl Trouble {
         }
     }
 
-    /// What the host did, for a notice of the next attempt.
+    /// A clause on what the host did, for the notice of the next attempt.
     pub(super) fn clause(&self) -> String {
         match self {
             Self::TooMany { .. } => "answers no more questions now (status 429)".to_owned(),
@@ -83,7 +81,7 @@ impl Trouble {
         }
     }
 
-    /// How long the registry wants to be left alone before the next attempt.
+    /// How long the registry asks to wait before the next attempt.
     pub(super) const fn wait(&self) -> Option<Duration> {
         match self {
             Self::TooMany { wait } | Self::Status { wait, .. } => *wait,
@@ -101,7 +99,7 @@ impl RegistryError {
         )
     }
 
-    /// Whether the registry could not be asked, so that nothing is known of the image.
+    /// Whether the registry could not be asked, so that nothing is known about the image.
     pub const fn is_silence(&self) -> bool {
         matches!(
             self.trouble,
@@ -194,7 +192,7 @@ impl fmt::Display for RegistryError {
 
 impl std::error::Error for RegistryError {}
 
-/// Docker Hub is the registry that `docker login` means by itself.
+/// The command that logs in. Without a host, `docker login` means Docker Hub.
 fn login(host: &str) -> String {
     if host == super::endpoint::HUB {
         "docker login".to_owned()

@@ -1,8 +1,7 @@
-//! Docker's credential helpers.
+//! Asks Docker's credential helpers, by their protocol
+//! (github.com/docker/docker-credential-helpers).
 //!
-//! Knows their protocol (github.com/docker/docker-credential-helpers): the server goes to the
-//! helper's stdin, never into its argv, and what it prints is never shown. Is unaware of why one
-//! is asked.
+//! The server goes to the helper's stdin, never into its argv. The helper's output is never shown.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
@@ -13,11 +12,11 @@ use serde::Deserialize;
 
 use super::keyring::Login;
 
-/// How long a helper may take; some ask their user.
+/// How long a helper may take. Some helpers ask the user.
 const HELPER: Duration = Duration::from_secs(60);
-/// More than any login.
+/// Longer than any login, in bytes.
 const LIMIT: u64 = 1 << 20;
-/// What a helper prints.
+/// The output of a helper.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
@@ -25,8 +24,8 @@ struct Answer {
     secret: String,
 }
 
-/// Asks a credential helper. `None` when it has no login for the server; the fault is a clause
-/// that begins with the helper's name.
+/// Asks a credential helper. `None` if it has no login for the server. The error is a clause that
+/// begins with the helper's name.
 pub fn ask(helper: &str, server: &str) -> Result<Option<Login>, String> {
     let name_char = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if helper.is_empty() || !helper.chars().all(name_char) {
@@ -53,7 +52,7 @@ fn run(
         .spawn();
     let mut child = child.map_err(|error| format!("{program}, which cannot be run: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // One that ends without reading has answered already.
+        // A helper that ends without reading has already answered.
         let _ = stdin.write_all(server.as_bytes());
     }
     let (sender, receiver) = channel();
@@ -61,7 +60,7 @@ fn run(
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = stdout.map(|stdout| stdout.take(LIMIT).read_to_end(&mut bytes));
-        // Nobody waits any more when it took too long.
+        // The receiver is gone if the helper took too long.
         let _ = sender.send(read.is_some_and(|read| read.is_ok()).then_some(bytes));
     });
     let said = match receiver.recv_timeout(patience) {
@@ -74,7 +73,8 @@ fn run(
     };
     let good = child.wait().is_ok_and(|status| status.success());
     if !good {
-        // The words of the helper protocol (github.com/docker/docker-credential-helpers, credentials/error.go).
+        // The helper protocol's words (github.com/docker/docker-credential-helpers,
+        // credentials/error.go).
         let none = String::from_utf8_lossy(&said).contains("credentials not found");
         return if none {
             Ok(None)

@@ -1,8 +1,5 @@
-//! The logins that docker's config file knows.
-//!
-//! Knows `auths`, `credHelpers` and `credsStore` of config.json
-//! (docs.docker.com/reference/cli/docker/login, "Credential stores"). Is unaware of how a helper
-//! is asked and of how a login is used.
+//! The logins in docker's config file: `auths`, `credHelpers` and `credsStore` of config.json
+//! (docs.docker.com/reference/cli/docker/login, "Credential stores").
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -18,7 +15,7 @@ use super::helper;
 /// The name of Docker Hub in docker's config.
 const HUB_SERVER: &str = "https://index.docker.io/v1/";
 
-/// A way to prove who asks.
+/// A login.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
     /// A user name and a password.
@@ -28,7 +25,7 @@ pub enum Login {
         /// The password, or a token in its place.
         secret: String,
     },
-    /// A token that only gets other tokens.
+    /// A token that can only be exchanged for other tokens.
     Identity(String),
     /// A token for the registry itself.
     Bearer(String),
@@ -40,12 +37,12 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What is known of one host.
+/// The login for one host, or why there is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     /// The login.
     pub login: Option<Login>,
-    /// Why there is none where the config names a way to one, as a clause.
+    /// If the config names a way to a login but there is none: a clause that says why.
     pub trouble: Option<String>,
 }
 
@@ -55,7 +52,7 @@ pub struct Keyring {
     file: Utf8PathBuf,
     config: Config,
     trouble: Option<String>,
-    /// A helper is asked once for each server.
+    /// Answers so far, so that a helper is asked only once for each server.
     asked: Mutex<HashMap<String, Known>>,
 }
 
@@ -83,7 +80,7 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// The content of a file; `None` when there is none.
+/// The content of a file. `None` if the file does not exist.
 fn content(file: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
     match std::fs::metadata(file) {
         Ok(meta) if meta.is_file() => std::fs::read(file).map(Some),
@@ -94,8 +91,8 @@ fn content(file: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
 }
 
 impl Keyring {
-    /// Reads the config file in `folder`. Public images need no login, so one that cannot be
-    /// read is told only where a login would have been needed.
+    /// Reads the config file in `folder`. Public images need no login, so a file that cannot be
+    /// read is reported only if a login would have been needed.
     pub fn read(folder: Option<&Utf8Path>) -> Self {
         let Some(file) = folder.map(|folder| folder.join("config.json")) else {
             return Self::default();
@@ -104,7 +101,7 @@ impl Keyring {
             Ok(None) => (Config::default(), None),
             Ok(Some(text)) => match serde_json::from_slice(&text) {
                 Ok(config) => (config, None),
-                // What serde says may hold a part of the file.
+                // Serde's message may contain a part of the file.
                 Err(error) => (
                     Config::default(),
                     Some(format!(
@@ -179,7 +176,7 @@ impl Keyring {
     }
 }
 
-/// `registry.example` of `https://registry.example/v2/`.
+/// The host of a server: `registry.example` of `https://registry.example/v2/`.
 fn host_of(server: &str) -> &str {
     let bare = server.split_once("://").map_or(server, |(_, bare)| bare);
     bare.split('/').next().unwrap_or(bare)

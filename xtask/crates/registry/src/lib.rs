@@ -1,10 +1,10 @@
-//! What registries say of images: the reading half of the distribution spec
+//! Asks registries about images: the reading half of the distribution spec
 //! (opencontainers/distribution-spec).
 //!
-//! It finds the digest that a tag points to, and the manifests and configurations behind it. Every
-//! body is held against its digest. Logins come from docker's config and its helpers, mirrors and
-//! insecure hosts from the engine's settings, proxies from the environment. Nothing of this is set up
-//! before the first question.
+//! The crate finds the digest that a tag points to, and the manifests and configurations behind it.
+//! Every body is checked against its digest. Logins come from docker's config and its helpers,
+//! mirrors and insecure hosts from the engine's settings, proxies from the environment. Nothing of
+//! this is set up before the first question.
 //!
 //! ```no_run
 //! use registry::{Effort, Patience, Registries, Settings};
@@ -54,42 +54,44 @@ use reference::Reference;
 use reference::is_sha256;
 use transport::Transport;
 
-/// What the distribution spec asks registries to take at least, for manifests; no image is near.
+/// The size of manifests, in bytes, that the distribution spec asks every registry to accept. No
+/// image comes near it.
 const MANIFEST: u64 = 4 << 20;
-/// More than any image's configuration.
+/// Larger than any image's configuration, in bytes.
 const CONFIG: u64 = 8 << 20;
-/// More than the platforms of any image.
+/// More entries than the index of any image has.
 const IMAGES: usize = 128;
 
-/// What a tag points to now.
+/// The digest that a tag points to now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
-    /// Of an index, or of a manifest.
+    /// The digest of an index or of a manifest.
     pub digest: String,
-    /// When the registry says that it was changed, in seconds since 1970.
+    /// When the tag was last changed, as the registry says, in seconds since 1970.
     pub modified: Option<i64>,
 }
 
-/// An image, or several for as many platforms.
+/// An image, or one image for each of several platforms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Of an index, or of a manifest.
+    /// The digest of an index or of a manifest.
     pub digest: String,
-    /// The manifest of each platform, in normal form. A platform that an index has twice (of two
-    /// versions of Windows) is left out, as only the index tells which a build takes.
+    /// The manifest of each platform; platforms are in normal form. A platform that an index has
+    /// twice (for two versions of Windows) is left out, as the build chooses between them by the
+    /// index.
     pub platforms: BTreeMap<String, String>,
-    /// Whether builds on any of them run triggers.
+    /// Whether any of the images has ONBUILD triggers.
     pub onbuild: bool,
-    /// When each platform's image was made, in seconds since 1970, where it tells.
+    /// When the image of each platform was made, in seconds since 1970, if the image says so.
     pub created: BTreeMap<String, i64>,
 }
 
 /// How hard to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// As long as the answer is needed.
+    /// Within all limits: the answer is needed.
     Full,
-    /// Once, and not for long: there is another way.
+    /// Once and briefly: there is another way.
     Brief,
 }
 
@@ -105,9 +107,9 @@ pub struct Registries {
     keyring: OnceLock<Keyring>,
     transport: Transport,
     patience: Patience,
-    /// Proofs of the right to read, by host and repository.
+    /// Values of the `Authorization` header, by host and repository.
     passes: Mutex<HashMap<(String, String), String>>,
-    /// How a host that may be spoken to in several ways turned out to listen.
+    /// The way in which a host turned out to listen, if several are allowed.
     ways: Mutex<HashMap<String, talk::Way>>,
 }
 
@@ -126,7 +128,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Registries {
     /// `config` is the folder of docker's config file, `source` gives the engine's settings, and
-    /// `notice` is told of every further attempt.
+    /// `notice` gets a message before every further attempt.
     pub fn new(
         patience: Patience,
         config: Option<Utf8PathBuf>,
@@ -146,7 +148,8 @@ impl Registries {
         }
     }
 
-    /// What a reference points to now; one with a digest points to that.
+    /// The digest that a reference points to now. If the reference has a digest, that is the
+    /// answer.
     pub fn tag(&self, reference: &Reference, effort: Effort) -> Result<Tag, RegistryError> {
         if let Some(digest) = &reference.digest {
             return Ok(Tag {
@@ -157,7 +160,7 @@ impl Registries {
         let tag = reference.tag.as_deref().unwrap_or("latest");
         self.somewhere(reference, effort, |endpoint, effort| {
             let path = format!("manifests/{tag}");
-            // A HEAD is not counted by registries that limit their readers.
+            // Registries with rate limits do not count a HEAD.
             let head = self.ask(reference, endpoint, effort, Method::HEAD, &path, MANIFEST);
             let head = match head {
                 Err(Trouble::Status {
@@ -203,13 +206,13 @@ impl Registries {
         })
     }
 
-    /// What a reference points to now, and the image behind it.
+    /// The image that a reference points to now.
     pub fn look_up(&self, reference: &Reference, effort: Effort) -> Result<Found, RegistryError> {
         let tag = self.tag(reference, effort)?;
         self.image(reference, &tag.digest, effort)
     }
 
-    /// Asks the mirrors in their order, then the registry itself, whose word is the last.
+    /// Asks the mirrors in their order, then the registry itself, whose answer is final.
     fn somewhere<T>(
         &self,
         reference: &Reference,
@@ -243,8 +246,9 @@ impl Registries {
         }
     }
 
-    /// A body that its digest was held against: the one that was asked for, or, for a tag, the
-    /// one that the registry names beside it. And when it was changed last.
+    /// A body that was checked against its digest, and when it was last changed. Without a
+    /// `digest`, as for a tag, the body is checked against the digest that the registry sends with
+    /// it.
     fn body(
         &self,
         reference: &Reference,

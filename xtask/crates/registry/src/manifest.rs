@@ -1,8 +1,7 @@
-//! Manifests, indexes and image configurations, as a registry sends them.
+//! Reads manifests, indexes and image configurations, with the media types of Docker and OCI
+//! (opencontainers/image-spec; distribution's "Image Manifest V 2, Schema 2").
 //!
-//! Knows the media types of Docker and OCI (opencontainers/image-spec; distribution's
-//! "Image Manifest V 2, Schema 2") and what of them is looked at. Is unaware of where the bytes
-//! come from; they are another's, so nothing in them is taken on trust.
+//! The bytes come from others, so nothing in them is trusted.
 
 use std::fmt::Write as _;
 
@@ -10,17 +9,17 @@ use serde::Deserialize;
 
 use reference::is_sha256;
 
-/// What a manifest may be, for the Accept header.
+/// The accepted media types, for the Accept header.
 pub const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
 
-/// What a manifest says.
+/// The content of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Manifest {
-    /// Of several platforms.
+    /// An index of images for several platforms.
     Index(Vec<Entry>),
-    /// Of one image: the digest of its configuration.
+    /// The manifest of one image.
     Image {
-        /// `sha256:…`.
+        /// The digest of its configuration, `sha256:…`.
         config: String,
     },
 }
@@ -28,20 +27,20 @@ pub enum Manifest {
 /// One image of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// `sha256:…`, of the image's manifest.
+    /// The digest of the image's manifest, `sha256:…`.
     pub digest: String,
-    /// In normal form; `None` where the index leaves it to the image's configuration.
+    /// The platform in normal form. `None` if only the image's configuration says it.
     pub platform: Option<String>,
 }
 
-/// What an image's configuration says.
+/// The content of an image's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Whether builds on it run triggers.
+    /// Whether the image has ONBUILD triggers.
     pub onbuild: bool,
-    /// In normal form.
+    /// The platform in normal form.
     pub platform: Option<String>,
-    /// When it was made, as RFC 3339; `None` for images that hide it.
+    /// When the image was made, as RFC 3339. `None` for images that hide it.
     pub created: Option<String>,
 }
 
@@ -87,7 +86,7 @@ struct RawPlatform {
 }
 
 impl RawEntry {
-    /// Attestations are entries too, and no images
+    /// Whether the entry is an attestation and not an image
     /// (docs.docker.com/build/metadata/attestations/attestation-storage).
     fn attests(&self) -> bool {
         let is_unknown =
@@ -112,7 +111,7 @@ impl RawPlatform {
     }
 }
 
-/// Reads a manifest; the fault is a clause.
+/// Reads a manifest. The error is a clause.
 pub fn read(body: &[u8]) -> Result<Manifest, String> {
     let raw: Raw = serde_json::from_slice(body)
         .map_err(|error| format!("it is no manifest (line {})", error.line()))?;
@@ -147,7 +146,7 @@ pub fn read(body: &[u8]) -> Result<Manifest, String> {
     }
 }
 
-/// Reads an image's configuration; the fault is a clause.
+/// Reads an image's configuration. The error is a clause.
 pub fn read_config(body: &[u8]) -> Result<Config, String> {
     #[derive(Deserialize)]
     struct RawConfig {
@@ -160,7 +159,7 @@ pub fn read_config(body: &[u8]) -> Result<Config, String> {
     let whole: serde_json::Value = serde_json::from_slice(body).map_err(wrong)?;
     let onbuild = has_triggers(&whole);
     let raw: RawConfig = serde_json::from_value(whole).map_err(wrong)?;
-    // Images made to be reproducible carry the first moment of their calendar.
+    // Reproducible images carry the first moment of a calendar instead of their date.
     let is_real =
         |time: &String| !time.starts_with("1970-01-01T00:00:0") && !time.starts_with("000");
     Ok(Config {
@@ -170,7 +169,8 @@ pub fn read_config(body: &[u8]) -> Result<Config, String> {
     })
 }
 
-/// BuildKit reads names in any case, as Go does, so any spelling counts, wherever it stands.
+/// Whether a configuration has ONBUILD triggers. Like Go, BuildKit reads field names in any case,
+/// so any spelling counts, at any depth.
 fn has_triggers(value: &serde_json::Value) -> bool {
     let serde_json::Value::Object(fields) = value else {
         return false;

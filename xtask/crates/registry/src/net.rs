@@ -1,11 +1,8 @@
-//! Hosts, ports and networks, as text.
-//!
-//! Knows how an authority is taken apart, which hosts are this machine, and whether an address
-//! lies in a network. Looks no name up.
+//! Hosts, ports and networks, as text. No name is resolved.
 
 use std::net::IpAddr;
 
-/// `host` and `port` of an authority; the brackets of an IPv6 address are taken off.
+/// The host and the port of an authority. The brackets of an IPv6 address are removed.
 pub fn split_port(authority: &str) -> (&str, Option<u16>) {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest.split_once(']').unwrap_or((rest, ""));
@@ -21,7 +18,7 @@ pub fn split_port(authority: &str) -> (&str, Option<u16>) {
     }
 }
 
-/// Whether the authority is this machine.
+/// Whether the authority names this machine.
 pub fn is_loopback(authority: &str) -> bool {
     let (host, _) = split_port(authority);
     host.eq_ignore_ascii_case("localhost")
@@ -30,7 +27,7 @@ pub fn is_loopback(authority: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether `host` is an address in `network`, as `10.0.0.0/8`.
+/// Whether `host` is an address in `network`, such as `10.0.0.0/8`.
 pub fn is_in_network(host: &str, network: &str) -> bool {
     let Some((base, length)) = network.split_once('/') else {
         return false;
@@ -49,7 +46,7 @@ pub fn is_in_network(host: &str, network: &str) -> bool {
         (IpAddr::V6(host), IpAddr::V6(base)) => (host.to_bits(), base.to_bits(), 128),
         _ => return false,
     };
-    // A shift by the whole width leaves nothing to compare.
+    // With length 0 there is nothing to compare, and a shift by the whole width would overflow.
     length <= width && (length == 0 || (host ^ base) >> (width - length) == 0)
 }
 

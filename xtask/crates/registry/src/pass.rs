@@ -1,8 +1,8 @@
-//! Proving to a registry that one may read.
+//! Gets the proof that the user may read from a registry, by the token flow of the distribution
+//! project (distribution.github.io/distribution/spec/auth/token and …/oauth).
 //!
-//! Knows the token flow of the distribution project
-//! (distribution.github.io/distribution/spec/auth/token and …/oauth). A proof is a header's value;
-//! it is kept for the repository it was given for and shown nowhere.
+//! A proof is the value of the `Authorization` header. It is kept for the repository that it was
+//! given for, and never shown.
 
 use base64::Engine as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,10 +14,10 @@ use super::endpoint::Trust;
 use super::keyring::{Known, Login};
 use super::transport::{Answer, Ask};
 
-/// More than any token.
+/// Longer than any token, in bytes.
 const LIMIT: u64 = 1 << 20;
 
-/// What to do next for a proof.
+/// The next thing to do for a proof.
 pub enum Next<'a> {
     /// The header's value is known.
     Header(String),
@@ -25,8 +25,8 @@ pub enum Next<'a> {
     Token(Box<Ask<'a>>),
 }
 
-/// The way from a challenge to a proof. `None` when there is none: a password is asked for and
-/// no login is known. The fault is a clause.
+/// The way from a challenge to a proof. `None` if there is no way, as a password is asked for and
+/// no login is known. The error is a clause.
 pub fn next<'a>(
     challenge: &Challenge,
     known: &Known,
@@ -87,14 +87,14 @@ pub fn next<'a>(
     }
 }
 
-/// The header's value in a token server's answer; the fault is a clause.
+/// The header's value in a token server's answer. The error is a clause.
 pub fn of_answer(answer: &Answer) -> Result<String, String> {
     #[derive(Deserialize)]
     struct Token {
         token: Option<String>,
         access_token: Option<String>,
     }
-    // What it says is not repeated: it may be half a token.
+    // The error does not quote the answer, which may contain a part of a token.
     let token: Option<Token> = serde_json::from_slice(&answer.body).ok();
     let token = token.and_then(|answer| {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -105,7 +105,8 @@ pub fn of_answer(answer: &Answer) -> Result<String, String> {
         .ok_or_else(|| "its token server sends no token".to_owned())
 }
 
-/// A login may go to the token server that the registry names, but never in the clear.
+/// Whether a login may go to the token server that the registry names. A server without TLS gets it
+/// only if it is on this machine or declared insecure.
 fn may_be_told(realm: &str, trust_of: impl Fn(&str) -> Trust) -> Result<(), String> {
     if realm.starts_with("https://") {
         return Ok(());
@@ -135,7 +136,7 @@ fn form(fields: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-/// Percent-encodes everything but what needs it nowhere (RFC 3986, 2.3).
+/// Percent-encodes everything but unreserved characters (RFC 3986, 2.3).
 fn encode(text: &str) -> String {
     const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')

@@ -1,6 +1,4 @@
-//! How long and how often a registry is asked.
-//!
-//! Knows time limits, and the waits between attempts. Is unaware of what is asked.
+//! How long and how often a registry is asked: time limits, and the waits between attempts.
 
 use std::time::Duration;
 
@@ -13,11 +11,11 @@ use super::{Effort, Registries};
 pub struct Patience {
     /// How long one exchange may take.
     pub exchange: Duration,
-    /// How often the same question is asked.
+    /// How often the same question is asked at most.
     pub attempts: u32,
-    /// The wait after the first attempt; it doubles from one to the next.
+    /// The wait after the first attempt. It doubles after each further one.
     pub pause: Duration,
-    /// How long all waits together may be, those that the registry asks for included.
+    /// How long all waits together may be, including those that the registry asks for.
     pub waiting: Duration,
 }
 
@@ -40,7 +38,7 @@ impl Patience {
         }
     }
 
-    /// For where there is another way.
+    /// The limits of a brief question, which has another way.
     pub(super) fn brief(&self) -> Limits {
         Limits {
             connect: self.exchange.min(Duration::from_secs(3)),
@@ -48,7 +46,7 @@ impl Patience {
         }
     }
 
-    /// How long to wait behind `attempt` (from 1) before the next; `None` when it was the last.
+    /// How long to wait after `attempt` (from 1) before the next. `None` if it was the last.
     fn pause_after(&self, attempt: u32, trouble: &Trouble, waited: Duration) -> Option<Duration> {
         if attempt >= self.attempts || !trouble.may_pass() {
             return None;
@@ -62,7 +60,7 @@ impl Patience {
 }
 
 impl Registries {
-    /// Asks again what may pass.
+    /// Asks, and asks again after a fault that may pass.
     pub(super) fn persist<T>(
         &self,
         host: &str,

@@ -1,7 +1,5 @@
-//! Which proxy a request goes through.
-//!
-//! Knows `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` as docker and curl read
-//! them, and that this machine is never asked through a proxy.
+//! Chooses the proxy for a request by `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, as
+//! docker and curl read them. This machine is never asked through a proxy.
 
 use super::net;
 
@@ -14,7 +12,7 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Reads the variables by `variable`.
+    /// Reads the variables with `variable`.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let either = |name: &str| {
             let lower = name.to_lowercase();
@@ -35,7 +33,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy for a host, as an address.
+    /// The address of the proxy for a host.
     pub fn of(&self, scheme: &str, authority: &str) -> Option<&str> {
         if net::is_loopback(authority) || self.excepts(authority) {
             return None;
@@ -57,7 +55,7 @@ impl Proxies {
             if wanted.is_some() && wanted != port {
                 return false;
             }
-            // `.example.com` and `*.example.com` are its subdomains, `example.com` is itself too.
+            // `.example.com` and `*.example.com` mean the subdomains, `example.com` also the host.
             let below = name.strip_prefix('*').unwrap_or(name);
             match below.strip_prefix('.') {
                 Some(domain) => is_below(host, domain),

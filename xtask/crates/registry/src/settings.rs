@@ -1,4 +1,4 @@
-//! What an engine was told of registries, from the part of its `/info` that says it.
+//! The engine's settings for registries, from its `/info`.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the field `RegistryConfig`; what is not understood is not there.
+    /// Reads the field `RegistryConfig`. Text that is not understood counts as absent.
     pub fn read(json: &[u8]) -> Self {
         #[derive(Default, Deserialize)]
         #[serde(default, rename_all = "PascalCase")]

@@ -1,7 +1,5 @@
-//! One question to one server, with all that may lie between it and its answer.
-//!
-//! Knows in which ways a server may be spoken to, how a challenge is met and redirects are
-//! followed, and what each status means. Is unaware of attempts and of what a body says.
+//! Asks one server one question: tries the allowed ways to contact it, meets challenges, follows
+//! redirects, and tells what each status means. `patience` decides on further attempts.
 
 use std::time::Duration;
 
@@ -14,12 +12,13 @@ use super::transport::{Answer, Ask, Broken, Limits};
 use super::{Effort, Registries, challenge, manifest, net, pass};
 use reference::Reference;
 
-/// How many redirects are followed.
+/// How many redirects are followed at most.
 const REDIRECTS: usize = 5;
-/// How long a second way is tried on this machine: what does not know TLS may just wait.
+/// How long a second way is tried on this machine. A server that does not know TLS may never
+/// answer.
 const PROBE: Duration = Duration::from_secs(2);
 
-/// One way to speak to a server.
+/// One way to contact a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Way {
     scheme: &'static str,
@@ -59,7 +58,7 @@ struct Question<'a> {
 }
 
 impl Registries {
-    /// As `ask_once`, more than once where it may help.
+    /// Like `ask_once`, repeated after a fault that may pass.
     pub(super) fn ask(
         &self,
         reference: &Reference,
@@ -112,7 +111,7 @@ impl Registries {
         self.judged(endpoint, answer)
     }
 
-    /// What meets the challenge of `refusal`.
+    /// The header's value that meets the challenge of `refusal`.
     fn pass(
         &self,
         endpoint: &Endpoint,
@@ -140,8 +139,8 @@ impl Registries {
         pass::of_answer(&answer).map_err(Trouble::Useless)
     }
 
-    /// One exchange with the server, in the way that it is known to listen or in all that it may,
-    /// and wherever it sends on to.
+    /// One exchange with the server, redirects included. It uses the way in which the server is
+    /// known to listen, or else tries all allowed ways.
     fn speak(&self, endpoint: &Endpoint, question: &Question<'_>) -> Result<Answer, Trouble> {
         let known = || crate::locked(&self.ways);
         let way = known().get(&endpoint.host).copied();
@@ -170,7 +169,7 @@ impl Registries {
         }
         match first {
             Some(Ok(answer)) => Ok(answer),
-            // On this machine, what does not listen now will not a little later.
+            // On this machine, a server that does not listen now will not listen a little later.
             Some(Err(Broken::Connect { why, refused })) => Err(Trouble::Unreachable {
                 why,
                 refused: refused && endpoint.trust == Trust::Loopback,
@@ -212,8 +211,8 @@ impl Registries {
         )
     }
 
-    /// Follows redirects: bodies often lie on another server. The right to read goes with the
-    /// question to the same server only.
+    /// Follows redirects, as bodies are often on another server. The proof of the right to read
+    /// goes only to the same server.
     fn followed(
         &self,
         endpoint: &Endpoint,
@@ -257,7 +256,7 @@ impl Registries {
         Err(Trouble::Useless("it sends on and on".to_owned()))
     }
 
-    /// An answer with what was asked for, or what its status means.
+    /// The answer if it has what was asked for, else the meaning of its status.
     fn judged(&self, endpoint: &Endpoint, answer: Answer) -> Result<Answer, Trouble> {
         let wait = answer.header("retry-after").and_then(wait_of);
         match answer.status {
@@ -283,10 +282,10 @@ impl Registries {
     }
 }
 
-/// Whether what came in one way is a sign that the server wants another.
+/// Whether the result of one way suggests that the server listens in another.
 fn may_listen_otherwise(endpoint: &Endpoint, way: Way, told: &Result<Answer, Broken>) -> bool {
     match told {
-        // Go's and nginx's servers answer so to plain HTTP at a port for TLS.
+        // Servers of Go and nginx answer plain HTTP at a port for TLS with this status.
         Ok(answer) => way == PLAIN && answer.status == 400,
         Err(Broken::Foreign(_) | Broken::Cut(_)) => true,
         Err(Broken::Connect { .. } | Broken::Tls(_)) => endpoint.trust == Trust::Insecure,
@@ -309,7 +308,7 @@ fn trouble(broken: Broken) -> Trouble {
     }
 }
 
-/// Names the server that a token or a body was to come from, where it is another than the registry.
+/// Names the server that should have sent a token or a body, if it is not the registry itself.
 fn of_server(trouble: Trouble, host: &str) -> Trouble {
     let host = short(host);
     match trouble {

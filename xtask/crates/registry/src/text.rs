@@ -1,12 +1,10 @@
-//! Texts in an answer: addresses, waits, complaints.
-//!
-//! Knows how they are written. Is unaware of what follows from them.
+//! Reads texts in an answer: addresses, waits, error messages.
 
 use std::time::Duration;
 
 use ureq::http::Uri;
 
-/// The beginning of a text from outside, for a sentence about it.
+/// The beginning of a text from outside, escaped, for a message about it.
 pub fn short(text: &str) -> String {
     match text.char_indices().nth(100) {
         Some((end, _)) => format!("{}…", text[..end].escape_debug()),
@@ -17,7 +15,7 @@ pub fn short(text: &str) -> String {
 /// The authority of an address.
 pub fn host_of(url: &str) -> Option<String> {
     let uri: Uri = url.parse().ok()?;
-    // What stands before an `@` is no host.
+    // The text before an `@` is not part of the host.
     let authority = uri.authority()?.as_str();
     Some(
         authority
@@ -27,7 +25,7 @@ pub fn host_of(url: &str) -> Option<String> {
     )
 }
 
-/// The address that a `Location` means.
+/// The address that a `Location` header means.
 pub fn resolve(url: &str, location: &str) -> Option<String> {
     if location.starts_with("https://") || location.starts_with("http://") {
         return host_of(location).map(|_| location.to_owned());
@@ -40,7 +38,7 @@ pub fn resolve(url: &str, location: &str) -> Option<String> {
     Some(format!("{scheme}://{authority}/{path}"))
 }
 
-/// `Retry-After`: seconds, or a moment.
+/// Reads `Retry-After`: seconds or a moment.
 pub fn wait_of(text: &str) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
@@ -51,7 +49,7 @@ pub fn wait_of(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(until).saturating_sub(now.ok()?))
 }
 
-/// The first error of the distribution spec's list, behind a comma.
+/// The first error of the distribution spec's list, with a comma in front.
 pub fn says(body: &[u8]) -> String {
     let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let text = |value: &serde_json::Value, at: &str| {

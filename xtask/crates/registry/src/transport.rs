@@ -1,7 +1,5 @@
-//! One HTTP exchange with a server.
-//!
-//! Knows TLS with this machine's certificates, proxies, time limits and what a broken exchange
-//! means. Is unaware of registries: it follows no redirect and judges no status.
+//! Makes one HTTP exchange with a server, with TLS by this machine's certificates, proxies and time
+//! limits. It follows no redirect and judges no status: `talk` does.
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -22,9 +20,9 @@ const CERTIFICATES: &str = "/etc/docker/certs.d";
 /// How long an exchange may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Until there is a connection, TLS and proxies included.
+    /// The time until there is a connection, TLS and proxies included.
     pub connect: Duration,
-    /// As a whole.
+    /// The time of the whole exchange.
     pub whole: Duration,
 }
 
@@ -35,11 +33,11 @@ pub struct Ask<'a> {
     pub method: http::Method,
     /// The whole address.
     pub url: &'a str,
-    /// Headers. Those that carry a login are not shown by anything here.
+    /// Headers. Nothing here shows those that carry a login.
     pub headers: Vec<(&'static str, String)>,
-    /// A form, for POST.
+    /// The form of a POST.
     pub form: Option<String>,
-    /// How many bytes the answer may have.
+    /// How many bytes the answer may have at most.
     pub limit: u64,
 }
 
@@ -55,7 +53,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header's text.
+    /// The text of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -68,22 +66,22 @@ pub enum Broken {
     Connect {
         /// Why.
         why: String,
-        /// Nothing listens there.
+        /// Whether nothing listens there.
         refused: bool,
     },
-    /// The server's certificate, or its TLS, is no good.
+    /// The server's certificate is not trusted, or its TLS is not safe.
     Tls(String),
-    /// It speaks something else than what was spoken to it.
+    /// The server speaks another protocol.
     Foreign(String),
-    /// It hung up in the middle.
+    /// The server closed the connection in the middle.
     Cut(String),
-    /// It took too long.
+    /// The exchange took too long.
     Late,
-    /// More bytes than any right answer has.
+    /// The answer has more bytes than a correct one could have.
     TooLong,
 }
 
-/// Exchanges with any number of servers; connections are kept.
+/// Makes exchanges with any number of servers, and keeps connections.
 #[derive(Debug)]
 pub struct Transport {
     proxies: Proxies,
@@ -94,7 +92,7 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Sets nothing up: the first exchange with a server does.
+    /// Opens nothing: the first exchange with a server does.
     pub fn new(limits: Limits) -> Self {
         Self {
             proxies: Proxies::read(|name| std::env::var(name).ok()),
@@ -105,7 +103,7 @@ impl Transport {
         }
     }
 
-    /// Makes one exchange. `verify` is whether the certificate must be trusted; `limits` may be
+    /// Makes one exchange. `verify` says whether the certificate must be trusted. `limits` may be
     /// tighter than usual.
     pub fn exchange(
         &self,
@@ -133,7 +131,7 @@ impl Transport {
             None => send(&agent, request.body(()), limits),
             Some(form) => send(&agent, request.body(form.as_str()), limits),
         };
-        // A proxy that is not there says nothing of the server.
+        // If a proxy refuses the connection, that says nothing about the server.
         let direct = agent.config().proxy().is_none();
         let answer = answer.map_err(|broken| match broken {
             Broken::Connect { why, refused } => Broken::Connect {
@@ -172,7 +170,7 @@ impl Transport {
         if scheme == "https" && verify {
             tls = tls.root_certs(RootCerts::Specific(self.roots_for(authority)?));
         } else {
-            // Not looked at.
+            // Without verification, no root certificates are needed.
             tls = tls.root_certs(RootCerts::Specific(Arc::default()));
         }
         let proxy = match self.proxies.of(scheme, authority) {
@@ -197,7 +195,7 @@ impl Transport {
         Ok(agent)
     }
 
-    /// This machine's certificates, and those that docker was given for this very server.
+    /// This machine's certificates, and those that docker has for this server.
     fn roots_for(&self, authority: &str) -> Result<Arc<Vec<Certificate<'static>>>, Broken> {
         let roots = self.roots.get_or_init(|| {
             let found = rustls_native_certs::load_native_certs();
@@ -218,7 +216,7 @@ impl Transport {
     }
 }
 
-/// The `*.crt` of a server's folder.
+/// The certificates in the `*.crt` files of a server's folder.
 fn of_server(certificates: &Utf8Path, authority: &str) -> Vec<Certificate<'static>> {
     let Ok(folder) = certificates.join(authority).read_dir_utf8() else {
         return Vec::new();
@@ -241,7 +239,7 @@ fn send<B: ureq::AsSendBody>(
     request: Result<http::Request<B>, http::Error>,
     limits: Option<Limits>,
 ) -> Result<http::Response<ureq::Body>, Broken> {
-    // Only a header that is no text gets here: a login with a line end in it.
+    // This fails only if a header is not valid text, such as a login with a line end.
     let request =
         request.map_err(|_| Broken::Foreign("the request cannot be written".to_owned()))?;
     let answer = match limits {

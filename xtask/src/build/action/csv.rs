@@ -1,8 +1,7 @@
 //! The fields of a flag that buildx reads as CSV (docker/buildx `util/buildflags`: `--secret`,
-//! `--output`, `--cache-from`, `--cache-to`, `--attest`). Names in `--build-context`, `--ssh` and
-//! `--build-arg` end at the first `=`, and the rest of those is taken as it is.
-//!
-//! Knows the quoting of Go's `encoding/csv`. Is unaware of what the fields mean.
+//! `--output`, `--cache-from`, `--cache-to`, `--attest`), quoted as Go's `encoding/csv` reads them.
+//! Names in `--build-context`, `--ssh` and `--build-arg` end at the first `=`, and the rest of
+//! those is taken literally.
 
 /// One row of `name=value` fields, such as `id=token,src=/a/token`.
 pub fn row<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {

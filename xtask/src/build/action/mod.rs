@@ -1,7 +1,5 @@
-//! One resolved buildx call, as data.
-//!
-//! Knows the argv of `docker buildx build`; made by a pure function from what was decided
-//! before. Is unaware of processes.
+//! One buildx call as data: a pure function makes the argv of `docker buildx build` from what was
+//! decided before.
 
 mod csv;
 
@@ -12,9 +10,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::graphfile::spec::{SecretPlace, Spec, Stage};
 use crate::outside::private;
 
-/// The name under which BuildKit can only find the very external image that is in the key: the pin, or,
-/// for one that the engine holds by this id, a name that no registry and no later tag can point elsewhere.
-/// (By its own name, BuildKit would ask the registry first and mix what that says with the local image.)
+/// A name under which BuildKit finds exactly the external image that is in the key: the pinned
+/// digest, or, for an image that the engine has under the id `held`, a name that no registry and no
+/// later tag can point to another image. (By its own name, BuildKit would ask the registry first
+/// and mix the registry's answer with the local image.)
 pub fn exact_base(reference: &str, pin: Option<&str>, held: Option<&str>) -> Option<String> {
     let bare = reference.split_once('@');
     let bare = bare.map_or(reference, |(bare, _)| bare);
@@ -22,7 +21,7 @@ pub fn exact_base(reference: &str, pin: Option<&str>, held: Option<&str>) -> Opt
     pinned.or_else(|| held.map(private::base))
 }
 
-/// What a buildx call needs to know.
+/// What a buildx call is made from.
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// For the roots of secret files.
@@ -39,14 +38,14 @@ pub struct Parts<'a> {
     pub args: &'a BTreeMap<String, String>,
     /// Labels.
     pub labels: &'a BTreeMap<String, String>,
-    /// The ids of secrets that are not there.
+    /// The ids of secrets whose value is absent.
     pub absent: Vec<&'a str>,
-    /// Named contexts: name and what buildx is told of it.
+    /// Named contexts: their names, and what buildx takes for each.
     pub contexts: BTreeMap<String, String>,
     /// The references to put the image under.
     pub references: Vec<String>,
     /// Where buildx writes what it made. A call that outlives its killed build still writes there,
-    /// so no two calls share it.
+    /// so each call has a file of its own.
     pub metadata: &'a Utf8Path,
 }
 
@@ -62,11 +61,11 @@ pub struct Action {
 }
 
 impl Action {
-    /// The same call, for which no step is taken from BuildKit's cache.
+    /// The same call, without BuildKit's cache.
     #[must_use]
     pub fn without_cache(&self) -> Self {
         let mut action = self.clone();
-        // In front of what may be no flag.
+        // Before `--`: what follows is no flag.
         let end = action.argv.iter().position(|argument| argument == "--");
         let end = end.unwrap_or(action.argv.len());
         action.argv.insert(end, "--no-cache".to_owned());

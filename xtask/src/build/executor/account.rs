@@ -1,7 +1,5 @@
-//! What one buildx call says of itself.
-//!
-//! Knows which step failed, where and with which exit code, and keeps what each running step printed
-//! apart. Is unaware of processes, and of what a fault leads to.
+//! Collects what one buildx call reports: which step failed, at which line and with which exit
+//! code. Keeps the output of each running step apart.
 
 use std::collections::HashMap;
 
@@ -17,14 +15,14 @@ const OLD_BUILDER: &str = "unsupported frontend capability moby.buildkit.fronten
 pub(super) struct Account<'a> {
     log: Log<'a>,
     watch: &'a dyn Fn(Progress),
-    /// What the steps printed that have not ended yet, or that failed.
+    /// The output of the steps that have not ended yet, and of those that failed.
     outputs: HashMap<usize, Output>,
     failed: Option<Failed>,
     /// buildx's own error.
     error: Option<String>,
     /// buildx's own lines.
     plain: Output,
-    /// Where buildx says the fault is.
+    /// The line of the Dockerfile in which buildx says the fault is.
     line: Option<u32>,
     last_plain: String,
 }
@@ -36,7 +34,7 @@ struct Failed {
 }
 
 impl<'a> Account<'a> {
-    /// An account that goes into a log, and to whoever watches.
+    /// An account that writes to a log and tells `watch` of progress.
     pub(super) fn new(log: Log<'a>, watch: &'a dyn Fn(Progress)) -> Self {
         Self {
             log,
@@ -50,7 +48,7 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Takes what arrived together. The log has all of it then.
+    /// Takes events that arrived together, and writes them through to the log's file.
     pub(super) fn take(&mut self, said: Vec<ProgressEvent>) {
         let is_empty = said.is_empty();
         for said in said {
@@ -65,7 +63,7 @@ impl<'a> Account<'a> {
         match said {
             ProgressEvent::Step(name) => {
                 self.log.line(format!("=> {name}").as_bytes());
-                // What BuildKit does for itself is no news for a person.
+                // BuildKit's internal steps are no news for a person.
                 if !name.starts_with("[internal]") {
                     (self.watch)(Progress::Step(name));
                 }
@@ -88,7 +86,7 @@ impl<'a> Account<'a> {
                 ..
             } => {
                 self.log.line(format!("=> {name}: {why}").as_bytes());
-                // A cancelled step follows from the one that failed.
+                // A step is cancelled because another one failed.
                 if !why.contains("context canceled") && self.failed.is_none() {
                     let reason = reason(&why).to_owned();
                     self.failed = Some(Failed { step, name, reason });
@@ -112,7 +110,7 @@ impl<'a> Account<'a> {
             return;
         }
         self.plain.line(StdStream::Err, &clean);
-        // `Dockerfile:12` stands above the lines of the Dockerfile, between rules.
+        // `Dockerfile:12` precedes an excerpt of the Dockerfile between two rules.
         let is_rule = line.len() > 9 && line.bytes().all(|byte| byte == b'-');
         if is_rule && self.line.is_none() {
             let number = self.last_plain.rsplit_once(':');
@@ -121,23 +119,24 @@ impl<'a> Account<'a> {
         self.last_plain = line;
     }
 
-    /// The sentence that says why the build failed, if it was said.
+    /// Why the build failed, if buildx said so.
     fn error(&self) -> Option<String> {
         let step = self.failed.as_ref();
         let of_step = step.map(|failed| format!("{}: {}", failed.name, failed.reason));
         of_step.or_else(|| self.error.clone())
     }
 
-    /// Whether it was said why the build failed.
+    /// Whether buildx said why the build failed.
     pub(super) const fn has_error(&self) -> bool {
         self.failed.is_some() || self.error.is_some()
     }
 
-    /// The failure of a call that ended badly, `otherwise` where no reason was given.
+    /// The failure of a call that ended badly. `otherwise` gives the error if buildx gave no
+    /// reason.
     pub(super) fn failure(self, otherwise: impl FnOnce() -> String) -> CallFailure {
         let clean = |text: &str| self.log.redactor().clean_text(text);
         let error = self.error().unwrap_or_else(otherwise);
-        // What a step printed is its own; where none failed, buildx says more of the fault.
+        // If a step failed, its own output explains the failure; otherwise buildx's lines do.
         let output = match &self.failed {
             Some(failed) => self.outputs.get(&failed.step),
             None => Some(&self.plain),
@@ -155,8 +154,8 @@ impl<'a> Account<'a> {
     }
 }
 
-/// The end of BuildKit's chain of wrapped errors is what a person needs. The command of a
-/// failing RUN is in the step's name already.
+/// The end of BuildKit's chain of wrapped errors, which is the part that a person needs. The step's
+/// name already has the command of a failing RUN.
 fn reason(error: &str) -> &str {
     let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
     if error.contains(OLD_BUILDER) {
@@ -167,7 +166,7 @@ fn reason(error: &str) -> &str {
         .map_or(error, |at| &error[at..])
 }
 
-/// The exit code of a step that ran to its end, if there is nothing else to say of it.
+/// The exit code of a step's command, if the reason says nothing else.
 fn exit_code(reason: &str) -> Option<i32> {
     let code = reason.strip_prefix(super::STEP_FAILED)?;
     code.strip_prefix(": exit code: ")?.parse().ok()

@@ -1,6 +1,5 @@
-//! The whole log of one stage, in a file of its own.
-//!
-//! Knows lines; every one passes the redactor before it is written.
+//! The whole log of one stage, in a file of its own. Every line passes the redactor before it is
+//! written.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -17,12 +16,12 @@ pub struct Log<'r> {
 }
 
 impl<'r> Log<'r> {
-    /// Starts the log anew.
+    /// Starts an empty log.
     pub fn create(path: &Utf8Path, redactor: &'r Redactor) -> std::io::Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        // In the place of what is no file: one may wait for ever for a pipe's reader.
+        // Replaces a pipe and the like: opening a pipe may wait for a reader for ever.
         let stands = path.symlink_metadata();
         if stands.is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
             std::fs::remove_file(path)?;
@@ -31,8 +30,8 @@ impl<'r> Log<'r> {
         Ok(Self { file, redactor })
     }
 
-    /// Adds a line, and gives it without any secret. A log that cannot be written (a full disk) must
-    /// not fail a build that can.
+    /// Adds a line, and gives it without secrets. Errors are ignored: a log that cannot be written
+    /// (a full disk) must not fail the build.
     pub fn line(&mut self, line: &[u8]) -> Vec<u8> {
         let clean = self.redactor.clean(line);
         let _ = self
@@ -42,12 +41,12 @@ impl<'r> Log<'r> {
         clean
     }
 
-    /// Brings all lines so far into the file: somebody may follow it.
+    /// Writes all lines so far to the file, as a user may follow it.
     pub fn show(&mut self) {
         let _ = self.file.flush();
     }
 
-    /// What keeps secrets out of it.
+    /// What removes secrets from the log.
     pub const fn redactor(&self) -> &'r Redactor {
         self.redactor
     }

@@ -1,29 +1,29 @@
-//! What buildx says it made.
-//!
-//! Knows buildx's metadata file. Is unaware of what the engine holds.
+//! Reads buildx's metadata file: which image buildx says it made.
 
 use serde::Deserialize;
 
-/// The image of one buildx call, by that call's own word. What stands under a reference right
-/// after it may be another call's: one of another checkout, or one that outlived its killed
-/// build.
+/// The image that one buildx call says it made. The image that a reference names right after the
+/// call may be another call's: one of another checkout, or one that outlived its killed build.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct MadeImage {
-    /// Of the manifest, or of the index: what an engine with the containerd store calls the image.
+    /// The digest of the manifest or the index, which is the image's id for an engine with the
+    /// containerd store.
     #[serde(rename = "containerimage.digest")]
     digest: Option<String>,
-    /// Of the configuration: what one with the classic store calls it.
+    /// The digest of the configuration, which is the image's id for an engine with the classic
+    /// store.
     #[serde(rename = "containerimage.config.digest")]
     config: Option<String>,
 }
 
 impl MadeImage {
-    /// Reads the bytes of a metadata file; what is none names no image.
+    /// Reads the bytes of a metadata file. An invalid file names no image.
     pub fn read(metadata: &[u8]) -> Self {
         serde_json::from_slice(metadata).unwrap_or_default()
     }
 
-    /// Whether the engine's id is the image's. A buildx that names no image denies none.
+    /// Whether `id`, as the engine gives it, is this image's. True for any id if buildx named no
+    /// image.
     pub fn is(&self, id: &str) -> bool {
         let mut known = self.digest.iter().chain(&self.config).peekable();
         known.peek().is_none() || known.any(|digest| digest == id)

@@ -1,8 +1,6 @@
-//! Runs actions.
-//!
-//! The only part that knows a process is behind one: it starts buildx in a process group of
-//! its own, reads its progress as it comes, writes the log, and tells a passing fault from a
-//! failing step. Is unaware of keys, records and people.
+//! Runs actions: starts buildx in a process group of its own, reads its progress as it comes,
+//! writes the log, and retries passing faults but not failing steps. No other part of `build`
+//! starts buildx.
 
 mod account;
 mod log;
@@ -32,20 +30,20 @@ const BACKOFF: [Duration; 3] = [
     Duration::from_secs(4),
     Duration::from_secs(10),
 ];
-/// What BuildKit says of a step of which the command failed, before its exit code.
+/// What BuildKit says of a step whose command failed, before the exit code.
 const STEP_FAILED: &str = "did not complete successfully";
 
-/// A build that was cut off took a snapshot with it that BuildKit's cache still names: seen in
-/// Docker 26.1.5 after a kill. Every build that is given the step from the cache fails so, until
-/// one does without it.
+/// BuildKit says this if its cache names a snapshot that went with a build that was cut off: seen
+/// in Docker 26.1.5 after a kill. Every build that takes the step from the cache fails with this,
+/// until one build runs without the cache.
 const LOST_SNAPSHOT: &str = "failed to stat active key during commit: snapshot";
 
-/// What a running action tells whoever watches it.
+/// The progress of a running action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// It works on this step now.
     Step(String),
-    /// A passing fault; it will be tried again.
+    /// It met a passing fault, and will be tried again.
     Retry {
         /// Which attempt comes next, from 2.
         attempt: usize,
@@ -65,7 +63,7 @@ pub enum CallFailure {
         error: String,
         /// The step that failed, if one did.
         step: Option<StepFailure>,
-        /// What it printed, or what buildx says where no step failed.
+        /// What the step printed, or what buildx says if no step failed.
         excerpt: Excerpt,
     },
     /// The docker command could not be run at all.
@@ -79,11 +77,11 @@ pub struct StepFailure {
     pub name: String,
     /// Its line in the Dockerfile.
     pub line: Option<u32>,
-    /// What its command ended with, where that is all that went wrong.
+    /// The exit code of its command, if nothing else went wrong.
     pub exit_code: Option<i32>,
 }
 
-/// Runs an action to its end, with retries of passing faults; a failing step is not one.
+/// Runs an action to its end. Retries passing faults; a failing step is not one.
 pub fn run(
     action: &Action,
     log: &Utf8Path,
@@ -129,7 +127,8 @@ fn attempt_once(
     let mut command = Command::new("docker");
     command
         .args(&action.argv)
-        // These would add labels that are in no key, or choose what the action says already.
+        // Some of these add labels that are in no key, the others choose what the action says
+        // already.
         .env_remove("BUILDX_GIT_LABELS")
         .env_remove("BUILDX_GIT_INFO")
         .env_remove("BUILDX_BUILDER")
@@ -149,7 +148,7 @@ fn attempt_once(
     if let Some(stderr) = child.stderr.take() {
         read(stderr, &mut account);
     }
-    // The stream has ended, and so has everything in the group that held it.
+    // The stream has ended, so every process of the group that held it open has ended, too.
     interrupt.forget(&child);
     let status = child.wait();
     if interrupt.is_set() {
@@ -160,7 +159,7 @@ fn attempt_once(
             let metadata = std::fs::read(&action.metadata).unwrap_or_default();
             Ok(MadeImage::read(&metadata))
         }
-        // Its own status for a command that it does not have; buildx never ends with it.
+        // Docker's exit status for a command that it does not have. Buildx never ends with it.
         Ok(status) if status.code() == Some(125) && !account.has_error() => {
             Err(CallFailure::NoDocker(trouble::no_buildx()))
         }
@@ -183,7 +182,7 @@ fn read(stderr: ChildStderr, account: &mut Account<'_>) {
     let mut line = Vec::new();
     loop {
         line.clear();
-        // A line without an end must not fill the memory.
+        // A line that never ends must not fill the memory.
         match stream.by_ref().take(8 << 20).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => break,
             Ok(_) => {}
@@ -194,7 +193,7 @@ fn read(stderr: ChildStderr, account: &mut Account<'_>) {
     account.take(reader.finish());
 }
 
-/// Whether the fault may pass by itself: the network's, a registry's or the engine's, never a
+/// Whether the fault may pass by itself: one of the network, a registry or the engine, never a
 /// step's own.
 fn passing(error: &str) -> bool {
     const SIGNS: [&str; 15] = [
@@ -215,7 +214,7 @@ fn passing(error: &str) -> bool {
         LOST_SNAPSHOT,
     ];
     let error = error.to_lowercase();
-    // Two builds of the same key in two checkouts name the image in the same moment.
+    // Two builds of the same key in two checkouts may name the image at the same moment.
     let named_meanwhile =
         error.starts_with("exporting to image") && error.ends_with("already exists");
     named_meanwhile

@@ -1,25 +1,23 @@
-//! Keeps secret values out of logs.
-//!
-//! A Dockerfile may print its own secret. Knows the values for as long as a build runs, and
-//! nothing else; they are never written, compared or shown.
+//! Keeps secret values out of logs: a Dockerfile may print its own secret. The values are in memory
+//! while a build runs, and are never written, compared or shown.
 
 use camino::Utf8Path;
 
 use crate::graphfile::spec::{SecretPlace, Stage};
 use crate::outside::state;
 
-/// Shorter values would blot out half the log and are no secrets.
+/// The shortest value that is hidden. Shorter ones would blot out half the log, and are no secrets.
 const SHORTEST: usize = 4;
 const BLOT: &[u8] = b"***";
 
-/// What must not be seen.
+/// Hides secret values.
 #[derive(Default)]
 pub struct Redactor {
     values: Vec<Vec<u8>>,
 }
 
 impl Redactor {
-    /// Reads the values of a stage's secrets; `root` is where secret files start.
+    /// Reads the values of a stage's secrets. Paths of secret files are relative to `root`.
     pub fn of(stage: &Stage, root: &Utf8Path) -> Self {
         let mut values = Vec::new();
         for secret in stage.secrets.values() {
@@ -50,7 +48,7 @@ impl Redactor {
         Self { values }
     }
 
-    /// `line` without any secret value.
+    /// `line` with every secret value blotted out.
     pub fn clean(&self, line: &[u8]) -> Vec<u8> {
         self.values
             .iter()

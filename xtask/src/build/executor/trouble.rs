@@ -1,12 +1,11 @@
-//! What is wrong with the machine when docker gives nothing.
-//!
-//! Knows the words that buildx and podman have for it, and what helps. Is unaware of builds.
+//! What is wrong with the machine if docker cannot build: the words that buildx and podman have for
+//! it, and what helps.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::outside::engine;
 
-/// Why `docker` did not know what to do with a build: it has no buildx, or is another program.
+/// Why `docker` does not know the command: it has no buildx, or it is another program.
 pub(super) fn no_buildx() -> String {
     match engine::podman() {
         Some(version) => format!(
@@ -17,7 +16,7 @@ pub(super) fn no_buildx() -> String {
     }
 }
 
-/// What helps where buildx cannot write its own files: `mkdir /home/x/.docker/buildx: permission
+/// What helps if buildx cannot write its own files: `mkdir /home/x/.docker/buildx: permission
 /// denied` (tried with buildx 0.13.1).
 pub(super) fn unwritable(error: &str) -> Option<String> {
     let buildx = std::env::var("BUILDX_CONFIG").ok();
@@ -32,7 +31,7 @@ pub(super) fn unwritable(error: &str) -> Option<String> {
     })
 }
 
-/// Whether a folder, one above it or something in it could not be written.
+/// Whether `error` says that `folder`, a folder above it or an entry in it could not be written.
 fn is_about(error: &str, folder: &Utf8Path) -> bool {
     let Some((call, why)) = error.rsplit_once(": ") else {
         return false;

@@ -1,6 +1,5 @@
-//! What the revisions of sources are now, beside what the lock says.
-//!
-//! Knows how to ask for it and how to take it over. Fetches nothing.
+//! Compares what the revisions of sources are now with the lock, and pins what they are now.
+//! Fetches nothing.
 
 use super::refusal::{Refusal, moved};
 use super::{Fetcher, remote};
@@ -12,31 +11,31 @@ use crate::graphfile::spec::{SourceId, names};
 pub struct Drift {
     /// The source.
     pub source: SourceId,
-    /// Whether it is a tag that moved, which is not meant to happen.
+    /// Whether the revision is a tag. Tags are not meant to move.
     pub is_tag: bool,
-    /// The locked commit; `None` when it has no pin.
+    /// The locked commit; `None` if the source has no pin.
     pub locked: Option<String>,
-    /// The commit that the revision is now.
+    /// The commit that the revision names now.
     pub now: String,
 }
 
 impl Drift {
-    /// Whether a tag is not what it was locked as.
+    /// Whether a locked tag has moved.
     pub const fn is_moved_tag(&self) -> bool {
         self.is_tag && self.locked.is_some()
     }
 }
 
 impl Fetcher<'_> {
-    /// Asks what the revisions of sources are now, and gives those that are not what the lock says.
-    /// Fetches nothing and writes nothing.
+    /// Asks what the revisions of sources are now, and gives the sources whose revision differs
+    /// from the lock. Fetches nothing and writes nothing.
     pub fn drifted(&self, sources: &[SourceId]) -> Result<Vec<Drift>> {
         let all = self.every(sources, |id| self.drift(id))?;
         Ok(all.into_iter().flatten().collect())
     }
 
-    /// Pins sources to what their revisions are now, and gives those whose pin changed. They are
-    /// fetched when they are needed.
+    /// Pins sources to the commits that their revisions name now, and gives the sources whose pin
+    /// changed. They are fetched when they are needed.
     pub fn update(&self, sources: &[SourceId]) -> Result<Vec<Drift>> {
         let _held = self.hold()?;
         let drifted = self.drifted(sources)?;
@@ -71,7 +70,7 @@ impl Fetcher<'_> {
         }))
     }
 
-    /// A drift as a sentence, with what to do.
+    /// A message about a drift, with what to do.
     pub fn drift_told(&self, drift: &Drift) -> Result<String> {
         let source = self.source(drift.source);
         let git = self.git(source)?;

@@ -1,7 +1,5 @@
-//! Brings sources to this machine, at the commit that the lock says.
-//!
-//! Knows which commit is wanted, in which order the repositories are asked, what is tried again
-//! and what is told. Is unaware of stages and of what is in a source.
+//! Brings sources to this machine, at the commits that the lock says. Decides in which order the
+//! repositories of a source are asked, what is tried again, and what is reported.
 
 mod drift;
 mod refusal;
@@ -36,10 +34,10 @@ const BACKOFF: [Duration; 3] = [
     Duration::from_secs(4),
     Duration::from_secs(10),
 ];
-/// So many sources are fetched at once: more would only share the same line.
+/// How many sources are fetched at once. More would only share the same line.
 const AT_ONCE: usize = 4;
 
-/// Everything that bringing sources here stands on.
+/// Fetches and pins the sources of a graph.
 #[derive(Debug)]
 pub struct Fetcher<'a> {
     /// The graph; `source::find` has looked for its sources.
@@ -50,11 +48,11 @@ pub struct Fetcher<'a> {
     pub lock: &'a Mutex<Lock>,
     /// Whether to stop.
     pub interrupt: &'a Interrupt,
-    /// Whom to tell.
+    /// Where events go.
     pub events: &'a Sender<Event>,
-    /// Refuse what is not pinned.
+    /// Refuse sources that are not pinned.
     pub locked: bool,
-    /// Ask nobody.
+    /// Ask no repository.
     pub offline: bool,
 }
 
@@ -72,15 +70,15 @@ pub fn of_stages(spec: &Spec, stages: &[StageId]) -> Vec<SourceId> {
     all.into_iter().collect()
 }
 
-/// Those of them that must be fetched first.
+/// Those of `sources` that are not on this machine yet.
 pub fn unfetched(spec: &Spec, sources: &[SourceId]) -> Vec<SourceId> {
     let place = |id: &&SourceId| matches!(spec.sources[id.index()].place, Place::Unfetched(_));
     sources.iter().filter(place).copied().collect()
 }
 
 impl Fetcher<'_> {
-    /// Fetches sources, several at once, and pins those that have no pin. `source::find` will find
-    /// them then.
+    /// Fetches sources, several at once, and pins the sources that have no pin. After this
+    /// `source::find` finds them.
     pub fn fetch(&self, sources: &[SourceId]) -> Result<()> {
         let _held = self.hold()?;
         self.every(sources, |id| {
@@ -97,7 +95,8 @@ impl Fetcher<'_> {
         Ok(())
     }
 
-    /// Lets no other process fetch or pin sources of this graph, and takes over what it pinned.
+    /// Lets no other process fetch or pin sources of this graph, and reads the lock file again for
+    /// the pins of other processes.
     fn hold(&self) -> Result<crate::outside::state::HeldLock> {
         let waiting = |holder: &str| {
             let message = format!("waiting for another sync of this graph to end ({holder})");
@@ -132,7 +131,7 @@ impl Fetcher<'_> {
         together(faults).map(|()| good)
     }
 
-    /// Brings one source here and gives its commit.
+    /// Fetches and pins one source, and gives its commit.
     fn fetch_one(&self, source: &Source, git: &Git) -> Result<String> {
         let name = &source.name;
         let pinned = self.lock().commit(name, git).map(str::to_owned);
@@ -152,7 +151,7 @@ impl Fetcher<'_> {
         Ok(commit)
     }
 
-    /// Brings a commit of a source here that is not the pinned one, and gives its tree.
+    /// Fetches a commit of a source that is not the pinned one, and gives its tree.
     pub fn bring(&self, id: SourceId, commit: &str) -> Result<Utf8PathBuf> {
         let source = self.source(id);
         let git = self.git(source)?;
@@ -161,7 +160,8 @@ impl Fetcher<'_> {
         Ok(tree)
     }
 
-    /// Makes the tree of the wanted commit, or without one of what the revision is now, and gives both.
+    /// Makes the tree of the wanted commit, or, if `wanted` is `None`, of the commit that the
+    /// revision names now. Gives the commit and its tree.
     fn have_tree(
         &self,
         source: &Source,
@@ -175,7 +175,7 @@ impl Fetcher<'_> {
         };
         let store =
             SourceStore::open(folder.clone(), self.interrupt).map_err(|error| fault(&error))?;
-        // Another process may have brought it here meanwhile.
+        // Another process may have fetched it meanwhile.
         if let Some(commit) = wanted
             && let Some(tree) = store.tree(commit)
         {
@@ -187,7 +187,7 @@ impl Fetcher<'_> {
             let tree = store.tree(&commit);
             match tree.map_or_else(|| store.check_out(&commit), Ok) {
                 Ok(tree) => return Ok((commit, tree)),
-                // What was fetched is damaged, and git would not fetch again what it has.
+                // The fetched objects are damaged, and git does not fetch again what it has.
                 Err(CheckOut::Git(Trouble::Failed(_))) if is_first => {
                     is_first = false;
                     store.forget(&commit).map_err(|error| fault(&error))?;
@@ -201,7 +201,7 @@ impl Fetcher<'_> {
         }
     }
 
-    /// Sees to it that everything of the wanted commit was fetched, and gives the commit.
+    /// Makes sure that all objects of the wanted commit are there, and gives the commit.
     fn have(
         &self,
         source: &Source,
@@ -230,7 +230,7 @@ impl Fetcher<'_> {
         })
     }
 
-    /// Tries one repository after the other, and all that had a passing fault again.
+    /// Tries the repositories in order, then those with a passing fault again.
     fn try_each<T>(
         &self,
         source: &Source,
@@ -254,7 +254,7 @@ impl Fetcher<'_> {
                 if refusal.may_pass() && pause.is_some() {
                     again.push(url);
                 }
-                // The last reasons stand in the fault itself.
+                // The fault that is returned has the last reasons.
                 if left > 0 || !again.is_empty() {
                     let message = format!("source `{}`: {}", source.name, refusal.told(url));
                     self.tell(Event::Notice { message });
@@ -317,8 +317,8 @@ impl Fetcher<'_> {
         }
     }
 
-    /// The commit to fetch, and the name under which this repository has it, if it has one. A tag
-    /// must still be what it was when it was locked.
+    /// The commit to fetch, and the reference under which this repository has it, if there is one.
+    /// Refuses a tag that is not the commit that it was locked as.
     fn wanted(
         &self,
         source: &Source,
@@ -364,7 +364,7 @@ impl Fetcher<'_> {
 
     fn tell_gaps(&self, source: &Source, root: &camino::Utf8Path) {
         let remedy = Remedy::PointElsewhere(names::source_variable(&source.name));
-        // Only for a sentence: who cannot read it will hear so from whoever must.
+        // This only warns: if the tree cannot be read, the part that must read it reports that.
         let gaps = Gaps::of(root).unwrap_or_default();
         for message in gaps.told(&format!("source `{}`", source.name), &remedy) {
             self.tell(Event::Notice { message });
@@ -389,7 +389,7 @@ impl Fetcher<'_> {
     }
 
     fn tell(&self, event: Event) {
-        // Nobody listening is no reason to stop.
+        // Fetching goes on if nobody listens.
         let _ = self.events.send(event);
     }
 }

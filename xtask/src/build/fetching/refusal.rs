@@ -1,7 +1,5 @@
-//! Why a source cannot be had.
-//!
-//! Knows which faults may pass, and the sentences that say what to do about the others. Is unaware
-//! of who is asked in which order.
+//! Why a source cannot be fetched: which faults may pass by themselves, and what to do about the
+//! others.
 
 use crate::fault::{Class, Fault, Message, Result};
 use crate::graphfile::call::Call;
@@ -10,11 +8,11 @@ use crate::outside::git::Trouble;
 
 /// Why one repository did not give a commit.
 pub enum Refusal {
-    /// Nothing else is worth a try.
+    /// No other repository is worth a try.
     Final(Fault),
-    /// It has no such revision or commit.
+    /// The repository does not have the revision or the commit.
     Missing(String),
-    /// It cannot be asked.
+    /// The repository cannot be asked.
     Failed { why: String, passing: bool },
 }
 
@@ -47,7 +45,7 @@ impl From<Trouble> for Refusal {
     }
 }
 
-/// A tag that is another commit than the locked one.
+/// The fault of a tag that is another commit than the locked one.
 pub fn moved(call: &Call, source: &Source, git: &Git, url: &str, pinned: &str, now: &str) -> Fault {
     let name = &source.name;
     Fault::usage(format!(
@@ -57,7 +55,7 @@ pub fn moved(call: &Call, source: &Source, git: &Git, url: &str, pinned: &str, n
     ))
 }
 
-/// Why no repository had it, with every reason.
+/// The fault of a source that no repository gave, with every reason.
 pub fn nobody_has(spec: &Spec, source: &Source, git: &Git, reasons: &[(&str, Refusal)]) -> Fault {
     let name = &source.name;
     let is_missing = |(_, reason): &(&str, Refusal)| matches!(reason, Refusal::Missing(_));
@@ -86,7 +84,7 @@ pub fn nobody_has(spec: &Spec, source: &Source, git: &Git, reasons: &[(&str, Ref
     ))
 }
 
-/// All faults as one. That the user wanted to stop says all.
+/// Combines all faults into one. If one of them is an interrupt, that one stands for all.
 pub fn together(faults: impl IntoIterator<Item = Fault>) -> Result<()> {
     let faults: Vec<Fault> = faults.into_iter().collect();
     let is_stop = |fault: &&Fault| fault.class == Class::Interrupted;
@@ -104,7 +102,8 @@ pub fn together(faults: impl IntoIterator<Item = Fault>) -> Result<()> {
     }
 }
 
-/// Whether what git said may pass by itself: the network's or a server's fault, never a refusal.
+/// Whether git's message tells of a fault that may pass by itself: one of the network or a server,
+/// never a refusal.
 pub fn passing(why: &str) -> bool {
     const SIGNS: [&str; 17] = [
         "connection refused",

@@ -1,27 +1,25 @@
-//! What a repository elsewhere says of its tags and branches.
-//!
-//! Knows how to ask and how to read the answer. Is unaware of what was locked.
+//! Asks a remote repository for its tags and branches.
 
 use crate::outside::git::{self, Trouble};
 use crate::outside::interrupt::Interrupt;
 
-/// A revision as a repository has it now.
+/// What a revision is in a repository now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteAnswer {
-    /// Its whole name, such as `refs/tags/0.15.3`.
+    /// The full name, such as `refs/tags/0.15.3`.
     pub reference: String,
-    /// The commit; of an annotated tag, the one that it stands on.
+    /// The commit; for an annotated tag, the commit that the tag points to.
     pub commit: String,
 }
 
 impl RemoteAnswer {
-    /// Whether it is a name that is not meant to move.
+    /// Whether it is a tag, which is not meant to move.
     pub fn is_tag(&self) -> bool {
         self.reference.starts_with("refs/tags/")
     }
 }
 
-/// What `rev` is at `url`; `None` when it has no tag and no branch of that name.
+/// What `rev` is at `url`; `None` if the repository has neither a tag nor a branch of that name.
 pub fn resolve(
     url: &str,
     rev: &str,
@@ -36,7 +34,7 @@ pub fn resolve(
     Ok(pick(&String::from_utf8_lossy(&said), rev))
 }
 
-/// The whole names that a revision may stand for, the first that is there counts: a tag before a
+/// The full names that a revision may stand for. The first one that exists counts: a tag before a
 /// branch, as for git itself (gitrevisions(7)).
 fn names(rev: &str) -> Vec<String> {
     if rev == "HEAD" || rev.starts_with("refs/") {
@@ -46,7 +44,7 @@ fn names(rev: &str) -> Vec<String> {
 }
 
 /// Finds the revision in lines of `<commit>\t<name>`. An annotated tag has a second line, with
-/// `^{}` behind its name, for what it stands on. Other names may stand there too.
+/// `^{}` behind its name, for the commit that it points to. Other names may be in the lines, too.
 fn pick(said: &str, rev: &str) -> Option<RemoteAnswer> {
     let commit_of = |name: &str| {
         said.lines().find_map(|line| {

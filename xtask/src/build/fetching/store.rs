@@ -1,9 +1,7 @@
-//! What was fetched of one source, and the trees that were made from it.
+//! The folder of one source: git's objects, and beside them a tree for each commit.
 //!
-//! Knows the folder of a source: git's objects, and beside them a tree for each commit, which has
-//! its name only once it is whole. A tree has no `.git`: nothing can be committed in it by mistake,
-//! and a compiler that looks for one writes nothing of it into its output. Is unaware of which
-//! commit is wanted, and of who else has it.
+//! A tree gets its name only once it is whole. It has no `.git`: nothing can be committed in it by
+//! mistake, and a compiler that looks for a repository writes nothing of it into its output.
 
 use std::fs;
 use std::io;
@@ -17,9 +15,10 @@ use crate::graphfile::source::{self, tree};
 use crate::outside::git::{self, Trouble};
 use crate::outside::interrupt::Interrupt;
 
-/// Unfinished trees begin with this.
+/// The names of unfinished trees begin with this.
 const NEW: &str = ".new-";
-/// More commits than any repository has: all of them (git-fetch(1), `--depth`, `--unshallow`).
+/// A depth larger than the history of any repository, so git fetches all of it (git-fetch(1),
+/// `--depth`, `--unshallow`).
 const ALL: &str = "--depth=2147483647";
 
 /// The folder of one source. Only one process at a time may have it open.
@@ -30,7 +29,7 @@ pub struct SourceStore<'a> {
 }
 
 impl<'a> SourceStore<'a> {
-    /// Opens the folder, and removes what a killed process left half done.
+    /// Opens the folder, and removes what a killed process left unfinished.
     pub fn open(folder: Utf8PathBuf, interrupt: &'a Interrupt) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         for entry in fs::read_dir(&folder)? {
@@ -51,7 +50,7 @@ impl<'a> SourceStore<'a> {
         source::tree_of(&self.folder, commit)
     }
 
-    /// Whether everything of a commit was fetched.
+    /// Whether all objects of a commit were fetched.
     pub fn has(&self, commit: &str) -> Result<bool, Trouble> {
         if !self.objects(commit).is_dir() {
             return Ok(false);
@@ -66,10 +65,12 @@ impl<'a> SourceStore<'a> {
         }
     }
 
-    /// Fetches one commit without what was before it. `reference` is a name under which it may be
-    /// had where the server does not give single commits; where it has moved on, or where there is
-    /// none, everything that may hold the commit is fetched. `false` when the repository does not
-    /// have the commit.
+    /// Fetches one commit without its history. Gives `false` if the repository does not have the
+    /// commit.
+    ///
+    /// Some servers do not give single commits. Then `reference`, a name under which the repository
+    /// may have the commit, is fetched. If that name has moved on, all of its history is fetched;
+    /// if there is no name, all branches and tags are.
     pub fn fetch(
         &self,
         url: &str,
@@ -128,7 +129,7 @@ impl<'a> SourceStore<'a> {
     ) -> Result<(), Trouble> {
         let mut command = self.git(commit);
         command
-            // Packs are synced to the disk; single objects would be thousands of files.
+            // A pack is synced to the disk as one file; unpacked, it would be thousands of files.
             .args(["-c", "fetch.unpackLimit=1"])
             .args(["fetch", "--progress", "--no-tags", "--no-write-fetch-head"])
             .args([depth, "--", url])
@@ -136,7 +137,7 @@ impl<'a> SourceStore<'a> {
         git::run(command, self.interrupt, watch).map(drop)
     }
 
-    /// Makes the tree of a commit that was fetched, whole or not at all.
+    /// Makes the tree of a fetched commit, whole or not at all.
     pub fn check_out(&self, commit: &str) -> Result<Utf8PathBuf, CheckOut> {
         let new = tempfile::Builder::new()
             .prefix(NEW)
@@ -157,10 +158,10 @@ impl<'a> SourceStore<'a> {
             .current_dir(&inside);
         git::run(command, self.interrupt, |_| {})?;
         same_modes_everywhere(&inside)?;
-        // After a crash of the machine, a name that is there must not stand for empty files.
+        // After a crash of the machine the tree's name must not stand for empty files.
         rustix::fs::syncfs(fs::File::open(&inside)?).map_err(io::Error::from)?;
         let tree = self.folder.join(commit);
-        // What stands there is no folder, or `tree` would have found it.
+        // Something that is not a folder, or `tree` would have found it.
         if tree.symlink_metadata().is_ok_and(|meta| !meta.is_dir()) {
             fs::remove_file(&tree)?;
         }
@@ -168,7 +169,7 @@ impl<'a> SourceStore<'a> {
         Ok(tree)
     }
 
-    /// Forgets everything that was fetched; trees stay.
+    /// Removes all fetched objects of the commit's kind; trees stay.
     pub fn forget(&self, commit: &str) -> io::Result<()> {
         match fs::remove_dir_all(self.objects(commit)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -176,7 +177,7 @@ impl<'a> SourceStore<'a> {
         }
     }
 
-    /// Whether git finds nothing wrong with what was fetched.
+    /// Whether `git fsck` finds no damage in the fetched objects.
     pub fn is_sound(&self, commit: &str) -> Result<bool, Trouble> {
         let mut command = self.git(commit);
         command.args(["fsck", "--no-dangling", "--no-progress"]);
@@ -187,7 +188,8 @@ impl<'a> SourceStore<'a> {
         }
     }
 
-    /// Where the objects are. A repository has commits of one kind only.
+    /// Where the objects are. A git repository holds either SHA-1 or SHA-256 commits, so each kind
+    /// has a folder of its own.
     fn objects(&self, commit: &str) -> Utf8PathBuf {
         self.folder.join(if is_sha256(commit) {
             "objects-sha256.git"
@@ -204,7 +206,7 @@ impl<'a> SourceStore<'a> {
 
     fn init(&self, commit: &str) -> Result<(), Trouble> {
         let mut command = git::command();
-        // No template: its hooks and settings are another's.
+        // No template: a template may bring hooks and settings that are not ours.
         command.args(["init", "--quiet", "--bare", "--template="]);
         if is_sha256(commit) {
             command.arg("--object-format=sha256");
@@ -217,9 +219,9 @@ impl<'a> SourceStore<'a> {
 /// Why a tree could not be made.
 #[derive(Debug)]
 pub enum CheckOut {
-    /// Git could not.
+    /// Git failed.
     Git(Trouble),
-    /// The disk could not.
+    /// The disk failed.
     Disk(io::Error),
 }
 
@@ -235,7 +237,7 @@ impl From<io::Error> for CheckOut {
     }
 }
 
-/// The name that keeps a commit, set by git once all of it is there.
+/// The reference that keeps a commit. Git sets it once all objects of the commit are there.
 fn kept(commit: &str) -> String {
     format!("refs/xtask/{commit}")
 }
@@ -244,18 +246,19 @@ fn is_sha256(commit: &str) -> bool {
     commit.len() == 64
 }
 
-/// The server looked for the commit and has none (git's upload-pack.c).
+/// Whether the server looked for the commit and does not have it (git's upload-pack.c).
 fn does_not_have(why: &str) -> bool {
     why.contains("not our ref")
 }
 
-/// The server gives only what has a name: git's own words, and those of
+/// Whether the server gives only commits that a reference points to: git's own words, and those of
 /// servers in Java.
 fn gives_names_only(why: &str) -> bool {
     why.contains("unadvertised object") || why.contains("not valid")
 }
 
-/// A killed git leaves locks, which would stop the next one for ever, and parts of packs.
+/// Removes what a killed git leaves: locks, which would stop the next git for ever, and parts of
+/// packs.
 fn remove_unfinished(objects: &Path) -> io::Result<()> {
     let mut folders = vec![objects.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -273,7 +276,8 @@ fn remove_unfinished(objects: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Permission bits are in the key and in the image, and git takes all but one from the umask.
+/// Sets the permission bits that git would set with umask 022. They are in the key and in the
+/// image, and git takes all of them but one from the umask.
 fn same_modes_everywhere(root: &Utf8Path) -> io::Result<()> {
     tree::walk(root.as_std_path(), &mut |path, meta| {
         let mode = meta.permissions().mode();

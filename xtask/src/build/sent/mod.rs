@@ -1,15 +1,15 @@
-//! The name under which BuildKit is sent a stage's contexts, and what it was sent so far.
+//! The name under which a stage's contexts are sent to BuildKit, and what was sent under it so far.
 //!
-//! BuildKit keeps the files that it was sent, by the last name of the context's path, and does not
-//! take a file again whose path, size, mode and modification time it has (docker/buildx `SharedKey`;
-//! moby/buildkit `source/local` and tonistiigi/fsutil; tried with Docker 26.1.5). Two folders that
-//! are called alike get each other's files, and an edit that keeps size and time is not seen: the
-//! image is made of other files than its key.
+//! BuildKit keeps the files that it was sent, by the last component of the context's path. It does
+//! not take a file again if it has one of the same path, size, mode and modification time
+//! (docker/buildx `SharedKey`; moby/buildkit `source/local` and tonistiigi/fsutil; tried with
+//! Docker 26.1.5). So two folders of the same name get each other's files, and an edit that keeps
+//! size and time is not seen: the image is made of other files than its key.
 //!
-//! So each stage's context is sent through a link whose name nobody else has, and what was sent
-//! under it is written down. The name is kept while no file can be mistaken for one that was sent
-//! before, so that BuildKit is sent only what changed; else a new name has everything sent anew.
-//! Knows this and nothing of keys. Losing what was written down costs one whole transfer.
+//! Therefore each stage's context is sent through a link whose name is unique, and a ledger keeps
+//! what was sent under that name. The name is kept while BuildKit cannot mistake any file for one
+//! that was sent before, so only changes are sent. Otherwise a new name makes BuildKit take
+//! everything anew. A lost ledger costs one whole transfer.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -28,30 +28,32 @@ use crate::outside::state::bundle::{put, take};
 use crate::outside::state::{self, State};
 
 const KIND: &str = "xtask-sent";
-/// Its format.
+/// The format of a ledger's file.
 ///
 /// 1: the first.
 /// 2: the file's identity has its mount.
 const FORMAT: u32 = 2;
-/// So many rows may be of files as they are no more, for each that is.
+/// How many rows of former states of files a ledger may have for each present file.
 const OLD_FOR_EACH: usize = 2;
 
-/// A folder that is sent: the named context's name, or nothing, and which of its files count.
+/// A folder that is sent: the name of its named context (empty for the main context), and its
+/// inputs.
 pub(super) struct SentTree<'a> {
     pub(super) name: &'a str,
     pub(super) folder: &'a Utf8Path,
     pub(super) inputs: &'a Inputs,
-    /// Whether BuildKit may be sent files of it that are no inputs, of which nothing is known here.
+    /// Whether BuildKit may be sent files of the folder that are not inputs, and of which nothing
+    /// is known here.
     pub(super) sends_others: bool,
 }
 
-/// One call's part.
+/// What one call sends.
 #[derive(Debug)]
 pub(super) struct Sending {
     file: Utf8PathBuf,
     ledger: Ledger,
-    /// Whether BuildKit has what it was told of. Of a file that is withheld it has the size and time,
-    /// and some other content; of a link it may have other attributes.
+    /// Whether BuildKit's copies are known to be these files. Of a withheld file BuildKit has the
+    /// size and time but other content; of a link it may have other attributes.
     is_certain: bool,
 }
 
@@ -59,24 +61,24 @@ pub(super) struct Sending {
 #[derive(Debug, PartialEq, Eq)]
 struct Ledger {
     head: Head,
-    /// Sorted, each once. One for each state of each file that was ever sent.
+    /// Sorted, without duplicates. One row for each state of each file that was ever sent.
     rows: Vec<Row>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Head {
     name: String,
-    /// The engine that has it.
+    /// The engine that has these files.
     engine: String,
     /// When the last call ended, in nanoseconds since 1970.
     ended: i64,
-    /// The file that this is the head of. A copy of a ledger, put back later or used elsewhere, does
-    /// not know what was sent since.
+    /// The identity of the ledger's own file. A copy of a ledger that is put back later or used
+    /// elsewhere does not know what was sent since.
     file: state::Identity,
 }
 
-/// A file by what BuildKit knows it by, and its content. Where two have the same path, size and time
-/// but not the same content, BuildKit takes one for the other.
+/// What BuildKit knows a file by, and the file's content. BuildKit takes one file for the other if
+/// two have the same path, size and time but different content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     path: [u8; 16],
@@ -86,8 +88,8 @@ struct Row {
 }
 
 impl Sending {
-    /// Chooses the name for a call that sends `trees` to `engine`. From here on until `ended` nobody
-    /// knows what BuildKit has, so nothing of it is on the disk.
+    /// Chooses the name for a call that sends `trees` to `engine`. From here until `ended`, what
+    /// BuildKit has is unknown, so there is no ledger on the disk.
     pub(super) fn begin(
         state: &State,
         stage: &str,
@@ -98,7 +100,7 @@ impl Sending {
         let file = state.path("sent").join(stage);
         let before = take_away(&file)?;
         let files = files(trees);
-        // Of links and pipes there are no rows. They seldom have attributes.
+        // Links and pipes have no rows. They seldom have attributes.
         let is_hidden = |input: &Input| {
             let is_special = input.hash.is_none() && input.attributes.is_some();
             input.kind == EntryKind::Withheld || is_special
@@ -106,7 +108,7 @@ impl Sending {
         let is_certain = !trees
             .iter()
             .any(|tree| tree.sends_others || tree.inputs.entries.iter().any(is_hidden));
-        // BuildKit tells a folder that never held anything from one that was emptied.
+        // BuildKit distinguishes a folder that was always empty from one that was emptied.
         let is_empty = trees.iter().all(|tree| tree.inputs.entries.is_empty());
         let before = before.filter(|before| {
             !anew
@@ -126,14 +128,16 @@ impl Sending {
         })
     }
 
-    /// The main context under the name: a link to it in `folder`, which is the call's own.
+    /// Makes a link to the main context, under the name, in `folder`, which belongs to this call
+    /// alone.
     pub(super) fn link(&self, context: &Utf8Path, folder: &Utf8Path) -> io::Result<Utf8PathBuf> {
         let link = folder.join(&self.ledger.head.name);
         std::os::unix::fs::symlink(context, &link)?;
         Ok(link)
     }
 
-    /// The call has ended, well or not, and every file is what it was when the call began.
+    /// Writes the ledger after the call, whether it succeeded or failed. Every file must be what it
+    /// was when the call began.
     pub(super) fn ended(mut self) -> io::Result<()> {
         if !self.is_certain || self.ledger.head.engine.is_empty() {
             return Ok(());
@@ -147,8 +151,8 @@ impl Sending {
     }
 }
 
-/// What the file says, which is gone then, also after a crash. One that cannot be used says nothing,
-/// and neither does a copy. Another name of the same file (`cp -al`) is emptied with it.
+/// Reads the ledger and removes its file for good, even if the machine crashes. Gives `None` if the
+/// file is damaged, or is a copy. Another name of the same file (`cp -al`) is emptied with it.
 fn take_away(file: &Utf8Path) -> io::Result<Option<Ledger>> {
     let mut open = match state::open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -173,14 +177,14 @@ fn take_away(file: &Utf8Path) -> io::Result<Option<Ledger>> {
     Ok(ledger.filter(|ledger| ledger.head.file == identity))
 }
 
-/// The files of the trees as they lie there now.
+/// The rows of the trees' files as they are now.
 fn files(trees: &[SentTree<'_>]) -> Vec<Row> {
     let of_tree = |tree: &SentTree<'_>| {
         let root = tree.folder.as_std_path();
         let entries = tree.inputs.entries.par_iter();
         let files = entries.filter_map(|input| {
             let content = content(input)?;
-            // One that is gone is found gone after the call.
+            // That a file is gone is found out after the call.
             let modified = modified(&root.join(OsStr::from_bytes(&input.path)))?;
             let mut path = blake3::Hasher::new();
             path.update(tree.name.as_bytes())
@@ -198,7 +202,8 @@ fn files(trees: &[SentTree<'_>]) -> Vec<Row> {
     trees.iter().flat_map(of_tree).collect()
 }
 
-/// What BuildKit does not see of a file while its size and time stay: its bytes and its attributes.
+/// A hash over what BuildKit does not see change while a file's size and time stay: its bytes and
+/// its attributes.
 fn content(input: &Input) -> Option<[u8; 32]> {
     let content = input.hash?;
     let Some(attributes) = &input.attributes else {
@@ -221,7 +226,7 @@ fn half(hash: &[u8; 32]) -> [u8; 16] {
 }
 
 impl Ledger {
-    /// Of a name that nobody ever had.
+    /// An empty ledger with a name that was never used.
     fn new(stage: &str, engine: Option<&str>) -> Self {
         let ended = now();
         let mut chance = RandomState::new().build_hasher();
@@ -238,7 +243,7 @@ impl Ledger {
         }
     }
 
-    /// Whether BuildKit can take none of these files for another one that it has under the name.
+    /// Whether BuildKit can mistake none of these files for another one that it has under the name.
     fn may_go_on(&self, files: &[Row]) -> bool {
         let is_told_apart = |row: &Row| {
             let from = self.rows.partition_point(|sent| sent.path < row.path);
@@ -248,7 +253,7 @@ impl Ledger {
                 .take_while(|sent| sent.path == row.path)
                 .peekable();
             if of_path.peek().is_none() {
-                // BuildKit may have been told of it without its being an input.
+                // BuildKit may have been sent it when it was not an input.
                 return row.modified > self.head.ended;
             }
             of_path.all(|sent| {

@@ -1,4 +1,4 @@
-//! When BuildKit could take a file for another one.
+//! When BuildKit could mistake a file for another one.
 
 use super::*;
 use std::time::SystemTime;
@@ -29,7 +29,7 @@ impl World {
         State::in_folder(self.root().join("state"))
     }
 
-    /// Writes a file that was changed so many seconds after 1970.
+    /// Writes a file with a modification time of `seconds` after 1970.
     fn write(&mut self, name: &str, content: &str, seconds: u64) {
         let path = self.root().join("in").join(name);
         std::fs::write(&path, content).unwrap();
@@ -65,7 +65,7 @@ impl World {
         Sending::begin(&self.state(), "a", engine, &[tree], anew).unwrap()
     }
 
-    /// A whole call; gives the name.
+    /// Makes a whole call, and gives its name.
     fn call(&self) -> String {
         let sending = self.begin(false);
         let name = sending.ledger.head.name.clone();
@@ -99,7 +99,7 @@ fn what_could_be_mistaken_gets_another_name() {
     world.write("x", "2", 10);
     let second = world.call();
     assert_ne!(second, first, "the same size and time");
-    // A state that was sent before the last one is still remembered.
+    // States older than the last one are remembered, too.
     world.write("x", "3", 11);
     assert_eq!(world.call(), second);
     world.write("x", "4", 10);
@@ -135,7 +135,7 @@ fn a_link_with_attributes_is_sent_anew_each_time() {
     world.inputs.entries[1].attributes = Some(Box::new([1; 32]));
     let with = world.call();
     assert_ne!(with, plain);
-    // Without them the link may still have them in BuildKit.
+    // BuildKit's copy of the link may still have the attributes.
     world.inputs.entries[1].attributes = None;
     assert_ne!(world.call(), with);
 }
@@ -238,7 +238,7 @@ fn a_ledger_that_is_damaged_is_none() {
     assert_ne!(world.begin(false).ledger.head.name, name);
 }
 
-/// A ledger that was put by before a call is put back after it.
+/// Saves a ledger before a call with `put_by`, and puts it back after the call with `put_back`.
 fn comes_back(put_by: fn(&Utf8Path, &Utf8Path), put_back: fn(&Utf8Path, &Utf8Path)) {
     let mut world = World::new();
     world.write("x", "1", 10);

@@ -1,6 +1,4 @@
-//! How long a step of the suite may take.
-//!
-//! Knows processes and time. Is unaware of what the step is.
+//! Limits how long a step of the suite may take.
 
 use std::process::Child;
 use std::sync::mpsc;
@@ -9,8 +7,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-/// Ends a group of processes that takes too long, and goes when its leader has ended: a test that waits for ever is a
-/// failure, which the runner has named by then.
+/// Ends a group of processes that takes too long. A test that waits for ever is a failure, and the
+/// runner has named it by then. Dropping this waits until the leader of the group has ended.
 pub(super) struct Limit {
     group: Pid,
     ended: Option<mpsc::Sender<()>>,
@@ -18,7 +16,8 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// The child leads a group of its own, and is not reaped while the limit lives.
+    /// Limits a child, which must lead a group of its own and must not be reaped while the limit
+    /// lives.
     pub(super) fn of(child: &Child, limit: Duration) -> Self {
         let (ended, ends) = mpsc::channel();
         let group = Pid::from_child(child);
@@ -28,7 +27,7 @@ impl Limit {
                     "still running after {} minutes: ended",
                     limit.as_secs() / 60
                 );
-                // A group that ended in this moment needs no signal.
+                // The group may have ended at this moment.
                 let _ = kill_process_group(group, Signal::KILL);
             }
         });
@@ -42,7 +41,8 @@ impl Limit {
 
 impl Drop for Limit {
     fn drop(&mut self) {
-        // It ends with the child, whose number is nobody else's until it is reaped.
+        // The limit lasts until the child ends. Until the child is reaped, its process id stays its
+        // own.
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let _ = waitid(WaitId::Pid(self.group), ended);
         self.ended = None;
@@ -69,7 +69,7 @@ mod tests {
             .spawn()
             .unwrap();
         let limit = Limit::of(&child, Duration::from_millis(50));
-        // Ends when nobody of the group has it open.
+        // The pipe ends when no process of the group has it open.
         let mut all = String::new();
         let mut stdout = child.stdout.take().unwrap();
         stdout.read_to_string(&mut all).unwrap();

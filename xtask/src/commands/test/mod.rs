@@ -1,9 +1,9 @@
 //! `cargo xtask test`: every check and test of this project, on real engines.
 //!
-//! First it installs what the tests need. Then formatting, lints, licences; unit and documentation
-//! tests, which need no engine; the end-to-end tests on engines and a registry that are started for
-//! them. With `XTASK_TEST_ENGINE=unix:///…` the end-to-end tests use that running engine instead,
-//! and nothing is installed or started.
+//! First it installs what the tests need. Then come formatting, lints and licences; then unit and
+//! documentation tests, which need no engine; then the end-to-end tests, on engines and a registry
+//! that are started for them. With `XTASK_TEST_ENGINE=unix:///…` the end-to-end tests use that
+//! running engine instead, and nothing is installed or started.
 
 mod limit;
 
@@ -21,7 +21,8 @@ use crate::setup::tools;
 use crate::workshop::testbed::{self, Testbed};
 use limit::Limit;
 
-/// What one step may take, compilation in it: many times what any takes on a slow machine.
+/// How long one step may take, compilation included: many times what any step takes on a slow
+/// machine.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 
 impl TestArgs {
@@ -42,7 +43,7 @@ impl TestArgs {
         format!("to do: {}", parts.join("; "))
     }
 
-    /// What the random tests find their numbers by.
+    /// The variables that give the random tests their numbers.
     fn variables(&self) -> Vec<(&'static str, String)> {
         let numbers = [
             ("XTASK_TEST_KILLS", self.kills),
@@ -57,7 +58,7 @@ impl TestArgs {
     }
 }
 
-/// Everything that was counted.
+/// How many tests passed and failed.
 #[derive(Debug, Default, Clone, Copy)]
 struct Totals {
     passed: usize,
@@ -92,10 +93,11 @@ pub fn run(args: &TestArgs) -> Result<()> {
 
 struct Suite<'a> {
     interrupt: &'a Interrupt,
-    /// Where tests make their folders; what those leave that are interrupted goes with it.
+    /// Where tests make their folders. It is removed at the end, with what interrupted tests leave.
     scratch: TempDir,
     totals: Totals,
-    /// What one step may take, unless somebody asked for more than the suite's own numbers.
+    /// How long one step may take; `None` with `--kills` or `--oracle`, which may ask for more runs
+    /// than the suite's own.
     limit: Option<Duration>,
 }
 
@@ -242,7 +244,7 @@ impl Suite<'_> {
                 totals.failed += failed;
             }
         }
-        // A runner that did not even compile has no result line.
+        // If the tests did not compile, there is no result line.
         if !good && totals.failed == 0 {
             totals.failed = 1;
         }
@@ -300,7 +302,7 @@ impl Suite<'_> {
     }
 }
 
-/// A folder that goes with its value, unless the folders of failing tests are to be kept.
+/// A folder that is removed with its value, unless the folders of failing tests are to be kept.
 fn scratch() -> Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("xtask-test-");
@@ -309,7 +311,7 @@ fn scratch() -> Result<TempDir> {
     made.map_err(|error| Fault::lacks(format!("cannot make a folder for the tests: {error}")))
 }
 
-/// What the tests need where nothing may be installed.
+/// Checks for git, which the tests need even if nothing may be installed.
 fn has_git() -> Result<()> {
     match tools::on_path("git") {
         Some(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! The first half: every image against its policy.
+//! The first half of a verification: every image against its policy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::verify::layers::{Digest, FoundImages, Layer, Limits, PlatformPart, Re
 use crate::verify::policy::{self, Subject, Waivers};
 use crate::verify::record;
 
-/// The layers of an image, with who put them there as its children see it.
+/// The layers of an image, with the origin of each as the image's children see it.
 pub(super) type Below = Vec<(Arc<Layer>, Origin)>;
 
 impl Session<'_> {
@@ -46,7 +46,7 @@ impl Session<'_> {
             let layers = self.judge(target, found, &below, waivers, findings, sizes);
             below.insert(target.id, layers);
             if !self.targets.contains(&target.id) {
-                // It was read for who put which layer there.
+                // It was read only for the origin of its children's layers.
                 findings.truncate(before);
                 continue;
             }
@@ -78,8 +78,8 @@ impl Session<'_> {
         crate::tell!("{name}: {said}");
     }
 
-    /// Judges what stands behind one stage's name; gives the layers of its first image, with who put
-    /// them there.
+    /// Judges the images that a stage's name stands for. Gives the layers of the first image, with
+    /// their origins.
     fn judge(
         &self,
         target: &Target,
@@ -112,7 +112,7 @@ impl Session<'_> {
                 .find(|platform| reference::platform::normal(platform) == is);
             missing.retain(|platform| Some(*platform) != matching);
             let only = wanted.first().copied().filter(|_| wanted.len() == 1);
-            // One that is not the right one is told of as that, not as missing.
+            // An image of the wrong platform is reported as that, not as missing.
             if matching.is_none() {
                 missing.retain(|platform| Some(*platform) != only);
             }
@@ -149,7 +149,8 @@ impl Session<'_> {
     }
 }
 
-/// A name that was moved since the plan leads to another image than the record would name.
+/// Refuses an image that is not the one of the plan: somebody moved its name since, and the record
+/// would name another image.
 fn refuse_other(stage: &str, image: &str, found: &FoundImages) -> Result<()> {
     let is_it = |digest: Digest| digest.to_string() == image;
     let own = found
@@ -157,7 +158,7 @@ fn refuse_other(stage: &str, image: &str, found: &FoundImages) -> Result<()> {
         .flat_map(|one| [Some(one.config), one.manifest]);
     let mut all = own.chain([found.digest]).flatten();
     if found.images().next().is_none() || all.any(is_it) {
-        // What could not be read is told of as that.
+        // An image that could not be read is reported as that.
         return Ok(());
     }
     Err(Fault::failed(format!(

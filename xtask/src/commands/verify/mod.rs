@@ -1,7 +1,7 @@
 //! `cargo xtask verify`: whether the images that would be shipped keep their promises.
 //!
-//! Builds nothing, unless `--build` asks for it: a stage that is not fresh ends it. First the policy on
-//! every layer, then the running stack.
+//! Checks first the policy on every layer, then the running stack. Builds nothing, unless `--build`
+//! asks for it: a stage that is not fresh is a fault.
 
 mod images;
 mod question;
@@ -81,7 +81,7 @@ struct Session<'w> {
     /// All fresh stages, parents before children.
     fresh: Vec<Target>,
     records: VerifyRecords,
-    /// The last verification of the same, if it may answer for this one.
+    /// The last verification of the same stages and parts, if it may answer for this one.
     prior: Option<Prior>,
     today: String,
     now: String,
@@ -169,7 +169,7 @@ impl<'w> Session<'w> {
         let resolved = self.resolved()?;
         let stack = resolved.as_ref().map(|resolved| self.stack_asked(resolved));
         if let Some(record) = self.recalled_slowly(&asked, stack.as_ref()) {
-            // The next look needs no compose.
+            // The next verification then needs no compose to see that nothing changed.
             let record = VerifyRecord { stack, ..record };
             self.save(&record);
             return Ok(recall(record, start));
@@ -190,7 +190,7 @@ impl<'w> Session<'w> {
         }
         let mut answer = Answer::of(findings, probes);
         answer.tools = tools;
-        // What a scanner knows is more tomorrow.
+        // A scanner may know more tomorrow.
         let today = Some(self.today.as_str()).filter(|_| crate::verify::tools::has_scanner());
         let end = waivers.end().into_iter().chain(today).min();
         self.note(&answer, stack.as_ref(), end);
@@ -215,7 +215,7 @@ impl<'w> Session<'w> {
         }
     }
 
-    /// Notes for each stage how it ended.
+    /// Writes for each stage how its verification ended.
     fn note(&self, answer: &Answer, stack: Option<&StackAsked>, end: Option<&str>) {
         let names: Vec<&str> = self.targets.iter().map(|id| self.name(*id)).collect();
         for id in &self.targets {
@@ -238,7 +238,7 @@ impl<'w> Session<'w> {
     }
 }
 
-/// What of a verification was asked for.
+/// Which parts of a verification were asked for.
 fn parts(flags: &VerifyArgs) -> &'static str {
     match (flags.policy_only, flags.stack_only) {
         (true, _) => "policy",
@@ -247,7 +247,7 @@ fn parts(flags: &VerifyArgs) -> &'static str {
     }
 }
 
-/// The day and the moment.
+/// The day, and the moment as RFC 3339 writes it.
 pub(super) fn today() -> (String, String) {
     let seconds = clock::now().as_secs();
     calendar::shown(i64::try_from(seconds).unwrap_or_default())
@@ -262,7 +262,7 @@ fn recall(record: VerifyRecord, start: Instant) -> Answer {
     Answer::recorded(record.statement)
 }
 
-/// Ends where a stage is not fresh.
+/// Fails if a stage is not fresh.
 fn refuse_stale(work: &Workspace, plan: &[Assessment], wanted: &[StageId]) -> Result<()> {
     let stale: Vec<&Assessment> = plan
         .iter()

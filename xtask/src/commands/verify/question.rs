@@ -1,4 +1,4 @@
-//! What an answer hangs on, and whether an earlier one still holds.
+//! What an answer depends on, and whether an earlier answer still holds.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::verify::finding::Answer;
 use crate::verify::record::{StackAsked, VerifyRecord, VerifyRecords};
 use crate::verify::{noted, policy, stack, tools};
 
-/// The last verification of the same stages and parts, with what the stack looks like now.
+/// The last verification of the same stages and parts, and whether the stack still looks the same.
 pub(super) struct Prior {
     record: VerifyRecord,
-    /// `None` where no stack was tried, or where a look is not enough.
+    /// `None` if no stack was tried, or if a look without compose is not enough.
     is_stack_same: Option<bool>,
 }
 
@@ -42,7 +42,7 @@ impl Prior {
 }
 
 impl Session<'_> {
-    /// All that the answer hangs on, but for the stack.
+    /// Everything that the answer depends on, except the stack.
     pub(super) fn question(&self) -> Value {
         let spec = &self.work.spec;
         let images = self.fresh.iter();
@@ -58,14 +58,14 @@ impl Session<'_> {
             "images": images,
             "waivers": waivers.collect::<Vec<_>>(),
             "tools": tools::present(),
-            // That of services without a stage.
+            // The policy of services without a stage.
             "policy": spec.policy,
-            // Nothing of it is secret: a value from the environment stands in it by its variable.
+            // It holds no secret: a value from the environment appears as the name of its variable.
             "stack": spec.stack.as_ref().filter(|_| self.runs_stack()).map(|stack| format!("{stack:?}")),
         })
     }
 
-    /// The earlier answer, where it is seen to hold without compose.
+    /// The earlier answer, if it holds and that can be seen without compose.
     pub(super) fn recalled(
         &self,
         asked: &crate::verify::record::AskedOfImages,
@@ -76,7 +76,7 @@ impl Session<'_> {
         (holds && is_same).then(|| prior.record.clone())
     }
 
-    /// The same, where compose had to be asked.
+    /// The earlier answer, if it holds and compose had to be asked.
     pub(super) fn recalled_slowly(
         &self,
         asked: &crate::verify::record::AskedOfImages,
@@ -89,7 +89,7 @@ impl Session<'_> {
         (holds && is_same).then(|| prior.clone())
     }
 
-    /// What the answer about the stack hangs on.
+    /// What the answer about the stack depends on.
     pub(super) fn stack_asked(&self, resolved: &stack::Resolved) -> StackAsked {
         let images = BTreeMap::new();
         let asked = stack::asked(&self.stack_run(&images, &|_| ()), resolved);
@@ -107,7 +107,7 @@ impl Session<'_> {
         }
     }
 
-    /// What the record says of this verification.
+    /// The content of the record of this verification.
     pub(super) fn predicate(&self, answer: &Answer, stack: Option<&StackAsked>) -> Value {
         let spec = &self.work.spec;
         let hashes = self.targets.iter();

@@ -1,4 +1,4 @@
-//! The second half: the images as a running stack.
+//! The second half of a verification: the images as a running stack.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,8 @@ impl Session<'_> {
         }
     }
 
-    /// Removes what killed runs left. An answer from a record, or about the policy alone, tries no stack
-    /// that would do it.
+    /// Removes what killed runs left. This is done here because an answer from a record, or about
+    /// the policy alone, starts no stack that would do it.
     pub(super) fn sweep(&self) -> Result<()> {
         let work = self.work;
         for note in stack::sweep(&work.state, &work.engine, self.interrupt)? {
@@ -43,7 +43,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The stack's compose file as it would run.
+    /// The stack's compose file in the form in which it would run.
     pub(super) fn resolved(&self) -> Result<Option<stack::Resolved>> {
         if !self.runs_stack() {
             return Ok(None);
@@ -52,7 +52,7 @@ impl Session<'_> {
         stack::resolved(&self.stack_run(&images, &|_| ())).map(Some)
     }
 
-    /// Keys that everybody knows in the environments of the stack's services.
+    /// Findings of publicly known keys in the environments of the stack's services.
     pub(super) fn environments(
         &self,
         resolved: &stack::Resolved,
@@ -146,7 +146,7 @@ fn tell_stack(event: &stack::StackEvent<'_>) {
         }
         stack::StackEvent::Ready(service) => crate::tell!("{service}: ready"),
         stack::StackEvent::Done(service) => crate::tell!("{service}: done"),
-        // The table has those that passed; a cause must not be far below them.
+        // The table has the passed probes. Here they would separate a failure from its cause.
         stack::StackEvent::Probe(probe) => {
             let word = match probe.outcome {
                 stack::StackOutcome::Passed => return,

@@ -1,6 +1,6 @@
 //! `cargo xtask verify --size`: what the bytes of images are.
 //!
-//! Reads the same images in the same way as the policy does, and judges nothing.
+//! Reads the same images in the same way as the policy does, but judges nothing.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ struct Row<'s> {
     dockerfile: &'s str,
     #[serde(flatten)]
     size: ImageSize,
-    /// The stage that it stands on.
+    /// The first stage that it stands on.
     #[serde(skip)]
     parent: Option<&'s str>,
 }
@@ -97,7 +97,7 @@ fn run(session: &Session<'_>) -> Result<()> {
             }
         }
     }
-    // In the order in which they were named.
+    // In the order in which the user named the stages.
     let mut all: Vec<Row<'_>> = Vec::new();
     for id in &session.targets {
         all.extend(rows.remove(id).unwrap_or_default());
@@ -120,7 +120,7 @@ fn run(session: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A part that was not read whole: nothing true can be said of its size.
+/// Handles a part that was not read whole, as its size is not known.
 fn unread(session: &Session<'_>, target: &Target, part: &PlatformPart) -> Result<()> {
     let name = session.name(target.id);
     match part {
@@ -182,7 +182,8 @@ fn measure(
     (Some(size), layers)
 }
 
-/// The instruction that made a layer. One that holds a secret is named by its first word alone.
+/// The instruction that made a layer. Of an instruction that holds a secret, only the first word is
+/// shown.
 fn instruction(image: &LayeredImage, layer: usize) -> String {
     let Some(step) = image.instruction(layer) else {
         return String::new();

@@ -1,4 +1,4 @@
-//! The sizes of images that are being verified, kept for the next `--size`.
+//! The sizes of the images that are being verified, kept for the next `--size`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::verify::size::Summary;
 pub(super) struct Summaries(pub(super) BTreeMap<StageId, BTreeMap<String, Summary>>);
 
 impl Summaries {
-    /// Takes one platform of a stage's image.
+    /// Adds one platform of a stage's image.
     pub(super) fn add(&mut self, id: StageId, subject: &Subject<'_>) {
         let platform = subject.image.facts.platform();
         let summary = Summary::of(subject.image, &subject.view);

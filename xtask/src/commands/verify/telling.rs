@@ -1,4 +1,4 @@
-//! The answer in all forms that were asked for.
+//! Gives the answer in all forms that were asked for.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use crate::verify::finding::Answer;
 use crate::verify::told;
 
 impl Session<'_> {
-    /// The answer in all forms that were asked for.
+    /// Gives the answer in all forms that were asked for.
     pub(super) fn tell(&self, answer: &Answer) -> Result<()> {
         let spec = &self.work.spec;
         let policies = self.policies();

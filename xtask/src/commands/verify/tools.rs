@@ -1,4 +1,4 @@
-//! What tools of others say of the same stages.
+//! What outside tools say of the same stages.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::verify::finding::{Finding, Tool};
 use crate::verify::policy::{self, Waivers};
 use crate::verify::tools::{self, LookedForTool};
 
-/// A stage with what the tools are given.
+/// A stage, and what the tools are given of it.
 struct Given<'s> {
     target: &'s Target,
     dockerfile: Utf8PathBuf,
@@ -24,7 +24,7 @@ struct Given<'s> {
 }
 
 impl Session<'_> {
-    /// Asks them, where any of their rules is on.
+    /// Asks the outside tools, if any of their rules is on.
     pub(super) fn tools(
         &self,
         waivers: &Waivers<'_>,
@@ -78,8 +78,8 @@ impl Session<'_> {
         })
     }
 
-    /// The flags of the build that decide what the Dockerfile means: without them a base that another
-    /// stage makes would be looked for in a registry.
+    /// The flags of the build that decide what the Dockerfile means. Without them buildx would look
+    /// in a registry for a base that another stage makes.
     fn question_to_buildx(
         &self,
         target: &Target,

@@ -1,11 +1,11 @@
 //! The stat cache as bytes.
 //!
-//! Knows how the file is laid out, and reads it in place: nothing is built up when it is
-//! opened, a folder is found by halving. Is unaware of what may be trusted, and of disks.
+//! The file is read in place: opening it builds nothing, and a folder is found by binary search.
+//! `statcache` decides what may be trusted.
 //!
-//! After the header (magic, version, checksum of the rest) stand the clock, three counts, the
-//! table of folders sorted by path, their files sorted by name within each, and all names. A file
-//! that has extended attributes is marked in its row; their hash stands behind its name.
+//! After the header (magic, version, checksum of the rest) come the clock, three counts, the table
+//! of folders sorted by path, their files sorted by name within each folder, and all names. The row
+//! of a file that has extended attributes is marked, and their hash follows its name.
 
 use super::super::attributes::Attributes;
 use super::super::meta::Meta;
@@ -13,10 +13,10 @@ use super::super::meta::Meta;
 const MAGIC: &[u8; 8] = b"xtstats\n";
 
 /// 1: the first.
-/// 2: of no file system whose times prove nothing.
+/// 2: without files on file systems whose times prove nothing.
 /// 3: extended attributes.
 const VERSION: u32 = 3;
-/// In the length of a file's name: the hash of its attributes follows. No name is so long.
+/// A mark in the length of a file's name: the hash of its attributes follows. No name is so long.
 const HAS_ATTRIBUTES: u32 = 1 << 31;
 
 const CHECKED_FROM: usize = 8 + 4 + 32;
@@ -42,7 +42,7 @@ pub struct Book {
     clock: i64,
 }
 
-/// Why bytes are no book.
+/// Why bytes cannot be read as a cache file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
     /// Something else is in the file.
@@ -88,8 +88,8 @@ impl Book {
             files,
             clock,
         };
-        // A checksum proves no sense: a folder that claims files of others, or four billion, would
-        // be gone through all the same.
+        // A right checksum does not make the content right: a folder may claim the files of
+        // another, or four billion files, and all would be read.
         let mut next = 0;
         for at in 0..folders {
             let folder = book.nth(at).filter(|folder| folder.first == next);
@@ -102,7 +102,7 @@ impl Book {
         }
     }
 
-    /// `None` when it has grown beyond what its numbers can tell.
+    /// `None` if the cache has grown too large for the numbers in its tables.
     pub fn write<'a>(
         clock: i64,
         folders: impl ExactSizeIterator<Item = (&'a [u8], Vec<BookEntry>)>,
@@ -150,7 +150,7 @@ impl Book {
         Some(bytes)
     }
 
-    /// The clock of the run that wrote it.
+    /// The clock of the run that wrote the file.
     pub fn clock(&self) -> i64 {
         self.clock
     }
@@ -184,19 +184,19 @@ impl Book {
         TABLES_FROM + self.folders * FOLDER + at * FILE
     }
 
-    /// The name that a table's row at this place begins with.
+    /// The name at the beginning of the table row at this place.
     fn name(&self, row: usize) -> Option<&[u8]> {
         let length = number(&self.bytes, row + 4)? & !HAS_ATTRIBUTES;
         self.names(row)?.get(..length as usize)
     }
 
-    /// All names from that of this row on.
+    /// The bytes of all names, from the name of this row on.
     fn names(&self, row: usize) -> Option<&[u8]> {
         let from = self.file_at(self.files) + number(&self.bytes, row)? as usize;
         self.bytes.get(from..)
     }
 
-    /// The attributes of a row's file; `None` where they should be and are not.
+    /// The attributes of a row's file. `None` if they are marked and missing.
     fn attributes(&self, row: usize) -> Option<Attributes> {
         let length = number(&self.bytes, row + 4)?;
         if length & HAS_ATTRIBUTES == 0 {
@@ -243,7 +243,7 @@ impl Book {
     }
 }
 
-/// Finds a name among so many that are sorted.
+/// Finds a name among `count` sorted names by binary search.
 fn halve<'a>(count: usize, name: &[u8], at: impl Fn(usize) -> Option<&'a [u8]>) -> Option<usize> {
     let (mut low, mut high) = (0, count);
     while low < high {

@@ -1,14 +1,15 @@
 //! Remembers the hashes of files that have not changed since.
 //!
-//! Knows when an unchanged stat proves unchanged content. Is unaware of contexts: one cache
-//! serves all of a state folder's. Losing it costs time, never correctness.
+//! One cache serves all contexts of a state folder. Losing it costs time, never correctness.
 //!
-//! A write within the same tick of the file system's clock as the one before leaves no trace in
-//! a file's times. So the clock is read before the first file is hashed, and a file is
-//! remembered only if its last change is older than that by more than a tick: any later write
-//! must then show. It is remembered only on a file system whose times prove that in every mount.
-//! The clock is that of the file system, seen in the stamp of a file written beside the cache.
-//! Where it stands earlier than the run that wrote the cache, it was set back, and everything
+//! A file is *racy* if its last change lies within the last tick of the file system's clock:
+//! another write in the same tick leaves no trace in its times. So the clock is read before the
+//! first file is hashed, and a file is remembered only if its last change is older than that by
+//! more than a tick. Any later write must then show. It is remembered only on a file system whose
+//! times prove that in every mount.
+//!
+//! The clock is that of the file system, read from the stamp of a file written beside the cache. If
+//! it is earlier than the clock of the run that wrote the cache, it was set back, and everything
 //! remembered is forgotten.
 
 mod book;
@@ -33,8 +34,8 @@ use crate::unpoisoned::Unpoisoned as _;
 pub use book::BookEntry;
 use book::{Book, Damage};
 
-/// Clocks of file systems tick every few milliseconds; the slowest that keep fractions of a
-/// second every 16.
+/// Clocks of file systems tick every few milliseconds. The slowest that keep fractions of a second
+/// tick every 16.
 const TICK: i64 = 100_000_000;
 /// A time without a fraction may be from a file system that counts in steps of two seconds.
 const COARSE_TICK: i64 = 3_000_000_000;
@@ -43,16 +44,16 @@ const COARSE_TICK: i64 = 3_000_000_000;
 #[derive(Debug, Default)]
 pub struct StatCache {
     file: Option<Utf8PathBuf>,
-    /// What the file held, from the first look on.
+    /// The content of the file, from the first look on.
     opened: OnceLock<Opened>,
-    /// Folders about which this run knows better than `old`, sorted by name in each.
+    /// Folders of which this run knows more than `old`. The entries of each are sorted by name.
     new: Mutex<Learnt>,
     devices: Devices,
 }
 
 #[derive(Debug, Default)]
 struct Opened {
-    /// The clock before anything was hashed; without it nothing is remembered.
+    /// The clock before anything was hashed. Without it nothing is remembered.
     clock: Option<i64>,
     old: Book,
     warning: Option<String>,
@@ -75,8 +76,8 @@ impl StatCache {
         Self::default()
     }
 
-    /// A cache with a file, which is read at the first look. One that is not there is an empty
-    /// cache; so is one that cannot be used, of which `warning` tells.
+    /// A cache with a file, which is read at the first look. The cache is empty if there is no
+    /// file, or if the file cannot be used; `warning` reports the latter.
     pub fn in_file(file: &Utf8Path) -> Self {
         Self {
             file: Some(file.to_owned()),
@@ -84,13 +85,13 @@ impl StatCache {
         }
     }
 
-    /// Reads the clock and the file, unless that was done. To be called before the first look at
-    /// anything that is to be remembered.
+    /// Reads the clock and the file, once. Must be called before the first look at anything that is
+    /// to be remembered.
     pub fn open(&self) {
         self.opened();
     }
 
-    /// Why the file could not be used, if it was read.
+    /// Why the file could not be used. `None` if it could, or was not read yet.
     pub fn warning(&self) -> Option<String> {
         self.opened.get()?.warning.clone()
     }
@@ -116,7 +117,8 @@ impl StatCache {
         })
     }
 
-    /// A cache with the content of a cache file, saved nowhere; or what is wrong with the bytes.
+    /// A cache with the content of a cache file, which is never saved. The error says what is wrong
+    /// with the bytes.
     pub fn of_bytes(bytes: Vec<u8>) -> Result<Self, String> {
         let old = book_of(bytes)?;
         Ok(Self {
@@ -128,7 +130,7 @@ impl StatCache {
         })
     }
 
-    /// How many files it knew when it was read.
+    /// How many files the cache file has.
     pub fn known(&self) -> usize {
         let folders = self.opened().old.folders();
         folders.map(|(_, folder)| folder.files().count()).sum()
@@ -164,7 +166,8 @@ impl StatCache {
         };
         let mut folders: BTreeMap<&[u8], Vec<BookEntry>> = BTreeMap::new();
         for (path, old) in opened.old.folders() {
-            // Not every context is read in every run, but folders that are gone stay gone.
+            // Not every context is read in every run, so other folders are kept, unless they are
+            // gone.
             if !new.contains_key(path) && Path::new(OsStr::from_bytes(path)).is_dir() {
                 folders.insert(path, old.files().collect());
             }
@@ -178,11 +181,10 @@ impl StatCache {
     }
 
     fn learnt(&self) -> MutexGuard<'_, Learnt> {
-        // A poisoned lock does no harm: it is held only around whole insertions.
         self.new.lock().unpoisoned()
     }
 
-    /// Whether a write after this run's first look would show.
+    /// Whether a write after this run's first look would show: the last change was not racy.
     pub(super) fn may_remember(&self, meta: &Meta) -> bool {
         let older = |time: i64| {
             let tick = if time % 1_000_000_000 == 0 {
@@ -197,7 +199,7 @@ impl StatCache {
         older(meta.modified) && older(meta.changed)
     }
 
-    /// What the times on a device are worth, on which `path` is.
+    /// What the times on a device are worth. `path` is an entry on that device.
     pub(super) fn worth(&self, device: u64, path: impl FnOnce() -> Box<Path>) -> Worth {
         self.devices.worth(device, path)
     }
@@ -212,8 +214,8 @@ impl KnownFolder<'_> {
         }
     }
 
-    /// The hashes of a file's content and of its attributes, if they are known and the file is what
-    /// it was. A change of the attributes shows in the time of the file's last change.
+    /// The hashes of a file's content and of its attributes, if they are known and the file has not
+    /// changed. A change of the attributes shows in the file's change time.
     pub fn recall(&self, name: &[u8], meta: &Meta) -> Option<([u8; 32], Attributes)> {
         let (was, hash, attributes) = match &self.new {
             Some(new) => {
@@ -237,8 +239,8 @@ impl KnownFolder<'_> {
         Some((hash, attributes))
     }
 
-    /// Takes what was hashed now. `is_there` tells of any name whether it is still in the
-    /// folder, so that the others can be forgotten.
+    /// Stores what was hashed now. `is_there` says whether a name is still in the folder, so that
+    /// the others can be forgotten.
     pub fn learn(self, hashed: Vec<BookEntry>, is_there: impl Fn(&[u8]) -> bool) {
         let known = match &self.new {
             Some(new) => new.len(),
@@ -255,7 +257,7 @@ impl KnownFolder<'_> {
             return;
         }
         let mut new = self.cache.learnt();
-        // Another context may have been here in the meantime.
+        // Another context may have read this folder in the meantime.
         let before: Vec<BookEntry> = match new.get(&self.path) {
             Some(entries) => entries.to_vec(),
             None => self
@@ -309,7 +311,7 @@ fn read_clock(folder: &Utf8Path) -> io::Result<i64> {
         folder
     };
     std::fs::create_dir_all(folder)?;
-    // Without a name, a run that is killed leaves nothing behind.
+    // The file has no name, so a run that is killed leaves nothing behind.
     let mut file = tempfile::tempfile_in(folder)?;
     file.write_all(b".")?;
     Ok(Meta::of(&rustix::fs::fstat(&file)?).modified)

@@ -315,14 +315,14 @@ fn the_number_of_threads_does_not_matter() {
 }
 
 fn some_tree() -> impl Strategy<Value = Vec<(String, String)>> {
-    // Two dots would lead out of the folder that goes with the test.
+    // Two dots would lead out of the test's folder.
     let name = "[ab.é ]{1,3}|x y".prop_filter("no name", |name| name != "..");
     let path = proptest::collection::vec(name, 1..4);
     let path = path.prop_map(|names| names.join("/"));
     proptest::collection::vec((path, "[a-z]{0,3}"), 0..12)
 }
 
-/// Makes what can be made: a path may need a folder where a file is.
+/// Writes the files that can be written: a path may need a folder where a file is.
 fn grow(tree: &TestTree, files: &[(String, String)]) {
     for (path, text) in files {
         let path = tree.at(path);
@@ -363,7 +363,7 @@ proptest! {
         prop_assert_eq!(&with(4, &[&twin]), &plain);
         prop_assert_eq!(&with(2, &[&tree, &twin, &tree]), &plain);
         for input in &plain.entries {
-            // Folders above what is excepted come along.
+            // The folders above an exception are inputs, too.
             let excepted = input.kind == EntryKind::Dir;
             prop_assert!(excepted || !ignore.excludes(&input.path) || ignore_is_split(&ignore, &input.path));
         }

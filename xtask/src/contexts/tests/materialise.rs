@@ -62,7 +62,7 @@ fn the_programs_own_state_is_not_laid_out() {
     let tree = TestTree::new().files(&["up/a", "up/own/b", &format!("{own}/c")]);
     merge(&tree, &["up"], "").unwrap();
     assert_eq!(paths(&merged(&tree)), ["a", "own/", "own/b"]);
-    // The merged context lies in the state.
+    // Here the merged context lies in the state folder.
     let into = tree.root().join(own).join("merged/x");
     let states = tree.root().join("up/own");
     materialise(&tree.layers(&["up"]), &Ignore::default(), &states, &into).unwrap();

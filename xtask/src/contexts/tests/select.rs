@@ -201,7 +201,7 @@ fn a_link_is_cleaned_as_text_before_it_is_followed() {
         .link("over-a-link", "door/../b");
     assert_eq!(taken(&tree, &["over-a-file"]), ["b", "over-a-file"]);
     assert_eq!(taken(&tree, &["over-nothing"]), ["b", "over-nothing"]);
-    // Both ways that this may mean.
+    // Both ways that the link may lead.
     assert_eq!(
         taken(&tree, &["over-a-link"]),
         ["b", "door", "over-a-link", "real/b"]

@@ -1,4 +1,4 @@
-//! Whether what a tracer saw proves that reading again would give the same.
+//! Whether the looks of a tracer prove that reading again would give the same.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -31,7 +31,7 @@ fn holds(parts: &[Vec<u8>]) -> bool {
     is_current(&parts)
 }
 
-/// What was seen of a tree whose last change lies behind a tick.
+/// The trace of a tree whose last change is not racy.
 fn seen(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Trace {
     settle(&tree.root().join("state"));
     let (_, parts) = read(tree, ignore, need).unwrap();
@@ -47,7 +47,7 @@ fn sample() -> TestTree {
         .dir("state")
 }
 
-/// Each change of the sample that reading all of it must notice.
+/// Changes of the sample, each of which must be noticed after all of it was read.
 #[test]
 fn every_change_of_what_was_read_is_noticed() {
     type Change = (&'static str, fn(&TestTree));
@@ -98,7 +98,7 @@ fn every_change_of_what_was_read_is_noticed() {
     }
 }
 
-/// More folders than a thread takes at a time, in few folders: each of these is opened once.
+/// More folders than a thread takes at a time, in few parents: each of those is opened once.
 #[test]
 fn every_change_of_many_small_folders_is_noticed() {
     type Change = (&'static str, fn(&TestTree));
@@ -136,7 +136,8 @@ fn every_change_of_many_small_folders_is_noticed() {
     }
 }
 
-/// What is seen of the sample, and the folders above it, which only one who remembers nothing needs.
+/// A snapshot of the sample, and the sum of the folders above it, which only a tracer without a
+/// trace needs.
 fn snapshot(tree: &TestTree) -> (Snapshot, Sum) {
     let cache = StatCache::in_memory();
     let tracer = Tracer::forgetful(&cache);
@@ -157,7 +158,7 @@ fn snapshot(tree: &TestTree) -> (Snapshot, Sum) {
 #[test]
 fn what_was_touched_and_put_back_does_not_have_the_same_sum() {
     type Touch = (&'static str, fn(&TestTree));
-    /// Another folder stands in the place of one for a while.
+    /// Another folder takes this one's place for a while.
     fn replaced(tree: &TestTree, place: &str) {
         let (place, was) = (tree.at(place), tree.at("state/was"));
         fs::rename(&place, &was).unwrap();
@@ -205,7 +206,8 @@ fn what_was_touched_and_put_back_does_not_have_the_same_sum() {
         tree.write("in/b/three", "not looked at");
         tree.write("in/b/deep/three", "not looked at");
         assert_eq!(snapshot(&tree), before);
-        // Within a tick nothing shows, and nothing of it can be sent to anybody either.
+        // Within a tick a touch does not show, but nothing can be sent to BuildKit in that time
+        // either.
         settle(&tree.root().join("state"));
         touch(&tree);
         assert_ne!(snapshot(&tree), before, "{what}");
@@ -265,7 +267,7 @@ fn what_changed_within_a_tick_is_not_believed() {
     assert_eq!(parts, None);
     settle(&tree.root().join("state"));
     tree.write("in/b/new", "");
-    // Only the folder's own change is as new.
+    // Only the folder itself has changed so recently.
     let (_, parts) = read(&tree, "b/new\n", &copy(&["b"])).unwrap();
     assert_eq!(parts, None);
 }
@@ -279,7 +281,7 @@ fn damaged_bytes_prove_nothing_and_do_no_harm() {
         for length in 0..parts[part].len() {
             let mut cut = parts.clone();
             cut[part].truncate(length);
-            // Only a piece without its last entries is still a piece.
+            // This must not panic. A piece without its last entries is still a piece, and may hold.
             let _ = holds(&cut);
         }
         for at in 0..parts[part].len() {
@@ -290,14 +292,14 @@ fn damaged_bytes_prove_nothing_and_do_no_harm() {
     }
 }
 
-/// One change, made as far as it can be.
+/// Makes one change as far as possible.
 fn alter(tree: &TestTree, kind: u8, path: &str, other: &str) {
     let (path, other) = (
         tree.at(format!("in/{path}")),
         tree.at(format!("in/{other}")),
     );
     if kind < 2 && !path.is_file() && path.exists() {
-        // A pipe's writer waits for ever.
+        // Writing to a pipe would wait for ever.
         return;
     }
     let _ = match kind {
@@ -350,7 +352,7 @@ fn case() -> impl Strategy<Value = Case> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
 
-    /// Many trees at a time, as all of them must wait for one tick.
+    /// Many trees at a time, so that all of them wait for the same tick.
     #[test]
     fn while_everything_holds_reading_again_gives_the_same(cases in proptest::collection::vec(case(), 60)) {
         let trees: Vec<TestTree> = cases.iter().map(|case| {

@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::contexts::{Ignore, Inputs, InputsError, Layers, StatCache, Tracer, collect};
 use dockerfile::{ContextNeed, Need};
 
-/// A folder that goes with the test.
+/// A folder that is removed when the test ends.
 pub struct TestTree {
     folder: tempfile::TempDir,
 }
@@ -115,7 +115,7 @@ pub fn try_read(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Result<Inp
     read_anew(&one(tree.root()), &ignore, need)
 }
 
-/// The paths, folders with a slash behind them.
+/// The paths, folders with a trailing slash.
 pub fn paths(inputs: &Inputs) -> Vec<String> {
     let shown = |input: &crate::contexts::Input| {
         let path = String::from_utf8_lossy(&input.path).into_owned();
@@ -133,7 +133,7 @@ pub fn listed(tree: &TestTree, ignore: &str, need: &ContextNeed) -> Vec<String> 
     paths(&try_read(tree, ignore, need).unwrap())
 }
 
-/// Reads without any memory.
+/// Reads with nothing remembered.
 pub fn read_anew(
     layers: &Layers,
     ignore: &Ignore,

@@ -1,8 +1,8 @@
 //! The key: blake3 over all named ingredients of a stage.
 //!
-//! One walk over the ingredients feeds two sinks: the hash, and the list that a record
-//! keeps and `explain` prints. Knows what counts and in which order; is unaware of where
-//! the values come from. See DESIGN.md, *The key*.
+//! One walk over the ingredients feeds two sinks: the hash, and the list that a record keeps and
+//! `explain` prints. Decides what counts and in which order; `planner` brings the values. See
+//! DESIGN.md, *The key*.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,17 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::contexts::{EntryKind, Input, Inputs};
 
-/// The format of the walk below. It is the first ingredient, so that a program that counts
-/// differently never finds the records of another.
+/// The format of the walk below. It is the first of a stage's own ingredients, so that a program
+/// that counts differently never finds the records of another.
 ///
 /// 1: the first.
-/// 2: what is the stage's own is hashed by itself, so that it can be remembered; spaces between the
-///    words of an instruction, how stages are named, and settings that get into no image count no
-///    more; a file that is listed but not handed out is told from one that is.
-/// 3: variables that reach nothing, and the name of a target that is the last stage, count no more.
-/// 4: variables count that are named in JSON, quotes or escapes only, and so do declared proxies of
-///    docker's configuration. Images that were recorded before may be made of files that BuildKit had
-///    kept of another build.
+/// 2: a stage's own part is hashed by itself, so that it can be remembered; spaces between the
+///    words of an instruction, the names of Dockerfile stages, and settings that get into no image
+///    no longer count; a file that is listed but not sent is told from one that is.
+/// 3: variables that reach nothing, and the name of a target that is the last stage, no longer
+///    count.
+/// 4: variables that are named only in JSON, quotes or escapes count, and so do declared proxies of
+///    docker's configuration. Images that were recorded before may be made of files that BuildKit
+///    had kept from another build.
 /// 5: extended attributes count.
 pub const FORMAT: u32 = 5;
 
@@ -100,7 +101,7 @@ pub enum IngredientKind {
 }
 
 impl IngredientKind {
-    /// Whether the stage's own tree and tables do not decide it.
+    /// Whether such an ingredient is decided outside the stage's own tree and tables.
     const fn is_around(self) -> bool {
         matches!(self, Self::Setting | Self::Base | Self::Upstream)
     }
@@ -112,49 +113,50 @@ pub trait Sink {
     fn take(&mut self, what: IngredientKind, name: &[u8], value: &[u8]);
 }
 
-/// What a stage's image is made of beside what is its own: images, which may be others at any
+/// What a stage's image is made of beside the stage's own part: images, which may be others at any
 /// time, and this run's settings.
 #[derive(Debug, Clone, Default)]
 pub struct Around {
     /// Settings of this run that change the image, by name.
     pub settings: BTreeMap<String, String>,
-    /// External images by reference: their digest.
+    /// The digest of each external image, by reference.
     pub bases: BTreeMap<String, String>,
-    /// Upstream stages by the name that the Dockerfile uses: their image's digest.
+    /// The image digest of each upstream stage, by the name that the Dockerfile uses.
     pub upstream: BTreeMap<String, String>,
 }
 
-/// The hash of what is a stage's own.
+/// The hash of a stage's own part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Own([u8; 32]);
 
-/// All that a stage's image is made of. Every map is sorted, so that neither the order of
+/// Everything that a stage's image is made of. Every map is sorted, so that neither the order of
 /// the file nor the number of threads shows.
 #[derive(Debug, Default)]
 pub struct Ingredients<'a> {
-    /// What is not the stage's own.
+    /// The part that is not the stage's own.
     pub around: Around,
     /// Target platforms.
     pub platforms: &'a [String],
     /// The Dockerfile, relative to the root of its source.
     pub dockerfile_path: &'a str,
-    /// What of the Dockerfile counts.
+    /// The part of the Dockerfile that counts.
     pub dockerfile: &'a [u8],
     /// The Dockerfile target.
     pub target: Option<&'a str>,
-    /// Used build arguments; `None` is an argument without a value, which is not the empty one.
+    /// Used build arguments. `None` is an argument without a value, which differs from an empty
+    /// one.
     pub args: BTreeMap<&'a str, Option<&'a str>>,
     /// Labels.
     pub labels: BTreeMap<&'a str, String>,
-    /// Ids of secrets; never a value.
+    /// Ids of secrets, never a value.
     pub secrets: BTreeSet<&'a str>,
     /// Ids of ssh agents.
     pub ssh: BTreeSet<&'a str>,
-    /// Named contexts by name: what kind of thing each is.
+    /// The kind of each named context, by name.
     pub contexts: BTreeMap<&'a str, String>,
-    /// Remote ADD sources: their checksum, or empty.
+    /// The checksum of each remote ADD source; empty without one.
     pub remotes: BTreeMap<String, String>,
-    /// Inputs by context: the main one has the empty name.
+    /// Inputs by context. The main context has the empty name.
     pub inputs: Vec<(&'a str, &'a Inputs)>,
 }
 
@@ -198,7 +200,7 @@ impl Ingredients<'_> {
             sink.take(IngredientKind::Target, b"", target.as_bytes());
         }
         for (name, value) in &self.args {
-            // A value is marked, so that "no value" and "the empty value" are two things.
+            // A value is marked, so that "no value" and "the empty value" differ.
             let value = value.map_or_else(String::new, |value| format!("={value}"));
             sink.take(IngredientKind::Argument, name.as_bytes(), value.as_bytes());
         }
@@ -233,7 +235,7 @@ impl Ingredients<'_> {
         }
     }
 
-    /// The hash of what is the stage's own.
+    /// The hash of the stage's own part.
     pub fn own(&self) -> Own {
         let mut hash = HashSink::default();
         self.walk_own(&mut hash);
@@ -245,7 +247,7 @@ impl Ingredients<'_> {
         key(self.own(), &self.around)
     }
 
-    /// What the key was made of, for a record.
+    /// The ingredients of the key, for a record.
     pub fn list(&self) -> Vec<Ingredient> {
         let mut list = ListSink(Vec::new());
         self.walk(&mut list);
@@ -253,14 +255,14 @@ impl Ingredients<'_> {
     }
 }
 
-/// What of an input counts. A folder's permission bits and extended attributes do not: BuildKit runs
-/// nothing again for them (ENGINE.md, *What BuildKit runs again*).
+/// The part of an input that counts. A folder's permission bits and extended attributes do not
+/// count: BuildKit runs nothing again for them (ENGINE.md, *What BuildKit runs again*).
 fn identity(input: &Input) -> Vec<u8> {
     let mut identity = identity_without_attributes(input);
     if let Some(attributes) = &input.attributes
         && input.kind != EntryKind::Unsent
     {
-        // No link's target holds a NUL, and nothing else here does.
+        // No link target contains a NUL, and neither does anything else here.
         identity.extend_from_slice(b"\0xattrs ");
         let hash = blake3::Hash::from_bytes(**attributes).to_hex();
         identity.extend_from_slice(hash.as_bytes());
@@ -296,9 +298,9 @@ fn identity_without_attributes(input: &Input) -> Vec<u8> {
 pub struct Ingredient {
     /// Its kind.
     pub what: IngredientKind,
-    /// Its name; raw bytes, as a path may be.
+    /// Its name. Raw bytes, as a path may be any bytes.
     pub name: Vec<u8>,
-    /// Its value; raw bytes, as a link's target may be.
+    /// Its value. Raw bytes, as a link target may be any bytes.
     pub value: Vec<u8>,
 }
 
@@ -309,7 +311,8 @@ pub fn key(own: Own, around: &Around) -> Key {
     hash.key(own)
 }
 
-/// The key of what a record was made of: the walk over the list gives what made the list.
+/// The key of the ingredients in a record. Hashing the list gives the same as the walk that made
+/// it.
 pub fn of_list(list: &[Ingredient]) -> Key {
     let mut hash = HashSink::default();
     for one in list {
@@ -319,7 +322,7 @@ pub fn of_list(list: &[Ingredient]) -> Key {
     hash.key(own)
 }
 
-/// What is around, and what is the stage's own.
+/// Hashes what is around and what is the stage's own apart.
 #[derive(Default)]
 struct HashSink {
     around: blake3::Hasher,
@@ -331,7 +334,8 @@ impl HashSink {
         Own(*self.own.finalize().as_bytes())
     }
 
-    /// The own part stands in front: it has one length, so that the rest cannot be taken for it.
+    /// The own part comes first. It always has the same length, so that the rest cannot be taken
+    /// for it.
     fn key(&self, own: Own) -> Key {
         let mut hash = blake3::Hasher::new();
         hash.update(&own.0)

@@ -1,7 +1,7 @@
-//! From what a graph uses and what registries say to what its lock must hold.
+//! Compares what a graph uses and what registries say with what its lock must hold.
 //!
-//! Knows which images need an entry, which entries nobody needs, and how names are found. Is
-//! unaware of how the file is written and of how registries are asked.
+//! Says which images need an entry, and finds images by name. `lock` writes the file, and the
+//! library `registry` asks the registries.
 
 pub mod platforms;
 
@@ -19,22 +19,22 @@ use crate::shown;
 use reference::Reference;
 use registry::{Effort, Found, Patience, Registries, RegistryError};
 
-/// One external image of a graph.
+/// An external image of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Used {
-    /// Taken apart.
+    /// The reference, parsed.
     pub reference: Reference,
-    /// In the short spelling, as the Dockerfiles' readings have it.
+    /// The reference in the short spelling, as `Reading` has it.
     pub name: String,
-    /// The stages that use it, in build order, and for which platforms; none for a frontend, of
-    /// which the whole counts.
+    /// The stages that use it, in build order, and for which platforms. A frontend has none, as all
+    /// of its image counts.
     pub by: Vec<(StageId, BTreeSet<String>)>,
-    /// Where it is named, if a stage is likely to be meant.
+    /// A sentence on where it is named, if a stage is likely to be meant.
     pub near_stage: Option<String>,
 }
 
 impl Used {
-    /// A registry is asked once for what is likely to be no image.
+    /// How hard to try. A registry is asked only once for a name that is likely to be no image.
     pub fn effort(&self) -> Effort {
         match self.near_stage {
             Some(_) => Effort::Brief,
@@ -46,9 +46,9 @@ impl Used {
 /// All external images of a graph, by canonical reference.
 #[derive(Debug, Clone, Default)]
 pub struct Uses {
-    /// By canonical reference.
+    /// The images, by canonical reference.
     pub images: BTreeMap<String, Used>,
-    /// Stages whose text does not tell all their images, and why.
+    /// Stages whose Dockerfiles do not tell all their images, and why.
     pub open: Vec<(StageId, String)>,
     /// Where each stage takes an image from.
     pub takes: Vec<(StageId, Vec<Taken>)>,
@@ -67,7 +67,8 @@ impl Uses {
         Ok(uses)
     }
 
-    /// The same, without stages that cannot be read yet, as their source is not here.
+    /// The same for all stages, without those that cannot be read yet because their source is not
+    /// here.
     pub fn of_readable(spec: &Spec, platform: Option<&str>) -> Self {
         let stages: Vec<StageId> = spec.ids().collect();
         let read = stages
@@ -110,7 +111,7 @@ impl Uses {
         }
     }
 
-    /// The images without an entry, by canonical reference.
+    /// The images without an entry in the lock, by canonical reference.
     pub fn missing<'u>(&'u self, lock: &Lock) -> BTreeMap<&'u str, &'u Used> {
         let missing = self
             .images
@@ -119,8 +120,8 @@ impl Uses {
         missing.map(|(name, used)| (name.as_str(), used)).collect()
     }
 
-    /// The images that `names` mean, each in its short or its whole spelling; all of those with a
-    /// tag that can move when there is no name. The fault names what is near.
+    /// The images that `names` mean, each in its short or its whole spelling. Without names: all
+    /// images with a tag that can move. The fault suggests a similar name.
     pub fn named(&self, names: &[String]) -> Result<BTreeSet<String>> {
         if names.is_empty() {
             let movable = self.images.iter();
@@ -150,7 +151,7 @@ impl Uses {
     }
 }
 
-/// What is near, or all that there is.
+/// Suggests a similar name, or lists all names.
 fn hint<'n>(name: &str, known: &[&str], all: impl Iterator<Item = &'n str>) -> String {
     let all: Vec<&str> = all.collect();
     match mistakes::nearest(name, known.iter().copied()) {
@@ -160,9 +161,9 @@ fn hint<'n>(name: &str, known: &[&str], all: impl Iterator<Item = &'n str>) -> S
     }
 }
 
-/// Refuses a name for `lock --update` that is neither a source nor an image, as far as that is known
-/// before anything is fetched: an image of a source that is not here yet has no pin to renew, unless
-/// it is in the lock.
+/// Refuses a name for `lock --update` that is neither a source nor an image, as far as that is
+/// known before anything is fetched. An image that only a missing source uses has no pin to renew,
+/// unless it is in the lock.
 pub fn refuse_unknown(spec: &Spec, uses: &Uses, lock: &Lock, wanted: &[String]) -> Result<()> {
     for name in wanted {
         if let Some(source) = spec.sources.iter().find(|source| source.name == *name) {
@@ -248,7 +249,7 @@ impl From<RegistryError> for Fault {
     }
 }
 
-/// The registries as this machine reaches them; asks nobody yet.
+/// The registries as this machine reaches them. Sends no request yet.
 pub fn registries(notice: impl Fn(&str) + Send + Sync + 'static) -> Result<Registries> {
     Ok(Registries::new(
         patience()?,
@@ -258,15 +259,15 @@ pub fn registries(notice: impl Fn(&str) + Send + Sync + 'static) -> Result<Regis
     ))
 }
 
-/// How many questions to registries are under way at once. They wait for a network, so the
-/// number of cores says nothing.
+/// How many requests to registries run at once. They wait for a network, so the number of cores
+/// does not matter.
 const AT_ONCE: usize = 8;
 
-/// Runs `ask` where `rayon` has so many threads.
+/// Runs `ask` in a `rayon` pool with that many threads.
 pub fn at_once<T: Send>(ask: impl FnOnce() -> T + Send) -> T {
     match rayon::ThreadPoolBuilder::new().num_threads(AT_ONCE).build() {
         Ok(pool) => pool.install(ask),
-        // With fewer threads it takes longer.
+        // With fewer threads it only takes longer.
         Err(_) => ask(),
     }
 }
@@ -282,8 +283,8 @@ pub fn look_up<'u>(
     at_once(|| wanted.par_iter().map(ask).collect())
 }
 
-/// Whether the engine holds an image under the name, which then is not to be had elsewhere when
-/// the registry knows nothing of it.
+/// Whether the engine has an image under the name. If the registry does not know that name, the
+/// image cannot be had elsewhere.
 pub fn is_held(images: &Images, name: &str) -> bool {
     images.get(name).is_some_and(Option::is_some)
 }
@@ -294,8 +295,8 @@ impl From<Found> for Base {
     }
 }
 
-/// Several faults of registries, one line each. Where none of the images is there and all have nearly the
-/// name of a stage, the Dockerfiles are wrong.
+/// Several faults of registries, one line each. If none of the images exists and all have nearly
+/// the name of a stage, the Dockerfiles are wrong.
 pub fn together<'e>(
     errors: impl IntoIterator<Item = (&'e RegistryError, Option<&'e str>)>,
 ) -> Fault {

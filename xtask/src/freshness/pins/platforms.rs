@@ -1,9 +1,9 @@
 //! Whether external images are there for the platforms that a stage takes them for.
 //!
-//! BuildKit asks an index only: of an image without one it takes what there is, for whatever
-//! platform, and calls the result by the platform that was asked for (tried with Docker 26.1.5).
-//! Knows what is refused for that reason and what is told. Is unaware of who knows the platforms of
-//! an image.
+//! BuildKit looks for a platform in an index only. If an image has no index, BuildKit takes the
+//! image for whatever platform it is, and labels the result with the platform that was asked for
+//! (tried with Docker 26.1.5). Decides what is refused for that reason and what is only reported.
+//! Callers bring the platforms of an image.
 
 use crate::fault::{Fault, Result};
 use crate::freshness::stage_inputs::Taken;
@@ -11,28 +11,29 @@ use crate::graphfile::lock::Base;
 use crate::graphfile::spec::Stage;
 use dockerfile::BaseKind;
 
-/// The platforms of a locked image, where the entry tells all of them.
+/// The platforms of a locked image, if its entry has all of them.
 pub fn of_entry(base: &Base) -> Option<Vec<String>> {
     let is_told = base.is_whole() && !base.platforms.is_empty();
     is_told.then(|| base.platforms.keys().cloned().collect())
 }
 
-/// Those of the platforms a place takes an image for that none of `has` serves.
+/// The platforms that a place takes an image for and that none of `has` serves.
 pub fn missing<'t>(taken: &'t Taken, has: &[String]) -> Vec<&'t str> {
     let wanted = taken.platforms.iter().map(String::as_str);
     let is_there = |wanted: &str| {
         has.iter()
             .any(|has| reference::platform::serves(has, wanted))
     };
-    // A lock leaves out a platform that an index has twice, as of two versions of Windows.
+    // A lock leaves out a platform that an index has twice, for example for two versions of
+    // Windows.
     let is_told = |wanted: &&str| !wanted.starts_with("windows/");
     wanted
         .filter(|wanted| is_told(wanted) && !is_there(wanted))
         .collect()
 }
 
-/// Refuses a FROM on an image that lacks a platform; gives a note for each other use of such an
-/// image. `has` gives the platforms of an image, where they are known.
+/// Refuses a FROM on an image that lacks a platform. Returns a note on each other use of such an
+/// image. `has` gives the platforms of an image, if they are known.
 pub fn check<'t>(
     stage: &Stage,
     takes: impl IntoIterator<Item = &'t Taken>,

@@ -1,36 +1,34 @@
-//! The answer to one stage, and what those that stand on it may know of it.
-//!
-//! Is unaware of how the answer is found.
+//! The answer for one stage, and what the stages that stand on it may know of the answer.
 
 use super::Due;
 use crate::freshness::key::{Ingredient, Key};
 use crate::freshness::verdict::{Reason, Verdict};
 use crate::graphfile::spec::StageId;
 
-/// A stage's upstream image, or what stands for it while that is not known.
+/// A stage's upstream image, or a stand-in while the image is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upstream {
     /// The image.
     Image(String),
-    /// It must be built first; the key tells one unbuilt parent from another.
+    /// It must be built first. The key tells one unbuilt parent from another.
     Unbuilt(String),
 }
 
-/// A stage's answer.
+/// The answer for one stage.
 #[derive(Debug)]
 pub struct Assessment {
     /// The stage.
     pub id: StageId,
-    /// Its key, provisional where its upstream is not built; none before the host commands that it
-    /// waits for have run.
+    /// Its key, which is provisional if its upstream is not built. `None` before the host commands
+    /// that it waits for have run.
     pub key: Option<Key>,
     /// The verdict.
     pub verdict: Verdict,
-    /// What the key was made of.
+    /// The ingredients of the key.
     pub made_of: Vec<Ingredient>,
     /// Number of inputs.
     pub inputs: usize,
-    /// Their size.
+    /// Their size in bytes.
     pub input_bytes: u64,
 }
 
@@ -45,7 +43,7 @@ impl Assessment {
         }
     }
 
-    /// The key as JSON has it: all zeros where there is none.
+    /// The key as JSON has it: all zeros if there is none.
     pub fn shown_key(&self) -> String {
         let hex = self.key.map(|key| key.hex());
         hex.unwrap_or_else(|| "0".repeat(64))
@@ -61,8 +59,8 @@ impl Assessment {
         }
     }
 
-    /// A stage has no key before the host commands that it waits for have run.
-    /// One that waits for another stage's may be fresh after that, if it was built before.
+    /// The answer for a stage that waits for a host command: it has no key yet. If the command is
+    /// another stage's, this stage may be fresh after it, provided that it was built before.
     pub(super) fn unprepared(id: StageId, due: &Due, was_built: bool) -> Self {
         let reason = due.reason.clone();
         let verdict = if due.is_own || !was_built {

@@ -1,7 +1,5 @@
-//! What is known of the external images of a stage.
-//!
-//! Knows pins, the images that the engine itself holds, and what about an image no key can
-//! follow. Is unaware of inputs.
+//! What is known of the external images of a stage: pins, the images that the engine has, and what
+//! about an image no key can follow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +16,7 @@ use crate::outside::engine::Image;
 use crate::unpoisoned::Unpoisoned as _;
 
 impl Workspace {
-    /// The digest of every external image: its pin, or the image that the engine itself holds.
+    /// The digest of every external image: its pin, or else the image that the engine has.
     pub(super) fn base_digests(
         &self,
         summary: &StageSummary,
@@ -28,7 +26,7 @@ impl Workspace {
         let whole = BTreeSet::new();
         let mut digests = BTreeMap::new();
         for reference in externals.references.iter().map(String::as_str) {
-            // A frontend runs on the builder, for whatever platform it builds.
+            // A frontend runs on the builder, whatever platform the build is for.
             let is_frontend = externals.frontend.as_deref() == Some(reference);
             let platforms = if is_frontend {
                 &whole
@@ -59,7 +57,7 @@ impl Workspace {
         Ok(digests)
     }
 
-    /// Refuses a stage that builds on an image which surely lacks a platform, and warns of other uses
+    /// Refuses a stage that builds on an image which surely lacks a platform. Warns of other uses
     /// of such an image.
     pub fn check_platforms(&self, id: StageId, summary: &StageSummary) -> Result<()> {
         let stage = self.spec.stage(id);
@@ -73,8 +71,8 @@ impl Workspace {
         self.check_platforms_of_parents(stage, summary)
     }
 
-    /// Where the graph file names platforms, it is looked at itself (`spec`); here a stage is built for
-    /// the engine's own.
+    /// Refuses a stage for the engine's own platform if a parent is not built for that. If the
+    /// graph file names the stage's platforms, `spec` checks them.
     fn check_platforms_of_parents(&self, stage: &Stage, summary: &StageSummary) -> Result<()> {
         let parents = summary.parents().map(|(_, parent)| self.spec.stage(parent));
         let is_named = |parent: &&Stage| stage.platforms.is_empty() && !parent.platforms.is_empty();
@@ -97,8 +95,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Refuses a stage that is to be built on an image which the engine alone has, and which lacks a
-    /// platform; warns of other uses of such an image.
+    /// Refuses a stage that builds on an image which only the engine has and which lacks a
+    /// platform. Warns of other uses of such an image.
     pub fn check_platforms_of_engine(
         &self,
         id: StageId,
@@ -147,9 +145,9 @@ impl Workspace {
         }
     }
 
-    /// What a key cannot follow; a stage with it is never fresh, and BuildKit's own cache decides.
-    /// What is behind an address without a checksum only its server tells; what a policy looks at beside
-    /// itself only buildx does.
+    /// What a key cannot follow. A stage with such a thing is never fresh, and BuildKit's own cache
+    /// decides. Only its server knows what is at an address without a checksum, and only buildx
+    /// knows what a policy looks at beside its own text.
     pub(super) fn unfollowed(
         &self,
         summary: &StageSummary,
@@ -165,8 +163,9 @@ impl Workspace {
         }
     }
 
-    /// An image whose name the text does not tell cannot be in a key; triggers of an image may
-    /// read files that no instruction of the Dockerfile names.
+    /// What no key can follow about external images. An image whose name the text does not tell
+    /// cannot be in a key, and triggers of an image may read files that no instruction of the
+    /// Dockerfile names.
     pub fn unfollowed_base(
         &self,
         summary: &StageSummary,
@@ -210,8 +209,8 @@ impl Workspace {
         Ok(None)
     }
 
-    /// An image that is neither pinned nor in the engine is in no record either: it is looked at
-    /// before it is built on.
+    /// Whether the engine's image has ONBUILD triggers. An image that is neither pinned nor in the
+    /// engine is in no record either, and is looked at before a stage is built on it.
     fn engine_says_triggers(&self, reference: &str, held: &ImageCache) -> Result<bool> {
         let listed = held.get(reference);
         if listed.is_some_and(|image| image.config.is_none()) {

@@ -1,7 +1,7 @@
 //! Which host command must run before a stage can be judged.
 //!
-//! Knows that a stage waits for its own, and for that of any other stage that writes to what this one
-//! reads, whether the graph says that one stands on the other or not. Is unaware of how they are run.
+//! A stage waits for its own host command. It also waits for that of any other stage that writes to
+//! what this one reads, whether the graph connects the two or not. `prepare` runs host commands.
 
 use std::collections::BTreeSet;
 
@@ -21,31 +21,32 @@ use crate::setup::{gather, tools};
 /// A host command that must run before anything else is known of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// The stage that it is known under.
+    /// The stage under which the command is known.
     pub of: StageId,
-    /// Whether it is the stage's own.
+    /// Whether it is the own command of the stage that waits.
     pub is_own: bool,
     /// Why it must run.
     pub reason: Reason,
 }
 
-/// What of one stage's host commands was looked at so far.
+/// A search through the host commands that one stage waits for.
 struct Search<'s> {
     work: &'s Workspace,
     outputs: &'s Outputs,
     tracer: &'s Tracer<'s>,
-    /// From the stage that was asked for: each reads that output of the next one.
+    /// The way from the stage that was asked for. Each stage comes with its output that the stage
+    /// before reads.
     way: Vec<(StageId, Option<Utf8PathBuf>)>,
-    /// Those that need not run.
+    /// The stages whose host commands need not run.
     done: BTreeSet<StageId>,
 }
 
 impl Workspace {
-    /// What a stage's host command needs and this machine lacks, with what brings it.
+    /// A note on what a stage's host command needs and this machine lacks, with what brings it.
     pub fn lacking_tools(&self, of: StageId) -> Option<String> {
         let stage = self.spec.stage(of);
         let prepare = stage.prepare.as_ref()?;
-        // What the system is takes a look at files, for a sentence that is seldom needed.
+        // Finding out what the system is reads files, for a sentence that is seldom needed.
         if tools::lacking(&prepare.needs).is_empty() {
             return None;
         }
@@ -53,8 +54,8 @@ impl Workspace {
         Some(format!("the host command of `{}` needs {told}", stage.name))
     }
 
-    /// The inputs of a stage, unless a host command must run first. `tracer` is told of all that
-    /// either hangs on.
+    /// The inputs of a stage, unless a host command must run first. `tracer` records everything
+    /// that either answer depends on.
     pub(super) fn inputs_or_due(
         &self,
         id: StageId,
@@ -80,7 +81,8 @@ impl Workspace {
             return Ok(Err(due.asked_by(self, own)));
         }
         let stage_inputs = stage_inputs::gather(&self.spec, id, self.engine.platform(), tracer);
-        // What the stage sees decides it, not which folders it is given: a COPY may take little of one.
+        // What the stage reads decides this, not which folders it is given: a COPY may take little
+        // of a folder.
         let makers = match &stage_inputs {
             Ok(stage_inputs) => outputs.seen_by(tracer, &stage_inputs.trees(), own),
             Err(_) => outputs.near(&stage_inputs::places(&self.spec, id), own),
@@ -100,7 +102,7 @@ impl Workspace {
 }
 
 impl Search<'_> {
-    /// The first of a host command, and those that write to what it reads, that must run.
+    /// The first command that must run, among a host command and those that write to what it reads.
     fn due(&mut self, of: StageId, output: Option<&Utf8Path>) -> Result<Option<Due>> {
         let output = output.map(Utf8Path::to_owned);
         if let Some(start) = self.way.iter().position(|(on_way, _)| *on_way == of) {
@@ -143,8 +145,9 @@ impl Search<'_> {
         }))
     }
 
-    /// Host commands of which each makes what the one before it reads, from the one at `start` back to
-    /// it, by `output`.
+    /// The fault of host commands that wait for each other. Each one on the way makes what the one
+    /// before it reads, from the one at `start` back to the same one. `output` is the output of
+    /// that one which the last one on the way reads.
     fn cycle(&self, start: usize, output: Option<&Utf8Path>) -> Fault {
         let spec = &self.work.spec;
         let name = |of: StageId| spec.stage(of).name.as_str();
@@ -170,7 +173,7 @@ impl Search<'_> {
 }
 
 impl Due {
-    /// As the stage is told whose own host command is known under `own`.
+    /// This, as seen by the stage that asked, whose own host command is known under `own`.
     fn asked_by(mut self, work: &Workspace, own: StageId) -> Self {
         self.is_own = self.of == own;
         if !self.is_own {
@@ -181,7 +184,7 @@ impl Due {
     }
 }
 
-/// Whether a stage's Dockerfile may be one that a host command makes and that is not there yet.
+/// Whether a stage's Dockerfile does not exist yet and a host command may make it.
 pub(super) fn is_yet_to_be_made(work: &Workspace, id: StageId) -> bool {
     let stage = work.spec.stage(id);
     let outputs = work.outputs.get_or_init(|| Outputs::of(&work.spec));

@@ -1,6 +1,5 @@
-//! From a stage's inputs to the ingredients of its key.
-//!
-//! Knows where each ingredient comes from; `key` says what counts and in which order.
+//! From a stage's inputs to the ingredients of its key. `key` decides what counts and in which
+//! order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +13,7 @@ use crate::outside::proxies;
 use crate::outside::state;
 use dockerfile::Reading;
 
-/// What is a stage's own.
+/// The ingredients that are a stage's own.
 pub fn own<'m>(spec: &'m Spec, id: StageId, stage_inputs: &'m StageInputs) -> Ingredients<'m> {
     let stage = spec.stage(id);
     let mut ingredients = of_inputs(stage_inputs);
@@ -45,7 +44,7 @@ pub fn own<'m>(spec: &'m Spec, id: StageId, stage_inputs: &'m StageInputs) -> In
     ingredients
 }
 
-/// What is not a stage's own.
+/// The ingredients that are not a stage's own.
 pub fn around(
     (spec, id): (&Spec, StageId),
     summary: &StageSummary,
@@ -57,7 +56,8 @@ pub fn around(
         Some(Upstream::Unbuilt(key)) => format!("unbuilt {key}"),
         None => "unknown".to_owned(),
     };
-    // Buildx hands this variable to the build by itself (docs.docker.com/build/ci/github-actions/reproducible-builds).
+    // Buildx passes this variable to the build by itself
+    // (docs.docker.com/build/ci/github-actions/reproducible-builds).
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
     let epoch = epoch.map(|epoch| ("SOURCE_DATE_EPOCH".to_owned(), epoch));
     let proxies = summary.proxies.iter().filter_map(|name| {
@@ -85,8 +85,9 @@ pub fn around(
 
 const SOURCE_POLICY: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
 
-/// The file by which buildx has BuildKit take other sources than those that are written (docker/buildx,
-/// `EXPERIMENTAL_BUILDKIT_SOURCE_POLICY`). One that cannot be read fails the build.
+/// The source policy: a file by which buildx makes BuildKit take other sources than the Dockerfile
+/// names (docker/buildx, `EXPERIMENTAL_BUILDKIT_SOURCE_POLICY`). A file that cannot be read fails
+/// the build.
 fn source_policy() -> Option<(String, String)> {
     let path = source_policy_file()?;
     let policy = state::read(path.as_str().into()).ok().flatten();
@@ -99,8 +100,8 @@ fn source_policy_file() -> Option<String> {
     path.filter(|path| !path.is_empty())
 }
 
-/// What to tell of a source policy: BuildKit compares its rules with what it is sent, and that is no tag
-/// (tried: a rule for `docker.io/library/x:1` does not apply).
+/// A note on the source policy, if there is one. BuildKit compares the rules of the policy with
+/// what it is sent, which is no tag (tried: a rule for `docker.io/library/x:1` does not apply).
 pub fn policy_note() -> Option<String> {
     source_policy_file().map(|_| {
         format!(
@@ -109,7 +110,7 @@ pub fn policy_note() -> Option<String> {
     })
 }
 
-/// The policy beside a Dockerfile as settings, with what it sees of the build that may not count
+/// The policy beside a Dockerfile as settings, with what it sees of the build that might not count
 /// otherwise: the target as it was asked for, and arguments that no instruction uses.
 pub fn policy(stage: &Stage, stage_inputs: &StageInputs) -> BTreeMap<String, String> {
     let Some(policy) = &stage_inputs.policy else {
@@ -129,8 +130,8 @@ pub fn policy(stage: &Stage, stage_inputs: &StageInputs) -> BTreeMap<String, Str
     all.map(|(name, value)| (name, value.clone())).collect()
 }
 
-/// The variable that makes buildx evaluate the policy that it brings along (docker/buildx
-/// `policy/default.go` as of v0.36.0; Go's `strconv.ParseBool`).
+/// The variable that makes buildx evaluate its built-in policy (docker/buildx `policy/default.go`
+/// as of v0.36.0; Go's `strconv.ParseBool`).
 fn default_policy() -> Option<(String, String)> {
     const VARIABLE: &str = "BUILDX_DEFAULT_POLICY";
     let value = std::env::var(VARIABLE).ok()?;
@@ -138,8 +139,8 @@ fn default_policy() -> Option<(String, String)> {
     is_on.then(|| (VARIABLE.to_owned(), "true".to_owned()))
 }
 
-/// The proxies of docker's configuration that a Dockerfile makes its own. Of those that it does not
-/// declare BuildKit itself takes no notice when it compares.
+/// The proxies of docker's configuration that a Dockerfile declares. BuildKit does not compare the
+/// others.
 pub fn proxies(stage: &Stage, reading: &Reading) -> BTreeSet<String> {
     let is_given = |name: &str| stage.args.contains_key(name);
     let seen = reading.unknown_seen.iter();
@@ -148,12 +149,13 @@ pub fn proxies(stage: &Stage, reading: &Reading) -> BTreeSet<String> {
         .collect()
 }
 
-/// How the last stage counts as a target. No stage can have this name.
+/// The target that stands for the last stage. No stage can have this name.
 const LAST: &str = "the last stage";
 
-/// The Dockerfile target by the name that its stage has, however it is written. The last stage counts
-/// as that: named or not, it is the same build. Where the text does not decide everything, or uses
-/// the name (`TARGETSTAGE`, which newer versions of BuildKit set), what was asked for counts.
+/// The Dockerfile target as it counts: the name of its stage, however the target is spelt. The last
+/// stage counts as `LAST`, since the build is the same whether it is named or not. If the text does
+/// not decide everything, or uses the name (`TARGETSTAGE`, which newer versions of BuildKit set),
+/// the target counts as it was asked for.
 fn target<'m>(reading: &'m Reading, asked: Option<&'m str>) -> Option<&'m str> {
     if !reading.undecided.is_empty() || reading.args.contains_key("TARGETSTAGE") {
         return asked;
@@ -167,7 +169,7 @@ fn target<'m>(reading: &'m Reading, asked: Option<&'m str>) -> Option<&'m str> {
 /// The part of the ingredients that a folder and a Dockerfile alone decide.
 pub fn of_inputs(stage_inputs: &StageInputs) -> Ingredients<'_> {
     let reading = &stage_inputs.reading;
-    // A named context's inputs are listed under a name that begins with NUL: they sort first.
+    // The inputs of a named context are listed under names that begin with NUL, so they sort first.
     let named = stage_inputs
         .folders
         .iter()

@@ -1,6 +1,5 @@
-//! What the engine has said of images in this run, for all threads that ask.
-//!
-//! Knows that an answer holds until something is built. Is unaware of what images are for.
+//! What the engine has said of images in this run, for all threads that ask. An answer holds until
+//! something is built.
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -22,22 +21,22 @@ impl ImageCache {
         }
     }
 
-    /// All answers. Not to be held while anything runs that may ask for more.
+    /// All answers. The guard must not be held while anything runs that may ask for more.
     pub fn images(&self) -> RwLockReadGuard<'_, Images> {
         self.images.read().unpoisoned()
     }
 
-    /// The image under a reference, as far as the engine was asked.
+    /// The image under a reference. `None` if there is none, or the engine was not asked for it.
     pub fn get(&self, reference: &str) -> Option<Arc<Image>> {
         self.images().get(reference).cloned().flatten()
     }
 
-    /// More answers, which take the place of older ones.
+    /// Adds answers, which replace older ones.
     pub fn extend(&self, more: Images) {
         self.write().extend(more);
     }
 
-    /// Lets the engine be asked again.
+    /// Forgets an answer, so that the engine is asked again.
     pub fn forget(&self, reference: &str) {
         self.write().remove(reference);
     }
@@ -60,7 +59,6 @@ impl ImageCache {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Images> {
-        // Whoever panics holds the lock only around whole insertions.
         self.images.write().unpoisoned()
     }
 }

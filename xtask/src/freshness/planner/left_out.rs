@@ -1,13 +1,12 @@
-//! Inputs that are no inputs any more, though the files are there.
-//!
-//! Knows where a stage's context is. Is unaware of what leaves a file out.
+//! Inputs that no longer count, though their files are there.
 
 use crate::freshness::key::IngredientKind;
 use crate::freshness::verdict::{Change, Reason};
 use crate::graphfile::source;
 use crate::graphfile::spec::{Spec, Stage};
 
-/// Tells files that are gone from those that an ignore file, or the Dockerfile, does not take any more.
+/// Marks inputs whose files are still there and that an ignore file, or the Dockerfile, no longer
+/// takes.
 pub(super) fn mark(spec: &Spec, stage: &Stage, reason: &mut Reason) {
     let root = source::root(spec, stage.source).ok();
     let context = root.and_then(|root| root.join(&stage.context).canonicalize_utf8().ok());
@@ -18,7 +17,7 @@ pub(super) fn mark(spec: &Spec, stage: &Stage, reason: &mut Reason) {
         |change: &&mut Change| change.what == IngredientKind::Input && change.after.is_none();
     for change in reason.changes.iter_mut().filter(is_gone) {
         let path = context.join(&change.name);
-        // Behind a link there is another file.
+        // Behind a link the path leads to another file.
         let above = path
             .parent()
             .map(|above| (above, above.canonicalize_utf8()));

@@ -1,8 +1,8 @@
 //! From the graph to verdicts.
 //!
-//! `plan`, `explain`, `inputs` and `build` are this walk, stopped at different places: the
-//! stages' inputs are gathered in parallel while the engine is asked, then keys and verdicts
-//! follow in build order, each as soon as its upstream is known.
+//! `plan`, `explain`, `inputs` and `build` are this walk, stopped at different places. The stages'
+//! inputs are gathered in parallel while the engine is asked. Keys and verdicts then follow in
+//! build order, each as soon as its upstream is known.
 
 mod assessment;
 mod bases;
@@ -45,7 +45,7 @@ use crate::outside::state::State;
 use crate::unpoisoned::Unpoisoned as _;
 use undecided::undecided;
 
-/// The graph of one run, and everything that it stands on.
+/// The graph of one run, and everything that the run needs for it.
 #[derive(Debug)]
 pub struct Workspace {
     /// The checked graph file.
@@ -56,11 +56,11 @@ pub struct Workspace {
     pub state: State,
     /// Its records.
     pub store: RecordStore,
-    /// Content hashes by file state.
+    /// The stat cache.
     pub cache: StatCache,
     /// What the trees said in earlier runs.
     memos: prepared::Ahead,
-    /// Those of them that this run asked.
+    /// The memos that this run used.
     recalled: OnceLock<memo::Memos>,
     /// Which stage makes which image.
     makers: unlinked::Makers,
@@ -70,21 +70,21 @@ pub struct Workspace {
     pub engine: Engine,
     /// The pins of sources and external images.
     pub lock: Mutex<Lock>,
-    /// What went wrong without being a fault, to be told once.
+    /// Warnings, each of which is reported once.
     pub warnings: Mutex<Vec<String>>,
 }
 
-/// What comes after a graph file is opened, for which something can be done meanwhile.
+/// What comes after the graph file is opened. Work for it can begin meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Who knows.
+    /// Anything.
     Any,
-    /// The verdicts of all stages. A build asks for it only while it holds the lock.
+    /// The verdicts of all stages. A build says so only while it holds the lock.
     AllStages,
 }
 
 impl Workspace {
-    /// Opens the graph file, for its own platforms or, where there are any, for `platforms`.
+    /// Opens the graph file, for `platforms` or, if that is empty, for the file's own platforms.
     pub fn open(chosen: &Chosen, platforms: &[String], next: Next) -> Result<Self> {
         let memos = State::in_folder(State::place(&chosen.file)).path("memos");
         let memos = prepared::Ahead::start(memos, next == Next::AllStages);
@@ -125,7 +125,7 @@ impl Workspace {
         Ok(self.graph.closure(&targets))
     }
 
-    /// Remembers a warning, unless it waits to be told already.
+    /// Adds a warning, unless it waits to be reported already.
     pub fn warn(&self, warning: String) {
         if let Ok(mut warnings) = self.warnings.lock()
             && !warnings.contains(&warning)
@@ -164,7 +164,7 @@ impl Workspace {
 
     /// Refuses stages with external images that the lock does not cover.
     pub fn refuse_uncovered(&self, wanted: &[StageId]) -> Result<()> {
-        // A Dockerfile that a host command makes is looked at once that has run.
+        // A Dockerfile that a host command makes is checked after the command has run.
         let is_there = |id: &StageId| !due::is_yet_to_be_made(self, *id);
         let there: Vec<StageId> = wanted.iter().copied().filter(is_there).collect();
         let uses = self.external_images(&there)?;
@@ -172,9 +172,9 @@ impl Workspace {
         pins::refuse_uncovered(&self.spec, &uses, &lock)
     }
 
-    /// The verdict of one stage whose upstream is in `upstream`. `held` is added to where more
-    /// must be asked. What is remembered of a stage is enough to call it fresh; for any other
-    /// verdict its trees are read.
+    /// The verdict of one stage whose upstream is in `upstream`. Answers of the engine that are
+    /// missing in `held` are added to it. A remembered summary is enough to call a stage fresh. For
+    /// any other verdict its trees are read.
     pub fn assess(
         &self,
         id: StageId,
@@ -223,13 +223,13 @@ impl Workspace {
         }
     }
 
-    /// The stages whose images a stage uses as if they came from elsewhere, and what to tell of them.
+    /// The stages whose images a stage uses as if they came from elsewhere, with a note on each.
     pub fn unlinked(&self, id: StageId, summary: &StageSummary) -> Vec<(StageId, String)> {
         let taken = &summary.externals.references;
         self.makers.unlinked(&self.spec, id, taken)
     }
 
-    /// The key as pins and images are now.
+    /// The key, with pins and images as they are now.
     pub fn key_of(
         &self,
         id: StageId,
@@ -242,7 +242,7 @@ impl Workspace {
         Ok(key::key(summary.own, &around))
     }
 
-    /// `list` gives what the key is made of, where that is known.
+    /// `list` gives the ingredients of the key, if they are known.
     #[expect(clippy::too_many_arguments, reason = "all that a verdict hangs on")]
     fn assess_known(
         &self,
@@ -292,7 +292,7 @@ impl Workspace {
             }
             verdict
         };
-        // Where a build is needed anyway, that has a better reason.
+        // If a build is needed anyway, its own reason is the better one.
         let verdict = match self.unfollowed(summary, held)? {
             Some(change) if verdict.has_image() => Verdict::Stale(Reason::of(vec![change])),
             _ => verdict,
@@ -325,7 +325,7 @@ impl Workspace {
         let held = ImageCache::new(images);
         let mut plan: BTreeMap<usize, Assessment> = BTreeMap::new();
         let mut upstream = BTreeMap::new();
-        // A row's upstream is in the rows in front of it.
+        // The upstream of a row is in the rows before it.
         for row in rows(&self.graph, wanted) {
             let assess = |(at, id): (usize, StageId)| {
                 let prepared = prepared.get(&id)?;
@@ -339,15 +339,15 @@ impl Workspace {
                 plan.insert(at, own);
             }
         }
-        // The process ends with its answer. To free the memory of ten thousand stages piece by piece
-        // takes longer than their verdicts.
+        // The process ends with its answer. Freeing the memory of ten thousand stages piece by
+        // piece would take longer than their verdicts.
         std::mem::forget((prepared, held));
         Ok(plan.into_values().collect())
     }
 }
 
-/// The wanted stages, with their places in build order, in rows: each stands only on stages of rows
-/// in front of its own.
+/// The wanted stages, with their places in build order, in rows. Each stage stands only on stages
+/// of earlier rows.
 fn rows(graph: &Graph, wanted: &[StageId]) -> Vec<Vec<(usize, StageId)>> {
     let mut row_of: HashMap<StageId, usize> = HashMap::with_capacity(wanted.len());
     let mut rows: Vec<Vec<(usize, StageId)>> = Vec::new();
@@ -363,7 +363,7 @@ fn rows(graph: &Graph, wanted: &[StageId]) -> Vec<Vec<(usize, StageId)>> {
     rows
 }
 
-/// That proxies which `args` gives do not count, where some do not.
+/// A note on the proxies of `args` that do not count, if there are any.
 pub fn uncounted(stage_inputs: &StageInputs) -> Option<String> {
     let names = stage_inputs.uncounted.join(", ");
     (!names.is_empty()).then(|| {
@@ -374,11 +374,11 @@ pub fn uncounted(stage_inputs: &StageInputs) -> Option<String> {
     })
 }
 
-/// What a key is made of, given what is around.
+/// Gives the ingredients of a key, given what is around.
 type List<'l> = Option<&'l dyn Fn(&key::Around) -> Vec<key::Ingredient>>;
 
-/// The references whose images decide the verdicts, if nothing changed since the last build. An
-/// engine tells with an image by which other names it goes.
+/// The references whose images decide the verdicts, if nothing changed since the last build. With
+/// an image the engine also reports its other names.
 fn questions(records: &[Records]) -> Vec<String> {
     let last = records.iter().filter_map(Records::last);
     let mut questions: Vec<String> = last.map(|record| record.private.clone()).collect();

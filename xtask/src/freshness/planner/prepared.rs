@@ -1,7 +1,6 @@
 //! What is known of the stages before their upstream is.
 //!
-//! Knows in which order answers are looked for: first what is remembered, on all cores; then, for
-//! what that does not answer, the trees. Is unaware of verdicts.
+//! First the memos are asked, on all cores. For stages that they do not answer, the trees are read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -21,11 +20,10 @@ use crate::graphfile::base_override;
 use crate::graphfile::spec::StageId;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// How late somebody may ask for what was seen ahead to be believed. A walk of a large tree takes
-/// as long.
+/// How long the looks that were made ahead are believed. A walk of a large tree takes as long.
 const BELIEVED: Duration = Duration::from_secs(1);
 
-/// The file of memos, which is read while the graph file is.
+/// Reads the file of memos while the graph file is read.
 #[derive(Debug)]
 pub struct Ahead {
     file: Utf8PathBuf,
@@ -35,7 +33,7 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Begins to read and, with `look`, to see whether the memos still hold.
+    /// Begins to read and, with `look`, to check whether the memos still hold.
     pub fn start(file: Utf8PathBuf, look: bool) -> Self {
         let (own, asked) = (file.clone(), Arc::new(AtomicBool::new(!look)));
         let until = Arc::clone(&asked);
@@ -52,14 +50,14 @@ impl Ahead {
         }
     }
 
-    /// What was read. Whoever comes later reads again.
+    /// The memos that were read. A later call reads the file again.
     fn take(&self) -> memo::Read {
         self.asked.store(true, Ordering::Relaxed);
         let is_late = self.started.elapsed() > BELIEVED;
         let reader = self.reader.lock().unpoisoned().take();
         let read = reader.and_then(|reader| reader.join().ok());
         let (mut memos, warning) = read.unwrap_or_else(|| Memos::read(self.file.clone()));
-        // A source may have been fetched meanwhile, or a person asked.
+        // Meanwhile a source may have been fetched, or a person may have been asked something.
         if is_late {
             memos.look_again();
         }
@@ -72,16 +70,16 @@ impl Ahead {
 pub struct Prepared {
     /// The stage's records.
     pub records: Records,
-    /// What the trees said in an earlier run, since which they have not changed.
+    /// What the trees said in an earlier run, if they have not changed since.
     remembered: Option<StageSummary>,
-    /// What they say now, where that was not enough.
+    /// What the trees say now, if `remembered` was not enough.
     read: OnceLock<Result<Gathered>>,
 }
 
 /// How a stage was looked at first.
 #[derive(Debug)]
 pub enum Looked {
-    /// Its trees are as they were in an earlier run, and this is what they said.
+    /// Its trees have not changed since an earlier run, and this is what they said.
     Remembered(StageSummary),
     /// Its trees were read.
     Read(Result<Gathered>),
@@ -91,14 +89,14 @@ pub enum Looked {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "most are of the large one")]
 pub enum Gathered {
-    /// All of it.
+    /// The summary and the inputs.
     Read(StageSummary, Box<StageInputs>),
     /// A host command must run before the stage can be judged.
     PrepareFirst(Due),
 }
 
 impl Prepared {
-    /// Of a stage that was looked at.
+    /// What is known of a stage after the first look.
     pub fn new(looked: Looked, records: Records) -> Self {
         let (remembered, read) = match looked {
             Looked::Remembered(summary) => (Some(summary), OnceLock::new()),
@@ -111,7 +109,7 @@ impl Prepared {
         }
     }
 
-    /// What is remembered, unless the trees were read since.
+    /// The remembered summary, unless the trees were read since.
     pub fn remembered(&self) -> Option<&StageSummary> {
         self.remembered
             .as_ref()
@@ -123,12 +121,12 @@ impl Prepared {
         self.read.get()
     }
 
-    /// What the trees say. They are read if they were not.
+    /// What the trees say. Reads them if they were not read yet.
     pub fn gathered(&self, work: &Workspace, id: StageId) -> &Result<Gathered> {
         self.read.get_or_init(|| work.gather(id))
     }
 
-    /// The summary, wherever it is from; none where a host command must run first or reading failed.
+    /// The summary, remembered or read. `None` if a host command must run first or reading failed.
     pub fn summary(&self) -> Option<&StageSummary> {
         match self.read.get() {
             None => self.remembered.as_ref(),
@@ -168,8 +166,8 @@ impl Workspace {
         Ok(Gathered::Read(summary, Box::new(stage_inputs)))
     }
 
-    /// What the trees of a stage say now, after something ran that may have written to them; nothing
-    /// where they are as they were.
+    /// What the trees of a stage say now, after something ran that may have written to them. `None`
+    /// if they have not changed.
     pub fn look_once_more(&self, id: StageId, before: &Prepared) -> Option<Prepared> {
         let stage = self.spec.stage(id);
         let holds = |memos: &Memos| {
@@ -183,7 +181,7 @@ impl Workspace {
         Some(Prepared::new(looked, before.records.clone()))
     }
 
-    /// Looks at all wanted stages, each as little as is enough.
+    /// Looks at all wanted stages, and reads the trees of those without a valid memo.
     pub(super) fn look_at_all(&self, wanted: &[StageId]) -> Vec<Looked> {
         let engine = self.state.path("engine");
         self.engine.remember_platform(&engine);
@@ -213,7 +211,7 @@ impl Workspace {
             gathered.push(answer);
             new.extend(memo);
         }
-        // What cannot be written costs time at the next run, nothing else.
+        // A file that cannot be written costs time at the next run, nothing else.
         let fault = |what: &str, saved: std::io::Result<()>| {
             if let Err(error) = saved {
                 let folder = self.state.path("");

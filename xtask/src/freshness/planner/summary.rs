@@ -1,7 +1,7 @@
-//! What a verdict needs to know of a stage's tree.
+//! What a verdict needs to know of a stage's trees.
 //!
-//! Where a stage is fresh, nothing else of its inputs is ever asked for. A summary is small enough
-//! to be kept between runs (`memo`); the inputs are not.
+//! If a stage is fresh, nothing else of its inputs is needed. A summary is small enough to be kept
+//! between runs (`memo`). The inputs are not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::graphfile::spec::{Spec, StageId};
 /// The part of a stage's inputs that decides on its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageSummary {
-    /// The hash of all that is the stage's own.
+    /// The hash of the stage's own part of the key.
     pub own: Own,
     /// Number of inputs.
     pub inputs: usize,
@@ -23,18 +23,18 @@ pub struct StageSummary {
     pub input_bytes: u64,
     /// The external images that the build uses.
     pub externals: Externals,
-    /// The proxies of docker's configuration that its Dockerfile makes its own.
+    /// The proxies of docker's configuration that the Dockerfile declares.
     pub proxies: BTreeSet<String>,
-    /// Stages it stands on that may leave it ONBUILD triggers which nobody can tell.
+    /// Parents that may leave this stage ONBUILD triggers which cannot be determined.
     pub with_triggers: Vec<String>,
-    /// The first ADD source from elsewhere under whose address something else may be now.
+    /// The first remote ADD source whose address may lead to something else by now.
     pub moving: Option<String>,
     /// The policy beside the Dockerfile, as settings.
     pub policy: BTreeMap<String, String>,
-    /// What that looks at beside itself.
+    /// What the policy looks at beside its own text, with its name.
     pub looked_at: Option<String>,
-    /// The numbers of the stages whose images it uses, by the names that its Dockerfile has for
-    /// them. They mean what they meant when the graph file was this very text.
+    /// The ids of the stages whose images it uses, by the names that its Dockerfile has for them.
+    /// They hold only for the same text of the graph file.
     parents: BTreeMap<String, u32>,
 }
 
@@ -60,7 +60,7 @@ impl StageSummary {
         }
     }
 
-    /// Whether both have the same key, as long as the images that they stand on are the same.
+    /// Whether both have the same key, if the images that they stand on are the same.
     pub fn has_key_of(&self, other: &Self) -> bool {
         let counted = |it: &Self| {
             let externals = &it.externals;

@@ -1,6 +1,6 @@
 //! The verdict of a stage whose upstream has no image yet.
 //!
-//! Knows that such an upstream decides nothing by itself. Is unaware of keys.
+//! Such an upstream decides nothing by itself.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,16 @@ use crate::freshness::key::IngredientKind;
 use crate::freshness::verdict::{Change, Reason, ReasonKind, Verdict};
 use crate::graphfile::spec::StageId;
 
-/// A stage that stands on an unbuilt one: stale by its own doing, or not known yet. `compared` has the
-/// differences from each record, the last one's last.
+/// The verdict of a stage that stands on an unbuilt one: stale by its own changes, or not known
+/// yet. `compared` has the differences from each record, the last record's last.
 pub(super) fn undecided(
     work: &Workspace,
     upstream: &BTreeMap<StageId, Upstream>,
     summary: &StageSummary,
     mut compared: Vec<Reason>,
 ) -> Verdict {
-    // A parent that is not built yet always differs from the one before; that alone decides nothing.
+    // A parent that is not built yet always differs from the recorded one. That alone decides
+    // nothing.
     for reason in &mut compared {
         reason
             .changes

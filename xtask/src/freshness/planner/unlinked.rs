@@ -1,6 +1,4 @@
-//! Stages that use the image of another one as if it came from elsewhere.
-//!
-//! Knows the names of all stages' images. Is unaware of verdicts.
+//! Stages that use the image of another stage as if it came from elsewhere.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -12,8 +10,9 @@ use crate::graphfile::spec::{Spec, StageId};
 pub struct Makers(OnceLock<HashMap<String, StageId>>);
 
 impl Makers {
-    /// What to tell of the images that a stage takes from elsewhere though another stage makes them:
-    /// nothing sees to it that this is built first, nor that its image is the one that is used.
+    /// A note on each image that a stage takes from elsewhere though another stage makes it.
+    /// Nothing ensures that the other stage is built first, nor that its image is the one that is
+    /// used.
     pub fn unlinked(
         &self,
         spec: &Spec,

@@ -1,7 +1,7 @@
 //! The locks that a host command runs under.
 //!
-//! They are the command's as well, and so outlive a build that is killed: the command goes on then, and
-//! a second one beside it would mix what they make. Knows files; is unaware of what is run.
+//! The command has the locks as well, so they outlive a build that is killed. The command then goes
+//! on, and a second one beside it would mix what both make.
 
 use std::fs::{File, TryLockError};
 use std::io::{Error, Result};
@@ -12,20 +12,21 @@ use camino::Utf8Path;
 
 use crate::outside::interrupt::Interrupt;
 
-/// Between two looks at whether the command of a killed build still runs.
+/// The pause between two checks whether the command of a killed build still runs.
 const PAUSE: Duration = Duration::from_millis(20);
-/// A shorter wait is no news.
+/// A shorter wait is not reported.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
-/// Released with this value, also where the command left something running on purpose.
+/// Released when this value is dropped, even if the command left something running on purpose.
 pub(super) struct Locks {
     folder: File,
     log: File,
 }
 
 impl Locks {
-    /// What is to be locked: the folder that the command runs in, whatever name that has and whichever
-    /// state another run notes it in, and the log, where the folder's file system has no locks.
+    /// Opens what is to be locked: the folder that the command runs in, and the log, in case the
+    /// folder's file system has no locks. The lock of the folder holds under each of its names, and
+    /// for runs with another state folder.
     pub(super) fn of(folder: &Utf8Path, log: &Utf8Path) -> Result<Self> {
         let about = |path: &Utf8Path, error: Error| Error::other(format!("{path}: {error}"));
         Ok(Self {
@@ -34,7 +35,7 @@ impl Locks {
         })
     }
 
-    /// Locks both, which may take a while; not when the user wants to stop, then it is `false`.
+    /// Locks both, which may take a while. Returns `false` if the user wants to stop.
     pub(super) fn take(&self, interrupt: &Interrupt, waiting: impl Fn()) -> bool {
         let mut files = [&self.folder, &self.log].into_iter();
         files.all(|file| locked(file, interrupt, &waiting))
@@ -50,16 +51,17 @@ impl Locks {
         self.log.try_clone()
     }
 
-    /// The folder, as a child has it that is started while this lives.
+    /// A handle of the folder that a child inherits if it is started while the handle lives.
     pub(super) fn handed_down(&self) -> Result<OwnedFd> {
-        // Whatever else is started in this moment has it, too, until the locks are released.
+        // Anything else that is started in this moment inherits it, too, until the locks are
+        // released.
         Ok(rustix::io::dup(&self.folder)?)
     }
 }
 
 impl Drop for Locks {
     fn drop(&mut self) {
-        // A file system without locks has none.
+        // On a file system without locks there is nothing to release.
         let _ = (self.folder.unlock(), self.log.unlock());
     }
 }
@@ -68,7 +70,7 @@ fn own(log: &Utf8Path) -> Result<File> {
     if let Some(parent) = log.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    // One may wait for ever for a pipe's reader.
+    // Opening a pipe may wait for ever for its reader.
     if log.exists() && !log.is_file() {
         return Err(Error::other("it is no file"));
     }
@@ -80,7 +82,7 @@ fn locked(file: &File, interrupt: &Interrupt, waiting: impl Fn()) -> bool {
     let mut waiting = Some(waiting);
     let began = Instant::now();
     while let Err(TryLockError::WouldBlock) = file.try_lock() {
-        // Stages that share a folder wait for each other in every build.
+        // A short wait is usual: stages that share a folder wait for each other in every build.
         if began.elapsed() > WORTH_TELLING
             && let Some(waiting) = waiting.take()
         {

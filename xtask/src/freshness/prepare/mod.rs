@@ -1,8 +1,7 @@
 //! The host command that makes part of a stage's context.
 //!
-//! Runs before the context is read, and only when what it reads, or the command itself, changed,
-//! or when what it made is not there as it left it. Knows files and processes; is unaware of
-//! images.
+//! It runs before the context is read, and only if the command itself or what it reads changed, or
+//! if what it made is not there as it left it.
 
 mod locks;
 mod part;
@@ -33,7 +32,7 @@ use part::{CommandPart, difference, digest, ignore, list, what_it_made, what_it_
 const STAMP: &str = "xtask-prepared";
 const FORMAT: u32 = 2;
 
-/// Why the command must run; `None` when there is none, or when it need not.
+/// Why the command must run; `None` if there is no command, or it need not run.
 pub fn must_run(
     spec: &Spec,
     stage: &Stage,
@@ -81,7 +80,7 @@ pub fn must_run(
     Ok(None)
 }
 
-/// Looks at all that the command reads, as `must_run` does; says what is left out of that.
+/// Looks at all that the command reads, as `must_run` does. Returns what is left out of that.
 pub fn look(spec: &Spec, stage: &Stage, tracer: &Tracer<'_>) -> Result<Ignore> {
     let Some(prepare) = &stage.prepare else {
         return Ok(Ignore::default());
@@ -91,8 +90,8 @@ pub fn look(spec: &Spec, stage: &Stage, tracer: &Tracer<'_>) -> Result<Ignore> {
     ignore(stage, prepare)
 }
 
-/// The folders below which the command reads: where it runs and, where it reads of its source, that. The
-/// one whose `ignore` patterns begin there comes last.
+/// The folders below which the command reads: the root of its source, if it reads of its source,
+/// and then the folder that it runs in, where its `ignore` patterns begin.
 pub fn roots(spec: &Spec, stage: &Stage) -> Vec<Utf8PathBuf> {
     let Some(prepare) = &stage.prepare else {
         return Vec::new();
@@ -103,12 +102,12 @@ pub fn roots(spec: &Spec, stage: &Stage) -> Vec<Utf8PathBuf> {
     of_source.into_iter().chain([own]).flatten().collect()
 }
 
-/// Why the command is of no use.
+/// Why the command gave no result.
 #[derive(Debug)]
 pub struct Failed {
     /// What went wrong.
     pub fault: Fault,
-    /// Whether its log is of this run.
+    /// Whether the log is of this run.
     pub has_run: bool,
 }
 
@@ -127,8 +126,8 @@ pub fn shown(stage: &Stage) -> String {
     format!("prepare: {}", run.unwrap_or_default())
 }
 
-/// Runs the command to its end, its output in `log`. `waiting` is told when another one must end first: in
-/// the same folder, or for a build that was killed.
+/// Runs the command to its end, with its output in `log`. Calls `waiting` if another command must
+/// end first: one in the same folder, or one of a build that was killed.
 pub fn run(
     spec: &Spec,
     stage: &Stage,
@@ -156,7 +155,7 @@ pub fn run(
     if !locks.take(interrupt, waiting) {
         return Err(Fault::interrupted().into());
     }
-    // Another stage with the same command may have been waited for.
+    // The lock may have been held for another stage with the same command.
     if must_run(spec, stage, state, tracer)?.is_none() {
         return Ok(());
     }
@@ -189,7 +188,7 @@ struct HostCall<'c> {
     stage: &'c Stage,
     prepare: &'c Prepare,
     folder: Utf8PathBuf,
-    /// The top of its source.
+    /// The root of its source.
     root: Utf8PathBuf,
     log: &'c Utf8Path,
     interrupt: &'c Interrupt,
@@ -204,8 +203,9 @@ impl HostCall<'_> {
         ))
     }
 
-    /// Runs it, and once more where what it reads was written to meanwhile: something else may have been
-    /// there in between. What it writes to itself it writes to each time.
+    /// Runs the command, and once more if what it reads was written to meanwhile: something else
+    /// may have been there in between. A file that is written to in both runs is written by the
+    /// command itself.
     fn until_untouched(&self, locks: &Locks, tracer: &Tracer<'_>) -> Result<Vec<CommandPart>> {
         let (read, first) = self.once(locks, tracer)?;
         if first.is_empty() {
@@ -221,8 +221,8 @@ impl HostCall<'_> {
         }
     }
 
-    /// Runs it once: what it read, and what of that was written to meanwhile, or put in its place, though
-    /// it is what it was.
+    /// Runs the command once. Returns what it read, and the paths of that which were written to or
+    /// replaced meanwhile and have the same content again.
     fn once(
         &self,
         locks: &Locks,
@@ -242,7 +242,8 @@ impl HostCall<'_> {
                 return Err(self.fault(&format!("did not make `{path}`")));
             }
             if after == before {
-                // A script that goes on after a failed compiler leaves the old file and says all is well.
+                // A script that goes on after a failed compiler leaves the old file and reports
+                // success.
                 return Err(self.fault(&format!(
                     "ended well but did not make `{path}` anew: remove it if the command keeps what is up to date"
                 )));
@@ -293,7 +294,7 @@ impl HostCall<'_> {
         }
     }
 
-    /// What is behind the names that it reads.
+    /// The identities of the files behind the names that the command reads.
     fn states(&self, read: &[CommandPart]) -> Vec<(Vec<u8>, Identity)> {
         let parts = read.iter().zip([&self.folder, &self.root]);
         let entries = parts.flat_map(|(part, root)| {
@@ -313,7 +314,8 @@ fn stamp(spec: &Spec, stage: &Stage, state: &State) -> Utf8PathBuf {
     state.path("prepared").join(spec.prepared_as(stage))
 }
 
-/// Where it runs. Links on the way may be pointed elsewhere without a trace there.
+/// The folder where the command runs. Links on the way may be pointed elsewhere without a trace
+/// there.
 fn folder(
     spec: &Spec,
     stage: &Stage,
@@ -329,10 +331,11 @@ fn folder(
     Ok(real)
 }
 
-/// What tells a file that was written from one that was not; nothing where none is.
+/// The inode and change time, which tell a file that was written from one that was not. `None` if
+/// there is no file.
 type Identity = Option<(u64, i64, i64)>;
 
-/// Of a file or of all that a folder holds, itself included; none where nothing is there.
+/// The identities of a file, or of a folder and everything in it. Empty if nothing is there.
 fn identities(path: &Path) -> BTreeMap<PathBuf, Identity> {
     let mut all = BTreeMap::new();
     let mut open = vec![path.to_owned()];
@@ -353,8 +356,9 @@ fn identity(path: impl AsRef<Path>) -> Identity {
     Some((meta.ino(), meta.ctime(), meta.ctime_nsec()))
 }
 
-/// The same of something that is read. What comes and goes in a folder gives it both its times at once,
-/// and a command may make what it likes beside its inputs; who moves the folder leaves the first as it was.
+/// The identity of something that is read. An entry that comes or goes in a folder sets both times
+/// of the folder at once. That does not count, as a command may make what it likes beside its
+/// inputs. Moving the folder leaves its modification time as it was, so that counts.
 fn identity_to_read(path: &Path) -> Identity {
     let meta = path.symlink_metadata().ok()?;
     let is_written = (meta.mtime(), meta.mtime_nsec()) == (meta.ctime(), meta.ctime_nsec());

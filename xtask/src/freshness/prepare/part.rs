@@ -1,6 +1,4 @@
-//! What a host command reads and what it makes, as entries of folders.
-//!
-//! Knows how both are found, and how they are compared. Is unaware of when a command runs.
+//! What a host command reads and what it makes, as entries of folders, and how these are compared.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,13 +14,14 @@ use crate::shown;
 use dockerfile::{ContextNeed, Need};
 use dockerignore::Ignore;
 
-/// Some of the host command's files, and the command where they hang on it.
+/// Some of a host command's files. The part that it reads where it runs also has the command
+/// itself; in other parts `command` is empty.
 pub(super) struct CommandPart {
     command: String,
     pub(super) inputs: Inputs,
 }
 
-/// The command itself, what it reads where it runs, and what it reads of the source.
+/// The command itself, what it reads where it runs, and what it reads of its source.
 pub(super) fn what_it_reads(
     spec: &Spec,
     stage: &Stage,
@@ -56,19 +55,20 @@ pub(super) fn what_it_reads(
     Ok(parts)
 }
 
-/// What is no input after all.
+/// The patterns of what is no input after all.
 pub(super) fn ignore(stage: &Stage, prepare: &Prepare) -> Result<Ignore> {
     Ignore::parse(prepare.ignore.join("\n").as_bytes())
         .map_err(|error| Fault::usage(format!("`prepare` of `{}`: {error}", stage.name)))
 }
 
-/// Refuses a link that leads out of the folder: the command follows it, and nobody looks there.
+/// Refuses a link that leads out of the folder: the command follows it, and no change is seen
+/// there.
 fn refuse_outside(stage: &Stage, folder: &Utf8Path, read: &Inputs) -> Result<()> {
     let links = read.entries.iter();
     let links = links.filter(|entry| matches!(entry.kind, EntryKind::Symlink { .. }));
     for link in links {
         let path = folder.as_std_path().join(OsStr::from_bytes(&link.path));
-        // One that leads nowhere is read by nobody.
+        // A link that leads nowhere is not read.
         let Ok(real) = path.canonicalize() else {
             continue;
         };
@@ -97,7 +97,7 @@ pub(super) fn what_it_made(
     })
 }
 
-/// The first path at which there is not the same as before.
+/// The first path whose entry is not the same as before.
 pub(super) fn difference(before: &[CommandPart], after: &[CommandPart]) -> Option<String> {
     let (before, after) = before
         .iter()
@@ -128,11 +128,11 @@ fn files(
     contexts::collect(&layers, ignore, &need, tracer)
 }
 
-/// All of it one by one, to be compared later: the command, and the files, those of the source under its
-/// name.
+/// The command and the files as ingredients, to be compared later. Files of the source are listed
+/// under the context name `source`.
 pub(super) fn list(parts: &[CommandPart]) -> Vec<Ingredient> {
     let command = parts.first().map_or("", |part| &part.command);
-    // In the order of the names that they get.
+    // In the order of the names that the files get.
     let inputs = ["", "source"].into_iter().zip(parts).rev();
     let ingredients = Ingredients {
         dockerfile: command.as_bytes(),

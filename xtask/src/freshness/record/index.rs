@@ -1,8 +1,8 @@
-//! The records of a large graph in one file, which is read in the place of one file a stage.
+//! The records of a large graph in one file, which is read instead of one file per stage.
 //!
-//! Knows when it may be: while no name in the folder of records came or went, since every record
-//! is written by a rename. Even an index that is behind could do no harm: a record never becomes
-//! untrue. Is unaware of what a record says.
+//! The index holds while no name in the folder of records comes or goes, since every record is
+//! written by a rename. Even an index that is behind could do no harm: a record never becomes
+//! untrue.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use crate::contexts::{self, StatCache, Tracer};
 use crate::outside::state::bundle::{self, Bundle, put, take_all};
 use crate::outside::state::{self, Broken};
 
-/// From how many stages on it pays.
+/// From how many stages on an index pays.
 pub const FROM: usize = 100;
 const KIND: &str = "xtask-record-index";
 /// 1: the first.
 const FORMAT: u32 = 1;
 
-/// The records of `stages`, in their order, and what is to be told.
+/// The records of `stages`, in their order, and warnings.
 pub fn records(
     store: &RecordStore,
     stages: &[&str],
@@ -51,7 +51,7 @@ pub fn records(
     let read = stages.par_iter().map(|stage| store.records(stage));
     let (records, damaged): (Vec<_>, Vec<_>) = read.unzip();
     warnings.extend(damaged.into_iter().flatten());
-    // What is damaged is told of again until it is mended.
+    // No index is written over damage, so that it is reported again until it is repaired.
     if warnings.is_empty()
         && let Err(error) = write(&file, stages, &records, index, tracer)
     {
@@ -60,7 +60,7 @@ pub fn records(
     (records, warnings)
 }
 
-/// The index in sealed bytes, if the folder of records is as it was.
+/// The index in sealed bytes; `None` if the folder of records has changed.
 fn read(sealed: Vec<u8>) -> Result<Option<Bundle>, Broken> {
     let index = Bundle::of_bytes(KIND, FORMAT, sealed)?;
     let sightings = take_all(index.head()).ok_or(Broken::Foreign)?;
@@ -68,8 +68,8 @@ fn read(sealed: Vec<u8>) -> Result<Option<Bundle>, Broken> {
     Ok(holds.then_some(index))
 }
 
-/// Writes the index, with what an older one of the same folder says of other stages, unless the
-/// folder may have changed within the clock's last tick.
+/// Writes the index, with what an older one of the same folder says of other stages. Writes nothing
+/// if the folder is racy: it may have changed within the clock's last tick.
 fn write(
     file: &camino::Utf8Path,
     stages: &[&str],
@@ -115,7 +115,7 @@ mod tests {
     }
 
     impl Place {
-        /// As many stages as an index pays for, of which the first ones have a record.
+        /// As many stages as an index pays for. The first `count` of them have a record.
         fn with_records(count: u8) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let root = Utf8Path::from_path(folder.path()).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     fn an_index_is_read_until_a_record_comes_or_goes() {
         let place = Place::with_records(2);
         place.look_until_indexed();
-        // No name changes by this, so nobody looks.
+        // This changes no name, so the record is not read.
         std::fs::write(place.file("records/s0.json"), "garbage").unwrap();
         assert_eq!(place.keys(), [Some(0), Some(1), None]);
         place.save(0, 7);

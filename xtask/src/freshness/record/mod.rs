@@ -1,8 +1,8 @@
-//! What a key produced, kept until a better answer is there.
+//! What a build of a key produced, kept until a better answer is there.
 //!
-//! Knows the files of records and of the ingredients behind them. A record is saved only
-//! by the `Miss` that the look-up handed out. Is unaware of whether the image still
-//! exists (`verdict` proves that) and of how it was built.
+//! Keeps the files of records and of the ingredients behind them. A record is saved only by the
+//! `Miss` that the look-up handed out. Does not check whether the image still exists: `verdict`
+//! proves that.
 
 mod index;
 
@@ -13,7 +13,7 @@ use crate::contexts::StatCache;
 use crate::freshness::key::{self, Ingredient, IngredientKind, Key};
 use crate::outside::state::{self, Broken, State};
 
-/// The format of the two kinds of files. 1: the first.
+/// The format of both kinds of files. 1: the first.
 pub const FORMAT: u32 = 1;
 /// The kind of a stage's records.
 pub const RECORDS: &str = "xtask-records";
@@ -33,9 +33,9 @@ pub struct Record {
     pub image: String,
     /// The private reference that keeps the image from being pruned.
     pub private: String,
-    /// The public references that the image was put under.
+    /// The public references that the image was given.
     pub references: Vec<String>,
-    /// The image's size in bytes, as the engine tells it.
+    /// The image's size in bytes, as the engine reports it.
     pub size: u64,
     /// How long the build took, in milliseconds.
     pub duration_ms: u64,
@@ -56,8 +56,8 @@ impl Records {
         serde_json::from_slice(content).map_err(|_| Broken::Foreign)
     }
 
-    /// The records of `key`, the latest first: each engine that it was built with may have made an image
-    /// of its own.
+    /// The records of `key`, the latest first. Each engine that built the key may have made an
+    /// image of its own.
     pub fn of(&self, key: Key) -> impl Iterator<Item = &Record> {
         let latest_first = self.list.iter().rev();
         latest_first.filter(move |record| record.key == key)
@@ -111,7 +111,7 @@ impl RecordStore {
         self.state.path("made-of").join(stage).join(key.hex())
     }
 
-    /// The stages that have records, whether the graph has them by now or not.
+    /// The stages that have records, whether the graph still has them or not.
     pub fn stages(&self) -> std::io::Result<Vec<String>> {
         let entries = match self.state.path("records").read_dir_utf8() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -126,7 +126,7 @@ impl RecordStore {
         Ok(stages)
     }
 
-    /// A stage's records. An unusable file is no records, with a warning.
+    /// A stage's records. A file that cannot be used gives no records and a warning.
     pub fn records(&self, stage: &str) -> (Records, Option<String>) {
         let path = self.records_file(stage);
         let why = match state::read(&path) {
@@ -141,19 +141,20 @@ impl RecordStore {
         (Records::default(), Some(warning))
     }
 
-    /// The records of many stages, in their order, and what is to be told.
+    /// The records of many stages, in their order, and warnings.
     pub fn records_of(&self, stages: &[&str], cache: &StatCache) -> (Vec<Records>, Vec<String>) {
         if stages.len() >= index::FROM {
             return index::records(self, stages, cache);
         }
-        // All cores may look at trees by now, and the engine cannot be asked before this is read.
+        // One after the other: all cores may look at trees by now, and the engine cannot be asked
+        // before these are read.
         let read = stages.iter().map(|stage| self.records(stage));
         let (records, warnings): (Vec<_>, Vec<_>) = read.unzip();
         (records, warnings.into_iter().flatten().collect())
     }
 
-    /// What the key of a record was made of; `None` when it is not known any more. Another key's
-    /// ingredients in the file's place would explain something else.
+    /// The ingredients of a record's key; `None` if they are not known any more. If the file has
+    /// the ingredients of another key, they would explain something else.
     pub fn made_of(&self, stage: &str, key: Key) -> Option<Vec<Ingredient>> {
         let sealed = state::read(&self.made_of_file(stage, key)).ok()??;
         read_made_of(&sealed).filter(|list| key::of_list(list) == key)
@@ -169,7 +170,7 @@ impl RecordStore {
         }
     }
 
-    /// Notes that the image of a record was put under other references than before.
+    /// Notes that the image of a record was given other references than before.
     pub fn put_under(
         &self,
         stage: &str,
@@ -196,7 +197,7 @@ impl RecordStore {
     }
 }
 
-/// The key had no usable record. Whoever holds this may build and then save one; saving uses it up.
+/// The right to save a record, once: the key had no usable one.
 #[derive(Debug)]
 pub struct Miss {
     store: RecordStore,
@@ -211,8 +212,9 @@ impl Miss {
         self.key
     }
 
-    /// Saves what the build produced, beside what earlier builds of the key did, unless it was asked for
-    /// `instead` of that. The ingredients go first: a record without them could not be explained.
+    /// Saves what the build produced, beside what earlier builds of the key produced or, with
+    /// `instead`, in place of that. The ingredients are written first: a record without them could
+    /// not be explained.
     pub fn save(self, record: Record, instead: bool) -> std::io::Result<Record> {
         let made_of = self.store.made_of_file(&self.stage, self.key);
         state::write_atomically(
@@ -261,7 +263,7 @@ const KINDS: [IngredientKind; 15] = [
     IngredientKind::Input,
 ];
 
-/// Ingredients as bytes. Names and values are raw bytes, so each goes behind its length.
+/// Ingredients as bytes. Names and values are raw bytes, so each comes after its length.
 pub fn encode(list: &[Ingredient]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for ingredient in list {
@@ -274,12 +276,12 @@ pub fn encode(list: &[Ingredient]) -> Vec<u8> {
     bytes
 }
 
-/// Reads the bytes of a file that says what a key was made of.
+/// Reads the bytes of a file with the ingredients of a key.
 pub fn read_made_of(sealed: &[u8]) -> Option<Vec<Ingredient>> {
     decode(state::unseal(MADE_OF, FORMAT, sealed).ok()?)
 }
 
-/// Ingredients from bytes; nothing where these are none.
+/// Ingredients from bytes; `None` if the bytes are no ingredients.
 pub fn decode(mut bytes: &[u8]) -> Option<Vec<Ingredient>> {
     fn text(bytes: &mut &[u8]) -> Option<Vec<u8>> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;

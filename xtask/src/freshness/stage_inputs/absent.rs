@@ -1,7 +1,7 @@
-//! Sources of COPY, ADD and bind mounts that are not there.
+//! Sources of COPY, ADD and bind mounts that are missing.
 //!
-//! Knows where a file that is not in the context may be instead, and which line of the ignore file leaves
-//! it out. BuildKit would say only that it failed to calculate a checksum. Is unaware of verdicts.
+//! Finds where a file that is not in the context may be instead, or which line of the ignore file
+//! leaves it out. BuildKit would say only that it failed to calculate a checksum.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,19 +16,19 @@ use crate::shown::text;
 use dockerfile::Required;
 use dockerignore::Ignore;
 
-/// How many folders in a context are looked into for a file.
+/// How many folders in a context are searched for a file.
 const MOST_FOLDERS: usize = 200;
-/// For each one that is told, folders are looked into.
+/// How many missing sources are reported. Folders are searched for each of them.
 const MOST_TOLD: usize = 10;
 
-/// A context of a stage, and what of it is looked for.
+/// A context of a stage, in which sources are looked for.
 pub(super) struct LookedForSource<'l> {
     pub(super) stage: &'l Stage,
-    /// The top of the stage's source.
+    /// The root of the stage's source.
     pub(super) root: &'l Utf8Path,
     pub(super) dockerfile: &'l Utf8Path,
     pub(super) folder: &'l ContextFolder,
-    /// A named context's name.
+    /// The name of a named context; `None` for the main one.
     pub(super) name: Option<&'l str>,
 }
 
@@ -93,7 +93,7 @@ impl LookedForSource<'_> {
         }
     }
 
-    /// A folder near the context in which the path is there, and how the graph file would name it.
+    /// A folder near the context that has the path, and how the graph file would name that folder.
     fn place(&self, context: &Utf8Path, path: &[u8]) -> Option<(Utf8PathBuf, Option<Utf8PathBuf>)> {
         let has = |folder: &Utf8PathBuf| {
             let place = folder.as_std_path().join(OsStr::from_bytes(path));

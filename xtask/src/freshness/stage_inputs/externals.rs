@@ -1,8 +1,7 @@
-//! The external images of a stage.
+//! The external images of a stage, and for which platforms it uses them.
 //!
-//! Knows which references a Dockerfile uses (FROM, COPY --from, RUN --mount from=, the frontend
-//! of `# syntax=`, and those that named contexts put in their place), and for which platforms. Is
-//! unaware of what they point to.
+//! A Dockerfile uses references in FROM, COPY --from, RUN --mount from= and the frontend of
+//! `# syntax=`. Named contexts put others in their place. Does not ask what a reference points to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,35 +10,35 @@ use serde::{Deserialize, Serialize};
 use crate::graphfile::spec::{Context, Stage};
 use dockerfile::{BaseKind, Reading, TakenFrom};
 
-/// All of them.
+/// The external images of one stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Externals {
-    /// In the short spelling.
+    /// Their references, in the short spelling.
     pub references: BTreeSet<String>,
-    /// The one of them that reads the Dockerfile, where that is an image.
+    /// The frontend, which reads the Dockerfile, if it is an image.
     pub frontend: Option<String>,
-    /// The platforms whose images the build may use; empty when they are not known.
+    /// The platforms whose images the build may use. Empty if they are not known.
     pub platforms: BTreeSet<String>,
     /// Where the Dockerfile takes an image from, and for which platforms.
     pub takes: Vec<Taken>,
-    /// Why the text alone does not tell all references, where it does not.
+    /// Why the text alone does not tell all references. `None` if it does.
     pub open: Option<String>,
-    /// Those that have nearly the name of a stage, with a sentence on that.
+    /// A sentence on each image that has nearly the name of a stage, by reference.
     pub near_stages: BTreeMap<String, String>,
 }
 
 /// A place of a Dockerfile that takes from an external image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
-    /// In the short spelling.
+    /// The reference, in the short spelling.
     pub reference: String,
-    /// How.
+    /// How it takes from the image.
     pub kind: BaseKind,
     /// One-based line.
     pub line: usize,
-    /// The platforms; empty when they are not known.
+    /// The platforms. Empty if they are not known.
     pub platforms: BTreeSet<String>,
-    /// Whether the Dockerfile chooses the platform, and not the build.
+    /// Whether the Dockerfile, and not the build, chooses the platform.
     pub is_chosen: bool,
 }
 
@@ -67,8 +66,8 @@ impl Externals {
     }
 }
 
-/// Any image may be used for any of the platforms that the build or a FROM names: which of them
-/// a COPY --from takes is BuildKit's business.
+/// All platforms that the build or a FROM names. Any image may be used for any of them: BuildKit
+/// decides which of them a COPY --from takes.
 fn platforms(stage: &Stage, reading: &Reading, own: Option<&str>) -> Option<BTreeSet<String>> {
     let mut platforms = platforms_of(stage, own)?;
     platforms.extend(
@@ -80,7 +79,7 @@ fn platforms(stage: &Stage, reading: &Reading, own: Option<&str>) -> Option<BTre
     Some(platforms)
 }
 
-/// The platforms that the build itself is for; `None` when they are not known.
+/// The platforms that the build itself is for; `None` if they are not known.
 pub fn platforms_of(stage: &Stage, own: Option<&str>) -> Option<BTreeSet<String>> {
     match stage.platforms.as_slice() {
         // An engine does not say which variant of 32-bit ARM it runs on.

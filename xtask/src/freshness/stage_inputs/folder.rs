@@ -1,7 +1,7 @@
 //! The folders that BuildKit reads from.
 //!
-//! Knows how a context, the overlays over it and its ignore file come together. Is unaware of
-//! Dockerfiles but for where they lie.
+//! Puts a context together with the overlays over it and its ignore file. Needs the place of a
+//! Dockerfile, not its text.
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
@@ -12,7 +12,7 @@ use crate::graphfile::spec::{SourceId, Spec};
 use dockerfile::ContextNeed;
 use dockerignore::Ignore;
 
-/// A folder that BuildKit reads from, with what lies over it and what it leaves out.
+/// A folder that BuildKit reads from, with the overlays over it and what it leaves out.
 #[derive(Debug)]
 pub struct ContextFolder {
     /// The folder itself first, then the context overlays.
@@ -35,8 +35,8 @@ pub fn folder_of_context(
     folder_inside(&root, path, &format!("named context `{name}`"), tracer)
 }
 
-/// Where a path of the graph file leads. Links on the way may be pointed elsewhere, of which a
-/// look at the place itself tells nothing.
+/// Where a path of the graph file leads. Links on the way are recorded: they may be pointed
+/// elsewhere without a change to the place where they led.
 pub(super) fn inside(
     root: &Utf8Path,
     path: &Utf8Path,
@@ -55,7 +55,7 @@ pub(super) fn inside(
     Ok(real)
 }
 
-/// The Dockerfile that a path below `root` means, as it is named and resolved.
+/// The Dockerfile that a path below `root` means: the path as it is named, and as it is resolved.
 pub(super) fn dockerfile_inside(
     root: &Utf8Path,
     path: &Utf8Path,
@@ -69,10 +69,11 @@ pub(super) fn dockerfile_inside(
     Ok((root.join(named), real))
 }
 
-/// The name under which BuildKit is given a Dockerfile, so that it finds the ignore file where plain
-/// buildx does: beside a link, not beside what the link leads to. BuildKit sees no further than the
-/// folder of the file that it is given (tried with Docker 26.1.5: of a link that leads out of it, it
-/// says that there is no such file), so there it is given what the link leads to, `real`.
+/// The path by which BuildKit is given a Dockerfile. That is the link if the Dockerfile is one, so
+/// that BuildKit finds the ignore file where plain buildx does: beside the link, not beside what it
+/// leads to. But BuildKit sees no further than the folder of the file that it is given (tried with
+/// Docker 26.1.5: of a link that leads out of the folder, it says that there is no such file). For
+/// such a link BuildKit is given what the link leads to, `real`.
 pub(super) fn given_to_buildkit(named: &Utf8Path, real: Utf8PathBuf) -> Utf8PathBuf {
     let seen_from_its_folder = || {
         let folder = named.parent()?.canonicalize_utf8().ok()?;
@@ -122,7 +123,7 @@ pub(super) fn ignore_file(layers: &Layers, dockerfile: Option<&Utf8Path>) -> Opt
     files.find_map(|(folder, name)| Some(folder.join(name)).filter(|path| path.is_file()))
 }
 
-/// The places where the ignore file of a context may be, the first of which is taken.
+/// The places where the ignore file of a context may be. The first file found is taken.
 fn ignore_files<'l>(
     layers: &'l Layers,
     dockerfile: Option<&'l Utf8Path>,
@@ -136,10 +137,10 @@ fn ignore_files<'l>(
     beside.into_iter().chain(own)
 }
 
-/// `<Dockerfile>.dockerignore` replaces the context's own
-/// (docs.docker.com/build/concepts/context, "Filename and location"); a context overlay may bring one.
-/// Of a context that nothing reads BuildKit is sent nothing, so that a mistake in its ignore file
-/// is none.
+/// Reads the ignore file of a context. `<Dockerfile>.dockerignore` replaces the context's own
+/// (docs.docker.com/build/concepts/context, "Filename and location"), and a context overlay may
+/// bring one. The ignore file of a context that nothing reads is not read: BuildKit is sent nothing
+/// of such a context, so a mistake in the file does not matter.
 pub(super) fn ignore_of(
     layers: &Layers,
     dockerfile: Option<&Utf8Path>,
@@ -162,7 +163,7 @@ pub(super) fn ignore_of(
         };
         if meta.is_symlink() {
             tracer.followed(path.as_std_path());
-            // BuildKit sees this folder only: it would not ignore what a file elsewhere says.
+            // BuildKit sees this folder only, so it would not apply an ignore file elsewhere.
             let target = path.read_link_utf8().unwrap_or_default();
             if target.is_absolute() {
                 return Err(Fault::usage(format!(
@@ -179,10 +180,10 @@ pub(super) fn ignore_of(
             return Ok(Ignored { patterns, file });
         }
         if !path.is_dir() {
-            // BuildKit would wait for a pipe's end.
+            // BuildKit would wait for the end of a pipe.
             return Err(Fault::usage(format!("ignore file {path}: it is no file")));
         }
-        // Something else stands there.
+        // A folder has the name of the ignore file.
         tracer.doubt();
     }
     Ok(none())
@@ -191,7 +192,7 @@ pub(super) fn ignore_of(
 /// What an ignore file says.
 pub(super) struct Ignored {
     patterns: Ignore,
-    /// The file, which may not be there yet.
+    /// The file, which may not exist yet.
     file: Utf8PathBuf,
 }
 

@@ -1,7 +1,7 @@
 //! Names of images in a Dockerfile that are, or may well be meant to be, names of stages.
 //!
-//! Knows the Dockerfile's own stages and those of the graph. Is unaware of which images there are: a name
-//! that only looks like a stage's may be an image all the same.
+//! Compares them with the Dockerfile's own stages and with those of the graph. A name that only
+//! looks like a stage's may still be an image: that is not looked up here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,8 @@ use crate::fault::{Fault, Result};
 use crate::graphfile::spec::{Spec, Stage, mistakes};
 use dockerfile::{BaseKind, BaseUse, Reading};
 
-/// Refuses an image that is called as another stage of the graph is: no registry has what is meant.
+/// Refuses an image that has the name of another stage of the graph: no registry has the image that
+/// is meant.
 pub(super) fn refuse_unsaid_stages(
     spec: &Spec,
     stage: &Stage,
@@ -20,7 +21,7 @@ pub(super) fn refuse_unsaid_stages(
 ) -> Result<()> {
     for base in bare(reading) {
         let name = &base.written;
-        // An image that is built on the one it is called after.
+        // A stage may be built on the image that it is named after.
         if *name == stage.name || !spec.stages.iter().any(|other| other.name == *name) {
             continue;
         }
@@ -41,8 +42,8 @@ pub(super) fn refuse_unsaid_stages(
     Ok(())
 }
 
-/// By the references of images that have nearly the name of a stage: where they are named, and which
-/// stage may be meant.
+/// A sentence on each image that has nearly the name of a stage, by reference: where it is named,
+/// and which stage may be meant.
 pub(super) fn near_stages(
     spec: &Spec,
     stage: &Stage,
@@ -70,7 +71,7 @@ pub(super) fn near_stages(
     near
 }
 
-/// The images that are named without host, folder, tag and digest, where the text surely names them.
+/// The images that are named without host, folder, tag and digest, if the text surely names them.
 fn bare(reading: &Reading) -> impl Iterator<Item = &BaseUse> {
     let bases = reading.bases.iter().filter(|_| reading.references_complete);
     bases.filter(|base| !base.written.contains(['/', ':', '@']))

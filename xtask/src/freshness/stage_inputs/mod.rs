@@ -1,8 +1,8 @@
-//! What the tree says of one stage: everything its key needs but its upstream's digests.
+//! What the trees say of one stage: everything that its key needs except the images of other
+//! stages.
 //!
-//! Knows how a stage's Dockerfile, ignore file, context, overlays and named contexts come
-//! together. Is unaware of records and of the engine; every stage's inputs can be
-//! gathered at the same time.
+//! Puts together a stage's Dockerfile, ignore file, context, overlays and named contexts. Uses
+//! neither records nor the engine, so the inputs of all stages can be gathered at the same time.
 
 mod absent;
 mod externals;
@@ -33,14 +33,14 @@ pub use policy::SourcePolicy;
 use reading::{StageReading, read_with_parents};
 pub use values::{expand, labels};
 
-/// All of it.
+/// The inputs of one stage.
 #[derive(Debug)]
 pub struct StageInputs {
-    /// The Dockerfile as BuildKit is given it, absolute; it may be a link.
+    /// The absolute path of the Dockerfile that BuildKit is given. It may be a link.
     pub dockerfile: Utf8PathBuf,
-    /// Its bytes.
+    /// The bytes of the Dockerfile.
     pub text: Vec<u8>,
-    /// What it says for this stage's target and arguments.
+    /// What the Dockerfile says for this stage's target and arguments.
     pub reading: Reading,
     /// Build arguments with their values, without the volatile ones.
     pub args: BTreeMap<String, String>,
@@ -56,23 +56,23 @@ pub struct StageInputs {
     pub images: BTreeMap<String, String>,
     /// The external images that the build uses, without those that a named context replaces.
     pub externals: Externals,
-    /// Stages it stands on that may leave it ONBUILD triggers which nobody can tell.
+    /// Parents that may leave this stage ONBUILD triggers which cannot be determined.
     pub with_triggers: Vec<String>,
-    /// Sources of COPY, ADD and bind mounts that are not there, with a sentence on each.
+    /// A sentence on each source of COPY, ADD and bind mounts that is missing.
     pub absent: Vec<String>,
-    /// Proxies that `args` gives and the Dockerfile does not declare. BuildKit itself takes no notice of
-    /// them when it compares, and neither does the key.
+    /// Proxies that `args` gives and the Dockerfile does not declare. BuildKit does not compare
+    /// them, and the key does not count them.
     pub uncounted: Vec<String>,
-    /// What buildx finds beside the Dockerfile.
+    /// The policy that buildx finds beside the Dockerfile.
     pub policy: Option<SourcePolicy>,
-    /// Arguments that the stage gives in vain, with a sentence on each.
+    /// A sentence on each argument that the stage gives and its Dockerfile does not take.
     pub unused: Vec<String>,
-    /// All that was seen of the trees.
+    /// All looks at the trees.
     pub snapshot: Snapshot,
 }
 
 impl StageInputs {
-    /// All folders that the build may read from, with what is left out of each.
+    /// All folders that the build may read from, with the ignore patterns of each.
     pub fn trees(&self) -> Vec<(&Utf8Path, &Ignore)> {
         let folders = std::iter::once(&self.context).chain(self.folders.values());
         let layers = folders.flat_map(|folder| {
@@ -90,7 +90,7 @@ impl StageInputs {
     }
 }
 
-/// Gathers the inputs of a stage. `platform` is the engine's own, when it is known.
+/// Gathers the inputs of a stage. `platform` is the engine's own, if it is known.
 pub fn gather(
     spec: &Spec,
     id: StageId,
@@ -101,8 +101,8 @@ pub fn gather(
     gather_stage(spec, stage, platform, tracer).map_err(|fault| stage.fault(fault))
 }
 
-/// The instructions that make a stage's image above the external one, where its Dockerfile decides
-/// them.
+/// The instructions that make a stage's image on top of the external one. `None` if its Dockerfile
+/// does not decide them.
 pub fn steps(spec: &Spec, id: StageId, platform: Option<&str>) -> Option<Vec<Step>> {
     let stage = spec.stage(id);
     let root = source::root(spec, stage.source).ok()?;
@@ -121,7 +121,7 @@ pub fn steps(spec: &Spec, id: StageId, platform: Option<&str>) -> Option<Vec<Ste
     dockerfile::steps(&text, &question)
 }
 
-/// Where a stage's Dockerfile and its contexts are to be, whether they are there or not.
+/// Where a stage's Dockerfile and its contexts belong, whether they exist or not.
 pub fn places(spec: &Spec, id: StageId) -> Vec<Utf8PathBuf> {
     let stage = spec.stage(id);
     let own = [&stage.context, &stage.dockerfile].into_iter();
@@ -195,7 +195,7 @@ fn hear(
     })
 }
 
-/// The external images of a stage: only its Dockerfile is read.
+/// The external images of a stage. Reads only Dockerfiles.
 pub fn externals(spec: &Spec, id: StageId, platform: Option<&str>) -> Result<Externals> {
     let stage = spec.stage(id);
     let cache = StatCache::in_memory();
@@ -287,10 +287,9 @@ fn gather_stage(
     })
 }
 
-/// The ONBUILD triggers of a stage that another stands on, which run in that one and may read any
-/// file of its context; `None` where the Dockerfile alone does not tell them, or where a named
-/// context may have brought them. A trigger is not
-/// inherited further.
+/// The ONBUILD triggers that a parent leaves. They run in the stage that stands on it and may read
+/// any file of that stage's context. A trigger is not inherited further. `None` if the parent's
+/// Dockerfile alone does not tell them, or if a named context may have brought them.
 fn triggers(
     spec: &Spec,
     parent: &Stage,
@@ -305,7 +304,7 @@ fn triggers(
     if !frontend_is_given && dockerfile::leaves_no_triggers(&text, &contexts) {
         return Ok(Some(Vec::new()));
     }
-    // What the parent's own arguments are is not in the question that a memo of this one answers.
+    // The question of this stage's memo does not contain the parent's own arguments.
     tracer.doubt();
     let asked = StageReading {
         stage: parent,
@@ -317,7 +316,7 @@ fn triggers(
     asked.triggers(spec)
 }
 
-/// The same of a folder that is in no graph, for `inputs --context`.
+/// Gathers the inputs of a folder that is in no graph, for `inputs --context`.
 pub fn of_folder(
     context: &Utf8Path,
     dockerfile: &Utf8Path,

@@ -1,11 +1,12 @@
 //! The policy that buildx finds beside a Dockerfile.
 //!
-//! From 0.31 on buildx evaluates `<Dockerfile>.rego` for every source of a build, without being asked.
-//! It can refuse a source, or pin it to another image, and it sees all build arguments (docker/buildx
-//! `build/opt.go` as of v0.31.0 and v0.36.1: read, not tried). An older buildx ignores the file; to ask
-//! for the version costs more than a no-op, so the file always counts.
+//! From 0.31 on buildx evaluates `<Dockerfile>.rego` for every source of a build, without being
+//! asked. The policy can refuse a source, or pin it to another image, and it sees all build
+//! arguments (docker/buildx `build/opt.go` as of v0.31.0 and v0.36.1: read, not tried). An older
+//! buildx ignores the file. Asking for buildx's version costs more than a run with nothing to do,
+//! so the file always counts.
 //!
-//! Knows which policies look at more than themselves. Is unaware of what they decide.
+//! Finds out which policies look at more than their own text. Does not evaluate them.
 
 use super::folder::read;
 use crate::contexts::Tracer;
@@ -19,19 +20,20 @@ pub struct SourcePolicy {
     pub name: String,
     /// The hash of its text.
     pub hash: String,
-    /// What it looks at beside itself, for people: ``calls `load_json` ``. No key can follow that.
+    /// What it looks at beside its own text, for people: ``calls `load_json` ``. No key can follow
+    /// that.
     pub looks_at: Option<String>,
 }
 
 impl SourcePolicy {
-    /// What it looks at beside itself, with its name.
+    /// What it looks at beside its own text, with its name.
     pub fn told(&self) -> Option<String> {
         let looks_at = self.looks_at.as_ref()?;
         Some(format!("{}, which {looks_at}", self.name))
     }
 }
 
-/// The policy of a Dockerfile, where there is one.
+/// The policy of a Dockerfile, if there is one.
 pub(super) fn beside(dockerfile: &Utf8Path, tracer: &Tracer<'_>) -> Result<Option<SourcePolicy>> {
     let path = Utf8Path::new(&format!("{dockerfile}.rego")).to_owned();
     let Ok(meta) = path.symlink_metadata() else {
@@ -40,7 +42,7 @@ pub(super) fn beside(dockerfile: &Utf8Path, tracer: &Tracer<'_>) -> Result<Optio
     };
     if meta.is_symlink() {
         tracer.followed(path.as_std_path());
-        // buildx takes a link that leads nowhere for no policy.
+        // A link that leads nowhere counts as no policy for buildx.
         if !path.exists() {
             return Ok(None);
         }
@@ -82,7 +84,7 @@ const FUNCTIONS: [&str; 18] = [
     "walk",
 ];
 
-/// What a registry tells of an image beside its manifest and config. It may be added later.
+/// What a registry says of an image beside its manifest and config. It may be added later.
 const FIELDS: [&str; 3] = ["signatures", "hasProvenance", "provenance"];
 
 fn looks_at(text: &str) -> Option<String> {
@@ -104,7 +106,7 @@ fn looks_at(text: &str) -> Option<String> {
     None
 }
 
-/// A name that is not written as it is: nobody sees which one it is.
+/// What makes a name that the text does not spell out, so that it cannot be recognised.
 fn made_name(text: &str) -> Option<String> {
     if text.contains("\\u") {
         return Some("spells a name by `\\u`".to_owned());
@@ -117,9 +119,9 @@ fn made_name(text: &str) -> Option<String> {
     makes.map(|place| format!("makes a name behind `{place}`"))
 }
 
-/// The names in a text, dots included, and its strings. What is in a comment is not.
+/// The names in a text, dots included, and its strings. Comments are left out.
 fn words(text: &str) -> Vec<String> {
-    // Code may stand in such a string.
+    // Such a string may contain code.
     if text.contains("$\"") || text.contains("$`") {
         let is_of_a_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
         let words = text

@@ -1,6 +1,6 @@
-//! What a stage's Dockerfile says, asked with all that the graph knows of the stage.
+//! What a stage's Dockerfile says, read with all that the graph knows of the stage.
 //!
-//! Knows under which names a Dockerfile may use the images of other stages. Is unaware of trees.
+//! Finds the names under which a Dockerfile may use the images of other stages. Reads no trees.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use dockerfile::{ImageFacts, Question, Reading};
 fn candidates(spec: &Spec, stage: &Stage, text: &[u8]) -> BTreeMap<String, StageId> {
     let mut candidates: BTreeMap<String, StageId> = BTreeMap::new();
     if let Some(parent) = stage.from {
-        // Its own stage of a name is what the Dockerfile means by it.
+        // If a Dockerfile stage has the name, the Dockerfile means that one.
         let stages = dockerfile::names_of_stages(text);
         let given = spec.stage(parent);
         let names = std::iter::once(given.name.clone()).chain(given.references());
@@ -36,7 +36,7 @@ fn with_contexts(candidates: &BTreeMap<String, StageId>, stage: &Stage) -> BTree
     names.cloned().collect()
 }
 
-/// All names that something else may take the place of in a stage's Dockerfile.
+/// All names in a stage's Dockerfile that a named context may replace.
 pub(super) fn names_of_contexts(spec: &Spec, stage: &Stage, text: &[u8]) -> BTreeSet<String> {
     with_contexts(&candidates(spec, stage, text), stage)
 }
@@ -46,9 +46,9 @@ pub(super) struct StageReading<'a> {
     pub(super) stage: &'a Stage,
     pub(super) text: &'a [u8],
     pub(super) args: &'a BTreeMap<String, String>,
-    /// The engine's own.
+    /// The engine's own platform.
     pub(super) platform: Option<&'a str>,
-    /// The Dockerfile, for people.
+    /// The Dockerfile's path, for people.
     pub(super) path: &'a Utf8Path,
 }
 
@@ -61,7 +61,7 @@ impl StageReading<'_> {
         let Self { stage, path, .. } = self;
         let contexts = with_contexts(candidates, stage);
         let mut unknown = Cow::Borrowed(&stage.volatile);
-        // A value that is given stands in front of docker's configuration.
+        // A given value takes precedence over docker's configuration.
         let proxies = proxies::given().keys();
         let proxies = proxies.filter(|name| !stage.args.contains_key(**name));
         for proxy in proxies {
@@ -74,8 +74,8 @@ impl StageReading<'_> {
             platform: match stage.platforms.as_slice() {
                 [] => self.platform,
                 [one] => Some(one),
-                // Whatever depends on one of several has no value. Where that leaves something
-                // undecided, each is asked by itself.
+                // With several platforms, whatever depends on the platform has no value. If that
+                // leaves something undecided, each platform is asked by itself.
                 _ => None,
             },
             build_platform: self.platform,
@@ -99,8 +99,8 @@ impl StageReading<'_> {
         Ok(together.unwrap_or(reading))
     }
 
-    /// The ONBUILD triggers that the stage leaves to those that stand on it; `None` where its
-    /// Dockerfile does not decide them, as where the image of a named context is the stage's own.
+    /// The ONBUILD triggers that the stage leaves to stages that stand on it. `None` if its
+    /// Dockerfile does not decide them, as when the image of a named context is the stage's own.
     pub(super) fn triggers(&self, spec: &Spec) -> Result<Option<Vec<String>>> {
         let reading = self.read(&candidates(spec, self.stage, self.text), &BTreeMap::new())?;
         let is_decided = reading.undecided.is_empty() && !reading.target_is_context;
@@ -109,7 +109,7 @@ impl StageReading<'_> {
 }
 
 /// Reads the Dockerfile, and finds the names under which it uses the images of other stages.
-/// `facts` tells what of a parent's image a Dockerfile that is built on it must know.
+/// `facts` gives what must be known of a parent's image to read a Dockerfile that is built on it.
 pub(super) fn read_with_parents(
     spec: &Spec,
     asked: &StageReading<'_>,
@@ -127,7 +127,8 @@ pub(super) fn read_with_parents(
                 .any(|(name, id)| *id == parent && reading.named.contains_key(name))
         };
         if !used(&reading, &candidates) {
-            // The parent's image under another tag: overlays are written against a release.
+            // The parent's image may be named with another tag: overlays are written against a
+            // release.
             let image = spec
                 .stage(parent)
                 .image
@@ -162,9 +163,9 @@ pub(super) fn read_with_parents(
     Ok((reading, candidates))
 }
 
-/// Refuses a Dockerfile with a stage that has the name of an image which this program puts a named
-/// context in the place of, be it a pin: BuildKit would put that in the place of the stage, too, and drop
-/// what it does (tried with Docker 26.1.5).
+/// Refuses a Dockerfile in which a stage has the name of an image that this program replaces with a
+/// named context, even if only to pin it. BuildKit would replace the Dockerfile stage, too, and
+/// drop what it does (tried with Docker 26.1.5).
 fn refuse_taken_names(
     asked: &StageReading<'_>,
     reading: &Reading,

@@ -1,7 +1,7 @@
 //! Arguments that a stage gives and its Dockerfile does not take.
 //!
-//! Knows which ones BuildKit takes itself. Such an argument changes nothing, which is not what whoever
-//! wrote it meant.
+//! Such an argument changes nothing, which its author surely did not mean. Arguments that BuildKit
+//! takes itself are left out.
 
 use camino::Utf8Path;
 
@@ -9,7 +9,7 @@ use crate::graphfile::spec::{Stage, mistakes};
 use crate::outside::proxies;
 use dockerfile::Reading;
 
-/// A sentence for each.
+/// A sentence on each such argument.
 pub(super) fn told(
     stage: &Stage,
     text: &[u8],
@@ -22,7 +22,7 @@ pub(super) fn told(
     let Some(declared) = dockerfile::names_of_args(text) else {
         return Vec::new();
     };
-    // A trigger of the image that it stands on may declare more.
+    // A trigger of the image that the stage stands on may declare more.
     let is_seen = |name: &String| {
         declared.contains(name)
             || reading.args.contains_key(name)
@@ -45,8 +45,8 @@ pub(super) fn told(
         .collect()
 }
 
-/// Whether BuildKit takes it without a declaration (docs.docker.com/reference/dockerfile, *Predefined
-/// ARGs* and *`BuildKit` built-in build args*).
+/// Whether BuildKit takes an argument without a declaration (docs.docker.com/reference/dockerfile,
+/// *Predefined ARGs* and *`BuildKit` built-in build args*).
 fn is_buildkits(name: &str) -> bool {
     name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH" || proxies::is_one(name)
 }

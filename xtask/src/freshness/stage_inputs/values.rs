@@ -1,6 +1,4 @@
-//! The values of a stage's arguments and labels.
-//!
-//! Knows what a value of the graph file may mention of its source. Is unaware of Dockerfiles.
+//! The values of a stage's arguments and labels, which may mention facts of its source.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +25,8 @@ pub fn labels(spec: &Spec, stage: &Stage) -> Result<BTreeMap<String, String>> {
         .collect()
 }
 
-/// What `${source.commit}` and `${source.rev}` stand for. Asked only where a value mentions
-/// them, as it may cost a process.
+/// The value of `${source.commit}` or `${source.rev}`. It is asked for only if a value mentions it,
+/// as that may cost a process.
 fn fact(spec: &Spec, stage: &Stage, name: &str) -> Result<String> {
     let git = stage
         .source

@@ -1,7 +1,8 @@
-//! Which stages the graph's `[base]` tables reach.
+//! Applies base overrides, the graph's `[base]` tables.
 //!
-//! Knows which external images the Dockerfiles name, and puts a named context in their place, as
-//! if every stage had said so itself. Is unaware of what the images hold and of where they are.
+//! Finds the external images that each Dockerfile names and overrides them with named contexts, as
+//! if the stage itself had declared these. Works on the text of Dockerfiles alone: neither a
+//! registry nor the engine is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,10 +18,10 @@ use crate::graphfile::spec::{self, Context, Replacement, Spec, Stage, StageId};
 use crate::outside::state::{self, State};
 use dockerfile::Question;
 
-/// A graph file with all that must be known to draw it.
+/// A graph file with its DAG, its state folder and its pins.
 #[derive(Debug)]
 pub struct OpenedGraph {
-    /// What the file says, with the overrides of the profile laid over it.
+    /// What the file says, with the profile laid over it.
     pub spec: Spec,
     /// Its DAG.
     pub graph: Graph,
@@ -30,8 +31,8 @@ pub struct OpenedGraph {
     pub lock: Lock,
 }
 
-/// Reads a graph file, and finds its sources. `platforms`, where there are any, stand in the place of
-/// those that it names: which images a Dockerfile uses may hang on them.
+/// Reads a graph file and finds its sources. `platforms`, unless empty, replace those of the graph:
+/// the images that a Dockerfile uses may depend on the platform.
 pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<OpenedGraph> {
     let mut spec = spec::load(&chosen.file, chosen.profile.as_deref())?;
     spec.call = chosen.call.clone();
@@ -49,8 +50,8 @@ pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<OpenedGraph> {
     })
 }
 
-/// Gives every stage the named contexts that `[base]` asks for. What a stage says itself holds.
-/// Where a source was not here before, this is done once more when it is.
+/// Gives every stage the named contexts that `[base]` asks for. A context that the stage declares
+/// itself wins. If a source was missing, this is called again once the source is there.
 pub fn apply(spec: &mut Spec) -> Result<()> {
     if spec.bases.is_empty() {
         return Ok(());
@@ -88,7 +89,9 @@ pub fn apply(spec: &mut Spec) -> Result<()> {
     Ok(())
 }
 
-/// What `[base]` puts in the place of an image, for a stage that the replacement stands on or not.
+/// What `[base]` puts in the place of an image for one stage. `is_below` says that the overlay
+/// stage is this stage or stands on it: such a stage gets the `image` of the override, if there is
+/// one.
 fn in_its_place(given: &Replacement, is_below: bool) -> Option<Context> {
     match (given.stage, &given.image) {
         (Some(overlay), _) if !is_below => Some(Context::Stage(overlay)),
@@ -96,8 +99,8 @@ fn in_its_place(given: &Replacement, is_below: bool) -> Option<Context> {
     }
 }
 
-/// One of the images that a stage takes from a registry though `[base]` puts another in its place: its
-/// Dockerfile did not name it yet when that was done.
+/// The first of the images in `taken` that `[base]` overrides, although the stage takes it from a
+/// registry. This happens if the Dockerfile did not name the image yet when `apply` ran.
 pub fn overlooked<'r>(
     spec: &Spec,
     id: StageId,
@@ -116,8 +119,8 @@ pub fn overlooked<'r>(
     })
 }
 
-/// What stands in the place of the external images that a stage's Dockerfile names, by `[base]`:
-/// the image's name, and what a person calls its replacement.
+/// The base overrides of a stage: the name of each external image, and what a person calls the
+/// image that takes its place.
 pub fn told<'s>(spec: &'s Spec, stage: &'s Stage) -> impl Iterator<Item = (&'s str, String)> {
     stage.replaced.iter().filter_map(|name| {
         let by = match stage.contexts.get(name)? {
@@ -141,7 +144,7 @@ fn closure(spec: &Spec, stage: Option<StageId>) -> BTreeSet<StageId> {
     found
 }
 
-/// The images for which the stage itself says what stands in their place.
+/// The images, in canonical form, for which the stage itself declares a context or a parent.
 fn own_names(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
     let parent = stage.from.map(|parent| spec.stage(parent).references());
     let named = stage.contexts.keys().cloned();
@@ -151,8 +154,8 @@ fn own_names(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
         .collect()
 }
 
-/// The external images that a stage takes from a registry, by their full spelling, as far as the
-/// text of its Dockerfile tells.
+/// The external images that a stage takes from a registry, by their full spelling. Empty if the
+/// text of its Dockerfile does not tell.
 pub fn external(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
     match used(spec, stage, &Outputs::default()) {
         Used::These(names) => names.difference(&own_names(spec, stage)).cloned().collect(),
@@ -176,8 +179,9 @@ impl Used {
     }
 }
 
-/// A stage that cannot be read uses nothing: whoever wants it hears of that where it is gathered. What
-/// a Dockerfile says that its host command makes is not known before that ran.
+/// The external images that a stage's Dockerfile names. A Dockerfile that cannot be read names none
+/// here: gathering the stage reports the error. A Dockerfile that a host command makes is unknown
+/// until that command has run.
 fn used(spec: &Spec, stage: &Stage, made: &Outputs) -> Used {
     let root = source::root(spec, stage.source);
     let is_made = |root: &Utf8PathBuf| made.make(&root.join(&stage.dockerfile));
@@ -197,7 +201,8 @@ fn used(spec: &Spec, stage: &Stage, made: &Outputs) -> Used {
     let mut args = BTreeMap::new();
     let mut unknown = stage.volatile.clone();
     for (name, value) in &stage.args {
-        // What a source's commit is would cost a process, for a name that hardly depends on it.
+        // Finding a source's commit would start a process, and image names hardly ever depend on
+        // it.
         match value.expand(|_| Err(())) {
             Ok(value) if !unknown.contains(name) => {
                 args.insert(name.clone(), value);
@@ -209,7 +214,7 @@ fn used(spec: &Spec, stage: &Stage, made: &Outputs) -> Used {
     }
     let contexts: BTreeSet<String> = stage.contexts.keys().cloned().collect();
     let platforms: Vec<Option<&str>> = match stage.platforms.as_slice() {
-        // The engine's own, which was not asked yet.
+        // The engine's own platform. The engine was not asked yet.
         [] => vec![None],
         several => several.iter().map(|it| Some(it.as_str())).collect(),
     };
@@ -245,7 +250,8 @@ fn makes_its_dockerfile(stage: &Stage) -> bool {
     })
 }
 
-/// BuildKit builds on an image of another platform without a word.
+/// Refuses an override by an overlay of other platforms: BuildKit builds on an image of another
+/// platform without a warning.
 fn same_platforms(spec: &Spec, stage: &Stage, overlay: StageId, given: &Replacement) -> Result<()> {
     let overlay = spec.stage(overlay);
     if overlay.platforms == stage.platforms {

@@ -201,6 +201,6 @@ fn an_image_that_a_dockerfile_names_only_later_is_overlooked_unless_it_stays_as_
     let later = &["node:20", "python:3.12"];
     assert_eq!(found("web", later), Some("python:3.12"));
     assert_eq!(found("web", &["node:20", "python:3"]), None);
-    // It has what takes its place already.
+    // `api` has the override's context already.
     assert_eq!(found("api", later), None);
 }

@@ -1,6 +1,5 @@
 //! `build-graph.lock`: the digests that external images are pinned to, and the commits of sources.
-//!
-//! Knows the file and how a reference finds its entry; is unaware of registries.
+//! Digests come from the caller: registries are not asked here.
 
 pub mod sources;
 
@@ -24,7 +23,7 @@ const HEAD: &str = "# Written by `cargo xtask`: what sources and external images
 pub struct Lock {
     path: Utf8PathBuf,
     pins: Pins,
-    /// How the program is called on the lock's graph.
+    /// How to call the program on the lock's graph.
     call: Call,
 }
 
@@ -40,14 +39,14 @@ struct Pins {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
-    /// Whether builds on it run ONBUILD triggers, which may read any file of their context.
-    /// Always written, and in front of the digest: a file that was cut short must not say that
-    /// there are none.
+    /// Whether builds on it run ONBUILD triggers, which may read any file of their context. Always
+    /// written, and before the digest: a file that was cut short must not say that there are no
+    /// triggers.
     pub onbuild: bool,
     /// The digest that the tag pointed to: of an index, or of a manifest.
     pub digest: String,
-    /// A hash over the rest of the entry, by which one is known that was edited by hand: its manifests
-    /// may be those of another index.
+    /// A hash over the rest of the entry. It reveals an edit by hand, after which the manifests may
+    /// be those of another index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
     /// The manifest of each platform.
@@ -56,7 +55,7 @@ pub struct Base {
 }
 
 impl Base {
-    /// The entry of what a registry said.
+    /// The entry for a registry's answer.
     pub fn new(onbuild: bool, digest: String, platforms: BTreeMap<String, String>) -> Self {
         let mut base = Self {
             onbuild,
@@ -73,13 +72,13 @@ impl Base {
         blake3::hash(rest.as_bytes()).to_hex()[..16].to_owned()
     }
 
-    /// Whether somebody changed the entry without its check.
+    /// Whether the entry was changed without its check.
     pub fn is_edited(&self) -> bool {
         let check = self.check.as_deref();
         check.is_some_and(|check| check != self.right_check())
     }
 
-    /// Whether the manifests are surely those of the digest.
+    /// Whether the manifests certainly belong to the digest.
     pub fn is_whole(&self) -> bool {
         self.check.is_some() && !self.is_edited()
     }
@@ -96,7 +95,7 @@ struct File {
 }
 
 impl Lock {
-    /// Reads the lock beside a graph file; none there is an empty one.
+    /// Reads the lock beside a graph file. A missing file is an empty lock.
     pub fn beside(graph: &Utf8Path) -> Result<Self> {
         let path = graph.with_extension("lock");
         let pins = Pins::read(&path)?;
@@ -107,7 +106,7 @@ impl Lock {
         })
     }
 
-    /// The same, of a graph that the program is called on in this way.
+    /// Sets how to call the program on the lock's graph.
     #[must_use]
     pub fn called(self, call: Call) -> Self {
         Self { call, ..self }
@@ -134,7 +133,8 @@ impl Lock {
         self.pins.bases.keys().map(String::as_str)
     }
 
-    /// The entry of `reference`. One for another digest than the reference's own is none.
+    /// The entry of `reference`. If the reference has a digest, an entry for another digest does
+    /// not count.
     pub fn base(&self, reference: &str) -> Option<&Base> {
         let reference = reference::normalise(reference)?;
         let base = self.pins.bases.get(&reference.canonical())?;
@@ -142,15 +142,16 @@ impl Lock {
         own.is_none_or(|own| *own == base.digest).then_some(base)
     }
 
-    /// The digest that `reference` is pinned to. One that names a digest is its own pin.
+    /// The digest that `reference` is pinned to. A reference with a digest is its own pin.
     pub fn digest(&self, reference: &str) -> Option<String> {
         let own = || reference::normalise(reference)?.digest;
         own().or_else(|| Some(self.base(reference)?.digest.clone()))
     }
 
-    /// What of `reference` can change a build for `platforms`: the manifests of these alone, so
-    /// that an index that moved for others leaves it as it was. Without platforms, or where the
-    /// entry lacks one or was written by hand, it is the digest of the whole, which is what is built on.
+    /// The part of `reference` that can change a build for `platforms`: the manifests of these
+    /// platforms alone. An index that changed for other platforms leaves it as it was. It is the
+    /// digest of the whole if no platforms are given, if the entry lacks one of them, or if the
+    /// entry was written or edited by hand: that digest is what is built on.
     pub fn digest_for(&self, reference: &str, platforms: &BTreeSet<String>) -> Option<String> {
         let whole = self.base(reference).filter(|base| base.is_whole());
         let manifests = whole.and_then(|base| {
@@ -172,13 +173,13 @@ impl Lock {
         }
     }
 
-    /// Whether builds on `reference` run triggers; `None` when it has no entry.
+    /// Whether builds on `reference` run ONBUILD triggers; `None` if it has no entry.
     pub fn has_triggers(&self, reference: &str) -> Option<bool> {
         self.base(reference).map(|base| base.onbuild)
     }
 
-    /// Pins more external images, by canonical reference, and writes the file. What another process
-    /// wrote meanwhile stays.
+    /// Pins more external images, by canonical reference, and writes the file. Entries that another
+    /// process wrote meanwhile stay.
     pub fn pin(&mut self, more: BTreeMap<String, Base>) -> Result<()> {
         self.reload()?;
         let mut pins = self.pins.clone();
@@ -186,8 +187,8 @@ impl Lock {
         self.write(pins).map(drop)
     }
 
-    /// Makes `bases` all external images that are pinned, and writes the file; says whether
-    /// anything changed.
+    /// Replaces all pinned external images by `bases` and writes the file. Returns whether anything
+    /// changed.
     pub fn replace(&mut self, bases: BTreeMap<String, Base>) -> Result<bool> {
         self.reload()?;
         let sources = self.pins.sources.clone();
@@ -221,7 +222,7 @@ impl Lock {
 }
 
 impl Lock {
-    /// Whoever may not write the file needs one that is complete.
+    /// The fault if the file may not be written: such a user needs a complete one.
     fn lock_first(&self, error: &std::io::Error) -> Fault {
         Fault::lacks(format!(
             "cannot write {}: {error}; it does not pin all that is used, so lock first: run `{}` where the file can be written, and commit it",

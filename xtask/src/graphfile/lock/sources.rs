@@ -1,6 +1,5 @@
-//! The commits that sources are pinned to: `[source.NAME]` of the lock.
-//!
-//! Knows when an entry speaks of the source that the graph declares. Is unaware of git.
+//! The commits that sources are pinned to: `[source.NAME]` of the lock. A pin counts only for the
+//! repository and revision that it was made for.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +15,12 @@ pub struct LockedSource {
     pub git: String,
     /// The tag, branch or commit that was asked for.
     pub rev: String,
-    /// What it was, all digits of it.
+    /// The commit that `rev` named, with all its digits.
     pub commit: String,
 }
 
 impl LockedSource {
-    /// The pin of what the graph declares.
+    /// The pin of a source that the graph declares as `git`.
     pub fn of(git: &Git, commit: String) -> Self {
         Self {
             git: git.url.clone(),
@@ -30,26 +29,27 @@ impl LockedSource {
         }
     }
 
-    /// Whether it is the pin of what the graph declares. Mirrors do not count: all have the same.
+    /// Whether it pins the source that the graph declares. Mirrors do not count: all hold the same
+    /// repository.
     fn is_of(&self, git: &Git) -> bool {
         let itself = !names::is_commit(&git.rev) || self.commit == git.rev;
         self.git == git.url && self.rev == git.rev && itself
     }
 
-    /// What of it no program wrote.
+    /// A value that this program cannot have written.
     pub(super) fn mistake(&self) -> Option<&str> {
         (!names::is_commit(&self.commit)).then_some(&self.commit)
     }
 }
 
 impl Lock {
-    /// The commit that a source is pinned to, if it is pinned as the graph declares it.
+    /// The commit that a source is pinned to, if the pin is for what the graph declares.
     pub fn commit(&self, source: &str, git: &Git) -> Option<&str> {
         let pin = self.pins.sources.get(source).filter(|pin| pin.is_of(git))?;
         Some(&pin.commit)
     }
 
-    /// Pins a source and writes the file. What another process wrote meanwhile stays.
+    /// Pins a source and writes the file. Entries that another process wrote meanwhile stay.
     pub fn pin_source(&mut self, source: &str, pin: LockedSource) -> Result<()> {
         self.reload()?;
         let mut pins = self.pins.clone();

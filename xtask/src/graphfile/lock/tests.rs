@@ -1,4 +1,4 @@
-//! A lock that is not what was written, or never was one.
+//! Locks that were damaged or edited, and files that never were a lock.
 
 use proptest::prelude::*;
 
@@ -78,7 +78,7 @@ fn only_the_platforms_that_are_built_for_count() {
     assert_eq!(digest_for(&["linux/amd64"]), digest("b"));
     let several = format!("linux/amd64 {}, linux/arm64 {}", digest("b"), digest("c"));
     assert_eq!(digest_for(&["linux/arm64", "linux/amd64"]), several);
-    // A platform that has no manifest of its own could be any of them.
+    // A platform without a manifest of its own could use any of them.
     for open in [
         &[] as &[&str],
         &["linux/arm/v7"],
@@ -112,7 +112,7 @@ fn a_lock_with_nothing_new_is_not_written_and_another_runs_entries_are_kept() {
     let world = World::new();
     written(&world);
     let mut lock = Lock::beside(&world.graph()).unwrap();
-    // Whatever is written is another file.
+    // Every write makes a new file.
     let inode = || std::os::unix::fs::MetadataExt::ino(&world.file().metadata().unwrap());
     let before = inode();
     assert!(!lock.replace(lock.bases().clone()).unwrap());
@@ -162,7 +162,7 @@ fn entries_are_written_in_the_order_of_names_and_the_same_on_every_machine() {
     assert_eq!(write(&other, &[names[2], names[0], names[1]]), text);
 }
 
-/// Whatever happened to the file, it is refused, or what it still says of the images is true.
+/// Whatever happened to the file, either it is refused, or what it says of the images is true.
 #[track_caller]
 fn says_nothing_wrong(world: &World, bytes: &[u8], may_be_altered: bool) {
     let Ok(lock) = world.read(bytes) else { return };
@@ -174,7 +174,7 @@ fn says_nothing_wrong(world: &World, bytes: &[u8], may_be_altered: bool) {
         );
         let found = lock.digest(name);
         let true_or_none = found.as_ref().is_none_or(|found| *found == digest("a"));
-        // One digit may stand for another; such a pin is one that nobody has built with.
+        // An altered digit gives another valid digest. Nobody has built with such a pin.
         assert!(true_or_none || may_be_altered, "{shown}");
     }
 }
@@ -296,7 +296,7 @@ fn of_an_entry_that_was_edited_by_hand_the_digest_counts_that_is_built_on() {
     let lock = Lock::beside(&world.graph()).unwrap();
     assert_eq!(lock.digest_for("x:1", &amd64), Some(digest("c")));
     assert!(lock.base("x:1").unwrap().is_edited());
-    // Nor is the table of one without a check believed.
+    // An entry without a check is not believed either.
     let check = edited
         .lines()
         .find(|line| line.starts_with("check"))

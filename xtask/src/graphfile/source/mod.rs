@@ -1,7 +1,5 @@
-//! Where a stage's paths start on this machine.
-//!
-//! Knows local checkouts, the environment's overrides, where fetched sources lie, and how to ask
-//! git for a commit. Is unaware of how a source is fetched and of what is in it.
+//! Where sources are on this machine: a local checkout, the environment's override, or the tree
+//! that was fetched at the locked commit. Nothing is fetched here.
 
 pub mod tree;
 
@@ -14,19 +12,19 @@ use crate::outside::git::{self, Trouble};
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::State;
 
-/// The folder in which everything of a fetched source lies: a tree for each commit.
+/// The folder of a fetched source, with one tree for each commit.
 pub fn folder(state: &State, source: &str) -> Utf8PathBuf {
     state.path("sources").join(source)
 }
 
-/// The tree of a commit in such a folder, if it is there.
+/// The tree of a commit in the folder of a fetched source, if it is there.
 pub fn tree_of(folder: &Utf8Path, commit: &str) -> Option<Utf8PathBuf> {
     let tree = folder.join(commit);
     let is_folder = tree.symlink_metadata().is_ok_and(|meta| meta.is_dir());
     is_folder.then_some(tree)
 }
 
-/// Looks where every source is: a checkout that the environment or the file names, else what was
+/// Finds every source: a checkout that the environment or the file names, else the tree that was
 /// fetched at the locked commit.
 pub fn find(spec: &mut Spec, state: &State, lock: &Lock) {
     for at in 0..spec.sources.len() {
@@ -78,7 +76,7 @@ fn place(spec: &Spec, source: &Source, state: &State, lock: &Lock) -> Place {
     }
 }
 
-/// `root`, if every folder that the graph file expects there is there.
+/// Returns `root` if it has every folder of the source's `layout`.
 fn laid_out(spec: &Spec, source: &Source, root: Utf8PathBuf) -> Result<Utf8PathBuf> {
     let missing = |folder: &&Utf8PathBuf| !root.join(folder).is_dir();
     match source.layout.iter().find(missing) {
@@ -122,7 +120,7 @@ fn checkout(source: &Source, path: &Utf8Path, who: &str) -> Result<Utf8PathBuf> 
     }
 }
 
-/// `path` below `root`, both resolved; a link that leads out of the root is refused.
+/// `path` below `root`, both without links. A link that leads out of the root is refused.
 pub fn inside(root: &Utf8Path, path: &Utf8Path, what: &str) -> Result<Utf8PathBuf> {
     if let Some(real) = without_links(root, path) {
         return Ok(real);
@@ -145,7 +143,7 @@ pub fn inside(root: &Utf8Path, path: &Utf8Path, what: &str) -> Result<Utf8PathBu
     }
 }
 
-/// The Dockerfile below `root` that a path means. Where there is no `Dockerfile` but a `dockerfile`,
+/// The Dockerfile below `root` that a path means. If there is no `Dockerfile` but a `dockerfile`,
 /// buildx takes that (docker/buildx `build/build.go`; tried with 0.13.1).
 pub fn dockerfile(root: &Utf8Path, path: &Utf8Path) -> Utf8PathBuf {
     let is_there = |path: &Utf8Path| root.join(path).symlink_metadata().is_ok();
@@ -157,8 +155,8 @@ pub fn dockerfile(root: &Utf8Path, path: &Utf8Path) -> Utf8PathBuf {
     }
 }
 
-/// `path` below `root` if it is there and no name in it is a link: then it is resolved, as `root`
-/// is. To resolve it as a whole would ask for every folder above the root again, for every stage.
+/// `path` below `root`, if it exists and no part of it is a link: then it is resolved, as `root`
+/// is. Resolving it as a whole would look at every folder above the root again, for every stage.
 fn without_links(root: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
     let mut real = root.to_owned();
     for part in path.components() {
@@ -173,7 +171,7 @@ fn without_links(root: &Utf8Path, path: &Utf8Path) -> Option<Utf8PathBuf> {
     Some(real)
 }
 
-/// How what git left out of a source is had.
+/// How to get the files that git left out of a source.
 pub fn remedy(spec: &Spec, source: Option<SourceId>) -> Result<tree::Remedy> {
     let known = source.map(|id| &spec.sources[id.index()]);
     Ok(match known {
@@ -186,7 +184,7 @@ pub fn remedy(spec: &Spec, source: Option<SourceId>) -> Result<tree::Remedy> {
     })
 }
 
-/// The commit of a source: the locked one, or what is checked out where the user works on it.
+/// The commit of a source: the locked one if it was fetched, else what is checked out.
 pub fn commit(spec: &Spec, source: Option<SourceId>) -> Result<String> {
     let place = source.map(|id| &spec.sources[id.index()].place);
     if let Some(Place::Fetched { commit, .. }) = place {

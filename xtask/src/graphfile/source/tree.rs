@@ -1,7 +1,5 @@
-//! What lies in a checkout, and what git left out of it.
-//!
-//! Knows submodules and the pointers that git-lfs leaves in place of files. Is unaware of where
-//! the checkout comes from.
+//! What lies in a checkout, and what git left out of it: submodules, and files of which git-lfs
+//! left only pointers.
 
 use std::fs::{self, Metadata};
 use std::io::{self, Read as _};
@@ -12,19 +10,19 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::graphfile::spec::names;
 use crate::shown;
 
-/// How a pointer begins (the git-lfs specification, `docs/spec.md`).
+/// How a git-lfs pointer begins (the git-lfs specification, `docs/spec.md`).
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 /// A pointer is smaller than this, by the same specification.
 const LARGEST_POINTER: u64 = 1024;
-/// So many are named; of the others there is a number.
+/// A message names this many files and counts the others.
 const NAMED: usize = 5;
 
-/// What a checkout does not have although its commit does.
+/// Files of a commit that its checkout lacks.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Gaps {
     /// Folders of submodules that are empty, relative to the root.
     pub submodules: Vec<Utf8PathBuf>,
-    /// Files that are only pointers to what git-lfs keeps elsewhere, relative to the root.
+    /// Files that are only pointers to contents that git-lfs keeps elsewhere, relative to the root.
     pub pointers: Vec<PathBuf>,
 }
 
@@ -46,7 +44,7 @@ impl Gaps {
         })
     }
 
-    /// One sentence for each kind, about `who`, with what to do.
+    /// One sentence for each kind of gap, about `who`, with a remedy.
     pub fn told(&self, who: &str, remedy: &Remedy) -> Vec<String> {
         let mut told = Vec::new();
         if !self.submodules.is_empty() {
@@ -67,12 +65,13 @@ impl Gaps {
     }
 }
 
-/// How gaps are filled.
+/// How to fill gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
-    /// Git fetches what is missing into this checkout of the user's own.
+    /// Git fetches the missing files into this checkout, which is the user's own.
     Fill(Utf8PathBuf),
-    /// Sources are fetched without it, so this variable must point at a checkout that has it.
+    /// Sources are fetched without these files, so this variable must point at a checkout that has
+    /// them.
     PointElsewhere(String),
 }
 
@@ -96,7 +95,7 @@ fn list<'a>(names: impl ExactSizeIterator<Item = std::borrow::Cow<'a, str>>) -> 
     }
 }
 
-/// Whether a file of this size is a pointer. One that cannot be read is none.
+/// Whether a file of this size is a git-lfs pointer. A file that cannot be read is not.
 pub fn is_pointer(path: &Path, size: u64) -> bool {
     if size < POINTER.len() as u64 || size >= LARGEST_POINTER {
         return false;
@@ -125,8 +124,8 @@ pub fn submodules(root: &Utf8Path) -> Vec<Utf8PathBuf> {
         .collect()
 }
 
-/// The values of `path = …` in a `.gitmodules`. Its other forms of writing a value are not worth
-/// their reading for a sentence.
+/// The values of `path = …` in a `.gitmodules`. Other ways to write a value are not read: that
+/// would be much code for one message.
 fn paths_of_submodules(text: &str) -> Vec<Utf8PathBuf> {
     let value = |line: &str| {
         let (name, value) = line.split_once('=')?;
@@ -137,8 +136,8 @@ fn paths_of_submodules(text: &str) -> Vec<Utf8PathBuf> {
     text.lines().filter_map(value).collect()
 }
 
-/// Hands over every entry below a folder, parents first, but nothing in a `.git` and nothing
-/// behind a link.
+/// Calls `each` for every entry below a folder, parents first, except those in a `.git` or behind a
+/// link.
 pub fn walk(
     root: &Path,
     each: &mut dyn FnMut(&Path, &Metadata) -> io::Result<()>,

@@ -1,6 +1,4 @@
-//! The rules for `[base."REFERENCE"]`.
-//!
-//! Knows what may take the place of an external image. Is unaware of which Dockerfiles use it.
+//! The rules for `[base."REFERENCE"]`: what may override an external image.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +12,7 @@ use super::{Replacement, names, tables};
 use crate::shown;
 
 impl GraphReader<'_, '_> {
-    /// All `[base]` tables by the image's full spelling, with the profile's laid over them.
+    /// All `[base]` tables by the full spelling of the image, with the profile's laid over them.
     pub(super) fn bases<'t>(
         &mut self,
         table: &mut DeTable<'t>,

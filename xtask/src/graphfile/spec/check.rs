@@ -1,7 +1,5 @@
-//! From what the file says to what may be trusted.
-//!
-//! Knows every rule of the file and reports each breach with its place. Is unaware of
-//! everything outside the file.
+//! Turns what the graph file says (`raw`) into what may be trusted (`Spec`), and reports every
+//! mistake with its place. Looks at nothing outside the file.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,10 +24,10 @@ const TOP: &[&str] = &[
 ];
 const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage", "base", "stack"];
 
-/// How many bytes may stand in all stages together, once defaults and variables are filled in.
+/// The most bytes that all stages together may hold, once defaults and variables are filled in.
 const MOST_TEXT: usize = 64 << 20;
 
-/// Everything of one name space, by name, with the place of the name.
+/// The tables of one kind, by name, with the place of the name.
 type Named<T> = BTreeMap<String, (Span, T)>;
 
 /// Checks `text`, the content of `file`, whose folder is `root`.
@@ -80,7 +78,7 @@ pub(super) struct Scope {
     pub(super) sources: HashMap<String, SourceId>,
     pub(super) stages: HashMap<String, StageId>,
     pub(super) vars: BTreeMap<String, String>,
-    /// How many bytes all values may still come to.
+    /// How many bytes are left of `MOST_TEXT`.
     pub(super) room: Cell<usize>,
 }
 
@@ -109,7 +107,7 @@ impl GraphReader<'_, '_> {
             call: Call::default(),
             stack: None,
         };
-        // A file that is not TOML would only give mistakes that follow from that one.
+        // In a file that is not TOML, further mistakes would only follow from that one.
         if !self.mistakes.is_empty() {
             return spec;
         }
@@ -185,7 +183,8 @@ impl GraphReader<'_, '_> {
         spec
     }
 
-    /// The defaults, unless giving them to every stage would make gigabytes of a small file.
+    /// The defaults, or none and a mistake if giving them to every stage would make gigabytes of a
+    /// small file.
     fn affordable(&mut self, defaults: RawStage, stages: usize) -> RawStage {
         if profile::size(&defaults).saturating_mul(stages) <= MOST_TEXT {
             return defaults;
@@ -218,8 +217,8 @@ impl GraphReader<'_, '_> {
         }
     }
 
-    /// All profiles' names, and the tables of the chosen one; the others are read too, so that a mistake in one
-    /// does not wait for the day it is chosen.
+    /// All profiles' names, and the tables of the chosen one. The others are checked for unknown
+    /// names too, so that such a mistake shows before the profile is chosen.
     fn profile<'t>(
         &mut self,
         table: &mut DeTable<'t>,
@@ -339,7 +338,7 @@ impl GraphReader<'_, '_> {
         all
     }
 
-    /// `[stack]` with the profile's laid over it, and where it stands.
+    /// `[stack]` with the profile's laid over it, and its place.
     fn layered_stack<'t>(
         &mut self,
         table: &mut DeTable<'t>,
@@ -360,7 +359,7 @@ impl GraphReader<'_, '_> {
         whole
     }
 
-    /// `[policy]`, and its waivers, which no stage's own table can have.
+    /// `[policy]`, and its waivers, which a stage's own policy cannot have.
     fn policies(&mut self, table: &mut DeTable<'_>) -> (RawPolicy, Vec<Spanned<RawWaiver>>) {
         let Some(mut table) = tables::take(table, "policy", self.mistakes) else {
             return Default::default();

@@ -1,7 +1,5 @@
-//! Mistakes in the graph file, collected so that one run reports them all.
-//!
-//! Knows byte spans of one text and how to underline them; is unaware of what the
-//! file means.
+//! Mistakes in the graph file, collected so that one run reports them all, each with its place
+//! underlined.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -12,9 +10,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::Fault;
 
-/// How many mistakes are shown. Nobody reads more, and each costs a look through the file.
+/// How many mistakes are shown. Nobody reads more, and showing each costs a pass through the file.
 const MOST_SHOWN: usize = 100;
-/// A longer name is no slip of the hand.
+/// Longer names are not taken for typing errors.
 const LONGEST_NAME: usize = 200;
 
 /// A stretch of the graph file, in bytes.
@@ -30,7 +28,7 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    /// A mistake at `span`; `title` is the sentence, `label` stands under the underline.
+    /// A mistake at `span`. `title` is the sentence, and `label` stands under the underline.
     pub fn at(span: Span, title: impl Into<String>, label: impl Into<String>) -> Self {
         Self {
             span: Some(span),
@@ -67,7 +65,7 @@ impl Mistake {
     }
 }
 
-/// The known name that is closest to `given`, if any is close enough to be a slip of the hand.
+/// The known name that is closest to `given`, if it is close enough for a typing error.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > LONGEST_NAME {
         return None;
@@ -90,7 +88,7 @@ pub struct Mistakes<'t> {
 }
 
 impl<'t> Mistakes<'t> {
-    /// None yet.
+    /// No mistakes yet, for `file` with the content `text`.
     pub fn of(file: &Utf8Path, text: &'t str) -> Self {
         Self {
             file: file.to_owned(),
@@ -99,19 +97,19 @@ impl<'t> Mistakes<'t> {
         }
     }
 
-    /// Remembers one more.
+    /// Adds a mistake.
     pub fn push(&mut self, mistake: Mistake) {
         self.list.push(mistake);
     }
 
-    /// Remembers one more, with `did you mean …?` when one of `known` is close to `given`.
+    /// Adds a mistake, with `did you mean …?` when one of `known` is close to `given`.
     pub fn push_near<'a, K: IntoIterator<Item = &'a str>>(
         &mut self,
         mistake: Mistake,
         given: &str,
         known: impl FnOnce() -> K,
     ) {
-        // With as many mistakes as names, this would go through all pairs.
+        // If there were as many mistakes as names, this would compare all pairs.
         if self.list.len() < MOST_SHOWN {
             self.push(mistake.did_you_mean(given, known()));
         } else {
@@ -124,7 +122,7 @@ impl<'t> Mistakes<'t> {
         self.list.is_empty()
     }
 
-    /// `Ok` when nothing was wrong; otherwise everything that was, in the order of the file.
+    /// `Ok` when nothing was wrong; otherwise a fault with the mistakes in the file's order.
     pub fn into_result(mut self) -> Result<(), Fault> {
         if self.list.is_empty() {
             return Ok(());
@@ -150,8 +148,8 @@ impl<'t> Mistakes<'t> {
         Err(Fault::usage(message))
     }
 
-    /// The whole lines in which a span lies, and the number of the first. Whoever underlines it
-    /// would look through all that he is given.
+    /// The whole lines in which a span lies, and the number of the first line. The renderer
+    /// searches all the text that it is given, so it gets no more than these.
     fn lines(&self, span: &Span) -> (Span, usize) {
         let bytes = self.text.as_bytes();
         let is_end = |byte: &u8| *byte == b'\n';

@@ -1,7 +1,7 @@
 //! The graph file: what it says (`raw`), then what the program may trust (`Spec`).
 //!
-//! Knows the file's syntax and rules. Is unaware of the tree it describes: whether a
-//! folder exists, what a Dockerfile says and what was built are for others.
+//! Only the file itself is checked here. Whether a folder exists or what a Dockerfile says is
+//! checked later, by `source` and `freshness`.
 
 mod bases;
 mod check;
@@ -37,7 +37,7 @@ use template::Template;
 /// The version of the file format that this program reads.
 pub const VERSION: i64 = 1;
 
-/// A stage's dense number: the rest of the program indexes with it.
+/// A stage's dense number, by which the rest of the program indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageId(pub u32);
 
@@ -66,41 +66,42 @@ pub struct Spec {
     pub file: Utf8PathBuf,
     /// Its folder, absolute.
     pub root: Utf8PathBuf,
-    /// A hash of its text, and of the profile that lies over it.
+    /// A hash of its text and of the name of the profile.
     pub text: [u8; 32],
     /// Sorted by name.
     pub sources: Vec<Source>,
     /// Sorted by name; indexed by `StageId`.
     pub stages: Vec<Stage>,
-    /// All stages as the file declares them: people put first what matters to them.
+    /// All stages in the file's order: people put first what matters to them.
     pub declared: Vec<StageId>,
-    /// What takes the place of external images, by their full spelling.
+    /// The base overrides, by the full spelling of the image.
     pub bases: BTreeMap<String, Replacement>,
     /// `host/path` for shared records.
     pub registry: Option<String>,
-    /// What the images of all stages must keep; a stage's own lies over it already.
+    /// The policy for all images. It is already laid under each stage's own policy.
     pub policy: Policy,
-    /// Breaches of the policy that are put up with, as the file has them.
+    /// Tolerated breaches of the policy, in the file's order.
     pub waivers: Vec<Waiver>,
     /// The names of the file's profiles.
     pub profiles: Vec<String>,
-    /// What is odd in it without being a mistake, each with its place.
+    /// Oddities that are not mistakes, each with its place.
     pub notes: Vec<String>,
-    /// How the program is called on it again. Reading the file leaves it without flags.
+    /// How to call the program on it again. Reading the file leaves it without flags.
     pub call: Call,
-    /// The running stack that the images are tried in.
+    /// The running stack in which the images are tried.
     pub stack: Option<stack::Stack>,
 }
 
-/// What takes the place of an external image in every stage that uses it: at least one of the two.
+/// A base override: what takes the place of an external image in every stage that uses it. `image`,
+/// `stage` or both are given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replacement {
     /// The image's name, as the file has it.
     pub name: String,
-    /// The reference to take it from.
+    /// The reference that takes its place.
     pub image: Option<String>,
-    /// The stage whose image takes its place; that stage itself, and what it stands on, get the
-    /// image.
+    /// The stage whose image takes its place. That stage itself and the stages it stands on get
+    /// `image` instead.
     pub stage: Option<StageId>,
 }
 
@@ -115,14 +116,14 @@ pub struct Source {
     pub git: Option<Git>,
     /// Folders that every checkout of it has, relative to its root.
     pub layout: Vec<Utf8PathBuf>,
-    /// Where it is on this machine. Reading the file leaves it unsought.
+    /// Where it is on this machine. Reading the file leaves it `Unsought`.
     pub place: Place,
 }
 
 /// Where a source is on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Place {
-    /// Nobody has looked yet.
+    /// The source was not looked for yet.
     #[default]
     Unsought,
     /// A checkout of the user's own, used as it is.
@@ -130,16 +131,17 @@ pub enum Place {
         /// Absolute, without links.
         root: Utf8PathBuf,
     },
-    /// What was fetched, at the locked commit.
+    /// The tree that was fetched, at the locked commit.
     Fetched {
         /// Absolute, without links.
         root: Utf8PathBuf,
-        /// All digits of it.
+        /// The commit id with all its digits.
         commit: String,
     },
-    /// It comes from git and was not fetched yet. The fault says what to do.
+    /// A git source that was not fetched yet. The fault says what to do.
     Unfetched(Fault),
-    /// What the environment or the file names cannot be used.
+    /// The checkout that the environment or the file names cannot be used, or a folder of `layout`
+    /// is missing.
     Wrong(Fault),
 }
 
@@ -150,7 +152,7 @@ pub struct Git {
     pub url: String,
     /// A tag, branch or commit.
     pub rev: String,
-    /// Other URLs of the same repository, asked before `url`, in their order.
+    /// Other URLs of the same repository. They are asked before `url`, in this order.
     pub mirrors: Vec<String>,
 }
 
@@ -170,7 +172,8 @@ pub struct Stage {
     pub target: Option<String>,
     /// Build arguments; a `volatile` one may still mention the source's commit.
     pub args: BTreeMap<String, Template>,
-    /// Those of them that the stage names itself: `[defaults]` are for stages that want them.
+    /// The arguments that the stage's own table sets. Those of `[defaults]` are for the stages that
+    /// want them.
     pub own_args: BTreeSet<String>,
     /// Arguments that are not in the key.
     pub volatile: BTreeSet<String>,
@@ -188,7 +191,7 @@ pub struct Stage {
     pub overlays: Vec<Utf8PathBuf>,
     /// Named contexts.
     pub contexts: BTreeMap<String, Context>,
-    /// Those named contexts that a `[base]` table gave, not the stage itself.
+    /// The named contexts that come from a `[base]` table, not from the stage itself.
     pub replaced: BTreeSet<String>,
     /// Secrets by id.
     pub secrets: BTreeMap<String, Secret>,
@@ -200,15 +203,15 @@ pub struct Stage {
     pub keep: u32,
     /// The command that makes part of the context.
     pub prepare: Option<Prepare>,
-    /// The stage whose host command it is as well, where two have the same: it runs once for both.
+    /// If another stage has the same host command: that stage. The command runs once for both.
     pub prepared_with: Option<StageId>,
     /// Services of the running stack that use the image.
     pub services: Vec<String>,
-    /// What its image must keep.
+    /// The policy for its image.
     pub policy: Policy,
 }
 
-/// What stands behind a named context.
+/// The content of a named context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Context {
     /// The image of another stage.
@@ -246,7 +249,7 @@ pub struct Prepare {
     pub inputs: Vec<Utf8PathBuf>,
     /// What it reads of the stage's source, relative to the source's root.
     pub source_inputs: Vec<Utf8PathBuf>,
-    /// Patterns of what is no input after all.
+    /// Patterns of paths that are not inputs after all.
     pub ignore: Vec<String>,
     /// What it makes, relative to `dir`.
     pub outputs: Vec<Utf8PathBuf>,
@@ -301,7 +304,7 @@ fn ids(stages: usize) -> impl Iterator<Item = StageId> {
 }
 
 impl Stage {
-    /// A fault of this stage, for where the report does not name it.
+    /// Names this stage in the fault, for reports that do not name it.
     #[must_use]
     pub fn fault(&self, fault: Fault) -> Fault {
         Fault {
@@ -310,7 +313,7 @@ impl Stage {
         }
     }
 
-    /// The references that a build puts its image under.
+    /// The references that a build gives its image.
     pub fn references(&self) -> Vec<String> {
         let image = self.image.as_deref();
         image.map_or_else(Vec::new, |image| {

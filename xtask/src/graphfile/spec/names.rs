@@ -1,13 +1,10 @@
-//! What a name may look like.
-//!
-//! Names from the file end up in argv, paths and references. Knows their grammars;
-//! refuses whatever could be read as an option, leave its folder or hide in a terminal.
-//! Is unaware of where a name stands in the file.
+//! The grammars of names. Names from the file end up in argv, paths and references, so names that
+//! could be read as an option, leave their folder or hide in a terminal are refused.
 
 use super::mistakes;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
-/// Refuses text that is an option to a command or that a terminal would act on.
+/// Refuses text that a command would read as an option, or that a terminal would act on.
 pub fn plain(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("must not be empty".into());
@@ -120,7 +117,7 @@ pub fn tool(text: &str) -> Result<(), String> {
     Err("may hold only letters, digits, `-`, `_`, `.` and `+`".into())
 }
 
-/// The id of a secret or an ssh agent. A comma or `=` would end it in buildx's own syntax.
+/// The id of a secret or an ssh agent. In buildx's syntax a comma or `=` would end it.
 pub fn secret_id(text: &str) -> Result<(), String> {
     plain(text)?;
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -192,11 +189,11 @@ pub fn inner_path(text: &str) -> Result<Utf8PathBuf, String> {
 /// Schemes of git that run no command of the URL's choosing on this machine.
 const GIT_SCHEMES: [&str; 5] = ["https", "http", "ssh", "git", "file"];
 
-/// A git URL: never an option, never a transport that runs a command, and without a secret, as
-/// it is shown, locked and handed to git as an argument.
+/// A git URL: no option, no transport that runs a command, and no secret, as it is shown, locked
+/// and passed to git as an argument.
 pub fn git_url(text: &str) -> Result<(), String> {
     plain(text)?;
-    // As git itself tells a remote helper (git's transport.c).
+    // Git recognises a remote helper in this way (git's transport.c).
     let scheme_char = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     if text.trim_start_matches(scheme_char).starts_with("::") {
         return Err("names a git remote helper, which may run any command".into());
@@ -248,8 +245,8 @@ fn git_authority(text: &str, is_http: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// A tag, branch or commit, by the rules of git-check-ref-format(1): nothing that git would read
-/// as a pattern, a range or a way from one commit to another.
+/// A tag, branch or commit, by the rules of git-check-ref-format(1): nothing that git would read as
+/// a pattern, a range or a path from one commit to another.
 pub fn revision(text: &str) -> Result<(), String> {
     plain(text)?;
     if text.len() > 250 {

@@ -1,6 +1,4 @@
-//! The platforms that a run is asked for.
-//!
-//! Knows what stands in front of what the graph says, and what behind it. Is unaware of engines.
+//! The platforms of a run: `--platform` first, then the graph file, then docker's own variable.
 
 use super::{Spec, Stage, names};
 use crate::fault::{Fault, Result};
@@ -9,8 +7,8 @@ use crate::fault::{Fault, Result};
 const DEFAULT: &str = "DOCKER_DEFAULT_PLATFORM";
 
 impl Spec {
-    /// `wanted`, of `--platform`, stands in the place of what the graph says; without it, the
-    /// variable that docker reads stands where the graph says nothing.
+    /// `wanted`, from `--platform`, replaces the platforms of every stage. If it is empty, the
+    /// variable that docker reads applies to the stages without platforms.
     pub fn choose_platforms(&mut self, wanted: &[String]) -> Result<()> {
         if !wanted.is_empty() {
             let platforms = read("--platform", wanted)?;
@@ -30,8 +28,9 @@ impl Spec {
         self.refuse_mixed()
     }
 
-    /// BuildKit builds on a parent of another platform without a word, and runs its programs. What the
-    /// graph file itself says was looked at before.
+    /// Refuses a stage whose parent is not built for its platforms: BuildKit builds on a parent of
+    /// another platform without a warning, and runs its programs. The platforms of the graph file
+    /// itself were checked when it was read.
     fn refuse_mixed(&self) -> Result<()> {
         for stage in &self.stages {
             let mut parents = stage.upstream().into_iter().map(|id| self.stage(id));

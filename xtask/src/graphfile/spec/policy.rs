@@ -1,7 +1,5 @@
-//! What images must keep: rules with their severities, budgets, and waivers that end.
-//!
-//! Knows the rules by name and what the graph file says of each. Is unaware of images: `verify`
-//! looks at them.
+//! The policy for images: rules with their severities, budgets, and waivers that end. `verify`
+//! applies it to images.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::StageId;
 
-/// A rule that images are held against.
+/// A rule that images are checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// The image can be read whole.
     Image,
-    /// No layer holds a secret, deleted later or not; nor does the configuration.
+    /// Neither a layer nor the configuration holds a secret, even one that a later layer deletes.
     Secrets,
-    /// None of the keys that everybody knows from upstream's files is left in.
+    /// No default key of upstream's files is left in: everybody knows those.
     DefaultKeys,
     /// The image is there for every platform of its stage, and its programs are of that platform.
     Platform,
@@ -29,7 +27,7 @@ pub enum Rule {
     WritablePath,
     /// The image is within its budgets.
     Budget,
-    /// No file but those of a list has the setuid or setgid bit.
+    /// Only the files of a list have the setuid or setgid bit.
     Setuid,
     /// No test folders.
     Tests,
@@ -37,19 +35,19 @@ pub enum Rule {
     Caches,
     /// No compilers.
     Compilers,
-    /// The labels that the graph asks for.
+    /// The image has the labels that the graph asks for.
     Labels,
-    /// The environment that the graph asks for.
+    /// The image has the environment that the graph asks for.
     Env,
-    /// The ports that the graph asks for.
+    /// The image exposes the ports that the graph asks for.
     Ports,
-    /// The entrypoint that the graph asks for.
+    /// The image has the entrypoint that the graph asks for.
     Entrypoint,
-    /// A healthcheck, where the graph asks for one.
+    /// The image has a healthcheck, if the graph asks for one.
     Healthcheck,
-    /// What tools say of the Dockerfile, where they are there.
+    /// The findings of linters for the Dockerfile, if linters are installed.
     Lint,
-    /// What a scanner knows of the packages, where one is there.
+    /// The findings of a vulnerability scanner, if one is installed.
     Vulnerabilities,
     /// No waiver has ended.
     EndedWaiver,
@@ -59,7 +57,7 @@ pub enum Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Nobody looks.
+    /// The rule is not applied.
     Off,
     /// It is shown.
     Warn,
@@ -148,7 +146,7 @@ impl Severity {
     }
 }
 
-/// What one stage's image must keep. What is `None` the graph does not say.
+/// The policy for one stage's image. A field is `None` if the graph does not set it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Policy {
     /// Severities that the graph sets.
@@ -172,7 +170,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What a stage says, over what the graph says of all stages.
+    /// Lays a stage's policy over `under`, the graph's policy for all stages.
     #[must_use]
     pub fn over(self, under: &Self) -> Self {
         let mut severities = under.severities.clone();
@@ -197,27 +195,27 @@ impl Policy {
     }
 }
 
-/// A breach that is put up with until a date.
+/// A breach that is tolerated until a date.
 #[derive(Debug, Clone)]
 pub struct Waiver {
-    /// Of this rule.
+    /// The rule that may be breached.
     pub rule: Rule,
-    /// In this stage, or in any.
+    /// The stage; all of them when `None`.
     pub stage: Option<StageId>,
-    /// At the paths that this pattern, as in a .dockerignore, names; at any without one.
+    /// A pattern, as in a .dockerignore, of the paths in the image; all of them when `None`.
     pub path: Option<String>,
-    /// Why.
+    /// Why the breach is tolerated.
     pub why: String,
     /// The last day on which it holds: `2027-01-31`.
     pub until: String,
-    /// The line of the graph file on which it stands.
+    /// Its line in the graph file.
     pub line: usize,
 }
 
 impl Waiver {
-    /// Whether it has ended on the day `today`, written in the same way.
+    /// Whether it has ended by the day `today`, which is written in the same form.
     pub fn has_ended(&self, today: &str) -> bool {
-        // Dates of this form are in the order of their texts.
+        // Dates of this form sort as text.
         self.until.as_str() < today
     }
 }

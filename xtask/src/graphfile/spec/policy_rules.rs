@@ -1,4 +1,4 @@
-//! What `[policy]` of the graph file may say, and what is told of mistakes in it.
+//! The rules for `[policy]` and its waivers.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::policy::{Policy, Rule, Severity, Waiver};
 use super::raw::{RawPolicy, RawWaiver, Text};
 
 impl GraphReader<'_, '_> {
-    /// What a stage's own table says, over the graph's.
+    /// Checks one table of policy: the graph's or a stage's.
     pub(super) fn policy(&mut self, raw: RawPolicy) -> Policy {
         let mut severities = BTreeMap::new();
         for (name, severity) in raw.rules.into_iter().flatten() {
@@ -149,7 +149,7 @@ impl GraphReader<'_, '_> {
     }
 }
 
-/// `1.5 GB`, `300MB`, `2 GiB`, `1024`: in bytes.
+/// A size in bytes: `1.5 GB`, `300MB`, `2 GiB`, `1024`.
 fn bytes(text: &str) -> Option<u64> {
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, unit) = text.split_at(at.unwrap_or(text.len()));
@@ -177,10 +177,10 @@ fn bytes(text: &str) -> Option<u64> {
     whole.checked_add(u64::try_from(rest).ok()?)
 }
 
-/// What may stand somewhere, or what is wrong with it.
+/// A rule for text. The error says what is wrong with the text.
 type NameRule = fn(&str) -> Result<(), String>;
 
-/// Paths as archives have them, from the root of the image.
+/// Paths as archives have them: relative to the root of the image.
 fn relative(paths: Vec<String>) -> Vec<String> {
     let relative = |path: String| path.trim_start_matches('/').to_owned();
     paths.into_iter().map(relative).collect()

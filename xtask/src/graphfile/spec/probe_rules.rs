@@ -1,7 +1,5 @@
-//! The rules for the probes of `[stack]`.
-//!
-//! Knows which fields belong to which kind of probe and what may stand there. Is unaware of the
-//! services that are asked.
+//! The rules for the probes of `[stack]`: which fields belong to which kind of probe, and what they
+//! may hold.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -262,7 +260,7 @@ impl GraphReader<'_, '_> {
         Some(Refused { host, port, proxy })
     }
 
-    /// `a.b[0]`, `$.a.b[0]` and `/a/b/0` are one path; the last is how the program has it.
+    /// A path in JSON as a JSON pointer: `a.b[0]`, `$.a.b[0]` and `/a/b/0` all give the last.
     fn json_path(&mut self, path: Text) -> Option<String> {
         let text = path.get_ref();
         if text.is_empty() || text.starts_with('/') {
@@ -297,7 +295,7 @@ impl GraphReader<'_, '_> {
     }
 }
 
-/// `HOST:PORT`, or `HOST` where there is a usual port. An IPv6 address stands in brackets.
+/// `HOST:PORT`, or `HOST` if there is a usual port. An IPv6 address stands in brackets.
 fn host_and_port(text: &str, usual: Option<u16>) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {

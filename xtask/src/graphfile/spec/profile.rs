@@ -1,9 +1,8 @@
 //! Lays one set of stage fields over another.
 //!
-//! The rule is the same for `[defaults]` under a stage and a profile over it: a table
-//! (`args`, `labels`, `contexts`) is merged by name, every other field is replaced.
-//! Nothing is appended, so what a profile says is what holds. Knows the fields; is unaware of
-//! their meaning.
+//! `[defaults]` under a stage and a profile over it follow the same rule: a table (`args`,
+//! `labels`, `contexts`) is merged by name, every other field is replaced. Nothing is appended, so
+//! the value that a profile gives is the whole value.
 
 use serde::de::DeserializeOwned;
 
@@ -13,7 +12,7 @@ use super::raw::{RawPolicy, RawSource, RawStage, Text, Texts};
 pub trait Layered: DeserializeOwned + Default {
     /// `over` laid over `under`.
     fn lay(over: Self, under: Self) -> Self;
-    /// Whether it can stand alone, with nothing of its name in the graph below the profile.
+    /// Whether a profile may declare it although the graph has nothing of its name.
     fn declares(&self) -> bool;
 }
 
@@ -79,8 +78,8 @@ impl Layered for RawStage {
         }
     }
 
-    /// A profile brings stages of its own, such as overlays on bases; without a context it can only
-    /// mean one that is there.
+    /// A profile may declare stages of its own, such as overlays on bases. A table without a
+    /// context must mean a stage of the graph.
     fn declares(&self) -> bool {
         self.context.is_some()
     }

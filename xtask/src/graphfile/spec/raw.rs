@@ -1,7 +1,5 @@
-//! What `build-graph.toml` says, word for word, each value with its place.
-//!
-//! Knows the file's fields; is unaware of whether they make sense together, of the
-//! file system and of the engine.
+//! What `build-graph.toml` says, word for word, each value with its place. Nothing is checked here
+//! but the names and types of fields.
 
 use std::collections::BTreeMap;
 
@@ -59,11 +57,11 @@ pub struct RawStage {
     pub prepare: Option<Spanned<RawPrepare>>,
     /// The services of the running stack that use the image.
     pub services: Option<Vec<Text>>,
-    /// What its image must keep, over the graph's own `[policy]`.
+    /// The policy for its image, laid over the graph's own `[policy]`.
     pub policy: Option<RawPolicy>,
 }
 
-/// `[policy]` and `[stage.NAME.policy]`: what images must keep.
+/// `[policy]` and `[stage.NAME.policy]`: the rules for images.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -91,7 +89,7 @@ pub struct RawPolicy {
     pub healthcheck: Option<bool>,
 }
 
-/// `[[policy.waive]]`: a breach that is put up with until a date.
+/// `[[policy.waive]]`: a breach that is tolerated until a date.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -105,7 +103,7 @@ pub struct RawWaiver {
     pub stage: Option<Text>,
     /// A pattern, as in a .dockerignore, of the paths in the image; all of them when absent.
     pub path: Option<Text>,
-    /// Why.
+    /// Why the breach is tolerated.
     pub why: Option<Text>,
     /// The last day on which it holds.
     pub until: Option<Spanned<toml::value::Datetime>>,
@@ -129,7 +127,7 @@ pub struct RawContext {
     pub source: Option<Text>,
 }
 
-/// A secret: an id, and where the value is to be found when the stage is built.
+/// A secret: its id, and where its value is found when the stage is built.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -161,12 +159,12 @@ pub struct RawPrepare {
     pub at: Option<Spanned<RawAt>>,
     /// Files and folders that the command reads, relative to where it runs.
     pub inputs: Option<Vec<Text>>,
-    /// Files and folders of the stage's source that it reads as well.
+    /// Files and folders of the stage's source that the command reads as well.
     pub source_inputs: Option<Vec<Text>>,
-    /// Patterns, as in a .dockerignore, of what is no input after all: what the command itself
-    /// writes between its inputs.
+    /// Patterns, as in a .dockerignore, of paths that are not inputs after all: files that the
+    /// command itself writes among its inputs.
     pub ignore: Option<Vec<Text>>,
-    /// Files that it makes, relative to where it runs.
+    /// Files that the command makes, relative to where it runs.
     pub outputs: Option<Spanned<Vec<Text>>>,
     /// The folder it runs in, below `at`.
     pub dir: Option<Text>,
@@ -198,13 +196,13 @@ pub struct RawSource {
     pub git: Option<Text>,
     /// A tag, branch or commit of it.
     pub rev: Option<Text>,
-    /// Other URLs of the same repository, asked before `git`, in their order.
+    /// Other URLs of the same repository. They are asked before `git`, in this order.
     pub mirrors: Option<Vec<Text>>,
     /// Folders that every checkout of it has.
     pub layout: Option<Vec<Text>>,
 }
 
-/// `[base."REFERENCE"]`: what takes the place of an external image, in every stage that uses it.
+/// `[base."REFERENCE"]`: a base override, for every stage that uses the image.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -212,7 +210,7 @@ pub struct RawSource {
     expecting = "a base's table"
 )]
 pub struct RawBase {
-    /// The same image elsewhere: at a mirror.
+    /// The reference of the same image elsewhere, such as at a mirror.
     pub image: Option<Text>,
     /// The stage whose image takes its place: an overlay built on it.
     pub stage: Option<Text>,

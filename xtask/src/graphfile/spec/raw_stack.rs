@@ -1,7 +1,5 @@
-//! What `[stack]` says, word for word, each value with its place.
-//!
-//! Knows the fields of the running stack and of its probes; is unaware of which of them belong
-//! together.
+//! What `[stack]` says, word for word, each value with its place. `probe_rules` checks which fields
+//! of a probe belong together.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +23,7 @@ pub struct RawStack {
     pub compose: Option<Text>,
     /// The source that `compose` and `env-file` are in.
     pub source: Option<Text>,
-    /// A file that stands for the `.env` beside the compose file.
+    /// A file that is used instead of the `.env` beside the compose file.
     pub env_file: Option<Text>,
     /// A compose file that is laid over `compose`, relative to the graph file's folder.
     #[serde(rename = "override")]
@@ -34,11 +32,11 @@ pub struct RawStack {
     pub services: Option<Texts>,
     /// Variables for the compose file.
     pub env: Option<BTreeMap<Text, Spanned<RawEnv>>>,
-    /// What would be refused, by the name that the refusal gives.
+    /// What is allowed although it would be refused, by the name that the refusal gives.
     pub allow: Option<Vec<Text>>,
     /// How many seconds the services have until they are ready.
     pub timeout: Option<Spanned<i64>>,
-    /// How many seconds they are watched after that, at least.
+    /// For how many seconds, at least, the services are watched once they are ready.
     pub watch: Option<Spanned<i64>>,
     /// What is asked of the running services.
     pub probe: Option<Vec<Spanned<RawProbe>>>,
@@ -74,12 +72,12 @@ impl RawStack {
     }
 }
 
-/// A variable's value: text, or a table that says where a secret one is found.
+/// A variable's value: text, or a table that says where a secret value is found.
 #[derive(Debug, Clone)]
 pub enum RawEnv {
     /// The value itself.
     Text(String),
-    /// Where it is found.
+    /// Where a secret value is found.
     Secret(RawSecretEnv),
 }
 
@@ -129,7 +127,7 @@ pub struct RawProbe {
     pub service: Option<Text>,
     /// What is asked.
     pub kind: Option<Spanned<RawKind>>,
-    /// How many seconds it may take until the right answer comes.
+    /// How many seconds the right answer may take to come.
     pub timeout: Option<Spanned<i64>>,
     /// `http`, `tcp`: the service's own port, whatever the compose file publishes.
     pub port: Option<Spanned<i64>>,
@@ -137,9 +135,9 @@ pub struct RawProbe {
     pub path: Option<Text>,
     /// `http`: the status of the answer.
     pub status: Option<Spanned<i64>>,
-    /// `http`: headers of the answer, and what each contains.
+    /// `http`: headers of the answer, each with text that its value contains.
     pub headers: Option<Texts>,
-    /// `http`: what the answer contains.
+    /// `http`: text that the answer contains.
     pub body: Option<Text>,
     /// `http`: values of the answer's JSON, by their path.
     pub json: Option<BTreeMap<Text, Spanned<toml::Value>>>,
@@ -147,17 +145,17 @@ pub struct RawProbe {
     pub command: Option<Spanned<Vec<Text>>>,
     /// `exec`: its exit code.
     pub exit: Option<Spanned<i64>>,
-    /// `exec`: what it prints, among other things.
+    /// `exec`: text that its output contains.
     pub output: Option<Text>,
-    /// `log`: what the service's log must contain.
+    /// `log`: text that the service's log must contain.
     pub contains: Option<Text>,
-    /// `log`: what it must not contain.
+    /// `log`: text that the log must not contain.
     pub never: Option<Text>,
-    /// `refused`: what the service must not reach.
+    /// `refused`: the address that the service must not reach.
     pub address: Option<Text>,
-    /// `refused`: the HTTP proxy that is asked for it.
+    /// `refused`: the HTTP proxy that is asked for the address.
     pub proxy: Option<Text>,
-    /// `file`: whether it is tried on a volume that root owns, too.
+    /// `file`: whether the path is also tried on a volume that root owns.
     pub root_owned: Option<Spanned<bool>>,
     /// `uid`: folders that may be written to.
     pub writable: Option<Vec<Text>>,

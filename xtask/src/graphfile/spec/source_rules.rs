@@ -1,6 +1,4 @@
-//! The rules for one source.
-//!
-//! Knows what `[source.NAME]` may say. Is unaware of whether anything is where it says.
+//! The rules for one source: what `[source.NAME]` may say.
 
 use camino::Utf8PathBuf;
 

@@ -1,7 +1,4 @@
-//! The running stack, as the graph file wants it.
-//!
-//! Knows what may be asked of which service. Is unaware of what the compose file says, and of
-//! engines.
+//! The running stack, as the graph file wants it. The compose file was not read yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,21 +12,22 @@ use super::{SourceId, StageId};
 pub struct Stack {
     /// The compose file, below the root of `source`.
     pub compose: Utf8PathBuf,
-    /// Where its path starts; at the graph file's folder when `None`.
+    /// The source whose root its path starts at; the graph file's folder when `None`.
     pub source: Option<SourceId>,
-    /// A file that stands for the `.env` beside the compose file; it lies below the same root.
+    /// A file that is used instead of the `.env` beside the compose file. It lies below the same
+    /// root.
     pub env_file: Option<Utf8PathBuf>,
-    /// A compose file that is laid over the other one; it lies beside the graph file.
+    /// A compose file that is laid over the first one. It lies beside the graph file.
     pub override_file: Option<Utf8PathBuf>,
-    /// The stages whose images the services run. Stages that name services themselves are here, too.
+    /// The stages whose images the services run, by service. Includes the `services` of stages.
     pub services: BTreeMap<String, StageId>,
     /// Variables for the compose file.
     pub env: BTreeMap<String, Variable>,
-    /// What is permitted, by the name that its refusal gives.
+    /// What is allowed although it would be refused, by the name that the refusal gives.
     pub allow: BTreeSet<String>,
     /// How long the services have until they are ready.
     pub timeout: Duration,
-    /// How long they are watched after that, at least.
+    /// For how long, at least, the services are watched once they are ready.
     pub watch: Duration,
     /// In the order of the file.
     pub probes: Vec<Probe>,
@@ -38,9 +36,10 @@ pub struct Stack {
 /// The value of a variable for the compose file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Variable {
-    /// Written into the graph file.
+    /// The value, as the graph file has it.
     Text(String),
-    /// Held by a variable of this program's environment, which is read when the stack is started.
+    /// The name of a variable of this program's environment. Its value is read when the stack is
+    /// started.
     Secret(String),
 }
 
@@ -51,7 +50,7 @@ pub struct Probe {
     pub service: String,
     /// What is asked.
     pub ask: Ask,
-    /// How long it may take until the right answer comes.
+    /// How long the right answer may take to come.
     pub timeout: Duration,
 }
 
@@ -71,14 +70,14 @@ pub enum Ask {
         command: Vec<String>,
         /// Its exit code.
         exit: i64,
-        /// What it prints, among other things.
+        /// Text that its output contains.
         output: Option<String>,
     },
     /// The service's log: at least one of the two.
     Log {
-        /// What it contains at last.
+        /// Text that must appear in the log.
         contains: Option<String>,
-        /// What it never contains.
+        /// Text that must never appear.
         never: Option<String>,
     },
     /// An address that is out of the service's reach.
@@ -87,13 +86,13 @@ pub enum Ask {
     File {
         /// Absolute.
         path: String,
-        /// Whether a second container tries it on a volume that root owns, as an earlier release
-        /// left it.
+        /// Whether a second container also tries the path on a volume that root owns, as an earlier
+        /// release left it.
         root_owned: bool,
     },
     /// A start under a random uid with gid 0 and a read-only root.
     Uid {
-        /// Folders that may be written to all the same.
+        /// Folders that stay writable.
         writable: Vec<String>,
     },
 }
@@ -107,9 +106,9 @@ pub struct Http {
     pub path: String,
     /// The status.
     pub status: u16,
-    /// What headers contain, by their names.
+    /// Text that header values contain, by the header's name.
     pub headers: BTreeMap<String, String>,
-    /// What the body contains.
+    /// Text that the body contains.
     pub body: Option<String>,
     /// Values in the body's JSON, by JSON pointer (RFC 6901).
     pub json: BTreeMap<String, serde_json::Value>,
@@ -118,8 +117,8 @@ pub struct Http {
 /// What must be out of reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// As the file spells it, which matters to a proxy. May be a name, an address of any spelling,
-    /// or an IPv6 address without its brackets.
+    /// As the file spells it, because a proxy may depend on the spelling. It is a name, an address
+    /// in any spelling, or an IPv6 address without its brackets.
     pub host: String,
     /// Its port.
     pub port: u16,

@@ -1,7 +1,5 @@
-//! The rules for `[stack]`.
-//!
-//! Knows what may stand there; a probe's fields are `probe_rules`'s. Is unaware of the compose file:
-//! whether a service is there is found out when it is read.
+//! The rules for `[stack]`; those for a probe's fields are in `probe_rules`. Whether the compose
+//! file has a service is checked when that file is read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,9 +16,9 @@ use crate::shown;
 
 /// How long services have until they are ready, unless the file says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(180);
-/// How long they are watched after that.
+/// How long services are watched once they are ready, unless the file says otherwise.
 const WATCH: Duration = Duration::from_secs(3);
-/// The longest of all times, in seconds.
+/// The longest time that may be given, in seconds.
 const LONGEST: i64 = 3600;
 
 impl GraphReader<'_, '_> {

@@ -1,6 +1,4 @@
-//! The rules for one stage.
-//!
-//! Knows every field of a stage and what may stand there; the file as a whole is `check`'s.
+//! The rules for one stage and each of its fields. `check` reads the file as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +10,7 @@ use super::raw::{RawAt, RawContext, RawPrepare, RawSecret, RawStage, Text, Texts
 use super::template::Template;
 use super::{Context, Prepare, Secret, SecretPlace, SourceId, Stage, names};
 
-/// How many of a stage's last images stay where the file says nothing.
+/// How many of a stage's last images stay, unless the file says otherwise.
 const KEEP: u32 = 3;
 
 /// How long an argument of a command may be on Linux (`MAX_ARG_STRLEN`).
@@ -320,8 +318,8 @@ impl GraphReader<'_, '_> {
         Some(template)
     }
 
-    /// Whether the value stays within bounds when its variables are filled in: a long one that is
-    /// mentioned often makes gigabytes of a small file.
+    /// Whether the value stays within bounds when its variables are filled in. A long variable that
+    /// is mentioned often would make gigabytes of a small file.
     fn has_room(&mut self, what: &str, value: &Text, template: &Template, scope: &Scope) -> bool {
         let filled = template.names().filter_map(|name| scope.vars.get(name));
         let length = value.get_ref().len() + filled.map(String::len).sum::<usize>();
@@ -360,7 +358,7 @@ fn label_name(text: &str) -> Result<(), String> {
     }
 }
 
-/// `=` would end the name in buildx's own syntax.
+/// In buildx's syntax, `=` would end the name.
 fn context_name(text: &str) -> Result<(), String> {
     label_name(text)
 }

@@ -1,8 +1,7 @@
 //! Reads TOML tables through serde, one mistake at a time.
 //!
-//! serde stops at the first error. To report all of them, a table whose reading failed
-//! is read again without the entry at fault. Knows TOML and serde; is unaware of the
-//! graph file's meaning.
+//! serde stops at the first error. To report all of them, a table that could not be read is read
+//! again without the entry that holds the error.
 
 use std::fmt;
 
@@ -29,7 +28,7 @@ pub fn parse<'t>(text: &'t str, mistakes: &mut Mistakes<'_>) -> TomlTable<'t> {
     table
 }
 
-/// Takes the table called `name` out of `table`; anything but a table there is a mistake.
+/// Takes the table called `name` out of `table`. Any other value of that name is a mistake.
 pub fn take<'t>(
     table: &mut DeTable<'t>,
     name: &str,
@@ -76,7 +75,7 @@ pub fn read_map<T: DeserializeOwned + Default + IntoIterator + Extend<T::Item>>(
 ) -> T {
     let span = table.span();
     let mut all = T::default();
-    // One by one, so that no mistake makes all the others be read again.
+    // One entry at a time, so that a mistake does not cause all others to be read again.
     for (key, value) in table.into_inner() {
         let mut one = DeTable::default();
         one.insert(key, value);
@@ -160,7 +159,7 @@ fn describe(what: &str, field: &str, error: &toml::de::Error) -> (String, String
     )
 }
 
-/// An unknown field of a nested table is named by serde's own message only.
+/// Adds `did you mean …?` for an unknown field of a nested table. Only serde's message names it.
 fn suggest(mistake: Mistake, message: &str) -> Mistake {
     let mut quoted = message.split('`').skip(1).step_by(2);
     match quoted.next() {
@@ -177,7 +176,8 @@ fn entry_at_fault(table: &TomlTable<'_>, error: &toml::de::Error) -> Option<Stri
         .get_ref()
         .iter()
         .find(|(key, value)| holds(key.span()) || holds(value.span()))
-        // A nested `[a.b]` table's span covers its header only: then the nearest entry before the error.
+        // The span of a nested `[a.b]` table covers its header only. Then it is the nearest entry
+        // before the error.
         .or_else(|| {
             table
                 .get_ref()
@@ -191,7 +191,7 @@ fn entry_at_fault(table: &TomlTable<'_>, error: &toml::de::Error) -> Option<Stri
 /// The field names of a struct, learned from the struct itself: its `Deserialize` asks for them.
 pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
     let mut fields: &'static [&'static str] = &[];
-    // The probe refuses to give a value, so an error is the expected outcome.
+    // The probe gives no value, so an error is expected.
     let _ = T::deserialize(Probe(&mut fields));
     fields
 }

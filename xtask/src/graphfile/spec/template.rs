@@ -1,8 +1,8 @@
 //! Values with `${…}` in them.
 //!
-//! `${name}` is a variable of `[vars]`; `${source.commit}` and `${source.rev}` are of the
-//! stage's source; `$$` is a dollar. Knows the syntax; is unaware of git: the caller
-//! looks values up, as late as it can.
+//! `${name}` is a variable of `[vars]`; `${source.commit}` and `${source.rev}` belong to the
+//! stage's source; `$$` is a dollar. The caller looks values up as late as possible: the commit may
+//! cost a call of git.
 
 use std::fmt;
 
@@ -58,7 +58,7 @@ impl Template {
         })
     }
 
-    /// Replaces what `known` knows now; the rest stays for later.
+    /// Replaces the names that `known` has a value for. The others stay for `expand`.
     #[must_use]
     pub fn settle(self, known: impl Fn(&str) -> Option<String>) -> Self {
         let parts = self.parts.into_iter().map(|part| match part {

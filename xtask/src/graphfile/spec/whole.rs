@@ -1,6 +1,4 @@
-//! The rules for all stages together, and for all sources.
-//!
-//! Knows what two of them may not both say. Is unaware of how one is read.
+//! The rules for all stages together, and for all sources: what two of them must not both say.
 
 use std::collections::HashMap;
 
@@ -12,12 +10,12 @@ use super::{Source, SourceId, Stage, names};
 use crate::shown;
 
 impl GraphReader<'_, '_> {
-    /// Two different builds must not fight for one tag: each would undo the other for ever.
+    /// Two different builds must not use one tag: each would take it from the other for ever.
     pub(super) fn claims(&mut self, stages: &[Stage], places: &[Span]) {
         let mut owners: HashMap<String, usize> = HashMap::new();
         for (at, stage) in stages.iter().enumerate() {
             for reference in stage.references() {
-                // The engine has one name for all spellings.
+                // The engine treats all spellings of a name as one.
                 let name = reference::normalise(&reference);
                 let name = name.map_or_else(|| reference.clone(), |name| name.canonical());
                 let owner = *owners.entry(name).or_insert(at);
@@ -35,14 +33,14 @@ impl GraphReader<'_, '_> {
         }
     }
 
-    /// What two different host commands make each would make anew for ever. The same one of two stages
-    /// is one.
+    /// Two different host commands must not make the same output: each would make it anew for ever.
+    /// If two stages have the same host command, it runs once for both.
     pub(super) fn outputs(&mut self, stages: &mut [Stage], places: &[Span]) {
         let all = stages.iter().enumerate();
         let mut made: Vec<_> = all
             .flat_map(|(at, stage)| made(stage).map(move |(root, path)| (root, path, at)))
             .collect();
-        // What lies in a folder comes right behind it.
+        // Sorting puts the paths in a folder right behind the folder.
         made.sort();
         let mut above: Option<&(Option<SourceId>, Utf8PathBuf, usize)> = None;
         for own in &made {
@@ -73,7 +71,7 @@ impl GraphReader<'_, '_> {
         }
     }
 
-    /// One variable of the environment cannot point two sources at a checkout.
+    /// Two sources must not share the environment variable that points them at a checkout.
     pub(super) fn variables(&mut self, sources: &[Source], places: &[Span]) {
         let mut owners: HashMap<String, &str> = HashMap::new();
         for (source, place) in sources.iter().zip(places) {
@@ -94,7 +92,8 @@ impl GraphReader<'_, '_> {
         }
     }
 
-    /// BuildKit builds on a parent of another platform without a word, and runs its programs.
+    /// A stage's parents must be built for its platforms. BuildKit builds on a parent of another
+    /// platform without a warning, and runs its programs.
     pub(super) fn platforms(&mut self, stages: &[Stage], places: &[Span]) {
         for (stage, place) in stages.iter().zip(places) {
             for parent in stage
@@ -124,7 +123,7 @@ impl GraphReader<'_, '_> {
     }
 }
 
-/// What a stage's host command makes, below a source or the graph file's folder.
+/// The outputs of a stage's host command, below a source or the graph file's folder.
 fn made(stage: &Stage) -> impl Iterator<Item = (Option<SourceId>, Utf8PathBuf)> {
     let prepare = stage.prepare.iter();
     prepare.flat_map(|prepare| {
@@ -134,9 +133,9 @@ fn made(stage: &Stage) -> impl Iterator<Item = (Option<SourceId>, Utf8PathBuf)> 
     })
 }
 
-/// Whether two stages would give the same image, so that they may share its name. What does not
-/// count is named, so that a new field of a stage cannot be forgotten; nothing is copied, as many
-/// stages may be compared with a large one.
+/// Whether two stages would give the same image, so that they may share its name. Fields that do
+/// not count are listed too, so that a new field of a stage cannot be forgotten. Nothing is copied,
+/// as many stages may be compared with a large one.
 fn same_build(a: &Stage, b: &Stage) -> bool {
     fn parts(stage: &Stage) -> impl PartialEq + '_ {
         let Stage {

@@ -1,6 +1,4 @@
-//! The body of an answer, as it comes.
-//!
-//! Knows chunks, and that a body which ends too early is an error. Is unaware of what is in it.
+//! The body of an answer, as it arrives. A body that ends too early is an error.
 
 use crate::outside::interrupt;
 use std::io::Error;
@@ -10,14 +8,14 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use std::time::Instant;
 
-/// A stream that is waited for as long as the user likes, but not for ever.
+/// A stream whose reads wait until the patience is over or the user wants to stop.
 #[derive(Debug)]
 pub(super) struct Patient {
     pub(super) stream: UnixStream,
-    /// How long an answer may take.
+    /// How long one read may take.
     pub(super) patience: Duration,
-    /// Whether a user who wants to stop ends the wait. One who does still wants the tidying-up to
-    /// be done.
+    /// Whether the wait ends when the user wants to stop. Cleaning up after an interrupt must go
+    /// on.
     pub(super) yields: bool,
 }
 
@@ -45,11 +43,11 @@ impl Read for Patient {
 /// Where a body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Length {
-    /// Behind a chunk without bytes.
+    /// After a chunk without bytes.
     Chunks,
-    /// Behind so many bytes.
+    /// After this many bytes.
     Known(u64),
-    /// With the connection.
+    /// At the end of the connection.
     Unknown,
 }
 
@@ -57,21 +55,21 @@ pub(super) fn broken(why: &str) -> Error {
     Error::new(ErrorKind::InvalidData, why.to_owned())
 }
 
-/// What is read at once.
+/// How many bytes are read at once.
 const BUFFER: usize = 256 << 10;
 /// Longest line between two chunks.
 const LINE: u64 = 1 << 10;
-/// Longest body that says what went wrong.
+/// The longest body that is read as a message.
 const SHORT: u64 = 1 << 20;
 
-/// A body, whose bytes can be looked at without being copied.
+/// A body whose bytes can be read without copying them.
 #[derive(Debug)]
 pub struct StreamedBody {
     source: BufReader<Chain<Cursor<Vec<u8>>, Patient>>,
     length: Length,
-    /// What is left of this chunk, or of a body whose length is known.
+    /// How many bytes are left of this chunk, or of a body whose length is known.
     left: u64,
-    /// Behind a chunk comes a line end.
+    /// Whether the line end after a chunk comes next.
     is_behind_chunk: bool,
 }
 

@@ -1,6 +1,4 @@
-//! The containers of an engine.
-//!
-//! Knows how to look at a container, to start it, and to read its log. Is unaware of what it is for.
+//! The containers of an engine: inspects and starts them, and reads their logs.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -15,7 +13,7 @@ use crate::fault::{Fault, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Container {
-    /// All digits.
+    /// The whole id.
     pub id: String,
     /// Begins with `/`.
     #[serde(default)]
@@ -23,7 +21,7 @@ pub struct Container {
     /// The id of its image.
     #[serde(default)]
     pub image: String,
-    /// What it does at the moment.
+    /// Its state at the moment.
     #[serde(default)]
     pub state: ContainerState,
     /// How often the engine has started it again by itself.
@@ -32,18 +30,18 @@ pub struct Container {
     /// What it was made with.
     #[serde(default)]
     pub config: ContainerConfig,
-    /// How it is tied to the machine.
+    /// Its ties to the machine.
     #[serde(default)]
     pub host_config: HostConfig,
     /// What is mounted in it.
     #[serde(default, deserialize_with = "or_default")]
     pub mounts: Vec<Mount>,
-    /// Where it is reached.
+    /// Its networks and ports.
     #[serde(default)]
     pub network_settings: NetworkSettings,
 }
 
-/// What a container does.
+/// A container's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ContainerState {
@@ -51,28 +49,28 @@ pub struct ContainerState {
     pub status: String,
     /// The number of its first process on the engine's machine; 0 when none runs.
     pub pid: i64,
-    /// Of its last end.
+    /// The exit code of its last end.
     pub exit_code: i64,
     /// Whether it ended for lack of memory.
     #[serde(rename = "OOMKilled")]
     pub oom_killed: bool,
-    /// What the engine could not do for it.
+    /// The engine's error, if it could not run the container.
     pub error: String,
-    /// RFC 3339; of the year 1 before it was ever started.
+    /// RFC 3339; in the year 1 if it was never started.
     pub started_at: String,
-    /// RFC 3339; of the year 1 before it ever ended.
+    /// RFC 3339; in the year 1 if it never ended.
     pub finished_at: String,
-    /// Where there is a health check.
+    /// `None` without a health check.
     pub health: Option<Health>,
 }
 
-/// What a health check says.
+/// The result of a health check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Health {
     /// `starting`, `healthy`, `unhealthy` or `none`.
     pub status: String,
-    /// The last runs, the newest at the end.
+    /// The last runs, the newest last.
     #[serde(deserialize_with = "or_default")]
     pub log: Vec<HealthRun>,
 }
@@ -100,7 +98,7 @@ pub struct ContainerConfig {
     pub labels: BTreeMap<String, String>,
 }
 
-/// How a container is tied to the machine.
+/// A container's ties to the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HostConfig {
@@ -130,14 +128,14 @@ pub struct Mount {
     pub kind: String,
     /// A volume's name.
     pub name: String,
-    /// Where.
+    /// The path in the container.
     pub destination: String,
     /// Whether it can be written to.
     #[serde(rename = "RW")]
     pub writable: bool,
 }
 
-/// Where a container is reached.
+/// A container's networks and ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkSettings {
@@ -158,17 +156,17 @@ pub struct Attached {
     pub address: String,
 }
 
-/// Where a container's port is found on the engine's machine.
+/// The address of a container's port on the engine's machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Published {
     /// The address that it is bound to.
     pub host_ip: String,
-    /// Chosen by the engine.
+    /// The port, chosen by the engine.
     pub host_port: String,
 }
 
-/// The engine writes `null` for what is empty.
+/// Reads a value for which the engine writes `null` if it is empty.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -189,14 +187,14 @@ impl Container {
             .filter(|address| !address.is_empty())
     }
 
-    /// Where its TCP port is found on the engine's machine.
+    /// The address of its TCP port on the engine's machine.
     pub fn published(&self, port: u16) -> Option<&Published> {
         let ports = &self.network_settings.ports;
         ports.get(&format!("{port}/tcp"))?.as_ref()?.first()
     }
 }
 
-/// Whether a user who wants to stop is heeded.
+/// Whether a request ends when the user wants to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Heed {
     Interrupt,
@@ -212,7 +210,7 @@ impl Engine {
         serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(&error))
     }
 
-    /// A container; `None` when it is not there.
+    /// The container with this id or name; `None` if there is none.
     pub fn container(&self, id: &str) -> Result<Option<Container>> {
         let Endpoint::Socket(_) = &self.endpoint else {
             let format = "{{json .}}";
@@ -236,7 +234,7 @@ impl Engine {
         }
     }
 
-    /// Starts a container. The inner error is why it cannot be started, in the engine's words.
+    /// Starts a container. The inner error is the engine's reason why it cannot be started.
     pub fn start_container(&self, id: &str) -> Result<Result<(), String>> {
         let Endpoint::Socket(_) = &self.endpoint else {
             return Ok(self.docker(&["start", "--", id]).map(drop));
@@ -249,7 +247,7 @@ impl Engine {
         })
     }
 
-    /// The last lines of a container's log, or all of them, both streams in one.
+    /// The last `tail` lines of a container's log, or all of them. Both streams are in one text.
     pub fn log(&self, container: &Container, tail: Option<usize>) -> Result<String> {
         let tail = tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
         let id = &container.id;
@@ -303,7 +301,8 @@ impl Engine {
             .collect())
     }
 
-    /// User, group and further groups of a container's first process.
+    /// The user, group and further groups of a container's first process; `None` if they cannot be
+    /// told.
     pub fn process_ids(&self, container: &Container) -> Result<Option<(u32, u32, Vec<u32>)>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -366,7 +365,7 @@ impl Engine {
             .map_err(fault)
     }
 
-    /// What the docker command prints on both its streams, in order.
+    /// Runs the docker command and returns what it prints on both streams, in order.
     fn both_streams(&self, arguments: &[&str]) -> Result<String, String> {
         let text = |error: std::io::Error| error.to_string();
         let mut file = tempfile::tempfile().map_err(text)?;
@@ -398,8 +397,9 @@ fn said(body: &[u8]) -> String {
     message.unwrap_or_else(|| body.trim()).to_owned()
 }
 
-/// The text of a log without a terminal: frames with a header of eight bytes, the last four of
-/// which are the length (docs.docker.com/reference/api/engine, `ContainerAttach`, *Stream format*).
+/// The text of a log of a container without a terminal: frames with a header of eight bytes, of
+/// which the last four are the length (docs.docker.com/reference/api/engine, `ContainerAttach`,
+/// *Stream format*).
 fn frames(mut body: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(body.len());
     while let Some((header, rest)) = body.split_first_chunk::<8>() {
@@ -425,7 +425,7 @@ mod tests {
         };
         let body = [frame(1, "out\n"), frame(2, "err\n"), frame(1, "")].concat();
         assert_eq!(frames(&body), b"out\nerr\n");
-        // The last one may have been cut off.
+        // The last frame may have been cut off.
         assert_eq!(frames(&body[..10]), b"ou");
         assert_eq!(frames(&body[..5]), b"");
     }

@@ -1,8 +1,6 @@
-//! Where the engine is.
-//!
-//! Knows the order in which the docker command looks: DOCKER_HOST, DOCKER_CONTEXT, the
-//! current context of its config file, the default socket
-//! (docs.docker.com/engine/manage-resources/contexts). Is unaware of the protocol.
+//! Finds the engine in the places where the docker command looks, in its order: DOCKER_HOST,
+//! DOCKER_CONTEXT, the current context of its config file, the default socket
+//! (docs.docker.com/engine/manage-resources/contexts).
 
 use camino::Utf8PathBuf;
 
@@ -13,7 +11,7 @@ use crate::outside::state;
 pub enum Endpoint {
     /// A unix socket: asked directly.
     Socket(Utf8PathBuf),
-    /// Anything else (ssh, tcp, TLS): asked through the docker command, which knows how.
+    /// Anything else (ssh, tcp, TLS): asked through the docker command, which can connect to it.
     Other(String),
 }
 
@@ -28,7 +26,7 @@ pub fn config_folder() -> Option<Utf8PathBuf> {
         .or_else(|| Some(home()?.join(".docker")))
 }
 
-/// Without HOME docker asks who the user is, and so does this.
+/// The home folder. Without HOME, docker looks up the user's, and so does this.
 fn home() -> Option<Utf8PathBuf> {
     let named = || Utf8PathBuf::from_path_buf(std::env::home_dir()?).ok();
     variable("HOME").map(Utf8PathBuf::from).or_else(named)
@@ -75,7 +73,8 @@ fn current(config: &Utf8PathBuf) -> Option<String> {
     )
 }
 
-/// Contexts lie in folders named by the SHA-256 of their name; reading them all spares a hash function.
+/// The host of a context. Contexts lie in folders named by the SHA-256 of their name. Reading them
+/// all saves a hash function.
 fn host_of(config: &Utf8PathBuf, name: &str) -> Option<String> {
     config
         .join("contexts/meta")

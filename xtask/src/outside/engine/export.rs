@@ -4,7 +4,7 @@ use super::{Endpoint, Engine, StreamedBody, http};
 use crate::fault::{Fault, Result};
 
 impl Engine {
-    /// A stream with all of these images, as `docker save` writes it.
+    /// A stream with all these images, in the format of `docker save`.
     pub fn export(&self, names: &[String]) -> Result<StreamedBody> {
         let Some(connection) = self.connect()? else {
             let Endpoint::Other(host) = &self.endpoint else {

@@ -1,7 +1,5 @@
-//! One HTTP/1.1 exchange after the other over a unix socket.
-//!
-//! Knows just enough of the protocol for the engine's API: a request, with a body or without, an
-//! answer with a length or in chunks. Is unaware of Docker.
+//! HTTP/1.1 over a unix socket, one exchange after the other: just enough of the protocol for the
+//! engine's API. Requests have a body or none; answers have a length or come in chunks.
 
 use std::io::{BufRead, BufReader, Error, Read, Result, Write as _};
 use std::os::unix::net::UnixStream;
@@ -13,13 +11,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::body::{Length, Patient, StreamedBody, broken};
 use crate::outside::interrupt;
 
-/// Longest time without a byte from the engine. It is busy at times, never for so long.
+/// The longest time without a byte from the engine. It is busy at times, but never for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The same of a stream: the classic store writes all layers to the disk before it sends any.
+/// The same for a stream: the classic store writes all layers to the disk before it sends any.
 const PATIENCE_OF_STREAM: Duration = Duration::from_secs(20 * 60);
-/// How long at a time it is waited for. Between two such times the user may want to end.
+/// How long one wait takes. Between two waits it is checked whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(100);
-/// More than any answer that is asked for here.
+/// The most bytes of an answer. No answer that is asked for here is so long.
 const LIMIT: u64 = 512 << 20;
 
 /// An answer.
@@ -31,7 +29,7 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// An answer whose body is still to come.
+/// An answer whose body has not arrived yet.
 #[derive(Debug)]
 pub struct Streamed {
     /// The HTTP status.
@@ -40,19 +38,19 @@ pub struct Streamed {
     pub body: StreamedBody,
 }
 
-/// An open connection; requests follow each other on it.
+/// An open connection, for one request after the other.
 #[derive(Debug)]
 pub struct Connection {
     path: PathBuf,
     stream: BufReader<Patient>,
-    /// Whether the other side ends it behind its last answer.
+    /// Whether the other side closes it after its last answer.
     is_over: bool,
 }
 
 /// What the head of an answer says.
 struct Head {
     status: u16,
-    /// Whether the other side ends the connection behind its body.
+    /// Whether the other side closes the connection after the body.
     closes: bool,
     length: Length,
 }
@@ -63,7 +61,7 @@ impl Connection {
         Self::begin(path, true)
     }
 
-    /// The same, for what must be asked although the user wants to stop.
+    /// Connects for requests that must be sent although the user wants to stop.
     pub fn open_to_the_end(path: &Path) -> Result<Self> {
         Self::begin(path, false)
     }
@@ -115,7 +113,7 @@ impl Connection {
         })
     }
 
-    /// Sends a request without a body and gives the answer as it comes. `path` must be
+    /// Sends a request without a body and returns the answer as it arrives. `path` must be
     /// percent-encoded.
     pub fn stream(mut self, method: &str, path: &str) -> Result<Streamed> {
         self.stream.get_mut().patience = PATIENCE_OF_STREAM;
@@ -210,7 +208,7 @@ impl Connection {
                 return Err(broken("the answer is too long"));
             }
             body.append(&mut self.exactly(size)?);
-            // The line end behind a chunk; behind the last one it ends the (empty) trailer.
+            // The line end after a chunk. After the last chunk it ends the (empty) trailer.
             self.stream.by_ref().take(1 << 10).read_line(&mut line)?;
             if size == 0 {
                 return Ok(body);
@@ -219,7 +217,8 @@ impl Connection {
     }
 }
 
-/// Connects, however many wait for the engine already; one that is stopped takes none of them.
+/// Connects. Waits for a place if the engine's queue is full: that of an engine that is stopped
+/// stays full.
 #[cfg(target_os = "linux")]
 fn connect(path: &Path, patience: Duration, yields: bool) -> Result<UnixStream> {
     use rustix::io::Errno;
@@ -246,7 +245,7 @@ fn connect(path: &Path, patience: Duration, yields: bool) -> Result<UnixStream> 
     }
 }
 
-/// Elsewhere a full queue refuses at once.
+/// On other systems, a full queue refuses at once.
 #[cfg(not(target_os = "linux"))]
 fn connect(path: &Path, _: Duration, _: bool) -> Result<UnixStream> {
     UnixStream::connect(path)
@@ -257,8 +256,8 @@ fn bare(method: &str, path: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n")
 }
 
-/// Percent-encodes one segment of a path or a query value; `/` stays, as the engine's
-/// routes take image names with it.
+/// Percent-encodes one segment of a path or a query value. `/` stays, because the engine's routes
+/// take image names with it.
 pub fn encode(text: &str) -> String {
     const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
@@ -314,7 +313,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        // A queue of one, who is never taken.
+        // A queue with one place. Its connection is not accepted for now.
         rustix::net::listen(&listener, 0).unwrap();
         let _first = UnixStream::connect(&path).unwrap();
         assert!(connect(&path, Duration::from_millis(250), true).is_err());

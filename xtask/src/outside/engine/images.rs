@@ -1,10 +1,8 @@
-//! The images that an engine holds.
+//! The images that an engine holds. There are three ways to ask for them: each by itself, all in
+//! one list, and through the docker command.
 //!
-//! Knows three ways to ask for them: each by itself, all in one list, and the docker command.
-//! Is unaware of stages.
-//!
-//! The engine's log of events would be asked in a tenth of the time, and is no proof: with the
-//! containerd store neither a build that moves a tag nor a prune of images is an event (tried with
+//! The engine's log of events would answer in a tenth of the time, and proves nothing: with the
+//! containerd store, neither a build that moves a tag nor a prune of images is an event (tried with
 //! Docker 26.1; moby logs the former since 27 and the latter since 28).
 
 use std::collections::HashMap;
@@ -19,15 +17,15 @@ use super::{
 
 use crate::fault::{Fault, Result};
 
-/// From how many questions on one list is cheaper than asking for each. With the containerd store
-/// an inspection takes an engine 3 ms and a list 5 ms for each of its images; with the classic one
-/// an inspection takes 0.3 ms, and a list hardly more (Docker 26.1 on two cores).
+/// From this many references on, one list is cheaper than a question for each. With the containerd
+/// store, an inspection takes an engine 3 ms, and a list 5 ms for each of the engine's images. With
+/// the classic store an inspection takes 0.3 ms, and a list hardly more (Docker 26.1 on two cores).
 const LIST_FROM: usize = 100;
-/// Up to how many references a list is asked for by their names: an engine reads some 6 ms in
-/// each image that it lists, so that all of 1,060 take 6 s and fourteen of them 0.1 s (Docker
-/// 26.1, containerd store). More names do not fit in the head of a request.
+/// Up to this many references, a list is restricted to their names. An engine reads some 6 ms in
+/// each image that it lists: all of 1,060 take 6 s, fourteen of them 0.1 s (Docker 26.1, containerd
+/// store). More names do not fit in the head of a request.
 const NAMED_UP_TO: usize = 256;
-/// How many questions are under way at once.
+/// How many connections ask at once.
 const AT_ONCE: usize = 4;
 
 /// An image in the engine's store.
@@ -40,14 +38,14 @@ pub struct Image {
     /// In bytes.
     #[serde(default)]
     pub size: u64,
-    /// Its configuration, which only an inspection tells, not a list.
+    /// Its configuration. Only an inspection gives it, a list does not.
     #[serde(default)]
     pub config: Option<ImageConfig>,
-    /// All references that it goes by, in the short spelling.
+    /// All its references, in the short spelling.
     #[serde(default)]
     pub repo_tags: Option<Vec<String>>,
-    /// Of its configuration, which a list does not tell; of several platforms' the one that the engine
-    /// would run.
+    /// From its configuration, which a list does not give. If the image has several platforms, the
+    /// platform that the engine would run.
     #[serde(default)]
     os: String,
     #[serde(default)]
@@ -56,7 +54,7 @@ pub struct Image {
     variant: String,
 }
 
-/// What of an image's configuration decides how others are built on it.
+/// The part of an image's configuration that decides how other images are built on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ImageConfig {
@@ -66,7 +64,7 @@ pub struct ImageConfig {
 }
 
 impl Image {
-    /// The platform of its configuration, in normal form; `None` where that tells none.
+    /// The platform of its configuration, in normal form; `None` if the configuration has none.
     pub fn platform(&self) -> Option<String> {
         let Self {
             os,
@@ -77,7 +75,7 @@ impl Image {
         reference::platform::normal(format!("{os}/{architecture}/{variant}").trim_end_matches('/'))
     }
 
-    /// Whether builds on it run triggers; `None` when only a list was asked.
+    /// Whether builds on it run ONBUILD triggers; `None` if the image comes from a list.
     pub fn has_triggers(&self) -> Option<bool> {
         let config = self.config.as_ref()?;
         Some(
@@ -89,8 +87,8 @@ impl Image {
     }
 }
 
-/// Which images stand behind which references. A reference that was asked for and is not
-/// there has no image.
+/// The images by reference. The image is `None` if the engine was asked for the reference and does
+/// not have it.
 pub type Images = HashMap<String, Option<Arc<Image>>>;
 
 impl Engine {
@@ -103,7 +101,7 @@ impl Engine {
             return self.images_by_list(references);
         }
         let share = references.len().div_ceil(AT_ONCE).max(1);
-        // Connections are made here, so that an engine that is not there is one fault, not four.
+        // Connections are made here, so that a missing engine is one fault, not four.
         let parts = references
             .chunks(share)
             .map(|part| Ok((part, self.connect()?)))
@@ -198,7 +196,7 @@ impl Engine {
         Ok(images)
     }
 
-    /// Puts an image under one more reference.
+    /// Gives an image one more reference.
     pub fn tag(&self, image: &str, reference: &str) -> Result<()> {
         let Some(mut connection) = self.connect()? else {
             let done = self.docker(&["image", "tag", "--", image, reference]);
@@ -223,18 +221,18 @@ impl Engine {
     }
 }
 
-/// What came of taking a name away.
+/// The outcome of removing a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Untagged {
-    /// Nothing has the name any more.
+    /// No image has the name any more.
     Gone,
-    /// The engine keeps it: a container uses the image.
+    /// The engine keeps the name: a container uses the image.
     InUse,
 }
 
 impl Engine {
-    /// All references that begin with `prefix`, which ends with a slash; those with another slash behind
-    /// it are left out.
+    /// All references that begin with `prefix`, which ends with a slash. References with another
+    /// slash after it are left out.
     pub fn names_below(&self, prefix: &str) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -272,7 +270,7 @@ impl Engine {
         Ok(names)
     }
 
-    /// Takes a name away, and with its last name the image.
+    /// Removes a name, and with its last name the image.
     pub fn untag(&self, reference: &str) -> Result<Untagged> {
         let Some(mut connection) = self.connect()? else {
             return match self.docker(&["image", "rm", "--", reference]) {
@@ -294,7 +292,7 @@ impl Engine {
     }
 }
 
-/// What an engine says of an image, it says of all names of that image.
+/// Adds the other names of each image: an answer about an image holds for all its names.
 fn with_other_names(mut images: Images) -> Images {
     let named: Vec<_> = images
         .values()
@@ -314,7 +312,7 @@ fn with_other_names(mut images: Images) -> Images {
     images
 }
 
-/// The question for a list of these images, or of all where these are too many
+/// The path of the request for a list of these images, or of all images if these are too many
 /// (docs.docker.com/reference/api/engine, `ImageList`, the filter `reference`).
 fn list_of(references: &[String]) -> String {
     if references.len() > NAMED_UP_TO {

@@ -1,7 +1,5 @@
-//! Containers, networks and volumes with a label.
-//!
-//! Knows how to find and to remove them, whatever they do, also when the user wants to stop. Is
-//! unaware of what they are for.
+//! Finds and removes containers, networks and volumes with a label, whatever their state. Removing
+//! goes on when the user wants to stop.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,18 +10,19 @@ use super::containers::Heed;
 use super::{Endpoint, Engine, http};
 use crate::fault::Result;
 
-/// How long removing is tried again after the last thing went: an engine that is still at it, perhaps for
-/// a call that was killed, refuses the same of everybody else meanwhile.
+/// How long removing is tried again after the last success. An engine that is still removing
+/// something, perhaps for a call that was killed, refuses the same request of all others meanwhile.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often an engine must say that nothing is left, when it may still be making something.
+/// How often in a row an engine must say that nothing is left, if it may still be creating
+/// something.
 const LOOKS: usize = 4;
-/// Between two such looks.
+/// The pause between two such questions.
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// What bears a label.
+/// Everything with a label.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labelled {
-    /// Ids, whatever they do.
+    /// Ids, whatever their state.
     pub containers: Vec<String>,
     /// Ids.
     pub networks: Vec<String>,
@@ -32,12 +31,12 @@ pub struct Labelled {
 }
 
 impl Labelled {
-    /// How much it is.
+    /// The number of all things.
     const fn count(&self) -> usize {
         self.containers.len() + self.networks.len() + self.volumes.len()
     }
 
-    /// Whether nothing does.
+    /// Whether nothing has the label.
     pub const fn is_empty(&self) -> bool {
         self.containers.is_empty() && self.networks.is_empty() && self.volumes.is_empty()
     }
@@ -105,9 +104,9 @@ impl Engine {
         })
     }
 
-    /// Removes everything with the label `KEY=VALUE`, whatever it does, and gives what could not
-    /// be removed. Also done when the user wants to stop. After `late` calls that were cut off the
-    /// engine may still be at work for them, so it is asked several times.
+    /// Removes everything with the label `KEY=VALUE`, whatever its state, and returns what could
+    /// not be removed. Goes on when the user wants to stop. `late` says that calls were cut off:
+    /// the engine may still be working on them, so it is asked several times.
     pub fn remove_labelled(&self, label: &str, late: bool) -> Result<Labelled> {
         let looks = if late { LOOKS } else { 1 };
         let (mut fewest, mut empty) = (usize::MAX, 0);
@@ -134,8 +133,8 @@ impl Engine {
         }
     }
 
-    /// A container uses its networks and volumes, so it goes first. What fails is seen by whoever
-    /// lists what is left.
+    /// Tries to remove everything once. Containers go first, because they use networks and volumes.
+    /// Failures are ignored: the next list shows what is left.
     fn remove_at_once(&self, all: &Labelled) {
         let Endpoint::Socket(_) = &self.endpoint else {
             for (arguments, names) in [
@@ -154,7 +153,7 @@ impl Engine {
         let remove = |path: String| {
             let _ = self.exchange("DELETE", &path, Heed::Nothing);
         };
-        // An engine takes some 100 ms to end each.
+        // An engine takes some 100 ms to end each container.
         std::thread::scope(|scope| {
             for id in &all.containers {
                 scope.spawn(move || {
@@ -170,7 +169,8 @@ impl Engine {
         }
     }
 
-    /// Runs the docker command where a terminal's Ctrl-C does not reach it.
+    /// Runs the docker command in a process group of its own, so that a terminal's Ctrl-C does not
+    /// reach it.
     fn command_to_the_end(&self, arguments: &[&str]) -> Result<String, String> {
         use std::os::unix::process::CommandExt as _;
         let mut command = Command::new("docker");

@@ -1,7 +1,5 @@
-//! What the engine holds.
-//!
-//! Knows how to ask for images, to name and to unname them, over the engine's socket
-//! where there is one and through the docker command elsewhere. Is unaware of stages.
+//! Asks the engine for its images and containers, and names, starts and removes them: over its
+//! socket if it has one, else through the docker command.
 
 mod body;
 mod containers;
@@ -41,7 +39,7 @@ pub struct About {
     pub containerd: bool,
     /// URLs that it asks before Docker Hub.
     pub mirrors: Vec<String>,
-    /// Whether it is podman, which answers as an engine would and has no BuildKit.
+    /// Whether it is podman, which answers like an engine but has no BuildKit.
     pub podman: bool,
 }
 
@@ -55,7 +53,7 @@ impl About {
             version: text("ServerVersion").filter(|version| !version.is_empty())?,
             folder: text("DockerRootDir").unwrap_or_default(),
             containerd: driver.is_some_and(|driver| driver.contains("io.containerd.snapshotter")),
-            // A field of its own among those of an engine (podman, `pkg/api/handlers/compat/info.go`).
+            // Only podman has this field (podman, `pkg/api/handlers/compat/info.go`).
             podman: info.get("BuildahVersion").is_some(),
             mirrors: mirrors
                 .into_iter()
@@ -66,7 +64,7 @@ impl About {
     }
 }
 
-/// Why an engine says nothing of itself.
+/// Why an engine does not describe itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoAnswer {
     /// This user may not talk to it.
@@ -80,11 +78,11 @@ pub enum NoAnswer {
 pub struct Engine {
     endpoint: Endpoint,
     context: Option<String>,
-    /// What it says that its platform is, once it was asked.
+    /// The platform that it gave, once it was asked.
     platform: OnceLock<Option<String>>,
-    /// What it said in an earlier run.
+    /// The platform that it gave in an earlier run.
     assumed: OnceLock<String>,
-    /// What tells it from all others, once it was asked.
+    /// Its unique id, once it was asked.
     id: OnceLock<Option<String>>,
 }
 
@@ -115,8 +113,8 @@ impl Engine {
         self.context.as_deref()
     }
 
-    /// What tells it from all others, whatever its address: an engine makes it once and keeps it with
-    /// its data. Nothing when it does not say.
+    /// Its unique id, whatever its address: an engine makes the id once and keeps it with its data.
+    /// `None` if it does not say.
     pub fn id(&self) -> Option<&str> {
         let ask = || match self.connect().ok()? {
             Some(mut connection) => {
@@ -138,7 +136,7 @@ impl Engine {
         }
     }
 
-    /// Whether nobody has asked for another engine than the machine's own.
+    /// Whether this is the machine's own engine, as nothing names another one.
     pub fn is_default(&self) -> bool {
         self.context.is_none() && self.endpoint == Endpoint::Socket("/var/run/docker.sock".into())
     }
@@ -148,7 +146,7 @@ impl Engine {
         matches!(self.endpoint, Endpoint::Socket(_))
     }
 
-    /// Asks it of itself.
+    /// Asks it to describe itself.
     pub fn about(&self) -> Result<About, NoAnswer> {
         let silent = |error: &dyn std::fmt::Display| NoAnswer::Silent(error.to_string());
         let info = match &self.endpoint {
@@ -208,7 +206,7 @@ impl Engine {
         }
     }
 
-    /// What it was told of registries; nothing when it cannot be asked.
+    /// Its settings for registries; the defaults when it cannot be asked.
     pub fn registry_settings(&self) -> registry::Settings {
         let asked = match self.connect() {
             Ok(Some(mut connection)) => connection.ask("GET", "/info").ok().and_then(|answer| {
@@ -226,7 +224,8 @@ impl Engine {
         })
     }
 
-    /// What its builds pulled and still keep: a line for each, which ends with the reference.
+    /// The images that its builds pulled and that it still keeps: a line for each, which ends with
+    /// the reference.
     pub fn pulled_by_builds(&self) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -284,7 +283,7 @@ impl Engine {
         ))
     }
 
-    /// Runs the docker command and gives what it printed, or what it complained of.
+    /// Runs the docker command and returns its stdout, or its stderr if it fails.
     fn docker(&self, arguments: &[&str]) -> Result<String, String> {
         let shell = Shell::new().map_err(|error| error.to_string())?;
         let output = cmd!(shell, "docker {arguments...}")

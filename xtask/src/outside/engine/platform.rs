@@ -1,12 +1,11 @@
-//! The engine's own platform, which decides what a Dockerfile's TARGETARCH is.
+//! The engine's own platform, which decides a Dockerfile's TARGETARCH.
 //!
-//! Knows that an engine takes several milliseconds to say it, since it runs other programs first,
-//! and that it hardly ever changes: what it said last stands in a file until something must be
-//! built. Is unaware of what is read with its help.
+//! An engine takes several milliseconds to tell its platform, since it runs other programs first,
+//! and the platform hardly ever changes. So the last answer is kept in a file and believed until
+//! trees must be read or a stage built. Then the engine itself is asked.
 //!
 //! A wrong memory cannot make a stage fresh: its image would have to be there under the name and
-//! with the digest that a build for the other platform gave it. Before anything is read or built,
-//! the engine itself is asked.
+//! with the digest that a build for the other platform gave it.
 
 use camino::Utf8Path;
 use serde::Deserialize;
@@ -15,11 +14,11 @@ use super::{Engine, http};
 use crate::fault::{Fault, Result};
 use crate::outside::state;
 
-/// The kind of the file.
+/// The kind of the file that keeps the last answer.
 const KIND: &str = "xtask-engine";
 /// Its format. 1: the first.
 const FORMAT: u32 = 1;
-/// No container can have this name.
+/// A name that no container can have.
 const NO_NAME: &str = "-xtask-only-asks-";
 
 impl Engine {
@@ -31,12 +30,12 @@ impl Engine {
         }
     }
 
-    /// Takes what the engine at this address said last for true, until it is asked.
+    /// Assumes the platform that the engine at this address gave last, until the engine is asked.
     pub fn remember_platform(&self, file: &Utf8Path) {
         let Ok(Some(sealed)) = state::read(file) else {
             return;
         };
-        // A file that cannot be used is a question more, nothing else.
+        // A file that cannot be used costs one more question, nothing else.
         let Ok(content) = state::unseal(KIND, FORMAT, &sealed) else {
             return;
         };
@@ -48,15 +47,15 @@ impl Engine {
         }
     }
 
-    /// Whether what was remembered is what the engine says now.
+    /// Whether the remembered platform, if there is one, is what the engine says now.
     pub fn has_remembered_right(&self) -> bool {
         self.assumed
             .get()
             .is_none_or(|assumed| self.ask_platform() == Some(assumed))
     }
 
-    /// Asks the engine itself, where it was not asked yet. A fault where what was read so far was
-    /// read for another platform.
+    /// Asks the engine itself, if it was not asked yet. A fault if the remembered platform was
+    /// wrong, because everything so far was read for that platform.
     pub fn prove_platform(&self) -> Result<()> {
         if self.has_remembered_right() {
             return Ok(());
@@ -69,23 +68,23 @@ impl Engine {
         )))
     }
 
-    /// Writes down what the engine said, if it was asked and said something new.
+    /// Writes the engine's answer to the file, if it was asked and the answer is new.
     pub fn note_platform(&self, file: &Utf8Path) {
         if let Some(Some(said)) = self.platform.get()
             && self.assumed.get() != Some(said)
         {
             let content = format!("{said} {}", self.address());
             let sealed = state::seal(KIND, FORMAT, content.as_bytes());
-            // Not written, it is asked for again.
+            // If this fails, the next run asks again.
             let _ = state::write_atomically(file, &sealed);
         }
     }
 
-    /// Whether an image of the engine's is there for a platform; `None` when it does not say.
+    /// Whether the engine has an image for a platform; `None` if it does not say.
     ///
-    /// No question of the engine's API before Docker 28 tells the platforms of an image. So it is asked
-    /// for a container with a name that none can have: the engine looks for the image first, and then
-    /// refuses the name (tried with Docker 26.1.5 and both stores).
+    /// Before Docker 28, the engine's API cannot be asked for the platforms of an image. So it is
+    /// asked for a container with a name that none can have: the engine looks for the image first,
+    /// and then refuses the name (tried with Docker 26.1.5 and both stores).
     pub fn has_platform(&self, image: &str, platform: &str) -> Result<Option<bool>> {
         let said = match self.connect()? {
             Some(mut connection) => {

@@ -1,15 +1,13 @@
-//! Podman in docker's place.
-//!
-//! Knows how it is told from docker. It builds with Buildah, which knows neither named contexts nor
-//! the progress that is read here.
+//! Detects podman in docker's place. Podman builds with Buildah, which supports neither named
+//! contexts nor the progress output that this program reads.
 
 use std::process::{Command, Stdio};
 
-/// What helps.
+/// The remedy.
 pub const NOT_PODMAN: &str = "install Docker's own command with its buildx plugin, and Docker Engine, in the place of the package podman-docker";
 
-/// The name and version of podman, where the command `docker` is podman. It says so itself: what
-/// podman-docker installs hands everything over to `podman`.
+/// The name and version of podman, if the command `docker` is podman. Its version says so: the
+/// package podman-docker passes every call to `podman`.
 pub fn podman() -> Option<String> {
     let said = Command::new("docker")
         .arg("--version")
@@ -20,7 +18,7 @@ pub fn podman() -> Option<String> {
     version(&said)
 }
 
-/// From `podman version 4.3.1`; docker says `Docker version 26.1.5, build …`.
+/// Reads `podman version 4.3.1`. Docker prints `Docker version 26.1.5, build …`.
 fn version(said: &str) -> Option<String> {
     let rest = said.trim().strip_prefix("podman version ")?;
     let word = rest.split_whitespace().next()?;

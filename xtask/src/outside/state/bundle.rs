@@ -1,7 +1,5 @@
-//! A sealed file of many named parts, each found without a look into the others.
-//!
-//! Knows the layout: a head, then name and bytes of every part, all behind their lengths. Is
-//! unaware of what head and parts mean.
+//! A sealed file of many named parts, each found without reading the others. It holds a head, then
+//! the name and bytes of every part, each after its length.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,7 +19,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads sealed bytes. Of two parts with one name the later one is found.
+    /// Reads sealed bytes. If two parts have one name, the later one is found.
     pub fn of_bytes(kind: &str, version: u32, sealed: Vec<u8>) -> Result<Self, Broken> {
         let mut rest = super::unseal(kind, version, &sealed)?;
         let place = |part: &[u8], rest: &[u8]| {
@@ -47,7 +45,7 @@ impl Bundle {
         })
     }
 
-    /// What stands before all parts.
+    /// The bytes before all parts.
     pub fn head(&self) -> &[u8] {
         self.bytes.get(self.head.clone()).unwrap_or_default()
     }
@@ -67,7 +65,7 @@ impl Bundle {
         self.names.get(name).copied()
     }
 
-    /// The part at a place; empty where there is none.
+    /// The part at a place; empty if there is none.
     pub fn part(&self, at: usize) -> &[u8] {
         let place = self.places.get(at).cloned();
         place
@@ -102,20 +100,20 @@ pub fn write(
     super::write_sealed(file, kind, version, &laid)
 }
 
-/// Puts bytes behind their length; `None` for more than a length can tell.
+/// Appends a length and the bytes; `None` if the length does not fit.
 pub fn put(into: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
     into.extend_from_slice(&length(bytes)?);
     into.extend_from_slice(bytes);
     Some(())
 }
 
-/// Takes the first bytes that were put, or nothing.
+/// Takes the first bytes that were `put`; `None` if there are none.
 pub fn take<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
     let length = u32::from_le_bytes(bytes.split_off(..4)?.try_into().ok()?);
     bytes.split_off(..usize::try_from(length).ok()?)
 }
 
-/// Takes all that was put, one after the other; nothing where something else stands there.
+/// Takes everything that was `put`, in order; `None` if something else is found.
 pub fn take_all(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut all = Vec::new();
     while !bytes.is_empty() {

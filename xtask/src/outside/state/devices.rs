@@ -1,39 +1,39 @@
-//! Which block devices are files that lie elsewhere.
+//! Which block devices are files that lie elsewhere, by the kernel's tree of devices (sysfs).
 //!
-//! Knows the kernel's tree of devices (sysfs). Such a device may hold other files at the next mount, made
-//! to the same recipe, with the same numbers and times. Is unaware of what is kept on them.
+//! At its next mount, such a device may hold other files, made to the same recipe, with the same
+//! numbers and times.
 
 use std::path::Path;
 
-/// Whether a device is a file here or on another machine (loop and network block devices), or a
-/// partition or a mapping of such a one.
+/// Whether a device is a file on this or another machine (loop and network block devices), or a
+/// partition or a mapping of such a device.
 #[cfg(target_os = "linux")]
 pub fn is_file_elsewhere(major: u32, minor: u32) -> bool {
     is_in(Path::new("/sys/dev/block"), major, minor)
 }
 
-/// Nothing is known of the others.
+/// Other systems do not tell.
 #[cfg(not(target_os = "linux"))]
 pub fn is_file_elsewhere(_: u32, _: u32) -> bool {
     false
 }
 
-/// As above, with the tree's folder of devices by number.
+/// As `is_file_elsewhere`, with the tree's folder of devices by number.
 #[cfg(any(target_os = "linux", test))]
 fn is_in(by_number: &Path, major: u32, minor: u32) -> bool {
-    /// What the kernel's list of devices has for loop and network block devices, should there be no tree.
+    /// The kernel's numbers for loop and network block devices, in case there is no tree.
     const NUMBERS: [u32; 2] = [7, 43];
     let device = by_number.join(format!("{major}:{minor}"));
     NUMBERS.contains(&major) || stands_on_one(&device, LEVELS)
 }
 
-/// How many mappings of mappings are followed; the kernel has no bound of its own for them.
+/// How many mappings of mappings are followed. The kernel sets no bound for them.
 #[cfg(any(target_os = "linux", test))]
 const LEVELS: u32 = 16;
 
 #[cfg(any(target_os = "linux", test))]
 fn stands_on_one(device: &Path, levels: u32) -> bool {
-    // What has no block device (tmpfs, Btrfs, overlays) is not there.
+    // A file system without a block device (tmpfs, Btrfs, overlays) is not there.
     let Ok(device) = device.canonicalize() else {
         return false;
     };

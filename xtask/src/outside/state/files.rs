@@ -1,7 +1,5 @@
-//! How one file is read and written.
-//!
-//! Knows that what is no file is never waited for, and that a file is written whole or not at all. Is
-//! unaware of what files mean.
+//! Reads and writes one file. Pipes and other non-files are never waited for. A file is written
+//! whole or not at all.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -16,9 +14,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::devices::is_file_elsewhere;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// Opens a file to be read. What is no file is an error: one may wait for ever for a pipe's end.
+/// Opens a file to be read. Anything but a file is an error: the end of a pipe may never come.
 pub fn open(path: &Utf8Path) -> std::io::Result<File> {
-    // Without this flag one may wait for ever to open a pipe.
+    // Without this flag, opening a pipe may wait for ever.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() {
@@ -28,7 +26,7 @@ pub fn open(path: &Utf8Path) -> std::io::Result<File> {
     }
 }
 
-/// Reads a whole file; `None` when there is none. What is no file is an error.
+/// Reads a whole file; `None` when there is none. Anything but a file is an error.
 pub fn read(path: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
     let mut file = match open(path) {
         Ok(file) => file,
@@ -46,16 +44,16 @@ pub fn read_text(path: &Utf8Path) -> std::io::Result<String> {
     std::io::read_to_string(open(path)?)
 }
 
-/// What the name of a file begins with while it is written.
+/// How the name of a file begins while it is written.
 const NEW: &str = ".xtask-new-";
 
-/// Writes a whole file or nothing: a new file in the same folder, synced, renamed over the old.
-/// What writers that were killed left in the folder is removed.
+/// Writes a whole file or nothing: a new file in the same folder, synced, renamed over the old one.
+/// Removes the files that killed writers left in the folder.
 pub fn write_atomically(path: &Utf8Path, content: &[u8]) -> std::io::Result<()> {
     write_parts(path, &[content])
 }
 
-/// The same with sealed content that lies in several parts.
+/// The same for content in several parts, which it seals.
 pub fn write_sealed(
     path: &Utf8Path,
     kind: &str,
@@ -73,10 +71,12 @@ pub fn write_sealed(
     write_parts(path, &parts)
 }
 
-/// Which file it is: no copy of it has the same, and neither has the same file of a file system that
-/// was copied, put back or laid under another (an image's layer under two containers), as that is
-/// mounted anew, or of a snapshot in the same mount, which is a file system of its own (Btrfs).
-/// Nothing where that cannot be told.
+/// Identifies a file by its inode number, its creation time and its mount.
+///
+/// A copy of the file has another identity. So has the same file of a file system that was copied,
+/// restored or laid under another (an image's layer under two containers), because that is mounted
+/// anew. So has the same file of a snapshot in the same mount, because a snapshot is a file system
+/// of its own (Btrfs). `None` if the identity cannot be told.
 pub type Identity = Option<(u64, std::time::SystemTime, String)>;
 
 /// The identity of an open file.
@@ -86,16 +86,17 @@ pub fn identity(file: &File) -> std::io::Result<Identity> {
     Ok(told())
 }
 
-/// What statfs(2) calls an overlay, `OVERLAYFS_SUPER_MAGIC`.
+/// The type of an overlay in statfs(2), `OVERLAYFS_SUPER_MAGIC`.
 pub const OVERLAY: u64 = 0x794c_7630;
 
-/// The mount and the file system that an open file or folder is reached by, as no other is called on any
-/// machine since it was started; nothing where that cannot be told.
+/// A name for the mount and the file system by which an open file or folder is reached. No other
+/// mount has the same name, on this machine since its start or on any other. `None` if it cannot be
+/// told.
 #[cfg(target_os = "linux")]
 pub fn mount(file: impl AsFd) -> Option<String> {
     use rustix::fs::{AtFlags, StatxFlags};
-    /// `STATX_MNT_ID_UNIQUE`: since Linux 6.8 the kernel tells a number that is never used again
-    /// (statx(2)). Older ones use them again at once.
+    /// `STATX_MNT_ID_UNIQUE`: since Linux 6.8 the kernel gives a mount a number that is never used
+    /// again (statx(2)). Older kernels use numbers again at once.
     const UNIQUE: u32 = 0x4000;
     let wanted = StatxFlags::MNT_ID | StatxFlags::from_bits_retain(UNIQUE);
     let found = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
@@ -108,19 +109,19 @@ pub fn mount(file: impl AsFd) -> Option<String> {
         return None;
     }
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    // Btrfs has the number of the subvolume in it, which is never used again.
+    // On Btrfs it holds the number of the subvolume, which is never used again.
     let system = rustix::fs::fstatvfs(&file).ok()?.f_fsid;
     let (boot, mount) = (boot.trim(), found.stx_mnt_id);
     Some(format!("{boot} {mount} {system:x}"))
 }
 
-/// Elsewhere nothing is known of mounts.
+/// Other systems do not tell mounts apart.
 #[cfg(not(target_os = "linux"))]
 pub fn mount(_: impl AsFd) -> Option<String> {
     Some(String::new())
 }
 
-/// As `write_atomically`, with content that knows the file that it is for.
+/// As `write_atomically`, with content that depends on the identity of the new file.
 pub fn write_bound(
     path: &Utf8Path,
     content: impl FnOnce(Identity) -> std::io::Result<Vec<u8>>,
@@ -135,7 +136,7 @@ fn write_parts(path: &Utf8Path, parts: &[&[u8]]) -> std::io::Result<()> {
     finish(path, file, parts)
 }
 
-/// The folder of a file that is written.
+/// The folder in which a file is written.
 fn folder_of(path: &Utf8Path) -> &Utf8Path {
     let folder = path.parent().filter(|path| !path.as_str().is_empty());
     folder.unwrap_or(Utf8Path::new("."))
@@ -152,51 +153,54 @@ fn finish(path: &Utf8Path, file: tempfile::NamedTempFile, parts: &[&[u8]]) -> st
         .map_err(std::io::IntoInnerError::into_error)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    // Once is enough: who is killed is not this process. A folder may hold thousands of files.
+    // Once per process is enough: killed writers are other processes. A folder may hold thousands
+    // of files.
     if swept().insert(folder.to_owned()) {
         remove_abandoned(folder);
     }
     Ok(())
 }
 
-/// The folders in which this process has already removed what others left.
+/// The folders in which this process has already removed the files of killed writers.
 fn swept() -> MutexGuard<'static, BTreeSet<Utf8PathBuf>> {
     static SWEPT: Mutex<BTreeSet<Utf8PathBuf>> = Mutex::new(BTreeSet::new());
     SWEPT.lock().unpoisoned()
 }
 
-/// A new file, locked, in a folder that is made where it is not there. The lock dies with its writer, so it tells a file that is still being
-/// written from one that never will be.
+/// A new file, locked. Its folder is made if it is missing. The lock ends with its writer, so it
+/// distinguishes a file that is still being written from an abandoned one.
 fn new_file(folder: &Utf8Path) -> std::io::Result<tempfile::NamedTempFile> {
     std::fs::create_dir_all(folder)?;
     loop {
         let file = tempfile::Builder::new()
             .prefix(NEW)
-            // As any file is made, so that the others of a machine may read what is committed.
+            // The usual permissions, so that other users of the machine may read a committed file.
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(folder)?;
         match file.as_file().try_lock() {
-            // Another process took it for abandoned before it was locked.
+            // Before it was locked, another process took it for abandoned.
             Err(TryLockError::WouldBlock) => {}
             Ok(()) if file.as_file().metadata()?.nlink() == 0 => {}
-            // Where nothing can be locked, nothing is ever taken for abandoned.
+            // If files cannot be locked, none is ever taken for abandoned.
             Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
         }
     }
 }
 
-/// Removes the new files of writers that were killed. What cannot be removed costs disk only.
+/// Removes the unfinished files of writers that were killed. A file that cannot be removed costs
+/// disk space only.
 pub fn remove_abandoned(folder: &Utf8Path) {
     let entries = folder.read_dir_utf8().into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().starts_with(NEW)) {
-        // One may wait for ever to open what is no file.
+        // Opening anything but a file may wait for ever.
         if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
         let Ok(file) = File::open(entry.path()) else {
             continue;
         };
-        // Locked until it is removed, so that a writer who has only just made it sees that it is lost.
+        // Locked until it is removed, so that a writer that has only just made it sees that it is
+        // lost.
         if file.try_lock().is_ok() {
             let _ = std::fs::remove_file(entry.path());
         }
@@ -216,7 +220,7 @@ mod tests {
         std::fs::copy(folder.join("a"), folder.join("b")).unwrap();
         assert_eq!(of("a"), of("a"));
         assert!(of("a").is_none() || of("a") != of("b"));
-        // What one file system has is reached by one mount, and another one's by another.
+        // Files of different file systems are reached by different mounts.
         let of_proc = mount(File::open("/proc/self/status").unwrap());
         let of_folder = mount(File::open(folder).unwrap());
         assert!(of_folder.is_none() || of_folder != of_proc);

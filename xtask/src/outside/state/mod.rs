@@ -1,7 +1,4 @@
-//! The state folder: where it is, and its locks.
-//!
-//! Knows paths and the lock of a running build. Is unaware of what the
-//! files mean. Removing the folder costs time, never correctness.
+//! The state folder: where it is, and its locks. Removing the folder costs time, never correctness.
 
 pub mod bundle;
 mod devices;
@@ -39,9 +36,9 @@ pub fn workspace() -> Utf8PathBuf {
         .map_or_else(|| manifest.clone(), Utf8Path::to_owned)
 }
 
-/// What the name of a graph's state begins with.
+/// How the name of a graph's state folder begins.
 const OF_GRAPH: &str = "graph-";
-/// How many digits follow.
+/// How many hexadecimal digits follow.
 const DIGITS: usize = 12;
 
 /// Whether a folder of this name is the state of some graph.
@@ -50,7 +47,8 @@ pub fn is_of_graph(name: &[u8]) -> bool {
     id.is_some_and(|id| id.len() == DIGITS && id.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// The folder that `XTASK_STATE` names, absolute: links that lie in the state lead to places in it.
+/// The folder that `XTASK_STATE` names, as an absolute path: links in the state lead to places in
+/// it.
 fn moved() -> Option<Utf8PathBuf> {
     let path = std::env::var("XTASK_STATE").ok()?;
     (!path.is_empty()).then(|| absolute(path.into()))
@@ -62,7 +60,7 @@ fn absolute(path: Utf8PathBuf) -> Utf8PathBuf {
     whole.unwrap_or(path)
 }
 
-/// Where the state of `graph` lies beside that of other graphs: in `XTASK_STATE`, else in
+/// The folder in which the states of `graph` and of other graphs lie: `XTASK_STATE`, else
 /// `target/xtask` below the graph's folder.
 pub fn base(graph: &Utf8Path) -> Utf8PathBuf {
     moved().unwrap_or_else(|| {
@@ -74,13 +72,14 @@ pub fn base(graph: &Utf8Path) -> Utf8PathBuf {
     })
 }
 
-/// The same of the workspace's own graph, for what is about no other.
+/// `base` for the workspace's own graph, for commands that are about no other graph.
 pub fn own_base() -> Utf8PathBuf {
     base(&workspace().join("build-graph.toml"))
 }
 
 impl State {
-    /// The state that belongs to `graph`. Graphs do not share records, even where they share the folder.
+    /// The state of `graph`; its folder is made if it is missing. Graphs do not share records, even
+    /// if they share the base folder.
     pub fn of(graph: &Utf8Path) -> Result<Self> {
         let folder = Self::place(graph);
         if !folder.is_dir() {
@@ -91,11 +90,11 @@ impl State {
         Ok(Self::in_folder(folder))
     }
 
-    /// Where that state lies, if it is there.
+    /// The folder of the state of `graph`, which may not exist.
     pub fn place(graph: &Utf8Path) -> Utf8PathBuf {
         let base = base(graph);
         let named = match moved() {
-            // It lies beside the graph, and moves with it.
+            // The state lies beside the graph, and moves with it.
             None => graph.file_name().map(Utf8PathBuf::from),
             Some(_) => None,
         };
@@ -103,7 +102,7 @@ impl State {
             let whole = graph
                 .canonicalize_utf8()
                 .unwrap_or_else(|_| graph.to_owned());
-            // Relative where it can be: a checkout that moves keeps its records.
+            // Relative to the workspace if it lies in it: a checkout that moves keeps its records.
             let inner = whole.strip_prefix(workspace()).map(Utf8Path::to_owned);
             inner.unwrap_or(whole)
         });
@@ -121,8 +120,8 @@ impl State {
         self.folder.parent().unwrap_or(&self.folder)
     }
 
-    /// What tells the state from all others on engines that they share. A folder that is moved keeps
-    /// it; a copy has another one, and so has a folder that is made anew.
+    /// The id that distinguishes the state from all others on engines that they share. A folder
+    /// that is moved keeps its id. A copy has another one, and so has a folder that is made anew.
     pub fn id(&self) -> std::io::Result<String> {
         let meta = self.folder.metadata()?;
         let mut hash = blake3::Hasher::new();
@@ -130,7 +129,7 @@ impl State {
         let born = meta.created().ok();
         match born.and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok()) {
             Some(born) => hash.update(&born.as_nanos().to_le_bytes()),
-            // Where no file system tells when it was made, its place must do.
+            // If the file system does not tell when the folder was made, its path must do.
             None => hash.update(self.folder.canonicalize_utf8()?.as_str().as_bytes()),
         };
         Ok(hash.finalize().to_hex()[..DIGITS].to_owned())
@@ -141,7 +140,7 @@ impl State {
         self.folder.join(inner)
     }
 
-    /// A new folder for one call of a build, which goes with the value.
+    /// A new folder for one call of a build. It is removed when the value is dropped.
     pub fn call_folder(&self) -> std::io::Result<CallFolder> {
         let calls = self.path("calls");
         std::fs::create_dir_all(&calls)?;
@@ -154,15 +153,15 @@ impl State {
         })
     }
 
-    /// Removes the folders of calls whose builds were killed. Only for whoever holds the lock.
+    /// Removes the folders of calls whose builds were killed. Call it only while holding the lock.
     pub fn remove_call_folders(&self) {
-        // What cannot be removed costs disk only.
+        // A folder that cannot be removed costs disk space only.
         let _ = std::fs::remove_dir_all(self.path("calls"));
     }
 
-    /// Takes the lock that only one build of a graph holds. `waiting` is told who has it,
-    /// once, before the wait; `pause` lets some time go by and says whether to give up. The lock
-    /// dies with the process.
+    /// Takes the lock that only one build of a graph holds. `waiting` is called once, before the
+    /// wait, with a description of the holder. `pause` lets some time pass and says whether to give
+    /// up. The lock ends with the process.
     pub fn lock(
         &self,
         waiting: impl FnOnce(&str),
@@ -171,12 +170,12 @@ impl State {
         self.hold("build.lock", waiting, pause)
     }
 
-    /// The same lock, if nobody holds it and the folder is there.
+    /// Takes the same lock, if it is free and the folder exists.
     pub fn lock_if_free(&self) -> Option<HeldLock> {
         self.hold("build.lock", |_| (), || true).ok()
     }
 
-    /// The same for whoever brings sources here.
+    /// Takes the lock for fetching sources, in the same way as `lock`.
     pub fn lock_sources(
         &self,
         waiting: impl FnOnce(&str),
@@ -202,7 +201,7 @@ impl State {
             .open(&path)
             .map_err(|error| fault(&error))?;
         let mut waiting = Some(waiting);
-        // Asked again and again, as a wait for the lock itself could not be interrupted.
+        // Tried again and again, because a blocking wait could not be interrupted.
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -211,7 +210,7 @@ impl State {
             }
             if let Some(waiting) = waiting.take() {
                 let mut holder = String::new();
-                // What it says is for people only; the lock itself is the truth.
+                // The content is for people only. The lock itself decides.
                 let _ = file.read_to_string(&mut holder);
                 waiting(holder.trim());
             }
@@ -229,13 +228,13 @@ impl State {
     }
 }
 
-/// Makes a state folder. Git leaves it out wherever it lies.
+/// Makes a state folder, which git ignores wherever it lies.
 fn make(folder: &Utf8Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join(".gitignore"), "*\n")
 }
 
-/// A folder of one call's own.
+/// The folder of one call.
 #[derive(Debug)]
 pub struct CallFolder {
     path: Utf8PathBuf,
@@ -249,7 +248,7 @@ impl CallFolder {
     }
 }
 
-/// Held for as long as only one process may do something.
+/// A lock that ends when the value is dropped.
 #[derive(Debug)]
 pub struct HeldLock {
     _file: File,

@@ -1,6 +1,4 @@
-//! Content that tells what it is, and whether it is whole.
-//!
-//! Knows the line in front of it. Is unaware of files.
+//! Sealed content: a first line names its kind and version and holds a checksum.
 
 /// `content` under a header that names its kind and version and carries a checksum.
 pub fn seal(kind: &str, version: u32, content: &[u8]) -> Vec<u8> {
@@ -25,7 +23,7 @@ pub enum Broken {
 }
 
 impl Broken {
-    /// For a warning.
+    /// A clause for a warning.
     pub const fn clause(self) -> &'static str {
         match self {
             Self::Foreign => "is not a file of this program",

@@ -1,6 +1,4 @@
-//! Asks a program, for a while.
-//!
-//! Knows how to give up on one that does not answer. Is unaware of what is asked.
+//! Runs a program for its output, and gives up if it does not end in time.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -11,23 +9,23 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::outside::interrupt::Interrupt;
 
-/// How long anything may take that is only looked at.
+/// How long a program may take that only looks at something.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to wait for the rest of an output whose writer has ended.
 const LEFT_OPEN: Duration = Duration::from_secs(2);
-/// More than any answer that is asked for.
+/// The most bytes of an output. No output that is asked for is so long.
 const MOST: u64 = 4 << 20;
 
-/// What a program answered.
+/// The outcome of a program.
 #[derive(Debug, Default)]
 pub struct CommandOutput {
-    /// Whether it ended well.
+    /// Whether it succeeded.
     pub good: bool,
     /// The status that it ended with, unless it was ended by a signal.
     pub status: Option<i32>,
-    /// What it printed.
+    /// Its stdout.
     pub stdout: String,
-    /// What it complained of.
+    /// Its stderr, or why it did not run to its end.
     pub stderr: String,
 }
 
@@ -42,7 +40,7 @@ impl CommandOutput {
     }
 }
 
-/// Runs a program to its end. One that cannot be started or does not end in time has said so.
+/// Runs a program to its end. If it cannot be started or does not end in time, `stderr` says so.
 pub fn ask(mut command: Command, interrupt: &Interrupt) -> CommandOutput {
     let failed = |why: String| CommandOutput {
         stderr: why,
@@ -85,24 +83,24 @@ pub fn ask(mut command: Command, interrupt: &Interrupt) -> CommandOutput {
     }
 }
 
-/// The same, by words.
+/// Runs a program with these arguments, in English.
 pub fn words(program: &str, arguments: &[&str], interrupt: &Interrupt) -> CommandOutput {
     let mut command = Command::new(program);
     command.args(arguments).env("LC_ALL", "C");
     ask(command, interrupt)
 }
 
-/// Reads beside the waiting: something left behind, such as the master of a shared ssh connection,
-/// may hold the pipe open for ever.
+/// Reads a pipe on a thread of its own. A process that was left behind, such as the master of a
+/// shared ssh connection, may hold the pipe open for ever.
 fn reading(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(pipe) = pipe {
-            // What cannot be read is as if it were not said.
+            // On an error, the output ends early.
             let _ = pipe.take(MOST).read_to_end(&mut bytes);
         }
-        // Whoever has gone away wants no more of it.
+        // The receiver may be gone already.
         let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
     });
     receiver

@@ -1,7 +1,7 @@
-//! The network: which hosts answer, and what time it is elsewhere.
+//! The network: which hosts answer, and how far off this machine's clock is.
 //!
-//! Hosts are asked by git, which goes the way that a fetch would go: its proxy, its certificates.
-//! Any answer of the server is one, since no registry is a repository.
+//! Git asks the hosts, so that the request takes the way of a fetch: its proxy, its certificates.
+//! Any answer of the server counts, since no registry is a repository.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -14,12 +14,12 @@ use crate::outside::interrupt::Interrupt;
 use crate::setup::facts::{Host, Reach};
 use crate::setup::network::diagnose;
 
-/// How many are asked at once.
+/// How many hosts are asked at once.
 const AT_ONCE: usize = 8;
-/// How long a server of the time may take.
+/// How long a server may take to tell the time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks all of them.
+/// Asks all hosts.
 pub fn reach(hosts: Vec<Host>, has_git: bool, interrupt: &Interrupt) -> Vec<(Host, Reach)> {
     let mut all = Vec::new();
     for part in hosts.chunks(AT_ONCE) {
@@ -59,8 +59,8 @@ fn name_in(url: &str) -> &str {
     name.split(':').next().unwrap_or(name)
 }
 
-/// How many seconds this machine is ahead of the first of `servers` that tells the time by HTTP's
-/// Date, through the proxy where there is one.
+/// How many seconds this machine's clock is ahead of the first of `servers` that tells the time in
+/// HTTP's Date. Asks through the proxy, if there is one.
 pub fn clock(servers: &[String]) -> Option<i64> {
     let proxy = std::env::var("http_proxy").ok();
     let proxy = proxy.as_deref().map(name_and_port);
@@ -91,7 +91,7 @@ fn name_and_port(url: &str) -> String {
     }
 }
 
-/// The Date of a server's answer.
+/// The Date header of a server's answer.
 fn date_of(at: &str, line: &str, host: &str) -> Option<String> {
     let address = at.to_socket_addrs().ok()?.next()?;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
@@ -100,7 +100,7 @@ fn date_of(at: &str, line: &str, host: &str) -> Option<String> {
     let request = format!("HEAD {line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut head = Vec::new();
-    // What a server says beyond that is no header.
+    // Headers are not longer than that.
     let _ = stream.take(16 << 10).read_to_end(&mut head);
     let head = String::from_utf8_lossy(&head);
     head.lines().find_map(|line| {

@@ -33,7 +33,7 @@ pub fn system(interrupt: &Interrupt) -> Os {
     os
 }
 
-/// What os-release(5) says.
+/// Reads the text of an os-release(5).
 fn release(text: &str) -> Os {
     let value = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key));
@@ -74,8 +74,8 @@ pub fn memory(interrupt: &Interrupt) -> Option<u64> {
     said.stdout.trim().parse().ok()
 }
 
-/// The room where the engine keeps its data: the least of `folders`, of those that are there or of
-/// what is above them.
+/// The disk with the least free space among those of `folders`. For a folder that does not exist,
+/// the nearest one above it counts.
 pub fn disk(folders: &[Utf8PathBuf]) -> Option<Disk> {
     let room = |folder: &Utf8PathBuf| {
         let there = folder.ancestors().find(|folder| folder.exists())?;
@@ -88,7 +88,7 @@ pub fn disk(folders: &[Utf8PathBuf]) -> Option<Disk> {
     folders.iter().filter_map(room).min_by_key(|disk| disk.free)
 }
 
-/// Who runs this.
+/// The user who runs this program.
 pub fn user(interrupt: &Interrupt) -> UserFacts {
     UserFacts {
         is_root: rustix::process::geteuid().is_root(),
@@ -97,7 +97,7 @@ pub fn user(interrupt: &Interrupt) -> UserFacts {
     }
 }
 
-/// Whether control groups are mounted; no other system than Linux has them.
+/// Whether control groups are mounted. Always true on other systems than Linux, which have none.
 pub fn has_cgroups() -> bool {
     let kind = |line: &str| {
         line.split(' ')
@@ -120,7 +120,7 @@ pub fn emulation(names: &[String], interrupt: &Interrupt) -> BTreeMap<String, Em
 }
 
 fn emulates(name: &str, entries: &[(String, String)], interrupt: &Interrupt) -> Emulation {
-    // What QEMU calls the architectures of platforms.
+    // QEMU's names for the architectures of platforms.
     let qemu = match name {
         "arm64" => "qemu-aarch64",
         "amd64" => "qemu-x86_64",
@@ -131,8 +131,8 @@ fn emulates(name: &str, entries: &[(String, String)], interrupt: &Interrupt) -> 
     let entry = entries.iter().find(|(entry, _)| entry == qemu);
     let ran = run_probe(name, interrupt);
     match (ran, entry) {
-        // Only with F has the kernel opened the interpreter beforehand, so that it is found inside
-        // a container's own root (kernel.org, binfmt-misc).
+        // Only with the flag F does the kernel open the interpreter beforehand, so that it is found
+        // inside a container's own root (kernel.org, binfmt-misc).
         (Ok(()), Some((_, text))) if !flags(text).contains('F') => Emulation::OutsideContainers,
         (Ok(()), _) => Emulation::Runs,
         (Err(why), Some(_)) => Emulation::Broken(why),

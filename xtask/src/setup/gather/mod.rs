@@ -1,6 +1,5 @@
-//! Finds out what the machine is.
-//!
-//! Looks and asks; changes nothing. What takes long is asked at once.
+//! Finds out the facts about the machine. Changes nothing. Slow questions are asked at the same
+//! time.
 
 mod ask;
 mod hosts;
@@ -18,9 +17,9 @@ use crate::outside::interrupt::Interrupt;
 use crate::setup::tools::on_path;
 use ask::words;
 
-/// Where an engine keeps its data unless it is told otherwise.
+/// Where an engine keeps its data by default.
 const DATA: &str = "/var/lib/docker";
-/// Where a containerd of the system's own keeps its.
+/// Where the system's own containerd keeps its data.
 const CONTAINERD: &str = "/var/lib/containerd";
 
 /// How much to find out.
@@ -28,11 +27,11 @@ const CONTAINERD: &str = "/var/lib/containerd";
 pub enum Reaching {
     /// The machine alone.
     Here,
-    /// Hosts too, which takes seconds where they do not answer.
+    /// Hosts too, which takes seconds if they do not answer.
     Out,
 }
 
-/// Finds out everything that the needs make worth knowing.
+/// Finds out every fact that matters for the needs.
 pub fn gather(needs: &Needs, reaching: Reaching, interrupt: &Interrupt) -> Facts {
     let engine = Engine::find();
     let about = engine.about();
@@ -101,7 +100,7 @@ pub fn system() -> Option<System> {
     System::of(&machine::system(&Interrupt::default()))
 }
 
-/// Whether an engine answers, and docker and buildx are there: the least that a build needs.
+/// Whether an engine answers, and docker and buildx are installed: the least that a build needs.
 pub fn has_essentials(interrupt: &Interrupt) -> bool {
     let about = Engine::find().about();
     about.is_ok_and(|about| !about.podman)
@@ -126,7 +125,7 @@ fn state(about: Result<About, NoAnswer>) -> State {
 }
 
 fn init() -> Init {
-    // What systemd itself says to ask (sd_booted(3)).
+    // The test that systemd documents (sd_booted(3)).
     if camino::Utf8Path::new("/run/systemd/system").is_dir() {
         Init::Systemd
     } else {
@@ -142,13 +141,13 @@ fn machine_name(interrupt: &Interrupt) -> String {
     }
 }
 
-/// One of the words of an answer.
+/// The word at a place in a successful answer.
 fn version(said: &ask::CommandOutput, at: usize) -> Option<String> {
     let word = said.stdout.split_whitespace().nth(at)?;
     said.good.then(|| word.to_owned())
 }
 
-/// The client answers even when no engine does.
+/// The version of the docker command. It tells its own version even if no engine answers.
 fn docker_version(interrupt: &Interrupt) -> Option<String> {
     on_path("docker")?;
     let said = words(
@@ -180,14 +179,14 @@ fn builder(engine: &Engine, interrupt: &Interrupt) -> Result<Vec<String>, String
     let platforms = value("Platforms:")
         .filter(|_| said.good)
         .ok_or_else(|| said.why())?;
-    // A star marks those that somebody chose.
+    // A star marks platforms that a user chose.
     let platforms = platforms
         .split(',')
         .map(|one| one.trim().trim_end_matches('*'));
     Ok(platforms.map(str::to_owned).collect())
 }
 
-/// Docker Hub's mirrors, as the engine knows them, stand for it.
+/// Adds the engine's mirrors of Docker Hub to the group of Docker Hub.
 fn with_mirrors(hosts: &[Host], about: Option<&About>) -> Vec<Host> {
     let mut all = hosts.to_vec();
     let Some(hub) = hosts.iter().find(|host| host.name == "docker.io") else {
@@ -217,7 +216,7 @@ fn time_servers(mirror: Option<&str>, hosts: &[Host]) -> Vec<String> {
     urls.filter_map(name).collect()
 }
 
-/// Where images would lie.
+/// The folders where images lie or would lie.
 fn folders(about: Option<&About>) -> Vec<Utf8PathBuf> {
     let configured = || {
         let text = machine::read(DAEMON_JSON)?;
@@ -236,7 +235,7 @@ fn folders(about: Option<&About>) -> Vec<Utf8PathBuf> {
     }
 }
 
-/// Registries that docker's configuration names. Secrets in it are not looked at.
+/// The registries for which docker's configuration has a login. Its secrets are not looked at.
 fn logins() -> Vec<String> {
     let folder = std::env::var("DOCKER_CONFIG").ok().map(Utf8PathBuf::from);
     let home = std::env::var("HOME").ok();
@@ -258,7 +257,7 @@ pub fn debian_mirror() -> Option<String> {
     mirror_in(&modern, &old)
 }
 
-/// From both forms of apt's sources.
+/// The mirror in either form of apt's sources.
 fn mirror_in(modern: &str, old: &str) -> Option<String> {
     let uris = modern.lines().find_map(|line| line.strip_prefix("URIs:"));
     let first = uris.and_then(|uris| uris.split_whitespace().next());

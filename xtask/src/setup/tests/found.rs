@@ -63,7 +63,7 @@ fn the_emulation_of_an_engine_in_a_virtual_machine_is_the_builders_to_tell() {
         facts.emulation.insert("arm64".into(), Emulation::Missing);
     };
     assert_eq!(after(desktop, &needs, "emulation"), Level::Ok);
-    // On this very machine a probe is a better tracer.
+    // If the engine runs on this very machine, the probe counts more than the builder's list.
     let here = |facts: &mut Facts| {
         desktop(facts);
         facts.address_is_default = true;
@@ -71,7 +71,7 @@ fn the_emulation_of_an_engine_in_a_virtual_machine_is_the_builders_to_tell() {
     assert_eq!(after(here, &needs, "emulation"), Level::Missing);
     assert_eq!(after(|_| {}, &needs, "emulation"), Level::Warning);
 }
-/// A check, and a change that it must find.
+/// A check, and a change of the machine that it must find.
 type Shortage = (&'static str, fn(&mut Facts));
 
 #[test]
@@ -107,7 +107,7 @@ fn programs_that_are_old_or_not_there_are_found() {
     assert_eq!(after(broken, &none, "builder"), Level::Missing);
     let old_compose = |facts: &mut Facts| facts.compose = Some("1.29.2".into());
     assert_eq!(after(old_compose, &none, "compose"), Level::Warning);
-    // git is a must only where a source has to be fetched.
+    // Git is required only if a source must be fetched.
     let without_git = |facts: &mut Facts| facts.git = None;
     assert_eq!(after(without_git, &none, "git"), Level::Warning);
     let fetches = Needs {

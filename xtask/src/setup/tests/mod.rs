@@ -45,7 +45,7 @@ fn good() -> Facts {
     }
 }
 
-/// The same without anything of Docker.
+/// The good machine without anything of Docker.
 fn bare() -> Facts {
     Facts {
         engine: EngineFacts::Silent("no such file".into()),

@@ -1,4 +1,4 @@
-//! What would be done on an invented machine.
+//! The plans for invented machines.
 
 use super::*;
 
@@ -141,7 +141,7 @@ fn on_macos_three_products_are_named_and_nothing_is_run() {
 
 #[test]
 fn an_engine_that_works_is_never_touched() {
-    // Even an old one, or one in which something else is missing.
+    // Not even if it is old, or something else is missing.
     let old = EngineFacts::Answers {
         version: "19.3.15".into(),
         store: StoreFacts::Classic,

@@ -1,7 +1,7 @@
-//! Archives with images in them: what an engine exports, and OCI layouts in one file.
+//! Archives with images in them: engine exports, and OCI layouts in one file.
 //!
-//! Knows the layout of Docker before version 25 (`ID/layer.tar`, `manifest.json`), and the OCI
-//! layout of all others. Nothing depends on the order of files.
+//! Engines before Docker 25 write a layout of their own (`ID/layer.tar`, `manifest.json`); all
+//! others write the OCI layout. The order of the files does not matter.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Read as _};
@@ -80,7 +80,8 @@ fn named(name: &str) -> Option<Digest> {
     format!("sha256:{hex}").parse().ok()
 }
 
-/// Docker before version 25 stores a layer once, and links to it where it comes again.
+/// Resolves links between files: Docker before version 25 stores a layer once and links to it from
+/// its further places.
 fn resolve(names: &mut HashMap<String, Digest>, links: Vec<(String, Vec<u8>, Type)>) {
     let targets = links.into_iter().filter_map(|(name, link, kind)| {
         let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -95,7 +96,7 @@ fn resolve(names: &mut HashMap<String, Digest>, links: Vec<(String, Vec<u8>, Typ
         };
         Some((name, target))
     });
-    // No link leads to a link, so that one step is enough.
+    // One step is enough, as no link leads to another link.
     let found: Vec<_> = targets
         .filter_map(|(name, target)| Some((name, *names.get(&target)?)))
         .collect();

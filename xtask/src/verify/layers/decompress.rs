@@ -1,6 +1,6 @@
-//! Compressed layers as plain streams.
+//! Decompresses layers.
 //!
-//! Knows gzip and zstd by their first bytes, as engines do, whatever the media type says.
+//! The first bytes tell gzip and zstd, whatever the media type says. Engines do the same.
 
 use std::io::{BufRead, Error, Read, Result};
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// Not at all.
+    /// It is not compressed.
     None,
     /// By gzip.
     Gzip,
@@ -22,18 +22,18 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What the first bytes say.
+    /// The compression that the first bytes show.
     pub(super) fn of(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, 8, ..] => Self::Gzip,
-            // The second is a frame that says nothing, which some tools write first.
+            // The second is a skippable frame, which some tools write first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             _ => Self::None,
         }
     }
 }
 
-/// A stream of plain bytes.
+/// A stream of decompressed bytes.
 pub(super) enum Decoder<R> {
     None(R),
     Gzip(Box<MultiGzDecoder<R>>),
@@ -58,7 +58,7 @@ impl<R: BufRead> Decoder<R> {
         }
     }
 
-    /// The compressed stream, with whatever of it nobody took.
+    /// The compressed stream, with all bytes that were not read from it.
     pub(super) fn into_source(self) -> R {
         match self {
             Self::None(source) => source,
@@ -78,7 +78,7 @@ impl<R: BufRead> Read for Decoder<R> {
     }
 }
 
-/// All frames of a zstd stream. The crate's own reader stops behind the first one.
+/// Reads all frames of a zstd stream. The crate's own reader stops after the first frame.
 pub(super) struct Zstd<R> {
     source: R,
     decoder: FrameDecoder,
@@ -191,7 +191,7 @@ mod tests {
         let text = b"text ".repeat(100_000);
         for (compress, checksum) in [(gzip as fn(&[u8]) -> Vec<u8>, 0), (zstd, 4)] {
             let good = compress(&text);
-            // That of zstd is not looked at: a digest stands for the whole layer.
+            // The checksum of zstd is not verified: a digest vouches for the whole layer.
             assert!(all(&good[..good.len() - 1 - checksum]).is_err());
             assert!(all(&good[..good.len() / 2]).is_err());
             assert!(all(&[&good[..], b"more"].concat()).is_err());

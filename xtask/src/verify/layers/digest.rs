@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The SHA-256 of a blob or of a layer's plain archive: `sha256:<64 hex>`.
+/// The SHA-256 of a blob or of a layer's uncompressed archive: `sha256:<64 hex>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -19,7 +19,7 @@ impl Digest {
         hasher.finish()
     }
 
-    /// Its 64 hexadecimal digits.
+    /// The 64 hexadecimal digits.
     pub fn hex(&self) -> String {
         use fmt::Write as _;
         self.0
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Makes a digest of bytes that come in pieces.
+/// Hashes bytes that arrive in pieces.
 pub(super) struct Hasher(Context);
 
 impl Hasher {
@@ -97,7 +97,7 @@ impl Hasher {
     }
 }
 
-/// A reader that hashes and counts what is taken from it.
+/// A reader that hashes and counts the bytes that are read from it.
 pub(super) struct HashedStream<R> {
     inner: R,
     hasher: Hasher,
@@ -113,12 +113,12 @@ impl<R: BufRead> HashedStream<R> {
         }
     }
 
-    /// How many bytes were taken so far.
+    /// How many bytes were read so far.
     pub(super) const fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// The digest of all bytes: those that nobody took are read now.
+    /// The digest and the number of all bytes. Reads those that are left.
     pub(super) fn finish(mut self) -> io::Result<(Digest, u64)> {
         loop {
             let length = self.fill_buf()?.len();
@@ -145,7 +145,7 @@ impl<R: BufRead> BufRead for HashedStream<R> {
     }
 
     fn consume(&mut self, length: usize) {
-        // What was filled lies there still, so that this reads nothing.
+        // The buffer still holds the bytes that `fill_buf` gave, so that this call reads nothing.
         if let Ok(filled) = self.inner.fill_buf() {
             self.hasher.update(&filled[..length.min(filled.len())]);
         }

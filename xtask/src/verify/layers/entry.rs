@@ -9,45 +9,45 @@ pub enum MemberKind<'a> {
     File,
     /// Another name of a file.
     HardLink {
-        /// The path of that file in the image, cleaned.
+        /// The file's path in the image, cleaned.
         target: &'a [u8],
     },
     /// A symlink.
     Symlink {
-        /// Its text, as it is.
+        /// The link's text, unchanged.
         target: &'a [u8],
     },
     /// A folder.
     Folder,
     /// A character device.
     CharDevice {
-        /// Its major number.
+        /// The device's major number.
         major: u32,
-        /// Its minor number.
+        /// The device's minor number.
         minor: u32,
     },
     /// A block device.
     BlockDevice {
-        /// Its major number.
+        /// The device's major number.
         major: u32,
-        /// Its minor number.
+        /// The device's minor number.
         minor: u32,
     },
     /// A named pipe.
     Fifo,
-    /// The path is deleted (`.wh.NAME`); `Entry::path` is what is deleted.
+    /// A deletion of a path (`.wh.NAME`). `Entry::path` is the deleted path.
     Whiteout,
-    /// What lower layers have in the folder is deleted (`.wh..wh..opq`); `Entry::path` is the
-    /// folder.
+    /// A deletion of everything that lower layers have in a folder (`.wh..wh..opq`). `Entry::path`
+    /// is the folder.
     Opaque,
 }
 
 /// An entry as a view into its layer's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// The path inside the image, without a leading `/`; the root's is empty.
+    /// The path inside the image, without a leading `/`. The root's path is empty.
     pub path: &'a [u8],
-    /// What it is.
+    /// The kind of the entry.
     pub kind: MemberKind<'a>,
     /// Permission bits with setuid, setgid and sticky.
     pub mode: u16,
@@ -55,40 +55,41 @@ pub struct Entry<'a> {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// A file's size, holes included; 0 for all other kinds.
+    /// The size of a file, holes included. 0 for all other kinds.
     pub size: u64,
-    /// When it was changed, in seconds since 1970.
+    /// The time of the last change, in seconds since 1970.
     pub mtime: i64,
-    /// blake3 of a file's content. `None` for all other kinds, and before the content was read.
+    /// The blake3 hash of a file's content. `None` for all other kinds, and before the content is
+    /// read.
     pub hash: Option<&'a [u8; 32]>,
-    /// What a file's first bytes say. `None` when they say nothing that is known here.
+    /// What a file's first bytes show. `None` if they are neither ELF nor a script.
     pub head: Option<&'a Head>,
 }
 
 impl Entry<'_> {
-    /// Whether it is a file with content of its own.
+    /// Whether the entry is a file with content of its own.
     pub const fn is_file(&self) -> bool {
         matches!(self.kind, MemberKind::File)
     }
 
-    /// Whether it is a folder.
+    /// Whether the entry is a folder.
     pub const fn is_folder(&self) -> bool {
         matches!(self.kind, MemberKind::Folder)
     }
 }
 
-/// What the first bytes of a file say.
+/// What the first bytes of a file show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Head {
     /// An ELF program or library.
     Elf {
-        /// Whether it is of 64 bits; else of 32.
+        /// Whether the file is of 64 bits. It is of 32 bits otherwise.
         is_64: bool,
-        /// Whether it is little-endian.
+        /// Whether the file is little-endian.
         is_little: bool,
         /// `e_machine`: 62 for amd64, 183 for arm64.
         machine: u16,
-        /// The program that loads it.
+        /// The program that loads the file.
         interpreter: Interpreter,
     },
     /// A script.
@@ -98,13 +99,13 @@ pub enum Head {
     },
 }
 
-/// Who loads an ELF file.
+/// The program that loads an ELF file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpreter {
-    /// Nobody: a static program or a library.
+    /// No program: the file is a static program or a library.
     None,
     /// The program at this path.
     Path(Vec<u8>),
-    /// A program that is named behind the bytes that are looked at.
+    /// A program whose name stands beyond the bytes that are read.
     BeyondHead,
 }

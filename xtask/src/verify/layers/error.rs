@@ -7,11 +7,11 @@ use super::digest::Digest;
 /// An image that was not read whole, and therefore not judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
-    /// The image, by the name that was asked for.
+    /// The name by which the image was asked for.
     pub image: String,
     /// The layer at fault, as the manifest names it.
     pub layer: Option<Digest>,
-    /// What is wrong with it.
+    /// What is wrong.
     pub cause: Cause,
 }
 
@@ -34,66 +34,66 @@ pub enum Cause {
     NoImage,
     /// The source does not have the layer's bytes.
     Absent,
-    /// The source does not have the bytes since the image leaves them on another server.
+    /// The source lacks the bytes, as the image leaves them on another server.
     Foreign {
-        /// Where the image says that they are.
+        /// Where the image says they are.
         url: String,
     },
     /// The layer is encrypted.
     Encrypted {
-        /// Its media type.
+        /// The layer's media type.
         media_type: String,
     },
-    /// The layer's media type is none that engines unpack.
+    /// Engines do not unpack the layer's media type.
     MediaType {
         /// The media type.
         media_type: String,
     },
-    /// The bytes are no archive that an engine unpacks.
+    /// The bytes are not an archive that engines unpack.
     NoArchive,
-    /// The bytes are not those that the digest names.
+    /// The bytes do not have the digest that names them.
     WrongDigest {
         /// The digest of the bytes.
         is: Digest,
     },
-    /// The plain archive is not the one that the configuration names.
+    /// The uncompressed archive is not the one that the configuration names.
     WrongDiffId {
-        /// What the configuration says.
+        /// The digest in the configuration.
         said: Digest,
-        /// The digest of the plain archive.
+        /// The digest of the uncompressed archive.
         is: Digest,
     },
     /// The compressed stream is damaged.
     Compression {
-        /// What its decoder says.
+        /// The decoder's message.
         why: String,
     },
     /// The archive ends in the middle of an entry.
     Truncated,
     /// The archive breaks the rules of its format, or readers disagree on what it says.
     Archive {
-        /// The entry behind which, or in which, it does so.
+        /// The entry that breaks the rules, or the entry before that place.
         entry: String,
-        /// What it does.
+        /// What is wrong with the archive.
         why: String,
     },
-    /// It goes beyond one of the limits.
+    /// The image exceeds a limit.
     TooMuch {
-        /// Of what.
+        /// What there is too much of.
         what: &'static str,
-        /// How much is read.
+        /// The limit.
         limit: u64,
     },
     /// A manifest, an index or a configuration is absent or wrong.
     Document {
-        /// Which document.
+        /// The document.
         what: String,
         /// What is wrong with it.
         why: String,
     },
     /// The source itself could not be read to its end.
     Source {
-        /// What it says.
+        /// The error of the source.
         why: String,
     },
     /// The user ended the run.
@@ -115,7 +115,7 @@ impl Cause {
         }
     }
 
-    /// Names the entry, unless that was done.
+    /// Adds the entry's name, unless the cause has one.
     pub(super) fn at(self, path: &[u8]) -> Self {
         match self {
             Self::Archive { entry, why } if entry.is_empty() => Self::Archive {

@@ -1,7 +1,7 @@
 //! OCI layouts as folders (opencontainers/image-spec, image-layout).
 //!
-//! Documents are read first; they say which layers are needed, and only those that the caller does
-//! not know are opened.
+//! Documents are read first, as they name the layers that are needed. Only layers that the caller
+//! does not have are opened.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -18,7 +18,7 @@ use super::shelf::{Blob, Shelf};
 
 const BUFFER: usize = 256 << 10;
 
-/// Takes the blobs that these names need.
+/// Takes the blobs of the images with these names.
 pub(super) fn read(
     folder: &Utf8Path,
     limits: Limits,
@@ -80,7 +80,7 @@ fn links(document: &[u8]) -> Vec<Digest> {
     named.filter_map(|child| child.digest().ok()).collect()
 }
 
-/// Takes a blob; `false` if it is not there.
+/// Takes a blob. `false` if there is none.
 fn take(
     folder: &Utf8Path,
     digest: Digest,
@@ -104,7 +104,7 @@ fn take(
     Ok(true)
 }
 
-/// Opens a file, and nothing that would be waited for.
+/// Opens a file. Anything else is an error, as opening a pipe could block.
 fn open(path: &Utf8Path) -> std::io::Result<File> {
     if path.metadata()?.is_file() {
         File::open(path)

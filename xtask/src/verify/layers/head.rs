@@ -1,22 +1,22 @@
-//! What the first bytes of a file say.
+//! Reads the first bytes of a file: ELF headers and `#!` lines.
 //!
-//! Knows ELF headers and `#!` lines. Reads the first 4 KiB, where all linkers and `patchelf` put
-//! the name of the interpreter unless the program has more than 60 segments.
+//! 4 KiB are enough: all linkers and `patchelf` put the interpreter's name there, unless the
+//! program has more than 60 segments.
 
 use super::entry::{Head, Interpreter};
 
-/// How many bytes are looked at.
+/// How many bytes are read.
 pub(super) const LENGTH: usize = 4096;
-/// What Linux reads of a `#!` line.
+/// How many bytes of a `#!` line Linux reads.
 const LINE: usize = 255;
 const PT_INTERP: u32 = 3;
 
-/// Whether a file that begins so may say something.
+/// Whether a file with this start may be an ELF file or a script.
 pub(super) fn may_say(start: &[u8]) -> bool {
     start.starts_with(b"\x7fEL") || start.starts_with(b"#!") || start.len() < 3
 }
 
-/// What these first bytes say.
+/// What the first bytes of a file show.
 pub(super) fn read(bytes: &[u8]) -> Option<Head> {
     if let Some(line) = bytes.strip_prefix(b"#!") {
         return script(line);
@@ -32,7 +32,7 @@ fn script(line: &[u8]) -> Option<Head> {
     Some(Head::Script { interpreter })
 }
 
-/// Reads numbers at places, which may lie outside.
+/// Reads numbers at offsets that may lie outside the bytes.
 struct Fields<'a> {
     bytes: &'a [u8],
     is_little: bool,
@@ -74,7 +74,7 @@ fn elf(bytes: &[u8]) -> Option<Head> {
     })
 }
 
-/// `None` when a part of the answer lies outside.
+/// `None` if a part of the answer lies outside the bytes.
 fn interpreter(fields: &Fields<'_>, is_64: bool) -> Option<Interpreter> {
     let word = if is_64 { 8 } else { 4 };
     let (table, size, count) = if is_64 {

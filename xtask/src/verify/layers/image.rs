@@ -1,4 +1,4 @@
-//! Images, tied together from their blobs once all of these were read.
+//! Images, assembled from their blobs after all blobs were read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,51 +13,51 @@ use super::shelf::Blob;
 /// An image that was read whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayeredImage {
-    /// The digest of its manifest, where the source has one. The classic store makes one up for
-    /// the export: it is not the one that a push would make.
+    /// The digest of the manifest, if the source has one. The classic store makes up a manifest for
+    /// the export, which differs from the one that a push would make.
     pub manifest: Option<Digest>,
-    /// The digest of its configuration, which is the image's id in the classic store.
+    /// The digest of the configuration. In the classic store this is the image's id.
     pub config: Digest,
-    /// The platform that the index says it is for, if it stands in an index that says one.
+    /// The platform in the index that lists the image, if there is one and it names a platform.
     pub listed_platform: Option<String>,
-    /// What its configuration says.
+    /// What the configuration says.
     pub facts: ImageFacts,
-    /// Its layers, lowest first.
+    /// The layers, lowest first.
     pub layers: Vec<Arc<Layer>>,
 }
 
 impl LayeredImage {
-    /// The instruction that made a layer, where the history says it.
+    /// The instruction that made a layer, if the history names it.
     pub fn instruction(&self, layer: usize) -> Option<&Instruction> {
         let number = *self.facts.instructions().get(layer)?;
         self.facts.history.get(number?)
     }
 }
 
-/// One platform of what stands behind a name.
+/// One platform of a named image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlatformPart {
-    /// It was read whole.
+    /// The image was read whole.
     Whole(Box<LayeredImage>),
-    /// It was not.
+    /// The image was not read whole.
     Unread(Unread),
-    /// The index lists it, and the source has nothing of it.
+    /// The index lists the platform, but the source has nothing of it.
     Absent {
-        /// The platform, `linux/arm64`, as the index has it.
+        /// The platform as the index has it: `linux/arm64`.
         platform: String,
-        /// The digest of its manifest.
+        /// The digest of the platform's manifest.
         manifest: Digest,
     },
 }
 
-/// What stands behind a name.
+/// All platforms of a named image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundImages {
-    /// The name that was asked for.
+    /// The name by which the image was asked for.
     pub name: String,
     /// The digest that the name has in the source: of an index or a manifest.
     pub digest: Option<Digest>,
-    /// One for each platform; at least one.
+    /// The platforms; at least one.
     pub parts: Vec<PlatformPart>,
 }
 
@@ -83,7 +83,7 @@ impl FoundImages {
         })
     }
 
-    /// Why parts could not be read whole.
+    /// Why platforms could not be read whole.
     pub fn faults(&self) -> impl Iterator<Item = &Unread> {
         self.parts.iter().filter_map(|part| match part {
             PlatformPart::Unread(unread) => Some(unread),
@@ -92,22 +92,22 @@ impl FoundImages {
     }
 }
 
-/// Annotations with the name of an image: containerd's with the whole of it, OCI's with a tag.
+/// Annotations with the name of an image: containerd's holds the whole name, OCI's a tag.
 const NAMES: [&str; 2] = [
     "io.containerd.image.name",
     "org.opencontainers.image.ref.name",
 ];
-/// How deep indexes may stand in each other.
+/// How deep indexes may be nested.
 const DEPTH: usize = 4;
 /// How many manifests one name may have.
 const MANIFESTS: usize = 500;
 
-/// All that was read, ready to be tied together.
+/// Everything that was read, ready to be assembled.
 pub(super) struct Blobs {
     pub(super) limits: Limits,
     pub(super) blobs: HashMap<Digest, Blob>,
     pub(super) misnamed: HashMap<Digest, Digest>,
-    /// The layers that were read, by their numbers.
+    /// The layers, in the order in which they were read.
     pub(super) layers: Vec<Result<Arc<Layer>, Cause>>,
     /// Digests of files by their names in the source.
     pub(super) names: HashMap<String, Digest>,
@@ -129,7 +129,7 @@ enum Root {
 }
 
 impl Blobs {
-    /// What stands behind each of these names, or behind all that are listed when there are none.
+    /// The images with these names, or all listed images if there are no names.
     pub(super) fn found(&self, lists: &Lists, wanted: &[String]) -> Vec<FoundImages> {
         let roots = match roots(lists) {
             Ok(roots) => roots,
@@ -159,7 +159,7 @@ impl Blobs {
         wanted.iter().map(find).collect()
     }
 
-    /// The digests of all layers that these names need, as far as documents say so.
+    /// The digests of all layers that these images need, as far as the documents name them.
     pub(super) fn needed(&self, lists: &Lists, wanted: &[String]) -> Vec<Digest> {
         let mut needed = Vec::new();
         for root in roots(lists).unwrap_or_default() {
@@ -382,7 +382,7 @@ impl Blobs {
         }
     }
 
-    /// An image of an engine before version 25, which names files instead of digests.
+    /// An image of an engine before version 25, whose list names files instead of digests.
     fn saved(&self, saved: &Saved) -> Made {
         let absent = |what: &str| {
             (
@@ -463,7 +463,7 @@ fn part(name: &str, made: Made) -> PlatformPart {
 }
 
 impl Root {
-    /// A name for it, where nobody asked for one.
+    /// A name for an image that was not asked for by name.
     fn title(&self) -> String {
         match self {
             Self::Oci(descriptor) => {
@@ -512,7 +512,7 @@ fn normal(name: &str) -> String {
     }
 }
 
-/// Media types of layers that engines unpack. What compresses them the bytes say.
+/// Whether engines unpack layers of this media type. The bytes tell how a layer is compressed.
 fn is_layer(media_type: &str) -> bool {
     const KINDS: [&str; 4] = [
         "application/vnd.oci.image.layer.v1.tar",

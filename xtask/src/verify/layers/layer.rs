@@ -8,19 +8,19 @@ use super::rule::{ContentRule, Findings};
 use super::table::FileTable;
 use crate::outside::state::bundle::{put, take};
 
-/// All that is known of a layer. It depends on the layer's bytes alone, apart from the findings,
-/// which depend on the rules' versions too.
+/// A layer's entries and findings. The entries depend on the layer's bytes alone, the findings also
+/// on the versions of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
-    /// The digest of its blob, by which manifests name it. Checked.
+    /// The digest of the blob, by which manifests name the layer. Verified.
     pub digest: Digest,
-    /// The digest of its plain archive, by which configurations name it. Checked.
+    /// The digest of the uncompressed archive, by which configurations name the layer. Verified.
     pub diff_id: Digest,
     /// How the blob is compressed.
     pub compression: Compression,
     /// Bytes of the blob.
     pub compressed: u64,
-    /// Bytes of the plain archive.
+    /// Bytes of the uncompressed archive.
     pub plain: u64,
     /// Its entries.
     pub table: FileTable,
@@ -28,7 +28,7 @@ pub struct Layer {
     pub findings: Vec<Findings>,
 }
 
-/// What of a layer is written down beside its table.
+/// The part of a layer that is saved beside its table.
 #[derive(Serialize, Deserialize)]
 struct About {
     digest: Digest,
@@ -40,7 +40,7 @@ struct About {
 }
 
 impl Layer {
-    /// Whether all of these rules looked at it, in these versions.
+    /// Whether all of these rules, in these versions, have looked at the layer.
     pub fn was_seen_by(&self, rules: &[Box<dyn ContentRule>]) -> bool {
         rules.iter().all(|rule| {
             let mut all = self.findings.iter();
@@ -48,7 +48,7 @@ impl Layer {
         })
     }
 
-    /// Writes it down, so that it need not be read again. `None` where it is too large for that.
+    /// The layer in bytes, to be saved. `None` if the layer is too large for that.
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         let about = About {
             digest: self.digest,
@@ -64,7 +64,7 @@ impl Layer {
         Some(bytes)
     }
 
-    /// Reads what `to_bytes` wrote. `None` for all else.
+    /// Reads what `to_bytes` wrote. `None` for anything else.
     pub fn of_bytes(mut bytes: &[u8]) -> Option<Self> {
         let about: About = serde_json::from_slice(take(&mut bytes)?).ok()?;
         let table = FileTable::of_bytes(take(&mut bytes)?)?;

@@ -1,21 +1,21 @@
-//! How much an image may ask of its reader.
+//! The limits on what is read of an image.
 
-/// Bounds on time and memory. What goes beyond one is an image that was not read whole.
+/// Bounds on time and memory. An image beyond one of them counts as not read whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Plain bytes of one layer, holes of sparse files included.
+    /// Uncompressed bytes of one layer, holes of sparse files included.
     pub layer: u64,
-    /// Plain bytes of all layers of one reading.
+    /// Uncompressed bytes of all layers of one reading.
     pub total: u64,
-    /// Plain bytes for each compressed byte. Gzip reaches 1,032 on zeros alone.
+    /// Uncompressed bytes for each compressed byte. Gzip reaches 1,032, on zeros only.
     pub ratio: u64,
-    /// Up to how many plain bytes of a layer any ratio will do.
+    /// The ratio is not checked while a layer has at most this many uncompressed bytes.
     pub ratio_from: u64,
     /// Entries of one layer.
     pub entries: usize,
     /// Bytes of all names of one layer, link targets included.
     pub names: usize,
-    /// Bytes of one name: Linux takes no path that is longer.
+    /// Bytes of one name. Linux takes no longer path.
     pub name: usize,
     /// Bytes of one extended header. Go's reader refuses longer ones.
     pub header: u64,
@@ -29,7 +29,7 @@ pub struct Limits {
     pub blobs: usize,
     /// Layers of one image. Overlay file systems take 500 at most.
     pub layers: usize,
-    /// How far back a zstd frame may refer; its decoder keeps so much.
+    /// How far back a zstd frame may refer. The decoder keeps this many bytes in memory.
     pub window: u64,
 }
 

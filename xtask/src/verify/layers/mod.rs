@@ -1,8 +1,6 @@
-//! Images, read as streams.
-//!
-//! Knows how to read what an engine exports and OCI layouts in one pass, without unpacking
-//! anything: layers, their entries, what rules find in them, and how layers lie on each other. Is
-//! unaware of which rules there are and of what a finding is worth (README.md).
+//! Reads images as streams: engine exports and OCI layouts, in one pass and without unpacking
+//! anything. Gives layers, their entries, what rules find in them, and the file system that the
+//! layers make together (README.md).
 
 mod archive;
 mod decompress;

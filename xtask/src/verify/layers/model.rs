@@ -1,5 +1,5 @@
 //! Indexes, manifests and configurations (opencontainers/image-spec), and the list of images that
-//! `docker save` writes. Only what is looked at.
+//! `docker save` writes. Only the fields that are used are read.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ const CONFIG_KEYS: &[&str] = &[
 /// Keys of the list that `docker save` writes.
 const SAVED_KEYS: &[&str] = &["Config", "RepoTags", "Layers"];
 
-/// What one document says of another blob.
+/// A reference from one document to another blob.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Descriptor {
@@ -64,7 +64,7 @@ pub(super) struct Descriptor {
     pub(super) platform: Option<Platform>,
 }
 
-/// For which machine an image is.
+/// The platform that an image is for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Platform {
     #[serde(default)]
@@ -99,7 +99,7 @@ impl Descriptor {
         self.annotations.get(key).map(String::as_str)
     }
 
-    /// Whether it is of something that is said about an image, and of no image.
+    /// Whether this describes an attestation about an image, and not an image.
     pub(super) fn is_attestation(&self) -> bool {
         let platform = self.platform.as_ref().map(Platform::text);
         self.annotations.contains_key("vnd.docker.reference.type")
@@ -159,7 +159,7 @@ pub struct ImageFacts {
     pub os: String,
     /// The machine's variant: `v7`.
     pub variant: Option<String>,
-    /// When it was made, as RFC 3339.
+    /// When the image was made, as RFC 3339.
     pub created: Option<String>,
     /// USER; empty is root.
     pub user: String,
@@ -177,29 +177,29 @@ pub struct ImageFacts {
     pub exposed_ports: Vec<String>,
     /// VOLUME.
     pub volumes: Vec<String>,
-    /// ONBUILD: what a build on this image runs. The history has no line of it.
+    /// ONBUILD: what a build on this image runs. The history does not list it.
     pub on_build: Vec<String>,
-    /// The words of HEALTHCHECK, `CMD` or `CMD-SHELL` first; `NONE` alone switches one off.
+    /// The words of HEALTHCHECK, `CMD` or `CMD-SHELL` first. `NONE` alone switches it off.
     pub healthcheck: Option<Vec<String>>,
-    /// The instructions that made it, the base's first.
+    /// The instructions that made the image, the base's first.
     pub history: Vec<Instruction>,
-    /// Digests of its layers' plain archives.
+    /// Digests of the layers' uncompressed archives.
     pub diff_ids: Vec<Digest>,
 }
 
-/// An instruction, as the history has it.
+/// An instruction in the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instruction {
-    /// Its text, as its builder writes it.
+    /// The text that the builder wrote.
     #[serde(default, deserialize_with = "or_empty")]
     pub created_by: String,
-    /// `buildkit.dockerfile.v0` for those of BuildKit.
+    /// `buildkit.dockerfile.v0` for instructions of BuildKit.
     #[serde(default, deserialize_with = "or_empty")]
     pub comment: String,
-    /// When it was run.
+    /// When the instruction ran.
     #[serde(default)]
     pub created: Option<String>,
-    /// Whether it made no layer.
+    /// Whether the instruction made no layer.
     #[serde(default)]
     pub empty_layer: bool,
 }
@@ -240,7 +240,7 @@ impl ImageFacts {
         })
     }
 
-    /// For each layer the number of the instruction that made it, where the history says it.
+    /// For each layer the number of the instruction that made it, if the history names it.
     pub fn instructions(&self) -> Vec<Option<usize>> {
         let made = self.history.iter().enumerate();
         let made: Vec<usize> = made

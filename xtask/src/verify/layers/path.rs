@@ -1,12 +1,11 @@
-//! Paths of layer entries.
+//! Paths of layer entries, cleaned as engines do before they unpack.
 //!
-//! Knows how an engine cleans a name before it unpacks it. Paths are bytes: nothing says that
-//! they are UTF-8.
+//! Paths are bytes, as nothing guarantees that they are UTF-8.
 
 use std::fmt::Write as _;
 
-/// The path inside the image: no leading `/` or `./`, no empty part, no `.`; the root is empty.
-/// `None` for one with a `..` part, which no builder writes.
+/// The path inside the image: no leading `/` or `./`, no empty part, no `.`. The root's path is
+/// empty. `None` for a name with a `..` part, which no builder writes.
 pub fn clean(name: &[u8]) -> Option<Vec<u8>> {
     let mut path = Vec::with_capacity(name.len());
     for part in name.split(|byte| *byte == b'/') {
@@ -24,7 +23,7 @@ pub fn clean(name: &[u8]) -> Option<Vec<u8>> {
     Some(path)
 }
 
-/// The folder and the name of a path.
+/// Splits a path into folder and name.
 pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
@@ -32,7 +31,7 @@ pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// A path for people: what is not printable UTF-8 is escaped, and a very long one is cut.
+/// A path for people. Bytes that are not printable UTF-8 are escaped, and a very long path is cut.
 pub fn shown(path: &[u8]) -> String {
     const LONGEST: usize = 300;
     let mut text = String::with_capacity(path.len().min(LONGEST) + 8);

@@ -1,7 +1,7 @@
-//! Plain bytes on their way from the thread that decompresses to the thread that looks.
+//! Carries a layer's bytes from the thread that decompresses to the thread that scans.
 //!
-//! A few buffers go round, so that neither side runs ahead of the other and nothing is allocated
-//! anew.
+//! A few buffers circulate, so that neither thread runs ahead of the other and no memory is
+//! allocated anew.
 
 use std::io::{BufRead, Error, Read, Result};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -10,16 +10,16 @@ use super::error::Cause;
 
 /// Bytes of one buffer.
 pub(super) const CHUNK: usize = 256 << 10;
-/// How many of them are on their way.
+/// How many buffers circulate.
 const AT_ONCE: usize = 4;
 
-/// What comes through the pipe.
+/// A message through the pipe.
 pub(super) enum PipeMessage {
-    /// A layer begins. `needs_digest` says that its bytes were not hashed yet.
+    /// A layer begins. `needs_digest` says that its bytes are not hashed yet.
     Begin { needs_digest: bool },
-    /// Its next bytes.
+    /// The layer's next bytes.
     Chunk(Vec<u8>),
-    /// It ends, or it cannot go on.
+    /// The layer ends, or cannot be read on.
     End(std::result::Result<(), Cause>),
 }
 
@@ -57,14 +57,14 @@ impl Writer {
         buffer
     }
 
-    /// Whether the other side still listens.
+    /// Sends a message. `false` if the other thread no longer receives.
     pub(super) fn send(&self, message: PipeMessage) -> bool {
         self.messages.send(message).is_ok()
     }
 }
 
 impl PipeReader {
-    /// Whether the next layer's bytes are to be hashed; `None` when there is no other layer.
+    /// Whether the next layer's bytes must be hashed. `None` if there is no further layer.
     pub(super) fn begin(&self) -> Option<bool> {
         loop {
             match self.messages.recv() {
@@ -76,7 +76,7 @@ impl PipeReader {
     }
 }
 
-/// One layer's bytes.
+/// The bytes of one layer.
 pub(super) struct PlainStream<'a> {
     reader: &'a PipeReader,
     chunk: Vec<u8>,
@@ -98,7 +98,7 @@ impl<'a> PlainStream<'a> {
         }
     }
 
-    /// Waits for the end. Gives the digest of all bytes, where it was wanted, and their number.
+    /// Waits for the end. Returns the number of all bytes, and their digest if it was wanted.
     pub(super) fn finish(mut self) -> std::result::Result<(Option<super::Digest>, u64), Cause> {
         while self.ended.is_none() {
             self.at = self.chunk.len();
@@ -114,7 +114,7 @@ impl<'a> PlainStream<'a> {
         match self.reader.messages.recv() {
             Ok(PipeMessage::Chunk(chunk)) => {
                 let old = std::mem::replace(&mut self.chunk, chunk);
-                // Nobody waits for it any more when the other side has ended.
+                // If the other thread has ended, the buffer is not needed any more.
                 let _ = self.reader.empty.send(old);
                 self.at = 0;
                 self.bytes += self.chunk.len() as u64;

@@ -1,8 +1,8 @@
 //! One reading: a source, all rules, two threads.
 //!
-//! This thread reads the source, hashes its blobs and decompresses layers; the other one walks
-//! their archives, hashes files and runs the rules. On two processors that takes as long as
-//! decompressing alone.
+//! One thread reads the source, hashes its blobs and decompresses layers. The other walks their
+//! archives, hashes files and runs the rules. On two processors that takes as long as decompressing
+//! alone.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -26,16 +26,16 @@ use crate::outside::interrupt;
 pub struct Reading<'a> {
     /// Bounds on time and memory.
     pub limits: Limits,
-    /// The rules, all of which look in one pass.
+    /// The rules. All of them look in one pass.
     pub rules: &'a mut [Box<dyn ContentRule>],
-    /// Gives a layer by its blob's digest, if it was read before and all rules of now looked at it
-    /// (`Layer::was_seen_by`): it is not read again.
+    /// Returns a layer by its blob's digest, if it was read before and all present rules have
+    /// looked at it (`Layer::was_seen_by`). Such a layer is not read again.
     pub known: Known<'a>,
 }
 
 impl Reading<'_> {
-    /// Reads images from an engine, all in one stream, whichever store it has. A fault is the
-    /// engine's; what is wrong with an image stands in its parts.
+    /// Reads images from an engine in one stream, whichever store it has. An error means that the
+    /// engine failed. What is wrong with an image stands in its parts.
     pub fn engine(self, engine: &Engine, names: &[String]) -> FaultResult<Vec<FoundImages>> {
         let found = self.archive(engine.export(names)?, names);
         if interrupt::is_wanted() {
@@ -45,15 +45,15 @@ impl Reading<'_> {
         }
     }
 
-    /// Reads images from what `docker save` or `docker buildx build --output type=oci` writes;
-    /// with no names, all that it has.
+    /// Reads images from the output of `docker save` or `docker buildx build --output type=oci`.
+    /// Without names, all images are read.
     pub fn archive(self, source: impl BufRead, names: &[String]) -> Vec<FoundImages> {
         let limits = self.limits;
         self.read(names, |shelf| super::archive::read(source, limits, shelf))
     }
 
-    /// Reads images from an OCI layout, in which only what is needed is read; with no names, all
-    /// that it has. A name is a tag, or a digest.
+    /// Reads images from an OCI layout, and in it only the files that are needed. Without names,
+    /// all images are read. A name is a tag or a digest.
     pub fn folder(self, folder: &camino::Utf8Path, names: &[String]) -> Vec<FoundImages> {
         let limits = self.limits;
         self.read(names, |shelf| {
@@ -74,7 +74,7 @@ impl Reading<'_> {
             let looker = scope.spawn(|| look(reader, limits, &mut pass, &given_up));
             let mut shelf = Shelf::new(limits, known, writer, &given_up);
             let filled = fill(&mut shelf);
-            // Its end of the pipe goes with it, and then the other thread ends.
+            // Dropping the writer closes the pipe, which ends the other thread.
             let Shelf {
                 blobs,
                 misnamed,
@@ -118,11 +118,11 @@ fn all_unread(names: &[String], cause: &Cause) -> Vec<FoundImages> {
         .collect()
 }
 
-/// What the other thread saw of a layer.
+/// What the other thread found in a layer.
 struct Seen {
     table: FileTable,
     findings: Vec<Findings>,
-    /// `None` where the blob itself is plain.
+    /// `None` if the blob itself is not compressed.
     diff_id: Option<Digest>,
     plain: u64,
 }
@@ -139,7 +139,7 @@ fn layer(pending: Pending, seen: Seen) -> Result<Arc<Layer>, Cause> {
     }))
 }
 
-/// Looks into one layer after the other.
+/// Scans one layer after the other.
 fn look(
     reader: PipeReader,
     limits: Limits,
@@ -154,7 +154,7 @@ fn look(
         if table.is_err() {
             given_up.set(all.len());
         }
-        // Why the bytes end says more than that they do.
+        // If both failed, the cause that ended the bytes says more.
         let seen = match (plain.finish(), table) {
             (Err(cause), _) | (Ok(_), Err(cause)) => Err(cause),
             (Ok((diff_id, plain)), Ok(table)) => Ok(Seen {

@@ -1,59 +1,60 @@
-//! What rules see of a layer, and what is kept of their answers.
+//! What rules get to see of a layer, and how their findings are kept.
 
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
 
-/// Whether a rule is to see a file's content.
+/// Whether a rule wants to see a file's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// It is.
+    /// The rule wants the content.
     Content,
-    /// The entry alone is enough.
+    /// The entry is enough.
     Nothing,
 }
 
-/// Looks at every entry of a layer, in the archive's order, and at the content of the files that
-/// it asks for, while these stream by. All rules look in one pass.
+/// Looks at every entry of a layer in the archive's order, and at the content of the files that it
+/// asks for, while the content streams by. All rules look in one pass.
 ///
-/// An entry that a later one of the same layer overwrites is shown too: its bytes are shipped.
+/// The rule also sees an entry that a later entry of the same layer overwrites: its bytes are
+/// shipped.
 pub trait ContentRule: Send {
-    /// Its name. With the version it says of which rule findings are.
+    /// The rule's name. Together with the version it identifies the rule's findings.
     fn name(&self) -> &str;
 
-    /// Changes whenever the rule may answer differently on the same layer.
+    /// The rule's version. It changes whenever the rule may answer differently on the same layer.
     fn version(&self) -> &str;
 
-    /// An entry begins. Only of a file the content can be had.
+    /// An entry begins. Only files have content to ask for.
     fn start(&mut self, entry: &Entry<'_>, findings: &mut Vec<ContentFinding>) -> Wish;
 
-    /// The next bytes of the file that was asked for last. Pieces have any length and end anywhere.
+    /// The next bytes of the current file. A piece has any length and may end anywhere.
     fn chunk(&mut self, bytes: &[u8]);
 
-    /// The file that was asked for last is over; the entry has its hash and its head now.
+    /// The current file is over. The entry now has its hash and its head.
     fn end(&mut self, entry: &Entry<'_>, findings: &mut Vec<ContentFinding>);
 
-    /// A layer is over, or it could not be read to its end: whatever is kept of it goes.
+    /// The layer is over, or it could not be read to its end. The rule drops what it keeps of it.
     fn reset(&mut self) {}
 }
 
-/// What a rule found at an entry. It says nothing of what a finding is worth.
+/// What a rule found at an entry. How severe a finding is, is decided elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContentFinding {
-    /// What was found: the rule's own word for it.
+    /// The rule's own word for the finding.
     pub what: String,
-    /// The entry's path, for people. `entry` says it exactly.
+    /// The entry's path for people. `entry` identifies it exactly.
     pub path: String,
-    /// The entry's number in the layer's table. The reader fills it in.
+    /// The entry's number in the layer's table. `Reading` fills it in.
     pub entry: u32,
-    /// At which byte of the file.
+    /// The byte of the file at which it was found.
     pub at: Option<u64>,
-    /// What a person should know of it; never a secret itself.
+    /// What a person should know about it. Never a secret itself.
     pub note: String,
 }
 
 impl ContentFinding {
-    /// Something at this entry.
+    /// A finding at this entry.
     pub fn at(entry: &Entry<'_>, what: impl Into<String>, note: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -65,15 +66,15 @@ impl ContentFinding {
     }
 }
 
-/// All that one rule found in one layer. It depends on the layer's bytes and on the rule's version
-/// alone, so that it can be kept and used again.
+/// All findings of one rule in one layer. They depend on the layer's bytes and the rule's version
+/// alone, so that they can be kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// The rule's name.
     pub rule: String,
     /// The rule's version.
     pub version: String,
-    /// What it found.
+    /// The findings.
     pub found: Vec<ContentFinding>,
 }
 
@@ -121,7 +122,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What was found since the last call.
+    /// The findings since the last call.
     pub(super) fn finish(&mut self) -> Vec<Findings> {
         let found = self.findings.iter_mut().map(std::mem::take);
         let all = self.rules.iter_mut().zip(found);

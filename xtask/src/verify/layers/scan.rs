@@ -1,7 +1,4 @@
-//! One layer's plain archive, walked once.
-//!
-//! Knows how entries, hashes, heads and rules come together. Is unaware of compression and of
-//! where the bytes come from.
+//! Walks one layer's uncompressed archive once, and gathers entries, hashes, heads and findings.
 
 use std::io::BufRead;
 
@@ -67,7 +64,7 @@ fn content<R: BufRead>(
     Ok((*hasher.finalize().as_bytes(), start.said))
 }
 
-/// A file's first bytes, kept only while more are needed.
+/// The first bytes of a file. They are kept only while more are needed.
 #[derive(Default)]
 struct Start {
     kept: Vec<u8>,

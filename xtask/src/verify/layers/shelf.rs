@@ -1,8 +1,8 @@
-//! All blobs of one reading, by digest, whatever order they come in.
+//! All blobs of one reading by digest, in any order.
 //!
-//! A blob is recognised by its bytes: a stream brings layers before the manifests that would say
-//! what they are. Documents (manifests, indexes, configurations) are kept, layers go to the thread
-//! that looks into them, and of all others only the digest is kept.
+//! A blob is recognised by its bytes, as a stream brings layers before the manifests that name
+//! them. Documents (manifests, indexes, configurations) are kept. Layers go to the thread that
+//! scans them. Of all other blobs only the digest is kept.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Cursor, Error, Read};
@@ -25,25 +25,24 @@ use crate::outside::interrupt;
 pub(super) enum Blob {
     /// JSON that may be a manifest, an index or a configuration.
     Document(Vec<u8>),
-    /// JSON that is too long for any of them.
+    /// JSON that is too long for a document.
     TooLong,
-    /// The layer with this number of those that were read.
+    /// A layer that was read, by its position in the order of reading.
     Layer(usize),
-    /// A layer that the caller knows.
+    /// A layer that the caller has.
     Known(Arc<Layer>),
     /// Something else.
     Other,
 }
 
-/// A layer's blob, while its content is looked at elsewhere.
+/// A layer's blob, while the other thread scans its content.
 pub(super) struct Pending {
     pub(super) digest: Digest,
     pub(super) compression: Compression,
     pub(super) compressed: u64,
 }
 
-/// How many layers the other thread has given up, so that nobody decompresses on for it: the
-/// number of the last one, counted from 1.
+/// The last layer that the other thread gave up, counted from 1, so that decompressing it can stop.
 #[derive(Default)]
 pub(super) struct GivenUp(AtomicUsize);
 
@@ -57,13 +56,14 @@ impl GivenUp {
     }
 }
 
-/// Whether the caller knows a layer already.
+/// Returns a layer that the caller has already.
 pub type Known<'a> = &'a dyn Fn(&Digest) -> Option<Arc<Layer>>;
 
 pub(super) struct Shelf<'a> {
     pub(super) blobs: HashMap<Digest, Blob>,
     pub(super) pending: Vec<Pending>,
-    /// The digest of what was found under the name of another.
+    /// Blobs whose bytes do not have the digest in their name: the digest in the name, and the real
+    /// one.
     pub(super) misnamed: HashMap<Digest, Digest>,
     limits: Limits,
     known: Known<'a>,
@@ -93,13 +93,13 @@ impl<'a> Shelf<'a> {
         }
     }
 
-    /// What the caller knows of a layer.
+    /// The layer with this digest, if the caller has it.
     pub(super) fn known(&self, digest: &Digest) -> Option<Arc<Layer>> {
         (self.known)(digest)
     }
 
-    /// Takes a blob and gives its digest. `named` is the digest that its name says it has. An error
-    /// is the source's: all else is said when an image needs the blob.
+    /// Takes a blob and returns its digest. `named` is the digest in the blob's name. An error
+    /// means that the source failed. All other errors are reported when an image needs the blob.
     pub(super) fn take(
         &mut self,
         named: Option<Digest>,
@@ -160,7 +160,7 @@ impl<'a> Shelf<'a> {
         Ok((digest, Blob::Document(bytes)))
     }
 
-    /// Sends a layer's plain bytes to the other thread.
+    /// Sends a layer's uncompressed bytes to the other thread.
     fn layer(
         &mut self,
         compression: Compression,
@@ -171,7 +171,7 @@ impl<'a> Shelf<'a> {
         self.say(PipeMessage::Begin { needs_digest })?;
         let mut decoder = Decoder::new(compression, source, self.limits.window);
         let sent = self.send(number, &mut decoder);
-        // Its blob is read to the end in any case: the next one stands behind it.
+        // The blob is read to its end in any case, as the next blob follows it.
         let drained = drain(decoder.into_source());
         let sent = match (&sent, &drained) {
             (_, Err(cause)) | (Err(cause @ Cause::Interrupted), _) => Err(cause.clone()),
@@ -232,7 +232,7 @@ impl<'a> Shelf<'a> {
     }
 
     fn say(&self, message: PipeMessage) -> Result<(), Cause> {
-        // The other thread ends before this one only when a rule panics.
+        // The other thread ends before this one only if a rule panics.
         let why = || Cause::Source {
             why: "a rule failed".to_owned(),
         };
@@ -244,7 +244,7 @@ impl<'a> Shelf<'a> {
     }
 }
 
-/// Fills a buffer as far as there are bytes.
+/// Fills a buffer, as far as the source has bytes.
 fn fill(source: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Error> {
     debug_assert!(buffer.len() == CHUNK);
     let mut filled = 0;
@@ -274,8 +274,8 @@ pub(super) fn of_source(error: &Error) -> Cause {
     Cause::Source { why }
 }
 
-/// Whether JSON has what a manifest, an index or a configuration has. An image may bring large
-/// attestations along, which nobody asks for.
+/// Whether JSON has a field of a manifest, an index or a configuration. An image may carry large
+/// attestations, which are not needed.
 fn is_wanted(bytes: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Look {
@@ -283,7 +283,7 @@ fn is_wanted(bytes: &[u8]) -> bool {
         layers: Option<IgnoredAny>,
         rootfs: Option<IgnoredAny>,
     }
-    // What cannot be read is kept, so that it can be said why.
+    // JSON that cannot be parsed is kept, so that the error can be reported.
     serde_json::from_slice::<Look>(bytes).map_or(true, |look| {
         look.manifests.is_some() || look.layers.is_some() || look.rootfs.is_some()
     })

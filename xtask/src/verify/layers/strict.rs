@@ -1,8 +1,8 @@
 //! JSON that all readers understand alike.
 //!
-//! Go takes a key in any case, and of two equal keys the last; other readers do not. A
-//! configuration with `User` and `user` would be judged by one and run by the other. Such
-//! documents are refused.
+//! Go ignores the case of keys, and takes the last of two equal keys. Other readers do not, so that
+//! one would judge `User` of a configuration and the other would run `user`. Such documents are
+//! refused.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,10 +11,10 @@ use serde::de::{
     Deserialize, DeserializeOwned, DeserializeSeed, Error, MapAccess, SeqAccess, Visitor,
 };
 
-/// Keys whose objects hold names of others, where case matters.
+/// Keys of objects whose own keys are free names, in which case matters.
 const NAMES: [&str; 4] = ["labels", "annotations", "exposedports", "volumes"];
 
-/// Reads a document whose objects may have these keys in this spelling only.
+/// Reads a document. Its objects may have these keys in this spelling only.
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8], keys: &[&str]) -> Result<T, String> {
     let said = |error: serde_json::Error| format!("is malformed: {error}");
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -107,7 +107,7 @@ impl<'de> Visitor<'de> for Plain<'_> {
     }
 }
 
-/// One spelling for all that Go takes for the same key (`encoding/json`, `foldName`).
+/// The same spelling for all keys that Go takes for equal (`encoding/json`, `foldName`).
 fn fold(key: &str) -> String {
     let one = |letter: char| match letter {
         'ſ' => 's',
@@ -117,7 +117,7 @@ fn fold(key: &str) -> String {
     key.chars().map(one).collect()
 }
 
-/// `null` for a list or an object is an empty one.
+/// Reads `null` as an empty list or object.
 pub(super) fn or_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,

@@ -1,7 +1,7 @@
 //! All entries of a layer, in little memory.
 //!
-//! A row is 80 bytes, and its names lie one after the other in one piece of memory: some 150 bytes
-//! an entry. Rows stand in the archive's order; the same path may come several times.
+//! A row has 80 bytes, and all names share one piece of memory: some 150 bytes for each entry. Rows
+//! keep the archive's order, and a path may occur several times.
 
 use super::entry::{Entry, Head, MemberKind};
 use super::error::Cause;
@@ -15,7 +15,7 @@ use crate::outside::state::bundle::{put, take};
 pub struct FileTable {
     rows: Vec<Row>,
     names: Vec<u8>,
-    /// Of those files that have one, by row.
+    /// The heads of those files that have one, by row.
     heads: Vec<(u32, Head)>,
 }
 
@@ -36,9 +36,9 @@ enum Sort {
 struct Row {
     size: u64,
     mtime: i64,
-    /// blake3 of a file's content; of no meaning in other rows.
+    /// The blake3 hash of a file's content. Meaningless in other rows.
     hash: [u8; 32],
-    /// Where the path begins in `names`; a link's target stands behind it.
+    /// Where the path begins in `names`. A link's target follows it.
     start: u32,
     path: u16,
     /// Bytes of a link's target.
@@ -50,11 +50,11 @@ struct Row {
     minor: u32,
     mode: u16,
     sort: Sort,
-    /// Whether the hash is known.
+    /// Whether `hash` is set.
     is_read: bool,
 }
 
-/// Bytes of a row as it is written down.
+/// Bytes of a row in the saved form.
 const ROW: usize = 8 + 8 + 32 + 4 + 2 + 2 + 4 * 4 + 2 + 1 + 1;
 
 impl Row {
@@ -73,7 +73,7 @@ impl Row {
         into.push(u8::from(self.is_read));
     }
 
-    /// `bytes` has the length of a row.
+    /// `bytes` must have the length of a row.
     fn of(bytes: &[u8]) -> Option<Self> {
         fn next<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
             let (part, after) = rest.split_first_chunk()?;
@@ -100,7 +100,7 @@ impl Row {
     }
 }
 
-/// In the order of their numbers.
+/// All sorts, in the order of their numbers.
 const SORTS: [Sort; 9] = [
     Sort::File,
     Sort::HardLink,
@@ -122,7 +122,7 @@ impl FileTable {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -165,14 +165,14 @@ impl FileTable {
         }
     }
 
-    /// Roughly how much memory it takes.
+    /// Roughly how much memory the table takes.
     pub fn memory(&self) -> usize {
         self.rows.capacity() * size_of::<Row>()
             + self.names.capacity()
             + self.heads.capacity() * size_of::<(u32, Head)>()
     }
 
-    /// Writes it down, for `of_bytes`. `None` where it is too large for that.
+    /// The table in bytes, for `of_bytes`. `None` if it is too large for that.
     pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
         let mut rows = Vec::with_capacity(self.rows.len() * ROW);
         for row in &self.rows {
@@ -186,7 +186,7 @@ impl FileTable {
         Some(bytes)
     }
 
-    /// Reads what `to_bytes` wrote. `None` for all else.
+    /// Reads what `to_bytes` wrote. `None` for anything else.
     pub(super) fn of_bytes(mut bytes: &[u8]) -> Option<Self> {
         let (rows, names, heads) = (take(&mut bytes)?, take(&mut bytes)?, take(&mut bytes)?);
         if !bytes.is_empty() || rows.len() % ROW != 0 {
@@ -207,7 +207,7 @@ impl FileTable {
         })
     }
 
-    /// Adds an entry, cleaned as an engine cleans it, and gives its number.
+    /// Adds an entry, cleaned as an engine cleans it, and returns its number.
     pub(super) fn push(&mut self, member: &TarMember, limits: &Limits) -> Result<usize, Cause> {
         if self.rows.len() >= limits.entries {
             return Err(Cause::TooMuch {
@@ -249,7 +249,7 @@ impl FileTable {
         Ok(self.rows.len() - 1)
     }
 
-    /// Says what a file holds.
+    /// Sets the hash and the head of a file.
     pub(super) fn read(&mut self, number: usize, hash: [u8; 32], head: Option<Head>) {
         let row = &mut self.rows[number];
         row.hash = hash;
@@ -261,7 +261,7 @@ impl FileTable {
         }
     }
 
-    /// Gives back what it took in advance.
+    /// Releases the memory that was reserved in advance.
     pub(super) fn finish(&mut self) {
         self.rows.shrink_to_fit();
         self.names.shrink_to_fit();
@@ -286,7 +286,7 @@ fn cleaned(name: &[u8], limits: &Limits) -> Result<Vec<u8>, Cause> {
     path::clean(name).ok_or_else(|| Cause::archive("a name leaves its folder by `..`").at(name))
 }
 
-/// What an entry is to a layer: its kind, its path, and what it links to.
+/// The kind of an entry, its path, and its link target.
 fn sorted(
     member: &TarMember,
     name: Vec<u8>,

@@ -1,9 +1,9 @@
-//! The file system that an image's layers make together.
+//! The file system that an image's layers make together, as engines lay them over each other.
 //!
-//! Knows how engines lay layers over each other: whiteouts and opaque folders hide what lower
-//! layers have; what comes later in a layer wins; a file in the place of a folder takes away all
-//! that was in it, and a folder in the place of a folder takes away nothing; names below a symlink
-//! of the same layer are put where it leads. Nothing on the disk is looked at.
+//! Whiteouts and opaque folders hide what lower layers have. Within a layer, the later entry wins.
+//! A file that replaces a folder removes everything in it; a folder that replaces a folder removes
+//! nothing. A name below a symlink of the same layer is put where the symlink leads. Everything is
+//! computed from the layers' tables: the disk is not read.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -17,10 +17,10 @@ use super::path;
 /// How many symlinks one name may lead through, as on Linux.
 const LINKS: usize = 40;
 
-/// Where an entry stands: the layer, and the entry's number in its table.
+/// Where an entry is: its layer, and its number in the layer's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LayerPlace {
-    /// The layer's position, the lowest is 0.
+    /// The layer's position. The lowest is 0.
     pub layer: usize,
     /// The entry's number.
     pub entry: u32,
@@ -29,45 +29,45 @@ pub struct LayerPlace {
 /// A path that the image has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node {
-    /// The entry that made it what it is.
+    /// The entry that the path has.
     pub place: LayerPlace,
-    /// The layer that first had something at the path, since it was last deleted.
+    /// The layer that first had something at the path since its last deletion.
     pub since: usize,
-    /// Where a file's content stands: with a hard link, that of the file that it leads to. `None`
-    /// for a hard link that leads nowhere.
+    /// Where the file's content is. A hard link has the content of the file that it leads to.
+    /// `None` for a hard link that leads nowhere.
     pub content: Option<LayerPlace>,
 }
 
-/// What a layer did to something that a path had.
+/// What a layer did to the entry of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathChange {
-    /// It has another entry at the path.
+    /// The layer has another entry at the path.
     Overwritten,
-    /// It deletes the path, or a folder that the path lies in.
+    /// The layer deletes the path, or a folder above it.
     Deleted,
-    /// It has something else than a folder in the place of one that the path lies in.
+    /// The layer replaces a folder above the path by something that is not a folder.
     Buried,
 }
 
-/// What a path had once, and how that ended.
+/// An entry that a path had, and how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PathEvent {
-    /// What it had.
+    /// The entry.
     pub node: Node,
     /// The layer that ended it.
     pub by: usize,
-    /// How.
+    /// How it ended.
     pub change: PathChange,
 }
 
-/// What is at a path, and what was.
+/// What is at each path, and what was there before.
 pub struct View<'a> {
     layers: &'a [Arc<Layer>],
     live: BTreeMap<Key<'a>, Node>,
     past: BTreeMap<Key<'a>, Vec<PathEvent>>,
 }
 
-/// A path, ordered such that what a folder holds follows it at once.
+/// A path. Paths are ordered such that the content of a folder directly follows the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Key<'a>(Cow<'a, [u8]>);
 
@@ -94,7 +94,7 @@ impl PartialOrd for Key<'_> {
 }
 
 impl<'a> View<'a> {
-    /// Lays these layers over each other, the first is the lowest.
+    /// Lays these layers over each other. The first is the lowest.
     pub fn of(layers: &'a [Arc<Layer>]) -> Self {
         let mut view = Self {
             layers,
@@ -107,22 +107,22 @@ impl<'a> View<'a> {
         view
     }
 
-    /// What is at a path; `None` too for a folder of which no layer says anything but what it holds.
+    /// What is at a path. Also `None` for a folder that no layer has an entry for.
     pub fn get(&self, path: &[u8]) -> Option<Node> {
         self.live.get(&Key(Cow::Borrowed(path))).copied()
     }
 
-    /// Whether there is something at a path, be it a folder of which no layer has an entry.
+    /// Whether a path exists. A folder that no layer has an entry for counts too.
     pub fn has(&self, path: &[u8]) -> bool {
         path.is_empty() || self.get(path).is_some() || self.below(path).next().is_some()
     }
 
-    /// All that is there, each folder before what it holds. Paths of a hard link are its own.
+    /// All paths, each folder before its content. Each name of a hard link is a path of its own.
     pub fn nodes(&self) -> impl Iterator<Item = (&[u8], &Node)> {
         self.live.iter().map(|(key, node)| (&*key.0, node))
     }
 
-    /// What a folder holds, at any depth.
+    /// The content of a folder, at any depth.
     pub fn below(&self, folder: &[u8]) -> impl Iterator<Item = (&[u8], &Node)> {
         let prefix = prefix_of(folder);
         let start = Key(Cow::Owned(prefix.clone()));
@@ -137,22 +137,22 @@ impl<'a> View<'a> {
         self.layers[place.layer].table.entry(place.entry as usize)
     }
 
-    /// What a path had and has no more, the oldest first.
+    /// What a path had before, the oldest first.
     pub fn past(&self, path: &[u8]) -> &[PathEvent] {
         self.past
             .get(&Key(Cow::Owned(path.to_vec())))
             .map_or(&[], Vec::as_slice)
     }
 
-    /// All paths that had something once, with what that was.
+    /// All paths that had something before, with what they had.
     pub fn all_past(&self) -> impl Iterator<Item = (&[u8], &[PathEvent])> {
         self.past
             .iter()
             .map(|(key, events)| (&*key.0, events.as_slice()))
     }
 
-    /// For each layer the bytes of its files that nobody can read any more: all their names were
-    /// overwritten or deleted, and still they are downloaded.
+    /// For each layer the bytes of its files that can no longer be read: all names of such a file
+    /// were overwritten or deleted, although its bytes are still downloaded.
     pub fn shadowed(&self) -> Vec<u64> {
         let visible: HashSet<LayerPlace> =
             self.live.values().filter_map(|node| node.content).collect();
@@ -169,8 +169,8 @@ impl<'a> View<'a> {
         bytes
     }
 
-    /// The path that a path leads to, through all symlinks, as a process of the image sees it.
-    /// `None` when that goes round in a circle.
+    /// The path that a path leads to through all symlinks, as a process in the image sees it.
+    /// `None` if the symlinks form a circle.
     pub fn resolve(&self, path: &[u8]) -> Option<Vec<u8>> {
         let mut waiting: Vec<Vec<u8>> = parts(path);
         let mut done: Vec<u8> = Vec::new();
@@ -200,7 +200,8 @@ impl<'a> View<'a> {
     }
 
     fn lay(&mut self, number: usize, layer: &'a Layer) {
-        // What hides lower layers hides nothing of its own layer, wherever it stands.
+        // Whiteouts and opaque folders never hide entries of their own layer, wherever they stand
+        // in it.
         for entry in layer.table.entries() {
             match entry.kind {
                 MemberKind::Whiteout => self.remove(entry.path, number, PathChange::Deleted),
@@ -209,7 +210,7 @@ impl<'a> View<'a> {
             }
         }
         for (row, entry) in layer.table.entries().enumerate() {
-            // Overlay file systems take this device for a whiteout.
+            // Overlay file systems read this device as a whiteout.
             let hides = matches!(entry.kind, MemberKind::CharDevice { major: 0, minor: 0 });
             match (entry.kind, u32::try_from(row)) {
                 (MemberKind::Whiteout | MemberKind::Opaque, _) | (_, Err(_)) => {}
@@ -255,13 +256,14 @@ impl<'a> View<'a> {
         );
     }
 
-    /// The path at which an entry is put. On its way there is nothing but folders then. `None` when
-    /// symlinks lead it round in a circle.
+    /// The path at which an entry is put, after which only folders are above it. `None` if symlinks
+    /// lead in a circle.
     fn clear_way(&mut self, path: &'a [u8], layer: usize) -> Option<Cow<'a, [u8]>> {
         let mut path = Cow::Borrowed(path);
         for _ in 0..=LINKS {
             let before = self.live.range(..Key(path.clone())).next_back();
-            // Nothing lies below what is no folder, so that it would be the one right before.
+            // An entry above the path that is not a folder has nothing below it, so that it
+            // directly precedes the path in the order.
             let Some((above, node)) = before.filter(|(above, node)| {
                 path.starts_with(&prefix_of(&above.0))
                     && !above.0.is_empty()
@@ -319,7 +321,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What all paths in a folder begin with.
+/// The prefix of all paths in a folder.
 fn prefix_of(folder: &[u8]) -> Vec<u8> {
     if folder.is_empty() {
         Vec::new()

@@ -1,20 +1,19 @@
-//! What rules look for in the content of files, in the one pass over each layer.
-//!
-//! Knows secrets and the accounts of an image. Is unaware of severities.
+//! Rules that look at the content of files, in the one pass over each layer: secrets, and the
+//! accounts of an image.
 
 use crate::verify::layers::{ContentFinding, ContentRule, Entry, Wish, shown};
 use crate::verify::secrets::{self, Scanner};
 
 /// The name of the secrets' findings.
 pub(super) const SECRETS: &str = "secrets";
-/// The name of the accounts' findings: `what` is `user` or `group`, the note a line of the file.
+/// The name of the accounts' findings: `what` is `user` or `group`, the note is a line of the file.
 pub(super) const ACCOUNTS: &str = "accounts";
 
-/// How long a line of accounts may be, and how many are kept.
+/// The most bytes of an account's line, and the most lines that are kept.
 const LONGEST: usize = 4096;
 const MOST: usize = 10_000;
 
-/// All of them, for one reading.
+/// All content rules, for one reading.
 pub fn rules() -> Vec<Box<dyn ContentRule>> {
     vec![Box::<Secrets>::default(), Box::<Accounts>::default()]
 }
@@ -63,7 +62,7 @@ impl ContentRule for Secrets {
     }
 }
 
-/// `what` is the shape, and the note a sentence without the secret.
+/// A finding whose `what` is the shape, and whose note is a sentence without the secret.
 fn told(entry: &Entry<'_>, found: &secrets::FoundSecret) -> ContentFinding {
     let line = found.line.map(|line| format!(", line {line}"));
     let note = format!(
@@ -76,7 +75,7 @@ fn told(entry: &Entry<'_>, found: &secrets::FoundSecret) -> ContentFinding {
     ContentFinding::at(entry, what, note)
 }
 
-/// Keeps the accounts of an image, by which names of users are resolved.
+/// Keeps the accounts of an image, which resolve the names of users.
 #[derive(Default)]
 struct Accounts {
     text: Vec<u8>,
@@ -110,7 +109,7 @@ impl ContentRule for Accounts {
         let text = String::from_utf8_lossy(&self.text);
         let lines = text.lines().filter(|line| line.len() < LONGEST);
         for line in lines.take(MOST) {
-            // A password has no place in a finding.
+            // Passwords must not get into findings.
             let mut fields: Vec<&str> = line.split(':').take(4).collect();
             if fields.len() >= 3 {
                 fields[1] = "x";

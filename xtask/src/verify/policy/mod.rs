@@ -1,7 +1,4 @@
 //! Policy on images: rules, their severities, and waivers.
-//!
-//! Knows what a stage's image must keep and who put what there. Is unaware of where images come
-//! from and of how findings are told.
 
 mod content;
 mod rules;
@@ -20,10 +17,10 @@ pub use content::rules as content_rules;
 pub use rules::Breach;
 pub use subject::{MadeBy, Subject, User};
 
-/// Of all rules: changes whenever one may answer differently for the same image.
+/// The version of all rules. It changes whenever a rule may answer differently for the same image.
 pub const VERSION: &str = "3";
 
-/// Waivers of one graph, on one day.
+/// The waivers of one graph, on one day.
 pub struct Waivers<'s> {
     list: Vec<(&'s Waiver, Option<Ignore>)>,
     today: String,
@@ -50,7 +47,7 @@ impl<'s> Waivers<'s> {
         })
     }
 
-    /// The waiver that covers a breach on this day.
+    /// The waiver that covers a breach today.
     fn covering(&self, rule: Rule, stage: Option<StageId>, path: Option<&str>) -> Option<Waived> {
         let covers = |(waiver, pattern): &&(&Waiver, Option<Ignore>)| {
             let of_path = match (pattern, path) {
@@ -70,7 +67,7 @@ impl<'s> Waivers<'s> {
         })
     }
 
-    /// Those that have ended, each as a finding.
+    /// The waivers that have ended, each as a finding.
     pub fn ended(&self, spec: &Spec) -> Vec<Finding> {
         let ended = self
             .list
@@ -101,7 +98,7 @@ impl<'s> Waivers<'s> {
             .collect()
     }
 
-    /// The last day on which all waivers of now hold.
+    /// The last day on which all present waivers hold.
     pub fn end(&self) -> Option<&str> {
         let holding = self
             .list
@@ -111,7 +108,7 @@ impl<'s> Waivers<'s> {
     }
 }
 
-/// The findings of one image of a stage. `platform` is the one that it is to be of.
+/// The findings of one image of a stage. `platform` is the platform that the image should have.
 pub fn judge(
     spec: &Spec,
     id: StageId,
@@ -148,7 +145,7 @@ pub fn judge(
     told.collect()
 }
 
-/// What a tool of others found in a stage's image or Dockerfile.
+/// A finding of an outside tool in a stage's image or Dockerfile.
 pub fn of_tool(
     spec: &Spec,
     id: StageId,
@@ -173,8 +170,8 @@ pub fn of_tool(
     })
 }
 
-/// Keys that everybody knows in the environment of a service of the stack, which runs the image of a
-/// stage or one from elsewhere.
+/// Publicly known keys in the environment of a service of the stack. The service runs the image of
+/// a stage or an image from elsewhere.
 pub fn environment(
     spec: &Spec,
     (service, stage): (&str, Option<StageId>),
@@ -217,7 +214,7 @@ fn rebuild(spec: &Spec, id: StageId) -> String {
     spec.call.command(&format!("build {name} --force={name}"))
 }
 
-/// The finding that there is no image of a platform.
+/// The finding that an image lacks a platform.
 pub fn missing(spec: &Spec, id: StageId, image: &str, platform: &str) -> Option<Finding> {
     let stage = spec.stage(id);
     let severity = stage.policy.severity(Rule::Platform);
@@ -236,7 +233,7 @@ pub fn missing(spec: &Spec, id: StageId, image: &str, platform: &str) -> Option<
     })
 }
 
-/// The finding that an image, or one platform of it, is not there or could not be read whole.
+/// The finding that an image, or one platform of it, is missing or could not be read whole.
 pub fn unread(spec: &Spec, id: StageId, image: &str, part: &PlatformPart) -> Option<Finding> {
     let (rule, message, remedy) = match part {
         PlatformPart::Whole(_) => return None,

@@ -1,7 +1,5 @@
-//! One image of a stage, ready to be judged.
-//!
-//! Knows who put each layer there, which user the image runs as, and what that user may do. Is
-//! unaware of the rules.
+//! One image of a stage, ready to be judged: who put each layer there, which user the image runs
+//! as, and what that user may do.
 
 use std::sync::Arc;
 
@@ -11,49 +9,49 @@ use dockerfile::Step;
 
 use super::content::ACCOUNTS;
 
-/// PATH where an image sets none.
+/// The PATH of an image that sets none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Who put a layer there, and the line of the Dockerfile that made it.
+/// Who made a layer, and the line of the Dockerfile that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MadeBy {
-    /// Who.
+    /// Who made the layer.
     pub from: Origin,
     /// The line of the stage's own Dockerfile.
     pub line: Option<usize>,
 }
 
-/// Who an image runs as.
+/// The user that an image runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum User {
-    /// These numbers.
+    /// A user with these numbers.
     Ids {
-        /// The user.
+        /// The number of the user.
         uid: u32,
-        /// The group.
+        /// The number of the group.
         gid: u32,
-        /// Groups that have the user as a member: engines add them where USER names no group.
+        /// The groups that list the user as a member. Engines add them if USER names no group.
         more: Vec<u32>,
     },
-    /// A name that the image does not know: its containers cannot start.
+    /// A name that the image does not know. Its containers cannot start.
     Unknown(String),
 }
 
-/// An image with all that rules ask of it.
+/// An image with everything that rules ask about.
 pub struct Subject<'i> {
-    /// What was read.
+    /// The image as it was read.
     pub image: &'i LayeredImage,
     /// Its file system.
     pub view: View<'i>,
-    /// One for each layer.
+    /// The maker of each layer.
     pub made: Vec<MadeBy>,
-    /// Who it runs as.
+    /// The user that the image runs as.
     pub user: User,
 }
 
 impl<'i> Subject<'i> {
-    /// `steps` are the instructions of the stage's own Dockerfile, `below` the layers of the image
-    /// that it stands on, with who put them there.
+    /// `steps` are the instructions of the stage's own Dockerfile. `below` are the layers of the
+    /// image that it stands on, each with the origin that made it.
     pub fn new(
         image: &'i LayeredImage,
         steps: Option<&[Step]>,
@@ -69,7 +67,7 @@ impl<'i> Subject<'i> {
         }
     }
 
-    /// The folders of PATH, without a leading slash.
+    /// The folders of PATH, without leading slashes.
     pub fn path(&self) -> Vec<Vec<u8>> {
         let set = self.variable("PATH").unwrap_or(DEFAULT_PATH);
         let folders = set.split(':').filter(|folder| folder.starts_with('/'));
@@ -85,7 +83,7 @@ impl<'i> Subject<'i> {
     }
 
     /// The path, without a leading slash, of a program as a container starts it: by its path, or by
-    /// its name on PATH. `None` where there is none.
+    /// its name on PATH. `None` if there is no such program.
     pub fn program(&self, name: &str) -> Option<Vec<u8>> {
         if name.contains('/') {
             let path = match name.strip_prefix('/') {
@@ -107,8 +105,8 @@ impl<'i> Subject<'i> {
         })
     }
 
-    /// Whether the user may do this with what stands at a path: read is 4, write 2, execute 1. Every
-    /// folder on the way must let it through.
+    /// Whether the user may do this with the entry at a path: read is 4, write 2, execute 1. The
+    /// user must be able to enter every folder on the way.
     pub fn may(&self, path: &[u8], bits: u16) -> bool {
         let folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         folders
@@ -121,7 +119,7 @@ impl<'i> Subject<'i> {
         let User::Ids { uid, gid, more } = &self.user else {
             return false;
         };
-        // Of a folder that no layer has an entry of, engines make one that everybody may enter.
+        // If no layer has an entry for a folder, engines make one that everybody may enter.
         let Some(node) = self.view.get(path) else {
             return true;
         };
@@ -142,7 +140,7 @@ impl<'i> Subject<'i> {
         entry.mode >> shift & bits == bits
     }
 
-    /// Who put a path's entry there.
+    /// Who made the entry of a path.
     pub fn made(&self, node: &Node) -> MadeBy {
         self.made[node.place.layer]
     }
@@ -161,8 +159,8 @@ fn clean(path: &str) -> String {
     parts.join("/")
 }
 
-/// The layers' makers. The history is compared with the Dockerfile from its end: the last step made
-/// the last entry.
+/// The makers of all layers. The history is compared with the Dockerfile from the end: the last
+/// step made the last entry.
 fn made(
     image: &LayeredImage,
     steps: Option<&[Step]>,
@@ -190,8 +188,8 @@ fn made(
             (Some((_, Origin::Base)), _) => Origin::Base,
             (Some(_), _) => Origin::Parent,
             (None, Some(_)) => Origin::Own,
-            // Below the first step of its own there is only the external image; with no step known,
-            // nobody can tell, and it is the stage that ships it.
+            // Below the stage's first own step there is only the external image. If no step is
+            // known, the origin is unknown too, and the stage answers for what it ships.
             (None, None) if own.is_empty() => Origin::Own,
             (None, None) => Origin::Base,
         };
@@ -201,7 +199,7 @@ fn made(
     all
 }
 
-/// The instruction that a line of the history tells of.
+/// The instruction that a line of the history stands for.
 fn keyword(created_by: &str) -> String {
     let line = created_by.trim_start();
     // The builder before BuildKit wrote `/bin/sh -c #(nop)  CMD […]`.
@@ -238,7 +236,8 @@ fn user(image: &LayeredImage, view: &View<'_>) -> User {
     };
     let users = fields("user", b"etc/passwd");
     let number = |field: Option<&String>| field.and_then(|field| field.parse::<u32>().ok());
-    // As engines do: the first line with the name or the number, and what is no number is 0.
+    // As engines do: the first line with the name or the number. A field that is no number counts
+    // as 0.
     let wanted = name.parse::<i64>().ok();
     let wanted = wanted.and_then(|number| u32::try_from(number).ok());
     let mut known = users.iter();
@@ -257,7 +256,7 @@ fn user(image: &LayeredImage, view: &View<'_>) -> User {
     let mut more = Vec::new();
     let gid = match group {
         None => {
-            // By the name that the first line gives, or that was asked for.
+            // Members are listed by the name in the first line, or by the name that was asked for.
             let own = known.map_or(name, |user| user[0].as_str());
             let has = |group: &&Vec<String>| {
                 let members = group.get(3).map_or("", String::as_str);

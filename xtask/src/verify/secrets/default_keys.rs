@@ -1,9 +1,10 @@
-//! The rule `default-keys`: keys that upstream's own files carry.
+//! The rule `default-keys`: keys that stand in upstream's own files.
 //!
-//! They count as values of an environment: the ENV of an image, the environment of a service of
-//! the stack, and a file `.env` in an image, which is read as one. They do not count as text:
-//! upstream's compose file, its `.env.example`, its documents and its source code carry them, and
-//! so does `/conf/config.yaml` of the sandbox's image, whose key `API_KEY` overrides.
+//! They count as values of an environment: the ENV of an image, the environment of a service of the
+//! stack, and a file `.env` in an image, which is read as an environment. They do not count in
+//! other texts: upstream's compose file, its `.env.example`, its documents and its source code
+//! contain them, and so does `/conf/config.yaml` of the sandbox's image, whose key `API_KEY`
+//! overrides.
 //!
 //! Read from langgenius/dify 0.15.3 (March 2025) and mid 2026: docker/.env.example,
 //! docker/docker-compose.yaml, docker/envs, api/.env.example, api/tests.
@@ -15,19 +16,19 @@ use super::shapes::{password, shape};
 /// The name of the rule.
 pub const DEFAULT_KEYS: &str = "default-keys";
 
-/// A value that everybody knows.
+/// A publicly known value.
 struct Known {
     value: &'static str,
     names: Names,
 }
 
-/// Which settings a known value counts in.
+/// The settings in which a known value counts.
 enum Names {
-    /// Random, so any: nothing else has this value.
+    /// Any setting: the value is random, so nothing else has it.
     Any,
-    /// A word, so only where it is a key that upstream's stack uses as it comes.
+    /// These settings only, in which upstream's stack uses the value as a key. The value is a word.
     Of(&'static [&'static str]),
-    /// A word; counts in this setting when `VECTOR_STORE` names the store.
+    /// This setting, if `VECTOR_STORE` names this store. The value is a word.
     Store(&'static str, &'static str),
 }
 
@@ -49,8 +50,8 @@ const DATA: Names = Names::Of(&[
     "OB_TENANT_PASSWORD",
 ]);
 
-/// All of them. The long ones are in two pieces, so that a scanner of this repository, which may
-/// not know where they count, stays silent.
+/// All known values. The long ones are split in two, so that scanners of this repository that do
+/// not know where these values count stay silent.
 const KNOWN: &[Known] = &[
     // SECRET_KEY: signs sessions and encrypts what tenants store.
     any(concat!(
@@ -114,13 +115,13 @@ const fn store(value: &'static str, setting: &'static str, store: &'static str) 
     }
 }
 
-/// The default keys of an environment, all of it at once: whether a vector store's key counts
-/// depends on which store is used. Passwords in URLs count too.
+/// The default keys in an environment. Needs the whole environment, as the store in use decides
+/// whether the key of a vector store counts. Passwords in URLs count too.
 pub fn in_environment<N: AsRef<str>, V: AsRef<str>>(environment: &[(N, V)]) -> Vec<FoundSecret> {
     find(environment).map(|(_, found)| found).collect()
 }
 
-/// The same, each with its place in the environment.
+/// The default keys in an environment, each with its position there.
 pub fn find<N: AsRef<str>, V: AsRef<str>>(
     environment: &[(N, V)],
 ) -> impl Iterator<Item = (usize, FoundSecret)> {
@@ -157,7 +158,7 @@ fn is_default(name: &str, value: &str, used: Option<&str>) -> bool {
     })
 }
 
-/// Whether a value is one of the known ones, in any setting.
+/// Whether a value is a known value of any setting.
 pub fn is_known(value: &[u8]) -> bool {
     KNOWN.iter().any(|known| known.value.as_bytes() == value)
 }

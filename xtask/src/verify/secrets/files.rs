@@ -1,7 +1,7 @@
 //! Files whose name says what they hold.
 //!
-//! The name says how to read a file; the value in it decides. Small formats are read line by
-//! line, without a parser: a file that is broken still shows its secrets.
+//! The name says how to read a file, and the value in it decides. Small formats are read line by
+//! line without a parser, so that a broken file still shows its secrets.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,12 +37,12 @@ pub enum FileKind {
     Urls,
 }
 
-/// Endings of files that show how another one is written.
+/// Endings of files that show how another file is written.
 const SHOWN: &[&str] = &[
     "example", "sample", "template", "dist", "tmpl", "tpl", "defaults", "schema", "md",
 ];
 
-/// What the path says, if anything.
+/// The kind that a path shows, if any.
 pub fn kind(path: &str) -> Option<FileKind> {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let folder = folders.rsplit('/').next().unwrap_or_default();
@@ -79,8 +79,9 @@ fn is_env(name: &str) -> bool {
     is_env && !parts.iter().any(|part| SHOWN.contains(part))
 }
 
-/// What a path alone says: the content of a `.git` folder. The mask is the folder, so that a
-/// caller can name it once. An empty folder and the file `.git` of a worktree are harmless.
+/// What a path alone shows: the content of a `.git` folder. The mask is the folder, so that a
+/// caller can report the folder once. An empty folder and the file `.git` of a worktree are
+/// harmless.
 pub fn by_path(path: &str) -> Option<FoundSecret> {
     let (before, inside) = path
         .split_once("/.git/")
@@ -127,7 +128,7 @@ pub fn logins(kind: FileKind, content: &[u8]) -> Vec<FoundSecret> {
     if kind == FileKind::Env {
         found.extend(defaults(content));
     }
-    // A JSON file may be one line; each field is judged as a line of its own.
+    // A JSON file may be one line, so each field is judged as a line of its own.
     let json = matches!(kind, FileKind::Docker | FileKind::Gcloud);
     let mut line = 0u64;
     for text in content.split(|byte| *byte == b'\n') {
@@ -163,7 +164,7 @@ fn defaults(content: &[u8]) -> Vec<FoundSecret> {
         .collect()
 }
 
-/// `NAME=value`, perhaps with `export` before it and a comment behind.
+/// `NAME=value`, optionally with `export` before it and a comment after it.
 fn assignment(line: &[u8]) -> Option<(String, &[u8])> {
     let line = line.strip_prefix(b"export ").unwrap_or(line);
     let (name, value) = pair(line, b'=')?;

@@ -1,33 +1,33 @@
-//! Where in a file an anchor stands: the part that reads every byte.
+//! Finds the anchors in a file. This is the part that reads every byte.
 //!
-//! Of each anchor the rarest four bytes are its window (all of it, if it has only three). Three
-//! bytes of the file are looked up in a bitmap at every second place, so a window is met at its
-//! first or its second byte, wherever it stands. The time per byte is the same for any content;
-//! only places whose three bytes are in the bitmap cost more.
+//! The window of an anchor is its rarest four bytes, or all of it if it has only three. At every
+//! second place of the file, three bytes are looked up in a bitmap. So each window is met at its
+//! first or its second byte, wherever it stands. The time per byte is the same for any content,
+//! except for places whose three bytes are in the bitmap.
 
 use super::shape::Shape;
 use super::shapes::all;
 
-/// The longest anchor. A window may begin so far behind its anchor.
+/// The length of the longest anchor. A window begins at most this far after its anchor's start.
 pub const LONGEST: usize = 32;
 
-/// One text that a shape waits for.
+/// A text at which a shape looks for its secret.
 #[derive(Debug, Clone, Copy)]
 pub struct Anchor {
     /// The text.
     pub text: &'static str,
-    /// Who waits for it.
+    /// The shape.
     pub shape: &'static Shape,
 }
 
-/// An anchor, as it is looked up.
+/// An anchor with its window.
 #[derive(Debug)]
 struct Entry {
-    /// The window, the first byte lowest.
+    /// The window. Its first byte is the lowest.
     window: u32,
-    /// Which bytes of the window count.
+    /// The mask of the window's bytes that count.
     mask: u32,
-    /// How far behind the start of the anchor its window begins.
+    /// How far after the start of the anchor its window begins.
     behind: usize,
     anchor: Anchor,
 }
@@ -87,14 +87,14 @@ impl Filter {
         self.grams[place >> 6] |= 1 << (place & 63);
     }
 
-    /// One, if the lowest three bytes are in the bitmap.
+    /// 1 if the lowest three bytes are in the bitmap.
     fn bit(&self, word: u64) -> u64 {
         let place = slot(word);
         self.grams[place >> 6] >> (place & 63) & 1
     }
 
-    /// Calls with each anchor whose window begins in `from..until`, and with the place of the
-    /// anchor. Windows come in order, each once. Bytes outside the range are looked at too.
+    /// Calls `call` for each anchor whose window begins in `from..until`, with the anchor's place.
+    /// Windows come in order, each once. Bytes outside the range are read too.
     pub fn anchors(
         &self,
         bytes: &[u8],
@@ -103,7 +103,7 @@ impl Filter {
         mut call: impl FnMut(usize, Anchor),
     ) {
         let mut at = from;
-        // Four look-ups without a branch for each eight bytes.
+        // Four look-ups without a branch for every eight bytes.
         while at < until
             && let Some(low) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>)
             && let Some(high) = bytes.get(at + 2..).and_then(<[u8]>::first_chunk::<8>)
@@ -130,7 +130,7 @@ impl Filter {
         }
     }
 
-    /// The windows that begin at a place or one before.
+    /// Calls `call` for the windows that begin at a place or one byte before it.
     fn around(
         &self,
         bytes: &[u8],
@@ -157,7 +157,7 @@ impl Filter {
     }
 }
 
-/// How common bytes are in programs and texts, roughly. The middle bytes are looked up twice.
+/// Roughly how common bytes are in programs and texts. The middle bytes are looked up twice.
 fn commonness(window: &[u8]) -> u32 {
     let common = |byte: u8| match byte {
         b'a' | b'c'..=b'e' | b'i' | b'l' | b'n'..=b'p' | b'r'..=b't' => 4,

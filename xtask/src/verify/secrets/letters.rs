@@ -1,13 +1,11 @@
-//! Sets of bytes, and how random a text looks.
-//!
-//! Knows arithmetic on short byte strings only. Is unaware of shapes and of files.
+//! Sets of bytes, and how random a text looks. Only arithmetic on short byte strings.
 
 /// A set of bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Alphabet([u64; 4]);
 
 impl Alphabet {
-    /// The bytes of a class such as `0-9A-Za-z_-`. A hyphen at the end stands for itself.
+    /// The bytes of a class such as `0-9A-Za-z_-`. A hyphen at the end is a literal hyphen.
     pub const fn of(class: &str) -> Self {
         let class = class.as_bytes();
         let mut set = [0u64; 4];
@@ -34,7 +32,7 @@ impl Alphabet {
         self.0[(byte / 64) as usize] >> (byte % 64) & 1 == 1
     }
 
-    /// Whether all of a text is in the set.
+    /// Whether the set has all bytes of a text.
     pub fn all(&self, text: &[u8]) -> bool {
         text.iter().all(|byte| self.has(*byte))
     }
@@ -44,7 +42,7 @@ impl Alphabet {
 pub const ALNUM: Alphabet = Alphabet::of("0-9A-Za-z");
 /// Base64 for URLs.
 pub const URL64: Alphabet = Alphabet::of("0-9A-Za-z_-");
-/// Base64 of old, without padding.
+/// Standard base64, without padding.
 pub const BASE64: Alphabet = Alphabet::of("0-9A-Za-z+/");
 /// Hexadecimal in small letters.
 pub const HEX: Alphabet = Alphabet::of("0-9a-f");
@@ -68,7 +66,7 @@ pub fn entropy(text: &[u8]) -> f64 {
 }
 
 /// Whether a text is a staircase such as `abcdefgh`, `12345678`, `87654321` or `xxxxxxxx`: most
-/// bytes are the same as the one before or its neighbour. Such a text can have a high entropy.
+/// bytes equal the byte before or are its neighbour. Such a text can have a high entropy.
 pub fn staircase(text: &[u8]) -> bool {
     let near = text
         .windows(2)
@@ -88,7 +86,7 @@ pub fn classes(text: &[u8]) -> usize {
     kinds.iter().filter(|kind| text.iter().any(kind)).count()
 }
 
-/// The checksum of PNG, gzip, GitHub, npm and GitLab.
+/// The CRC-32 that PNG, gzip, GitHub, npm and GitLab use.
 pub fn crc32(text: &[u8]) -> u32 {
     !text.iter().fold(!0u32, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
@@ -97,7 +95,7 @@ pub fn crc32(text: &[u8]) -> u32 {
     })
 }
 
-/// A number in a base up to 62, the most significant digit first, filled with zeros. Digits are
+/// A number in a base up to 62, the most significant digit first, padded with zeros. Digits are
 /// `0-9`, then the two alphabets in the order given by `capitals_first`.
 pub fn in_base(mut number: u32, base: u32, width: usize, capitals_first: bool) -> Vec<u8> {
     let (first, second) = if capitals_first {
@@ -119,8 +117,8 @@ pub fn in_base(mut number: u32, base: u32, width: usize, capitals_first: bool) -
     digits
 }
 
-/// Whether the last six characters are the CRC-32 of the others in base 62: tokens of GitHub and
-/// of npm.
+/// Whether the last six characters are the CRC-32 of the others in base 62, as in tokens of GitHub
+/// and npm.
 pub fn checksum_62(body: &[u8]) -> bool {
     body.len() > 6 && {
         let (random, sum) = body.split_at(body.len() - 6);

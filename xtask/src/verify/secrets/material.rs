@@ -1,27 +1,26 @@
 //! Test material of packages: keys that were made to be published.
 //!
 //! Python's own tests (`Lib/test`), packages of Python, npm, gems, Go modules and Debian's
-//! documentation come with private keys and passwords for their tests. They are public, and no
-//! service trusts them. Two things must agree before a finding is dropped:
+//! documentation contain private keys and passwords for their tests. They are public, and no
+//! service trusts them. A finding is dropped only if two things agree:
 //!
-//! - the path: the file belongs to an installed package (the folder that a package manager owns
-//!   is in the path; by the Filesystem Hierarchy Standard, /usr/lib and /usr/share are the
+//! - the path: the file belongs to an installed package (the path contains a folder that a package
+//!   manager owns; by the Filesystem Hierarchy Standard, /usr/lib and /usr/share are the
 //!   distribution's) *and* lies in that package's tests, documentation or examples;
-//! - the shape: only what has no checksum. A token that its issuer's checksum proves counts even
-//!   there.
+//! - the shape: it has no checksum. A token that its issuer's checksum proves counts even there.
 //!
-//! The library of GNU TLS carries the keys of its self-tests inside it (`lib/crypto-selftests-pk.c`), which
-//! is in every Debian image, so it is test material by its name. Cargo's registry holds
-//! published source only, whose tests are in the source files.
+//! The library of GNU TLS contains the keys of its self-tests (`lib/crypto-selftests-pk.c`) and is
+//! in every Debian image, so its name alone makes it test material. Cargo's registry holds only
+//! published source, whose tests are in the source files.
 //!
-//! A folder `tests` of an application is not enough: nobody published that. Gitleaks ignores
+//! A folder `tests` of an application is not enough, as it was not published. Gitleaks ignores
 //! `node_modules` and `lib/python*` altogether; here a key in a package's other folders counts.
 
-/// Folders that a package manager owns; what follows in the path belongs to a package.
+/// Folders that a package manager owns. The path below them belongs to a package.
 const OWNED: &[&str] = &["site-packages", "dist-packages", "node_modules", "gems"];
-/// The same, of more than one name.
+/// Such folders whose path has several names.
 const OWNED_PATHS: &[&[&str]] = &[&["pkg", "mod"]];
-/// Folders at the root of the image that the distribution owns.
+/// Folders that the distribution owns, from the image's root.
 const DISTRIBUTION: &[&[&str]] = &[&["usr", "lib"], &["usr", "libexec"], &["usr", "share"]];
 /// Folders of tests, examples and documentation.
 const TESTS: &[&str] = &[
@@ -50,7 +49,7 @@ const TESTS: &[&str] = &[
     "doc",
     "docs",
 ];
-/// What pages of documentation end in. Programs read no key from them.
+/// Endings of documentation pages. Programs read no keys from them.
 const PAGES: &[&str] = &[".md", ".markdown", ".rst"];
 
 /// Whether a file is test material of an installed package.
@@ -80,7 +79,7 @@ pub fn is_material(path: &str) -> bool {
     })
 }
 
-/// The folders below the one that a package manager owns.
+/// The folders below the folder that a package manager owns.
 fn owner<'a, 'p>(folders: &'a [&'p str]) -> Option<&'a [&'p str]> {
     if let Some(owned) = DISTRIBUTION.iter().find(|owned| folders.starts_with(owned)) {
         return Some(&folders[owned.len()..]);

@@ -1,9 +1,9 @@
-//! The rule `secrets`: what must not be in any layer, nor in an image's config. And the rule
-//! `default-keys`: what everybody knows.
+//! The rule `secrets`: values that must not be in any layer or in an image's configuration. And the
+//! rule `default-keys`: publicly known keys.
 //!
 //! Values are judged by their shape: prefix, length, alphabet, and a checksum or the entropy. The
 //! name of a variable alone is never a finding. `README.md` beside this file lists the shapes with
-//! their sources. Knows bytes, names and texts; is unaware of images, layers and policy.
+//! their sources.
 
 mod default_keys;
 mod files;
@@ -31,16 +31,16 @@ pub use text::in_text;
 /// The name of the rule.
 pub const SECRETS: &str = "secrets";
 
-/// A secret that was found. It says what and where; never the secret itself.
+/// A secret that was found: what it is and where, never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundSecret {
     /// [`SECRETS`] or [`DEFAULT_KEYS`].
     pub rule: &'static str,
-    /// The name of the shape: [`shape`] has its reasons.
+    /// The name of the shape. [`shape`] has its reasons.
     pub shape: &'static str,
-    /// What it is, for example "an AWS access key".
+    /// What the secret is, for example "an AWS access key".
     pub what: &'static str,
-    /// The line, counted from one. A binary file and a text that is no file have none.
+    /// The line, counted from one. `None` in a binary file and in a text that is not a file.
     pub line: Option<u64>,
     /// What may be shown: a public prefix and the length, or the name of the setting.
     pub masked: String,

@@ -1,10 +1,8 @@
-//! Values that stand where a secret would stand.
-//!
-//! Knows what people write into examples. Judges values only, never names.
+//! Tells secrets from values that people write into examples. Judges values only, never names.
 
 use super::letters::{classes, entropy, staircase};
 
-/// Words of examples. A value that has one is no secret.
+/// Words of examples. A value with such a word is not a secret.
 const WORDS: &[&str] = &[
     "abcdef",
     "change",
@@ -48,7 +46,7 @@ const WORDS: &[&str] = &[
     "apikey",
 ];
 
-/// Words that are too short to look for in a long random text, where they occur by chance.
+/// Words that are too short for long random texts, in which they occur by chance.
 const SHORT: &[&str] = &[
     "foo", "bar", "baz", "xxx", "abc", "123", "key", "pass", "none", "null", "true", "root",
     "guest", "local",
@@ -57,13 +55,14 @@ const SHORT: &[&str] = &[
 /// How strictly a value is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judge {
-    /// Only what looks drawn by a machine: in sentences, history lines, an image's config.
+    /// Only values that look machine-made count: in sentences, history lines, an image's
+    /// configuration.
     Strict,
-    /// Anything that is no placeholder: in a file that exists to hold such values.
+    /// Every value that is not a placeholder counts: in a file that exists to hold such values.
     Loose,
 }
 
-/// Whether a text has a word of examples, also with digits for letters, as in `passw0rd`.
+/// Whether a text contains a word of examples, also with digits for letters, as in `passw0rd`.
 pub fn is_word(text: &[u8]) -> bool {
     let plain: Vec<u8> = text.iter().map(u8::to_ascii_lowercase).collect();
     let spelled: Vec<u8> = plain.iter().map(|byte| unleet(*byte)).collect();
@@ -89,7 +88,7 @@ fn unleet(byte: u8) -> u8 {
     }
 }
 
-/// Whether a value is a reference to something: a variable, a template, a path.
+/// Whether a value refers to something else: a variable, a template, a path.
 fn is_reference(value: &[u8]) -> bool {
     let starts: &[&[u8]] = &[
         b"$",
@@ -115,7 +114,7 @@ fn is_reference(value: &[u8]) -> bool {
     let inside: &[&[u8]] = &[
         b"${", b"$(", b"{{", b"}}", b"://", b"...", b"***", b"%s", b"%(", b"<", b">", b"`", b"()",
     ];
-    // Base64 may begin with a slash too.
+    // Base64 may begin with a slash too, so a long value must also consist of words.
     let is_path = value.starts_with(b"/") && (value.len() < 24 || is_wordy(value));
     is_path
         || starts.iter().any(|start| value.starts_with(start))
@@ -138,7 +137,7 @@ pub fn unquoted(value: &[u8]) -> &[u8] {
     value
 }
 
-/// Whether a value is a secret, where a secret is expected.
+/// Whether a value is a secret, at a place where a secret is expected.
 pub fn is_secret(value: &[u8], judge: Judge) -> bool {
     let value = unquoted(value);
     if !(8..=512).contains(&value.len())
@@ -149,7 +148,7 @@ pub fn is_secret(value: &[u8], judge: Judge) -> bool {
     {
         return false;
     }
-    // Digits, and words between hyphens, dots or underscores, are names and numbers.
+    // Digits alone are numbers. Words between hyphens, dots or underscores are names.
     let alone = value
         .iter()
         .all(|byte| byte.is_ascii_digit() || b".-_:,".contains(byte));

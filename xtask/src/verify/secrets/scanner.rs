@@ -1,7 +1,7 @@
-//! Reads one file in chunks and keeps what looks like a secret.
+//! Reads one file in chunks and reports what looks like a secret.
 //!
-//! Holds at most [`CAPACITY`] bytes and [`MOST_FOUND`] findings, whatever the file is. The work
-//! for each anchor is bounded, so the time grows with the size of the file and no faster.
+//! Keeps at most [`CAPACITY`] bytes and [`MOST_FOUND`] findings in memory, for any file. The work
+//! for each anchor is bounded, so the time grows linearly with the size of the file.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -16,11 +16,11 @@ use super::{FoundSecret, SECRETS};
 
 /// How many bytes of a file are in memory at a time.
 pub const CAPACITY: usize = 320 * 1024 + KEPT;
-/// How much of what was looked at stays in memory.
+/// How many bytes that were searched already stay in memory.
 const KEPT: usize = BEHIND + LONGEST;
 /// How many findings are kept for one file.
 pub const MOST_FOUND: usize = 100;
-/// A file with a zero byte among the first so many is binary: git's rule.
+/// A file with a zero byte among its first 8,000 bytes is binary. Git has the same rule.
 const SNIFFED: usize = 8000;
 
 static FILTER: LazyLock<Filter> = LazyLock::new(Filter::new);
@@ -32,30 +32,30 @@ pub struct Scanner {
     place: TextPlace,
     material: bool,
     buffer: Vec<u8>,
-    /// Where in the file the buffer begins.
+    /// Where the buffer begins in the file.
     base: u64,
-    /// Up to where in the buffer anchors were looked at.
+    /// Up to where in the buffer anchors were searched.
     looked: usize,
     lines: Lines,
-    /// Up to where in the file the last secret reaches: nothing begins inside it.
+    /// Where in the file the last secret ends. No other secret begins inside it.
     claimed: u64,
     found: Vec<FoundSecret>,
     work: Cell<u64>,
 }
 
-/// Newlines before a place of the buffer.
+/// Counts the newlines before a place of the buffer.
 #[derive(Debug)]
 enum Lines {
-    /// Nothing was looked at.
+    /// No bytes were read yet.
     Unknown,
-    /// Lines mean nothing in it.
+    /// The file is binary and has no lines.
     Binary,
-    /// How many newlines were counted, and up to where in the buffer.
+    /// The number of newlines before `until`, a place in the buffer.
     Text { count: u64, until: usize },
 }
 
 impl Scanner {
-    /// For the file at this path of an image. The size is a hint.
+    /// A scanner for the file at this path of an image. The size is a hint.
     pub fn new(path: &str, size: u64) -> Self {
         let kind = files::kind(path);
         let place = if kind.is_some() {
@@ -70,7 +70,7 @@ impl Scanner {
         }
     }
 
-    /// For a text that is no file.
+    /// A scanner for a text that is not a file.
     pub(super) fn at(place: TextPlace, size: u64) -> Self {
         let size = usize::try_from(size).map_or(CAPACITY, |size| size.min(CAPACITY));
         Self {
@@ -101,16 +101,16 @@ impl Scanner {
         }
     }
 
-    /// What was found, by line.
+    /// The findings, by line.
     pub fn finish(self) -> Vec<FoundSecret> {
         self.finish_with_work().0
     }
 
-    /// What was found, and how many bytes were looked at for it.
+    /// The findings, by line, and how many bytes were read for them.
     pub fn finish_with_work(mut self) -> (Vec<FoundSecret>, u64) {
         self.look(self.buffer.len());
         self.tell_length();
-        // A line whose secret has a shape is not named twice.
+        // If a shape matched in a line, the line's setting is not reported again.
         let known: Vec<Option<u64>> = self
             .found
             .iter()
@@ -123,7 +123,7 @@ impl Scanner {
         (self.found, self.work.get())
     }
 
-    /// Settings beyond what is looked at as a whole may hold anything.
+    /// Reports a file of settings that is too long to be read whole, as the rest may hold anything.
     fn tell_length(&mut self) {
         let length = self.base + self.buffer.len() as u64;
         let is_read_whole = matches!(self.kind, None | Some(FileKind::Urls)) || self.material;
@@ -138,7 +138,7 @@ impl Scanner {
         }
     }
 
-    /// Looks at the anchors up to a place of the buffer.
+    /// Handles the anchors up to a place of the buffer.
     fn look(&mut self, until: usize) {
         if matches!(self.lines, Lines::Unknown) {
             let sniffed = &self.buffer[..self.buffer.len().min(SNIFFED)];
@@ -188,7 +188,7 @@ impl Scanner {
         });
     }
 
-    /// Files whose name says what they hold are read as a whole; only the first [`CAPACITY`]
+    /// Reads the settings of a file whose name says what it holds. Only the first [`CAPACITY`]
     /// bytes count.
     fn look_at_kind(&mut self) {
         let Some(kind) = self.kind.filter(|_| !self.material) else {
@@ -199,7 +199,7 @@ impl Scanner {
         self.found.extend(logins.into_iter().take(MOST_FOUND / 2));
     }
 
-    /// Drops what no view needs any more.
+    /// Drops the bytes that no view needs any more.
     fn forget(&mut self) {
         let dropped = self.looked - KEPT;
         self.lines.forget(&self.buffer, dropped);
@@ -210,12 +210,12 @@ impl Scanner {
 }
 
 impl Lines {
-    /// The one-based line of a place.
+    /// The line of a place, counted from one.
     fn of(&mut self, buffer: &[u8], at: usize) -> Option<u64> {
         match self {
             Self::Unknown | Self::Binary => None,
             Self::Text { count, until } => {
-                // A secret may begin before the one found last.
+                // A secret may begin before the last one that was found.
                 if at < *until {
                     return Some(*count + 1 - newlines(&buffer[at..*until]));
                 }
@@ -236,13 +236,13 @@ impl Lines {
     }
 }
 
-/// Whether a finding comes from the name of its file.
+/// Whether a finding comes from the file's name.
 fn is_login(found: &FoundSecret) -> bool {
     shape(found.shape).is_some_and(|shape| matches!(shape.find, Find::Elsewhere))
 }
 
-/// Counts in bytes first, which the compiler does for many at once. No block is long enough to
-/// wrap around; a check for it would be done for each byte.
+/// Counts each block in a byte, so that the compiler can count many bytes at once. A block is too
+/// short for the byte to overflow, and a check would cost time for every byte.
 fn newlines(bytes: &[u8]) -> u64 {
     let is_newline = |byte: &u8| u8::from(*byte == b'\n');
     let (blocks, rest) = bytes.as_chunks::<192>();

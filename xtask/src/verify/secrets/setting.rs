@@ -1,7 +1,7 @@
 //! Settings: a name and a value, as in an image's ENV, a build argument, or `.env`.
 //!
-//! A name says only that a value is worth judging; the value decides. `TOKEN_LIMIT=4000` is no
-//! secret, nor is `SECRET_NAME=app`.
+//! A name only says that a value is worth judging. The value decides: neither `TOKEN_LIMIT=4000`
+//! nor `SECRET_NAME=app` is a secret.
 
 use super::placeholder::{Judge, is_secret, unquoted};
 use super::shapes::shape;
@@ -19,7 +19,7 @@ const LAST: &[&str] = &[
     "PWD",
     "PASS",
 ];
-/// The same, of two words.
+/// The last two words of such names.
 const LAST_TWO: &[(&str, &str)] = &[
     ("API", "KEY"),
     ("SECRET", "KEY"),
@@ -34,7 +34,7 @@ const LAST_TWO: &[(&str, &str)] = &[
     ("MASTER", "KEY"),
     ("LICENSE", "KEY"),
 ];
-/// Words that say that the value is for everybody.
+/// Words in names that mark a value as public.
 const PUBLIC: &[&str] = &[
     "PUBLIC", "GPG", "PGP", "EXAMPLE", "SAMPLE", "CSRF", "NEXT", "VITE",
 ];
@@ -42,7 +42,7 @@ const PUBLIC: &[&str] = &[
 /// A finding by the name of a setting or a file.
 pub fn of(id: &'static str, name: &str, value: &[u8], line: Option<u64>) -> FoundSecret {
     let length = unquoted(value).len();
-    // A name can be as long as a whole line, and could hold anything.
+    // A name can be as long as a whole line, and can contain anything.
     let name: String = name.chars().take(64).collect();
     FoundSecret {
         rule: SECRETS,
@@ -58,7 +58,7 @@ pub fn is_setting(name: &str, value: &[u8], judge: Judge) -> bool {
     is_secret_name(name) && !default_keys::is_known(unquoted(value)) && is_secret(value, judge)
 }
 
-/// Whether the last words of a name promise a secret.
+/// Whether a name's last words are those of a secret.
 fn is_secret_name(name: &str) -> bool {
     let words = name_words(name);
     if words.iter().any(|word| PUBLIC.contains(&word.as_str())) || name == "PWD" || name == "OLDPWD"
@@ -112,7 +112,7 @@ pub(super) fn words(line: &str) -> Vec<(&str, &str)> {
                 .unwrap_or(after.len()),
         };
         pairs.push((&before[start..], &after[..length]));
-        // A value may have an equals sign of its own; what is in it is no setting.
+        // A value may contain an equals sign. Its parts are not settings of their own.
         rest = &after[length..];
     }
     pairs

@@ -1,6 +1,4 @@
-//! What a secret looks like: one entry for each kind, with its reasons.
-//!
-//! Knows how an entry is written. The entries are in `shapes`.
+//! What a secret looks like. Each kind of secret has one entry, with its reasons, in `shapes`.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -11,29 +9,29 @@ use super::view::TextView;
 /// One kind of secret.
 #[derive(Debug)]
 pub struct Shape {
-    /// Its name in reports and in the documentation.
+    /// The name of the shape in reports and in the documentation.
     pub id: &'static str,
-    /// What it is, as a sentence continues after "holds".
+    /// What the secret is: the words after "holds" in a sentence.
     pub what: &'static str,
     /// What a reader of the image can do with it.
     pub why: &'static str,
     /// Where the shape is described.
     pub source: &'static str,
-    /// How to make it harmless once it is out.
+    /// How to make a leaked secret harmless.
     pub repair: &'static str,
-    /// Whether a checksum or the like proves it. What is proven counts even among the test
+    /// Whether a checksum or the like proves the secret. A proven secret counts even in the test
     /// material of packages.
     pub proof: Proof,
-    /// How it is found.
+    /// How the secret is found.
     pub find: Find,
 }
 
 /// How sure a shape is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// A checksum fits. By chance it does so once in billions.
+    /// A checksum fits. By chance that happens once in billions.
     Checksum,
-    /// The shape fits, and test data may have the same shape.
+    /// The shape fits. Test data may have the same shape.
     Likeness,
 }
 
@@ -42,23 +40,23 @@ pub enum Proof {
 pub enum Find {
     /// A fixed prefix and a run of one alphabet.
     Token {
-        /// Any of these, four bytes or longer, or three.
+        /// Any of these prefixes. Each has three bytes or more.
         prefixes: &'static [&'static str],
-        /// The alphabet of what follows.
+        /// The alphabet of the body.
         body: Alphabet,
         /// How long the body is.
         length: RangeInclusive<usize>,
         /// What the body must satisfy.
         test: Test,
     },
-    /// Code of its own, called where an anchor stands.
+    /// Code of its own, which is called at each anchor.
     Code {
-        /// Any of these, three bytes or longer.
+        /// Any of these anchors. Each has three bytes or more.
         anchors: &'static [&'static str],
         /// Looks around the anchor.
         at: fn(&TextView<'_>) -> Option<Hit>,
     },
-    /// By the name of the file, or by the name of a setting: see `files` and `setting`.
+    /// By the name of the file or of a setting: see `files` and `setting`.
     Elsewhere,
 }
 
@@ -67,25 +65,25 @@ pub enum Find {
 pub enum Test {
     /// The last six characters are a CRC-32 in base 62.
     Checksum62,
-    /// At least so many bits per byte, neither a staircase nor a placeholder.
+    /// The body has at least this many bits per byte, and is neither a staircase nor a placeholder.
     Random(f64),
-    /// Code of its own; gets the body.
+    /// Code of its own, which gets the body.
     Call(fn(&[u8]) -> bool),
 }
 
 /// A secret that was found in a view.
 #[derive(Debug)]
 pub struct Hit {
-    /// Where, in the view.
+    /// The place of the secret in the view.
     pub range: Range<usize>,
-    /// What may be shown of it.
+    /// The part of the secret that may be shown.
     pub masked: String,
-    /// What it is, if the shape knows better than its entry.
+    /// What the secret is, if the code knows it more exactly than the shape's entry.
     pub what: Option<&'static str>,
 }
 
 impl Hit {
-    /// A hit of which only a public beginning is shown.
+    /// A hit that shows only a public beginning.
     pub fn of(range: Range<usize>, public: &[u8]) -> Self {
         let masked = mask(public, range.len());
         Self {
@@ -101,12 +99,12 @@ pub fn mask(public: &[u8], length: usize) -> String {
     format!("{}… ({length} characters)", String::from_utf8_lossy(public))
 }
 
-/// Whether a body looks as if a machine had drawn it: entropy, no staircase, no placeholder.
+/// Whether a body looks machine-made: enough entropy, no staircase, no placeholder.
 pub fn random(body: &[u8], bits: f64) -> bool {
     entropy(body) >= bits && !staircase(body) && !placeholder::is_word(body)
 }
 
-/// Whether a body has small letters, capitals and digits, as any drawn from 62 characters has.
+/// Whether a body has small letters, capitals and digits, as any text drawn from 62 characters has.
 pub fn mixed(body: &[u8]) -> bool {
     let letters: Vec<u8> = body
         .iter()
@@ -136,7 +134,7 @@ impl Shape {
         }
     }
 
-    /// Whether a secret of this kind is where this anchor stands.
+    /// The secret of this shape at this anchor, if there is one.
     pub fn look(&self, view: &TextView<'_>, anchor: &str) -> Option<Hit> {
         match &self.find {
             Find::Elsewhere => None,
@@ -156,8 +154,8 @@ impl Shape {
         test: Test,
     ) -> Option<Hit> {
         let from = view.at + anchor.len();
-        // A checksum over a fixed length needs no boundary: a database writes its columns without
-        // any. A long prefix needs none before it.
+        // A checksum over a fixed length needs no boundary, as a database writes its columns
+        // without any. A long prefix needs no boundary before it.
         let exact = self.proof == Proof::Checksum && length.start() == length.end();
         let begins = exact || anchor.len() >= 5 && view.before(view.at) != Some(b'-');
         if !begins && !view.word_begins(view.at) {

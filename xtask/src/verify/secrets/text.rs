@@ -30,7 +30,7 @@ pub fn in_text(name: &str, text: &str) -> Vec<FoundSecret> {
         .into_iter()
         .filter(|(name, value)| is_setting(name, value.as_bytes(), Judge::Strict))
         .collect();
-    // What has a shape is not named twice.
+    // If a shape matched, the setting is not reported again.
     if found.is_empty() {
         found.extend(
             settings

@@ -1,7 +1,7 @@
-//! What a shape may look at: the bytes around one place of a file.
+//! The bytes that a shape may read around one place of a file.
 //!
-//! Every view is cut to the same bounds, wherever the chunks of the file began, so that a shape
-//! answers the same for any chunking. Each byte that a shape looks at is counted as work.
+//! Every view has the same bounds, wherever the chunks of the file began, so that a shape answers
+//! the same for any chunking. Each byte that a shape reads counts as work.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -13,13 +13,13 @@ pub const BEHIND: usize = 1024;
 /// How far a shape may look ahead from its anchor: room for the largest private key.
 pub const AHEAD: usize = 64 * 1024;
 
-/// Where the text comes from, as far as it matters to a shape.
+/// The kind of place that a text comes from, as far as shapes need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextPlace {
-    /// A file whose sentences may speak about anything.
+    /// A file whose sentences may be about anything.
     File,
-    /// Something that is read as settings: an image's config, `.env`, `pip.conf`. Passwords are
-    /// judged less strictly there, and the local host counts.
+    /// A place of settings: an image's configuration, `.env`, `pip.conf`. There, passwords are
+    /// judged less strictly, and the local host counts.
     Settings,
 }
 
@@ -36,7 +36,7 @@ pub struct TextView<'a> {
 }
 
 impl<'a> TextView<'a> {
-    /// The view of an anchor in a buffer that holds all that a view may see.
+    /// The view of an anchor. The buffer must hold all bytes that the view may see.
     pub fn of(buffer: &'a [u8], at: usize, place: TextPlace, work: &'a Cell<u64>) -> Self {
         let start = at.saturating_sub(BEHIND);
         let end = buffer.len().min(at + AHEAD);
@@ -48,7 +48,7 @@ impl<'a> TextView<'a> {
         }
     }
 
-    /// A view of other bytes, for example of what was decoded.
+    /// A view of other bytes, for example of decoded ones.
     pub fn inside<'b>(&self, bytes: &'b [u8], at: usize) -> TextView<'b>
     where
         'a: 'b,
@@ -62,7 +62,7 @@ impl<'a> TextView<'a> {
         }
     }
 
-    /// Counts work that a shape does by itself.
+    /// Counts work that a shape does without this view.
     pub fn spend(&self, bytes: usize) {
         self.work.set(self.work.get() + bytes as u64);
     }
@@ -77,7 +77,7 @@ impl<'a> TextView<'a> {
         at.checked_sub(1).and_then(|at| self.byte(at))
     }
 
-    /// The end of the run of an alphabet from a position on, at most `most` bytes of it.
+    /// The end of the run of an alphabet that begins at a position. At most `most` bytes count.
     pub fn run(&self, from: usize, alphabet: &Alphabet, most: usize) -> usize {
         let rest = self.bytes.get(from..).unwrap_or_default();
         let length = rest
@@ -89,7 +89,7 @@ impl<'a> TextView<'a> {
         from + length
     }
 
-    /// The start of the run of an alphabet that ends before a position.
+    /// The start of the run of an alphabet that ends before a position. At most `most` bytes count.
     pub fn run_back(&self, until: usize, alphabet: &Alphabet, most: usize) -> usize {
         let rest = self.bytes.get(..until).unwrap_or_default();
         let length = rest
@@ -102,7 +102,7 @@ impl<'a> TextView<'a> {
         until - length
     }
 
-    /// Whether a text stands at a position.
+    /// Whether a text is at a position.
     pub fn starts(&self, at: usize, text: &[u8]) -> bool {
         self.spend(text.len());
         self.bytes
@@ -110,7 +110,7 @@ impl<'a> TextView<'a> {
             .is_some_and(|rest| rest.starts_with(text))
     }
 
-    /// Where a text stands first within a range.
+    /// Where a text first occurs within a range.
     pub fn find(&self, range: Range<usize>, text: &[u8]) -> Option<usize> {
         let end = range.end.min(self.bytes.len());
         let start = range.start.min(end);
@@ -121,7 +121,7 @@ impl<'a> TextView<'a> {
             .map(|found| start + found)
     }
 
-    /// Whether a text of a file calls what begins here an example: `e.g.: "x"`.
+    /// Whether the text before a place of a file calls it an example: `e.g.: "x"`.
     pub fn is_example(&self, at: usize) -> bool {
         let before = self
             .bytes
@@ -134,8 +134,8 @@ impl<'a> TextView<'a> {
         self.place == TextPlace::File && words.ends_with(b"e.g")
     }
 
-    /// Whether a word could begin here: the byte before is no letter, digit or underscore, or it
-    /// belongs to an escape such as `\n`.
+    /// Whether a word may begin at a position: the byte before is no letter, digit or underscore,
+    /// or belongs to an escape such as `\n`.
     pub fn word_begins(&self, at: usize) -> bool {
         match self.before(at) {
             None => true,

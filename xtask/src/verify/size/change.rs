@@ -1,7 +1,7 @@
 //! What changed since an earlier image, folder by folder.
 //!
-//! Of an image that passed, the sizes of its folders are kept: with many folders only those that
-//! weigh something, so that it stays small.
+//! The folder sizes of each image that passed are kept. Of an image with many folders only the
+//! heavy ones are kept, so that the file stays small.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,20 +22,20 @@ const FORMAT: u32 = 1;
 pub struct KeptSizes {
     /// The image's id.
     pub image: String,
-    /// When it was verified.
+    /// When the image was verified.
     pub at: String,
-    /// One for each platform.
+    /// One summary for each platform.
     pub platforms: BTreeMap<String, Summary>,
 }
 
 /// The sizes of one platform's folders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The bytes below which folders are left out.
+    /// Folders with fewer bytes are left out.
     floor: u64,
-    /// Bytes of all archives, unpacked.
+    /// Bytes of all archives, uncompressed.
     plain: u64,
-    /// By path; the root's is empty.
+    /// The folders by path. The root's path is empty.
     folders: BTreeMap<String, Weight>,
 }
 
@@ -44,13 +44,13 @@ pub struct Summary {
 pub struct Since {
     /// The earlier image's id.
     pub image: String,
-    /// When it was verified.
+    /// When the earlier image was verified.
     pub at: String,
-    /// Whether it is the very same image.
+    /// Whether the image is the earlier image.
     pub is_same: bool,
-    /// Bytes of all its archives, unpacked.
+    /// Bytes of all archives of the earlier image, uncompressed.
     pub plain: u64,
-    /// Folders whose content weighs less or more than before, the greatest change first.
+    /// Folders whose content grew or shrank, the greatest change first.
     pub folders: Vec<SizeChange>,
 }
 
@@ -59,17 +59,17 @@ pub struct Since {
 pub struct SizeChange {
     /// Its path, without a leading slash.
     pub path: String,
-    /// What it held; `None` where it was not there, or too small to be kept.
+    /// What the folder held before. `None` if it did not exist or was too small to be kept.
     pub before: Option<Weight>,
-    /// What it holds; `None` where it is not there, or too small.
+    /// What the folder holds now. `None` if it does not exist or is too small.
     pub after: Option<Weight>,
-    /// Whether one folder in it changed by nearly as much.
+    /// Whether one folder in it accounts for nearly the whole change.
     #[serde(skip)]
     pub is_shell: bool,
 }
 
 impl SizeChange {
-    /// By how many bytes it changed.
+    /// By how many bytes the folder changed.
     pub fn delta(&self) -> i128 {
         let bytes = |weight: Option<Weight>| weight.map_or(0, |weight| i128::from(weight.bytes));
         bytes(self.after) - bytes(self.before)
@@ -77,7 +77,7 @@ impl SizeChange {
 }
 
 impl Summary {
-    /// That of an image.
+    /// The summary of an image.
     pub fn of(image: &LayeredImage, view: &View<'_>) -> Self {
         let (floor, folders) = folders(&Contents::of(view));
         let plain = image.layers.iter().map(|layer| layer.plain).sum();
@@ -94,8 +94,8 @@ impl Summary {
         }
     }
 
-    /// What changed from this one to a later one. Changes that are smaller than what was left out are
-    /// not told.
+    /// What changed from this image to a later one. Changes below the larger floor of the two are
+    /// left out, as folders of that size may be listed in one image only.
     pub(super) fn to(&self, later: &Self) -> Vec<SizeChange> {
         let floor = self.floor.max(later.floor);
         let paths = self.folders.keys().chain(later.folders.keys());
@@ -137,7 +137,7 @@ impl Summary {
 }
 
 impl KeptSizes {
-    /// What changed from it to an image of a stage.
+    /// What changed from the kept image to this image of the stage.
     pub fn since(&self, image: &str, size: &ImageSize) -> Option<Since> {
         let before = self.platforms.get(&size.platform)?;
         Some(Since {
@@ -149,14 +149,14 @@ impl KeptSizes {
         })
     }
 
-    /// What was kept of a stage's last image that passed, if that can be read.
+    /// The sizes of the stage's last image that passed, if they can be read.
     pub fn recall(state: &State, stage: &str) -> Option<Self> {
         let sealed = state::read(&file(state, stage)).ok()??;
         let content = state::unseal(KIND, FORMAT, &sealed).ok()?;
         serde_json::from_slice(content).ok()
     }
 
-    /// Keeps it in the place of what was kept before.
+    /// Replaces the sizes that are kept of the stage.
     pub fn save(&self, state: &State, stage: &str) -> std::io::Result<()> {
         let content = serde_json::to_vec(self)?;
         state::write_sealed(&file(state, stage), KIND, FORMAT, &[&content])

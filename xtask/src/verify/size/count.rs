@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{SizedFile, SizedFolder, path};
 use crate::verify::layers::{LayerPlace, View};
 
-/// Up to how many folders all are listed; of more, only those that weigh something.
+/// An image with at most this many folders has all of them listed; otherwise only the heavy ones.
 const ALL: usize = 500;
-/// Of more folders, those that hold less than this part of the image are left out.
+/// In an image with more than `ALL` folders, one that holds less than 1/`PART` of it is left out.
 const PART: u64 = 2000;
 
 /// Bytes and files.
@@ -33,9 +33,9 @@ impl Weight {
 pub(super) struct CountedContent<'v> {
     pub(super) place: LayerPlace,
     pub(super) bytes: u64,
-    /// blake3 of it.
+    /// The content's blake3 hash.
     pub(super) hash: Option<&'v [u8; 32]>,
-    /// All paths that lead to it, in their order.
+    /// All paths that lead to the content, sorted.
     pub(super) names: Vec<&'v [u8]>,
 }
 
@@ -82,8 +82,8 @@ impl<'v> Contents<'v> {
     }
 }
 
-/// Folders with all that is in them, the heaviest first, and the bytes below which they are left out.
-/// The root's path is empty.
+/// Folders with all that is in them, the heaviest first, and the floor: folders with fewer bytes
+/// are left out. The root's path is empty.
 pub(super) fn folders(contents: &Contents<'_>) -> (u64, Vec<SizedFolder>) {
     let mut weights: BTreeMap<&[u8], Weight> = BTreeMap::new();
     for content in &contents.0 {
@@ -93,7 +93,7 @@ pub(super) fn folders(contents: &Contents<'_>) -> (u64, Vec<SizedFolder>) {
             weights.entry(&name[..end]).or_default().add(content.bytes);
         }
     }
-    // The heaviest folder right below each.
+    // The weight of the heaviest folder right below each folder.
     let mut heaviest: HashMap<&[u8], u64> = HashMap::new();
     for (folder, weight) in weights.iter().filter(|(folder, _)| !folder.is_empty()) {
         let most = heaviest.entry(parent(folder)).or_default();

@@ -5,24 +5,24 @@ use serde::Serialize;
 use super::count::{Contents, Weight, folders};
 use crate::verify::layers::LayerPlace;
 
-/// All files of one kind. A content counts in the first kind that all its names are of, so that the
-/// sums of several kinds can be added.
+/// All files of one kind. A content counts in the first kind that all its names belong to, so that
+/// the sums of several kinds can be added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
     /// The kind.
     pub name: &'static str,
-    /// What an image is smaller by without them.
+    /// How much smaller the image would be without them.
     #[serde(flatten)]
     pub weight: Weight,
-    /// Of that, what lies in each layer: its position, and bytes.
+    /// The bytes in each layer, by the layer's position.
     pub layers: Vec<(usize, u64)>,
-    /// The folder of theirs that holds most, without a leading slash.
+    /// The folder that holds most of the kind's bytes, without a leading slash.
     pub folder: String,
     /// How to leave them out.
     pub remedy: &'static str,
 }
 
-/// What files of a kind are recognised by.
+/// How files of a kind are recognised.
 struct Kind {
     name: &'static str,
     is: fn(&NamedPath<'_>) -> bool,
@@ -57,7 +57,7 @@ const KINDS: [Kind; 5] = [
     },
 ];
 
-/// A path in pieces.
+/// A path split into its folders and its name.
 struct NamedPath<'p> {
     folders: Vec<&'p [u8]>,
     name: &'p [u8],
@@ -70,7 +70,7 @@ impl<'p> NamedPath<'p> {
         Self { folders, name }
     }
 
-    /// Whether it lies in this folder of the image.
+    /// Whether the path lies in this folder of the image.
     fn is_in(&self, folder: &str) -> bool {
         let mut own = self.folders.iter();
         folder
@@ -78,7 +78,7 @@ impl<'p> NamedPath<'p> {
             .all(|part| own.next().is_some_and(|own| *own == part.as_bytes()))
     }
 
-    /// Whether it lies in a folder of this name.
+    /// Whether the path lies in a folder of this name.
     fn is_below(&self, name: &str) -> bool {
         self.folders.contains(&name.as_bytes())
     }
@@ -159,11 +159,11 @@ fn is_locale(path: &NamedPath<'_>) -> bool {
     folders.iter().any(|folder| path.is_in(folder))
 }
 
-/// The kinds of which there are files.
+/// All kinds that the image has files of.
 pub(super) fn of(contents: &Contents<'_>) -> Vec<Group> {
     let mut kinds: [Vec<usize>; KINDS.len()] = [const { Vec::new() }; KINDS.len()];
     for (number, content) in contents.0.iter().enumerate() {
-        // Another name keeps the content where it is.
+        // Leaving out one kind frees a content only if all its names are of that kind.
         let names: Vec<NamedPath<'_>> = content
             .names
             .iter()

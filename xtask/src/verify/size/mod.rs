@@ -1,11 +1,9 @@
-//! What the bytes of an image are.
+//! Counts what the bytes of an image are: which folders and files weigh most, which bytes are
+//! shipped and can no longer be read, which contents are stored twice, which kinds of files could
+//! be left out, and what changed since an earlier image.
 //!
-//! Knows how to count what layers hold: which folders and files weigh most, what is shipped and
-//! cannot be read any more, what is stored twice, what kinds of files could be left out, and what
-//! changed since an earlier image. Is unaware of policy, of stages and of where images come from.
-//!
-//! Sizes of files are those of their contents, holes included. Names that are hard links of each
-//! other share one content, which counts once, at the first of its names.
+//! The size of a file is that of its content, holes included. Hard links share one content, which
+//! counts once, at the first of its names.
 
 mod change;
 mod count;
@@ -30,10 +28,10 @@ pub use waste::{Duplicate, Overwritten, Shadow};
 /// How many files are listed.
 const FILES: usize = 100;
 
-/// Who made a layer, as the caller knows it.
+/// Who made a layer, as the caller found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maker {
-    /// Who.
+    /// Who made it.
     pub from: Origin,
     /// The line of the stage's own Dockerfile.
     pub line: Option<usize>,
@@ -41,7 +39,7 @@ pub struct Maker {
     pub instruction: String,
 }
 
-/// One layer.
+/// A layer and its sizes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LayerSize {
     /// Its position; the lowest is 0.
@@ -54,11 +52,11 @@ pub struct LayerSize {
     pub line: Option<usize>,
     /// The instruction that made it.
     pub instruction: String,
-    /// Bytes of its archive, unpacked: files and their headers.
+    /// Bytes of its archive, uncompressed: files and their headers.
     pub plain: u64,
     /// Bytes of its blob, as the source has it.
     pub stored: u64,
-    /// How that blob is compressed: `none`, `gzip`, `zstd`.
+    /// How the blob is compressed: `none`, `gzip`, `zstd`.
     pub compression: &'static str,
     /// All its files.
     pub files: Weight,
@@ -66,34 +64,34 @@ pub struct LayerSize {
     pub shadowed: u64,
 }
 
-/// All that is known of one image's size.
+/// The sizes of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImageSize {
     /// The platform, as `linux/amd64`.
     pub platform: String,
     /// Its layers, lowest first.
     pub layers: Vec<LayerSize>,
-    /// Bytes of all archives, unpacked.
+    /// Bytes of all archives, uncompressed.
     pub plain: u64,
     /// Bytes of all blobs, as the source has them.
     pub stored: u64,
-    /// What a container sees: bytes of files, and how many.
+    /// The files that a container sees.
     pub visible: Weight,
-    /// The bytes below which folders are left out of `folders`; 0 when all are there.
+    /// Folders with fewer bytes are left out of `folders`. 0 if all folders are listed.
     pub floor: u64,
     /// Folders with all that is in them.
     pub folders: Vec<SizedFolder>,
     /// The heaviest files.
     pub files: Vec<SizedFile>,
-    /// Bytes that are downloaded, and no path leads to them.
+    /// Bytes that are downloaded although no path leads to them.
     pub shadowed: u64,
-    /// Those by the layers that ship and hide them, the most first.
+    /// Those bytes by the layers that ship and hide them, the most first.
     pub shadows: Vec<Shadow>,
-    /// The same by path.
+    /// Those bytes by path.
     pub overwritten: Vec<Overwritten>,
-    /// Bytes of the second and further copies of a content.
+    /// Bytes of all copies of a content but the first.
     pub duplicated: u64,
-    /// Contents that stand at several paths as separate files, the most costly first.
+    /// Contents that several separate files have, the most costly first.
     pub duplicates: Vec<Duplicate>,
     /// Kinds of files that an image can often do without.
     pub groups: Vec<Group>,
@@ -106,10 +104,11 @@ pub struct ImageSize {
 pub struct SizedFolder {
     /// Its path, without a leading slash.
     pub path: String,
-    /// Its content.
+    /// The weight of everything in the folder.
     #[serde(flatten)]
     pub weight: Weight,
-    /// Whether one folder in it holds nearly all of it, so that naming that one is enough.
+    /// Whether one folder in it holds nearly all of its bytes, so that naming that folder is
+    /// enough.
     #[serde(skip)]
     pub is_shell: bool,
 }
@@ -121,7 +120,7 @@ pub struct SizedFile {
     pub path: String,
     /// Its bytes.
     pub bytes: u64,
-    /// The position of the layer that it is in.
+    /// The position of its layer.
     pub layer: usize,
 }
 
@@ -152,7 +151,7 @@ impl ImageSize {
         }
     }
 
-    /// How the layers are compressed in the source: `gzip`, or `gzip and none`.
+    /// How the source compresses the layers: `gzip`, or `gzip and none`.
     pub fn compression(&self) -> String {
         let mut words: Vec<&str> = self.layers.iter().map(|layer| layer.compression).collect();
         words.sort_unstable();
@@ -192,7 +191,7 @@ fn layers(image: &LayeredImage, view: &View<'_>, makers: &[Maker]) -> Vec<LayerS
     .collect()
 }
 
-/// A path for people and for JSON.
+/// A path as people and JSON read it.
 fn path(path: &[u8]) -> String {
     shown(path)
 }

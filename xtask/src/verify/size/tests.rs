@@ -178,7 +178,7 @@ fn every_kind_of_file_that_could_be_left_out_is_counted_once() {
         .file("usr/include/stdio.h", bytes(160, b'5'))
         .file("usr/share/doc/x/copyright", bytes(320, b'6'))
         .file("usr/share/locale/de/x.mo", bytes(640, b'7'))
-        // Another name keeps it where it is.
+        // Another name keeps the content in the image.
         .file("usr/share/man/shared", bytes(1280, b'8'))
         .hard_link("app/help", "usr/share/man/shared")
         // None of these is of a kind.
@@ -237,7 +237,7 @@ fn what_changed_is_told_folder_by_folder() {
 #[test]
 fn of_very_many_folders_small_ones_are_left_out_and_no_change_is_made_up() {
     let many = |heavy: usize, light: usize| {
-        // The edge is listed of the first image alone, and is the same in both.
+        // Only the first image lists `edge`, whose size is the same in both.
         let mut tar = Tar::default()
             .file("heavy/x", bytes(heavy, b'h'))
             .file("edge/x", bytes(60, b'e'));

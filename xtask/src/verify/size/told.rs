@@ -14,20 +14,20 @@ const ROWS: usize = 12;
 /// How many paths of a duplicate are shown.
 const PATHS: usize = 2;
 
-/// One image with the names that people know it by.
+/// One image, with the names that people use for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Told<'t> {
     /// The stage.
     pub stage: &'t str,
     /// Its Dockerfile.
     pub dockerfile: &'t str,
-    /// What was counted.
+    /// The sizes of the image.
     pub size: &'t ImageSize,
-    /// The stage to compare it with: the one that it stands on.
+    /// The stage that this one stands on, to compare it with.
     pub against: Option<&'t str>,
 }
 
-/// All of one image.
+/// The whole report on one image.
 pub fn text(told: &Told<'_>) -> String {
     let size = told.size;
     let mut out = String::new();
@@ -53,7 +53,7 @@ pub fn text(told: &Told<'_>) -> String {
     out
 }
 
-/// How much the source keeps, where that is not the same.
+/// The stored size, if it differs from the uncompressed size.
 fn stored(size: &ImageSize) -> String {
     match size.compression().as_str() {
         "" => String::new(),
@@ -232,7 +232,7 @@ fn changes(out: &mut String, since: &Since, plain: u64) {
     more(out, telling.len());
 }
 
-/// Images beside each other.
+/// A table that compares images.
 pub fn comparison(all: &[Told<'_>]) -> String {
     let mut out = String::new();
     let width = all.iter().map(|told| told.stage.len()).max().unwrap_or(0);
@@ -293,7 +293,7 @@ fn signed(delta: i128) -> String {
     format!("{sign}{size}")
 }
 
-/// An instruction in one short line.
+/// An instruction, shortened to one line.
 fn cut(instruction: &str) -> String {
     const MOST: usize = 60;
     let line: Vec<&str> = instruction.split_whitespace().collect();

@@ -1,4 +1,4 @@
-//! Bytes that are shipped for nothing: what later layers hide, and second copies.
+//! Bytes that are shipped in vain: content that later layers hide, and second copies.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,29 +8,29 @@ use super::count::{Contents, Weight};
 use super::path;
 use crate::verify::layers::{self, LayerPlace, View};
 
-/// What one layer ships and another one hides.
+/// The files that one layer ships and another layer hides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shadow {
-    /// The position of the layer that ships it.
+    /// The position of the layer that ships the files.
     pub layer: usize,
-    /// The position of the layer that hides it.
+    /// The position of the layer that hides them.
     pub by: usize,
-    /// How.
+    /// How they are hidden.
     pub how: How,
-    /// The files.
+    /// The bytes and the number of the files.
     #[serde(flatten)]
     pub weight: Weight,
     /// The folder that all of them lie in, without a leading slash.
     pub folder: String,
 }
 
-/// How a file came to be hidden.
+/// How a file is hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
     /// The later layer has the same content at the path again: only mode, owner or time changed.
     SameContent,
-    /// The later layer has another content at the path, or something that is no file.
+    /// The later layer has another content at the path, or something that is not a file.
     Overwritten,
     /// The later layer deletes it.
     Deleted,
@@ -47,7 +47,7 @@ impl How {
     }
 }
 
-/// A file that is shipped, and that no path leads to any more.
+/// A file that is shipped although no path leads to it any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Overwritten {
     /// The path that it had, without a leading slash.
@@ -58,12 +58,12 @@ pub struct Overwritten {
     pub layer: usize,
     /// The position of the layer that hides it.
     pub by: usize,
-    /// How.
+    /// How the file is hidden.
     pub how: How,
 }
 
-/// All that is shipped and hidden: by layers, and by paths; the most first. The copy that can still
-/// be read is no waste, and a content with several names is gone with the last of them.
+/// All shipped files that are hidden, by layers and by paths, the heaviest first. A content with
+/// several names is hidden when its last name is.
 pub(super) fn overwritten(view: &View<'_>) -> (Vec<Shadow>, Vec<Overwritten>) {
     let nodes = view.nodes();
     let visible: HashSet<LayerPlace> = nodes.filter_map(|(_, node)| node.content).collect();
@@ -133,13 +133,13 @@ pub(super) fn overwritten(view: &View<'_>) -> (Vec<Shadow>, Vec<Overwritten>) {
     (shadows, all)
 }
 
-/// What one layer hides of another one, while it is counted.
+/// The files that one layer hides of another, while they are counted.
 struct Hidden<'p> {
     weight: Weight,
     folder: &'p [u8],
 }
 
-/// The folder that both folders lie in.
+/// The deepest folder that both folders lie in.
 fn shared<'p>(one: &'p [u8], other: &[u8]) -> &'p [u8] {
     let mut end = 0;
     for at in 0..=one.len() {
@@ -167,7 +167,7 @@ pub struct Duplicate {
     pub paths: Vec<String>,
 }
 
-/// Contents that stand at several paths as separate files.
+/// Contents that several separate files have.
 pub(super) fn duplicates(view: &View<'_>, contents: &Contents<'_>) -> Vec<Duplicate> {
     let mut same: HashMap<&[u8; 32], Vec<usize>> = HashMap::new();
     for (number, content) in contents.0.iter().enumerate() {

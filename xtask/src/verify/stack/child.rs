@@ -1,9 +1,8 @@
 //! Runs the docker command for a stack.
 //!
 //! A call ends when it is done, when its time is over, when the run has found its verdict, or when
-//! the user wants to stop. What makes something on the engine inherits the run's lock, so that a
-//! run that is killed counts as alive until that call has ended, too. Knows processes; is unaware
-//! of what they do.
+//! the user wants to stop. A call that makes something on the engine inherits the run's lock: a run
+//! that is killed counts as alive until that call has ended, too.
 
 use std::fs::File;
 use std::io::{Read, Write as _};
@@ -17,14 +16,15 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use crate::outside::interrupt::Interrupt;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// What is kept of each stream.
+/// The most bytes that are kept of each stream.
 const MOST_SAID: u64 = 4 << 20;
-/// Between two looks at a child.
+/// The pause between two looks at a child.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long the rest of a stream is waited for whose writer has ended.
+/// How long to wait for the rest of a stream after its writer has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether a run goes on: the user may want to stop, and a verdict makes further questions idle.
+/// Whether a run goes on. The user may want to stop, and after the verdict further questions are
+/// useless.
 #[derive(Debug)]
 pub struct LiveChildren<'l> {
     interrupt: &'l Interrupt,
@@ -38,16 +38,16 @@ pub struct LiveChildren<'l> {
 pub enum Ended {
     /// By itself.
     Done(ChildOutput),
-    /// Its time was over.
+    /// The call's time was over.
     TimedOut(ChildOutput),
-    /// Nobody wants to know any more.
+    /// The call was stopped: the user wants to stop, or the run has its verdict.
     Halted,
 }
 
-/// What a call said.
+/// The output of a call.
 #[derive(Debug)]
 pub struct ChildOutput {
-    /// How it ended.
+    /// How the call ended.
     pub status: ExitStatus,
     /// Standard output.
     pub stdout: Vec<u8>,
@@ -62,7 +62,7 @@ impl ChildOutput {
         String::from_utf8_lossy(&both).trim().to_owned()
     }
 
-    /// What it complained of, trimmed.
+    /// The standard error as text, trimmed.
     pub fn complaint(&self) -> String {
         String::from_utf8_lossy(&self.stderr).trim().to_owned()
     }
@@ -71,9 +71,9 @@ impl ChildOutput {
 /// What a call does on the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// It makes something that must be found again.
+    /// The call makes something that must be found again.
     Makes,
-    /// It only asks, or works in what is there.
+    /// The call only asks, or works in something that exists already.
     Asks,
 }
 
@@ -88,18 +88,18 @@ impl<'l> LiveChildren<'l> {
         }
     }
 
-    /// Ends all questions.
+    /// Ends all calls that only ask.
     pub fn halt(&self) {
         *self.is_over.lock().unpoisoned() = true;
         self.changed.notify_all();
     }
 
-    /// Whether nobody wants to know any more.
+    /// Whether the run is over: the user wants to stop, or there is a verdict.
     pub fn is_over(&self) -> bool {
         self.interrupt.is_set() || *self.is_over.lock().unpoisoned()
     }
 
-    /// Waits; `true` when nobody wants to know any more.
+    /// Waits. `true` if the run is over.
     pub fn pause(&self, time: Duration) -> bool {
         let end = Instant::now() + time;
         loop {
@@ -110,16 +110,17 @@ impl<'l> LiveChildren<'l> {
             if left.is_zero() {
                 return false;
             }
-            // An interrupt does not notify here.
+            // An interrupt does not notify `changed`, so the wait is short.
             let step = left.min(Duration::from_millis(50));
             let guard = self.is_over.lock().unpoisoned();
             drop(self.changed.wait_timeout(guard, step));
         }
     }
 
-    /// Starts a call; `None` when the user wants to stop.
+    /// Starts a call. `None` if the user wants to stop.
     pub fn spawn(&self, command: &mut Command, effect: Effect) -> std::io::Result<Option<Child>> {
-        /// A lock that is handed down in one moment must not reach a child of another thread.
+        /// While the lock is handed down to one child, another thread must not start a child, which
+        /// would inherit it too.
         static SPAWNING: Mutex<()> = Mutex::new(());
         let _guard = SPAWNING.lock().unpoisoned();
         let handed_down = match effect {
@@ -153,7 +154,7 @@ impl<'l> LiveChildren<'l> {
         let stdin = child.stdin.take();
         let how = std::thread::scope(|scope| {
             if let (Some(mut stdin), Some(input)) = (stdin, input) {
-                // A child that ends early does not want the rest.
+                // A child that ends early does not read the rest.
                 scope.spawn(move || drop(stdin.write_all(input)));
             }
             self.watch(&child, effect, until)
@@ -172,7 +173,7 @@ impl<'l> LiveChildren<'l> {
         })
     }
 
-    /// Returns when a child has ended, and ends it where it has to.
+    /// Returns when a child has ended. Ends the child if its time or the run is over.
     fn watch(&self, child: &Child, effect: Effect, until: Option<Instant>) -> How {
         let pid = Pid::from_raw(child.id().cast_signed());
         let Some(pid) = pid else {
@@ -186,12 +187,12 @@ impl<'l> LiveChildren<'l> {
                 Ok(Some(_)) | Err(_) => return how,
             }
             let is_late = until.is_some_and(|until| Instant::now() >= until);
-            // What makes something is let finish, unless the user wants to stop: the engine would go
-            // on with it, and nobody would know.
+            // A call that makes something may finish, unless the user wants to stop. Otherwise the
+            // engine would go on with it unseen.
             let is_over = self.is_over() && (effect == Effect::Asks || self.interrupt.is_set());
             if how == How::ByItself && (is_late || is_over) {
                 how = if is_late { How::TimedOut } else { How::Halted };
-                // Whoever wants to stop has ended it gently already.
+                // An interrupt has ended the child gently already.
                 if is_late || !self.interrupt.is_set() {
                     let _ = kill_process_group(pid, Signal::KILL);
                 }
@@ -200,7 +201,7 @@ impl<'l> LiveChildren<'l> {
         }
     }
 
-    /// Ends a child that was started by `spawn`, and all that it started.
+    /// Ends a child that `spawn` started, and all processes that it started.
     pub fn end(&self, child: &mut Child) {
         if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
             let _ = kill_process_group(group, Signal::KILL);
@@ -228,7 +229,7 @@ fn reader(stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// What a reader kept. What a child left behind may hold its stream open for ever.
+/// What a reader kept. Processes that a child left behind may keep its stream open for ever.
 fn collected(reader: JoinHandle<Vec<u8>>) -> Vec<u8> {
     let end = Instant::now() + PATIENCE;
     while !reader.is_finished() && Instant::now() < end {

@@ -1,9 +1,8 @@
-//! The calls of `docker compose`.
+//! The calls of `docker compose`: resolving a compose file independently of the variables of the
+//! user's shell, and making its containers.
 //!
-//! Knows how a compose file is resolved, apart from whatever the user's shell has set, and how its
-//! containers are made. They are started by `watch`, as compose could only wait for them without a
-//! word, and would wait for ever for one that crashes again and again. Is unaware of what the file
-//! says.
+//! `watch` starts the containers. Compose could only wait for them without a word, and would wait
+//! for ever for a container that crashes again and again.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -14,8 +13,8 @@ use serde_json::Value;
 use super::child::{Effect, Ended, LiveChildren};
 use crate::fault::{Fault, Result};
 
-/// What docker itself needs of the environment; everything else would change the file's meaning
-/// from machine to machine.
+/// The variables that docker itself needs. All others would change the file's meaning from machine
+/// to machine.
 const KEPT: [&str; 13] = [
     "PATH",
     "HOME",
@@ -32,27 +31,27 @@ const KEPT: [&str; 13] = [
     "XDG_RUNTIME_DIR",
 ];
 
-/// The longest that making all containers may take.
+/// The longest time for making all containers.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// A compose file on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComposeFile {
-    /// As the graph file names it.
+    /// The path in the graph file.
     pub shown: Utf8PathBuf,
-    /// Absolute.
+    /// The absolute path.
     pub path: Utf8PathBuf,
-    /// Its folder, without links.
+    /// The file's folder, with links resolved.
     pub folder: Utf8PathBuf,
-    /// What stands for the `.env` beside it.
+    /// The file that replaces the `.env` beside it.
     pub env_file: Option<Utf8PathBuf>,
-    /// What is laid over it; absolute.
+    /// The override file, as an absolute path.
     pub override_file: Option<Utf8PathBuf>,
-    /// Whether nobody but git has written to the folder.
+    /// Whether only git has written to the folder.
     pub is_fetched: bool,
 }
 
-/// What compose sees of this program's environment.
+/// The part of this program's environment that compose sees.
 pub fn environment() -> impl Iterator<Item = (&'static str, String)> {
     KEPT.into_iter().filter_map(|name| {
         let value = std::env::var_os(name)?;
@@ -78,14 +77,14 @@ fn no_docker(error: &std::io::Error) -> Fault {
     ))
 }
 
-/// What docker says where it has no `compose`.
+/// Whether docker's complaint means that it has no `compose`.
 fn lacks_plugin(complaint: &str) -> bool {
     complaint.contains("is not a docker command")
         || complaint.contains("unknown shorthand flag")
         || complaint.contains("unknown flag: --format")
 }
 
-/// The file with every variable filled in. `scratch` is a folder of the run's own.
+/// The compose file with every variable filled in. `scratch` is a folder of the run's own.
 pub fn resolve(
     file: &ComposeFile,
     variables: &BTreeMap<String, String>,
@@ -136,7 +135,7 @@ pub fn resolve(
     Ok(config)
 }
 
-/// Why compose refuses a file, with what to do where that is known.
+/// Why compose refuses a file, with a remedy if one is known.
 fn refusal(file: &ComposeFile, complaint: &str) -> String {
     let lines = complaint
         .lines()
@@ -151,13 +150,13 @@ fn refusal(file: &ComposeFile, complaint: &str) -> String {
     message
 }
 
-/// A folder that shows everything of another one, with another `.env`.
+/// Makes a folder that shows everything in another folder, with another `.env`.
 fn shadow(
     folder: &Utf8Path,
     env_file: &Utf8Path,
     scratch: &Utf8Path,
 ) -> std::io::Result<Utf8PathBuf> {
-    // Compose names the project after it, where nothing else does.
+    // Unless the project is named otherwise, compose names it after this folder.
     let shadow = scratch
         .join("compose")
         .join(folder.file_name().unwrap_or("stack"));
@@ -172,7 +171,7 @@ fn shadow(
     Ok(shadow)
 }
 
-/// Puts one folder in another's place at the beginning of every path.
+/// Replaces one folder by another at the beginning of every path.
 fn rename(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) => {
@@ -190,7 +189,7 @@ fn rename(value: &mut Value, from: &str, to: &str) {
 }
 
 /// Makes all networks, volumes and containers of a model, and starts nothing. The model goes
-/// through a pipe: it holds what environments hold.
+/// through a pipe, as it contains the values of environments.
 pub fn create(
     project: &str,
     model: &Value,
@@ -200,7 +199,7 @@ pub fn create(
     let mut command = docker(&BTreeMap::new());
     command.args(["compose", "--project-name", project, "--project-directory"]);
     command.arg(folder);
-    // Every profile: what was not asked for is not in the model.
+    // All profiles: the model contains only services that were asked for.
     command.args(["--profile", "*", "--file", "-", "create", "--no-build"]);
     command.current_dir(folder);
     let text = serde_json::to_vec(model)
@@ -224,7 +223,7 @@ pub fn create(
     }
 }
 
-/// What compose says at last, without its progress.
+/// The last lines of compose's output, without its progress.
 fn last_words(complaint: &str) -> String {
     const DONE: [&str; 4] = ["Creating", "Created", "Recreate", "Recreated"];
     let is_progress = |line: &&str| DONE.iter().any(|word| line.ends_with(word));

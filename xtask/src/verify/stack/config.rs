@@ -1,14 +1,12 @@
-//! A compose file as `docker compose config --format json` gives it: every value in its place,
-//! every path absolute.
-//!
-//! Knows where services, mounts and dependencies stand. Is unaware of what becomes of them.
+//! Reads a compose file as `docker compose config --format json` gives it: every value in its
+//! place, every path absolute.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-/// An object's entries; none where it is not there.
+/// The entries of an object. Nothing if there is no such object.
 pub(super) fn entries<'v>(
     value: &'v Value,
     key: &str,
@@ -20,7 +18,7 @@ pub(super) fn entries<'v>(
         .map(|(name, value)| (name.as_str(), value))
 }
 
-/// A list's values; none where it is not there.
+/// The values of a list. Nothing if there is no such list.
 pub(super) fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
     value
         .get(key)
@@ -29,7 +27,7 @@ pub(super) fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v 
         .flatten()
 }
 
-/// A text; empty where it is not there.
+/// A text. Empty if there is none.
 pub(super) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
@@ -39,7 +37,7 @@ pub(super) fn flag(value: &Value, key: &str) -> bool {
     value.get(key).and_then(Value::as_bool).unwrap_or_default()
 }
 
-/// An object below `value`, made where it is not there.
+/// An object below `value`. It is made if there is none.
 pub(super) fn object<'v>(
     value: &'v mut Map<String, Value>,
     key: &str,
@@ -50,26 +48,26 @@ pub(super) fn object<'v>(
     if !entry.is_object() {
         *entry = Value::Object(Map::new());
     }
-    // It is one by now.
+    // The entry is an object by now.
     match entry {
         Value::Object(object) => object,
         _ => unreachable!("it was made an object"),
     }
 }
 
-/// When a service that is needed is good enough for the one that needs it.
+/// The state that a service must reach before a service that needs it may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
-    /// It was started.
+    /// The service was started.
     Started,
-    /// Its health check is content.
+    /// Its health check succeeds.
     Healthy,
-    /// It ended with exit code 0.
+    /// The service ended with exit code 0.
     Completed,
 }
 
-/// Which services a service needs, and when they are good enough. Services that the file does not
-/// start are left out: compose refuses those that must be there.
+/// The services that each service needs, and the state that they must reach. Services that the file
+/// does not start are left out: compose refuses a file that requires them.
 pub type StartOrder = BTreeMap<String, BTreeMap<String, Condition>>;
 
 /// The needs of all services.
@@ -113,7 +111,7 @@ pub fn needs(config: &Value) -> StartOrder {
     all
 }
 
-/// All that `service` needs, and what those need, and so on.
+/// All services that `service` needs, directly or through others.
 pub fn needs_of<'n>(needs: &'n StartOrder, service: &str) -> BTreeSet<&'n str> {
     let mut found = BTreeSet::new();
     let mut open: Vec<&str> = vec![service];

@@ -1,8 +1,7 @@
-//! What volumes hold before anything starts, and the files that containers are given.
+//! The content of volumes before anything starts, and the files that containers are given.
 //!
-//! A volume that stands for a folder of the user's gets what belongs to the checkout: what git
-//! tracks, or would. The data that a running stack wrote there stays where it is. Knows the disk,
-//! git and the tar format; is unaware of what the files mean.
+//! A volume that replaces a folder of the user's gets the files that belong to the checkout: those
+//! that git tracks, or would track. Data that a running stack wrote there stays where it is.
 
 use std::io::{Error, Result, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,7 +14,7 @@ use super::filling::{FileContent, Filling, PrivateFile};
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
 
-/// More than any configuration. What is larger is data, and starts empty.
+/// No configuration is larger than this. A larger folder is data, and its volume starts empty.
 const MOST_BYTES: u64 = 64 << 20;
 const MOST_FILES: usize = 20_000;
 
@@ -27,14 +26,15 @@ pub(super) fn write_files(files: &[PrivateFile]) -> Result<()> {
             std::fs::create_dir_all(folder).map_err(about)?;
         }
         match &file.content {
-            // With its permissions: an entrypoint is executable.
+            // The copy keeps the permissions, as an entrypoint must be executable.
             FileContent::Copy(from) => {
                 std::fs::copy(from, &file.path)
                     .map_err(|error| Error::other(format!("{from}: {error}")))?;
             }
             FileContent::Text(text) => {
                 std::fs::write(&file.path, text).map_err(about)?;
-                // The folder above is the user's alone; in a container any user may read it.
+                // Only the user may enter the folder above. In a container any user may read the
+                // file.
                 let permissions = std::fs::Permissions::from_mode(0o444);
                 std::fs::set_permissions(&file.path, permissions).map_err(about)?;
             }
@@ -43,8 +43,8 @@ pub(super) fn write_files(files: &[PrivateFile]) -> Result<()> {
     Ok(())
 }
 
-/// What a volume is filled with, as a tar archive; `None` for nothing. `is_fetched` is a tree that
-/// nobody but git has written to.
+/// The content of a volume as a tar archive. `None` if the volume starts empty. `is_fetched` marks
+/// a tree to which only git has written.
 pub(super) fn archive(
     filling: &Filling,
     is_fetched: bool,
@@ -82,7 +82,7 @@ pub(super) fn archive(
     Ok(tar.finish())
 }
 
-/// The files of a folder that belong to a checkout; `None` where it is in none.
+/// The files of a folder that belong to a checkout. `None` if the folder is in no checkout.
 fn of_checkout(folder: &Utf8Path, interrupt: &Interrupt) -> Option<Vec<PathBuf>> {
     let mut command = git::command();
     command.current_dir(folder);
@@ -125,7 +125,7 @@ fn everything(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// The names, where they are not too many for a copy and not too large.
+/// The names, unless there are too many files or bytes to copy.
 fn bounded(root: &Utf8Path, names: Vec<PathBuf>) -> Option<Vec<PathBuf>> {
     let size = |name: &PathBuf| {
         let meta = root.as_std_path().join(name).symlink_metadata();
@@ -137,7 +137,7 @@ fn bounded(root: &Utf8Path, names: Vec<PathBuf>) -> Option<Vec<PathBuf>> {
 
 fn add(tar: &mut Tar, root: &Utf8Path, name: &Path, for_group: bool) -> Result<()> {
     let path = root.as_std_path().join(name);
-    // One that git knows and that is gone is in no container either.
+    // A file that git lists but that was deleted is not copied.
     let Ok(meta) = path.symlink_metadata() else {
         return Ok(());
     };
@@ -167,7 +167,7 @@ fn add(tar: &mut Tar, root: &Utf8Path, name: &Path, for_group: bool) -> Result<(
     }
 }
 
-/// What a tar header says beside name and size.
+/// The fields of a tar header besides name and size.
 struct Meta {
     kind: u8,
     mode: u32,
@@ -342,7 +342,7 @@ mod tests {
         );
         assert!(!listed.contains("data/rows"), "{listed}");
         assert_eq!(of(&root.join("data"), false, false), None);
-        // A tree that was fetched holds nothing of the user's.
+        // A fetched tree contains nothing of the user's.
         assert!(
             of(&root.join("data"), true, false)
                 .unwrap()

@@ -1,20 +1,20 @@
-//! What a stack is given before it starts: private files, and what volumes hold.
+//! What a stack gets before it starts: private files, and the content of volumes.
 
 use camino::Utf8PathBuf;
 
-/// A file of the run's own, in the place of one of the user's.
+/// A file of the run's own that replaces one of the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrivateFile {
-    /// Where it lies.
+    /// The path of the private file.
     pub path: Utf8PathBuf,
-    /// What it holds.
+    /// The content.
     pub content: FileContent,
 }
 
-/// What a private file holds.
+/// The content of a private file.
 #[derive(Clone, PartialEq, Eq)]
 pub enum FileContent {
-    /// The same as this file.
+    /// A copy of this file.
     Copy(Utf8PathBuf),
     /// A text, which may be a secret.
     Text(String),
@@ -29,29 +29,29 @@ impl std::fmt::Debug for FileContent {
     }
 }
 
-/// What is copied into a volume.
+/// Content that is copied into a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fill {
-    /// The volume, as the model calls it.
+    /// The volume's name in the model.
     pub volume: String,
     /// A service that mounts it.
     pub service: String,
-    /// Where.
+    /// The path at which the service mounts it.
     pub target: String,
-    /// What.
+    /// The content.
     pub with: Filling,
 }
 
-/// What a volume is filled with.
+/// The content of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filling {
-    /// What a folder of the user's holds.
+    /// A copy of a folder of the user's.
     Folder {
-        /// Absolute.
+        /// The absolute path of the folder.
         path: Utf8PathBuf,
-        /// Whether gid 0 may write to all of it.
+        /// Whether gid 0 may write to all of the copy.
         for_group: bool,
     },
-    /// What an earlier release that ran as root left at this path below the mount.
+    /// What an earlier release that ran as root would have left at this path below the mount.
     RootOwned(Utf8PathBuf),
 }

@@ -1,8 +1,8 @@
-//! What a stack is given besides the images of stages.
+//! Everything that a stack is given besides the images of stages.
 //!
-//! An answer about a stack holds as long as its compose file, its variables, the files that it mounts
-//! and the images of its other services are what they were. Knows how to look at all of them
-//! without `docker compose`, which takes longer than everything else. Is unaware of what is kept.
+//! An answer about a stack holds as long as its compose file, its variables, the files that it
+//! mounts and the images of its other services stay the same. All of them can be checked here
+//! without `docker compose`, which takes longer than everything else.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ use crate::graphfile::spec::Spec;
 use crate::outside::engine::Engine;
 use crate::outside::interrupt::Interrupt;
 
-/// What to look at. It holds names only, so it may be written down.
+/// What to check. It contains names only, so it may be saved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
-    /// By service, the reference of an image that no stage built.
+    /// By service: the reference of an image that no stage built.
     references: BTreeMap<String, String>,
     /// Files and folders of this machine that containers see.
     binds: Vec<Bind>,
@@ -32,11 +32,11 @@ pub struct Given {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Bind {
     path: String,
-    /// Seen as it is, and not as a copy of what belongs to the checkout.
+    /// Whether containers see the folder itself, and not a copy of the files of the checkout.
     is_seen_whole: bool,
 }
 
-/// Words behind which a compose file names others, which only compose finds.
+/// Keywords that refer to further files, which only compose finds.
 const OTHERS: [&str; 4] = ["include", "extends", "env_file", "label_file"];
 
 impl Given {
@@ -66,7 +66,7 @@ impl Given {
         }
     }
 
-    /// What the binds hold; `None` where one is too large to be looked at.
+    /// The content of the binds. `None` if a folder is too large to be read.
     fn content(&self, is_fetched: bool, interrupt: &Interrupt) -> Option<Value> {
         let mut all = serde_json::Map::new();
         for bind in &self.binds {
@@ -98,9 +98,9 @@ fn content(bind: &Bind, is_fetched: bool, interrupt: &Interrupt) -> Option<Value
     };
     let archive = fill::archive(&filling, is_fetched || bind.is_seen_whole, interrupt).ok()?;
     match archive {
-        // The archive has no entry of the folder itself.
+        // The archive has no entry for the folder itself.
         Some(bytes) => Some(json!([blake3::hash(&bytes).to_hex().as_str(), owner])),
-        // A volume starts empty where the folder is too large or has nothing of the checkout.
+        // A volume starts empty if the folder is too large or has no files of the checkout.
         None if !bind.is_seen_whole => Some("empty".into()),
         None => {
             let mut entries = path.read_dir().ok()?;
@@ -109,11 +109,11 @@ fn content(bind: &Bind, is_fetched: bool, interrupt: &Interrupt) -> Option<Value
     }
 }
 
-/// What an answer about this stack hangs on, with what compose says of it; `None` where it hangs on
-/// something too large to be looked at.
+/// What an answer about this stack depends on, with what compose says of the stack. `None` if it
+/// depends on something that cannot be read, such as a folder that is too large.
 pub fn asked(run: &Run<'_>, resolved: &Resolved) -> Option<(Given, Value)> {
     let file = setting::file(run.spec, stack_of(run.spec).ok()?).ok()?;
-    // What an engine mounts by itself is not looked at.
+    // The content of external volumes and of volumes with driver options cannot be read.
     let mut volumes = entries(&resolved.config, "volumes");
     if volumes.any(|(_, volume)| flag(volume, "external") || volume.get("driver_opts").is_some()) {
         return None;
@@ -130,12 +130,12 @@ pub fn asked(run: &Run<'_>, resolved: &Resolved) -> Option<(Given, Value)> {
     Some((given, asked))
 }
 
-/// The same without compose: it is the same again as long as nothing has changed. `None` where that
-/// cannot be seen without it.
+/// What the answer depends on, as seen without compose. The value stays the same as long as nothing
+/// has changed. `None` if only compose can tell.
 pub fn glance(spec: &Spec, engine: &Engine, interrupt: &Interrupt, given: &Given) -> Option<Value> {
     let stack = stack_of(spec).ok()?;
     let (variables, _) = setting::variables(stack).ok()?;
-    // Compose reads other files by them.
+    // With such variables compose reads other files.
     if variables.keys().any(|name| name.starts_with("COMPOSE_")) {
         return None;
     }
@@ -157,12 +157,12 @@ pub fn glance(spec: &Spec, engine: &Engine, interrupt: &Interrupt, given: &Given
     }))
 }
 
-/// Whether compose may read a variable that these texts do not set. `~` stands for HOME.
+/// Whether compose may read a variable that these texts do not set. `~` means HOME.
 fn is_read(name: &str, texts: &[Option<String>]) -> bool {
     name == "HOME" || texts.iter().flatten().any(|text| text.contains(name))
 }
 
-/// The texts that compose reads; `None` where they name others.
+/// The texts that compose reads. `None` if they refer to further files.
 fn texts(file: &ComposeFile) -> Option<Vec<Option<String>>> {
     let read = |path: &Utf8Path| std::fs::read_to_string(path).ok();
     let mut composes = vec![read(&file.path)?];

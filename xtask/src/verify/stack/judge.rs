@@ -1,58 +1,58 @@
 //! What a container's state means.
 //!
-//! A pure function from what the engine says to whether a service still starts, is ready, has done
-//! its work, or failed. Knows the rules; is unaware of who asks, and when.
+//! A pure function from the engine's answer to the state of a service: it still starts, is ready,
+//! has done its work, or failed.
 
 use std::time::{Duration, Instant};
 
 use crate::outside::engine::{Container, Health};
 
-/// How long a service without a health check runs until it counts as ready.
+/// How long a service without a health check must run to count as ready.
 pub const SETTLE: Duration = Duration::from_secs(2);
-/// How often a service may be started again before it is ready: it may have come before what it
-/// needs.
+/// How often a service may be restarted before it is ready: it may have started before the services
+/// that it needs were ready.
 pub const MOST_RESTARTS: u64 = 3;
-/// Lines of a health check that are shown.
+/// How many lines of a health check are shown.
 const HEALTH_LINES: usize = 4;
 
 /// What is expected of a service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Role {
-    /// Another one waits for its end.
+    /// Another service waits for its end.
     pub completes: bool,
-    /// It has ports, a health check or probes, so it must not end.
+    /// The service has ports, a health check or probes, so it must not end.
     pub serves: bool,
 }
 
-/// What was seen of a container before.
+/// What was seen of a container so far.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// How often it had been started again when it became ready, if it ever did.
+    /// How often the container had been restarted when it became ready. `None` if it never did.
     ready_at: Option<u64>,
-    /// Since when it runs, by which start.
+    /// The start time that the engine gives for the present run, and when this run was first seen.
     running: Option<(String, Instant)>,
 }
 
-/// Where a service stands.
+/// The state of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServiceState {
-    /// It was not started.
+    /// The service was not started.
     Waiting,
-    /// It was started, and is not ready. `answers` where nothing but probes can say more.
+    /// The service was started, and is not ready.
     Starting {
-        /// It runs, and has no health check.
+        /// Whether it runs without a health check, so that only probes can say more.
         answers: bool,
     },
-    /// It runs and is healthy.
+    /// The service runs and is healthy.
     Ready,
-    /// It has ended as it should.
+    /// The service has ended as it should.
     Done,
-    /// It did not do what it should: a sentence with its name.
+    /// The service failed. The text is a sentence with its name.
     Failed(String),
 }
 
 impl Seen {
-    /// Whether it was ready.
+    /// Whether the container was ever ready.
     pub const fn was_ready(&self) -> bool {
         self.ready_at.is_some()
     }
@@ -142,13 +142,13 @@ pub fn judge(
     }
 }
 
-/// The health check's view, where there is a check.
+/// The state of the health check, if the container has one.
 pub fn health(container: &Container) -> Option<&Health> {
     let health = container.state.health.as_ref()?;
     (!matches!(health.status.as_str(), "" | "none")).then_some(health)
 }
 
-/// What a health check said at last, in one line.
+/// The output of the last health check, in one line.
 pub fn last_check(health: &Health) -> String {
     let Some(run) = health.log.last() else {
         return "its health check has not run yet".to_owned();
@@ -164,7 +164,7 @@ pub fn last_check(health: &Health) -> String {
     )
 }
 
-/// How a container ended last.
+/// How a container last ended.
 pub fn exit(container: &Container) -> String {
     let state = &container.state;
     let code = state.exit_code;
@@ -188,7 +188,7 @@ pub fn exit(container: &Container) -> String {
     format!("exit code {code}{meaning}{error}")
 }
 
-/// The end of an engine's chain of errors about a start, which is what a person needs.
+/// The innermost part of an engine's error about a start, which is what a person needs.
 pub fn innermost(error: &str) -> &str {
     const WRAPPERS: [&str; 3] = [
         "unable to start container process: ",
@@ -202,12 +202,12 @@ pub fn innermost(error: &str) -> &str {
     inner.strip_suffix(": unknown").unwrap_or(inner)
 }
 
-/// How many seconds it ran.
+/// How many seconds the container ran.
 fn lived(container: &Container) -> Option<f64> {
     let start = seconds(&container.state.started_at)?;
     let end = seconds(&container.state.finished_at)?;
     let lived = (end - start).rem_euclid(86_400.0);
-    // An engine's clock may have been set meanwhile.
+    // A negative or very long time means that the engine's clock was set meanwhile.
     (lived < 43_200.0).then_some(lived)
 }
 
@@ -336,7 +336,7 @@ mod tests {
             "exit code 1",
         );
         fails(of(between, 0, SERVES, true), "after it had been ready");
-        // What happened before it was ready is forgiven.
+        // Restarts before the container was ready do not count.
         let mut seen = Seen {
             ready_at: Some(1),
             running: None,

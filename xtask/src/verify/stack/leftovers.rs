@@ -1,9 +1,9 @@
-//! What a run leaves behind when it is killed.
+//! Removes what a killed run leaves behind.
 //!
-//! Before anything is made, a note with the project's name lies in the state folder, locked for as
-//! long as the run lives. Whoever comes next and can lock a note removes everything with that
-//! project's label, and nothing else: not what another run still uses, not what a user kept, and
-//! no other project. Knows notes, locks and labels; is unaware of what a stack is.
+//! Before a run makes anything, it writes a note with the project's name into the state folder, and
+//! keeps the note locked while it lives. A later run that can lock a note removes everything with
+//! that project's label and nothing else: not what another run still uses, not what a user kept,
+//! and no other project.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -19,22 +19,22 @@ use crate::outside::engine::Engine;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::State;
 
-/// How long a call that a killed run left may take to end by itself.
+/// How long a call that outlived its killed run may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a run says of itself before it makes anything.
+/// What a run writes down before it makes anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     project: String,
-    /// The engine's id: another engine has nothing of it.
+    /// The engine's id. No other engine has anything of the project.
     engine: String,
     /// The run's process.
     process: i32,
-    /// Whether the user wants it to stay.
+    /// Whether the user wants the project to stay.
     kept: bool,
 }
 
-/// A project on an engine. It goes with this value, unless it is kept.
+/// A project on an engine. Dropping this value removes the project, unless it is kept.
 #[derive(Debug)]
 pub struct Session<'s> {
     engine: &'s Engine,
@@ -48,7 +48,7 @@ fn stacks(state: &State) -> Utf8PathBuf {
     state.path("stacks")
 }
 
-/// The lock that is held while notes are made or looked at.
+/// The lock that protects making and reading notes.
 fn lock_notes(stacks: &Utf8Path) -> std::io::Result<File> {
     std::fs::create_dir_all(stacks)?;
     let path = stacks.join("lock");
@@ -58,7 +58,7 @@ fn lock_notes(stacks: &Utf8Path) -> std::io::Result<File> {
         .truncate(false)
         .write(true)
         .open(path)?;
-    // It is held for a moment only.
+    // Every holder releases it after a moment.
     file.lock()?;
     Ok(file)
 }
@@ -75,7 +75,7 @@ fn engine_id(engine: &Engine) -> Result<String> {
 }
 
 impl<'s> Session<'s> {
-    /// Notes a new project, before anything of it is made.
+    /// Writes the note of a new project, before anything of the project is made.
     pub fn begin(state: &State, engine: &'s Engine) -> Result<Self> {
         let id = engine_id(engine)?;
         let stacks = stacks(state);
@@ -119,7 +119,7 @@ impl<'s> Session<'s> {
         &self.note.project
     }
 
-    /// What all of it bears.
+    /// The label of everything in the project.
     pub fn label(&self) -> String {
         label(self.project())
     }
@@ -129,7 +129,7 @@ impl<'s> Session<'s> {
         &self.folder
     }
 
-    /// What is locked while the run lives.
+    /// The note's file, which is locked while the run lives.
     pub fn lock(&self) -> &File {
         &self.file
     }
@@ -142,12 +142,12 @@ impl<'s> Session<'s> {
         self.file.sync_all()
     }
 
-    /// Removes everything; gives what could not be removed, which the next run tries again.
+    /// Removes everything. Returns what could not be removed: the next run tries again.
     pub fn end(mut self) -> Option<String> {
         self.take_down()
     }
 
-    /// Leaves everything where it is.
+    /// Keeps the project, and writes that into its note.
     pub fn keep(mut self) -> Result<()> {
         self.note.kept = true;
         let written = self.write();
@@ -183,7 +183,7 @@ impl<'s> Session<'s> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            // Whoever returns early has a fault to tell already.
+            // A caller that returned early already has an error to report.
             let _ = self.take_down();
         }
     }
@@ -193,19 +193,19 @@ fn label(project: &str) -> String {
     format!("{LABEL}={project}")
 }
 
-/// Tells the states of several graphs apart.
+/// Tells the states of different graphs apart.
 fn state_id(state: &State) -> String {
     let folder = state.path("");
     blake3::hash(folder.as_str().trim_end_matches('/').as_bytes()).to_hex()[..8].to_owned()
 }
 
-/// What containers are given may be secret.
+/// Lets only the user enter the folder: files for containers may be secret.
 fn only_mine(folder: &Utf8Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
 
-/// Removes what killed runs left on this engine; gives a sentence for each.
+/// Removes what killed runs left on this engine. Returns one sentence for each.
 pub fn sweep(state: &State, engine: &Engine, interrupt: &Interrupt) -> Result<Vec<String>> {
     let stacks = stacks(state);
     if !stacks.is_dir() {
@@ -222,12 +222,12 @@ pub fn sweep(state: &State, engine: &Engine, interrupt: &Interrupt) -> Result<Ve
     for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         match read(entry.path()) {
             Some(note) => found.push((entry.path().to_owned(), note)),
-            // Its run was killed before it made anything, or after all was removed.
+            // The run was killed before it made anything, or after everything was removed.
             None => drop(std::fs::remove_dir_all(entry.path())),
         }
     }
     drop(guard);
-    // Nothing is asked of the engine where there is nothing: an answer from a record is not to wait.
+    // Without notes the engine is not asked: an answer from a record must not wait for it.
     if found.is_empty() {
         return Ok(Vec::new());
     }
@@ -237,7 +237,7 @@ pub fn sweep(state: &State, engine: &Engine, interrupt: &Interrupt) -> Result<Ve
         if note.engine != id || !is_dead(&file, &note, interrupt)? {
             continue;
         }
-        // Another run may have removed it while this one waited for its lock.
+        // Another run may have removed the project while this one waited for the note's lock.
         if !folder.join("note").is_file() {
             continue;
         }
@@ -275,15 +275,15 @@ fn read(folder: &Utf8Path) -> Option<(File, Note)> {
     Some((file, serde_json::from_slice(&text).ok()?))
 }
 
-/// Whether nobody uses a note any more. A killed run may have left a call that still makes
-/// something; it is waited for.
+/// Whether no run uses a note any more. A killed run may have left a call that still makes
+/// something. This waits for such a call.
 fn is_dead(file: &File, note: &Note, interrupt: &Interrupt) -> Result<bool> {
     let end = Instant::now() + PATIENCE;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) => {}
-            // Without locks nobody knows, and nothing is removed.
+            // If locks do not work, nobody can tell, and nothing is removed.
             Err(TryLockError::Error(_)) => return Ok(false),
         }
         let runs = Pid::from_raw(note.process).is_some_and(|pid| test_kill_process(pid).is_ok());

@@ -1,6 +1,6 @@
 //! A container of a stack.
 
-/// A container of the stack; a service may have several.
+/// A container of the stack. A service may have several.
 #[derive(Debug, Clone)]
 pub(super) struct Member {
     pub service: String,

@@ -1,10 +1,9 @@
-//! The images as a running stack.
+//! Tries the images as a running stack.
 //!
-//! A compose file becomes a project of its own: its own name, network, volumes and ports, and the
-//! very images that were given. Its services are started in their order, watched, and asked; at
-//! the end everything is taken down again. Nothing of the user's is touched: not the project that
-//! may run from the same file, not the folders that it binds. `README.md` beside this file says
-//! more. Is unaware of what is done with the answers.
+//! A compose file becomes a project of its own: its own name, network, volumes and ports, and
+//! exactly the images that were given. Its services are started in order, watched and asked. At the
+//! end everything is taken down again. Nothing of the user's is touched: neither a project that
+//! runs from the same file, nor the folders that it binds. `README.md` beside this file says more.
 
 mod child;
 mod compose;
@@ -52,30 +51,31 @@ pub use rewrite::LABEL;
 use rewrite::Wanted;
 use watch::Watch;
 
-/// What a stack is made from.
+/// What a stack needs to run.
 pub struct Run<'r> {
-    /// The graph; its sources were looked for.
+    /// The graph. Its sources must be known already.
     pub spec: &'r Spec,
-    /// Where a note of what is made is kept.
+    /// Where the note about the project is kept.
     pub state: &'r State,
     /// The engine that has the images.
     pub engine: &'r Engine,
-    /// By the name of a stage, its image: anything that the engine finds it by, best its id.
+    /// The image of each stage, by the stage's name. Any name that the engine finds works; the id
+    /// is best.
     pub images: &'r BTreeMap<String, String>,
-    /// Whether the stack stays up.
+    /// Whether the stack stays up at the end.
     pub keep: bool,
-    /// Ends everything.
+    /// Stops the run.
     pub interrupt: &'r Interrupt,
-    /// Is told what happens.
+    /// Receives the events.
     pub tell: &'r dyn Fn(StackEvent<'_>),
 }
 
 /// What happens while a stack is tried.
 #[derive(Debug)]
 pub enum StackEvent<'e> {
-    /// A run that was killed had left something, which is removed now; or could not be.
+    /// What a killed run had left is removed, or could not be removed.
     Swept(&'e str),
-    /// An image of a service without a stage is not on the engine, and is pulled.
+    /// The image of a service without a stage is not on the engine. It is pulled.
     Pulling(&'e str),
     /// All containers are made.
     Made {
@@ -96,22 +96,22 @@ pub enum StackEvent<'e> {
         services: Vec<&'e str>,
         /// How many probes have no answer.
         probes: usize,
-        /// For how long the stack has been coming up.
+        /// How long the stack has been starting.
         since: Duration,
     },
-    /// The stack is taken down.
+    /// The stack is being taken down.
     TakingDown,
 }
 
-/// How something ended.
+/// How a stack or a probe ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StackOutcome {
-    /// As it should.
+    /// Everything was as it should be.
     Passed,
-    /// Otherwise.
+    /// Something was not as it should be.
     Failed,
-    /// Nobody knows. That is never "passed".
+    /// There is no answer. This is never "passed".
     NotChecked,
 }
 
@@ -122,40 +122,40 @@ pub struct ProbeResult {
     pub service: String,
     /// What was asked: `http`, `tcp`, `exec`, `log`, `refused`, `file` or `uid`.
     pub kind: &'static str,
-    /// How it ended.
+    /// How the probe ended.
     pub outcome: StackOutcome,
     /// A sentence for a person.
     pub message: String,
 }
 
-/// How a stack fared.
+/// The result of a stack.
 #[derive(Debug)]
 pub struct StackReport {
     /// The project's name.
     pub project: String,
-    /// `Failed` when a service or a probe did, `NotChecked` when a probe has no answer.
+    /// `Failed` if a service or a probe failed, `NotChecked` if a probe has no answer.
     pub outcome: StackOutcome,
     /// The first cause, in one sentence.
     pub cause: Option<String>,
-    /// What a person reads of a failure: the cause, its state and log, then the others. Empty where
+    /// What a person reads about a failure: the cause, its state and log, then the others. Empty if
     /// nothing failed.
     pub text: String,
-    /// In the order of the graph file.
+    /// The probes, in the order of the graph file.
     pub probes: Vec<ProbeResult>,
     /// The image that each service ran.
     pub images: BTreeMap<String, Pinned>,
-    /// What was changed in the compose file, a sentence each.
+    /// What was changed in the compose file, one sentence for each change.
     pub rewritten: Vec<String>,
-    /// What a person should know besides.
+    /// Further notes for a person.
     pub notes: Vec<String>,
-    /// Where it is found, when it was kept.
+    /// How to reach the stack, if it was kept.
     pub kept: Option<KeptStack>,
 }
 
 /// A stack that stays up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptStack {
-    /// By service and its own port, where it is found on this machine.
+    /// The address on this machine of each port, with the service and the service's own port.
     pub addresses: Vec<(String, u16, String)>,
     /// The command that takes it down.
     pub take_down: String,
@@ -164,14 +164,14 @@ pub struct KeptStack {
 /// A compose file with its variables filled in, and the image that each service runs.
 #[derive(Debug)]
 pub struct Resolved {
-    /// `docker compose config --format json`. It holds what environments hold, so it must not be
-    /// written anywhere.
+    /// The output of `docker compose config --format json`. It contains the values of environments,
+    /// so it must not be saved anywhere.
     pub config: Value,
-    /// By service.
+    /// The images, by service.
     pub images: BTreeMap<String, Pinned>,
 }
 
-/// Tries the stack.
+/// Runs the stack and asks its probes.
 pub fn run(run: &Run<'_>) -> Result<StackReport> {
     let stack = stack_of(run.spec)?;
     let (variables, redactor) = setting::variables(stack)?;
@@ -259,7 +259,7 @@ pub fn run(run: &Run<'_>) -> Result<StackReport> {
     })
 }
 
-/// Makes all containers, and fills their volumes.
+/// Makes all containers and fills their volumes.
 fn make(
     run: &Run<'_>,
     plan: &rewrite::StackPlan,
@@ -295,7 +295,7 @@ fn make(
     Ok((members, trials))
 }
 
-/// Takes the stack down, or leaves it up where that is wanted.
+/// Takes the stack down, or keeps it if that is wanted.
 fn close(
     run: &Run<'_>,
     session: Session<'_>,
@@ -324,8 +324,8 @@ fn distinct(images: &BTreeMap<String, Pinned>) -> Vec<String> {
     ids.into_iter().map(str::to_owned).collect()
 }
 
-/// What the stack would run, without making anything: for whoever wants to know whether an earlier
-/// answer still holds. An image that is not on the engine is pulled.
+/// What the stack would run, to check whether an earlier answer still holds. Makes nothing, but
+/// pulls images that are not on the engine.
 pub fn resolved(run: &Run<'_>) -> Result<Resolved> {
     let stack = stack_of(run.spec)?;
     let (variables, _) = setting::variables(stack)?;
@@ -367,7 +367,7 @@ fn resolve(
     Ok(Resolved { config, images })
 }
 
-/// A number that nobody can guess, so that no two projects have the same name.
+/// A random number, so that no two projects have the same name.
 fn random() -> u32 {
     use ring::rand::SecureRandom as _;
     let mut bytes = [0; 4];

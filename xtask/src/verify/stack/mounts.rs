@@ -1,9 +1,8 @@
-//! What is bound into containers from the user's disk.
+//! Binds of the user's files and folders into containers.
 //!
-//! A container must never write to a folder of the user's, and a folder that is not there must not
-//! be made. So whatever may be written to becomes a volume, or a copy of a file; what is only read
-//! stays. Two services that share a folder share the volume. Knows the disk and the mounts of a
-//! compose file; is unaware of engines.
+//! A container must never write to a folder of the user's, and a missing folder must not be made.
+//! So a bind that may be written to becomes a volume, or a copy of a file. A bind that is only read
+//! stays. Services that share a folder share its volume.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileTypeExt as _;
@@ -14,13 +13,13 @@ use serde_json::{Map, Value, json};
 use super::config::{flag, text};
 use super::filling::{FileContent, Fill, Filling, PrivateFile};
 
-/// What lies at the source of a bind.
+/// What the source of a bind is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Folder,
     File,
     Nothing,
-    /// A socket, a device.
+    /// A socket or a device.
     Special,
 }
 
@@ -42,11 +41,11 @@ fn look(path: &Utf8Path) -> Found {
     }
 }
 
-/// All binds of a compose file, and what stands for them.
+/// All binds of a compose file, and what replaces them.
 pub(super) struct Binds<'b> {
     folder: &'b Utf8Path,
     private: &'b Utf8Path,
-    /// By what is bound.
+    /// The volumes, by the folder that they replace.
     volumes: BTreeMap<Utf8PathBuf, String>,
     names: BTreeSet<String>,
     pub(super) fills: Vec<Fill>,
@@ -65,7 +64,7 @@ impl<'b> Binds<'b> {
         }
     }
 
-    /// The volumes that stand for folders.
+    /// The volumes that replace folders.
     pub(super) fn volumes(&self) -> Vec<String> {
         self.volumes.values().cloned().collect()
     }
@@ -88,7 +87,7 @@ impl<'b> Binds<'b> {
         inner.map_or_else(|_| source.to_string(), ToString::to_string)
     }
 
-    /// The volume that stands for a folder.
+    /// The volume that replaces a folder.
     fn volume(&mut self, service: &str, source: &Utf8Path, target: &str, found: Found) -> String {
         if let Some(name) = self.volumes.get(source) {
             return name.clone();
@@ -109,7 +108,7 @@ impl<'b> Binds<'b> {
         name
     }
 
-    /// The copy that stands for a file.
+    /// The copy that replaces a file.
     fn copy(&mut self, source: &Utf8Path) -> Utf8PathBuf {
         let is_it = |file: &&PrivateFile| file.content == FileContent::Copy(source.to_owned());
         if let Some(file) = self.files.iter().find(is_it) {
@@ -124,14 +123,14 @@ impl<'b> Binds<'b> {
     }
 }
 
-/// Letters, digits and `-` of a name, for the name of a volume or file.
+/// A name with a hyphen for all but letters and digits, for the name of a volume or a file.
 pub(super) fn plain(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let text: String = name.chars().map(plain).collect();
     text.trim_matches('-').chars().take(60).collect()
 }
 
-/// Puts volumes and copies in the place of a service's binds.
+/// Replaces a service's binds by volumes and copies.
 pub(super) fn rewrite(
     name: &str,
     service: &mut Map<String, Value>,
@@ -151,7 +150,7 @@ pub(super) fn rewrite(
         let shown = binds.shown(&source);
         match (look(&source), read_only) {
             (Found::Folder | Found::File, true) | (Found::Special, _) => {
-                // The engine must not make it if it goes away meanwhile.
+                // The engine must not make the source if it disappears meanwhile.
                 if let Some(Value::Object(bind)) = mount.get_mut("bind") {
                     bind.insert("create_host_path".into(), false.into());
                 }
@@ -161,7 +160,7 @@ pub(super) fn rewrite(
                 say(&format!(
                     "{target} is a volume of its own, not the folder {shown}"
                 ));
-                // A bind shows nothing of what the image has there, and neither does this.
+                // A bind hides what the image has at the target, and so must this volume.
                 *mount = json!({
                     "type": "volume", "source": volume, "target": target,
                     "read_only": read_only, "volume": {"nocopy": true},

@@ -1,8 +1,8 @@
 //! Which image each service runs.
 //!
-//! Knows that a service of a stage runs what the caller verified, and any other one the image that
-//! its name stands for at this moment. Every service is pinned to an id, so that no name can move
-//! under a running stack. Is unaware of containers.
+//! A service of a stage runs the image that the caller verified. Any other service runs the image
+//! that its reference names now. Every service is pinned to an id, so that a moved name cannot
+//! change a running stack.
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,16 @@ use crate::outside::engine::Engine;
 /// The image of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pinned {
-    /// What it was asked for by.
+    /// The reference by which the image was asked for.
     pub reference: String,
-    /// `sha256:…`, as the engine knows it.
+    /// The image's id on the engine: `sha256:…`.
     pub id: String,
-    /// The stage that built it.
+    /// The stage that built the image, if a stage did.
     pub stage: Option<String>,
 }
 
-/// Pins every service of a resolved compose file. `images` has the reference of each stage's image
-/// in the engine.
+/// Pins every service of a resolved compose file. `images` maps stages to the references of their
+/// images on the engine.
 pub fn pin(
     spec: &Spec,
     stack: &Stack,
@@ -88,7 +88,7 @@ pub fn pin(
 
 type Wanted = BTreeMap<String, (String, Option<String>)>;
 
-/// The reference of each service's image, and the stage that it is of.
+/// The reference of each service's image, and the stage that built the image.
 fn wanted(
     spec: &Spec,
     stack: &Stack,

@@ -1,8 +1,8 @@
-//! What a compose file asks for and a stack under test is not given.
+//! What a compose file may not ask for in a stack under test.
 //!
-//! Knows every setting by which a container leaves its own network, volumes and rights: it could
-//! touch the user's data, another project or the machine. Each has a name by which `allow` permits
-//! it. Is unaware of what becomes of the rest.
+//! These are all settings by which a container leaves its own network, volumes and rights, so that
+//! it could touch the user's data, another project or the machine. Each has a name by which `allow`
+//! permits it.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,16 @@ use serde_json::Value;
 use super::config::{entries, flag, list, text};
 use crate::fault::Fault;
 
-/// One thing that is refused.
+/// A setting that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackRefusal {
-    /// What `allow` permits it by.
+    /// The name by which `allow` permits it.
     pub name: String,
     /// What the compose file asks for, as a sentence.
     pub why: String,
 }
 
-/// Everything that is refused and not permitted, in the order of the file.
+/// All settings that are refused and not permitted, in the order of the file.
 pub fn refusals(config: &Value, folder: &Utf8Path, allow: &BTreeSet<String>) -> Vec<StackRefusal> {
     let mut found = Found {
         folder,
@@ -79,7 +79,7 @@ pub fn refusals(config: &Value, folder: &Utf8Path, allow: &BTreeSet<String>) -> 
     found.list
 }
 
-/// All of them as one fault; nothing where nothing is refused.
+/// All refusals as one fault. `None` if there are none.
 pub fn fault(refusals: &[StackRefusal], compose: &Utf8Path, graph: &Utf8Path) -> Option<Fault> {
     if refusals.is_empty() {
         return None;
@@ -232,12 +232,13 @@ impl Found<'_> {
         }
     }
 
-    /// Relative to the compose file's folder where it can be: a graph file is for many machines.
+    /// A path relative to the compose file's folder if possible, as a graph file is for many
+    /// machines.
     fn shown(&self, path: &Utf8Path) -> String {
         let mut up = String::new();
         for folder in self.folder.ancestors() {
             if let Ok(rest) = path.strip_prefix(folder) {
-                // The machine's root is in nobody's repository.
+                // A path that shares only the root with the folder is outside any repository.
                 if folder.parent().is_some() {
                     let shown = format!("{up}{rest}");
                     return if shown.is_empty() {
@@ -257,7 +258,7 @@ impl Found<'_> {
     }
 }
 
-/// Whether a path is below a folder, also where links on its way lead.
+/// Whether a path is below a folder, also after following links.
 pub(super) fn is_inside(folder: &Utf8Path, path: &Utf8Path) -> bool {
     let Ok(rest) = path.strip_prefix(folder) else {
         return false;
@@ -265,7 +266,7 @@ pub(super) fn is_inside(folder: &Utf8Path, path: &Utf8Path) -> bool {
     if rest.as_str().is_empty() {
         return false;
     }
-    // What is not there yet is where its nearest folder is.
+    // A path that does not exist yet is where its nearest existing folder is.
     let real = path
         .ancestors()
         .find_map(|path| path.canonicalize_utf8().ok());

@@ -1,8 +1,7 @@
-//! What a person reads of a stack: the first cause on the first screen.
+//! The report on a stack for people, with the first cause on the first screen.
 //!
-//! Knows how a failure is told: the service that others need first, with its state and the end of
-//! its log, then the rest. Reads states and logs before everything is taken down. Is unaware of how
-//! they came about.
+//! The service that others need comes first, with its state and the end of its log, then the rest.
+//! States and logs are read before everything is taken down.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +13,14 @@ use super::{ProbeResult, StackOutcome};
 use crate::build::executor::redact::Redactor;
 use crate::outside::engine::{Container, Engine};
 
-/// Lines of the log of the service that is the cause; with all around it they fit on a screen.
+/// Lines of the log of the service that is the cause. With all around them they fit on a screen.
 const LINES: usize = 10;
 /// Lines of the log of any other service that failed.
 const LINES_OF_OTHERS: usize = 5;
-/// The longest line of a log that is shown whole.
+/// The most characters of a log line that are shown.
 const LONGEST: usize = 200;
 
-/// What is needed to tell how a stack fared.
+/// What a report needs.
 pub(super) struct Telling<'t> {
     pub engine: &'t Engine,
     pub members: &'t [Member],
@@ -30,7 +29,7 @@ pub(super) struct Telling<'t> {
 }
 
 impl Telling<'_> {
-    /// The cause in one sentence, and all of it; nothing where nothing failed.
+    /// The cause in one sentence, and the whole text. `None` if nothing failed.
     pub fn failure(&self, course: &Course) -> Option<(String, String)> {
         let of_probes = self.of_probes(&course.probes);
         let failures = if course.failures.is_empty() {
@@ -64,7 +63,7 @@ impl Telling<'_> {
         Some((sentence, text))
     }
 
-    /// Probes that failed, as failures of their services.
+    /// The probes that failed, as failures of their services.
     fn of_probes(&self, probes: &[ProbeResult]) -> Vec<ServiceFailure> {
         let failed = probes
             .iter()
@@ -178,7 +177,7 @@ impl Telling<'_> {
     }
 }
 
-/// What the engine says of a container, in words.
+/// The state of a container in words.
 fn state(container: &Container) -> String {
     let state = &container.state;
     let mut words = vec![state.status.clone()];
@@ -194,7 +193,7 @@ fn state(container: &Container) -> String {
     words.join(", ")
 }
 
-/// A line of a log as a terminal may show it.
+/// A line of a log, made safe for a terminal.
 fn shown(line: &str) -> String {
     let plain = without_colours(line);
     let mut short: String = plain.chars().take(LONGEST).collect();
@@ -204,13 +203,13 @@ fn shown(line: &str) -> String {
     short
 }
 
-/// Without control characters, and without the sequences that begin with one.
+/// The line without control characters and escape sequences.
 fn without_colours(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line.chars().peekable();
     while let Some(c) = rest.next() {
         if c == '\u{1b}' && rest.next_if_eq(&'[').is_some() {
-            // A sequence ends with its first letter (ECMA-48, 5.4).
+            // A sequence ends with its first byte from `@` to `~` (ECMA-48, 5.4).
             for end in rest.by_ref() {
                 if ('@'..='~').contains(&end) {
                     break;

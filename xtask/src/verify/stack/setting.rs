@@ -1,7 +1,5 @@
-//! Around a stack: the compose file on this machine, its variables, what is expected of services,
-//! and which containers compose made for them.
-//!
-//! Knows the graph file and the engine; is unaware of how a stack fares.
+//! What surrounds a stack: the compose file on this machine, its variables, the roles of services,
+//! and the containers that compose made for them.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +17,7 @@ use crate::graphfile::spec::stack::{Ask, Probe, Stack, Variable};
 use crate::graphfile::spec::{Place, Spec};
 use crate::outside::engine::Engine;
 
-/// The label by which compose names a container's service.
+/// The label in which compose writes a container's service.
 const SERVICE: &str = "com.docker.compose.service";
 
 /// The compose file on this machine.
@@ -60,7 +58,7 @@ pub(super) fn file(spec: &Spec, stack: &Stack) -> Result<compose::ComposeFile> {
     })
 }
 
-/// The variables for the compose file, and what hides the secret ones.
+/// The variables for the compose file, and the redactor that hides the secret ones.
 pub(super) fn variables(stack: &Stack) -> Result<(BTreeMap<String, String>, Redactor)> {
     let (mut all, mut secret) = (BTreeMap::new(), Vec::new());
     for (name, variable) in &stack.env {
@@ -81,10 +79,10 @@ pub(super) fn variables(stack: &Stack) -> Result<(BTreeMap<String, String>, Reda
     Ok((all, Redactor::of_values(secret)))
 }
 
-/// Variables that the compose file does not mention, so that they change nothing.
+/// Names the variables that the compose file does not mention, and that therefore change nothing.
 pub(super) fn unused(stack: &Stack, file: &compose::ComposeFile) -> Option<String> {
     let text = std::fs::read_to_string(&file.path).ok()?;
-    // What else is read is not known here.
+    // Variables may be used in other files, which are not read here.
     if text.contains("include:") || text.contains("extends:") {
         return None;
     }
@@ -100,7 +98,7 @@ pub(super) fn unused(stack: &Stack, file: &compose::ComposeFile) -> Option<Strin
     })
 }
 
-/// `start_interval` of a health check came with Docker 25.
+/// Whether the engine has `start_interval` of health checks, which came with Docker 25.
 pub(super) fn has_early_checks(version: &str) -> bool {
     let major = version
         .split('.')
@@ -109,7 +107,7 @@ pub(super) fn has_early_checks(version: &str) -> bool {
     major.is_some_and(|major| major >= 25)
 }
 
-/// What is expected of each service.
+/// The role of each service.
 pub(super) fn roles(
     model: &Value,
     needs: &config::StartOrder,
@@ -143,7 +141,7 @@ pub(super) fn roles(
 
 pub(super) type Containers = (Vec<Member>, Vec<(trials::Trial, String)>);
 
-/// The containers that compose made, and which of them are for probes.
+/// The containers that compose made: those of services, and those for probes.
 pub(super) fn containers(
     engine: &Engine,
     label: &str,
@@ -170,7 +168,7 @@ pub(super) fn containers(
     }
 }
 
-/// Where the ports of running services are found.
+/// The addresses at which the ports of running services are reached.
 pub(super) fn addresses(engine: &Engine, members: &[Member]) -> Vec<(String, u16, String)> {
     let mut all = Vec::new();
     for member in members {

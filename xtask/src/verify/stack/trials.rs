@@ -1,7 +1,7 @@
-//! Second containers of a service, each changed in one thing that a probe asks about.
+//! Second containers of a service. Each is changed in one thing that a probe asks about.
 //!
-//! A trial has its service's settings, and volumes of its own, so that it takes nothing from the
-//! running one. Knows the model; is unaware of who starts it.
+//! A trial has its service's settings and volumes of its own, so that it takes nothing from the
+//! running service.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
@@ -13,15 +13,15 @@ use crate::graphfile::spec::stack::{Ask, Probe};
 /// A second container, which only its probe starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
-    /// The probe's place in the graph file.
+    /// The position of the probe in the graph file.
     pub probe: usize,
-    /// What the model calls it.
+    /// The trial's name in the model.
     pub name: String,
-    /// What it tries.
+    /// What the trial changes.
     pub what: TrialKind,
 }
 
-/// What a trial tries.
+/// What a trial changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrialKind {
     /// Another user, and a read-only root.
@@ -30,11 +30,11 @@ pub enum TrialKind {
     RootOwned,
 }
 
-/// Which uids a trial may have: none of a distribution's own, and few enough for an engine without
-/// root, which has 65,536 of them.
+/// The uids of trials. No distribution uses them, and a rootless engine has them too, as it has
+/// 65,536 uids.
 const UIDS: std::ops::Range<u32> = 20_000..60_000;
 
-/// Adds the trials that probes want to a model whose services were rewritten.
+/// Adds the trials that probes need. The model's services must be rewritten already.
 pub(super) fn add(
     model: &mut Map<String, Value>,
     probes: &[Probe],
@@ -57,7 +57,8 @@ pub(super) fn add(
             continue;
         };
         let name = format!("{}.try{at}", probe.service);
-        // What it depends on runs by then; the rest belongs to the running one.
+        // The services that it depends on run by then. The other settings belong to the running
+        // service.
         for key in ["ports", "depends_on", "links", "volumes_from", "hostname"] {
             service.remove(key);
         }
@@ -129,7 +130,7 @@ impl Volumes<'_> {
         name
     }
 
-    /// Puts another volume in the place of one that the running service writes to.
+    /// Replaces a volume that the running service writes to.
     fn renew(&mut self, mount: &mut Value, for_any_user: bool) {
         let source = text(mount, "source").to_owned();
         if text(mount, "type") != "volume" || flag(mount, "read_only") || source.is_empty() {
@@ -141,7 +142,8 @@ impl Volumes<'_> {
             _ => None,
         });
         if for_any_user && folder.is_none() {
-            // Everybody may write to it, as to a volume that a cluster gives to a pod's group.
+            // A tmpfs: everybody may write to it, as to a volume that a cluster gives to a pod's
+            // group.
             *mount = json!({"type": "tmpfs", "target": target});
             return;
         }
@@ -162,7 +164,7 @@ impl Volumes<'_> {
         }
     }
 
-    /// Puts a volume in which everything belongs to root where `path` lies.
+    /// Mounts a volume in which everything belongs to root at the place of `path`.
     fn hand_to_root(&mut self, mounts: &mut Vec<Value>, path: &str) {
         let path = Utf8Path::new(path);
         let deepest = |mount: &&mut Value| {
@@ -183,7 +185,7 @@ impl Volumes<'_> {
             "type": "volume", "source": name, "target": target.as_str(),
             "volume": {"nocopy": true},
         });
-        // What was to be copied into the volume that stood here has no place any more.
+        // The old volume is not mounted any more, so that nothing is copied into it.
         self.fills
             .retain(|fill| fill.service != self.trial || Some(&fill.volume) != old.as_ref());
         match above {

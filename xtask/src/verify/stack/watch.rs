@@ -1,9 +1,9 @@
-//! Starts the containers in their order and watches them until the last probe has its answer.
+//! Starts the containers in order and watches them until the last probe has its answer.
 //!
-//! Compose would do both, but says nothing of why, fails for services that are meant to end, and
-//! waits for ever for one that crashes again and again. Here each container is looked at several
-//! times a second, is started when what it needs is good enough, and a failure ends everything at
-//! once. Knows standings and needs; is unaware of what a probe asks.
+//! Compose could do both, but it does not say why something failed, fails for services that are
+//! meant to end, and waits for ever for a service that crashes again and again. Here each container
+//! is checked several times a second and started when what it needs is ready. A failure ends
+//! everything at once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc;
@@ -18,33 +18,33 @@ use crate::fault::{Fault, Result};
 use crate::graphfile::spec::stack::{Ask, Probe};
 use crate::outside::engine::{Container, Engine};
 
-/// Between two looks at all containers.
+/// The pause between two looks at all containers.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How many probes ask at once.
+/// How many probes run at once.
 const AT_ONCE: usize = 6;
-/// How long a failure waits for that of something it needs, which would be its cause.
+/// How long a failure waits for the failure of a service that it needs, which would be its cause.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long the other probes have once one has failed: the answer is known by then, but another may
-/// have the cause.
+/// How long the other probes may take after one has failed. The answer is known by then, but
+/// another probe may show the cause.
 const AFTER_A_FAILED_PROBE: Duration = Duration::from_secs(10);
-/// How long nothing is said at first. It doubles with each time that only the waiting was told, so that
-/// the cause of a failure is not far below.
+/// How long the run is silent before it says what it waits for. The time doubles after each such
+/// message, so that the cause of a failure is not far above the end.
 const SILENCE: Duration = Duration::from_secs(5);
-/// The longest that nothing is said.
+/// The longest silence.
 const LONG_SILENCE: Duration = Duration::from_secs(40);
 
-/// How the stack fared.
+/// The course of a stack.
 #[derive(Debug)]
 pub(super) struct Course {
-    /// In the order in which they were found.
+    /// The failures, in the order in which they were found.
     pub failures: Vec<ServiceFailure>,
-    /// In the order of the graph file.
+    /// The probes, in the order of the graph file.
     pub probes: Vec<ProbeResult>,
-    /// Where each service stands at last.
+    /// The last state of each service.
     pub standings: BTreeMap<String, ServiceState>,
 }
 
-/// A service that did not do what it should.
+/// A service that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServiceFailure {
     pub service: String,
@@ -98,7 +98,7 @@ impl Watch<'_> {
                 });
             };
             let course = state.run(&ask, &answers);
-            // Whatever still asks must not hold up the end.
+            // Probes that still run must not delay the end.
             self.ground.live.halt();
             course
         })
@@ -111,7 +111,7 @@ struct Watched<'w> {
     results: Vec<Option<ProbeVerdict>>,
     waiting: VecDeque<usize>,
     asking: usize,
-    /// Services of which it was said that they are ready.
+    /// Services that were reported as ready.
     told: BTreeSet<String>,
     last_word: Instant,
     silence: Duration,
@@ -173,7 +173,7 @@ impl Watched<'_> {
         }
     }
 
-    /// Looks at every container that was started.
+    /// Checks every container that was started.
     fn look(&mut self) -> Result<()> {
         for (member, known) in self.watch.members.iter().zip(&mut self.known) {
             if !known.is_started || matches!(known.standing, Some(ServiceState::Failed(_))) {
@@ -257,8 +257,8 @@ impl Watched<'_> {
         failed.collect()
     }
 
-    /// Whether something that a failed service needs is still on its way, so that its failure would
-    /// be the cause.
+    /// Whether a service that a failed one needs has not settled yet. Its failure would be the
+    /// cause.
     fn may_have_a_deeper_cause(&self, failures: &[ServiceFailure]) -> bool {
         let is_open = |service: &str| {
             self.standings(service).any(|standing| {
@@ -290,7 +290,8 @@ impl Watched<'_> {
         self.known.iter().all(good)
     }
 
-    /// Those that are not ready when the time is over. Who only waits for them is not at fault.
+    /// Services that are not ready when the time is over. Services that only wait for them are left
+    /// out.
     fn late(&self) -> Vec<ServiceFailure> {
         let seconds = self.watch.timeout.as_secs();
         let all = self.watch.members.iter().zip(&self.known);
@@ -324,13 +325,13 @@ impl Watched<'_> {
         late.collect()
     }
 
-    /// Starts the probes that can be answered by now.
+    /// Starts the probes that can be answered now.
     fn launch(&mut self, all_ready: bool, ask: &dyn Fn(usize)) {
         let mut later = VecDeque::new();
         while let Some(at) = self.waiting.pop_front() {
             let probe = &self.watch.probes[at];
             let may_ask = match &probe.ask {
-                // Its absence is only known at the end.
+                // Whether a text is absent from the log is known only at the end.
                 Ask::Log { never: Some(_), .. } => {
                     all_ready
                         && self.waiting.iter().chain(&later).all(|&other| {
@@ -343,7 +344,7 @@ impl Watched<'_> {
                 }
                 Ask::Log { .. } => self.has_begun(&probe.service),
                 Ask::Http(_) | Ask::Tcp { .. } | Ask::Exec { .. } => self.answers(&probe.service),
-                // Second containers must not disturb the first ones while they start.
+                // Second containers must not disturb the first ones while those start.
                 Ask::Refused(_) | Ask::File { .. } | Ask::Uid { .. } => all_ready,
             };
             if may_ask && self.asking < AT_ONCE {
@@ -388,7 +389,7 @@ impl Watched<'_> {
         self.last_word = Instant::now();
     }
 
-    /// Says what is waited for, when nothing else was said for a while.
+    /// Reports what the run waits for, if it has said nothing for a while.
     fn break_silence(&mut self, start: Instant) {
         if self.last_word.elapsed() < self.silence {
             return;
@@ -447,8 +448,8 @@ fn result(probe: &Probe, verdict: &ProbeVerdict) -> ProbeResult {
     }
 }
 
-/// The cause of several failures: of those that need nothing that failed, too, the one that most
-/// of the others need; the first that was found where that is no difference.
+/// The cause of several failures: a failure that needs no other one, and among these the one that
+/// most of the others need. Among equals it is the first that was found.
 pub(super) fn root<'f>(
     failures: &'f [ServiceFailure],
     needs: &StartOrder,
@@ -460,7 +461,7 @@ pub(super) fn root<'f>(
     let deepest = failures
         .iter()
         .filter(|failure| !failures.iter().any(|other| needs_it(failure, other)));
-    // Of equals the last is taken.
+    // `max_by_key` takes the last of equals, so the order is reversed.
     let deepest = deepest.rev().max_by_key(|failure| {
         let above = failures.iter().filter(|other| needs_it(other, failure));
         above.count()

@@ -1,6 +1,6 @@
 //! Annotations and a job summary for GitHub Actions.
 //!
-//! Knows how values are escaped in workflow commands
+//! Values in workflow commands are escaped as GitHub documents it
 //! (docs.github.com/actions/reference/workflow-commands-for-github-actions).
 
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use super::table::last_line;
 use crate::graphfile::spec::policy::Severity;
 use crate::verify::finding::{Answer, Finding};
 
-/// A job shows no more annotations of a kind from one step.
+/// A job shows at most this many annotations of a kind from one step.
 const MOST: usize = 10;
 
-/// A step's summary may hold 1 MiB.
+/// The most bytes of a summary. GitHub's limit for a step is 1 MiB.
 const LONGEST: usize = 1_000_000;
 
-/// A workflow command for each breach that no waiver covers. `dockerfiles` are the stages'
-/// Dockerfiles, relative to the checkout, by stage.
+/// One workflow command for each finding without a waiver. `dockerfiles` maps stages to their
+/// Dockerfiles, relative to the checkout.
 pub fn annotations(answer: &Answer, dockerfiles: &BTreeMap<&str, String>) -> String {
     let mut out = String::new();
     for (severity, command) in [(Severity::Deny, "error"), (Severity::Warn, "warning")] {

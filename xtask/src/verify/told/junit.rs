@@ -1,4 +1,5 @@
-//! `JUnit` XML, which CI systems show: a suite a stage, a case a rule; and one for the probes.
+//! `JUnit` XML for CI systems: one suite for each stage, with a case for each rule, and one suite
+//! for the probes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use crate::graphfile::spec::policy::{Policy, Rule, Severity};
 use crate::verify::finding::{Answer, Finding, ProbeOutcome, ToolOutcome};
 
-/// The whole report. `policies` are those of the stages that were looked at, by name.
+/// The whole report. `policies` maps the verified stages to their policies.
 pub fn junit(answer: &Answer, policies: &BTreeMap<&str, &Policy>) -> Result<String, String> {
     let mut report = Report::new("verify");
     for (stage, policy) in policies {
@@ -58,7 +59,7 @@ pub fn junit(answer: &Answer, policies: &BTreeMap<&str, &Policy>) -> Result<Stri
     report.to_string().map_err(|why| why.to_string())
 }
 
-/// A rule's case: failed by what denies, and what only warns or is waived stands in its output.
+/// The case of a rule. A denying finding fails it; warnings and waived findings are its output.
 fn case(name: &str, findings: &[&Finding]) -> TestCase {
     let line = |finding: &&Finding| {
         let (message, place) = (&finding.message, finding.place());

@@ -1,6 +1,4 @@
-//! Findings for people and for other programs, one file per form.
-//!
-//! Knows an answer and how each form is written. Is unaware of images.
+//! Writes findings for people and for other programs. Each form has a file of its own.
 
 mod github;
 mod junit;

@@ -1,6 +1,7 @@
 //! SARIF 2.1.0 (docs.oasis-open.org/sarif), which code hosts show beside the code.
 //!
-//! A place that has no line of a Dockerfile is told as a logical one: the path in the image.
+//! A finding without a line of a Dockerfile has only a logical location, such as its path in the
+//! image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::graphfile::spec::policy::Severity;
 use crate::verify::finding::{Answer, Finding};
 
-/// The whole log. `dockerfiles` are the stages' Dockerfiles, relative to the checkout, by stage.
+/// The whole log. `dockerfiles` maps stages to their Dockerfiles, relative to the checkout.
 pub fn sarif(answer: &Answer, dockerfiles: &BTreeMap<&str, String>) -> Value {
     let rules: BTreeSet<&str> = answer.findings.iter().map(|one| one.rule.text()).collect();
     let results = answer.findings.iter();

@@ -1,7 +1,8 @@
 //! The table at the end of a verification.
 //!
-//! A row for each breach: the rule, the stage, where it is, and below it what is wrong and what to do.
-//! Breaches of one rule in one stage that say the same are one row with their number.
+//! Each breach has a row with the rule, the stage and the place; below it stand what is wrong and
+//! what to do. Breaches of one rule in one stage with the same text share one row, with their
+//! number.
 
 use std::fmt::Write as _;
 
@@ -12,7 +13,7 @@ use crate::verify::finding::{Answer, AnswerOutcome, Finding, ProbeOutcome};
 /// How many places of one breach are shown.
 const PLACES: usize = 5;
 
-/// All of it as text.
+/// The whole table as text.
 pub fn table(answer: &Answer) -> String {
     let mut out = String::new();
     let groups = groups(&answer.findings);
@@ -47,7 +48,7 @@ pub fn table(answer: &Answer) -> String {
             }
         }
     }
-    // What failed first, as its cause is looked for there.
+    // Failed probes first: readers look for the cause there.
     let mut probes: Vec<_> = answer.probes.iter().collect();
     probes.sort_by_key(|probe| match probe.outcome {
         ProbeOutcome::Failed => 0,
@@ -70,7 +71,7 @@ pub fn table(answer: &Answer) -> String {
     out
 }
 
-/// Breaches that say the same of one stage, in the order of the findings.
+/// Findings of one rule and stage with the same text, in their order.
 fn groups(findings: &[Finding]) -> Vec<Vec<&Finding>> {
     let mut groups: Vec<Vec<&Finding>> = Vec::new();
     for finding in findings {
@@ -92,7 +93,7 @@ fn groups(findings: &[Finding]) -> Vec<Vec<&Finding>> {
     groups
 }
 
-/// How it ended, in one line.
+/// The outcome in one line.
 pub fn last_line(answer: &Answer) -> String {
     let counts = answer.counts();
     let of = |severity| counts.get(&severity).copied().unwrap_or(0);

@@ -1,14 +1,14 @@
-//! A tool's process: what it printed, or why it did not.
+//! Runs a tool's process and returns its output, or why there is none.
 
 use std::io::{Read as _, Seek as _};
 use std::process::{Command, Stdio};
 
 use crate::outside::interrupt::Interrupt;
 
-/// More than any answer.
+/// The most bytes that are read. Every answer is smaller.
 const MOST: u64 = 256 << 20;
 
-/// What a tool prints on stdout, whatever its exit status: findings are no failure.
+/// What a tool prints on stdout. The exit status does not matter, as tools also fail on findings.
 pub(super) fn output(command: &mut Command, interrupt: &Interrupt) -> Result<Vec<u8>, String> {
     let failed = |error: std::io::Error| format!("it cannot be run: {error}");
     let mut complaint = tempfile::tempfile().map_err(failed)?;
@@ -38,14 +38,15 @@ pub(super) fn output(command: &mut Command, interrupt: &Interrupt) -> Result<Vec
         .map_err(failed)?;
     let text = String::from_utf8_lossy(&text);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    // Help for the call comes behind what is wrong with it.
+    // Tools print help for the call after the error itself.
     let wrong =
         lines().find(|line| line.to_lowercase().contains("error") || line.contains("unknown"));
     let told = wrong.or_else(|| lines().next_back());
     Err(told.map_or_else(|| format!("it ended with {status}"), str::to_owned))
 }
 
-/// The last word of what `--version` prints: `Haskell Dockerfile Linter 2.15.1`, `grype 0.104.0`.
+/// The last word of the first line of `--version`: `Haskell Dockerfile Linter 2.15.1`,
+/// `grype 0.104.0`.
 pub(super) fn version(program: &str, interrupt: &Interrupt) -> Result<String, String> {
     let said = output(Command::new(program).arg("--version"), interrupt)?;
     let text = String::from_utf8_lossy(&said);

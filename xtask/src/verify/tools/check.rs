@@ -1,5 +1,5 @@
-//! BuildKit's own checks of Dockerfiles (docs.docker.com/build/checks): buildx 0.15 with a BuildKit of
-//! Docker 27, or later. Nothing is built by it.
+//! BuildKit's own checks of Dockerfiles (docs.docker.com/build/checks). They need buildx 0.15 and
+//! the BuildKit of Docker 27, or later. They build nothing.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ use crate::outside::interrupt::Interrupt;
 struct Said {
     #[serde(default)]
     warnings: Option<Vec<Warning>>,
-    /// What kept it from looking at all.
+    /// Why BuildKit could not check at all.
     #[serde(default)]
     build_error: Option<BuildError>,
 }
@@ -71,7 +71,7 @@ pub(super) fn ask(stage: &LookedForTool<'_>, interrupt: &Interrupt) -> Answer {
     read(&said).map(|found| (version, found))
 }
 
-/// The second word of what `docker buildx version` prints.
+/// The second word of the output of `docker buildx version`.
 fn version(interrupt: &Interrupt) -> Result<String, String> {
     let said = call::output(
         Command::new("docker").args(["buildx", "version"]),
@@ -88,7 +88,7 @@ fn version(interrupt: &Interrupt) -> Result<String, String> {
 fn read(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
     let said: Said = serde_json::from_slice(said)
         .map_err(|error| format!("its answer is not known: {error}"))?;
-    // Most rules are asked after the bases are known.
+    // BuildKit asks most rules after it has resolved the bases.
     if let Some(error) = said.build_error {
         return Err(format!("it could not look at all: {}", error.message));
     }

@@ -1,4 +1,4 @@
-//! hadolint (github.com/hadolint/hadolint): rules of good Dockerfiles.
+//! hadolint (github.com/hadolint/hadolint), a linter for Dockerfiles.
 
 use std::process::Command;
 
@@ -25,7 +25,7 @@ pub(super) fn ask(stage: &LookedForTool<'_>, interrupt: &Interrupt) -> Answer {
     let mut command = Command::new("hadolint");
     command.args(["--no-fail", "--no-color", "--format", "json"]);
     command.arg(stage.dockerfile);
-    // Its configuration lies in the folder where it is started.
+    // hadolint looks for its configuration in the folder where it is started.
     command.current_dir(stage.dockerfile.parent().unwrap_or(stage.dockerfile));
     let said = call::output(&mut command, interrupt)?;
     read(&said).map(|found| (version, found))
@@ -34,7 +34,7 @@ pub(super) fn ask(stage: &LookedForTool<'_>, interrupt: &Interrupt) -> Answer {
 fn read(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
     let said: Vec<Said> =
         serde_json::from_slice(said).map_err(|error| format!("its answer is no list: {error}"))?;
-    // What is only style nobody need act on.
+    // Matters of style alone are left out.
     let said = said
         .into_iter()
         .filter(|one| matches!(&*one.level, "error" | "warning"));
@@ -52,7 +52,7 @@ fn read(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
 mod tests {
     use super::*;
 
-    /// The form of version 2.15.1.
+    /// The output is that of version 2.15.1.
     #[test]
     fn warnings_are_read_and_style_is_not() {
         let said = r#"[{"code":"DL3006","column":1,"file":"Dockerfile","level":"warning","line":1,"message":"Always tag"},

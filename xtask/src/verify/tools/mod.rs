@@ -1,7 +1,8 @@
-//! Tools that people already use, where they are on this machine: never required, never downloaded.
+//! Asks outside tools that are installed on this machine. They are never required and never
+//! downloaded.
 //!
-//! Knows how each is called without the network, and what its answer means. A tool that is not
-//! there, or cannot answer, is "not checked", which is never "passed". Is unaware of severities.
+//! Each is called without the network. A tool that is missing, or that cannot answer, is "not
+//! checked", which is never "passed".
 
 mod call;
 mod check;
@@ -15,12 +16,12 @@ use crate::outside::interrupt::Interrupt;
 use crate::setup::tools::on_path;
 use crate::verify::finding::{Tool, ToolOutcome};
 
-/// What a tool found.
+/// A finding of a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolFinding {
-    /// The rule that its severity follows.
+    /// The rule that decides its severity.
     pub rule: Rule,
-    /// `hadolint/DL3008`.
+    /// The tool's own name for it: `hadolint/DL3008`.
     pub name: String,
     /// The line of the Dockerfile.
     pub line: Option<usize>,
@@ -34,15 +35,15 @@ pub struct ToolFinding {
 pub struct LookedForTool<'s> {
     /// The whole path of its Dockerfile.
     pub dockerfile: &'s Utf8Path,
-    /// What buildx is given to read the Dockerfile as the build did: the call without what it makes.
+    /// The arguments that make buildx read the Dockerfile as the build does. They name no outputs.
     pub question: &'s [String],
     /// The image's id.
     pub image: &'s str,
-    /// Whether anybody wants to know of the Dockerfile, and of known vulnerabilities.
+    /// Whether the Dockerfile is to be checked, and whether known vulnerabilities are looked for.
     pub wants: (bool, bool),
 }
 
-/// Those that are on this machine; what is found hangs on that.
+/// The tools that are on this machine. The findings depend on them.
 pub fn present() -> Vec<&'static str> {
     let all = ["hadolint", "grype", "trivy"];
     all.into_iter()
@@ -50,12 +51,13 @@ pub fn present() -> Vec<&'static str> {
         .collect()
 }
 
-/// Whether there is a scanner: its answer hangs on its database, so it holds for a day.
+/// Whether a scanner is on this machine. Its answer depends on its database, so it holds for a day.
 pub fn has_scanner() -> bool {
     present().iter().any(|name| *name != "hadolint")
 }
 
-/// Asks every tool about every stage: what each found, by the stage's place, and what became of each.
+/// Asks every tool about every stage. Returns the findings, each with the position of its stage,
+/// and the outcome of each tool.
 pub fn run(
     stages: &[LookedForTool<'_>],
     interrupt: &Interrupt,
@@ -92,11 +94,11 @@ pub fn run(
     (found, told)
 }
 
-/// What a tool says of one stage: its version and its finds, or why there is no answer.
+/// A tool's answer about one stage: its version and its findings, or why there is no answer.
 type Answer = Result<(String, Vec<ToolFinding>), String>;
 type Ask<'a> = dyn Fn(&LookedForTool<'_>) -> Answer + 'a;
 
-/// The first stage that a tool has no answer for ends it: half an answer is none.
+/// Asks a tool about each stage. If one stage gets no answer, the tool counts as not checked.
 fn each(
     wanted: &[(usize, &LookedForTool<'_>)],
     ask: &Ask<'_>,

@@ -1,6 +1,6 @@
 //! Scanners for known vulnerabilities: grype or trivy, with the database that is on this machine.
 //!
-//! Only what is critical or high is told, one find for each package.
+//! Only critical and high vulnerabilities are reported, in one finding for each package.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -19,7 +19,7 @@ pub(super) fn ask(stage: &LookedForTool<'_>, interrupt: &Interrupt) -> Answer {
         command
             .args(["--output", "json", "--quiet"])
             .arg(format!("docker:{image}"));
-        // Nothing is asked of a network.
+        // The scanner must not use the network.
         for name in [
             "GRYPE_DB_AUTO_UPDATE",
             "GRYPE_CHECK_FOR_APP_UPDATE",

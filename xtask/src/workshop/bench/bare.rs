@@ -1,8 +1,8 @@
-//! A bare program: it looks at paths and asks for images, and does nothing else.
+//! A bare program that looks at paths, asks for images, and does nothing else. No program that
+//! proves the same can take less time, so a no-op is held against its time.
 //!
-//! No program that proves the same can take less time, so this one's is what a no-op is held against.
-//! The bench runs itself for it, in a process of its own. Knows what it is given in a file: a socket,
-//! images, and behind an empty entry paths, each with a NUL behind it. Is unaware of graphs.
+//! The bench runs itself for this, in a process of its own. It gets a file with entries that each
+//! end with a NUL: a socket, the images, an empty entry, and the paths.
 
 use std::ffi::OsStr;
 use std::io::{Error, Read as _, Result, Write as _};
@@ -13,12 +13,12 @@ use std::path::Path;
 use camino::Utf8Path;
 use rustix::fs::{AtFlags, CWD};
 
-/// What a no-op may take of the time of a program that only looks and asks.
+/// How much time a no-op may take, as a part of the bare program's.
 pub(super) const OF_BARE: f64 = 1.1;
 
 pub(super) const BARE: &str = "a bare program, which looks and asks";
 
-/// Writes down what to look at and what to ask.
+/// Writes the file with what to look at and what to ask.
 pub fn write(file: &Utf8Path, socket: &str, images: &[String], paths: &[String]) -> Result<()> {
     let head = std::iter::once(socket).chain(images.iter().map(String::as_str));
     let all = head.chain([""]).chain(paths.iter().map(String::as_str));
@@ -26,7 +26,7 @@ pub fn write(file: &Utf8Path, socket: &str, images: &[String], paths: &[String])
     std::fs::write(file, text)
 }
 
-/// Does it: looks at the paths on two threads and asks for the images on two more.
+/// Runs the bare program: looks at the paths on two threads and asks for the images on two more.
 pub fn run(file: &Utf8Path) -> Result<()> {
     let text = std::fs::read(file)?;
     let mut entries = text.split(|byte| *byte == 0);
@@ -58,7 +58,7 @@ pub fn run(file: &Utf8Path) -> Result<()> {
     })
 }
 
-/// An inspection of an image, on a connection of its own.
+/// Inspects an image, on a connection of its own.
 fn ask(socket: &Path, image: &[u8]) -> Result<()> {
     let mut stream = UnixStream::connect(socket)?;
     let request = [b"GET /images/", image, b"/json HTTP/1.0\r\n\r\n"].concat();

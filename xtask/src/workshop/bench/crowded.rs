@@ -1,6 +1,4 @@
-//! Nothing to do in an engine that holds many images, beside a program that only looks and asks.
-//!
-//! Knows how an engine is filled and what the bare program is given. Is unaware of other peers.
+//! A no-op in an engine that holds many images, beside the bare program.
 
 use std::process::Command;
 
@@ -14,13 +12,13 @@ use super::{Bench, Place, bare};
 use crate::fault::{Fault, Result};
 use crate::workshop::testbed::{self, ImageStore};
 
-/// How many images lie about in an engine that is crowded, and what they are called.
+/// How many images a crowded engine holds, and their name.
 const CROWD: usize = 500;
 const OF_CROWD: &str = "xtask-bench-crowd/image";
 
 impl Bench {
-    /// The same two images, in an engine that holds many others: an engine of the bench's own, as nobody
-    /// wants them in his.
+    /// The same two images as in `noop`, in an engine that holds many others. The bench starts this
+    /// engine itself, because users do not want these images in theirs.
     pub(super) fn crowded(&mut self) -> Result<()> {
         if !testbed::is_installed() {
             self.note(
@@ -59,7 +57,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Fills an engine with images, as far as it is not.
+    /// Adds images to an engine until it holds `CROWD`.
     fn crowd(&self, folder: &Utf8Path, host: &str) -> Result<()> {
         let docker = || {
             let mut command = Command::new("docker");
@@ -75,7 +73,7 @@ impl Bench {
             return Ok(());
         }
         crate::tell!("making {CROWD} images in {folder}");
-        // An archive without files is its end alone.
+        // An archive without files consists of its end alone.
         let archive = folder.join("empty.tar");
         std::fs::write(&archive, [0; 1024])
             .map_err(|error| Fault::lacks(format!("cannot write {archive}: {error}")))?;
@@ -88,7 +86,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Runs all sides in turns; the first is ours, and each of the others has its goal.
+    /// Runs all sides in turns. The first side is this program. Each other side has a goal, in the
+    /// order of `goals`.
     pub(super) fn compare(
         &self,
         case: &'static str,
@@ -105,7 +104,8 @@ impl Bench {
         Ok(rows)
     }
 
-    /// The paths that a no-op of the tree like Dify's looks at, and the images that it asks for, in a file.
+    /// Writes a file with the paths that a no-op of the tree like Dify's looks at, and the images
+    /// that it asks for.
     pub(super) fn list_for_bare(&self, place: &Place<'_>) -> Result<Utf8PathBuf> {
         let mut paths = Vec::new();
         let mut images = Vec::new();

@@ -1,6 +1,4 @@
-//! The cases in which the number of stages or files is what matters.
-//!
-//! Knows ninja and the sizes. Is unaware of real engines.
+//! The cases in which the number of stages or files matters. They run on a stand-in for an engine.
 
 use std::process::Command;
 
@@ -14,17 +12,17 @@ const BUILD: &str = "cargo xtask build";
 const STAGES: usize = 10_000;
 const STAGES_RECIPE: &str = "10,000 stages with 110,000 files (1)";
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
-/// What a no-op may take of ninja's time.
+/// How much time a no-op may take, as a part of ninja's.
 const OF_NINJA: f64 = 1.0;
-/// Growth is linear when a further file costs at most so much more among the most files than
-/// among fewer: caches of the processor and the logarithm of a sort are allowed for.
+/// Growth counts as linear if a further file costs at most this many times as much among the most
+/// files as among fewer. This allows for the processor's caches and the logarithm of a sort.
 const LINEAR: f64 = 1.25;
-/// Memory that every process may have, and for each file on top, in bytes.
+/// How many bytes of memory every process may have, and how many more for each file.
 const BASE: u64 = 30_000_000;
 const EACH: f64 = 300.0;
 
 impl Bench {
-    /// Many fresh stages.
+    /// A no-op for many stages.
     pub(super) fn stages(&mut self) -> Result<()> {
         let folder = self.folder.join("stages");
         tree::once(&folder, STAGES_RECIPE, |folder| {
@@ -73,8 +71,8 @@ impl Bench {
         Ok(())
     }
 
-    /// More and more files. All sizes take turns as well, so that what else the machine does
-    /// falls on all of them.
+    /// More and more files. All sizes take turns, so that other work of the machine disturbs each
+    /// of them alike.
     pub(super) fn growth(&mut self) -> Result<()> {
         let stand_in = self.stand_in()?;
         let host = stand_in.host();

@@ -1,7 +1,5 @@
-//! Runs whole processes and takes their time.
-//!
-//! Knows how programs are compared on a machine that does other things as well: in turns, in one
-//! run, each after a warm-up. Is unaware of what they do.
+//! Runs whole processes and measures their time. To compare programs on a machine that does other
+//! things as well, they run in turns, in one run, each after a warm-up.
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
@@ -15,11 +13,11 @@ const LOOK: Duration = Duration::from_micros(500);
 
 /// One of the programs that are compared.
 pub struct Side<'a> {
-    /// For people.
+    /// Its name, for people.
     pub name: &'a str,
     /// Makes its command line.
     pub command: Box<dyn Fn() -> Command + 'a>,
-    /// What must be done before each of its runs, outside of its time.
+    /// What must be done before each run, outside of the measured time.
     pub before: Option<Box<dyn Fn() -> Result<()> + 'a>>,
 }
 
@@ -33,7 +31,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The same with something to do before each run.
+    /// The same, with something to do before each run.
     #[must_use]
     pub fn before(self, before: impl Fn() -> Result<()> + 'a) -> Self {
         Self {
@@ -50,7 +48,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// Of runs in any order.
+    /// The times of runs in any order.
     pub fn of(mut runs: Vec<Duration>) -> Self {
         runs.sort_unstable();
         Self { sorted: runs }
@@ -61,7 +59,7 @@ impl Times {
         self.sorted.first().copied().map_or(0.0, milliseconds)
     }
 
-    /// The run in the middle, or the mean of the two there, in milliseconds.
+    /// The median run, or the mean of the two in the middle, in milliseconds.
     pub fn median(&self) -> f64 {
         let last = self.sorted.len().saturating_sub(1);
         let at = |at: usize| self.sorted.get(at).copied().map_or(0.0, milliseconds);
@@ -81,12 +79,12 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A runner that takes the time of every program so often.
+    /// A runner that measures every program `runs` times.
     pub const fn new(interrupt: Interrupt, runs: usize) -> Self {
         Self { interrupt, runs }
     }
 
-    /// What tells that the user wants to stop.
+    /// The interrupt that stops the runs.
     pub const fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }
@@ -96,7 +94,8 @@ impl Runner {
         self.runs
     }
 
-    /// Runs all sides once without a clock, then in turns; the times are in the order of the sides.
+    /// Runs all sides once without measuring, then in turns. The times are in the order of the
+    /// sides.
     pub fn in_turns(&self, sides: &[Side<'_>]) -> Result<Vec<Times>> {
         let mut times = vec![Vec::with_capacity(self.runs); sides.len()];
         for run in 0..=self.runs {
@@ -113,21 +112,21 @@ impl Runner {
         Ok(times.into_iter().map(Times::of).collect())
     }
 
-    /// Runs a program to its good end. What it prints is thrown away.
+    /// Runs a program, which must succeed. Its output is thrown away.
     pub fn once(&self, name: &str, command: &mut Command) -> Result<Duration> {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let start = Instant::now();
         let mut child = self.spawn(name, command)?;
         let mut said = Vec::new();
         if let Some(stderr) = &mut child.stderr {
-            // A program that is cut off in the middle of a word shows by its status.
+            // If a program is cut off in the middle of a word, its status shows it.
             let _ = stderr.read_to_end(&mut said);
         }
         self.end(name, child, &said)?;
         Ok(start.elapsed())
     }
 
-    /// Runs a program to its good end and gives what it printed.
+    /// Runs a program, which must succeed, and gives what it printed.
     pub fn output(&self, name: &str, command: &mut Command) -> Result<Vec<u8>> {
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = self.spawn(name, command)?;
@@ -141,15 +140,15 @@ impl Runner {
         Ok(printed)
     }
 
-    /// The most memory that a program has at any time, in bytes: what the kernel itself keeps
-    /// count of, read until the end. Not by the resource usage of a child, which counts what this
-    /// process had when it forked.
+    /// The most memory that a program has at any time, in bytes. This is the kernel's own
+    /// high-water mark, read again and again until the process ends. The resource usage of a child
+    /// would not do: it counts what this process had when it forked.
     pub fn peak(&self, name: &str, command: &mut Command) -> Result<u64> {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = self.spawn(name, command)?;
         let status = format!("/proc/{}/status", child.id());
         let mut peak = 0;
-        // A process that has ended has a status without memory.
+        // The status of a process that has ended says nothing of memory.
         while let Some(now) = std::fs::read_to_string(&status)
             .ok()
             .as_deref()

@@ -1,8 +1,6 @@
-//! How fast this program is, beside others that do a part of the same.
-//!
-//! Knows the cases, their goals and their peers. Every figure is of whole processes, ours and
-//! theirs in turns in the same run. Is unaware of how a build works: it runs the program as a
-//! user does.
+//! How fast this program is, beside others that do a part of the same: the cases, their goals and
+//! their peers. Every figure is of whole processes, ours and theirs in turns in the same run. The
+//! program is run as a user runs it.
 
 pub mod bare;
 mod crowded;
@@ -89,7 +87,7 @@ impl Bench {
         })
     }
 
-    /// Measures one case, and says so at once: what it needs may have to be made first.
+    /// Measures one case. Says so first, as its files may have to be made.
     pub fn measure(&mut self, case: Case) -> Result<()> {
         crate::tell!("{}", case.told());
         match case {
@@ -102,7 +100,7 @@ impl Bench {
         }
     }
 
-    /// What was found.
+    /// The report of all cases so far.
     pub fn report(self) -> BenchReport {
         self.report
     }
@@ -114,7 +112,7 @@ impl Bench {
         }
     }
 
-    /// The stand-in, told of in the report.
+    /// Starts the stand-in for an engine, and mentions it in the report.
     fn stand_in(&mut self) -> Result<StandIn> {
         self.note(
             "engine of cold, stages and growth: a stand-in that answers from memory, with a `docker` that does nothing",
@@ -122,7 +120,7 @@ impl Bench {
         StandIn::start(&self.folder.join("images"))
     }
 
-    /// Brings everything up to date, and makes sure that a next run finds nothing to do.
+    /// Brings everything up to date, and makes sure that the next run finds nothing to do.
     fn settle(&self, place: &Place<'_>) -> Result<()> {
         crate::tell!("bringing {} up to date", place.graph);
         let name = "cargo xtask build";

@@ -1,6 +1,5 @@
-//! The cases on a tree like Dify's, beside the tools that people use on such a tree.
-//!
-//! Knows docker buildx bake, git and b3sum. Is unaware of figures.
+//! The cases on a tree like Dify's, beside the tools that people use on such a tree: docker buildx
+//! bake, git and b3sum.
 
 use std::process::Command;
 
@@ -18,7 +17,8 @@ use crate::workshop::testbed::{self, Testbed};
 pub(super) const BUILD: &str = "cargo xtask build";
 const PLAN: &str = "cargo xtask plan, empty state";
 const RECIPE: &str = "a tree like Dify's, 6,800 files of 50 MB (1)";
-/// What a no-op may take of bake's time, and of git's; what a first hash may take of b3sum's.
+/// How much time a no-op may take, as a part of bake's and of git's, and a first hash, as a part of
+/// b3sum's.
 const OF_BAKE: f64 = 0.02;
 const OF_GIT: f64 = 0.5;
 const OF_B3SUM: f64 = 1.0;
@@ -30,7 +30,8 @@ pub(super) enum BenchEngine {
 }
 
 impl BenchEngine {
-    /// The engine that was named, or one of its own on a machine that has what this needs.
+    /// The engine that `XTASK_TEST_ENGINE` names, or an engine of the bench's own if the machine
+    /// has what it needs.
     pub(super) fn find(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self, String> {
         if let Ok(host) = std::env::var("XTASK_TEST_ENGINE") {
             return Ok(Self::Running(host));
@@ -58,14 +59,14 @@ impl BenchEngine {
 }
 
 impl Bench {
-    /// The tree like Dify's.
+    /// Makes the tree like Dify's, and gives its folder.
     pub(super) fn dify(&self) -> Result<Utf8PathBuf> {
         let folder = self.folder.join("dify");
         tree::once(&folder, RECIPE, tree::dify)?;
         Ok(folder)
     }
 
-    /// Nothing to do, for two real images.
+    /// A no-op for two real images.
     pub(super) fn noop(&mut self) -> Result<()> {
         if !has("docker") {
             self.note("noop was left out, there is no docker here: apt-get install docker-cli docker-buildx");
@@ -113,7 +114,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Makes the tree a git repository with everything committed, unless it is one.
+    /// Makes the tree a git repository with everything committed, unless it is one already.
     fn commit(&self, folder: &Utf8Path) -> Result<()> {
         let run = |arguments: &[&str]| self.runner.once("git", &mut git(folder, arguments));
         let is_committed = || {
@@ -129,7 +130,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Every file hashed for the first time; what was read before is in memory for both.
+    /// Every file hashed for the first time. Both programs find the files in the page cache, as the
+    /// warm-up has read them.
     pub(super) fn cold(&mut self) -> Result<()> {
         if !has("b3sum") {
             self.note("cold was left out, there is no b3sum here: cargo install b3sum");
@@ -177,7 +179,7 @@ impl Bench {
     }
 }
 
-/// The paths among what `inputs --json` prints, from the root of the tree.
+/// The paths in the output of `inputs --json`, relative to the root of the tree.
 pub(super) fn paths_of(
     stage: &str,
     printed: &[u8],
@@ -206,7 +208,7 @@ fn bake(folder: &Utf8Path, host: &str) -> Command {
     command
 }
 
-/// Git as it is without anybody's settings.
+/// Git without any user's or system's settings.
 fn git(folder: &Utf8Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("git");
     command.current_dir(folder).args(arguments);
@@ -222,7 +224,7 @@ fn git(folder: &Utf8Path, arguments: &[&str]) -> Command {
     command
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1");
-    // A tree that is no repository yet must not be taken for a part of the one around it.
+    // Until the tree is a repository, git must not take it for a part of the one around it.
     if let Some(above) = folder.parent() {
         command.env("GIT_CEILING_DIRECTORIES", above);
     }

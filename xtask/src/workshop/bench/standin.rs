@@ -1,10 +1,10 @@
-//! An engine that answers from memory.
+//! A stand-in for an engine that answers from memory.
 //!
-//! Ten thousand real images would take hours to build and measure the engine, not this program.
-//! So where the number of stages or files is what matters, a thread of the bench serves the few
-//! requests that a build makes, on a socket of its own. For it, every image that it is asked for
-//! by its private reference was built: the `docker` that goes with it does nothing, and ends well.
-//! Is unaware of real engines.
+//! Ten thousand real images would take hours to build, and would measure the engine, not this
+//! program. So for the cases in which the number of stages or files matters, a thread of the bench
+//! serves the few requests that a build makes, on a socket of its own. It has every image that it
+//! was ever asked for by a private reference, because the `docker` that goes with it does nothing
+//! and succeeds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -20,7 +20,7 @@ use crate::fault::{Fault, Result};
 use crate::outside::private;
 use crate::unpoisoned::Unpoisoned as _;
 
-/// Where the images of the bench's graphs have their public names.
+/// The beginning of the public image names in the bench's graphs.
 const PUBLIC: &str = "xtask-bench/";
 
 /// A running stand-in. It ends with the process.
@@ -32,7 +32,7 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// Starts one that remembers what is written in `memory`.
+    /// Starts a stand-in that has the images listed in `memory`.
     pub fn start(memory: &Utf8Path) -> Result<Self> {
         let fault = |error: io::Error| {
             Fault::lacks(format!("cannot start the stand-in for an engine: {error}"))
@@ -67,7 +67,7 @@ impl StandIn {
         format!("unix://{}", self.run.path().join("engine.sock").display())
     }
 
-    /// For PATH: a search path on which its own `docker` is the first.
+    /// For `PATH`: a search path on which the stand-in's `docker` comes first.
     pub fn path(&self) -> std::ffi::OsString {
         let others = std::env::var_os("PATH").unwrap_or_default();
         let mut path = self.run.path().as_os_str().to_owned();
@@ -76,7 +76,7 @@ impl StandIn {
         path
     }
 
-    /// Writes down which images there are, for the next run.
+    /// Writes the list of images to `memory`, for the next run.
     pub fn save(&self) -> Result<()> {
         let references = lock(&self.known).references.clone();
         let text: Vec<String> = references.into_iter().collect();
@@ -88,7 +88,7 @@ impl StandIn {
 #[derive(Debug)]
 struct Known {
     references: BTreeSet<String>,
-    /// The answer to the question for all images, until another is there.
+    /// The answer to a request for all images, until an image is added.
     list: Option<Arc<Vec<u8>>>,
 }
 
@@ -102,7 +102,7 @@ fn serve(stream: UnixStream, known: &Mutex<Known>) -> io::Result<()> {
     let mut line = String::new();
     while requests.read_line(&mut line)? > 0 {
         let (status, body) = lock(known).answer(&line);
-        // The headers of a request say nothing here, and it has no body.
+        // The headers of a request do not matter here, and it has no body.
         while line.trim_end() != "" {
             line.clear();
             requests.read_line(&mut line)?;
@@ -130,7 +130,7 @@ impl Known {
                 "200 OK",
                 json(json!({"Os": "linux", "Arch": architecture()})),
             ),
-            // Whoever asks for some of them looks himself which those are.
+            // A client that filters the list checks the answer itself.
             (Some("GET"), path) if path.split('?').next() == Some("/images/json") => {
                 ("200 OK", self.list())
             }
@@ -199,11 +199,11 @@ fn stage_of(reference: &str) -> Option<&str> {
         .strip_prefix(private::PREFIX)
         .or_else(|| reference.strip_prefix(PUBLIC))?;
     let name = name.split_once(':')?.0;
-    // Behind the state that the image is of.
+    // The stage's name follows the state's id.
     Some(name.rsplit_once('/').map_or(name, |(_, stage)| stage))
 }
 
-/// What an engine says of an image, with the fields that this program skips.
+/// What an engine says of an image, including fields that this program skips.
 fn image(stage: &str) -> Value {
     let id = format!("sha256:{}", blake3::hash(stage.as_bytes()).to_hex());
     json!({

@@ -1,7 +1,4 @@
-//! What was measured, held against its goal.
-//!
-//! Knows how figures become lines for people and JSON for programs. Is unaware of how they were
-//! found.
+//! Measured figures beside their goals, as lines for people and JSON for programs.
 
 use serde::Serialize;
 
@@ -20,16 +17,16 @@ pub struct Row {
     pub min_ms: Option<f64>,
     /// The figure that has a goal.
     pub result: Option<f64>,
-    /// What the result is.
+    /// The unit of the result.
     pub unit: &'static str,
     /// What the result should not exceed.
     pub goal: Option<f64>,
-    /// Whether it does not.
+    /// Whether the result meets the goal.
     pub met: Option<bool>,
 }
 
 impl Row {
-    /// Times alone.
+    /// A row of times, without a result.
     pub fn times(case: &'static str, what: impl Into<String>, times: &Times) -> Self {
         Self {
             case,
@@ -43,7 +40,7 @@ impl Row {
         }
     }
 
-    /// The times of a peer, and our own as a part of them.
+    /// The times of a peer. The result is our median as a part of the peer's.
     pub fn peer(
         case: &'static str,
         what: impl Into<String>,
@@ -55,7 +52,7 @@ impl Row {
         Self::times(case, what, theirs).with(ratio, "of it", goal)
     }
 
-    /// A figure that is no time.
+    /// A row with a result and without times.
     pub fn figure(
         case: &'static str,
         what: impl Into<String>,
@@ -81,7 +78,7 @@ impl Row {
             result: Some(result),
             unit,
             goal: Some(goal),
-            // What is not a number meets nothing.
+            // NaN meets no goal.
             met: Some(result <= goal),
             ..self
         }
@@ -93,14 +90,15 @@ impl Row {
 pub struct BenchReport {
     /// How often every program ran.
     pub runs: usize,
-    /// How many cores they had.
+    /// How many cores the machine has.
     pub cores: usize,
-    /// How many processes wanted one, on average over the minute before: where others took cores
-    /// away, a program that uses all of them looks slower beside one that uses a single one.
+    /// The load: how many processes wanted a core, on average over the minute before. If others
+    /// took cores away, a program that uses all cores looks slower beside one that uses a single
+    /// core.
     pub load: f64,
     /// The figures.
     pub rows: Vec<Row>,
-    /// What was left out and why, and what a reader must know of the rest.
+    /// What was left out and why, and what a reader must know of the figures.
     pub notes: Vec<String>,
 }
 
@@ -167,7 +165,7 @@ fn cells(row: &Row, is_first: bool) -> [String; 7] {
     ]
 }
 
-/// Three digits that count.
+/// A number with three significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),
@@ -177,9 +175,9 @@ fn short(value: f64) -> String {
     }
 }
 
-/// How much more a further file costs when there are many: the cost of one between the last two
-/// sizes, as a part of the cost of one between the two sizes before. `None` for less than three
-/// sizes, or where more files took no more time.
+/// How many times as much a further file costs if there are many: the cost of one between the last
+/// two sizes, divided by the cost of one between the two sizes before. `None` for fewer than three
+/// sizes, or if more files took no more time.
 pub fn further_cost(sizes: &[(usize, f64)]) -> Option<f64> {
     let [.., a, b, c] = sizes else { return None };
     #[expect(

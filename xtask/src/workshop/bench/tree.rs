@@ -1,7 +1,5 @@
-//! The files that are measured on.
-//!
-//! Knows how trees of a given shape are made: the same bytes under the same names every time, on
-//! every machine. Is unaware of what is done with them.
+//! The files that are measured on: trees of a given shape, with the same bytes under the same names
+//! every time, on every machine.
 
 use std::io;
 
@@ -9,21 +7,21 @@ use camino::Utf8Path;
 
 use crate::fault::{Fault, Result};
 
-/// Files of the tree like Dify's, as far as git knows them.
+/// How many files of the tree like Dify's git knows.
 const DIFY: usize = 6_800;
 /// How many of them are in `api`, and after these in `web`; the others are in `docker`.
 const API: usize = 3_500;
 const WEB: usize = 3_200;
-/// One of so many files is large.
+/// One of this many files is large.
 const LARGE_EVERY: usize = 340;
 const LARGE: usize = 950_000;
-/// Files that neither git nor a context has.
+/// How many files neither git nor a context has.
 const IGNORED: usize = 100;
-/// Files in a folder of a growing tree.
+/// How many files a folder of a growing tree has.
 const IN_A_FOLDER: usize = 100;
 
-/// Makes a tree at `folder`, unless one of this `recipe` is there. A recipe is a text that
-/// changes with what the tree holds.
+/// Makes a tree at `folder`, unless a tree of this `recipe` is there. The recipe is a text that
+/// must change if the tree changes.
 pub fn once(
     folder: &Utf8Path,
     recipe: &str,
@@ -46,8 +44,8 @@ pub fn once(
     made().map_err(|error| Fault::lacks(format!("cannot make {recipe} in {folder}: {error}")))
 }
 
-/// A tree of Dify's size and shape: 6,800 files of 50 MB in folders of four, among them names
-/// with spaces and brackets, and a `node_modules` that is ignored.
+/// A tree of Dify's size and shape: 6,800 files of 50 MB in folders of four, some names with spaces
+/// and brackets, and an ignored `node_modules`.
 pub fn dify(folder: &Utf8Path) -> io::Result<()> {
     let own = [
         ("build-graph.toml", GRAPH),
@@ -84,8 +82,8 @@ pub fn dify(folder: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A graph of images on nothing, each of some 300 MB in 3,000 files: one half is as random as what is
-/// compressed already, the other like source code.
+/// A graph of images on `scratch`, each of some 300 MB in 3,000 files. One half is as random as
+/// compressed data, the other is like source code.
 pub fn images(folder: &Utf8Path, count: usize) -> io::Result<()> {
     let mut graph = "version = 1\n".to_owned();
     for image in 0..count {
@@ -110,7 +108,7 @@ pub fn images(folder: &Utf8Path, count: usize) -> io::Result<()> {
     write(&folder.join("build-graph.toml"), graph.as_bytes())
 }
 
-/// The name of one of these images.
+/// The name of one of the images that `images` makes.
 pub fn image_name(image: usize) -> String {
     format!("xtask-bench/image-{image}:latest")
 }
@@ -135,7 +133,8 @@ context = \"web\"
 image = \"xtask-bench/web\"
 ";
 
-/// The same for `docker buildx bake`, under names of its own, so that neither moves the other's.
+/// The same for `docker buildx bake`, under other image names, so that neither program moves the
+/// other's names.
 const BAKE: &str = r#"{
   "group": { "default": { "targets": ["api", "web"] } },
   "target": {
@@ -186,8 +185,8 @@ fn dify_size(number: usize) -> usize {
     400 + small + large
 }
 
-/// Many stages of eleven files each. The first of ten is made from nothing, the others stand on
-/// it. With the same graph for ninja, in which a stage is one edge.
+/// Many stages of eleven files each, and the same graph for ninja, in which a stage is one edge. In
+/// each group of ten stages, the first is made from `scratch` and the others stand on it.
 pub fn stages(folder: &Utf8Path, count: usize) -> io::Result<()> {
     let mut graph = "version = 1\n".to_owned();
     let mut ninja = "rule make\n  command = touch $out\n".to_owned();
@@ -221,8 +220,8 @@ pub fn stages(folder: &Utf8Path, count: usize) -> io::Result<()> {
     std::fs::write(folder.join("build.ninja"), ninja)
 }
 
-/// One stage with so many files. Most are empty: a no-op reads none, and a disk has room for a
-/// million.
+/// One stage with `count` files. Most are empty: a no-op reads none of them, and a million empty
+/// files fit on the disk.
 pub fn growing(folder: &Utf8Path, count: usize) -> io::Result<()> {
     let graph = format!(
         "version = 1\n[stage.files-{count}]\ncontext = \"tree\"\nimage = \"xtask-bench/files-{count}\"\n"
@@ -250,7 +249,7 @@ fn write(path: &Utf8Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::write(path, bytes)
 }
 
-/// Text that no other number gives, and that does not compress to nothing.
+/// Text that is different for every number, and does not compress to nothing.
 fn content(number: usize, size: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(size + 8);
     let mut state = mix(number as u64);

@@ -1,7 +1,5 @@
-//! A first verification, beside a program that only reads the same layers, and one that is answered
-//! from its record, beside a build that finds nothing to do.
-//!
-//! Knows what the bare program reads and how. Is unaware of rules.
+//! A first verification, beside a program that only reads the same layers; and a verification that
+//! is answered from its record, beside a build that finds nothing to do.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::Command;
@@ -20,11 +18,11 @@ const STAGES: usize = 4;
 const FIRST: &str = "cargo xtask verify, nothing read before";
 const RECORDED: &str = "cargo xtask verify, from its record";
 const BARE: &str = "a bare program, which exports, decompresses and walks the layers";
-/// What a first verification may take of the bare program's time.
+/// How much time a first verification may take, as a multiple of the bare program's.
 const OF_BARE: f64 = 1.3;
-/// How many milliseconds an answer from its record may take more than a no-op build.
+/// How many milliseconds longer than a no-op build an answer from the record may take.
 const MORE: f64 = 2.0;
-/// How many megabytes of memory it may have.
+/// How many megabytes of memory a first verification may have.
 const MEMORY: f64 = 200.0;
 
 impl Bench {
@@ -86,7 +84,7 @@ impl Bench {
     }
 }
 
-/// Removes all that verifications have kept.
+/// Removes everything that verifications have kept.
 fn forget(state: &Utf8Path) -> Result<()> {
     let fault = |error: io::Error| Fault::lacks(format!("cannot empty {state}: {error}"));
     for graph in state.read_dir_utf8().map_err(fault)? {

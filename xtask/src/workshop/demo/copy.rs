@@ -1,6 +1,4 @@
-//! The demo's own copy of the sample.
-//!
-//! Knows how to rename the sample's images, and to mark them. Is unaware of the demo's steps.
+//! The demo's own copy of the sample, with its images renamed and labelled.
 
 use std::io;
 
@@ -8,21 +6,21 @@ use camino::Utf8Path;
 
 use crate::outside::state;
 
-/// On every image of the demo: they are found by it, and with it their keys are not those of the
-/// sample's own images.
+/// The label of every image of the demo. The images are found by it, and it makes their keys differ
+/// from those of the sample's own images.
 pub const LABEL: &str = "org.dify.xtask.demo";
-/// What the sample's image names begin with.
+/// The beginning of the sample's image names.
 const SAMPLE: &str = "sample/";
 
-/// Copies the sample to `to`, with `names` in front of its images. A copy that is there from a
-/// demo before is kept.
+/// Copies the sample to `to`, and puts `names` in place of `sample/` in its image names. A copy
+/// that an earlier demo left is kept.
 pub fn sample(to: &Utf8Path, names: &str) -> io::Result<()> {
     if to.join("build-graph.toml").exists() {
         return Ok(());
     }
     let from = state::workspace().join("tests/sample");
     folder(&from, to, names)?;
-    // Last, so that half a copy is made anew.
+    // Written last, so that an unfinished copy is made again.
     let graph = std::fs::read_to_string(from.join("build-graph.toml"))?;
     let graph = graph.replace(&format!("\"{SAMPLE}"), &format!("\"{names}"));
     let mark = format!("\n[defaults]\nlabels = {{ \"{LABEL}\" = \"true\" }}\n");

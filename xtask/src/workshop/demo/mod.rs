@@ -1,8 +1,8 @@
 //! The bundled sample monorepo, from nothing to built, changed, healed, verified.
 //!
-//! Knows the steps and what each of them must show; runs the program as a person would. Works on a
-//! copy of the sample with image names of its own, so that neither the checkout nor images of the
-//! sample's own are touched. Is unaware of how a build works.
+//! Runs the program as a person would, and checks that each step shows what it is for. Works on a
+//! copy of the sample with other image names, so that neither the checkout nor the sample's own
+//! images are touched.
 
 mod copy;
 mod said;
@@ -25,14 +25,14 @@ use said::{DemoOutput, DemoTold, alive};
 const NAMES: &str = "xtask-demo/";
 /// How many calls remove images at once.
 const AT_ONCE: usize = 4;
-/// Most lines of one command that are shown.
+/// How many lines of one command are shown at most.
 const SHOWN: usize = 5;
 
 /// The demo's files, and the engine that it builds on.
 #[derive(Debug)]
 pub struct Demo<'a> {
     folder: Utf8PathBuf,
-    /// Where the files of the sample's bases stay for the next demo.
+    /// Where the files of the sample's bases are kept for the next demo.
     bases: Utf8PathBuf,
     program: Utf8PathBuf,
     host: Option<String>,
@@ -41,14 +41,14 @@ pub struct Demo<'a> {
     _own: Option<testbed::TestEngine>,
 }
 
-/// Whether an engine answers where the docker command would look for one.
+/// Whether the engine that the docker command would use answers.
 pub fn has_engine() -> bool {
     Engine::find().images(&[]).is_ok()
 }
 
 impl<'a> Demo<'a> {
-    /// Prepares the demo below `folder`, on the engine that there is, or on one of its own. What takes
-    /// long to make is kept in `bases`.
+    /// Prepares the demo below `folder`, on the machine's engine, or on an engine of its own if
+    /// none answers. What takes long to make is kept in `bases`.
     pub fn prepare(folder: &Utf8Path, bases: &Utf8Path, interrupt: &'a Interrupt) -> Result<Self> {
         let fault = |error: &dyn std::fmt::Display| {
             Fault::lacks(format!("cannot prepare the demo in {folder}: {error}"))
@@ -77,7 +77,7 @@ impl<'a> Demo<'a> {
         })
     }
 
-    /// All steps. Every one that does not show what it is there for is a fault.
+    /// Runs all steps. A step that does not show what it is for is a fault.
     pub fn run(&self) -> Result<()> {
         let engine = match &self.host {
             Some(_) => "an engine of the demo's own, which ends with it",
@@ -105,7 +105,7 @@ impl<'a> Demo<'a> {
     fn rebuilds_what_a_change_touches(&self) -> Result<()> {
         let path = "api/src/index.html";
         title(&format!("One line of {path} changed"));
-        // Another line than in the demo before, so that no image of it fits.
+        // A line that no earlier demo wrote, so that no image of an earlier demo fits.
         let line = format!("<p>changed at {} ms</p>\n", clock::now().as_millis());
         let file = self.graph_folder().join(path);
         std::fs::write(&file, line)
@@ -127,7 +127,7 @@ impl<'a> Demo<'a> {
         self.docker(&["image", "inspect", &image]).map(drop)
     }
 
-    /// The last step takes longest: a base with real programs is made first.
+    /// The last step, which takes longest because it first makes a base with real programs.
     fn verifies(&self) -> Result<()> {
         title("The same Dockerfiles on a base with Python, Redis, PostgreSQL and squid");
         tell(&format!(
@@ -151,9 +151,9 @@ impl<'a> Demo<'a> {
         self.docker(&["compose", "version"]).is_ok()
     }
 
-    /// The demo's images and files go; BuildKit's cache stays, as after any build. With `keep_logs` what
-    /// a failure named stays as well; gives the folder that has it. Done after an interrupt too, so its
-    /// children are none of those that the interrupt ends.
+    /// Removes the demo's images and files. BuildKit's cache stays, as after any build. With
+    /// `keep_logs` the logs that a failure named stay as well, and their folder is returned. Runs
+    /// after an interrupt, too, so its child processes are not among those that the interrupt ends.
     pub fn clean(self, keep_logs: bool) -> Result<Option<Utf8PathBuf>> {
         alive("removing its images and files", &tell, || {
             self.remove(keep_logs)
@@ -162,7 +162,7 @@ impl<'a> Demo<'a> {
 
     fn remove(self, keep_logs: bool) -> Result<Option<Utf8PathBuf>> {
         let (folder, state) = (self.folder.clone(), self.state());
-        // The images of an engine of its own are among its files.
+        // The images of the demo's own engine are among its files.
         if self.host.is_none() {
             remove_images()?;
         }
@@ -188,13 +188,13 @@ impl<'a> Demo<'a> {
         self.folder.join("sample")
     }
 
-    /// Runs `build`, shows its summary and gives it back.
+    /// Runs `build`, shows its output and returns its summary.
     fn show_build(&self) -> Result<String> {
         let said = self.show(&["build"], DemoTold::Last(SHOWN))?;
         Ok(said.summary().to_owned())
     }
 
-    /// Runs the program, and shows the command and what it said.
+    /// Runs the program, and shows the command and its output.
     fn show(&self, arguments: &[&str], told: DemoTold) -> Result<DemoOutput> {
         tell(&format!("  $ cargo xtask {}", arguments.join(" ")));
         let graph = self.graph_folder().join("build-graph.toml");
@@ -205,7 +205,7 @@ impl<'a> Demo<'a> {
             .env("XTASK_STATE", self.state())
             .env("SAMPLE_CACHE", &self.bases);
         let said = self.output(command, told)?;
-        // What is fresh says the summary.
+        // The summary says what is fresh.
         let all = if said.stdout.is_empty() {
             &said.stderr
         } else {
@@ -237,7 +237,7 @@ impl<'a> Demo<'a> {
         Ok(self.output(command, DemoTold::Last(0))?.stdout)
     }
 
-    /// Runs a child to its end; a failing one is a fault with what it said.
+    /// Runs a child process to its end. If it fails, the fault has its output.
     fn output(&self, mut command: Command, told: DemoTold) -> Result<DemoOutput> {
         let name = command.get_program().to_string_lossy().into_owned();
         let fault = |error: &dyn std::fmt::Display| {
@@ -271,7 +271,7 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// Empties a folder, but for one entry.
+/// Empties a folder except for one entry.
 fn remove_all_but(folder: &Utf8Path, kept: &str) -> std::io::Result<()> {
     for entry in folder.read_dir_utf8()? {
         let entry = entry?;
@@ -287,7 +287,8 @@ fn remove_all_but(folder: &Utf8Path, kept: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Takes every name from the images that carry the demo's label; without one they go.
+/// Removes every name of the images that carry the demo's label. An image without a name is
+/// removed.
 fn remove_images() -> Result<()> {
     let fault =
         |error: xshell::Error| Fault::failed(format!("cannot remove the demo's images: {error}"));
@@ -306,7 +307,7 @@ fn remove_images() -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    // Each name costs the engine a quarter of a second, and several at once cost less.
+    // Each name takes the engine a quarter of a second; several at once take less.
     std::thread::scope(|scope| {
         let parts = names.chunks(names.len().div_ceil(AT_ONCE));
         let removals: Vec<_> = parts

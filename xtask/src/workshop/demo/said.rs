@@ -1,35 +1,34 @@
-//! What a run of the program says, and a sign of life where it says nothing for a while.
-//!
-//! Knows a child's two pipes. Is unaware of what the lines mean.
+//! Reads what a run of the program prints, and gives a sign of life if it prints nothing for a
+//! while.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::Child;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// How long a person is left without a line.
+/// How long nothing is printed before a sign of life.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// How much of what a run says is shown.
+/// How much of a run's output is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DemoTold {
     /// Its last lines, at the end.
     Last(usize),
-    /// Every line when it is said.
+    /// Every line as soon as it is printed.
     AsItComes,
 }
 
-/// What one run of the program said.
+/// The output of one run of the program.
 #[derive(Debug)]
 pub struct DemoOutput {
-    /// Its results.
+    /// The results.
     pub stdout: String,
-    /// What else it said to people.
+    /// Everything else.
     pub stderr: String,
 }
 
 impl DemoOutput {
-    /// Reads both pipes to their end. `tell` is given lines while the child runs.
+    /// Reads both pipes to their end. `tell` gets lines while the child runs.
     pub fn of(child: &mut Child, told: DemoTold, tell: &dyn Fn(&str)) -> Self {
         let (out, err) = (child.stdout.take(), child.stderr.take());
         std::thread::scope(|scope| {
@@ -54,13 +53,13 @@ impl DemoOutput {
         })
     }
 
-    /// The last line for people: a build's summary.
+    /// The last line on stderr: a build's summary.
     pub fn summary(&self) -> &str {
         self.stderr.lines().next_back().unwrap_or_default()
     }
 }
 
-/// Gathers lines until there are no more.
+/// Collects lines until there are no more.
 fn follow(lines: &mpsc::Receiver<String>, told: DemoTold, tell: &dyn Fn(&str)) -> String {
     let start = Instant::now();
     let (mut all, mut last) = (String::new(), String::from("it has begun"));
@@ -75,7 +74,7 @@ fn follow(lines: &mpsc::Receiver<String>, told: DemoTold, tell: &dyn Fn(&str)) -
                 }
                 all.push_str(&line);
                 all.push('\n');
-                // What is fresh is not what takes so long.
+                // A fresh stage is not what takes so long.
                 if !line.is_empty() && !line.ends_with(" fresh") {
                     last = line;
                 }
@@ -90,7 +89,7 @@ fn follow(lines: &mpsc::Receiver<String>, told: DemoTold, tell: &dyn Fn(&str)) -
     }
 }
 
-/// Does something that says nothing itself; `tell` is given a sign of life.
+/// Does work that prints nothing itself. `tell` gets signs of life meanwhile.
 pub fn alive<T>(what: &str, tell: &(dyn Fn(&str) + Sync), work: impl FnOnce() -> T) -> T {
     std::thread::scope(|scope| {
         let (end, ended) = mpsc::channel::<()>();
@@ -109,7 +108,7 @@ pub fn alive<T>(what: &str, tell: &(dyn Fn(&str) + Sync), work: impl FnOnce() ->
 fn read(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // What cannot be read is not shown; the exit status tells.
+        // A failed read is ignored: the exit status says what went wrong.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()

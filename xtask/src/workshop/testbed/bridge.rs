@@ -1,28 +1,27 @@
-//! The network bridge of an engine of the tests' own.
+//! The network bridge of an engine of the tests' own: a network that the machine does not use, and
+//! the few packet filter rules that let containers out of it.
 //!
-//! Knows how to find a network that the machine does not use, and the few rules of the packet
-//! filter that let containers out of it. An engine that makes rules itself begins by emptying the
-//! chains that all engines of a machine share, and with them the published ports of the user's
-//! containers. Is unaware of how engines are started.
+//! The engine makes no rules itself, because it would begin by emptying the chains that all engines
+//! of a machine share, and the published ports of the user's containers would go with them.
 
 use std::fs;
 
 use xshell::{Shell, cmd};
 
-/// Whether the machine passes packets on from one network to another.
+/// The kernel's switch for passing packets on from one network to another.
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
-/// A bridge; it goes with this value, and with it every packet filter rule that names it.
+/// A bridge. Dropping this removes it, and every packet filter rule that names it.
 #[derive(Debug)]
 pub struct Bridge {
     name: String,
-    /// Whether the machine forwards because of it.
+    /// Whether forwarding was switched on for it.
     forwards: bool,
 }
 
 impl Bridge {
-    /// Makes a bridge with a network that nothing else on the machine uses. One of that name, which
-    /// only a run that was killed can have left, is replaced.
+    /// Makes a bridge with a network that nothing else on the machine uses. Replaces a bridge of
+    /// that name, which only a killed run can have left.
     pub fn make(name: String, seed: u64) -> Result<Self, String> {
         let mut bridge = Self {
             name,
@@ -63,7 +62,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Removes it as far as it is there. What cannot be removed disturbs nobody.
+    /// Removes what there is of it. Anything that cannot be removed does no harm.
     fn remove(&self) {
         let Ok(shell) = Shell::new() else { return };
         let quietly = |command: xshell::Cmd<'_>| {
@@ -81,18 +80,18 @@ impl Bridge {
 impl Drop for Bridge {
     fn drop(&mut self) {
         self.remove();
-        // Another network that has come meanwhile lives on it.
+        // Other networks, made since, need forwarding.
         if self.forwards && !has_bridges() {
             let _ = fs::write(FORWARDING, "0");
         }
     }
 }
 
-/// What lets the containers of a network out, and the answers in.
+/// The rules that let the containers of a network out, and the answers in.
 fn rules(bridge: &str, net: &str) -> [String; 3] {
     [
         format!("--table nat -A POSTROUTING -s {net}.0/24 ! -o {bridge} -j MASQUERADE"),
-        // Before the rules of others: where an engine runs, what nothing allows is dropped.
+        // Before all other rules: if another engine runs, its rules drop what nothing allows.
         format!("-I FORWARD -i {bridge} -j ACCEPT"),
         format!("-I FORWARD -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
     ]
@@ -105,7 +104,8 @@ fn has_bridges() -> bool {
         .any(|link| link.path().join("bridge").exists())
 }
 
-/// The arguments that delete every rule that names the bridge, of what `iptables-save` printed.
+/// The arguments that delete every rule that names the bridge. `saved` is the output of
+/// `iptables-save`.
 fn deletions(saved: &str, bridge: &str) -> Vec<Vec<String>> {
     let mut table = "filter";
     let mut all = Vec::new();

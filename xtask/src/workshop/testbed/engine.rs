@@ -1,9 +1,8 @@
-//! A Docker Engine of the tests' own.
+//! A Docker Engine of the tests' own, beside a first engine and without an init system.
 //!
-//! Knows how a second engine lives beside a first one without an init system: own socket, data
-//! root, pid file and containerd, a bridge of its own made beforehand (`--bridge none` would delete
-//! the first engine's bridge), and no rules in the packet filter (ENGINE.md, *A second engine beside
-//! the first*). Knows what an engine leaves behind too.
+//! It has its own socket, data root, pid file and containerd, a bridge made beforehand (`--bridge
+//! none` would delete the first engine's bridge), and makes no rules in the packet filter
+//! (ENGINE.md, *A second engine beside the first*). What an engine leaves behind is removed, too.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::net::UnixStream;
@@ -26,10 +25,10 @@ pub enum ImageStore {
     Classic,
 }
 
-/// A running engine. It ends with this value, and its bridge after it.
+/// A running engine. Dropping this ends it, and then its bridge.
 #[derive(Debug)]
 pub struct TestEngine {
-    // They end in this order.
+    // Dropped in this order.
     _server: Server,
     _leavings: Leavings,
     _bridge: Bridge,
@@ -49,7 +48,7 @@ impl TestEngine {
         let mut hasher = DefaultHasher::new();
         folder.hash(&mut hasher);
         let id = format!("{:08x}", hasher.finish() >> 32);
-        // A socket's path must be short, a checkout's need not be.
+        // A socket's path must be short; a checkout's path may be long.
         let run = Utf8PathBuf::from(format!("/run/xtask-test-{id}"));
         end_leftover(&folder, run.as_str());
         let data = folder.join("data");
@@ -77,7 +76,7 @@ impl TestEngine {
             .arg(format!("--containerd-namespace=xtask-{id}"))
             .arg(format!("--containerd-plugins-namespace=xtask-plugins-{id}"))
             .arg(format!("--bridge={}", bridge.name()))
-            // The bridge has its own.
+            // `Bridge` makes the rules and switches forwarding on.
             .args([
                 "--iptables=false",
                 "--ip6tables=false",
@@ -100,7 +99,7 @@ impl TestEngine {
     }
 }
 
-/// What an engine leaves behind when it ends; it goes with this value.
+/// What an engine leaves behind when it ends. Dropping this removes it.
 #[derive(Debug)]
 struct Leavings {
     data: Utf8PathBuf,
@@ -108,10 +107,10 @@ struct Leavings {
 }
 
 impl Leavings {
-    /// Removes it as far as it is there. What cannot be removed disturbs nobody.
+    /// Removes what there is of it. Anything that cannot be removed does no harm.
     fn remove(&self) {
-        // An engine mounts the folder of its data on itself, and takes that away only where it
-        // recognises it again: not in every root of a namespace, and not when it was killed.
+        // An engine mounts its data folder on itself. It unmounts the folder only if it recognises
+        // the mount again: not in every root of a namespace, and not if it was killed.
         if let Ok(shell) = Shell::new() {
             let data = &self.data;
             let unmount = cmd!(shell, "umount --recursive --quiet {data}");
@@ -138,7 +137,8 @@ fn answers(socket: &Utf8Path) -> bool {
         && answer.ends_with(b"200")
 }
 
-/// A machine without an init system may lack them; one that has any is left as it is.
+/// Mounts the control groups, which a machine without an init system may lack. Does nothing if any
+/// are mounted.
 fn mount_cgroups() -> Result<(), String> {
     let mounts = std::fs::read_to_string("/proc/mounts").map_err(|error| error.to_string())?;
     if mounts.lines().any(|line| {

@@ -1,6 +1,6 @@
-//! The licences and origins of all dependencies, held against `deny.toml`.
+//! Checks the licences and origins of all dependencies against `deny.toml`.
 //!
-//! Does the part of cargo-deny that matters most, for machines on which that cannot be had.
+//! Does the most important part of cargo-deny, for machines on which cargo-deny cannot be had.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,8 @@ struct Package {
     source: Option<String>,
 }
 
-/// Checks every package of the workspace's lock file; the fault names all that do not fit.
+/// Checks every package of the workspace's lock file. The fault names all packages that do not
+/// comply.
 pub fn check(workspace: &Utf8Path) -> Result<usize> {
     let fault =
         |error: &dyn std::fmt::Display| Fault::failed(format!("cannot check licences: {error}"));
@@ -75,8 +76,8 @@ pub fn check(workspace: &Utf8Path) -> Result<usize> {
     }
 }
 
-/// An SPDX expression of `OR` and `AND`, without nesting deeper than one level of brackets, as
-/// crates write it: one alternative must be allowed as a whole.
+/// Whether an SPDX expression is allowed: one alternative must be allowed as a whole. Reads `OR`
+/// and `AND` with brackets of one level, as crates write them.
 fn allowed(expression: &str, allow: &BTreeSet<String>) -> bool {
     let plain = expression.replace('/', " OR ");
     if let (Some(open), Some(close)) = (plain.find('('), plain.find(')')) {

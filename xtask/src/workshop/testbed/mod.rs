@@ -1,8 +1,8 @@
-//! A real engine for the end-to-end tests.
+//! Real engines and a registry for the end-to-end tests.
 //!
-//! On a bare Debian 12 machine, as root, it installs and starts what the tests need, on sockets
-//! and folders of its own, and stops what it started, also when interrupted. A user's own
-//! engine, bridges and registries are never touched. Is unaware of the tests themselves.
+//! On a bare Debian 12 machine, as root, this installs and starts what the tests need, on sockets
+//! and folders of its own. It stops what it started, also after an interrupt. A user's own engine,
+//! bridges and registries are never touched.
 
 mod bridge;
 mod engine;
@@ -21,10 +21,10 @@ use crate::fault::Result;
 use crate::outside::interrupt::Interrupt;
 use registry::Registry;
 
-/// Running engines and a registry; all of them end with this value.
+/// Running engines and a registry. Dropping this ends them all.
 #[derive(Debug)]
 pub struct Testbed {
-    // The first that was started ends last.
+    // Dropped in this order: the first that was started ends last.
     classic: TestEngine,
     containerd: TestEngine,
     registry: Registry,
@@ -32,8 +32,8 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    /// Starts everything, where all that it needs is installed. Data lies below `folder`, which may
-    /// be removed at any time that nothing runs.
+    /// Starts everything; what it needs must be installed. Data lies below `folder`, which may be
+    /// removed whenever nothing runs.
     pub fn start(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self> {
         let registry = Registry::start(&folder.join("registry"), interrupt)?;
         let engine = |name: &str, store| TestEngine::start(&folder.join(name), store, interrupt);
@@ -47,7 +47,7 @@ impl Testbed {
         })
     }
 
-    /// What the tests find it by.
+    /// The variables by which the tests find it.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("XTASK_TEST_CONTAINERD", self.containerd.host()),

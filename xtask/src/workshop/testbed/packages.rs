@@ -1,6 +1,5 @@
-//! Debian packages that the tests need.
-//!
-//! Knows what they are; from where a Debian 12 machine has an engine with buildx, `setup` knows.
+//! Debian packages that the tests need. `setup` knows where a Debian 12 machine gets an engine with
+//! buildx.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -12,7 +11,7 @@ use crate::setup::gather::debian_mirror;
 use crate::setup::packages as suite;
 use crate::setup::plan::{SetupPlan, Step};
 
-/// A program that proves that a package is there, and the package.
+/// Pairs of a program that proves that a package is installed, and the package.
 const NEEDED: [(&str, &str); 10] = [
     ("/usr/sbin/dockerd", "docker.io/trixie"),
     ("/usr/bin/docker", "docker-cli/trixie"),
@@ -32,20 +31,20 @@ const NEEDED: [(&str, &str); 10] = [
     ("/usr/sbin/debootstrap", "debootstrap"),
 ];
 
-/// The docker command of those packages; another may be first on PATH.
+/// The docker command of these packages; another one may be first on `PATH`.
 pub fn docker() -> Utf8PathBuf {
     "/usr/bin/docker".into()
 }
 
-/// Whether nothing would have to be installed.
+/// Whether all packages are installed.
 pub fn is_installed() -> bool {
     NEEDED
         .iter()
         .all(|(program, _)| Utf8Path::new(program).exists())
 }
 
-/// Installs what is missing; does nothing, and starts nothing, when all is there. What the package
-/// manager says goes into the log.
+/// Installs what is missing. If nothing is, starts no program. The package manager's output goes to
+/// the log.
 pub fn install(log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
     let missing: Vec<&str> = NEEDED
         .iter()
@@ -83,7 +82,8 @@ pub fn install(log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
     })
 }
 
-/// Debian 13 beside Debian 12, from the mirror that the machine uses already, and the packages.
+/// A plan that adds Debian 13 beside Debian 12, from the mirror that the machine uses already, and
+/// installs the packages.
 fn plan(mirror: &str, missing: &[&str]) -> SetupPlan {
     let run = |argv: &[&str]| Step::Run {
         argv: argv.iter().map(ToString::to_string).collect(),
@@ -92,13 +92,13 @@ fn plan(mirror: &str, missing: &[&str]) -> SetupPlan {
         path: path.to_owned(),
         content,
     };
-    // A machine with an init system must not start an engine that nobody asked for.
+    // On a machine with an init system, the package must not start an engine that nobody asked for.
     let mut argv = vec!["env", "RUNLEVEL=1"];
     argv.extend(suite::System::Bookworm.install());
     argv.extend(missing);
     SetupPlan {
         steps: vec![
-            // First its rank, so that it is never above Debian 12.
+            // The rank comes first, so that Debian 13 is never preferred to Debian 12.
             write(suite::TRIXIE_RANK, suite::RANK.to_owned()),
             write(suite::TRIXIE_SOURCE, suite::trixie(mirror)),
             run(&["apt-get", "update"]),

@@ -1,8 +1,6 @@
-//! Servers that run beside the tests.
-//!
-//! Knows how to start one in the background, to wait until it answers, to find one that an
-//! earlier run left behind, and to end it. Only processes whose pid file and command line are
-//! ours are ever ended.
+//! Servers that run beside the tests: starts one in the background, waits until it answers, and
+//! ends it. Also ends one that an earlier run left behind. Only processes with our pid file and
+//! command line are ever ended.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
@@ -17,11 +15,11 @@ use crate::outside::interrupt::Interrupt;
 
 /// How long a server may take to start, on a slow machine.
 const START: Duration = Duration::from_secs(90);
-/// How long it may take to end before it is killed.
+/// How long a server may take to end before it is killed.
 const END: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A running server; it ends, with everything that it started, with this value.
+/// A running server. Dropping this ends it, with everything that it started.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -47,7 +45,8 @@ impl Server {
         let errors = file
             .try_clone()
             .map_err(|error| fault(&error.to_string()))?;
-        // In a group of its own, a Ctrl-C on the terminal reaches it through us only.
+        // In a group of its own, so that a Ctrl-C on the terminal reaches it only through this
+        // program.
         command
             .stdin(Stdio::null())
             .stdout(file)
@@ -96,7 +95,7 @@ impl Drop for Server {
     }
 }
 
-/// Ends a server that a killed run left behind in `folder`, if `mark` is in its command line.
+/// Ends the server that a killed run left behind in `folder`, if `mark` is in its command line.
 pub fn end_leftover(folder: &Utf8Path, mark: &str) {
     let Ok(text) = std::fs::read_to_string(folder.join("started.pid")) else {
         return;

@@ -9,7 +9,7 @@ use super::process::{Server, end_leftover};
 use crate::fault::{Fault, Result};
 use crate::outside::interrupt::Interrupt;
 
-/// A running registry; it ends with this value.
+/// A running registry. Dropping this ends it.
 #[derive(Debug)]
 pub struct Registry {
     _server: Server,

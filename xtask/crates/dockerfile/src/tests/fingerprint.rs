@@ -1,4 +1,4 @@
-//! What changes the text that counts.
+//! Which changes of a Dockerfile change the text that counts.
 
 use super::support::{ask, of};
 
@@ -51,7 +51,7 @@ fn edits_that_can_change_the_build_count() {
     }
 }
 
-/// The text that counts of one instruction.
+/// The counted text of one instruction.
 fn counted(instruction: &str) -> Vec<u8> {
     print(&format!("FROM scratch\n{instruction}\n"))
 }
@@ -231,7 +231,7 @@ fn the_target_is_part_of_it() {
     assert!(ask().target("x").of(text).fingerprint != ask().target("y").of(text).fingerprint);
 }
 
-/// Each text is built from two stages that are also reached by number, whatever they are called.
+/// Each text is built from two stages that are also reached by number, whatever their names.
 #[test]
 fn a_name_that_the_text_has_as_it_is_written_counts() {
     let both = "COPY --from=0 / /\nCOPY --from=1 / /\n";
@@ -255,7 +255,7 @@ fn a_name_that_the_text_has_as_it_is_written_counts() {
     }
     assert!(!swapped("FROM a\nRUN --mount=from=w,target=/x cp /x/1 /\n"));
     assert!(!swapped("FROM scratch\nCOPY --from=w:x /1 /\n"));
-    // A trigger of an image: which stage it means hangs on their names here.
+    // A trigger of an image: the names in this file decide which stage it means.
     let one = |a: &str, b: &str| {
         let text = format!(
             "FROM scratch AS {a}\nCOPY 1 /\nFROM scratch AS {b}\nCOPY 2 /\nFROM base\n{both}"

@@ -1,4 +1,4 @@
-//! Text that means harm. Where work grew faster than the text, these would take minutes.
+//! Hostile text. If work grew faster than the text, these tests would take minutes.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn repeated(times: usize, line: impl Fn(usize) -> String) -> String {
     (0..times).fold(String::new(), |text, n| text + &line(n))
 }
 
-/// The same instructions in lines that BuildKit does not find too long.
+/// The same instructions in lines that are short enough for BuildKit.
 fn folded(text: &str) -> String {
     let line = |line: &str| {
         let pieces: Vec<&[u8]> = line.as_bytes().chunks(60_000).collect();

@@ -1,4 +1,4 @@
-//! What a reading answers, each rule with its negative twin.
+//! What a reading answers: each rule, and its negative twin.
 
 mod copying;
 mod fingerprint;

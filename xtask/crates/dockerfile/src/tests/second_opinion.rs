@@ -1,4 +1,4 @@
-//! Another parser of the same text: where both can read it, they read the same.
+//! Compares with another parser: if both can read a text, they read the same.
 
 use parse_dockerfile::{Instruction, parse_iter};
 use proptest::prelude::*;

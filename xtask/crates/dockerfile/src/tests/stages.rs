@@ -51,7 +51,7 @@ fn a_from_finds_earlier_stages_only() {
         ["alpine"]
     );
     assert_eq!(bases(&of("FROM a AS Xy\nFROM xy\n")), ["a"]);
-    // Docker 26 takes that for an image, which may have no capitals.
+    // Docker 26 takes `XY` for an image, whose name may have no capitals.
     assert!(!of("FROM a AS Xy\nFROM XY\n").undecided.is_empty());
 }
 

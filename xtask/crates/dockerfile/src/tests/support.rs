@@ -1,10 +1,10 @@
-//! Short ways to ask.
+//! Short ways to ask about a text in a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{ContextNeed, DockerfileError, ImageFacts, Question, Reading, read_knowing};
 
-/// A question in the making.
+/// Builds a question.
 #[derive(Default)]
 pub(crate) struct Ask {
     target: Option<String>,
@@ -103,12 +103,12 @@ pub(crate) fn paths(need: &ContextNeed) -> Vec<String> {
     }
 }
 
-/// The main context's paths for a file.
+/// The paths of the main context that a file needs.
 pub(crate) fn context(text: impl AsRef<[u8]>) -> Vec<String> {
     paths(&of(text).context)
 }
 
-/// The images in short spelling.
+/// The bases in short spelling.
 pub(crate) fn bases(reading: &Reading) -> Vec<String> {
     reading.bases.iter().map(|b| b.reference.clone()).collect()
 }

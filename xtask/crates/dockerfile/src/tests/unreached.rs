@@ -1,4 +1,4 @@
-//! What counts of stages that nobody reaches: what BuildKit may refuse the whole file for.
+//! Unreached stages: an instruction counts if BuildKit may refuse the whole file for it.
 
 use super::support::{ask, of};
 
@@ -35,7 +35,7 @@ fn what_buildkit_may_refuse_counts_where_nothing_else_does() {
     }
 }
 
-/// BuildKit looks at all that a file names before it builds one stage.
+/// BuildKit resolves all names in a file before it builds one stage.
 #[test]
 fn what_names_nothing_counts_in_a_stage_that_nobody_reaches() {
     let unreached = |text: &str| {

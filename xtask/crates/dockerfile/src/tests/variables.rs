@@ -1,4 +1,4 @@
-//! ARG, ENV and what becomes of variables.
+//! ARG, ENV, and the values of variables.
 
 use super::support::{ask, bases, context, of, paths};
 
@@ -290,7 +290,7 @@ fn the_value_of_an_argument_counts_only_where_something_sees_it() {
         "FROM a\nARG A\nARG B=${B:-$A}\nCOPY $B /\n",
         "FROM a\nARG A\nCOPY <<E /\n$A\nE\n",
         "FROM a AS x\nARG A\nONBUILD RUN y\nFROM x\n",
-        // What BuildKit names only once it has taken quotes, escapes and JSON away.
+        // BuildKit sees these names only after it removed quotes, escapes and JSON.
         "FROM a\nARG A\nCOPY [\"x\", \"\\u0024A\"]\n",
         "FROM a\nARG A\nCOPY [\"x\", \"$\\u0041\"]\n",
         "FROM a\nARG A\nVOLUME [\"/\\u0024A\"]\n",
@@ -299,7 +299,7 @@ fn the_value_of_an_argument_counts_only_where_something_sees_it() {
         "FROM a\nARG A\nCOPY --chown=$'A' x /\n",
         "FROM a\nARG A\nADD --chmod=\"$\"A x /\n",
         "FROM a AS x\nARG A\nCOPY --chown=$'A' y /y\nFROM b\nCOPY --from=x /y /\n",
-        // What may refuse the build.
+        // These may fail the build.
         "FROM a AS x\nARG A\nENV B=${A:?}\nFROM b\nCOPY --from=x /y /\n",
         "FROM a AS x\nARG A\nEXPOSE $A\nFROM b\nCOPY --from=x /y /\n",
         "FROM a AS x\nARG A\nENV B=$A\nSTOPSIGNAL $B\nFROM b\nCOPY --from=x /y /\n",
@@ -308,8 +308,8 @@ fn the_value_of_an_argument_counts_only_where_something_sees_it() {
     }
 }
 
-/// What is given holds at each place, where defaults may differ: a value that is one of them is another
-/// build.
+/// A given value holds at each place, while defaults may differ. So giving one of the defaults
+/// makes another build.
 #[test]
 fn an_argument_counts_with_its_value_at_each_place() {
     let args = |text: &str, given: &[&str]| {

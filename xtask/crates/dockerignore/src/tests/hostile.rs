@@ -1,4 +1,4 @@
-//! Ignore files that mean harm. Where work grew faster than the file, these would take minutes or
+//! Hostile ignore files. If work grew faster than the file, these tests would take minutes or
 //! gigabytes.
 
 use proptest::prelude::*;
@@ -74,7 +74,7 @@ fn repetitions_do_not_fill_the_memory() {
     let many = line("[a]{1000}", 1_000).repeat(1_000);
     assert!(refused(many).contains("more than can be followed"));
     let optional = line("[a]{0,1000}", 5_000).repeat(20);
-    // Go's compiler refuses each of them, so Moby fails when it first tries one.
+    // Go's compiler refuses each pattern, so Moby fails when it first tries one.
     assert!(read(&optional).judge(b"a", &Above::default()).is_err());
     let wide = format!("[{}]{{1000}}\n", "\\w".repeat(30_000)).repeat(100);
     assert!(
@@ -89,7 +89,7 @@ fn repetitions_do_not_fill_the_memory() {
     assert!(!read(&apart).excludes("\u{3001}".repeat(1_000).as_bytes()));
 }
 
-/// What patterns are made of, in any order.
+/// The parts of patterns, in any order.
 const ODD: &str =
     r"([*?!/\[\]^\\a\-{},|0-9#.\n]|\*\*/?|\\[dwsbBAzQEx]|\[:\^?alpha:\]|\{2,?3?\}|é){0,24}";
 
@@ -107,7 +107,7 @@ proptest! {
                 let excluded = ignore.excludes(path);
                 let judged = ignore.judge(path, &Above::default());
                 ignore.may_reach_below(path);
-                // At the root there is nothing above that the two answers could differ on.
+                // At the root there is no folder above, so the two answers cannot differ.
                 if let (Ok((out, _)), false) = (judged, path.contains(&b'/')) {
                     prop_assert!(excluded || !out.by_walk);
                 }

@@ -1,4 +1,4 @@
-//! What Docker leaves out, by Moby's own answers and by hand.
+//! Which paths Docker leaves out, checked against Moby's own answers and cases made by hand.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn excludes(file: impl AsRef<[u8]>, path: impl AsRef<[u8]>) -> bool {
         .excludes(path.as_ref())
 }
 
-/// Both answers to a path.
+/// Both of Docker's answers for a path.
 fn judged(ignore: &Ignore, path: &[u8]) -> Judged {
     let mut above = Above::default();
     for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
@@ -243,7 +243,7 @@ fn an_excluded_folder_need_only_be_entered_for_an_exception_below_it() {
     assert!(reaches("*\n!**/x\n", "web/deep"));
 }
 
-/// A pattern's meaning written down once more, in another way: by trying everything.
+/// A second implementation of a pattern's meaning, which tries everything.
 fn slow_match(pattern: &[char], path: &[char]) -> bool {
     let Some((first, rest)) = pattern.split_first() else {
         return path.is_empty();
@@ -272,7 +272,7 @@ fn slow_match(pattern: &[char], path: &[char]) -> bool {
     }
 }
 
-/// `**x` alone matches any end, not only whole names.
+/// `**x` by itself matches any end of a path, not only whole names.
 fn slow_pattern(pattern: &str, path: &str) -> bool {
     if let Some(end) = pattern.strip_prefix("**")
         && !end.contains(['*', '?', '\\'])
@@ -294,7 +294,7 @@ fn slow_excludes(patterns: &[(bool, String)], path: &str) -> bool {
         })
 }
 
-/// The walk's answer, which goes from folder to folder and takes over what it noted of each
+/// The walk's answer. The walk goes from folder to folder and keeps what it noted in each
 /// (moby/patternmatcher, `MatchesUsingParentResults`).
 fn slow_walk(patterns: &[(bool, String)], path: &str) -> bool {
     let names: Vec<&str> = path.split('/').collect();

@@ -1,8 +1,6 @@
-//! Buildx's `--progress=rawjson`, read as it comes.
-//!
-//! Knows the stream: JSON objects, pretty-printed one after the other, with plain lines
-//! (errors, warnings) between them. Turns it into steps and log lines; is unaware of stages
-//! and of where the bytes come from.
+//! Reads buildx's `--progress=rawjson` as it comes, and turns it into steps and log lines. The
+//! stream is JSON objects, pretty-printed one after the other, with plain lines (errors, warnings)
+//! between them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -43,9 +41,9 @@ pub enum ProgressEvent {
 pub struct ProgressLine {
     /// The step's number.
     pub step: usize,
-    /// Which way it came.
+    /// The stream that it came from.
     pub stream: StdStream,
-    /// The line, without its end.
+    /// The line, without its line ending.
     pub text: Vec<u8>,
     /// Whether a carriage return ended it, so that a terminal writes the next line over it.
     pub is_overwritten: bool,
@@ -97,7 +95,7 @@ pub struct ProgressReader {
 }
 
 impl ProgressReader {
-    /// Takes one line, without its end, and gives what became known by it.
+    /// Takes one line, without its line ending, and gives the events that it completes.
     pub fn line(&mut self, line: &[u8]) -> Vec<ProgressEvent> {
         let line = &line[..line.len().min(LONGEST_LINE)];
         if !self.inside && line.first() != Some(&b'{') {
@@ -113,7 +111,7 @@ impl ProgressReader {
             self.object.extend_from_slice(line);
             self.object.push(b'\n');
         }
-        // A pretty-printed object ends with a brace of its own; a compact one is one line.
+        // A pretty-printed object ends with a brace on its own line; a compact object is one line.
         let ends = line.first() == Some(&b'}')
             || (line.first() == Some(&b'{') && line.len() > 1 && line.ends_with(b"}"));
         if !ends {
@@ -121,7 +119,7 @@ impl ProgressReader {
         }
         self.inside = false;
         let object = std::mem::take(&mut self.object);
-        // What is not a status after all is shown as it is.
+        // An object that is not a status is shown as it is.
         serde_json::from_slice::<Status>(&object).map_or_else(
             |_| {
                 vec![ProgressEvent::Plain(
@@ -132,7 +130,7 @@ impl ProgressReader {
         )
     }
 
-    /// The lines that never ended.
+    /// Ends the stream, and gives the lines that have no line ending.
     pub fn finish(mut self) -> Vec<ProgressEvent> {
         let mut said = Vec::new();
         for (from, rest) in std::mem::take(&mut self.partial) {
@@ -198,7 +196,7 @@ impl ProgressReader {
     }
 }
 
-/// Cuts what a step printed into lines. Only what is new is looked at: a line may come byte by byte.
+/// Cuts the output of a step into lines. Scans only the new bytes, as a line may come byte by byte.
 fn take_lines(
     from: (usize, StdStream),
     partial: &mut Vec<u8>,
@@ -210,7 +208,7 @@ fn take_lines(
         said.push(output(from, std::mem::take(partial), is_overwritten));
     };
     for (at, byte) in data.iter().enumerate() {
-        // A carriage return ends a line when something else than the line's end follows it.
+        // A carriage return ends a line if something else than a newline follows it.
         let returned = match at.checked_sub(1) {
             Some(before) if before >= start => data[before] == b'\r',
             Some(_) => false,
@@ -231,7 +229,7 @@ fn take_lines(
     append(partial, &data[start..]);
 }
 
-/// What a step printed last, without an end.
+/// Gives a step's last line, which has no line ending.
 fn end_of(from: (usize, StdStream), mut rest: Vec<u8>, said: &mut Vec<ProgressEvent>) {
     strip(&mut rest);
     if !rest.is_empty() {
@@ -258,13 +256,13 @@ const fn output(
     })
 }
 
-/// Adds to a line as much as it may still grow by.
+/// Adds to a line, but not beyond `LONGEST_LINE`.
 fn append(line: &mut Vec<u8>, more: &[u8]) {
     let room = LONGEST_LINE.saturating_sub(line.len());
     line.extend_from_slice(&more[..more.len().min(room)]);
 }
 
-/// Go prints bytes as standard base64; what is not that is no output.
+/// Go prints bytes as standard base64. Anything else counts as no output.
 fn base64(text: &str) -> Vec<u8> {
     base64::engine::general_purpose::STANDARD
         .decode(text)

@@ -1,4 +1,4 @@
-//! A cache that is not what was saved: nothing in it may be believed.
+//! A damaged or foreign cache file: nothing in it may be believed.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -10,12 +10,12 @@ use crate::contexts::Inputs;
 use crate::contexts::statcache::*;
 use crate::contexts::tests::tree::whole;
 
-/// What a run without any cache says.
+/// What a run without a cache finds.
 fn right(world: &World) -> Inputs {
     world.read(&StatCache::in_memory(), &whole())
 }
 
-/// A world whose cache lies about a file, so that it shows when it is believed.
+/// A world whose cache is wrong about a file, so that it shows if the cache is believed.
 fn with_a_lie() -> World {
     let world = World::new();
     world.run();
@@ -24,7 +24,7 @@ fn with_a_lie() -> World {
     world
 }
 
-/// The file as it is must be told to be unusable, and must not be believed.
+/// Checks that the file as it is gives a warning and is not believed.
 #[track_caller]
 fn is_forgotten(world: &World, what: &str) {
     let (cache, warning) = load(&world.file());
@@ -87,7 +87,7 @@ fn a_cache_that_may_not_be_read_is_forgotten_with_a_warning() {
     world.run();
     fs::set_permissions(world.file(), fs::Permissions::from_mode(0o000)).unwrap();
     let (cache, warning) = load(&world.file());
-    // Who may read everything reads this as well.
+    // A user who may read everything (root) can read this file as well.
     let may = fs::read(world.file()).is_ok();
     assert_eq!(warning.is_none(), may);
     assert_eq!(world.read(&cache, &whole()), right(&world));
@@ -102,7 +102,7 @@ fn the_cache_of_another_tree_says_nothing_about_this_one() {
     assert_eq!(world.known(), 4);
 }
 
-/// A cache with a checksum that is right, whatever its content.
+/// A cache file with a right checksum, whatever its content.
 fn sealed(content: &[u8]) -> Vec<u8> {
     let hash = blake3::hash(content);
     [&b"xtstats\n\x03\0\0\0"[..], hash.as_bytes(), content].concat()

@@ -14,7 +14,7 @@ use crate::contexts::tests::tree::{TestTree, attribute, copy, one, whole};
 use crate::contexts::{Ignore, Inputs, Tracer, collect};
 use dockerfile::ContextNeed;
 
-/// A cache whose file was read, and what was told of that.
+/// A cache whose file was read, and the warning about the file.
 pub(super) fn load(file: &Utf8Path) -> (StatCache, Option<String>) {
     let cache = StatCache::in_file(file);
     cache.open();
@@ -22,7 +22,7 @@ pub(super) fn load(file: &Utf8Path) -> (StatCache, Option<String>) {
     (cache, warning)
 }
 
-/// Returns once a run that begins now may remember what was written before. The clock is seen in
+/// Waits until a run that begins now may remember what was written before. The clock is read in
 /// `folder`.
 pub fn settle(folder: &Utf8Path) {
     let written = read_clock(folder).unwrap();
@@ -37,7 +37,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// The files' last changes lie behind any tick when this returns.
+    /// When this returns, the files' last changes are not racy.
     pub(super) fn new() -> Self {
         let tree = TestTree::new()
             .file("in/a", "aaaa")
@@ -80,7 +80,7 @@ impl World {
         inputs
     }
 
-    /// How many files the saved cache knows.
+    /// How many files the saved cache has.
     pub(super) fn known(&self) -> usize {
         let Ok(bytes) = fs::read(self.file()) else {
             return 0;
@@ -92,7 +92,7 @@ impl World {
             .sum()
     }
 
-    /// Makes the saved cache lie about a file, so that a hit shows.
+    /// Makes the saved cache wrong about a file, so that a hit shows.
     pub(super) fn falsify(&self, name: &str) {
         let book = Book::read(fs::read(self.file()).unwrap()).unwrap();
         let folders = book.folders().map(|(path, folder)| {
@@ -149,7 +149,7 @@ fn attributes_are_remembered_with_the_hash() {
     let inputs = world.run();
     assert_eq!(hash_of(&inputs, "d/b"), [7; 32]);
     assert_eq!(attributes(&inputs), first);
-    // No touch, and no other size.
+    // The modification time and the size stay the same.
     set("2");
     assert_ne!(attributes(&world.run()), first);
 }

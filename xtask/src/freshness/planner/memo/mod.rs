@@ -1,12 +1,12 @@
-//! What the trees said in an earlier run, and how to see that they still say it.
+//! What the trees said in an earlier run, and whether they still say it.
 //!
-//! A memo is a stage's summary with all sightings that it hangs on (`contexts::Tracer`). Where every
-//! one of them is the same again, and so is all else that was asked, gathering the stage would give
-//! this summary: it is not gathered. Knows the file of memos and what voids all of them. Is unaware
-//! of records and engines: a memo says what a stage's key is made of, never that it is fresh.
+//! A memo is a stage's summary with its dependency trace (`contexts::Tracer`). If every recorded
+//! look gives the same again, and everything else that was asked is the same, gathering the stage
+//! would give this summary, so it is not gathered. A memo says what a stage's key is made of, never
+//! that the stage is fresh.
 //!
-//! Where the clock stands earlier than when the memos were written, it was set back, and a file
-//! that is written now may get the very times that it had: all memos are void then.
+//! If the clock is earlier than when the memos were written, it was set back, and a file that is
+//! written now may get the very times that it had. All memos are void then.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
@@ -36,7 +36,7 @@ pub const MEMOS: &str = "xtask-memos";
 /// 4: where images are taken from, and the policy beside a Dockerfile.
 pub const FORMAT: u32 = 4;
 
-/// A hash over all that was asked.
+/// A hash over everything that was asked.
 pub type Question = [u8; 32];
 
 /// The memos of one graph.
@@ -45,14 +45,14 @@ pub struct Memos {
     file: Utf8PathBuf,
     world: Question,
     bundle: Bundle,
-    /// By place in the bundle: whether all that a memo hangs on was found as it was.
+    /// By place in the bundle: whether the trace of a memo was found to be current.
     held: Vec<OnceLock<bool>>,
 }
 
-/// The memos of a file, and what is wrong with it.
+/// The memos of a file, and a warning if the file cannot be used.
 pub type Read = (Memos, Option<String>);
 
-/// A new memo: the question, the answer, and what it hangs on.
+/// A new memo: the question, the answer, and its trace.
 #[derive(Debug)]
 pub struct Memo {
     stage: String,
@@ -80,7 +80,7 @@ impl Memo {
 }
 
 impl Memos {
-    /// Reads the file. One that cannot be used has no memos, and is told of.
+    /// Reads the file. A file that cannot be used gives no memos and a warning.
     pub fn read(file: Utf8PathBuf) -> Read {
         let read = match state::read(&file) {
             Ok(None) => Ok(Self::default()),
@@ -97,7 +97,7 @@ impl Memos {
         (Self { file, ..memos }, warning)
     }
 
-    /// The memos that a file's bytes hold. Those of a clock that was set back since are none.
+    /// The memos in a file's bytes. None if the clock was set back since they were written.
     pub fn of_bytes(sealed: Vec<u8>) -> Result<Self, Broken> {
         let bundle = Bundle::of_bytes(MEMOS, FORMAT, sealed)?;
         let world = world_of(bundle.head(), now());
@@ -122,7 +122,8 @@ impl Memos {
         }
     }
 
-    /// Looks at what the memos hang on, one after the other, until somebody asks or all is seen.
+    /// Checks the traces of the memos, one after the other, until `asked` is set or all are
+    /// checked.
     pub fn look_until(&self, asked: &AtomicBool) {
         for at in 0..self.held.len() {
             if asked.load(Ordering::Relaxed) {
@@ -132,12 +133,12 @@ impl Memos {
         }
     }
 
-    /// Forgets what was found, but not the memos.
+    /// Forgets which traces are current, but not the memos.
     pub fn look_again(&mut self) {
         self.held.fill_with(OnceLock::new);
     }
 
-    /// What was answered to the same question, if everything that the answer hangs on is as it was.
+    /// The answer to the same question, if its trace is current.
     pub fn recall(&self, stage: &str, question: &Question) -> Option<StageSummary> {
         let at = self.bundle.find(stage)?;
         let (asked, mut rest) = self.bundle.part(at).split_first_chunk()?;
@@ -147,8 +148,8 @@ impl Memos {
         serde_json::from_slice(take(&mut rest)?).ok()
     }
 
-    /// Whether a stage's memo answers this question, and all that it hangs on is as it was, looked at
-    /// now.
+    /// Whether a stage's memo answers this question and its trace is current. Checks the trace
+    /// anew.
     pub fn holds_now(&self, stage: &str, question: &Question) -> bool {
         let part = self.bundle.find(stage).map(|at| self.bundle.part(at));
         let part = part.filter(|part| part.starts_with(question));
@@ -156,7 +157,7 @@ impl Memos {
             .is_some_and(|seen| contexts::is_current(&seen))
     }
 
-    /// Whether all that the memo at a place hangs on is as it was. Looks once.
+    /// Whether the trace of the memo at a place is current. Checks it once.
     fn holds(&self, at: usize) -> bool {
         let Some(held) = self.held.get(at) else {
             return false;
@@ -166,7 +167,7 @@ impl Memos {
         })
     }
 
-    /// Writes the file with new memos in the place of older ones of the same stages.
+    /// Writes the file. New memos replace older ones of the same stages.
     pub fn save(&self, new: &[Memo]) -> std::io::Result<()> {
         let replaced: BTreeSet<&str> = new.iter().map(|memo| memo.stage.as_str()).collect();
         let old = self.bundle.parts();
@@ -180,7 +181,7 @@ impl Memos {
     }
 }
 
-/// What a memo hangs on; nothing where its bytes are no memo.
+/// The trace of a memo; `None` if the bytes are no memo.
 fn sightings(memo: &[u8]) -> Option<Vec<&[u8]>> {
     let (_, mut rest) = memo.split_first_chunk::<{ size_of::<Question>() }>()?;
     take(&mut rest)?;
@@ -192,15 +193,16 @@ fn now() -> u128 {
     clock::now().as_nanos()
 }
 
-/// The world of memos with this head; nothing where they were written later than `now`.
+/// The world of memos with this head; `None` if they were written later than `now`.
 fn world_of(head: &[u8], now: u128) -> Option<Question> {
     let (world, clock) = head.split_first_chunk()?;
     let clock = u128::from_le_bytes(clock.try_into().ok()?);
     (now >= clock).then_some(*world)
 }
 
-/// All that every stage's answer hangs on beside its trees: this very program, the graph file, the
-/// places of the sources, the engine's platform, the proxies that builds are given.
+/// Everything beside the trees that the answers of all stages depend on: this very program, the
+/// graph file, the places of the sources, the engine's platform, and the proxies that builds are
+/// given.
 pub fn world(spec: &Spec, platform: Option<&str>) -> Question {
     let mut hash = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
@@ -232,7 +234,7 @@ fn nanoseconds(meta: &std::fs::Metadata) -> u64 {
     meta.mtime_nsec().cast_unsigned()
 }
 
-/// What is asked of one stage beyond that: what the command line and other files made of it.
+/// What is asked of one stage beyond `world`: what the command line and other files made of it.
 pub fn question(spec: &Spec, stage: &Stage) -> Result<Question> {
     let args = stage_inputs::expand(spec, stage, false)?;
     let labels = stage_inputs::labels(spec, stage)?;

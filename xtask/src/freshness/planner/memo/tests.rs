@@ -18,7 +18,7 @@ fn read(graph: &str, profile: Option<&str>) -> Spec {
     spec::read("g.toml".into(), "/r".into(), graph, profile).unwrap()
 }
 
-/// A folder with a file that was seen, and the file of memos.
+/// A folder with a file that was read, and the file of memos.
 struct World {
     folder: tempfile::TempDir,
 }

@@ -1,5 +1,4 @@
-//! Files that are not what was saved: a stage counts as never built then, and nothing else goes
-//! wrong.
+//! Damaged or foreign files: the stage then counts as never built, and nothing else goes wrong.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -74,7 +73,7 @@ impl World {
         self.store.made_of(stage, key_of(stage)) == Some(ingredients(stage))
     }
 
-    /// The file of `a` is of no use, which is told; that of `b` is as it was.
+    /// Checks that the file of `a` cannot be used, with a warning, and that of `b` is as it was.
     #[track_caller]
     fn has_lost(&self, what: &str) {
         let (records, warning) = self.store.records("a");
@@ -180,7 +179,7 @@ fn a_record_that_may_not_be_read_is_told() {
     for file in [world.records("a"), world.made_of("a")] {
         fs::set_permissions(file, fs::Permissions::from_mode(0o000)).unwrap();
     }
-    // Who may read everything reads this as well.
+    // A user who may read everything (root) can read this file as well.
     if fs::read(world.records("a")).is_ok() {
         assert!(world.knows("a") && world.explains("a"));
     } else {

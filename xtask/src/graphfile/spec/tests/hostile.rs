@@ -1,5 +1,5 @@
-//! Graph files that mean harm. Where work grew faster than the file, these would take minutes,
-//! gigabytes or the stack.
+//! Hostile graph files. If the work grew faster than the file, they would take minutes, gigabytes
+//! or the whole stack.
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn lines(times: usize, line: impl Fn(usize) -> String) -> String {
     (0..times).fold(String::new(), |text, n| text + &line(n))
 }
 
-/// A graph with so many stages `s0`, `s1`, …, each with lines of its own.
+/// A graph with this many stages `s0`, `s1`, …, each with lines of its own.
 fn stages(times: usize, own: impl Fn(usize) -> String) -> String {
     let stage = |n| format!("[stage.s{n}]\ncontext = \"a\"\n{}\n", own(n));
     format!("version = 1\n{}", lines(times, stage))
@@ -138,7 +138,7 @@ fn deep_nesting_ends() {
     assert!(refused(&text).contains("image name"));
 }
 
-/// What stands in such a file, in any order.
+/// The parts of such a file, in any order.
 fn tokens() -> impl Strategy<Value = String> {
     const LINES: [&str; 21] = [
         "version = 1\n",

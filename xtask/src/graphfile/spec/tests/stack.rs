@@ -1,4 +1,4 @@
-//! What `[stack]` may say, and what is told of mistakes in it.
+//! What `[stack]` may say, and the messages for mistakes in it.
 
 use std::time::Duration;
 

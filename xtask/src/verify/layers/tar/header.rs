@@ -1,6 +1,4 @@
-//! One header block.
-//!
-//! Knows the fields of the three layouts, and how Go reads a number in them.
+//! One header block, with the fields of its layout and numbers as Go reads them.
 
 use tar::{GnuHeader, Header};
 
@@ -9,20 +7,20 @@ use super::super::error::Cause;
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 512;
 
-/// Which fields stand behind the first 257 bytes.
+/// The layout of the fields after the first 257 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeaderLayout {
-    /// None that can be relied on.
+    /// No layout that can be relied on.
     Old,
     /// POSIX: device numbers and a prefix of the name.
     Ustar,
-    /// Schily's: as POSIX with a shorter prefix.
+    /// Schily's: like POSIX, with a shorter prefix.
     Star,
     /// GNU: device numbers, times and sparse segments.
     Gnu,
 }
 
-/// What a header says.
+/// The fields of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Raw {
     pub(super) layout: HeaderLayout,
@@ -37,12 +35,12 @@ pub(super) struct Raw {
     pub(super) device: (i64, i64),
 }
 
-/// Whether a block is all zeros, which ends an archive.
+/// Whether a block is all zeros. Such blocks end an archive.
 pub(super) fn is_zero(block: &[u8; BLOCK]) -> bool {
     block.iter().all(|byte| *byte == 0)
 }
 
-/// Whether a block is a header: its checksum is right.
+/// Whether a block is a header, that is, whether its checksum is right.
 pub(super) fn is_header(block: &[u8; BLOCK]) -> bool {
     let given = octal(&block[148..156]);
     let counted = |position: usize| {
@@ -53,7 +51,7 @@ pub(super) fn is_header(block: &[u8; BLOCK]) -> bool {
         }
     };
     let unsigned: i64 = (0..BLOCK).map(|at| i64::from(counted(at))).sum();
-    // Some old writers add signed bytes.
+    // Some old writers add up signed bytes.
     let signed: i64 = (0..BLOCK)
         .map(|at| i64::from(counted(at).cast_signed()))
         .sum();
@@ -88,7 +86,7 @@ pub(super) fn read(block: &[u8; BLOCK]) -> Result<Raw, Cause> {
         HeaderLayout::Ustar => raw.prefix(text(&block[345..500])),
         HeaderLayout::Star => raw.prefix(text(&block[345..476])),
         HeaderLayout::Gnu => {
-            // Old versions of Go wrote a prefix there, which GNU tar does not see.
+            // Old versions of Go wrote a prefix into these fields, which GNU tar does not read.
             let gnu = gnu(header);
             if number(&gnu.atime).is_err() || number(&gnu.ctime).is_err() {
                 return Err(Cause::archive(
@@ -117,7 +115,7 @@ fn layout(block: &[u8; BLOCK]) -> HeaderLayout {
     }
 }
 
-/// The fields of the GNU layout; the caller knows that it is one.
+/// The fields of the GNU layout. The caller has checked the layout.
 pub(super) fn gnu(header: &Header) -> &GnuHeader {
     header
         .as_gnu()
@@ -130,7 +128,7 @@ fn text(field: &[u8]) -> &[u8] {
     &field[..end.unwrap_or(field.len())]
 }
 
-/// A number: octal digits, or base 256 with its sign where the first bit says so.
+/// A number: octal digits, or base 256 with a sign if the first bit is set.
 pub(super) fn number(field: &[u8]) -> Result<i64, Cause> {
     let Some(first) = field.first().filter(|first| **first & 0x80 != 0) else {
         return octal(field);

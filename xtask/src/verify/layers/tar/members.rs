@@ -10,7 +10,7 @@ use super::header::{self, BLOCK, HeaderLayout, Raw};
 use super::pax::{self, Pax};
 use super::sparse::{self, Map, Segment};
 
-/// What kind of entry it is.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     /// A file.
@@ -36,7 +36,7 @@ pub struct TarMember {
     pub kind: Type,
     /// Its name, not cleaned.
     pub name: Vec<u8>,
-    /// What it links to; empty for all kinds but links.
+    /// The target of a link. Empty for all other kinds.
     pub link: Vec<u8>,
     /// Permission bits with setuid, setgid and sticky.
     pub mode: u16,
@@ -44,22 +44,22 @@ pub struct TarMember {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// A file's size, holes included; 0 for all other kinds.
+    /// The size of a file, holes included. 0 for all other kinds.
     pub size: u64,
-    /// When it was changed, in seconds.
+    /// The time of the last change, in seconds since 1970.
     pub mtime: i64,
     /// A device's major and minor number.
     pub device: (u32, u32),
     segments: Option<Vec<Segment>>,
 }
 
-/// Reads one entry after the other. Whatever of an entry nobody reads is skipped.
+/// Reads one entry after the other. Bytes of an entry that are not read are skipped.
 pub struct Members<R> {
     source: R,
     limits: Limits,
-    /// Bytes of this entry that are still to come.
+    /// Bytes of the current entry that are still to come.
     left: u64,
-    /// Zeros behind them, up to the end of a block.
+    /// Zeros after them, up to the end of a block.
     padding: u64,
 }
 
@@ -74,7 +74,7 @@ impl<R: BufRead> Members<R> {
         }
     }
 
-    /// The next entry; `None` behind the last one.
+    /// The next entry. `None` after the last one.
     pub fn advance(&mut self) -> Result<Option<TarMember>, Cause> {
         let (mut pax, mut name, mut link) = (None, None, None);
         loop {
@@ -88,7 +88,7 @@ impl<R: BufRead> Members<R> {
             let raw = header::read(&block)?;
             match raw.flag {
                 b'x' => pax = Some(Pax::read(&self.special(&raw)?)?),
-                // It is for all entries that follow, and engines ignore it.
+                // A global header is for all entries that follow. Engines ignore it.
                 b'g' => drop(self.special(&raw)?),
                 b'L' => name = Some(until_nul(self.special(&raw)?)),
                 b'K' => link = Some(until_nul(self.special(&raw)?)),
@@ -101,8 +101,8 @@ impl<R: BufRead> Members<R> {
         }
     }
 
-    /// Whatever stands behind the archive's end must be zeros: other bytes are seen by some
-    /// readers and not by others.
+    /// Checks that only zeros follow the archive's end, as some readers see other bytes and some do
+    /// not.
     pub fn finish(mut self) -> Result<(), Cause> {
         loop {
             let bytes = self.source.fill_buf().map_err(|error| of_io(&error))?;
@@ -117,12 +117,12 @@ impl<R: BufRead> Members<R> {
         }
     }
 
-    /// The stored bytes of the entry that `advance` gave last.
+    /// The stored bytes of the current entry.
     pub fn body(&mut self) -> MemberBody<'_, R> {
         MemberBody(self)
     }
 
-    /// Gives all bytes of the entry that `advance` gave last, zeros of its holes included.
+    /// Passes all bytes of the current entry to `sink`, with the zeros of its holes.
     pub fn data(
         &mut self,
         member: &TarMember,
@@ -169,7 +169,7 @@ impl<R: BufRead> Members<R> {
         self.stored(length, &mut |_| Ok(()))
     }
 
-    /// A header block; `None` at the archive's end: two blocks of zeros, or nothing more.
+    /// A header block. `None` at the archive's end: two blocks of zeros, or no more bytes.
     fn header(&mut self) -> Result<Option<[u8; BLOCK]>, Cause> {
         match self.block()? {
             Some(block) if header::is_zero(&block) => match self.block()? {
@@ -334,7 +334,7 @@ impl<R: BufRead> Members<R> {
         self.laid_out(member, segments)
     }
 
-    /// The map at the head of the data: decimal lines, filled up to the end of a block.
+    /// The map at the start of the data: decimal lines, padded to the end of a block.
     fn map_in_data(&mut self) -> Result<Vec<Segment>, Cause> {
         let malformed = || sparse::wrong("has a map that is malformed");
         let mut block = Vec::new();

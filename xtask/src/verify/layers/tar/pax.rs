@@ -1,11 +1,9 @@
-//! Extended headers of the PAX kind.
-//!
-//! Knows the records that say something of an entry, and Go's rules for them: the last record of
-//! a name wins, and an empty value leaves what the header says.
+//! Extended headers of the PAX kind, by Go's rules: the last record of a name wins, and an empty
+//! value leaves the header's own value.
 
 use super::super::error::Cause;
 
-/// What an extended header says of the next entry.
+/// The values of an extended header for the next entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Pax {
     pub(super) path: Option<Vec<u8>>,
@@ -17,7 +15,7 @@ pub(super) struct Pax {
     pub(super) sparse: Sparse,
 }
 
-/// What it says of a sparse file.
+/// The records about a sparse file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sparse {
     pub(super) major: Option<Vec<u8>>,
@@ -26,7 +24,7 @@ pub(super) struct Sparse {
     pub(super) size: Option<i64>,
     pub(super) real_size: Option<i64>,
     pub(super) blocks: Option<i64>,
-    /// Offsets and lengths by turns, in decimal digits.
+    /// Offsets and lengths in turn, in decimal digits.
     pub(super) map: Vec<Vec<u8>>,
 }
 
@@ -85,7 +83,7 @@ impl Pax {
     }
 }
 
-/// The first record's key and value, and what stands behind it: `<length> <key>=<value>\n`.
+/// The first record's key and value, and the bytes after it: `<length> <key>=<value>\n`.
 fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let length = usize::try_from(digits(&bytes[..space])?).ok()?;
@@ -104,7 +102,7 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (!is_wrong).then_some((key, value, rest))
 }
 
-/// Decimal digits and nothing else.
+/// A number of decimal digits only.
 pub(super) fn digits(text: &[u8]) -> Option<i64> {
     if text.is_empty() {
         return None;
@@ -128,7 +126,7 @@ fn integer(text: &[u8]) -> Result<Option<i64>, Cause> {
     Ok(Some(sign * value))
 }
 
-/// Whole seconds of a time, rounded down.
+/// The whole seconds of a time, rounded down.
 fn seconds(text: &[u8]) -> Result<Option<i64>, Cause> {
     let mut parts = text.splitn(2, |byte| *byte == b'.');
     let whole = integer(parts.next().unwrap_or_default())?;

@@ -1,24 +1,24 @@
-//! Where the data of a sparse file lies in it.
+//! Maps of sparse files: where the stored data belongs.
 //!
-//! Knows the old GNU map, in the header and in blocks behind it, and the maps of the PAX kind:
-//! 0.0 and 0.1 in the extended header, 1.0 at the head of the data.
+//! The old GNU map stands in the header and in the blocks after it. Maps of the PAX kind stand in
+//! the extended header (0.0 and 0.1) or at the start of the data (1.0).
 
 use super::super::error::Cause;
 use super::pax::{self, Sparse};
 
-/// A piece of a file whose bytes are stored; all others are zero.
+/// A piece of a file whose bytes are stored. All other bytes are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) offset: u64,
     pub(super) length: u64,
 }
 
-/// How an extended header says where the data lies.
+/// Where an extended header says the map is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Map {
-    /// It says so itself.
+    /// In the extended header itself.
     Here(Vec<Segment>),
-    /// The data begins with the map.
+    /// At the start of the data.
     InData,
     /// The file is not sparse.
     None,
@@ -28,7 +28,7 @@ pub(super) fn wrong(why: &str) -> Cause {
     Cause::archive(format!("a sparse file {why}"))
 }
 
-/// What an extended header says of a map.
+/// The map that an extended header describes.
 pub(super) fn of_pax(sparse: &Sparse) -> Result<Map, Cause> {
     let text = |value: &Option<Vec<u8>>| value.clone().unwrap_or_default();
     match (
@@ -39,7 +39,7 @@ pub(super) fn of_pax(sparse: &Sparse) -> Result<Map, Cause> {
         (b"0", b"0" | b"1") => listed(sparse).map(Map::Here),
         (b"", b"") if !sparse.map.is_empty() => listed(sparse).map(Map::Here),
         (b"", b"") => Ok(Map::None),
-        // Go takes it for a file that is not sparse, and GNU tar does not.
+        // Go reads this as a file that is not sparse. GNU tar does not.
         _ => Err(wrong("is of an unknown version")),
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn segment(offset: i64, length: i64) -> Result<Segment, Cause> {
     Ok(Segment { offset, length })
 }
 
-/// That segments follow each other inside the file, and that all stored bytes are theirs.
+/// Checks that segments follow each other inside the file and add up to all stored bytes.
 pub(super) fn check(segments: &[Segment], size: u64, stored: u64) -> Result<(), Cause> {
     let mut end = 0;
     let mut total = 0_u64;

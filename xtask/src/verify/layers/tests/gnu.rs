@@ -1,4 +1,4 @@
-//! Archives that GNU tar and Python make are read as GNU tar lists them.
+//! Archives of GNU tar and Python are read as GNU tar lists them.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,7 +19,7 @@ fn compare(archive: &Path, what: &str) -> std::sync::Arc<Layer> {
     let mut rest = listed.as_slice();
     for entry in read.table.entries() {
         let (start, end) = listed_as(&entry);
-        // Between them are widths that depend on the neighbours, and a date.
+        // Between start and end are a date, and widths that depend on the neighbours.
         let found = rest.windows(end.len()).position(|part| part == end);
         let head = found.map(|at| String::from_utf8_lossy(&rest[..at]).into_owned());
         let words = head.iter().flat_map(|head| head.split_whitespace());
@@ -31,7 +31,7 @@ fn compare(archive: &Path, what: &str) -> std::sync::Arc<Layer> {
     read
 }
 
-/// How GNU tar begins and ends a line.
+/// The start and the end of the line in GNU tar's list.
 fn listed_as(entry: &Entry<'_>) -> (String, Vec<u8>) {
     let (kind, size, link): (char, String, Vec<u8>) = match entry.kind {
         MemberKind::File => ('-', entry.size.to_string(), Vec::new()),
@@ -86,7 +86,7 @@ fn has(program: &str, text: &str) -> bool {
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(text))
 }
 
-/// A tree with every kind of entry. Gives the names at its top.
+/// Makes a tree with every kind of entry and returns the names at its top.
 fn tree(root: &Path) -> Vec<String> {
     let file = |name: &str, content: &str, mode: u32| {
         let path = root.join(name);
@@ -115,7 +115,7 @@ fn tree(root: &Path) -> Vec<String> {
         let path = root.join(name);
         let mut made = Command::new("mknod");
         let made = made.arg(path).args([kind, "7", "300"]).output();
-        // Only root may.
+        // Only root may make devices.
         made.is_ok_and(|made| made.status.success())
     };
     let mut names = vec!["d", "fifo", "hard", "opaque", "sticky"];
@@ -172,7 +172,7 @@ fn gnu_tar_lists_its_archives_as_they_are_read() {
         .filter(|name| !["char", "block", "fifo"].contains(&name.as_str()))
         .cloned()
         .collect();
-    // The numbers are too large for octal digits; the time is negative.
+    // The owners are too large for octal digits, and the time is negative.
     let owners = "--owner=o:3000000000 --group=g:4294967294 --mtime=@-7";
     let cases: [(&str, &[String]); 10] = [
         ("--format=v7", &no_devices),
@@ -221,8 +221,8 @@ fn gnu_tar_lists_its_archives_as_they_are_read() {
     }
 }
 
-/// Python writes what GNU tar does not: numbers in base 256 that would do in octal, and extended
-/// headers that deny the plain one.
+/// Python writes archives that GNU tar does not write: numbers in base 256 that would fit in octal,
+/// and extended headers that contradict the plain header.
 const PYTHON: &str = r#"
 import io, sys, tarfile
 formats = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}

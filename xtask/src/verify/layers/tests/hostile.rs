@@ -1,4 +1,4 @@
-//! Archives that want to do harm end in a sentence, soon and with little memory.
+//! Hostile archives end in one sentence, soon and with little memory.
 
 use super::super::*;
 use super::support::{Blob, Layout, Tar, field, gzip, header, image_of, layer, lines, seal, zstd};
@@ -124,7 +124,7 @@ fn paths_that_leave_the_image_are_refused() {
     }
     let said = layer(&Tar::default().hard_link("a", "../../etc/shadow").end()).unwrap_err();
     assert!(said.contains("leaves its folder"), "{said}");
-    // Where a symlink leads is its own affair.
+    // A symlink may lead anywhere.
     assert!(layer(&Tar::default().symlink("a", "../../etc/shadow").end()).is_ok());
     for name in [".wh.", "d/.wh..", "d/.wh..."] {
         let said = layer(&Tar::default().file(name, "").end()).unwrap_err();
@@ -181,8 +181,8 @@ fn archives_that_readers_disagree_on_are_refused() {
     );
 }
 
-/// The archives behind RUSTSEC-2026-0068 and its kin: a size in the extended header that the plain
-/// header denies.
+/// Archives as in RUSTSEC-2026-0068 and similar faults: the plain header contradicts the size in
+/// the extended header.
 #[test]
 fn the_size_of_an_extended_header_counts() {
     let inner = Tar::default().file("smuggled", "x").0;
@@ -194,7 +194,7 @@ fn the_size_of_an_extended_header_counts() {
         lines(&layer(&tar.end()).unwrap()),
         [format!("- a {}", inner.len()), "- b 0".to_owned()]
     );
-    // Engines know no data of links and folders, whatever their size.
+    // For engines, links and folders have no data, whatever their size field says.
     let folder = Tar::default().block(&header(b"d", b'5', 512)).file("e", "");
     assert_eq!(lines(&layer(&folder.end()).unwrap()), ["d d", "- e 0"]);
 }

@@ -1,4 +1,4 @@
-//! Facts, findings and what was read before.
+//! Facts, findings, and layers that were read before.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::super::*;
 use super::support::{Blob, Layout, Tar, image_of};
 
-/// Finds a word, wherever pieces end.
+/// Finds a word, wherever the pieces end.
 struct Word {
     seen: Vec<u8>,
     looks: Arc<AtomicUsize>,
@@ -96,7 +96,7 @@ fn rules_see_every_entry_and_the_content_that_they_ask_for() {
     ];
     assert_eq!(said, expected);
     assert_eq!(looks.load(Ordering::Relaxed), 5);
-    // What is kept of it comes back as it was, and nothing else does.
+    // The saved form gives back the same layer, and a damaged one gives none.
     let layer = &*image.layers[0];
     let kept = layer.to_bytes().unwrap();
     assert_eq!(Layer::of_bytes(&kept).as_ref(), Some(layer));
@@ -134,7 +134,7 @@ fn layers_that_are_known_or_shared_are_not_read_again() {
             .find(|layer| layer.digest == *digest)
             .cloned()
     };
-    // It is not even opened.
+    // A known layer is not even opened.
     for layer in &image.layers[..2] {
         std::fs::remove_file(path.join("blobs/sha256").join(layer.digest.hex())).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Layouts of engines and tools.
+//! The layouts that engines and tools write.
 
 use super::super::*;
 use super::support::{Blob, Layout, Tar, gzip, image_of, lines, read_with};
@@ -131,7 +131,7 @@ fn every_platform_of_an_index_is_read_and_attestations_are_none() {
     assert_eq!(platform, "linux/arm64/v8");
 }
 
-/// What the reader says of an image with one wrong layer, which its twin has right.
+/// The error for an image with one wrong layer beside a good one.
 fn said(blob: Blob) -> String {
     let digest = Digest::of(&blob.bytes).to_string();
     let good = Blob::plain(Tar::default().file("good", "1").end());

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::super::*;
 
-/// An archive that is written by hand, so that anything can be wrong with it.
+/// An archive that is written by hand, so that tests can put any fault into it.
 #[derive(Debug, Clone, Default)]
 pub struct Tar(pub Vec<u8>);
 
-/// A header of POSIX's layout.
+/// A header in the POSIX layout.
 pub fn header(name: &[u8], flag: u8, size: u64) -> [u8; 512] {
     let mut block = [0; 512];
     block[..name.len().min(100)].copy_from_slice(&name[..name.len().min(100)]);
@@ -29,7 +29,7 @@ pub fn field(block: &mut [u8; 512], at: usize, length: usize, text: &str) {
     block[at..at + length].copy_from_slice(&text.as_bytes()[..length]);
 }
 
-/// Makes the checksum right.
+/// Sets the right checksum.
 pub fn seal(block: &mut [u8; 512]) {
     block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
@@ -42,7 +42,7 @@ impl Tar {
         self
     }
 
-    /// Content, filled up to the end of a block.
+    /// Adds content, padded to the end of a block.
     pub fn content(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         let padding = bytes.len().next_multiple_of(512) - bytes.len();
@@ -115,7 +115,7 @@ pub struct Layout {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// How a layer stands in a manifest: the blob, its media type, and more of its descriptor.
+/// A layer of a manifest: the blob, its media type, and further fields of its descriptor.
 pub struct Blob {
     pub bytes: Vec<u8>,
     pub diff_id: Digest,
@@ -222,7 +222,7 @@ impl Layout {
     }
 }
 
-/// Reads what stands behind names in an archive.
+/// Reads the images with these names from an archive.
 pub fn read_with(archive: &[u8], names: &[&str], limits: Limits) -> Vec<FoundImages> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let reading = Reading {
@@ -245,14 +245,14 @@ pub fn image_of(archive: &[u8], limits: Limits) -> Result<LayeredImage, String> 
     }
 }
 
-/// An image with these plain archives as layers.
+/// An image whose layers are these uncompressed archives.
 #[track_caller]
 pub fn image(tars: &[Vec<u8>]) -> LayeredImage {
     let blobs: Vec<Blob> = tars.iter().cloned().map(Blob::plain).collect();
     image_of(&Layout::of(&blobs).archive(), Limits::default()).unwrap()
 }
 
-/// The layer of a plain archive, or why it cannot be read.
+/// The layer of an uncompressed archive, or why it cannot be read.
 #[track_caller]
 pub fn layer(tar: &[u8]) -> Result<Arc<Layer>, String> {
     let image = image_of(

@@ -103,7 +103,7 @@ fn a_name_below_a_symlink_of_its_own_layer_is_put_where_that_leads() {
             .end(),
         Tar::default().file("bin/b", "2").end(),
     ]);
-    // The second layer does not know of the link: a folder takes its place, as in an overlay.
+    // The link is not of the second layer, so a folder takes its place, as in an overlay.
     assert_eq!(
         seen(&image),
         ["- bin/b @1", "d usr @0", "d usr/bin @0", "- usr/bin/a @0"]
@@ -150,7 +150,7 @@ fn hard_links_lead_to_their_content() {
     assert_eq!(view.get(b"dangling").unwrap().content, None);
     assert_eq!(view.get(b"self").unwrap().content, None);
     assert!(view.get(b"a").is_none());
-    // One name is left, so that its bytes are not lost.
+    // One name is left, so that the bytes can still be read.
     assert_eq!(view.shadowed(), [0, 0, 0]);
     assert_eq!(View::of(&image.layers[..1]).shadowed(), [0]);
 }

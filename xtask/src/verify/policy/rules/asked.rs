@@ -1,10 +1,10 @@
-//! What the graph asks for by name.
+//! Rules that the graph file fills in: what an image must have.
 
 use super::Breaches;
 use crate::graphfile::spec::policy::{Policy, Rule};
 
 impl Breaches<'_, '_> {
-    /// What the graph asks for.
+    /// Breaches of what the graph file asks for.
     pub(super) fn wanted(&mut self, policy: &Policy) {
         let facts = &self.subject.image.facts;
         for label in policy.labels.iter().flatten() {

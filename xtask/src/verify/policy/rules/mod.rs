@@ -1,7 +1,7 @@
-//! The rules, each a function of one image, in files by what they look at.
+//! The rules. Each is a function of one image; the files group them by what they look at.
 //!
-//! Every rule says what is wrong in one sentence and what to do in another. Knows images and what a
-//! stage promises. Is unaware of severities and waivers, which `policy` lays over the answers.
+//! Every rule says in one sentence what is wrong, and in another what to do. Severities and waivers
+//! are not decided here: `policy` adds them.
 
 mod asked;
 mod programs;
@@ -16,7 +16,7 @@ use crate::verify::layers::shown;
 /// A breach, before its severity is known.
 #[derive(Debug, Clone)]
 pub struct Breach {
-    /// Of which rule.
+    /// The rule.
     pub rule: Rule,
     /// The layer's position; `None` for the configuration.
     pub layer: Option<usize>,
@@ -28,7 +28,7 @@ pub struct Breach {
     pub remedy: String,
 }
 
-/// All breaches of one image, which is to be of this platform.
+/// All breaches of one image, which should be of this platform.
 pub fn breaches(subject: &Subject<'_>, policy: &Policy, platform: Option<&str>) -> Vec<Breach> {
     let mut all = Breaches {
         subject,

@@ -53,8 +53,8 @@ impl Breaches<'_, '_> {
         }
     }
 
-    /// The programs that a container starts with: the entry program, what loads it, and what a script
-    /// is run by.
+    /// The programs that a container starts with: the entry program, its loader, and the
+    /// interpreter of a script.
     pub(super) fn programs(&self) -> Vec<Vec<u8>> {
         let facts = &self.subject.image.facts;
         let name = facts.entrypoint.first().or(facts.cmd.first());

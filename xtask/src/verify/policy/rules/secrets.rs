@@ -1,4 +1,4 @@
-//! Secrets in layers, settings and history, and the keys that everybody knows.
+//! Secrets in layers, settings and history, and publicly known keys.
 
 use super::super::content::SECRETS;
 use super::{Breach, Breaches};

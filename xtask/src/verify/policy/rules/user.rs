@@ -1,4 +1,5 @@
-//! What the image's user is, can use, and must not be able to change.
+//! Which user an image runs as, what that user can read, and what nobody else must be able to
+//! change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +31,7 @@ const SETUID: [&str; 17] = [
     "usr/bin/wall",
 ];
 
-/// What only root reads on purpose, and what belongs to nobody's program.
+/// Files that only root reads on purpose, and files that no program of the image needs.
 const ROOTS_OWN: [&str; 17] = [
     "etc/shadow",
     "etc/gshadow",
@@ -102,7 +103,7 @@ impl Breaches<'_, '_> {
         self.unreadable_files();
     }
 
-    /// Files that the stage itself added and its user cannot read.
+    /// Files that the stage itself added and that the image's user cannot read.
     fn unreadable_files(&mut self) {
         let subject = self.subject;
         let is_own = |node: &Node| subject.made(node).from == Origin::Own;
@@ -130,7 +131,8 @@ impl Breaches<'_, '_> {
                     String::new(),
                     "COPY it with --chown or --chmod, or install it where everybody may read: not below /root",
                 ),
-                // BuildKit of Docker 28 gives the folders that `COPY --chmod` makes the file's mode (tried: 28.5.2).
+                // BuildKit of Docker 28 gives folders that `COPY --chmod` makes the file's mode
+                // (tried: 28.5.2).
                 Some(folder) => (
                     format!(", as it may not enter the folder {folder}"),
                     "make the folder before with a mode of its own: newer releases of Docker give a folder that COPY --chmod makes the mode of the file",
@@ -193,8 +195,8 @@ impl Breaches<'_, '_> {
                 "everybody may write into this folder of PATH",
                 &mut seen,
             );
-            // Who may write there puts another folder into the place of the one on PATH; where the
-            // sticky bit is set, only its owner may.
+            // A user who may write there can replace the folder on PATH. With the sticky bit set,
+            // only the folder's owner can.
             let above = real.iter().enumerate().filter(|(_, byte)| **byte == b'/');
             let above: Vec<&[u8]> = above.map(|(end, _)| &real[..end]).collect();
             for folder in above {
@@ -204,7 +206,7 @@ impl Breaches<'_, '_> {
         }
     }
 
-    /// A folder that everybody may write into, unless it has one of these bits.
+    /// Reports a folder that everybody may write into, unless it has one of these bits.
     fn writable_folder(
         &mut self,
         path: &[u8],
@@ -259,7 +261,7 @@ fn is_roots_own(path: &[u8]) -> bool {
         path.strip_prefix(folder.as_bytes())
             .is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'-')))
     };
-    // What a shell or a tool keeps for root alone: `.cache`, `.bashrc`, `.npm`.
+    // Files that a shell or a tool keeps for root alone: `.cache`, `.bashrc`, `.npm`.
     let is_roots_dot = path.strip_prefix(b"root/.").is_some_and(|rest| {
         let name = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
         name != b"local" && name != b"venv"

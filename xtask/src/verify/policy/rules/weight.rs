@@ -1,4 +1,4 @@
-//! What an image need not hold, and how much it may.
+//! What an image should not hold, and how large it may be.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use crate::report::words;
 use crate::verify::finding::Origin;
 use crate::verify::layers::{Layer, shown};
 
-/// Programs that compile. Versions and target names around them are cut off.
+/// Programs that compile. The comparison strips versions and target names.
 const COMPILERS: [&str; 10] = [
     "gcc", "g++", "cc", "c++", "clang", "clang++", "rustc", "go", "javac", "gfortran",
 ];
 
-/// What package managers keep for a next time that an image never has.
+/// What package managers keep for their next call, which never happens in an image.
 const CACHES: [(&str, &str); 9] = [
     ("var/lib/apt/lists", "apt's lists"),
     ("var/cache/apt/archives", "apt's packages"),
@@ -68,7 +68,7 @@ impl Breaches<'_, '_> {
         let is_tests = |path: &[u8]| {
             let mut names = path.split(|byte| *byte == b'/');
             let last = path.rsplit(|byte| *byte == b'/').next();
-            // The outermost one only.
+            // Only the outermost folder of tests.
             names.find(|name| TESTS.contains(name)) == last
                 && last.is_some_and(|name| TESTS.contains(&name))
                 && path
@@ -85,7 +85,8 @@ impl Breaches<'_, '_> {
         );
     }
 
-    /// One breach for each layer with folders of a kind: how many, how large, and the largest.
+    /// Reports one breach for each layer with folders of a kind: their number, their size, the
+    /// largest.
     fn folders(&mut self, rule: Rule, is_it: impl Fn(&[u8]) -> bool, what: &str, remedy: &str) {
         let subject = self.subject;
         let mut by_layer: BTreeMap<usize, (usize, u64, u64, Vec<u8>)> = BTreeMap::new();
@@ -173,7 +174,7 @@ impl Breaches<'_, '_> {
     }
 }
 
-/// The bytes of a layer's files, as often as it has them.
+/// The bytes of a layer's files. A file that the layer has twice counts twice.
 fn size(layer: &Layer) -> u64 {
     layer.table.entries().map(|entry| entry.size).sum()
 }

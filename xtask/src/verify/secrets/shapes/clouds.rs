@@ -1,4 +1,4 @@
-//! Clouds and what runs in them.
+//! Clouds and the software that runs in them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -182,7 +182,7 @@ pub static SHAPES: &[Shape] = &[
     },
 ];
 
-/// The key of Azure's storage emulator, which its documentation gives to everybody.
+/// The key of Azure's storage emulator. Its documentation publishes the key.
 const EMULATOR: &[u8] = b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq";
 
 fn azure_account(view: &TextView<'_>) -> Option<Hit> {

@@ -4,7 +4,7 @@ use crate::verify::secrets::shape::{Find, Proof, Shape};
 
 const BUILD_SECRET: &str = "change the secret; keep the file out with .dockerignore, or give it with RUN --mount=type=secret";
 
-/// An entry of this group: found by a name, judged by the value.
+/// An entry of this group: a name finds it, and the value decides.
 const fn entry(
     id: &'static str,
     what: &'static str,

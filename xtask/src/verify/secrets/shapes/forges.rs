@@ -128,7 +128,8 @@ pub static SHAPES: &[Shape] = &[
 
 /// The signature that ends a macaroon: end of section, type 6, 32 bytes.
 fn macaroon_ends(body: &[u8]) -> bool {
-    // The prefix of the shape ends within a group of four; the end of the text is what is decoded.
+    // The shape's prefix ends within a group of four characters, so the tail is decoded at each
+    // offset.
     let tail = body.len() - 48;
     (0..4).any(|shift| {
         body.get(tail + shift..)
@@ -137,7 +138,7 @@ fn macaroon_ends(body: &[u8]) -> bool {
     })
 }
 
-/// `prefix payload . version . length checksum`; older ones have no version.
+/// `prefix payload . version . length checksum`. Older tokens have no version.
 fn routable(view: &TextView<'_>) -> Option<Hit> {
     if view.before(view.at).is_some_and(|byte| URL64.has(byte)) {
         return None;

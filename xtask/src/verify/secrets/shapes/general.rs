@@ -1,4 +1,4 @@
-//! What no single issuer owns.
+//! Shapes that belong to no single issuer.
 
 use super::{jwt, url};
 use crate::verify::secrets::shape::{Find, Proof, Shape};

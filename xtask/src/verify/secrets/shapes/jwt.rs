@@ -1,7 +1,7 @@
-//! JSON web tokens that are credentials for long.
+//! JSON web tokens that stay valid for long.
 //!
-//! Documents are full of JWTs that were made to be shown, and sessions expire within hours, so a
-//! token by itself is no finding: its claims must say that it is a credential for long.
+//! Documents contain many JWTs that are mere examples, and sessions expire within hours. So a token
+//! alone is not a finding: its claims must say that it is a long-lived credential.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,9 +11,9 @@ use crate::verify::secrets::letters::URL64;
 use crate::verify::secrets::shape::Hit;
 use crate::verify::secrets::view::TextView;
 
-/// The longest part that is read.
+/// The most bytes of a part that are read.
 const MOST: usize = 4096;
-/// What counts as long: 90 days.
+/// The least lifetime of a long-lived token, in seconds: 90 days.
 const LONG: i64 = 90 * 24 * 3600;
 
 /// The anchor is the beginning of the header.
@@ -39,7 +39,7 @@ pub fn long_lived(view: &TextView<'_>) -> Option<Hit> {
     })
 }
 
-/// The end of a part, which a dot follows.
+/// The end of a part that a dot follows.
 fn part(view: &TextView<'_>, from: usize) -> Option<usize> {
     let end = view.run(from, &URL64, MOST);
     (view.byte(end) == Some(b'.')).then_some(end)
@@ -51,7 +51,7 @@ fn json(view: &TextView<'_>, from: usize, until: usize) -> Option<Value> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// Whether a signature has the length of its algorithm.
+/// Whether a signature has the length that its algorithm gives.
 fn fits(algorithm: &str, length: usize) -> bool {
     match algorithm {
         "HS256" => length == 32,
@@ -72,7 +72,7 @@ fn credential(payload: &Value) -> Option<&'static str> {
     if payload.get("role").and_then(Value::as_str) == Some("service_role") {
         return Some("a service_role key");
     }
-    // The role `anon` is made to be in web pages.
+    // Tokens with the role `anon` are meant to be in web pages.
     if payload.get("role").and_then(Value::as_str) == Some("anon") {
         return None;
     }

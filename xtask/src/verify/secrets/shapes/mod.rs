@@ -1,8 +1,8 @@
-//! The shapes, by who issues them.
+//! The shapes, by their issuers.
 //!
-//! Every entry says why it matters, where its shape is described, and how to repair a leak. The
-//! lengths were compared with the rules of gitleaks and trufflehog, which are tried on real
-//! leaks; where an issuer documents the shape, the issuer counts.
+//! Every entry says why the secret matters, where its shape is described, and how to repair a leak.
+//! The lengths were compared with the rules of gitleaks and trufflehog, which are tried on real
+//! leaks. If an issuer documents the shape, the issuer's word counts.
 
 mod clouds;
 mod files;
@@ -32,7 +32,7 @@ pub fn all() -> impl Iterator<Item = &'static Shape> {
         .chain(files::SHAPES)
 }
 
-/// The shape of this name.
+/// The shape with this name.
 pub fn shape(id: &str) -> Option<&'static Shape> {
     all().find(|shape| shape.id == id)
 }

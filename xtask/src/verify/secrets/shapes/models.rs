@@ -129,8 +129,8 @@ fn openai(view: &TextView<'_>) -> Option<Hit> {
     (fits && random(body, 3.2) && random(tail, 3.2)).then(|| Hit::of(start..end, prefix.as_bytes()))
 }
 
-/// Letters, about as many capitals as small ones. Names in code have few capitals.
-/// Behind a slash it is the name of somebody's model, which people write with `hf_`, too.
+/// Mostly letters, with many of both cases: names in code have few capitals. After a slash it is
+/// the name of a user's model, which people also write with `hf_`.
 fn hugging_face(view: &TextView<'_>) -> Option<Hit> {
     let prefix: &[u8] = match view.byte(view.at) {
         Some(b'h') => b"hf_",
@@ -153,8 +153,8 @@ fn letters_of_both_cases(body: &[u8]) -> bool {
     capitals >= 7 && small >= 7 && capitals + small >= 30 && random(body, 3.9)
 }
 
-/// Whether kinds of characters change as often as by chance: names in code have long pieces of
-/// small letters.
+/// Whether the kinds of characters alternate as often as in random text. Names in code have long
+/// runs of small letters.
 fn shuffled(body: &[u8]) -> bool {
     let kind = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());
     let changes = body

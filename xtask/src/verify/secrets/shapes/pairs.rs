@@ -1,17 +1,17 @@
-//! An id, which is no secret, beside a secret that has no prefix: only both together count.
+//! A secret without a prefix, beside an id that is not secret. Only both together count.
 
 use crate::verify::secrets::letters::{ALNUM, Alphabet, BASE64, HEX};
 use crate::verify::secrets::shape::{Hit, mixed, random};
 use crate::verify::secrets::view::TextView;
 
-/// How far from its id a secret may stand.
+/// How far from its id a secret may be.
 const BESIDE: usize = 256;
 const BASE32: Alphabet = Alphabet::of("A-Z2-7");
 
-/// What an issuer's pair looks like.
+/// The form of an issuer's pair.
 struct Pair {
     id: Alphabet,
-    /// How long the id is, its prefix included.
+    /// The length of the id, with its prefix.
     id_length: std::ops::RangeInclusive<usize>,
     secret: Alphabet,
     secret_length: usize,
@@ -75,17 +75,17 @@ fn find(view: &TextView<'_>, pair: &Pair) -> Option<Hit> {
     let secret = runs(&view.bytes[near.clone()], &pair.secret)
         .map(|run| near.start + run.start..near.start + run.end)
         .filter(|run| run.end <= view.at || run.start >= end)
-        // A run at the border may go on beyond it.
+        // A run at the border may continue beyond it.
         .filter(|run| run.start > near.start || near.start == 0)
         .find(|run| {
             let text = &view.bytes[run.clone()];
             run.len() == pair.secret_length && mixed(text) && random(text, pair.bits)
         })?;
-    // The place is the id's, so that a secret before it cannot be found twice.
+    // The hit begins at the id, so that a secret before it cannot be found twice.
     Some(Hit::of(view.at..secret.end.max(end), &id[..4]))
 }
 
-/// `aws_secret_access_key = …`, whatever the id is.
+/// `aws_secret_access_key = …` with any id.
 pub fn aws_by_name(view: &TextView<'_>) -> Option<Hit> {
     let name = view.at + b"ws_secret_access_key".len();
     let from = view.run(name, &Alphabet::of(" \t\"':=>\\-"), 8);

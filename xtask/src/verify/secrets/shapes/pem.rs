@@ -1,7 +1,7 @@
 //! Blocks between `-----BEGIN … PRIVATE KEY-----` and `-----END …`.
 //!
-//! A block counts when all of it is base64 of what its label says. Blocks inside source code and
-//! JSON are read too: quotes, `\n` and signs of concatenation between the lines are skipped.
+//! A block counts if all of it is base64 of what its label says. Blocks inside source code and JSON
+//! are read too: quotes, `\n` and concatenation signs between the lines are skipped.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -25,7 +25,7 @@ const MOST_HEADERS: usize = 8;
 /// The longest header line.
 const MOST_HEADER: usize = 256;
 
-/// The anchor is `-BEGIN `, of which four more hyphens stand before.
+/// The anchor is `-BEGIN `, with four more hyphens before it.
 pub fn armoured(view: &TextView<'_>) -> Option<Hit> {
     let start = view.at.checked_sub(4)?;
     if !view.starts(start, b"-----BEGIN ") {
@@ -49,7 +49,7 @@ pub fn armoured(view: &TextView<'_>) -> Option<Hit> {
     let end = end + closing.len();
     view.spend(2 * text.len());
     let key = DECODER.decode(&text).ok()?;
-    // RSA of 512 bits is broken within hours; only examples have it.
+    // RSA of 512 bits is broken within hours. Only examples have it.
     if !kind.fits(&key, encrypted) || label.starts_with(b"RSA") && key.len() < 500 {
         return None;
     }
@@ -87,7 +87,7 @@ pub fn putty(view: &TextView<'_>) -> Option<Hit> {
         lines.next().filter(|line| is_base64(line))?;
     }
     let mut line = lines.next()?;
-    // Version 3 says how the passphrase is stretched.
+    // Version 3 also says how the key is derived from the passphrase.
     for _ in 0..6 {
         if !(line.starts_with(b"Key-Derivation: ") || line.starts_with(b"Argon2-")) {
             break;
@@ -102,7 +102,7 @@ pub fn putty(view: &TextView<'_>) -> Option<Hit> {
     (private > 0 && length >= 32).then(|| Hit::of(view.at..lines.at, b"PuTTY-User-Key-File"))
 }
 
-/// A private key between the other fields of a service account's JSON.
+/// Whether a private key stands between the other fields of a service account's JSON.
 fn is_google(view: &TextView<'_>, start: usize, end: usize) -> bool {
     let name = b"\"service_account\"";
     view.find(start.saturating_sub(600)..start, name).is_some()
@@ -128,15 +128,15 @@ impl Kind {
     }
 
     fn fits(self, key: &[u8], encrypted: bool) -> bool {
-        // Zeros and other fillers are no key.
+        // Zeros and other fillers are not a key.
         if key.len() < 40 || entropy(key) < 3.5 {
             return false;
         }
         match self {
             Self::OpenSsh => key.starts_with(b"openssh-key-v1\0") && key.len() >= 150,
-            // A packet with tag 5, secret key, with a length in the old or the new way.
+            // A packet with tag 5 (secret key), with a length in the old or the new format.
             Self::Pgp => matches!(key[0], 0x94..=0x96 | 0xc5),
-            // RFC 1421: what is encrypted has no form of its own.
+            // RFC 1421: encrypted content has no structure of its own.
             Self::Der if encrypted => key.len().is_multiple_of(8),
             Self::Der => is_sequence(key),
         }
@@ -154,7 +154,7 @@ fn is_sequence(key: &[u8]) -> bool {
     key[0] == 0x30 && length == key.len()
 }
 
-/// Reads on behind the BEGIN line.
+/// Reads the lines after the BEGIN line.
 struct Body<'v, 'a> {
     view: &'v TextView<'a>,
     at: usize,
@@ -165,7 +165,8 @@ impl<'v, 'a> Body<'v, 'a> {
         Self { view, at }
     }
 
-    /// Skips lines such as `Proc-Type: 4,ENCRYPTED`; whether one of them says so.
+    /// Skips headers such as `Proc-Type: 4,ENCRYPTED`. Returns whether one of them says
+    /// `ENCRYPTED`.
     fn headers(&mut self) -> bool {
         let mut encrypted = false;
         for _ in 0..MOST_HEADERS {
@@ -195,7 +196,7 @@ impl<'v, 'a> Body<'v, 'a> {
         encrypted
     }
 
-    /// Skips what may stand between two lines of base64.
+    /// Skips the characters that may stand between two lines of base64.
     fn gap(&mut self) {
         let start = self.at;
         while let Some(byte) = self.view.byte(self.at) {
@@ -204,7 +205,7 @@ impl<'v, 'a> Body<'v, 'a> {
                     self.view.byte(self.at + 1),
                     Some(b'n' | b'r' | b't' | b'\n' | b'\\')
                 );
-            // A sign of concatenation stands between quotes or spaces; base64 goes on at one side.
+            // A concatenation sign has quotes or spaces on both sides; a plus of base64 has not.
             let apart = |byte: Option<u8>| byte.is_some_and(|byte| b" \"'\n\r".contains(&byte));
             let plus = byte == b'+'
                 && apart(self.view.before(self.at))
@@ -232,7 +233,7 @@ impl<'v, 'a> Body<'v, 'a> {
             }
             self.at = end;
         }
-        // Padding, and OpenPGP's checksum of four characters, may follow.
+        // Padding may follow, and OpenPGP's checksum of four characters.
         self.at = self.view.run(self.at, &Alphabet::of("="), 2);
         self.gap();
         if kind == Kind::Pgp {

@@ -1,4 +1,4 @@
-//! Services that send messages, take money, or watch.
+//! Services for messages, payments and monitoring.
 
 use super::pairs;
 use crate::verify::secrets::letters::{ALNUM, Alphabet, DIGIT, HEX, URL64};
@@ -136,7 +136,7 @@ pub static SHAPES: &[Shape] = &[
     },
 ];
 
-/// Groups between hyphens: numbers or ids, then a long random one.
+/// Groups between hyphens: numbers or ids, then a long random group.
 fn slack(body: &[u8]) -> bool {
     let mut groups: Vec<&[u8]> = body.split(|byte| *byte == b'-').collect();
     let Some(last) = groups.pop() else {
@@ -171,7 +171,7 @@ fn telegram(view: &TextView<'_>) -> Option<Hit> {
     let end = view.run(colon + 1, &URL64, 36);
     let body = &view.bytes[colon + 1..end];
     view.spend(body.len());
-    // `bot` stands before the number in addresses.
+    // In addresses, `bot` stands before the number.
     let bot = view.bytes[..start].ends_with(b"bot");
     ((8..=10).contains(&(colon - start))
         && (bot || view.word_begins(start))

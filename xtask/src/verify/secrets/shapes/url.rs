@@ -8,10 +8,10 @@ use crate::verify::secrets::shape::Hit;
 use crate::verify::secrets::view::{TextPlace, TextView};
 
 const SCHEME: Alphabet = Alphabet::of("0-9A-Za-z+.-");
-/// What a user or a password may have in a URL, and what people put there unescaped.
+/// Characters of a user or a password in a URL, also those that people fail to escape.
 const USERINFO: Alphabet = Alphabet::of("0-9A-Za-z._~%!&*+,;=:@^|-");
 const HOST: Alphabet = Alphabet::of("0-9A-Za-z._-");
-/// The longest user and password.
+/// The most bytes of a user and of a password.
 const MOST: usize = 256;
 
 /// The anchor is `://`.
@@ -41,7 +41,7 @@ pub fn with_password(view: &TextView<'_>) -> Option<Hit> {
     })
 }
 
-/// A password without its `%40` and the like.
+/// A password with escapes such as `%40` decoded.
 fn unescaped(password: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(password.len());
     let mut at = 0;
@@ -57,7 +57,7 @@ fn unescaped(password: &[u8]) -> Vec<u8> {
     text
 }
 
-/// The password of the first URL in a text that has one.
+/// The password in the first URL of a text, if it has one.
 pub fn password(text: &[u8]) -> Option<&[u8]> {
     let work = std::cell::Cell::new(0);
     let at = text.windows(3).position(|part| part == b"://")?;
@@ -80,7 +80,7 @@ impl Parts {
         let from = view.at + 3;
         let run = view.run(from, &USERINFO, MOST);
         let text = &view.bytes[from..run];
-        // The last `@` ends the password: one may stand in it unescaped.
+        // The last `@` ends the password, as a password may contain an unescaped one.
         let end = from + text.iter().rposition(|byte| *byte == b'@')?;
         let colon = from + text.iter().position(|byte| *byte == b':')?;
         let host = end + 1..view.run(end + 1, &HOST, MOST);
@@ -93,7 +93,7 @@ impl Parts {
     }
 }
 
-/// Hosts that stand in documents: RFC 2606, the local host, and the word itself.
+/// Hosts of examples: those of RFC 2606, the local host, and the word `host` itself.
 fn is_example(host: &[u8]) -> bool {
     let host = String::from_utf8_lossy(host).to_ascii_lowercase();
     let host = host.split(':').next().unwrap_or_default();

@@ -178,7 +178,7 @@ fn a_finding_never_shows_the_secret() {
     for seed in 30..40 {
         for (shape, secret) in made::all(seed) {
             for found in scan("app/x", &[secret.as_bytes()]) {
-                // The lines around a key are public.
+                // The BEGIN and END lines of a key are public.
                 let body: Vec<&str> = secret
                     .lines()
                     .filter(|line| !line.contains("---"))
@@ -192,7 +192,7 @@ fn a_finding_never_shows_the_secret() {
                             .any(|part| shown.windows(*length).any(|other| other == part))
                     })
                     .count();
-                // A host may be shown; a piece of a random half may not.
+                // A host may be shown. A piece of a random half must not be shown.
                 assert!(longest < 8 || shape == "url-password", "{shape}: {found:?}");
                 assert!(shown.len() < 100, "{shape}: {found:?}");
             }
@@ -285,6 +285,6 @@ fn settings_that_are_longer_than_what_is_looked_at_are_told() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].what, "more settings than are looked at");
     assert_eq!(scan("app/.env", &[&text.as_bytes()[..CAPACITY]]), []);
-    // Of other files every byte is looked at.
+    // Other files are searched to their last byte.
     assert_eq!(scan("app/settings.txt", &[text.as_bytes()]), []);
 }

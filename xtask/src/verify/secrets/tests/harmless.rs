@@ -1,9 +1,9 @@
-//! What scanners are known to trip over: none of it is a finding.
+//! Texts that are known to mislead scanners. None of them is a finding.
 
 use super::made::Dice;
 use crate::verify::secrets::{FoundSecret, Scanner, by_path, in_environment, in_text};
 
-/// A line is `file PATH: TEXT`, `env NAME=VALUE` or `history TEXT`; `\n` stands for a line's end.
+/// A line is `file PATH: TEXT`, `env NAME=VALUE` or `history TEXT`. `\n` stands for a newline.
 const CORPUS: &str = include_str!("harmless.txt");
 
 fn scan(path: &str, text: &str) -> Vec<FoundSecret> {
@@ -14,7 +14,7 @@ fn scan(path: &str, text: &str) -> Vec<FoundSecret> {
     found
 }
 
-/// The key of Azure's storage emulator, in its documentation.
+/// The key of Azure's storage emulator, which its documentation publishes.
 fn emulator() -> String {
     [
         "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq",
@@ -106,7 +106,7 @@ fn harmless_things_that_are_random_give_no_finding() {
             ),
             format!("app-{}.js", hex(dice, 24)),
             format!("sha256:{}", hex(dice, 64)),
-            // The name of a model, and what a text calls an example.
+            // The name of a model, and a value that the text calls an example.
             format!(
                 "\"somebody17/hf_{}\": {{",
                 dice.text(super::made::LETTERS, 34)

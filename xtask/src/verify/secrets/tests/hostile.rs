@@ -1,4 +1,4 @@
-//! Any bytes in any chunks: the same findings, no panic, work that grows with the size.
+//! Any bytes in any chunks give the same findings, no panic, and work that grows with the size.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::made;
 use crate::verify::secrets::view::AHEAD;
 use crate::verify::secrets::{FoundSecret, Scanner, by_path, in_environment, in_text, shapes};
 
-/// The most bytes looked at for each byte of a file, whatever it holds.
+/// The most bytes that are read for each byte of a file, whatever the file holds.
 const MOST_WORK: u64 = 130;
 
 fn scan(path: &str, chunks: &[&[u8]]) -> (Vec<FoundSecret>, u64) {
@@ -15,7 +15,7 @@ fn scan(path: &str, chunks: &[&[u8]]) -> (Vec<FoundSecret>, u64) {
     scanner.finish_with_work()
 }
 
-/// Pieces that shapes wait for, in any order, between any bytes.
+/// Anchors and secrets of all shapes, in any order, between any bytes.
 fn soup() -> impl Strategy<Value = Vec<u8>> {
     let anchors: Vec<Vec<u8>> = shapes()
         .flat_map(|shape| shape.anchors().iter().map(|text| text.as_bytes().to_vec()))
@@ -80,7 +80,7 @@ fn work_grows_with_the_size_whatever_a_file_repeats() {
     let size = 3 * AHEAD;
     let secrets: Vec<String> = made::all(52)
         .into_iter()
-        // All but the end of a secret, over and over: nothing is found, and nothing is skipped.
+        // A secret without its end, repeated: nothing is found, and nothing is skipped.
         .map(|(_, secret)| secret[..secret.len() - 2].to_owned())
         .collect();
     let mut patterns: Vec<Vec<u8>> = secrets.into_iter().map(String::into_bytes).collect();
@@ -106,7 +106,7 @@ fn work_grows_with_the_size_whatever_a_file_repeats() {
             work / bytes.len() as u64,
             String::from_utf8_lossy(&pattern)
         );
-        // One anchor, and then what its shape would read on and on.
+        // One anchor, followed by endless bytes that its shape would read.
         let filler = b"aA1b".repeat(size / 4);
         let bytes = [&pattern[..], &filler].concat();
         let (_, work) = scan("app/x", &[&bytes]);

@@ -1,12 +1,12 @@
-//! Secrets of every shape, made from a seed. No text here is one: a scanner of this repository
-//! must stay silent.
+//! Secrets of every shape, made from a seed. No text in this file is a secret, as scanners of this
+//! repository must stay silent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use crate::verify::secrets::letters::{crc32, in_base};
 
-/// A small generator of numbers, the same in every run.
+/// A small random number generator that gives the same numbers in every run.
 pub struct Dice(u64);
 
 impl Dice {
@@ -25,7 +25,8 @@ impl Dice {
         (0..length).map(|_| self.next().to_le_bytes()[0]).collect()
     }
 
-    /// Letters of an alphabet, of all three kinds where it has them.
+    /// Random letters of an alphabet. A longer text has capitals, small letters and digits, if the
+    /// alphabet has them.
     pub fn text(&mut self, alphabet: &str, length: usize) -> String {
         let letters: Vec<char> = alphabet.chars().collect();
         loop {
@@ -67,7 +68,7 @@ fn checked(dice: &mut Dice, prefix: &str) -> String {
     format!("{prefix}{random}{}", String::from_utf8(sum).unwrap())
 }
 
-/// A block between two lines that say what it is.
+/// A PEM block with this label.
 pub fn block(label: &str, content: &[u8]) -> String {
     let text = STANDARD.encode(content);
     let lines: Vec<&str> = text
@@ -82,7 +83,7 @@ pub fn block(label: &str, content: &[u8]) -> String {
     )
 }
 
-/// A DER sequence of so many random bytes.
+/// A DER sequence of this many random bytes.
 pub fn sequence(dice: &mut Dice, length: u16) -> Vec<u8> {
     let [high, low] = length.to_be_bytes();
     let mut der = vec![0x30, 0x82, high, low];
@@ -137,7 +138,7 @@ fn keys(seed: u64) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A Bech32 text: its checksum is searched for, so that the test has no second copy of the code.
+/// A Bech32 text. Its checksum is found by search, so that the test has no second copy of the code.
 fn age(dice: &mut Dice) -> String {
     let letters: Vec<u32> = (0..52)
         .map(|_| u32::try_from(dice.next() % 32).unwrap())
@@ -373,7 +374,7 @@ fn services(seed: u64) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A JSON web token with random bytes for a signature.
+/// A JSON web token with a random signature.
 pub fn jwt(dice: &mut Dice, claims: &str) -> String {
     let header = r#"{"alg":"HS256","typ":"JWT"}"#;
     [

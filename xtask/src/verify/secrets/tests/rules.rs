@@ -246,7 +246,7 @@ fn test_material_of_packages_is_no_finding_and_the_same_key_of_an_application_is
     ] {
         assert_eq!(scan(path, &key).len(), 1, "{path}");
     }
-    // A checksum proves a token wherever it is.
+    // A checksum proves a token in any place.
     let (_, token) = made::all(62)
         .into_iter()
         .find(|(shape, _)| *shape == "npm-token")
@@ -255,7 +255,7 @@ fn test_material_of_packages_is_no_finding_and_the_same_key_of_an_application_is
     assert_eq!(scan(path, &token).len(), 1);
 }
 
-/// Two halves, so that no scanner of this repository takes it for a key.
+/// The key in two halves, so that no scanner of this repository takes it for a key.
 fn default_secret() -> String {
     ["sk-9f73s3ljTXVcMT3Blb3ljTqtsKiGHX", "VcMT3BlbkFJLK7U"].concat()
 }
@@ -289,17 +289,17 @@ fn default_keys_of_dify_count_in_an_environment_and_not_in_text() {
     );
     assert!(found.iter().all(|found| found.rule == DEFAULT_KEYS));
     assert!(found.iter().all(|found| !found.masked.contains("difyai")));
-    // Its store is used: now the key of the store counts too.
+    // If its store is in use, the key of the store counts too.
     let used = [
         ("VECTOR_STORE", "qdrant"),
         ("QDRANT_API_KEY", "difyai123456"),
     ];
     assert_eq!(in_environment(&used).len(), 1);
-    // Not as a secret, which has other words for it.
+    // The rule `secrets` does not report default keys.
     for (name, value) in environment {
         assert_eq!(in_text(name, value), [], "{name}");
     }
-    // Upstream's own files carry them.
+    // Upstream's own files contain default keys.
     let text = format!("SECRET_KEY={secret}\nDB_PASSWORD=difyai123456\n");
     for path in [
         "app/docker/.env.example",
@@ -308,7 +308,7 @@ fn default_keys_of_dify_count_in_an_environment_and_not_in_text() {
     ] {
         assert_eq!(scan(path, &text), [], "{path}");
     }
-    // But a real .env is read as an environment.
+    // A real .env is read as an environment.
     let found = scan("app/api/.env", &text);
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|found| found.rule == DEFAULT_KEYS));

@@ -1,33 +1,33 @@
-//! An HTTP answer, read from whatever carries it.
+//! Reads an HTTP answer from any stream.
 //!
-//! Knows HTTP/1.1 as far as a probe needs it: status, headers, a body with a length, in chunks, or
-//! up to the end. Is unaware of what is asked, and of sockets.
+//! Reads as much of HTTP/1.1 as a probe needs: status, headers, and a body with a length, in
+//! chunks, or up to the end.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 
-/// The longest head.
+/// The most bytes of a head.
 const MOST_HEAD: u64 = 64 << 10;
-/// The longest body that is looked at.
+/// The most bytes of a body that are read.
 const MOST_BODY: u64 = 4 << 20;
 
-/// An answer.
+/// An HTTP answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HttpAnswer {
     pub status: u16,
-    /// Their names in small letters.
+    /// The headers, their names in small letters.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 impl HttpAnswer {
-    /// All values of a header.
+    /// All values of a header, joined by commas.
     pub fn header(&self, name: &str) -> Option<String> {
         let all = self.headers.iter().filter(|(header, _)| header == name);
         let values: Vec<&str> = all.map(|(_, value)| value.as_str()).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
-    /// Reads one. `has_body` is false for an answer to CONNECT.
+    /// Reads an answer. `has_body` is false for an answer to CONNECT.
     pub fn read(stream: impl Read, has_body: bool) -> Result<Self> {
         let mut stream = BufReader::new(stream);
         let mut head = Vec::new();

@@ -1,4 +1,4 @@
-//! A command in a service's container.
+//! The probe that runs a command in a service's container.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ impl Ground<'_> {
     ) -> ProbeVerdict {
         let shown = command.join(" ");
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        // What it said at last, when the time is over in the middle of another attempt.
+        // The last complete answer, in case the time ends during another attempt.
         let mut before = None;
         self.until_it_works(until, || {
             let container = match self.container(service) {

@@ -1,7 +1,8 @@
-//! A file or folder that a service's user can write to.
+//! The probe for a file or folder that a service's user can write to.
 //!
-//! Asked of the engine, not of a shell: many images have none. Knows the head of a tar archive and
-//! the rules of permissions. A second container tries it on a volume that root owns.
+//! The engine is asked, not a shell, as many images have none: it gives the path as a tar archive,
+//! whose head has owner and permissions. A second container tries the path on a volume that root
+//! owns.
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
@@ -13,7 +14,7 @@ use super::{Ground, ProbeVerdict, shortened};
 use crate::outside::engine::Container;
 use crate::verify::stack::child::Effect;
 
-/// Who owns a file, and who may write to it.
+/// The owner of a file, and its permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Owned {
     uid: u32,
@@ -21,7 +22,7 @@ struct Owned {
     mode: u32,
 }
 
-/// Who a service runs as.
+/// The user that a service runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct User {
     uid: u32,
@@ -71,7 +72,7 @@ impl Ground<'_> {
         ProbeVerdict::failed(format!("{on_such} `{service}` fails: {wrong}"))
     }
 
-    /// The end of a second container's log, for a sentence.
+    /// The last lines of a second container's log, for a sentence.
     pub(super) fn last_lines(&self, id: &str) -> String {
         let container = self.container_of(id);
         let log = container
@@ -83,7 +84,7 @@ impl Ground<'_> {
         }
     }
 
-    /// Whether a container's user can write to a path: a sentence either way.
+    /// Whether a container's user can write to a path. Both answers are sentences.
     fn writable(
         &self,
         container: &Container,
@@ -103,7 +104,7 @@ impl Ground<'_> {
         Ok(judge(&user, owned, path))
     }
 
-    /// Who the first process of a container runs as.
+    /// The user of a container's first process. `None` if it is not known.
     fn user(&self, container: &Container) -> Result<Option<User>, ProbeVerdict> {
         let ids = self.engine.process_ids(container);
         match ids {
@@ -115,7 +116,8 @@ impl Ground<'_> {
             Err(_) if self.live.is_over() => return Err(ProbeVerdict::halted()),
             Err(fault) => return Err(ProbeVerdict::not_checked(fault.to_string())),
         }
-        // An engine whose machine has no `ps`. A name would have to be looked up in the image.
+        // The engine's machine has no `ps`. Numbers are enough; a name would need the image's
+        // accounts.
         let (uid, gid) = match container.config.user.split_once(':') {
             Some((uid, gid)) => (uid, gid),
             None => (container.config.user.as_str(), "0"),
@@ -128,7 +130,7 @@ impl Ground<'_> {
         }))
     }
 
-    /// Who owns a path in a container; `None` when it is not there.
+    /// The owner of a path in a container. `None` if there is no such path.
     fn owned(&self, container: &Container, path: &str) -> Result<Option<Owned>, ProbeVerdict> {
         let mut docker = Command::new("docker");
         docker.args(["cp", "--follow-link"]);
@@ -147,7 +149,7 @@ impl Ground<'_> {
                 )));
             }
         };
-        // The whole folder would follow.
+        // Only the head is needed. The content of the whole folder would follow.
         let head = child.stdout.take().and_then(head);
         self.live.end(&mut child);
         Ok(head)
@@ -171,7 +173,7 @@ fn head(mut archive: impl std::io::Read) -> Option<Owned> {
             u64::from_str_radix(if text.is_empty() { "0" } else { text }, 8).ok()
         };
         let size = number(124, 12)?;
-        // Entries about the next one: PAX and GNU.
+        // Entries that describe the next entry, as PAX and GNU write them.
         if matches!(block[156], b'x' | b'g' | b'L' | b'K') {
             let length = size.div_ceil(512) * 512;
             let skipped = std::io::copy(&mut archive.by_ref().take(length), &mut std::io::sink());

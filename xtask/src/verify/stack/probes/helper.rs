@@ -1,8 +1,7 @@
 //! A container in a service's own network, from which addresses are tried.
 //!
 //! No image is pulled for it: it runs one of the stack's images that has a shell and a program that
-//! can connect. Where none has, nothing is said about the address. Knows the usual programs; is
-//! unaware of why an address is tried.
+//! can connect. If no image has both, the address is not checked.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,10 +15,10 @@ use crate::verify::stack::child::{Effect, Ended};
 /// How long one connection may take, in seconds.
 const LIMIT: &str = "3";
 
-/// Finds the program: the first of these that the image has.
+/// Finds the program: the first in this list that the image has.
 const FIND: &str = "for tool in python3 perl nc bash node; do command -v $tool >/dev/null 2>&1 && { echo $tool; exit 0; }; done; exit 1";
 
-/// Tries a connection to `$1 $2` for `$3` seconds and says how it went.
+/// Tries to connect to `$1 $2` for `$3` seconds and prints the result.
 fn reaching(tool: &str) -> &'static str {
     match tool {
         "python3" => {
@@ -34,14 +33,14 @@ fn reaching(tool: &str) -> &'static str {
         "node" => {
             "exec node -e 'const [h, p, t] = process.argv.slice(1); const s = require(\"net\").connect(+p, h); const end = (w) => { console.log(w); process.exit(0); }; s.setTimeout(t * 1000, () => end(\"refused timed out\")); s.on(\"connect\", () => end(\"connected\")); s.on(\"error\", (e) => end(e.code === \"ENOTFOUND\" || e.code === \"EAI_AGAIN\" ? \"unresolved\" : \"refused \" + e.message));' \"$1\" \"$2\" \"$3\""
         }
-        // Busybox waits for the other side to end, so its own words tell a connection from none.
+        // Busybox waits for the other side to end, so only its messages tell whether it connected.
         _ => {
             "if nc --help 2>&1 | grep -qi busybox; then said=$(timeout -s KILL 5 nc -w \"$3\" \"$1\" \"$2\" </dev/null 2>&1 >/dev/null); code=$?; case \"$said\" in *'bad address'*) echo unresolved;; *'t connect'*|*'timed out'*|*refused*|*nreachable*) echo \"refused $said\";; *) case $code in 0|137|143) echo connected;; *) echo \"refused $said\";; esac;; esac; else said=$(nc -v -z -w \"$3\" \"$1\" \"$2\" 2>&1) && echo connected || case \"$said\" in *getaddrinfo*|*'not known'*) echo unresolved;; *) echo \"refused $said\";; esac; fi"
         }
     }
 }
 
-/// Carries standard input to `$1 $2`, and what comes back to standard output.
+/// Sends standard input to `$1 $2`, and the answer to standard output.
 fn carrying(tool: &str) -> &'static str {
     match tool {
         "python3" => {
@@ -65,18 +64,18 @@ pub(in crate::verify::stack) struct Helper {
     tool: String,
 }
 
-/// How a try to connect went.
+/// The result of a try to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HelperReach {
     Connected,
-    /// In the words of whoever tried.
+    /// The connection failed. The text is the program's own.
     Refused(String),
-    /// The name stands for no address.
+    /// The name has no address.
     Unresolved,
 }
 
 impl Ground<'_> {
-    /// The helper in a service's network, made where there is none yet; or why there is none.
+    /// The helper in a service's network, or why there is none. It is made at its first use.
     pub(super) fn helper(&self, service: &str, container: &Container) -> Result<Helper, String> {
         let mut helpers = self.helpers.lock().unpoisoned();
         if let Some(known) = helpers.get(service) {
@@ -105,7 +104,7 @@ impl Ground<'_> {
         Err("no image of the stack has a shell and one of python3, perl, nc, bash and node, by which an address could be tried from the service's network".to_owned())
     }
 
-    /// A helper that runs an image, if that has what it needs.
+    /// A helper that runs this image, if the image has what a helper needs.
     fn helper_of(&self, image: &str, container: &str) -> Option<Helper> {
         let network = format!("container:{container}");
         let mut run = Command::new("docker");
@@ -118,7 +117,7 @@ impl Ground<'_> {
             return None;
         };
         if !said.status.success() {
-            // What could not be started goes with the rest.
+            // A container that could not be started is removed with the rest.
             return None;
         }
         let id = String::from_utf8_lossy(&said.stdout).trim().to_owned();
@@ -140,7 +139,7 @@ impl Helper {
         let port = port.to_string();
         let script = reaching(&self.tool);
         let command = ["sh", "-c", script, "sh", host, &port, LIMIT];
-        // It limits itself, but a name server may take longer.
+        // The script has a time limit, but a name server may take longer.
         let until = until.max(Instant::now() + Duration::from_secs(8));
         let (said, in_time) = ground.in_container(&self.id, &command, until)?;
         if !in_time {

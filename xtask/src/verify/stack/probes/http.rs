@@ -1,4 +1,4 @@
-//! An HTTP answer of a service.
+//! The probe for a service's HTTP answer.
 
 use std::io::{ErrorKind, Write as _};
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use super::stream::NoStream;
 use super::{Ground, ProbeVerdict, shortened};
 use crate::graphfile::spec::stack::Http;
 
-/// The longest that one attempt may take, so that a program that hangs once is asked again.
+/// The longest time for one attempt, so that a program that hangs once is asked again.
 const ATTEMPT: Duration = Duration::from_secs(15);
 
 impl Ground<'_> {
     pub(super) fn http(&self, service: &str, http: &Http, until: Instant) -> ProbeVerdict {
         let path = &http.path;
-        // What was wrong with its last answer, when the time is over in the middle of another attempt.
+        // What was wrong with the last answer, in case the time ends during another attempt.
         let mut before = None;
         self.until_it_works(until, || {
             let container = match self.container(service) {
@@ -59,7 +59,8 @@ impl Ground<'_> {
     }
 }
 
-/// The engine's own program takes a connection before it knows that nobody listens.
+/// Whether an error means that nothing listens: the engine's proxy accepts a connection before it
+/// knows that.
 fn is_gone(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -67,7 +68,7 @@ fn is_gone(kind: ErrorKind) -> bool {
     )
 }
 
-/// What of an answer is not as the graph file wants it.
+/// The part of an answer that is not as the graph file wants it.
 fn wrong(http: &Http, answer: &HttpAnswer) -> Option<String> {
     let body = String::from_utf8_lossy(&answer.body);
     let shown = || match shortened(body.get(..2000).unwrap_or(&body)) {
@@ -123,7 +124,7 @@ fn wrong(http: &Http, answer: &HttpAnswer) -> Option<String> {
     None
 }
 
-/// 1 and 1.0 are the same number.
+/// Whether two values are equal. 1 and 1.0 are the same number.
 fn is_same(value: &serde_json::Value, wanted: &serde_json::Value) -> bool {
     value == wanted || value.is_number() && value.as_f64() == wanted.as_f64()
 }

@@ -1,7 +1,7 @@
 //! The ports that the programs of a container listen on.
 //!
-//! Knows the kernel's tables of connections (proc(5), `/proc/net/tcp`). It makes of "connection
-//! refused" what a person needs: the port that it is instead.
+//! Read from the kernel's tables of connections (proc(5), `/proc/net/tcp`), so that "connection
+//! refused" can name the port that does listen.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::Ground;
 use crate::outside::engine::Container;
 
 impl Ground<'_> {
-    /// A sentence about a port on which nothing answers.
+    /// A sentence about a port at which nothing answers.
     pub(super) fn nothing_listens(
         &self,
         service: &str,
@@ -50,11 +50,11 @@ struct Listening {
     loopback: BTreeSet<u16>,
 }
 
-/// Reads the two tables, one behind the other.
+/// Reads the two tables, one after the other.
 fn listening(tables: &str) -> Listening {
     /// The state `TCP_LISTEN`.
     const LISTEN: &str = "0A";
-    /// 127.0.0.11, docker's own name server in every container.
+    /// 127.0.0.11, the address of docker's own name server in every container.
     const NAMES: &str = "0B00007F";
     let mut found = Listening::default();
     for line in tables.lines() {
@@ -77,7 +77,7 @@ fn listening(tables: &str) -> Listening {
             found.open.insert(port);
         }
     }
-    // A program that listens on both is reached.
+    // A program that listens on both can be reached.
     found.loopback.retain(|port| !found.open.contains(port));
     found
 }

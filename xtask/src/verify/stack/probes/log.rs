@@ -1,4 +1,4 @@
-//! What a service's log says.
+//! The probe for texts in a service's log.
 
 use std::time::Instant;
 

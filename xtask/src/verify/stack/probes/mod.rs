@@ -1,8 +1,6 @@
-//! What is asked of running services.
+//! The probes, which ask running services.
 //!
-//! Each probe is asked until it has the right answer or its time is over, beside the others. Knows
-//! how to find a service's containers; is unaware of how the stack came up and who reads the
-//! answers.
+//! Probes run side by side. Each is repeated until it has the right answer or its time is over.
 
 mod answer;
 mod exec;
@@ -32,7 +30,7 @@ use crate::outside::engine::{Container, Engine};
 use crate::outside::interrupt::Interrupt;
 use helper::Helper;
 
-/// Between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The answer to a probe.
@@ -69,24 +67,24 @@ impl ProbeVerdict {
     }
 }
 
-/// What probes work with.
+/// What probes need.
 pub(super) struct Ground<'g> {
     pub engine: &'g Engine,
     pub live: &'g LiveChildren<'g>,
     pub interrupt: &'g Interrupt,
     pub redactor: &'g Redactor,
-    /// What everything that a probe makes bears.
+    /// The label of everything that a probe makes.
     pub label: &'g str,
     pub members: &'g [Member],
     /// Second containers, with their ids.
     pub trials: &'g [(Trial, String)],
-    /// The ids of the stack's images: a helper runs one of them.
+    /// The ids of the stack's images. A helper runs one of them.
     pub images: &'g [String],
     pub helpers: Mutex<BTreeMap<String, Result<Helper, String>>>,
 }
 
 impl Ground<'_> {
-    /// Asks the probe that stands at `at` in the graph file.
+    /// Asks the probe at position `at` of the graph file.
     pub fn ask(&self, at: usize, probe: &Probe) -> ProbeVerdict {
         let until = Instant::now() + probe.timeout;
         let mut verdict = match &probe.ask {
@@ -108,7 +106,7 @@ impl Ground<'_> {
         verdict
     }
 
-    /// A service's first container, as it is at the moment.
+    /// A service's first container, in its present state.
     fn container(&self, service: &str) -> Result<Container, ProbeVerdict> {
         let member = self.members.iter().find(|member| member.service == service);
         let Some(member) = member else {
@@ -128,7 +126,8 @@ impl Ground<'_> {
         }
     }
 
-    /// Tries until it works: `attempt` gives what was wrong.
+    /// Repeats `attempt` until it gives a verdict or the time is over. Its error says what was
+    /// wrong.
     fn until_it_works(
         &self,
         until: Instant,
@@ -177,8 +176,8 @@ impl Ground<'_> {
         Some((&trial.what, id))
     }
 
-    /// Starts a second container and waits until it is as ready as the first one; the inner error
-    /// says why it is not.
+    /// Starts a second container and waits until it is ready by the same rules as the first. The
+    /// inner error says why it is not.
     fn try_out(
         &self,
         service: &str,
@@ -219,7 +218,7 @@ impl Ground<'_> {
     }
 }
 
-/// The end of a text, for a sentence.
+/// The end of a text, short enough for a sentence.
 fn shortened(text: &str) -> String {
     const MOST: usize = 300;
     let line: Vec<&str> = text.split_whitespace().collect();

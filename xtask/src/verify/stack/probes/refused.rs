@@ -1,8 +1,8 @@
-//! An address that a service must not reach.
+//! The probe for an address that a service must not reach.
 //!
-//! It is tried from the service's own network, directly or through an HTTP proxy. A proxy that
-//! tries and fails has let the address through: only its refusal counts. Where an answer would
-//! mean nothing, the address is not checked; that is never "passed".
+//! The address is tried from the service's own network, directly or through an HTTP proxy. A proxy
+//! that tries and fails has let the address through: only its refusal counts. If an answer would
+//! prove nothing, the address is not checked. This is never "passed".
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use super::stream::ProbeStream;
 use super::{Ground, ProbeVerdict, shortened};
 use crate::graphfile::spec::stack::Refused;
 
-/// The longest that a proxy may take to answer.
+/// The longest time for a proxy's answer.
 const ANSWER: Duration = Duration::from_secs(15);
 
 impl Ground<'_> {
@@ -36,7 +36,7 @@ impl Ground<'_> {
     fn directly(&self, helper: &Helper, refused: &Refused, until: Instant) -> ProbeVerdict {
         let (host, port) = (&refused.host, refused.port);
         let shown = shown(host, port);
-        // A service of another network has no name here, but an address.
+        // A service in another network has no name here, so its address is tried.
         let is_service = self.members.iter().any(|member| member.service == *host);
         let mut addresses = Vec::new();
         for member in self.members.iter().filter(|member| member.service == *host) {
@@ -71,7 +71,7 @@ impl Ground<'_> {
                 Err(verdict) => return verdict,
             }
         }
-        // A name server that does not answer looks as an address that does not.
+        // A name server that does not answer looks the same as an address that does not answer.
         if !is_service && host.parse::<IpAddr>().is_err() && !self.is_known(helper, host, until) {
             return ProbeVerdict::not_checked(format!(
                 "the name {host} is not known here, so that nothing was tried"
@@ -80,9 +80,9 @@ impl Ground<'_> {
         ProbeVerdict::passed(format!("{shown} is out of reach: {}", shortened(&last)))
     }
 
-    /// Whether a name stands for an address in the service's network.
+    /// Whether a name has an address in the service's network.
     fn is_known(&self, helper: &Helper, name: &str, until: Instant) -> bool {
-        // Nothing listens at port 9, but a name that is known is refused there at once.
+        // Nothing listens at port 9, so a connection to a known name is refused at once.
         let reach = helper.reach(self, name, 9, until);
         matches!(reach, Ok(HelperReach::Refused(why)) if why.contains("refused"))
     }
@@ -145,7 +145,7 @@ fn shown(host: &str, port: u16) -> String {
     }
 }
 
-/// As a client asks a proxy (RFC 9112, 3.2.2 and 3.2.3).
+/// A request to a proxy as a client sends it (RFC 9112, 3.2.2 and 3.2.3).
 fn request(host: &str, port: u16, is_tls: bool) -> String {
     let authority = shown(host, port);
     if is_tls {
@@ -165,7 +165,7 @@ fn split(proxy: &str) -> Option<(&str, u16)> {
 
 /// What a proxy's answer means.
 fn judge(answer: &HttpAnswer, shown: &str, proxy: &str) -> ProbeVerdict {
-    // Squid says why it answers itself.
+    // With this header Squid says why the answer is its own.
     let own = answer.header("x-squid-error").unwrap_or_default();
     let status = answer.status;
     if status == 403 || status == 400 && !own.is_empty() {
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(of(403, "ERR_ACCESS_DENIED 0"), StackOutcome::Passed);
         assert_eq!(of(403, ""), StackOutcome::Passed);
         assert_eq!(of(400, "ERR_INVALID_URL 0"), StackOutcome::Passed);
-        // The other side may have said that.
+        // Without the header, the answer may come from the other side.
         assert_eq!(of(400, ""), StackOutcome::Failed);
         assert_eq!(of(200, ""), StackOutcome::Failed);
         assert_eq!(of(503, "ERR_CONNECT_FAIL 111"), StackOutcome::Failed);

@@ -1,8 +1,8 @@
 //! A connection to a port of a service.
 //!
-//! Knows three ways: the port that the engine published on 127.0.0.1; the container's own address,
-//! where this machine is in its network, also one that is cut off from the world; and a helper in
-//! the service's network, whose standard streams carry the bytes. Is unaware of what is said.
+//! There are three ways: the port that the engine published on 127.0.0.1; the container's own
+//! address, if this machine is in its network (this works for internal networks too); and a helper
+//! in the service's network, whose standard streams carry the bytes.
 
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -12,13 +12,13 @@ use super::pipe::{Pipe, late};
 use super::{Ground, ProbeVerdict};
 use crate::outside::engine::Container;
 
-/// How long a connection may take.
+/// The longest time for connecting.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// An open connection; it ends with this value.
+/// An open connection. Dropping it closes it.
 pub(super) enum ProbeStream<'s> {
-    /// A socket. `is_behind_proxy` where the engine's own program takes every connection, also
-    /// when nothing listens in the container.
+    /// A socket. `is_behind_proxy` says that the engine's own proxy accepts every connection, even
+    /// if nothing listens in the container.
     Tcp {
         stream: TcpStream,
         is_behind_proxy: bool,
@@ -65,9 +65,9 @@ impl Write for ProbeStream<'_> {
 
 /// Why there is no connection.
 pub(super) enum NoStream {
-    /// Nothing takes it.
+    /// The port refuses connections.
     Refused,
-    /// There is no way to ask.
+    /// The port cannot be asked.
     NoWay(ProbeVerdict),
 }
 
@@ -93,7 +93,8 @@ impl Ground<'_> {
             {
                 match socket(SocketAddr::new(address, port), false, until) {
                     Ok(stream) => return Ok(stream),
-                    // A machine that is not in the network gets no answer at all.
+                    // Without a route into the network there is no answer at all, so a refusal is
+                    // the container's.
                     Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                         return Err(NoStream::Refused);
                     }
@@ -103,7 +104,7 @@ impl Ground<'_> {
         }
         let helper = self.helper(service, container);
         let helper = helper.map_err(|why| NoStream::NoWay(ProbeVerdict::not_checked(why)))?;
-        // It shares the service's own network, so the service is at home there.
+        // The helper shares the service's network, so it reaches the service at 127.0.0.1.
         match helper.reach(self, "127.0.0.1", port, until) {
             Ok(super::helper::HelperReach::Connected) => {}
             Ok(_) => return Err(NoStream::Refused),

@@ -1,4 +1,4 @@
-//! A port that takes connections.
+//! The probe for a port that accepts connections.
 
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::stream::{NoStream, ProbeStream};
 use super::{Ground, ProbeVerdict};
 
-/// How long the engine's own program takes to find out that nothing listens behind it.
+/// How long the engine's own proxy takes to notice that nothing listens behind it.
 const MOMENT: Duration = Duration::from_millis(300);
 
 impl Ground<'_> {
@@ -30,7 +30,7 @@ impl Ground<'_> {
     }
 }
 
-/// Whether somebody is at the other end.
+/// Whether a program in the container has accepted the connection.
 pub(super) fn is_open(stream: &ProbeStream<'_>) -> bool {
     let ProbeStream::Tcp {
         stream,

@@ -1,6 +1,7 @@
-//! A start under a random uid with gid 0 and a read-only root, as clusters start containers.
+//! The probe that starts a service under a random uid with gid 0 and a read-only root, as clusters
+//! start containers.
 //!
-//! When it fails, what the service writes to when it runs as usual says what it needed.
+//! If that fails, the folders that the running service writes to show what it needs.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -42,7 +43,7 @@ impl Ground<'_> {
         ProbeVerdict::failed(message)
     }
 
-    /// Lines of a log that tell of something that may not be written.
+    /// Lines of a log that report a failed write.
     fn refusals(&self, id: &str) -> Vec<String> {
         const SIGNS: [&str; 5] = [
             "read-only file system",
@@ -66,7 +67,7 @@ impl Ground<'_> {
         found
     }
 
-    /// The folders that the running service has written to, outside its volumes.
+    /// The folders outside its volumes that the running service has written to.
     fn written(&self, service: &str) -> BTreeSet<String> {
         let container = self.container(service).ok();
         let changes = container.and_then(|container| {
@@ -79,8 +80,8 @@ impl Ground<'_> {
     }
 }
 
-/// The folders in which something was added or changed. A folder counts as changed because of what
-/// is in it, and a mount point because of the mount.
+/// The folders in which something was added or changed. The engine also lists a folder because of
+/// its content, and a mount point because of its mount.
 fn folders(changes: Vec<(char, String)>, mounts: &[String]) -> BTreeSet<String> {
     let paths: BTreeSet<&str> = changes.iter().map(|(_, path)| path.as_str()).collect();
     let has_children = |path: &str| {

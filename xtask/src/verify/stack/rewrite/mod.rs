@@ -1,9 +1,8 @@
-//! From the user's compose file to a project of its own.
+//! Turns the user's compose file into a project of its own.
 //!
-//! Gives every container, network and volume a label by which it is found again, pins images, lets
-//! the engine choose ports on 127.0.0.1, and puts volumes of its own in the place of whatever the
-//! user's folders are bound to. Knows the resolved file and what of the user's disk it names. Is
-//! unaware of engines: nothing is made here.
+//! Every container, network and volume gets a label by which it is found again. Images are pinned,
+//! the engine chooses ports on 127.0.0.1, and own volumes replace the user's folders. Makes
+//! nothing: the result is a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,26 +16,26 @@ use super::trials::{self, Trial};
 use crate::fault::{Fault, Result};
 use crate::graphfile::spec::stack::Probe;
 
-/// The label of everything that a run makes; its value is the project's name.
+/// The label of everything that a run makes. Its value is the project's name.
 pub const LABEL: &str = "xtask.verify.stack";
 
-/// A health check that is asked less often than this is asked more often at the start.
+/// A health check with a longer interval than this gets a shorter one at the start.
 const SLOW_CHECK: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// What a project is made from, beside the compose file.
+/// What a project is made from, besides the compose file.
 #[derive(Debug)]
 pub struct Wanted<'w> {
     /// The project's name.
     pub name: &'w str,
     /// The compose file's folder.
     pub folder: &'w Utf8Path,
-    /// A folder of the run's own, for what containers are given as files.
+    /// A folder of the run's own, for files that containers are given.
     pub private: &'w Utf8Path,
     /// The image that each service runs.
     pub images: &'w BTreeMap<String, String>,
-    /// Variables of the compose file, for what takes its content from one.
+    /// The variables of the compose file, for configs and secrets that take their content from one.
     pub variables: &'w BTreeMap<String, String>,
-    /// What is asked of the services.
+    /// The probes of the services.
     pub probes: &'w [Probe],
     /// Whether the engine can check health more often at the start (25.0 and later).
     pub early_checks: bool,
@@ -45,24 +44,24 @@ pub struct Wanted<'w> {
 /// A project, ready to be made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StackPlan {
-    /// For `docker compose -f -`.
+    /// The compose file for `docker compose -f -`.
     pub model: Value,
-    /// What was changed, a sentence each.
+    /// What was changed, one sentence for each change.
     pub rewritten: Vec<String>,
-    /// What is written into the private folder before anything is made.
+    /// Files that are written into the private folder before anything is made.
     pub files: Vec<PrivateFile>,
-    /// What is copied into volumes before anything starts.
+    /// Content that is copied into volumes before anything starts.
     pub fills: Vec<Fill>,
     /// Services that only probes start.
     pub trials: Vec<Trial>,
-    /// What each service waits for; trials are not in it.
+    /// What each service waits for. Trials are not listed.
     pub needs: StartOrder,
 }
 
-/// Makes the plan. `config` was checked for what is refused.
+/// Makes the plan. `config` must have passed the check for refused settings.
 pub fn plan(config: &Value, wanted: &Wanted<'_>) -> Result<StackPlan> {
     let mut model = config.as_object().cloned().unwrap_or_default();
-    // They may hold what is secret, and nobody uses them any more.
+    // Extension fields may contain secrets, and nothing uses them any more.
     model.retain(|key, _| !key.starts_with("x-") && key != "version");
     model.insert("name".into(), wanted.name.into());
     let mut rewritten = Vec::new();
@@ -117,7 +116,7 @@ pub fn plan(config: &Value, wanted: &Wanted<'_>) -> Result<StackPlan> {
     })
 }
 
-/// Every probe asks a service that is there.
+/// Checks that every probe asks a service that exists.
 fn check_probes(config: &Value, probes: &[Probe]) -> Result<()> {
     let names: Vec<&str> = entries(config, "services").map(|(name, _)| name).collect();
     for probe in probes {
@@ -129,7 +128,7 @@ fn check_probes(config: &Value, probes: &[Probe]) -> Result<()> {
     Ok(())
 }
 
-/// A service that the compose file does not start.
+/// The fault for a service that the compose file does not start.
 pub(super) fn unknown_service(name: &str, who: &str, names: &[&str]) -> Fault {
     use crate::graphfile::spec::mistakes::nearest;
     let hint = match nearest(name, names.iter().copied()) {
@@ -146,7 +145,7 @@ fn probed_ports(probes: &[Probe], service: &str) -> BTreeSet<u16> {
     own.filter_map(|probe| probe.ask.port()).collect()
 }
 
-/// Names that another project on the engine may have, too, and what compose would do itself.
+/// Removes names that another project on the engine may have too, and what compose would do itself.
 fn drop_names(service: &mut Map<String, Value>, say: &mut impl FnMut(&str)) {
     for (key, what) in [
         ("container_name", "has no name of its own"),
@@ -198,15 +197,15 @@ fn drop_names(service: &mut Map<String, Value>, say: &mut impl FnMut(&str)) {
     }
 }
 
-/// Compose lets a service need an optional one that no profile starts, and then refuses that in
-/// its own output (2.26).
+/// Removes needs of services that are not started: compose accepts an optional need of a service
+/// that no profile starts, and then refuses it in its own output (2.26).
 fn keep_known_needs(service: &mut Map<String, Value>, names: &[String]) {
     if let Some(Value::Object(needs)) = service.get_mut("depends_on") {
         needs.retain(|name, _| names.contains(name));
     }
 }
 
-/// Of `deploy`, what holds for one container.
+/// Keeps the part of `deploy` that holds for one container.
 fn limits(service: &mut Map<String, Value>, deploy: Option<Value>) {
     let Some(deploy) = deploy else { return };
     let mut kept = Map::new();
@@ -220,8 +219,7 @@ fn limits(service: &mut Map<String, Value>, deploy: Option<Value>) {
     }
 }
 
-/// Every port that is published or asked is published on 127.0.0.1, at a number that the engine
-/// chooses.
+/// Publishes every published or probed port on 127.0.0.1, at a number that the engine chooses.
 fn publish(service: &mut Map<String, Value>, probed: &BTreeSet<u16>, say: &mut impl FnMut(&str)) {
     let mode = service.get("network_mode").and_then(Value::as_str);
     if mode.is_some_and(|mode| !mode.is_empty()) {
@@ -267,8 +265,8 @@ fn publish(service: &mut Map<String, Value>, probed: &BTreeSet<u16>, say: &mut i
     }
 }
 
-/// A check that runs every 30 s says nothing for 30 s. In its first interval it is run every
-/// second, and a failure then does not count; after that it is as the file has it.
+/// A check that runs every 30 s says nothing for 30 s. So in its first interval it runs every
+/// second, and failures do not count. After that it runs as the file says.
 fn check_early(service: &mut Map<String, Value>) {
     let Some(Value::Object(check)) = service.get_mut("healthcheck") else {
         return;
@@ -279,7 +277,7 @@ fn check_early(service: &mut Map<String, Value>) {
         return;
     }
     let time = |key: &str| check.get(key).and_then(Value::as_str).and_then(duration);
-    // What docker takes where a file says nothing.
+    // Docker's default.
     let interval = time("interval").unwrap_or(std::time::Duration::from_secs(30));
     if interval <= SLOW_CHECK {
         return;
@@ -296,7 +294,7 @@ fn label(entry: &mut Map<String, Value>, project: &str) {
     object(entry, "labels").insert(LABEL.into(), project.into());
 }
 
-/// A volume or network of the project's own.
+/// Makes a volume or network the project's own.
 fn own(entry: &mut Value, project: &str) {
     if entry.get("external").and_then(Value::as_bool) == Some(true) {
         return;
@@ -331,8 +329,8 @@ fn own_network(name: &str, network: &mut Value, project: &str, rewritten: &mut V
     }
 }
 
-/// Configs and secrets whose content stands in the file, or in a variable, become files: compose
-/// copies them into containers at different moments in different releases.
+/// Turns configs and secrets whose content is in the file or in a variable into files: compose
+/// copies such content into containers at a moment that differs between releases.
 fn config_files(model: &mut Map<String, Value>, wanted: &Wanted<'_>) -> Result<Vec<PrivateFile>> {
     let mut files = Vec::new();
     for kind in ["configs", "secrets"] {
@@ -340,7 +338,7 @@ fn config_files(model: &mut Map<String, Value>, wanted: &Wanted<'_>) -> Result<V
             let content = text(entry, "content");
             let variable = text(entry, "environment");
             let content = if !content.is_empty() {
-                // What stands in the file again would be interpolated again.
+                // The text is no longer interpolated, so that `$$` must become `$`.
                 content.replace("$$", "$")
             } else if variable.is_empty() {
                 if let Value::Object(entry) = entry {

@@ -1,4 +1,4 @@
-//! What becomes of a compose file.
+//! How a compose file is rewritten.
 
 use camino::Utf8PathBuf;
 
@@ -118,7 +118,7 @@ fn names_ports_and_addresses_are_the_projects_own() {
         json!({"labels": {LABEL: "p"}})
     );
     assert_eq!(model["volumes"]["v"], json!({"labels": {LABEL: "p"}}));
-    // What was permitted by name stays as it is.
+    // A volume that was permitted by name stays as it is.
     assert_eq!(
         model["volumes"]["theirs"],
         json!({"external": true, "name": "t"})
@@ -154,7 +154,7 @@ fn what_may_be_written_to_is_a_volume_or_a_copy_and_what_is_read_stays() {
     assert_eq!(mounts[1], volume("bind-conf", "/conf", false));
     assert_eq!(mounts[2]["source"], "/private/bind-conf-a");
     assert_eq!(mounts[3]["source"], made.folder.join("conf/a").as_str());
-    // The engine makes no folder of the user's.
+    // The engine must not make a folder of the user's.
     assert_eq!(mounts[3]["bind"]["create_host_path"], false);
     assert_eq!(mounts[4], volume("bind-none", "/none", true));
     assert_eq!(mounts[5]["source"], "v");

@@ -1,4 +1,4 @@
-//! Streams that mean harm. Where work grew faster than the stream, these would take minutes.
+//! Hostile streams. If the work grew faster than the stream, these tests would take minutes.
 
 use base64::Engine as _;
 use proptest::prelude::*;
@@ -96,7 +96,7 @@ fn deep_nesting_ends() {
     assert_eq!(all(std::iter::repeat_n("{", 100_000)).len(), 1);
 }
 
-/// What stands in such a stream, in any order.
+/// Streams of these tokens in any order.
 fn tokens() -> impl Strategy<Value = String> {
     let token = prop_oneof![
         Just("{".to_owned()),
