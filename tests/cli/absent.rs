@@ -131,7 +131,7 @@ fn a_proxy_that_args_gives_and_the_dockerfile_does_not_declare_is_told_not_to_co
         )
     };
     project.write("build-graph.toml", graph("one"));
-    let told = "HTTP_PROXY, no_proxy of `args` is no ingredient of the key";
+    let told = "HTTP_PROXY, no_proxy of `args` can change without a build";
     let key = project.planned("a")["key"].clone();
     project.run(&["plan"]).ends(0).says(told);
     let explained = project.run(&["explain", "a"]).ends(0);

@@ -76,7 +76,7 @@ fn a_login_goes_to_the_token_server_and_its_password_nowhere_else() {
     let wrong = project.file("docker-config/config.json", login(&registry, "hunter3"));
     let update = wrong.run(&["lock", "--update"]).ends(3);
     update
-        .says("the login in docker's config is not good")
+        .says("the login in docker's config does not give access")
         .says("docker login")
         .never_says("hunter3");
 }
@@ -170,7 +170,7 @@ fn a_certificate_that_is_not_trusted_is_refused_and_a_companys_is_taken() {
     let (registry, project, _engine) = on(Registry::start_tls(authority.server("127.0.0.1")));
     let refused = project.run(&["lock"]).ends(3);
     refused
-        .says("signed by nobody that this machine trusts")
+        .says("signed by an authority that this machine does not trust")
         .says("SSL_CERT_FILE")
         .says("/etc/docker/certs.d/");
     assert_eq!(registry.lines(), Vec::<String>::new(), "nothing was asked");

@@ -84,27 +84,31 @@ fn a_fault_that_stays_is_a_sentence_with_a_remedy_and_the_lock_is_as_it_was() {
         (Play::status(418), "status 418", "is it a registry"),
         (
             Play::wait(429, "3600"),
-            "none for another 3600 s",
+            "it asks to wait 3600 s",
             "docker login",
         ),
         (Play::status(429), "status 429", "registry-mirrors"),
-        (Play::Reset, "cannot reach", "mend the network"),
-        (Play::Cut, "hangs up in the middle", "mend the network"),
+        (Play::Reset, "cannot reach", "check the network"),
+        (
+            Play::Cut,
+            "closes the connection in the middle",
+            "check the network",
+        ),
         (Play::Truncated, "it should have the digest", "try again"),
         (
             Play::Other(b"<html>".to_vec()),
             "it should have the digest",
             "proxy",
         ),
-        (Play::Drip, "does not answer in time", "mend the network"),
+        (Play::Drip, "does not answer in time", "check the network"),
         (
             Play::Redirect("http://reg.example/x".into()),
-            "sends on to reg.example",
+            "redirects to reg.example",
             "is the name right?",
         ),
         (
             Play::Redirect("//x".into()),
-            "sends on to nowhere",
+            "redirects without a valid address",
             "is the name right?",
         ),
     ];
@@ -199,7 +203,7 @@ fn what_is_no_image_is_refused_whatever_it_claims_to_be() {
             "configuration",
         ),
         ("[".repeat(100_000), "no manifest"),
-        (" ".repeat(5 << 20), "longer than any"),
+        (" ".repeat(5 << 20), "it is too long"),
     ] {
         registry.put_manifest("team/one", "1", kind, body.as_bytes());
         let ran = project.run(&["lock"]).ends(3).says(says);
@@ -219,7 +223,7 @@ fn a_registry_that_sends_in_circles_is_left() {
     let (registry, project, _engine) = world();
     let back = format!("http://{}/v2/team/one/manifests/1", registry.address());
     registry.play("HEAD ", 100, Play::Redirect(back));
-    project.run(&["lock"]).ends(3).says("sends on and on");
+    project.run(&["lock"]).ends(3).says("redirects too often");
     assert!(registry.lines().len() < 10);
 }
 

@@ -275,6 +275,7 @@ fn a_default_platform_obeys_the_rule_that_the_graph_obeys() {
         .file("build-graph.toml", graph)
         .variable("DOCKER_DEFAULT_PLATFORM", "linux/arm64");
     let refused = project.run(&["plan"]).ends(2);
-    let told = "DOCKER_DEFAULT_PLATFORM has `c` built for linux/arm64, and `p`, which it stands on";
+    let told =
+        "with DOCKER_DEFAULT_PLATFORM, `c` is built for linux/arm64, and `p`, which it stands on";
     assert!(refused.stderr.contains(told), "{}", refused.stderr);
 }

@@ -157,7 +157,7 @@ fn an_image_of_another_stage_that_the_graph_does_not_name_is_told_of() {
 /// also replace the stage.
 #[test]
 fn an_image_with_the_name_of_a_dockerfile_stage_is_refused_with_a_remedy() {
-    let said = "the image `node` and a Dockerfile stage have one name";
+    let said = "the image `node` and a Dockerfile stage have the same name";
     let (project, engine) = one("FROM node AS node\nCOPY x /x\nFROM node AS last\nCOPY x /y\n");
     project.write("a/x", "");
     engine.hold("node", "sha256:0123");

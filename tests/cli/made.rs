@@ -189,7 +189,7 @@ fn commands_that_read_what_each_other_makes_are_refused_with_the_line_to_write()
     }
     let refused = project.run(&["plan", "a"]).ends(2);
     let refused = refused.says("a -> o -> a (each reads what the next one makes)");
-    refused.says("if that of `a` does not need `o/out`, write `ignore = [\"o/out\"]`");
+    refused.says("if the one of `a` does not need `o/out`, write `ignore = [\"o/out\"]`");
     let graph = graph.replace("dir = \"p\"", "dir = \"p\"\nignore = [\"o/out\"]");
     project.write("build-graph.toml", graph);
     assert_eq!(world.runs(), ["a", "o"]);

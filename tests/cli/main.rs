@@ -206,7 +206,10 @@ fn what_cannot_change_the_image_keeps_the_key() {
 fn a_mistake_in_an_ignore_file_is_one_only_where_the_context_is_read() {
     let project = one().file("a/.dockerignore", "!\n");
     let inputs = ["inputs", "a"];
-    project.run(&inputs).ends(2).says("excepts nothing");
+    project
+        .run(&inputs)
+        .ends(2)
+        .says("is an exception without a pattern");
     project.write("a/Dockerfile", "FROM scratch\nLABEL a=b\n");
     project.run(&inputs).ends(0);
 }

@@ -89,7 +89,7 @@ fn one_name_of_two_images_is_refused_however_it_is_spelled() {
         project
             .run(&["graph"])
             .ends(2)
-            .says("both put their image under");
+            .says("both name their image");
     }
 }
 
@@ -112,7 +112,7 @@ fn a_wrong_base_is_reported_with_its_place() {
     project
         .run(&["plan", "--profile", "p"])
         .ends(2)
-        .says("base `python:3.12` is replaced by nothing")
+        .says("base `python:3.12` has no replacement")
         .says("base `-x` must not begin with `-`")
         .says("unknown stage `b`")
         .says("`A B` is not an image reference")

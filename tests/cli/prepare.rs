@@ -94,7 +94,9 @@ fn a_folder_that_it_fills_anew_is_made_anew_though_the_folder_stays() {
     // A command that changes nothing in the folder counts as failed.
     world.project.settle();
     world.project.write("s/build.sh", "echo run >> runs\n");
-    world.fails().says("did not make `out` anew: remove it");
+    world.fails().says(
+        "did not make `out` anew: if the command keeps files that are up to date, remove `out`",
+    );
 }
 
 #[test]
@@ -229,7 +231,7 @@ fn one_that_changes_what_it_reads_itself_has_failed_and_the_file_is_named() {
     world.project.write("s/build.sh", script);
     let ran = world.fails();
     let ran = ran.says("reads `cmd/made.h`, which changed while it ran");
-    ran.says("by `ignore` in `prepare`");
+    ran.says("add it to `ignore` or `outputs` of `prepare`");
     // The next run leaves the file unchanged, so its result is accepted.
     world.project.run(&["build"]).ends(3);
     assert!(!world.runs());
@@ -367,7 +369,7 @@ fn two_builds_with_states_of_their_own_do_not_run_it_at_the_same_time() {
     let mut said = BufReader::new(second.stderr.take().unwrap()).lines();
     let waits = said.any(|line| {
         line.unwrap()
-            .contains("waits for one that runs in the same folder")
+            .contains("waits for another host command in the same folder")
     });
     fs::write(world.output("go"), "").unwrap();
     said.for_each(drop);
@@ -410,7 +412,7 @@ fn a_base_that_a_host_command_writes_into_a_dockerfile_is_not_taken_unreplaced()
     project.write("s/build.sh", "echo FROM old:1 > Dockerfile; echo > out\n");
     world
         .fails()
-        .says("the Dockerfile of `a` names `old:1` since this began")
+        .says("the Dockerfile of `a` now names `old:1`, which it did not when this run began")
         .says("run this once more");
     // This run knows the base from the beginning.
     let refused = project.run(&["build", "--offline"]).ends(3);

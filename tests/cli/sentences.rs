@@ -45,7 +45,7 @@ fn a_folder_of_buildx_that_cannot_be_written_is_told_with_both_variables() {
 #[test]
 fn a_source_policy_is_told_of_as_it_does_not_see_tags() {
     let (project, _engine) = one("FROM scratch\n");
-    let said = "its rules do not see the images of FROM by their tags";
+    let said = "its rules cannot match the images of FROM by tag";
     project.run(&["plan"]).ends(0).never_says(said);
     let project = project.variable("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "/nonexistent");
     project.run(&["plan"]).ends(0).says(said);

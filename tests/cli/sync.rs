@@ -78,7 +78,7 @@ fn a_branch_that_went_on_is_still_the_pinned_commit() {
         let content = fs::read_to_string(world.tree().join("api/src/one")).unwrap();
         assert_eq!(content, "1\n", "{server}");
         let checked = world.project.run(&["sync", "--check"]).ends(0).stdout;
-        assert!(checked.contains("main went on from commit"), "{checked}");
+        assert!(checked.contains("main moved from commit"), "{checked}");
     }
 }
 
@@ -181,7 +181,7 @@ fn what_the_repository_does_not_have_is_refused_with_a_remedy() {
         ] {
             let world = World::of(Remote::new(), rev, "");
             world.project.write("gitconfig", server);
-            world.sync().ends(2).says(said).says("mend `rev` in");
+            world.sync().ends(2).says(said).says("correct `rev` in");
             assert_eq!(world.pinned(), None, "{server} {rev}");
             assert!(world.trees().is_empty(), "{server} {rev}");
         }

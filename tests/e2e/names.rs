@@ -183,7 +183,7 @@ fn a_stage_that_uses_what_this_run_made_as_if_it_came_from_elsewhere_is_told_of(
     project.build(&["--jobs=1"]).ends(0);
     project.write("z/x", unique("other"));
     let ran = project.run(&["build", "--jobs=1"]).ends(0);
-    ran.says("the image of stage `z`, which the graph does not say");
+    ran.says("the image of stage `z`, but the graph does not link them");
 }
 
 #[test]

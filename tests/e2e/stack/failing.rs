@@ -26,7 +26,7 @@ const CASES: &[Case] = &[
         name: "a port of the loopback only",
         compose: "services:\n  web:\n    command: [httpd, -f, -p, \"127.0.0.1:80\"]\n",
         rest: "[[stack.probe]]\nservice = \"web\"\nkind = \"tcp\"\nport = 80\ntimeout = 2\n",
-        said: &["its program listens on 127.0.0.1 only, which nobody else reaches"],
+        said: &["its program listens on 127.0.0.1 only, which other containers cannot reach"],
     },
     Case {
         name: "a wrong answer",
@@ -150,7 +150,7 @@ const CASES: &[Case] = &[
         said: &[
             "with gid 0 and a read-only root: it ended with exit code 1",
             "/owned/pid: Read-only file system",
-            "run as usual it writes to /owned",
+            "when run as usual, it writes to /owned",
         ],
     },
 ];

@@ -243,7 +243,7 @@ fn an_env_file_stands_for_the_one_that_a_checkout_lacks() {
     let compose = "services:\n  web:\n    env_file: .env\n    volumes: [\"./page.html:/www/index.html:ro\"]\n";
     let probe = "[[stack.probe]]\nservice = \"web\"\nkind = \"exec\"\ncommand = [\"sh\", \"-c\", \"echo $WORD; cat /www/index.html\"]\noutput = \"of the example\\nof the user\"\n";
     let project = stack(&host, compose, probe).file("stack/page.html", "of the user");
-    tried(&project).says("name a file that stands for it in `[stack]`");
+    tried(&project).says("name a file to use in its place in `[stack]`");
     let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
     let graph = graph.replace("[[stack", "env-file = \"stack/.env.example\"\n[[stack");
     project.write("build-graph.toml", graph);

@@ -194,7 +194,7 @@ fn a_name_that_is_moved_meanwhile_passes_no_other_images_verdict_on() {
         ..world
     };
     let ran = project.project.run(&["verify", "app"]).ends(1);
-    ran.says("the image of `app` is another one than sha256:");
+    ran.says("the image of `app` is no longer sha256:");
 }
 
 #[test]

@@ -135,13 +135,13 @@ impl Run<'_> {
             match called.since {
                 Since::Untouched => None,
                 Since::Touched(_) => Some(
-                    "while its inputs were written to, though they are what they were: the image may be of what they were between",
+                    "while its inputs were written to: they are the same again, but the image may hold what they were in between",
                 ),
                 Since::Changed => Some("while its inputs changed: the image may hold some of each"),
             }
         } else {
             Some(
-                "while another build named its image, or one that it stands on: the image may be that one's",
+                "while another build named its image or the image of a parent: the image may come from that build",
             )
         };
         if let Some(why) = unusable {
@@ -383,7 +383,7 @@ impl Run<'_> {
         let held = |reference: &str| found.get(reference).cloned().flatten();
         let Some(image) = held(private) else {
             return Err(Fault::failed(format!(
-                "buildx ended well, but the engine does not have {private}: is another builder in use than the engine's own?"
+                "buildx ended well, but the engine does not have {private}: is a builder other than the engine's own in use?"
             )));
         };
         let upstream_stayed = expected

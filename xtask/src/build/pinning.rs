@@ -238,7 +238,7 @@ impl Run<'_> {
             .find(|remote| !remote.is_fixed);
         if let Some(remote) = fetched {
             return Err(Fault::lacks(format!(
-                "its Dockerfile adds {} from elsewhere (line {}), and `--offline` was given: build it without",
+                "its Dockerfile adds {} from elsewhere (line {}), and `--offline` was given: build once without it",
                 remote.url, remote.line
             )));
         }

@@ -49,7 +49,7 @@ pub(super) fn remove(
         Err(fault) => {
             let _ = state::write_atomically(&more, b"");
             Some(format!(
-                "images that later ones took the place of are still there, and the next build removes them: {fault}"
+                "superseded images are still there, and the next build removes them: {fault}"
             ))
         }
     }

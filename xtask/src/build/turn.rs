@@ -127,7 +127,7 @@ impl Run<'_> {
             if !ran.insert(due.of) {
                 let name = self.name(due.of);
                 return Err(Fault::failed(format!(
-                    "what the host command of `{name}` reads changed again while it ran: run this once more"
+                    "inputs of the host command of `{name}` changed again while it ran: run this once more"
                 )));
             }
             if let Some(failed) = self.run_host_command(id, due.of)? {
@@ -149,7 +149,7 @@ impl Run<'_> {
         let log = (work.state.path("logs")).join(format!("{name}.prepare.log"));
         let waiting = || {
             let message = format!(
-                "the host command of `{name}` waits for one that runs in the same folder, or that goes on for a build that was killed"
+                "the host command of `{name}` waits for another host command in the same folder, which may be left from a build that was killed"
             );
             self.tell(Event::Notice { message });
         };

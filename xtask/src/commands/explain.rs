@@ -89,7 +89,7 @@ impl Verified {
                 self.at
             ),
             other => format!(
-                "its verification of {} ({parts}) says nothing of it: {}",
+                "its verification of {} ({parts}) does not count: {}",
                 self.at,
                 other.clause()
             ),

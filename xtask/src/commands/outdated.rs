@@ -123,14 +123,14 @@ pub fn run(flags: &Flags) -> Result<()> {
         super::print(&table(&moved, checked, now(), call));
         if !unlocked.is_empty() {
             crate::tell!(
-                "note: not locked yet: {}; `{}` does it",
+                "note: not locked yet: {}; run `{}`",
                 unlocked.join(", "),
                 call.command("lock")
             );
         }
         if !edited.is_empty() {
             crate::tell!(
-                "note: edited by hand in the lock, and never fresh for that: {}; `{}` mends it",
+                "note: edited by hand in the lock, so stages that use it are never fresh: {}; run `{}`",
                 edited.join(", "),
                 call.command(&format!("lock --update {}", edited.join(" ")))
             );

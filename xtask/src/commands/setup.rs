@@ -169,7 +169,7 @@ fn ended(findings: &[MachineFinding], plan: &SetupPlan, call: &Call) -> Result<(
         .collect();
     missing.dedup();
     let remedy = if plan.steps.is_empty() {
-        "see what is said of each".to_owned()
+        "see the remedy of each".to_owned()
     } else {
         format!(
             "`{}` installs and starts what it can",
@@ -203,7 +203,7 @@ fn carry_out(
 fn agree(question: &str, instead: &str) -> Result<()> {
     let refused = || {
         Fault::lacks(format!(
-            "nothing was changed on this machine: `{instead}` does it"
+            "nothing was changed on this machine: to go ahead, run `{instead}`"
         ))
     };
     let input = std::io::stdin();

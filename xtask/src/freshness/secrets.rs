@@ -14,7 +14,7 @@ pub fn refuse_missing(spec: &Spec, stage: &Stage) -> Result<()> {
     let secret = needed
         .filter_map(|(id, secret)| Some((id, missing(&spec.root, secret)?)))
         .map(|(id, why)| {
-            format!("its secret `{id}` is not there: {why}; bring it, or give it `optional = true`")
+            format!("its secret `{id}` is not there: {why}; provide it, or write `optional = true` for it")
         })
         .next();
     let agent = stage.ssh.first().and_then(|id| {

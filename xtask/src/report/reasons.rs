@@ -45,7 +45,10 @@ pub fn clause(reason: &Reason) -> String {
         ReasonKind::SettingsChanged => match reason.first() {
             None => "settings changed".into(),
             Some(change) if change.what == Changed::Policy && change.is_unknown() => {
-                format!("of its policy {}: only buildx can tell", change.name)
+                format!(
+                    "only buildx can tell what its policy decides: {}",
+                    change.name
+                )
             }
             Some(change) => match change.name.strip_prefix("secret ") {
                 Some(id) if change.after.is_some() => format!("its secret `{id}` is not there now"),

@@ -58,7 +58,7 @@ impl Run<'_> {
             return Ok(());
         }
         Err(Fault::lacks(
-            "sudo does not let this user in: run this command as root, or ask who may",
+            "this user may not use sudo: run this command as root, or ask an administrator",
         ))
     }
 
@@ -115,7 +115,9 @@ impl Run<'_> {
         let mut child = command.process_group(0).spawn()?;
         while child.try_wait()?.is_none() {
             if self.interrupt.pause() {
-                crate::tell!("interrupted: this command is let to its end, nothing follows it");
+                crate::tell!(
+                    "interrupted: this command runs to its end, and nothing is started after it"
+                );
                 return child.wait();
             }
         }
@@ -130,7 +132,7 @@ impl Run<'_> {
         }
         if Utf8Path::new(path).exists() {
             return Err(Fault::lacks(format!(
-                "{path} is there already and says something else: move it away, or set up by hand"
+                "{path} exists already with other content: move it away, or set up by hand"
             )));
         }
         let fault = |error: std::io::Error| {
@@ -290,7 +292,10 @@ mod tests {
         };
         apply(&write("{}"), &facts, &log, &interrupt).unwrap();
         let fault = apply(&write("other"), &facts, &log, &interrupt).unwrap_err();
-        assert!(fault.message.contains("says something else"), "{fault}");
+        assert!(
+            fault.message.contains("exists already with other content"),
+            "{fault}"
+        );
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
     }
 }

@@ -66,7 +66,7 @@ fn system(facts: &Facts) -> MachineFinding {
         "fedora" | "arch" => None,
         _ => {
             return finding
-                .warns("should a package be missing, install it by this system's own manual");
+                .warns("if a package is missing, install it as this system's manual says");
         }
     };
     // Debian's testing and unstable have no version.
@@ -129,7 +129,7 @@ fn engine(facts: &Facts, needs: &Needs) -> MachineFinding {
         (
             NAMED_CONTEXTS,
             "Docker Engine 23.0 or later, reachable",
-            "it builds and keeps the images, and puts one in the place of another's FROM (named contexts)",
+            "it builds and keeps the images, and replaces the image of a FROM (named contexts)",
         )
     } else {
         (
@@ -144,7 +144,7 @@ fn engine(facts: &Facts, needs: &Needs) -> MachineFinding {
             let finding = needs(format!("{text} at {at}"));
             if version(text).is_some_and(|found| found < least) {
                 // An engine that works belongs to the user: nothing here replaces it.
-                return finding.lacks("upgrade it by the way it was installed");
+                return finding.lacks("upgrade it the way it was installed");
             }
             finding
         }
@@ -190,7 +190,7 @@ fn buildx(facts: &Facts) -> MachineFinding {
     let finding = |found: &str| {
         MachineFinding::new("buildx", found).needs(
             "0.13.0 or later",
-            "it makes the images and tells of every step",
+            "it makes the images and reports every step",
         )
     };
     match &facts.buildx {
@@ -220,7 +220,7 @@ fn store(facts: &Facts, needs: &Needs) -> Option<MachineFinding> {
     Some(if good {
         finding.needs(
             "any",
-            "one image for several platforms would need containerd's",
+            "one image for several platforms would need the containerd store",
         )
     } else {
         let remedy = "set {\"features\": {\"containerd-snapshotter\": true}} in the engine's daemon.json and restart it";

@@ -37,7 +37,7 @@ fn one((host, reach): &(Host, Reach)) -> Option<MachineFinding> {
         Reach::NoAnswer(why) => finding(format!("no answer: {why}"))
             .warns("a firewall may be in the way: set HTTPS_PROXY, or use a mirror"),
         Reach::DeadProxy(why) => finding(format!("the proxy does not answer: {why}"))
-            .warns("mend HTTPS_PROXY, or git's http.proxy"),
+            .warns("correct HTTPS_PROXY, or git's http.proxy"),
         Reach::ProxyRefuses(why) => finding(format!("the proxy refuses: {why}"))
             .warns("give the proxy's user and password, or have the host allowed"),
         Reach::Certificate(why) => finding(format!("its certificate is not trusted: {why}")).warns(

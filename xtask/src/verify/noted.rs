@@ -60,10 +60,10 @@ impl Standing {
         match self {
             Self::Holds => "it holds",
             Self::Failed => "the image did not pass",
-            Self::OtherImage => "the image is another one now",
-            Self::OtherPolicy => "its policy is another one now",
-            Self::OtherStack => "the stack is another one now",
-            Self::Ended => "its last day is over",
+            Self::OtherImage => "the image has changed",
+            Self::OtherPolicy => "its policy has changed",
+            Self::OtherStack => "the stack has changed",
+            Self::Ended => "the last day on which it holds is over",
             Self::StackUnseen => "only `verify` can see whether the stack is the same",
         }
     }

@@ -88,11 +88,11 @@ impl fmt::Display for DockerfileError {
             ),
             Self::Nul { line } => write!(
                 f,
-                "the Dockerfile has NUL bytes, the first on line {line}, and no FROM where BuildKit wants one"
+                "the Dockerfile has NUL bytes, the first on line {line}, and BuildKit finds no FROM in it"
             ),
             Self::HiddenFrontend { syntax } => write!(
                 f,
-                "the Dockerfile has no FROM, and not every BuildKit sees that it is for the frontend `{syntax}`: \
+                "the Dockerfile has no FROM, and some versions of BuildKit do not see that it is for the frontend `{syntax}`: \
                  write `# syntax={syntax}` on its very first line, without a byte order mark"
             ),
             Self::TrimsNothing {
@@ -101,8 +101,8 @@ impl fmt::Display for DockerfileError {
                 plain,
             } => write!(
                 f,
-                "line {line} of the Dockerfile: `{written}` trims nothing, at which BuildKit before 0.15 crashes with \
-                 every build on the engine: write `{plain}`"
+                "line {line} of the Dockerfile: `{written}` trims nothing. BuildKit before 0.15 crashes on that, \
+                 and every build on the engine fails with it: write `{plain}`"
             ),
             Self::BeforeFrom { line } => write!(
                 f,

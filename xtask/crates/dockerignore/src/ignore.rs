@@ -45,7 +45,7 @@ impl std::fmt::Display for IgnoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let pattern = String::from_utf8_lossy(&self.pattern);
         let (pattern, why) = (pattern.escape_debug(), self.why);
-        write!(f, "the pattern `{pattern}` {why}: mend or remove it")
+        write!(f, "the pattern `{pattern}` {why}: correct or remove it")
     }
 }
 
@@ -121,7 +121,7 @@ impl Ignore {
             if repeated > MOST_REPEATED {
                 return Err(IgnoreError {
                     pattern: pattern.text,
-                    why: "repeats, with those before it, more than can be followed",
+                    why: "has too many repetitions, with the patterns before it",
                 });
             }
             read.push(pattern);
@@ -305,7 +305,7 @@ impl Pattern {
         if text.is_empty() {
             return Err(IgnoreError {
                 pattern: b"!".to_vec(),
-                why: "excepts nothing, and Docker refuses it too",
+                why: "is an exception without a pattern, and Docker refuses it too",
             });
         }
         match Matcher::parse(text) {

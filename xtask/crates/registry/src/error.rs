@@ -71,11 +71,11 @@ impl Trouble {
     /// A clause on what the host did, for the notice of the next attempt.
     pub(super) fn clause(&self) -> String {
         match self {
-            Self::TooMany { .. } => "answers no more questions now (status 429)".to_owned(),
+            Self::TooMany { .. } => "refuses further requests for now (status 429)".to_owned(),
             Self::Status { status, says, .. } => format!("cannot answer (status {status}{says})"),
             Self::Unreachable { why, .. } => format!("cannot be reached: {why}"),
             Self::Wrong(why) | Self::Useless(why) | Self::Tls(why) => {
-                format!("sends what cannot be used: {why}")
+                format!("sends an answer that cannot be used: {why}")
             }
             Self::Refused { .. } | Self::Missing => "refuses".to_owned(),
         }
@@ -124,16 +124,13 @@ impl fmt::Display for RegistryError {
                 logged_in,
                 keyring,
             } => {
-                write!(
-                    f,
-                    "{host} lets nobody read `{image}` without a right to it (status {status}): "
-                )?;
+                write!(f, "{host} refuses access to `{image}` (status {status}): ")?;
                 let login = login(host);
                 match (keyring, logged_in) {
-                    (Some(why), _) => write!(f, "{why}; mend that, or run `{login}`"),
+                    (Some(why), _) => write!(f, "{why}; correct that, or run `{login}`"),
                     (None, true) => write!(
                         f,
-                        "the login in docker's config is not good for it; `{login}` again, or correct the name if there is no such image"
+                        "the login in docker's config does not give access; run `{login}` again, or correct the name if there is no such image"
                     ),
                     (None, false) => write!(
                         f,
@@ -148,10 +145,10 @@ impl fmt::Display for RegistryError {
             Trouble::TooMany { wait } => {
                 write!(
                     f,
-                    "{host} answers no more questions about `{image}` now (status 429)"
+                    "{host} refuses further requests about `{image}` for now (status 429)"
                 )?;
                 if let Some(wait) = wait {
-                    write!(f, ", and none for another {} s", wait.as_secs())?;
+                    write!(f, "; it asks to wait {} s", wait.as_secs())?;
                 }
                 write!(
                     f,
@@ -165,7 +162,7 @@ impl fmt::Display for RegistryError {
             ),
             Trouble::Unreachable { why, .. } => write!(
                 f,
-                "cannot reach {host}, which was asked for `{image}`: {why}; mend the network, set HTTPS_PROXY, give the engine a mirror (`registry-mirrors`), or replace the image in `contexts`"
+                "cannot reach {host}, which was asked for `{image}`: {why}; check the network, set HTTPS_PROXY, give the engine a mirror (`registry-mirrors`), or replace the image in `contexts`"
             ),
             Trouble::Status { status, says, .. } => {
                 write!(
@@ -180,11 +177,11 @@ impl fmt::Display for RegistryError {
             }
             Trouble::Useless(why) => write!(
                 f,
-                "what {host} sends for `{image}` cannot be used: {why}; is the name right?"
+                "the answer of {host} for `{image}` cannot be used: {why}; is the name right?"
             ),
             Trouble::Wrong(why) => write!(
                 f,
-                "what {host} sends for `{image}` cannot be used: {why}; a proxy or a mirror between may be broken, so try again, or ask without it"
+                "the answer of {host} for `{image}` cannot be used: {why}; a proxy or a mirror in between may be broken, so try again, or without it"
             ),
         }
     }

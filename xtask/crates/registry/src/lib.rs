@@ -268,7 +268,7 @@ impl Registries {
             let named = answer.header(DIGEST).filter(|digest| is_sha256(digest));
             if let Some(wanted) = digest.or(named).filter(|wanted| *wanted != is) {
                 return Err(Trouble::Wrong(format!(
-                    "it should have the digest {wanted}, and {} bytes of {is} came",
+                    "it should have the digest {wanted}, but the {} bytes that came have {is}",
                     answer.body.len()
                 )));
             }

@@ -117,7 +117,7 @@ pub fn read(body: &[u8]) -> Result<Manifest, String> {
         .map_err(|error| format!("it is no manifest (line {})", error.line()))?;
     if raw.schema_version != 2 {
         return Err(format!(
-            "it is a manifest of the old schema {}, which no builder of today takes",
+            "it is a manifest of the old schema {}, which current builders do not take",
             raw.schema_version
         ));
     }
@@ -154,8 +154,9 @@ pub fn read_config(body: &[u8]) -> Result<Config, String> {
         #[serde(flatten)]
         platform: RawPlatform,
     }
-    let wrong =
-        |error: serde_json::Error| format!("its configuration is none (line {})", error.line());
+    let wrong = |error: serde_json::Error| {
+        format!("its configuration is malformed (line {})", error.line())
+    };
     let whole: serde_json::Value = serde_json::from_slice(body).map_err(wrong)?;
     let onbuild = has_triggers(&whole);
     let raw: RawConfig = serde_json::from_value(whole).map_err(wrong)?;

@@ -227,14 +227,16 @@ impl Registries {
             }
             let place = answer.header("location").and_then(|to| resolve(&url, to));
             let Some(place) = place else {
-                return Err(Trouble::Useless("it sends on to nowhere".to_owned()));
+                return Err(Trouble::Useless(
+                    "it redirects without a valid address".to_owned(),
+                ));
             };
             let host = host_of(&place).unwrap_or_default();
             let trust = endpoint::at(&host, self.settings()).trust;
             if !place.starts_with("https://") && trust == Trust::Verified {
                 let host = short(&host);
                 return Err(Trouble::Useless(format!(
-                    "it sends on to {host}, which does not speak TLS"
+                    "it redirects to {host}, which does not speak TLS"
                 )));
             }
             let same = host == endpoint.host && place.starts_with(way.scheme);
@@ -253,7 +255,7 @@ impl Registries {
             answer = next.map_err(|broken| of_server(trouble(broken), &host))?;
             url = place;
         }
-        Err(Trouble::Useless("it sends on and on".to_owned()))
+        Err(Trouble::Useless("it redirects too often".to_owned()))
     }
 
     /// The answer if it has what was asked for, else the meaning of its status.
@@ -300,11 +302,11 @@ fn trouble(broken: Broken) -> Trouble {
     };
     match broken {
         Broken::Connect { why, .. } => unreachable(why),
-        Broken::Cut(why) => unreachable(format!("it hangs up in the middle ({why})")),
+        Broken::Cut(why) => unreachable(format!("it closes the connection in the middle ({why})")),
         Broken::Late => unreachable("it does not answer in time".to_owned()),
         Broken::Tls(why) => Trouble::Tls(why),
         Broken::Foreign(why) => Trouble::Wrong(why),
-        Broken::TooLong => Trouble::Useless("it is longer than any such thing".to_owned()),
+        Broken::TooLong => Trouble::Useless("it is too long".to_owned()),
     }
 }
 

@@ -114,10 +114,10 @@ impl Transport {
         let uri: http::Uri = ask
             .url
             .parse()
-            .map_err(|_| Broken::Foreign("it names an address that is none".to_owned()))?;
+            .map_err(|_| Broken::Foreign("it names an address that is not valid".to_owned()))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(Broken::Foreign(
-                "it names an address that is none".to_owned(),
+                "it names an address that is not valid".to_owned(),
             ));
         };
         let agent = self.agent(scheme, authority.as_str(), verify)?;
@@ -309,7 +309,8 @@ fn tls(error: &rustls::Error) -> Broken {
         Error::InvalidMessage(_) => Broken::Foreign("it does not speak TLS".to_owned()),
         Error::InvalidCertificate(bad) => Broken::Tls(match bad {
             Bad::UnknownIssuer => {
-                "its certificate is signed by nobody that this machine trusts".to_owned()
+                "its certificate is signed by an authority that this machine does not trust"
+                    .to_owned()
             }
             Bad::Expired | Bad::ExpiredContext { .. } => {
                 "its certificate is out of date".to_owned()
@@ -320,7 +321,7 @@ fn tls(error: &rustls::Error) -> Broken {
             Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
                 "its certificate is for another name".to_owned()
             }
-            other => format!("its certificate is no good ({other})"),
+            other => format!("its certificate is not accepted ({other})"),
         }),
         other => Broken::Tls(format!("no safe connection ({other})")),
     }

@@ -159,7 +159,7 @@ impl<'a> Account<'a> {
 fn reason(error: &str) -> &str {
     let error = error.strip_prefix("failed to solve: ").unwrap_or(error);
     if error.contains(OLD_BUILDER) {
-        return "this engine's builder cannot put one image in the place of another's FROM (named contexts): update Docker Engine to 23.0 or later";
+        return "this engine's builder cannot replace the image of a FROM (named contexts): update Docker Engine to 23.0 or later";
     }
     error
         .find(super::STEP_FAILED)

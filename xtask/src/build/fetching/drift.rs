@@ -85,7 +85,7 @@ impl Fetcher<'_> {
                 moved(call, source, git, &git.url, locked, now).to_string()
             }
             Some(locked) => format!(
-                "source `{name}`: {rev} went on from commit {locked} to {now}: `{}` takes it",
+                "source `{name}`: {rev} moved from commit {locked} to {now}: `{}` takes it",
                 call.command(&format!("lock --update {name}"))
             ),
         })

@@ -304,7 +304,7 @@ impl Fetcher<'_> {
             let forgotten = store.forget(&commit);
             forgotten.map_err(|error| {
                 Refusal::Final(Fault::lacks(format!(
-                    "cannot remove what is damaged of source `{}`: {error}",
+                    "cannot remove the damaged parts of source `{}`: {error}",
                     source.name
                 )))
             })?;

@@ -49,7 +49,7 @@ impl From<Trouble> for Refusal {
 pub fn moved(call: &Call, source: &Source, git: &Git, url: &str, pinned: &str, now: &str) -> Fault {
     let name = &source.name;
     Fault::usage(format!(
-        "source `{name}`: tag {} of {url} moved: the lock file has commit {pinned}, and the tag is commit {now} now; ask its maintainers why, and take it by `{}` if it is meant",
+        "source `{name}`: tag {} of {url} moved: the lock file has commit {pinned}, and the tag is commit {now} now; ask its maintainers why; if they meant to move it, run `{}`",
         git.rev,
         call.command(&format!("lock --update {name}"))
     ))
@@ -66,7 +66,7 @@ pub fn nobody_has(spec: &Spec, source: &Source, git: &Git, reasons: &[(&str, Ref
     let told = told.join("; ");
     if !reasons.iter().all(is_missing) {
         return Fault::lacks(format!(
-            "source `{name}` cannot be fetched: {told}; mend that, name a repository that can be reached in `mirrors`, or set {} to a checkout",
+            "source `{name}` cannot be fetched: {told}; correct that, name a repository that can be reached in `mirrors`, or set {} to a checkout",
             names::source_variable(name)
         ));
     }
@@ -77,7 +77,7 @@ pub fn nobody_has(spec: &Spec, source: &Source, git: &Git, reasons: &[(&str, Ref
         ""
     };
     Fault::usage(format!(
-        "source `{name}`: {told}: mend `rev` in {}{hint}, or take what `{}` is now by `{}`",
+        "source `{name}`: {told}: correct `rev` in {}{hint}, or take what `{}` is now by `{}`",
         spec.file,
         git.rev,
         spec.call.command(&format!("lock --update {name}"))

@@ -143,7 +143,10 @@ impl<'a> SourceStore<'a> {
             .prefix(NEW)
             .tempdir_in(&self.folder)?;
         let home = Utf8Path::from_path(new.path()).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "the folder's name is no text")
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the folder's name is not UTF-8",
+            )
         })?;
         let inside = home.join("tree");
         fs::create_dir(&inside)?;

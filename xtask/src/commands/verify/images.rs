@@ -162,6 +162,6 @@ fn refuse_other(stage: &str, image: &str, found: &FoundImages) -> Result<()> {
         return Ok(());
     }
     Err(Fault::failed(format!(
-        "the image of `{stage}` is another one than {image} now: somebody moved its name, or builds it; run this once more"
+        "the image of `{stage}` is no longer {image}: another process moved its name, or builds it; run this once more"
     )))
 }

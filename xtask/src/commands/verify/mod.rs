@@ -279,7 +279,7 @@ fn refuse_stale(work: &Workspace, plan: &[Assessment], wanted: &[StageId]) -> Re
     };
     let names: Vec<&str> = wanted.iter().map(|id| name(*id)).collect();
     Err(Fault::failed(format!(
-        "stage `{}` is not fresh ({why}){more}: what is verified is what was built; `{}` builds it, and so does `verify --build`",
+        "stage `{}` is not fresh ({why}){more}: only fresh images are verified; `{}` builds them, and so does `verify --build`",
         name(first.id),
         work.spec
             .call

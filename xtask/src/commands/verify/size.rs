@@ -126,7 +126,7 @@ fn unread(session: &Session<'_>, target: &Target, part: &PlatformPart) -> Result
     match part {
         PlatformPart::Whole(_) => {}
         PlatformPart::Absent { platform, .. } => {
-            crate::tell!("note: {name}: the engine has nothing of {platform}");
+            crate::tell!("note: {name}: the engine has no image for {platform}");
         }
         PlatformPart::Unread(unread) => {
             let build = format!("build --force={name} {name}");

@@ -290,15 +290,17 @@ fn read_book(file: &Utf8Path, clock: Option<i64>) -> Result<Book, String> {
     };
     let book = book_of(bytes)?;
     match clock {
-        Some(clock) if clock < book.clock() => Err("is from the future".to_owned()),
+        Some(clock) if clock < book.clock() => Err("has a date in the future".to_owned()),
         _ => Ok(book),
     }
 }
 
 fn book_of(bytes: Vec<u8>) -> Result<Book, String> {
     Book::read(bytes).map_err(|damage| match damage {
-        Damage::Foreign => "is not one of this program's".to_owned(),
-        Damage::Version(version) => format!("has the format {version} of another version"),
+        Damage::Foreign => "was not written by this program".to_owned(),
+        Damage::Version(version) => {
+            format!("has the format {version}, which belongs to another version of this program")
+        }
         Damage::Torn => "is damaged".to_owned(),
     })
 }

@@ -164,7 +164,7 @@ impl Search<'_> {
         let pattern = within.next_back().unwrap_or(read);
         Fault::usage(format!(
             "{}: host commands wait for each other: {} (each reads what the next one makes): \
-             if that of `{}` does not need `{pattern}`, write `ignore = [\"{pattern}\"]` into its `prepare`",
+             if the one of `{}` does not need `{pattern}`, write `ignore = [\"{pattern}\"]` into its `prepare`",
             spec.file,
             names.join(" -> "),
             stage.name

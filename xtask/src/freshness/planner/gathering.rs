@@ -105,7 +105,7 @@ fn source_policy_file() -> Option<String> {
 pub fn policy_note() -> Option<String> {
     source_policy_file().map(|_| {
         format!(
-            "{SOURCE_POLICY} is set, and its rules do not see the images of FROM by their tags: they are sent by their locked digests; `[base.\"REFERENCE\"]` in the graph file puts another image in the place of one"
+            "{SOURCE_POLICY} is set, but its rules cannot match the images of FROM by tag, as they are sent with their locked digests; to replace such an image, write `[base.\"REFERENCE\"]` in the graph file"
         )
     })
 }

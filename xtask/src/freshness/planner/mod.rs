@@ -368,8 +368,8 @@ pub fn uncounted(stage_inputs: &StageInputs) -> Option<String> {
     let names = stage_inputs.uncounted.join(", ");
     (!names.is_empty()).then(|| {
         format!(
-            "{names} of `args` is no ingredient of the key, as the Dockerfile does not declare it: RUN sees it, \
-             but another value builds nothing again, as with BuildKit; `ARG` in the Dockerfile makes it count"
+            "{names} of `args` can change without a build, as the Dockerfile does not declare it: RUN sees the value, \
+             but BuildKit's cache ignores it, too; declare it with `ARG` in the Dockerfile to make it count"
         )
     })
 }

@@ -157,7 +157,7 @@ impl Workspace {
             .map(|base| base.reference.as_str());
         if let Some(name) = base_override::overlooked(&self.spec, id, &mut taken) {
             return Err(Fault::failed(format!(
-                "{}: the Dockerfile of `{}` names `{name}` since this began, and `[base]` puts another image in its place: \
+                "{}: the Dockerfile of `{}` now names `{name}`, which it did not when this run began, and `[base]` replaces that image: \
                  run this once more",
                 self.spec.file, stage.name
             )));

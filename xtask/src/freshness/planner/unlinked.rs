@@ -36,8 +36,8 @@ impl Makers {
             let of = makers.get(name).filter(|maker| **maker != id)?;
             let (user, maker) = (&spec.stage(id).name, &spec.stage(*of).name);
             let note = format!(
-                "the Dockerfile of `{user}` uses `{name}`, the image of stage `{maker}`, which the graph does not say: \
-                 say `from = \"{maker}\"`, or name it in `contexts`, so that `{maker}` is built first"
+                "the Dockerfile of `{user}` uses `{name}`, the image of stage `{maker}`, but the graph does not link them: \
+                 write `from = \"{maker}\"`, or name it in `contexts`, so that `{maker}` is built first"
             );
             Some((*of, note))
         });

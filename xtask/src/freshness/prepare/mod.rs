@@ -151,7 +151,7 @@ pub fn run(
         interrupt,
     };
     let locks = Locks::of(&call.folder, log)
-        .map_err(|error| call.fault(&format!("cannot have {error}")))?;
+        .map_err(|error| call.fault(&format!("cannot open {error}")))?;
     if !locks.take(interrupt, waiting) {
         return Err(Fault::interrupted().into());
     }
@@ -245,14 +245,14 @@ impl HostCall<'_> {
                 // A script that goes on after a failed compiler leaves the old file and reports
                 // success.
                 return Err(self.fault(&format!(
-                    "ended well but did not make `{path}` anew: remove it if the command keeps what is up to date"
+                    "ended well but did not make `{path}` anew: if the command keeps files that are up to date, remove `{path}`"
                 )));
             }
         }
         let after = reads()?;
         if let Some(path) = difference(&read, &after) {
             return Err(self.fault(&format!(
-                "reads `{path}`, which changed while it ran: run this once more; if the command itself writes it, that would go on for ever: leave it out of what it reads by `ignore` in `prepare`, or name it in `outputs`"
+                "reads `{path}`, which changed while it ran: run this once more; if the command itself writes `{path}`, that would happen each time: add it to `ignore` or `outputs` of `prepare`"
             )));
         }
         let now = self.states(&after);
@@ -263,7 +263,7 @@ impl HostCall<'_> {
 
     fn run_to_its_end(&self, locks: &Locks) -> Result<()> {
         let log = self.log;
-        let no_log = |error| self.fault(&format!("cannot have its log {log}: {error}"));
+        let no_log = |error| self.fault(&format!("cannot open its log {log}: {error}"));
         let handed_down = locks.handed_down().map_err(|error| {
             self.fault(&format!("cannot be given the lock of its folder: {error}"))
         })?;

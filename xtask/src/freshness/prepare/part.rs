@@ -74,7 +74,7 @@ fn refuse_outside(stage: &Stage, folder: &Utf8Path, read: &Inputs) -> Result<()>
         };
         if !real.starts_with(folder) {
             return Err(Fault::usage(format!(
-                "`prepare` of `{}` reads `{}`, a link that leads out of {folder}, to {}, where no change is seen: \
+                "`prepare` of `{}` reads `{}`, a link that leads out of {folder}, to {}, where changes are not noticed: \
                  name what it leads to in `inputs` or `source-inputs`, and leave the link out by `ignore`",
                 stage.name,
                 shown::text(&link.path),

@@ -181,7 +181,7 @@ fn refuse_taken_names(
     match names.find(|name| stages.contains(&dockerfile::context_key(name))) {
         None => Ok(()),
         Some(name) => Err(Fault::usage(format!(
-            "{path}: the image `{name}` and a Dockerfile stage have one name, and BuildKit would take the image \
+            "{path}: the image `{name}` and a Dockerfile stage have the same name, and BuildKit would take the image \
              for the stage: rename the stage (`AS`), or use a tag other than `latest`",
         ))),
     }

@@ -53,7 +53,7 @@ impl GraphReader<'_, '_> {
         let name = self.text("base", name, image_reference)?;
         let canonical = reference::normalise(&name)?.canonical();
         if raw.image.is_none() && raw.stage.is_none() {
-            let title = format!("base `{name}` is replaced by nothing");
+            let title = format!("base `{name}` has no replacement");
             let mistake = Mistake::at(span, title, "empty");
             let help = "give it an `image` to take it from, a `stage` that is built on it, or both";
             self.mistakes.push(mistake.help(help));

@@ -57,14 +57,14 @@ pub fn image(text: &str) -> Result<(), String> {
         _ => (None, text),
     };
     if path.contains('@') {
-        return Err("must not hold a digest: that is what a build finds out".into());
+        return Err("must not hold a digest: only a build gives an image its digest".into());
     }
     if path.contains(':') {
         return Err("must not hold a tag: write it into `tags`".into());
     }
     let host_char = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
     if host.is_some_and(|host| !host.chars().all(host_char)) {
-        return Err("names a registry host that is none".into());
+        return Err("names a registry host that is not valid".into());
     }
     let good = |part: &str| {
         let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -204,7 +204,7 @@ pub fn git_url(text: &str) -> Result<(), String> {
     let forms = "write `https://…`, `ssh://…`, `user@host:path`, `git://…`, `file://…` or an absolute path; a checkout on this machine is a `path`";
     if let Some((scheme, rest)) = text.split_once("://") {
         if !GIT_SCHEMES.contains(&scheme) {
-            return Err(format!("has a scheme that git is not used with: {forms}"));
+            return Err(format!("has a scheme that is not supported: {forms}"));
         }
         if scheme == "file" {
             return Ok(());
@@ -216,7 +216,7 @@ pub fn git_url(text: &str) -> Result<(), String> {
     match text.split_once(':') {
         Some((host, path)) if !host.contains('/') => {
             if path.is_empty() || path.starts_with('-') {
-                return Err("has no path behind its host".into());
+                return Err("has no path after its host".into());
             }
             git_authority(host, false)
         }
@@ -267,7 +267,7 @@ pub fn revision(text: &str) -> Result<(), String> {
     }
     let lower = text.to_ascii_lowercase();
     if text != lower && is_commit(&lower) {
-        return Err("is a commit with capital letters: write them small".into());
+        return Err("is a commit with capital letters: write it in lowercase".into());
     }
     Ok(())
 }
@@ -431,6 +431,6 @@ mod tests {
         ] {
             assert!(revision(bad).is_err(), "{bad}");
         }
-        assert!(revision(&"A".repeat(40)).unwrap_err().contains("small"));
+        assert!(revision(&"A".repeat(40)).unwrap_err().contains("lowercase"));
     }
 }

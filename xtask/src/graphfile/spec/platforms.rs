@@ -40,7 +40,7 @@ impl Spec {
             };
             if let Some(parent) = parents.find(lacks_one) {
                 return Err(Fault::usage(format!(
-                    "{DEFAULT} has `{}` built for {}, and `{}`, which it stands on, is built for {}: give both the same `platforms`, or unset it",
+                    "with {DEFAULT}, `{}` is built for {}, and `{}`, which it stands on, is built for {}: give both the same `platforms`, or unset {DEFAULT}",
                     stage.name,
                     stage.platforms.join(", "),
                     parent.name,

@@ -100,14 +100,14 @@ impl GraphReader<'_, '_> {
             self.mistakes.push(mistake.help(help));
         };
         if raw.rule.is_none() {
-            missing("rule", "name the rule that it is an exception to");
+            missing("rule", "name the rule that is waived");
         }
         if raw
             .why
             .as_ref()
             .is_none_or(|why| why.get_ref().trim().is_empty())
         {
-            missing("why", "say why the breach is put up with");
+            missing("why", "say why the breach is accepted");
         }
         if raw.until.is_none() {
             missing(

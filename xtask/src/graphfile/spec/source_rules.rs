@@ -33,9 +33,10 @@ impl GraphReader<'_, '_> {
             (None, rev) => {
                 let first = raw.mirrors.unwrap_or_default().into_iter().next();
                 if let Some(stray) = rev.or(first) {
-                    let title = format!("source `{name}` has no `git` URL that this belongs to");
+                    let title =
+                        format!("source `{name}` has a `rev` or `mirrors`, but no `git` URL");
                     self.mistakes
-                        .push(Mistake::at(stray.span(), title, "stands alone"));
+                        .push(Mistake::at(stray.span(), title, "needs a `git` URL"));
                 }
                 None
             }

@@ -129,7 +129,7 @@ impl GraphReader<'_, '_> {
                     None => {
                         self.mistakes.push(Mistake::at(
                             span,
-                            "a secret value has one place to be found",
+                            "a secret value must name an environment variable",
                             "expected `{ secret = \"NAME\" }`",
                         ));
                         None

@@ -159,7 +159,7 @@ impl GraphReader<'_, '_> {
                     let label = "expected exactly one of `env`, `file`";
                     self.mistakes.push(Mistake::at(
                         span.clone(),
-                        "a secret has one place to be found",
+                        "a secret must come from exactly one place",
                         label,
                     ));
                     None

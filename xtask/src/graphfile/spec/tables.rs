@@ -50,7 +50,7 @@ pub fn as_table<'t>(
         other => {
             let found = other.type_str();
             let title = format!("`{name}` must be a table, not {found}");
-            mistakes.push(Mistake::at(span, title, format!("{found} stands here")));
+            mistakes.push(Mistake::at(span, title, format!("found {found}")));
             None
         }
     }

@@ -21,11 +21,11 @@ impl GraphReader<'_, '_> {
                 let owner = *owners.entry(name).or_insert(at);
                 if owner != at && !same_build(stage, &stages[owner]) {
                     let title = format!(
-                        "stages `{}` and `{}` both put their image under `{reference}`",
+                        "stages `{}` and `{}` both name their image `{reference}`",
                         shown::short(&stages[owner].name),
                         shown::short(&stage.name)
                     );
-                    let mistake = Mistake::at(places[at].clone(), title, "the second claim");
+                    let mistake = Mistake::at(places[at].clone(), title, "the second one");
                     self.mistakes
                         .push(mistake.help("give one of them another `image` or other `tags`"));
                 }

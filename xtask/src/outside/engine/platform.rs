@@ -61,7 +61,7 @@ impl Engine {
             return Ok(());
         }
         Err(Fault::lacks(format!(
-            "the engine at {} is another one than before ({} in place of {}): run this again",
+            "the engine at {} is not the same as before ({} in place of {}): run this again",
             self.address(),
             self.ask_platform().unwrap_or("it does not answer"),
             self.assumed.get().map_or("", String::as_str)

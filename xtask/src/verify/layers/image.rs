@@ -230,7 +230,7 @@ impl Blobs {
             .iter()
             .all(|part| matches!(part, PlatformPart::Absent { .. }))
         {
-            let cause = Cause::document("its index", "has no image that is there");
+            let cause = Cause::document("its index", "has no image that is present");
             parts.push(part(name, Err((None, cause))));
         }
         FoundImages {

@@ -240,11 +240,11 @@ pub fn unread(spec: &Spec, id: StageId, image: &str, part: &PlatformPart) -> Opt
         PlatformPart::Unread(unread) => (
             Rule::Image,
             unread.to_string(),
-            "see the sentence before: nothing of this image is known to be right".to_owned(),
+            "do what the message says: no rule was checked on this image".to_owned(),
         ),
         PlatformPart::Absent { platform, .. } => (
             Rule::Platform,
-            format!("the index lists {platform}, and the engine has nothing of it"),
+            format!("the index lists {platform}, but the engine does not have its image"),
             format!("build it: `{}`", rebuild(spec, id)),
         ),
     };

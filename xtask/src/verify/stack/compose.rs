@@ -125,7 +125,7 @@ pub fn resolve(
     }
     let mut config = serde_json::from_slice(&said.stdout).map_err(|error| {
         Fault::lacks(format!(
-            "`docker compose config` gave something else than JSON for {}: {error}",
+            "`docker compose config` did not print JSON for {}: {error}",
             file.shown
         ))
     })?;
@@ -144,7 +144,7 @@ fn refusal(file: &ComposeFile, complaint: &str) -> String {
     let mut message = format!("compose refuses {}: {}", file.shown, why.trim());
     if why.contains(".env") && why.contains("not found") && file.env_file.is_none() {
         message.push_str(
-            "; name a file that stands for it in `[stack]`, as in env-file = \"docker/.env.example\"",
+            "; name a file to use in its place in `[stack]`, as in env-file = \"docker/.env.example\"",
         );
     }
     message

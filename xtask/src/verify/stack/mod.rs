@@ -333,8 +333,9 @@ pub fn resolved(run: &Run<'_>) -> Result<Resolved> {
     let scratch = tempfile::tempdir().map_err(fault)?;
     let lock = tempfile::tempfile().map_err(fault)?;
     let live = LiveChildren::new(run.interrupt, &lock);
-    let path = Utf8Path::from_path(scratch.path())
-        .ok_or_else(|| Fault::lacks("the folder for temporary files has a name that is no text"))?;
+    let path = Utf8Path::from_path(scratch.path()).ok_or_else(|| {
+        Fault::lacks("the folder for temporary files has a name that is not UTF-8")
+    })?;
     let file = setting::file(run.spec, stack)?;
     resolve(run, stack, &file, &variables, path, &live)
 }

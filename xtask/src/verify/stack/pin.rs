@@ -98,7 +98,10 @@ fn wanted(
     let names: Vec<&str> = entries(config, "services").map(|(name, _)| name).collect();
     for (service, stage) in &stack.services {
         if !names.contains(&service.as_str()) {
-            let who = format!("stage `{}` is said to be behind", spec.stage(*stage).name);
+            let who = format!(
+                "`services` gives the stage `{}` to",
+                spec.stage(*stage).name
+            );
             return Err(unknown_service(service, &who, &names));
         }
     }

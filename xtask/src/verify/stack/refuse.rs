@@ -51,7 +51,7 @@ pub fn refusals(config: &Value, folder: &Utf8Path, allow: &BTreeSet<String>) -> 
         let why = if flag(volume, "external") {
             "is external: it belongs to another project".to_owned()
         } else if !matches!(driver, "" | "default" | "local") {
-            format!("has the driver `{driver}`, behind which data of others may lie")
+            format!("has the driver `{driver}`, which may store data of others")
         } else if entries(volume, "driver_opts").next().is_some() {
             "has `driver_opts`: it is a place that others may use, too".to_owned()
         } else {
@@ -85,7 +85,7 @@ pub fn fault(refusals: &[StackRefusal], compose: &Utf8Path, graph: &Utf8Path) ->
         return None;
     }
     let mut message = format!(
-        "{compose} asks for what a stack under test is not given, as it could touch more than itself:"
+        "{compose} asks for things that a stack under test may not have, as they reach beyond the stack:"
     );
     for refusal in refusals {
         message.push_str(&format!("\n  {}", refusal.why));

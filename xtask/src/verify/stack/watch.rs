@@ -188,7 +188,7 @@ impl Watched<'_> {
                     known.last = Some(container);
                     standing
                 }
-                None => ServiceState::Failed(format!("`{service}` was removed by somebody else")),
+                None => ServiceState::Failed(format!("`{service}` was removed by another program")),
             };
             let news = match &standing {
                 ServiceState::Ready => Some(StackEvent::Ready(service)),

@@ -87,10 +87,10 @@ fn version(interrupt: &Interrupt) -> Result<String, String> {
 
 fn read(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
     let said: Said = serde_json::from_slice(said)
-        .map_err(|error| format!("its answer is not known: {error}"))?;
+        .map_err(|error| format!("its answer cannot be read: {error}"))?;
     // BuildKit asks most rules after it has resolved the bases.
     if let Some(error) = said.build_error {
-        return Err(format!("it could not look at all: {}", error.message));
+        return Err(format!("it could not check everything: {}", error.message));
     }
     let found = said.warnings.into_iter().flatten().map(|one| ToolFinding {
         rule: Rule::Lint,

@@ -79,10 +79,8 @@ fn found(tool: &str, all: impl Iterator<Item = Known>) -> Vec<ToolFinding> {
             message: format!("{package} {version} has {}", ids.join(", ")),
             remedy: match fixed.last() {
                 Some(fixed) => format!("build on a newer base, or install {package} {fixed}"),
-                None => {
-                    "no release has it mended yet: leave the package out, or waive it until a day"
-                        .to_owned()
-                }
+                None => "no release fixes it yet: leave the package out, or waive it until a day"
+                    .to_owned(),
             },
         }
     });
@@ -122,7 +120,7 @@ struct Artifact {
 
 fn of_grype(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
     let said: Grype = serde_json::from_slice(said)
-        .map_err(|error| format!("grype's answer is not known: {error}"))?;
+        .map_err(|error| format!("grype's answer cannot be read: {error}"))?;
     let all = said.matches.into_iter().map(|one| Known {
         package: one.artifact.name,
         version: one.artifact.version,
@@ -165,7 +163,7 @@ struct TrivyVulnerability {
 
 fn of_trivy(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
     let said: Trivy = serde_json::from_slice(said)
-        .map_err(|error| format!("trivy's answer is not known: {error}"))?;
+        .map_err(|error| format!("trivy's answer cannot be read: {error}"))?;
     let all = said
         .results
         .into_iter()

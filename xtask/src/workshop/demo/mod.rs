@@ -55,7 +55,7 @@ impl<'a> Demo<'a> {
         };
         let program = std::env::current_exe().map_err(|error| fault(&error))?;
         let program = Utf8PathBuf::from_path_buf(program)
-            .map_err(|path| fault(&format!("{} is no text", path.display())))?;
+            .map_err(|path| fault(&format!("{} is not UTF-8", path.display())))?;
         std::fs::create_dir_all(folder).map_err(|error| fault(&error))?;
         let folder = folder.canonicalize_utf8().map_err(|error| fault(&error))?;
         let own = if has_engine() {

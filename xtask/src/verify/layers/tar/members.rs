@@ -110,7 +110,7 @@ impl<R: BufRead> Members<R> {
                 return Ok(());
             }
             if bytes.iter().any(|byte| *byte != 0) {
-                return Err(Cause::archive("something stands behind its end"));
+                return Err(Cause::archive("it has data after its end"));
             }
             let length = bytes.len();
             self.source.consume(length);
@@ -174,7 +174,7 @@ impl<R: BufRead> Members<R> {
         match self.block()? {
             Some(block) if header::is_zero(&block) => match self.block()? {
                 Some(block) if !header::is_zero(&block) => Err(Cause::archive(
-                    "a block of zeros stands between two entries",
+                    "it has a block of zeros between two entries",
                 )),
                 _ => Ok(None),
             },
@@ -232,7 +232,7 @@ impl<R: BufRead> Members<R> {
         let link = long_link.or(pax.link).unwrap_or(raw.link);
         let kind = kind_of(raw.flag, &name).ok_or_else(|| {
             let flag = char::from(raw.flag).escape_default();
-            Cause::archive(format!("its type `{flag}` is none that engines unpack")).at(&name)
+            Cause::archive(format!("engines do not unpack its type `{flag}`")).at(&name)
         })?;
         let stored = pax.size.unwrap_or(raw.size);
         let stored = u64::try_from(stored).map_err(|_| wrong("a size", &name))?;

@@ -77,7 +77,7 @@ pub(super) fn check(segments: &[Segment], size: u64, stored: u64) -> Result<(), 
         total = total.saturating_add(segment.length);
     }
     if end > size {
-        return Err(wrong("has data behind its end"));
+        return Err(wrong("has data after its end"));
     }
     if total != stored {
         return Err(wrong("stores another number of bytes than its map says"));

@@ -142,7 +142,7 @@ fn archives_that_readers_disagree_on_are_refused() {
     assert!(
         layer(&hidden)
             .unwrap_err()
-            .contains("something stands behind its end")
+            .contains("it has data after its end")
     );
     let gap = Tar([good.clone().0, vec![0; 512], Tar::default().file("b", "").0].concat());
     assert!(

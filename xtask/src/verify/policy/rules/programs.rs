@@ -19,7 +19,7 @@ impl Breaches<'_, '_> {
             self.add(
                 Rule::Platform,
                 None,
-                format!("the image says that it is of {own}, and {wanted} was asked for"),
+                format!("the image is marked as {own}, but {wanted} was asked for"),
                 "build it from a base that has this platform",
             );
         }

@@ -57,7 +57,7 @@ impl Breaches<'_, '_> {
             let message = format!("ONBUILD holds {} ({})", found.what, found.masked);
             let remedy = repair(
                 found.shape,
-                "let whoever builds on it pass it by RUN --mount=type=secret, and revoke it",
+                "take it by RUN --mount=type=secret in the ONBUILD step, so that each build on this image gives its own, and revoke it",
             );
             self.add(Rule::Secrets, None, message, remedy);
         }

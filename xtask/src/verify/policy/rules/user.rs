@@ -135,7 +135,7 @@ impl Breaches<'_, '_> {
                 // (tried: 28.5.2).
                 Some(folder) => (
                     format!(", as it may not enter the folder {folder}"),
-                    "make the folder before with a mode of its own: newer releases of Docker give a folder that COPY --chmod makes the mode of the file",
+                    "make the folder in an earlier step, with a mode of its own: if COPY --chmod makes the folder, newer releases of Docker give it the mode of the file",
                 ),
             };
             self.add(
@@ -200,7 +200,8 @@ impl Breaches<'_, '_> {
             let above = real.iter().enumerate().filter(|(_, byte)| **byte == b'/');
             let above: Vec<&[u8]> = above.map(|(end, _)| &real[..end]).collect();
             for folder in above {
-                let message = "everybody may write into this folder, which holds one of PATH";
+                let message =
+                    "everybody may write into this folder, which contains a folder of PATH";
                 self.writable_folder(folder, 0o1000, message, &mut seen);
             }
         }

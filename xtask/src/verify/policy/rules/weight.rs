@@ -18,7 +18,7 @@ const CACHES: [(&str, &str); 9] = [
     ("var/lib/apt/lists", "apt's lists"),
     ("var/cache/apt/archives", "apt's packages"),
     ("var/cache/apk", "apk's cache"),
-    ("root/.cache", "a cache of root's"),
+    ("root/.cache", "root's caches"),
     ("root/.npm", "npm's cache"),
     ("root/.cargo/registry", "cargo's registry"),
     ("usr/local/share/.cache", "yarn's cache"),

@@ -54,7 +54,7 @@ impl Ground<'_> {
         if verdict.outcome != super::StackOutcome::Passed {
             return verdict;
         }
-        let on_such = "on a volume that root owns, as an earlier release left it,";
+        let on_such = "on a volume that root owns, as an earlier release left it";
         let tried = match self.try_out(service, id, until) {
             Ok(tried) => tried,
             Err(verdict) => return verdict,
@@ -62,14 +62,14 @@ impl Ground<'_> {
         let wrong = match tried {
             Ok(container) => match self.writable(&container, path) {
                 Ok(Ok(said)) => {
-                    return ProbeVerdict::passed(format!("{said}; also {on_such} it can"));
+                    return ProbeVerdict::passed(format!("{said}; the same holds {on_such}"));
                 }
                 Ok(Err(wrong)) => wrong,
                 Err(verdict) => return verdict,
             },
             Err(why) => format!("{why}{}", self.last_lines(id)),
         };
-        ProbeVerdict::failed(format!("{on_such} `{service}` fails: {wrong}"))
+        ProbeVerdict::failed(format!("{on_such}, `{service}` fails: {wrong}"))
     }
 
     /// The last lines of a second container's log, for a sentence.
@@ -92,7 +92,7 @@ impl Ground<'_> {
     ) -> Result<Result<String, String>, ProbeVerdict> {
         let Some(user) = self.user(container)? else {
             return Err(ProbeVerdict::not_checked(
-                "it is not known who its program runs as",
+                "the user that its program runs as is not known",
             ));
         };
         let Some(owned) = self.owned(container, path)? else {

@@ -29,7 +29,8 @@ impl Ground<'_> {
             ports.join(", ")
         };
         sentence.push_str(&if found.loopback.contains(&port) {
-            "; its program listens on 127.0.0.1 only, which nobody else reaches".to_owned()
+            "; its program listens on 127.0.0.1 only, which other containers cannot reach"
+                .to_owned()
         } else if found.open.is_empty() && found.loopback.is_empty() {
             "; its program does not listen on any port".to_owned()
         } else if found.open.is_empty() {

@@ -36,7 +36,7 @@ impl Ground<'_> {
         if !written.is_empty() {
             let written: Vec<String> = written.into_iter().take(MOST).collect();
             message.push_str(&format!(
-                "; run as usual it writes to {}: make these folders of gid 0 in the image, and volumes or `writable` here",
+                "; when run as usual, it writes to {}: give these folders gid 0 in the image, and make them volumes or list them in `writable` of this probe",
                 written.join(", ")
             ));
         }
