@@ -72,7 +72,7 @@ fn a_login_goes_to_the_token_server_and_its_password_nowhere_else() {
         assert_eq!(given, asked.line.contains("/token"), "{asked:?}");
     }
     assert!(!lock(&project).contains("hunter2"));
-    // A wrong login is told apart from a missing one.
+    // The message distinguishes a wrong login from a missing one.
     let wrong = project.file("docker-config/config.json", login(&registry, "hunter3"));
     let update = wrong.run(&["lock", "--update"]).ends(3);
     update

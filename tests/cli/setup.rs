@@ -1,4 +1,4 @@
-//! `cargo xtask setup --check`, and what a build says on a machine that lacks something.
+//! `cargo xtask setup --check`, and the messages of a build on a machine that lacks something.
 
 use super::Project;
 

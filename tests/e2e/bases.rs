@@ -1,4 +1,4 @@
-//! `[base]`: other images in the place of those that unchanged Dockerfiles name.
+//! Base overrides (`[base]`): other images in place of those that unchanged Dockerfiles name.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Removes a container and images when a test ends, in whatever way.
+/// Removes a container and images when a test ends, even by a panic.
 struct Cleanup<'h> {
     host: &'h str,
     container: String,
@@ -35,7 +35,8 @@ impl Drop for Cleanup<'_> {
     }
 }
 
-/// A Debian with Python, pip and apt, as a tar archive: made once, from Debian's own packages.
+/// A Debian with Python, pip and apt, as a tar archive. It is made once, from Debian's own
+/// packages.
 fn debian() -> PathBuf {
     let folder = workspace().join("target/testbed");
     let archive = folder.join("debian-python.tar");
@@ -67,7 +68,7 @@ fn debian() -> PathBuf {
     archive
 }
 
-/// The mirror that this machine uses already.
+/// The Debian mirror that this machine uses.
 fn debian_mirror() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let text = read("/etc/apt/sources.list.d/debian.sources") + &read("/etc/apt/sources.list");
@@ -141,7 +142,7 @@ args = {{ BASE = "python:3.12-slim-bookworm" }}
     let overlay = project.path("overlays/base-ca");
     let project = project.copy_into(&workspace().join("overlays/base-ca"), &overlay);
 
-    // Nobody has said whom to trust: the step fails for that reason.
+    // No certificate is given yet, so the step fails because it trusts no authority.
     let authority = project.path("overlays/base-ca/certs/test.crt");
     copy_when_there(&host, &server, &authority);
     project
@@ -164,14 +165,15 @@ args = {{ BASE = "python:3.12-slim-bookworm" }}
     let drawn = project.run(&["graph", corporate[0], corporate[1]]).ends(0);
     assert!(drawn.stdout.contains(told), "{}", drawn.stdout);
 
-    // Another certificate is another base.
+    // Another certificate makes another base.
     let file = project.path("overlays/base-ca/certs/other.crt");
     std::fs::copy(&authority, file).unwrap();
     let plan = project.run(&["plan", corporate[0], corporate[1]]).ends(0);
     assert!(plan.stdout.contains("certs/other.crt"), "{}", plan.stdout);
 }
 
-/// Copies the authority's certificate out of the server, which makes it when it answers.
+/// Copies the authority's certificate out of the server once it answers: it makes the certificate
+/// then.
 fn copy_when_there(host: &str, server: &str, to: &Path) {
     let deadline = Instant::now() + Duration::from_secs(60);
     let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
@@ -220,7 +222,7 @@ fn a_base_is_replaced_in_a_source_that_this_very_build_fetches() {
     let ran = project.build(&["app"]).ends(0);
     assert_eq!(ran.those("built"), ["app", "own"]);
     assert_eq!(project.verdicts_of(&["app"])["app"], "fresh");
-    // What the base's replacement holds is in the image that stands on it.
+    // The files of the base override are in the image that is built on it.
     let container = docker(&host, &["create", &image, "-"]);
     let own = project.path("copied");
     let from = format!("{container}:/own");
@@ -230,7 +232,7 @@ fn a_base_is_replaced_in_a_source_that_this_very_build_fetches() {
     assert_eq!(read(own), read(project.path("own/own")));
 }
 
-/// Of the graph's own platform the Dockerfile names another image.
+/// For the graph's own platform the Dockerfile names another image.
 #[test]
 fn a_base_is_replaced_that_is_named_for_the_platforms_of_this_run_alone() {
     let host = host();

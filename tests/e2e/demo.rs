@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: on the user's engine, interrupted, and without any engine, beside others.
+//! `cargo xtask demo`: on the user's engine, interrupted, and without an engine, beside others.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,10 +11,10 @@ fn demo(host: &str, state: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.arg("demo").args(flags).stdin(Stdio::null());
     command.env("DOCKER_HOST", host).env("XTASK_STATE", state);
-    // Its files are the same for all tests.
+    // All tests use the same cached files of the sample.
     command.env("SAMPLE_CACHE", super::sample_stack::cache());
     command.env_remove("DOCKER_CONTEXT");
-    // The command of the test's engine; another may be first on PATH.
+    // Another docker command than that of the test's engine may be first on PATH.
     if let Ok(program) = std::env::var("XTASK_TEST_DOCKER") {
         let bin = state.join("bin");
         std::fs::create_dir_all(&bin).unwrap();
@@ -50,11 +50,11 @@ fn the_demo_builds_heals_and_leaves_nothing_unless_asked() {
     assert!(said(&kept).lines().count() < 120, "{}", said(&kept));
     assert!(!images(&host).is_empty());
 
-    // What was kept is fresh.
+    // The images that were kept are fresh.
     let again = demo(&host, state.path(), &[]).output().unwrap();
     assert!(again.status.success(), "{}", said(&again));
     assert!(!said(&again).contains("7 built"), "{}", said(&again));
-    // Names that the stack's images took are put back, and nothing is built for that.
+    // Images that lost a name to the stack's images are restored, and nothing is built.
     assert_eq!(
         said(&again).matches(" 0 built, ").count(),
         2,
@@ -64,7 +64,7 @@ fn the_demo_builds_heals_and_leaves_nothing_unless_asked() {
     assert_eq!(images(&host), "");
     assert!(!state.path().join("demo").exists());
 
-    // So is nothing left when it is interrupted.
+    // An interrupted demo leaves nothing either.
     let mut child = demo(&host, state.path(), &[])
         .stderr(Stdio::piped())
         .spawn()
@@ -79,7 +79,7 @@ fn the_demo_builds_heals_and_leaves_nothing_unless_asked() {
     assert!(!state.path().join("demo").exists());
 }
 
-/// The demo with a docker command whose builds fail.
+/// Runs the demo with a docker command whose builds fail.
 fn a_log_that_a_failed_demo_names_is_there(host: &str, state: &Path) {
     let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
     let bin = state.join("failing");
@@ -106,14 +106,15 @@ fn a_log_that_a_failed_demo_names_is_there(host: &str, state: &Path) {
     assert!(!state.join("demo/sample").exists());
 }
 
-/// A rule in a chain that all engines of a machine share, as a published port of the user's is.
+/// A rule in a chain that all engines of a machine share, like the rule for a port that the user
+/// published.
 struct Rule;
 
 impl Rule {
     const WORDS: [&str; 5] = ["DOCKER", "-s", "192.0.2.213/32", "-j", "RETURN"];
 
     fn add() -> Self {
-        // It is there already where an engine makes rules.
+        // The chain already exists if an engine makes rules.
         iptables(&["-N", "DOCKER"]);
         assert!(iptables(&[&["-I"], &Self::WORDS[..]].concat()));
         Self
@@ -127,7 +128,7 @@ impl Rule {
 impl Drop for Rule {
     fn drop(&mut self) {
         iptables(&[&["-D"], &Self::WORDS[..]].concat());
-        // Only where nothing else uses it.
+        // This removes the chain only if nothing else uses it.
         iptables(&["-X", "DOCKER"]);
     }
 }
@@ -149,6 +150,6 @@ fn without_an_engine_the_demo_brings_one_of_its_own_and_leaves_the_rules_of_othe
     assert!(said(&output).contains("7 built, 0 fresh"));
     assert!(said(&output).contains("\n    verified\n"));
     assert!(rule.is_there());
-    // Nothing is mounted any more, so that the folder could go.
+    // Nothing is mounted any more, so the folder could be removed.
     assert!(!state.path().join("demo").exists());
 }

@@ -1,5 +1,6 @@
-//! The README's way to the real Dify: its very commands, on this repository's own graph and
-//! overlays. What a network would bring is stood in for: repositories of Dify's shape, and bases.
+//! Runs the README's commands for the real Dify on this repository's own graph and overlays.
+//!
+//! Local repositories in the shape of Dify's, and local bases, replace what comes from the network.
 
 use std::path::Path;
 
@@ -22,7 +23,7 @@ fn commands() -> Vec<Vec<String>> {
     words.collect()
 }
 
-/// A repository with what Dify's graph names, at the tag that it names.
+/// A repository with the files that Dify's graph names, at the tag that the graph names.
 fn dify() -> Remote {
     let dify = Remote::new();
     dify.write(
@@ -57,8 +58,8 @@ fn dify() -> Remote {
     dify
 }
 
-/// This repository's graph and overlays, with nothing changed but addresses, bases and the names
-/// of images, which are the user's on an engine of theirs.
+/// This repository's graph and overlays. Only addresses, bases and image names are changed: on a
+/// user's engine, the real image names belong to the user.
 fn graph(host: &str, dify: &Remote, sandbox: &Remote, prefix: &str) -> Project {
     let graph = std::fs::read_to_string(workspace().join("build-graph.toml")).unwrap();
     let mut graph = graph
@@ -113,7 +114,7 @@ fn the_readmes_commands_build_dify_from_nothing_and_find_it_fresh() {
     let commands = commands();
     let verbs: Vec<&str> = commands.iter().map(|words| words[0].as_str()).collect();
     assert_eq!(verbs, ["setup", "sync", "plan", "build"]);
-    // `setup` could install what this machine lacks; it has tests of its own.
+    // `setup` is left out, as it could install software. It has tests of its own.
     for words in &commands[1..] {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         project.run(&words).ends(0);
@@ -128,8 +129,8 @@ fn the_readmes_commands_build_dify_from_nothing_and_find_it_fresh() {
     project.run(&again).ends(0);
     assert_eq!(builds(&project), before, "a second run starts no buildx");
 
-    // The overlay stands on the image that was built, whose own overlay mended upstream's lock.
-    // Not by running them: the output of a container that ends at once may be lost on a busy machine.
+    // The overlay is built on the image whose own overlay corrected upstream's lock. The images are
+    // not run: the output of a container that ends at once may be lost on a busy machine.
     let image = |name: &str| format!("{prefix}/{name}:0.15.3");
     let sets = |name: &str, variable: &str| {
         let format = "--format={{json .Config.Env}}";

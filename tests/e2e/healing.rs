@@ -1,4 +1,4 @@
-//! An image that is gone or was replaced is never called fresh.
+//! A stage whose image is gone or was replaced is never fresh.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -89,7 +89,7 @@ fn a_stage_on_an_external_image_with_triggers_is_never_called_fresh() {
     assert!(told.contains(&why), "{told}");
 }
 
-/// Answers every request with what `body` holds then, until the test ends.
+/// Answers every request with the current `body`, until the test ends.
 fn serve(body: Arc<Mutex<String>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -141,7 +141,7 @@ fn a_stage_that_adds_from_an_address_without_a_checksum_is_never_called_fresh() 
     assert_eq!(project.verdicts()["a"], "fresh");
 }
 
-/// Stage `a` stands on `p`, whose trigger takes a file that `a` does not name.
+/// Stage `a` is built on `p`, whose trigger takes a file that `a` does not name.
 fn on_one_with_a_trigger(keyword: &str) -> Project {
     let graph =
         "version = 1\n[stage.p]\ncontext = \"p\"\n[stage.a]\ncontext = \"a\"\nfrom = \"p\"\n";
@@ -167,7 +167,7 @@ fn the_triggers_of_the_stage_below_take_files_of_this_ones_context() {
     assert_eq!(project.verdicts()["p"], "fresh");
     assert_eq!(project.verdicts()["a"], "stale inputs_changed");
     assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
-    // One that hangs on a variable of an image is not decided by any text.
+    // No text decides a trigger with a variable of an image.
     let hidden = "FROM scratch\nCOPY x /x\nONBUILD COPY $HIDDEN /hidden\n";
     project.write(
         "p/Dockerfile",

@@ -1,4 +1,4 @@
-//! Images that engines made are read as the engines unpack them.
+//! The program reads the images of engines just as the engines unpack them.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -35,7 +35,7 @@ fn only(found: &FoundImages) -> LayeredImage {
     found.images().next().unwrap().clone()
 }
 
-/// The file system that the layers make, as lines of GNU tar without dates. Hard links are files.
+/// The file system of the layers, as lines of GNU tar without dates. Hard links count as files.
 fn seen(image: &LayeredImage) -> BTreeMap<String, String> {
     let view = View::of(&image.layers);
     let line = |(path, node): (&[u8], &xtask::verify::layers::Node)| {
@@ -70,13 +70,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Whether a path is the image's own, and not the engine's, in an exported container.
+/// Whether a path of an exported container belongs to the image, not to the engine.
 fn is_of_image(path: &str) -> bool {
     let engines = ["dev", "proc", "sys", "etc", ".dockerenv", ""];
     !engines.contains(&path.split('/').next().unwrap())
 }
 
-/// The same of what a container has, as GNU tar lists it.
+/// The file system of a container, as GNU tar lists it, in the same form.
 fn exported(host: &str, image: &str) -> BTreeMap<String, String> {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("container.tar");
@@ -157,7 +157,7 @@ fn an_image_is_read_as_its_container_has_it_with_both_stores() {
         let found = read(&host, &[name.clone(), other]);
         let images: Vec<LayeredImage> = found.iter().map(only).collect();
         assert_eq!(seen(&images[0]), exported(&host, &name), "{host}");
-        // Layers that images share were read once.
+        // Layers that images share are read once.
         for (one, other) in images[0].layers.iter().zip(&images[1].layers) {
             assert!(std::sync::Arc::ptr_eq(one, other));
         }
@@ -174,13 +174,13 @@ fn an_image_is_read_as_its_container_has_it_with_both_stores() {
             "{steps:?}"
         );
         let view = View::of(&images[0].layers);
-        // With one of the stores the hard link copies it up a layer before.
+        // With one of the stores, the hard link copies the file up one layer earlier.
         assert_eq!(view.past(b"d/sub/b").last().unwrap().by, 4);
         assert!(view.shadowed()[2] > 0 && view.get(b"hard").unwrap().content.is_some());
     }
 }
 
-/// An archive with what Go's reader must understand, made by GNU tar.
+/// A script that makes an archive with GNU tar, with all forms that Go's reader must understand.
 const ARCHIVE: &str = r#"
 set -e
 mkdir -p tree/d && cd tree
@@ -215,7 +215,7 @@ fn an_archive_is_read_as_go_reads_it() {
         let go = exported(&host, &name);
         assert_eq!(seen(&image), go, "{version}");
         assert_eq!(go["d/sparse"], "- 644 2000000000/2100000000 3145728 ");
-        // The engine may have packed it anew; this is the archive itself.
+        // The engine may have repacked the archive. This reads the archive itself.
         let bytes = std::fs::read(&archive).unwrap();
         let itself = layout(&folder, &bytes);
         assert_eq!(seen(&itself), go, "{version}");
@@ -304,7 +304,7 @@ fn layouts_of_two_platforms_are_read_with_every_compression() {
                 assert_eq!(seen(image).keys().collect::<Vec<_>>(), ["x", "y"]);
             }
         }
-        // A layer that is left on another server.
+        // A layer that stays on another server.
         let image = from_folder[0].images().next().unwrap();
         let blob = folder
             .join("blobs/sha256")

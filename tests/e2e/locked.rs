@@ -1,5 +1,5 @@
-//! External images on a real engine, from a real registry: locked at the first build, followed
-//! only when the lock says so, and used without a network.
+//! External images on a real engine, from a real registry. They are locked at the first build, move
+//! only with the lock, and are used without a network.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use super::{Project, builds, docker, hosts, project, registry, unique};
 const AMD64: &str = "linux/amd64";
 const ARM64: &str = "linux/arm64";
 
-/// Two stages on one image each, and one without.
+/// Two stages, each on an image of its own, and a third without an image.
 fn three(host: &str, one: &str, two: &str) -> Project {
     let stage = |name: &str| {
         format!(
@@ -41,7 +41,7 @@ fn lock(project: &Project) -> String {
     fs::read_to_string(project.path("build-graph.lock")).unwrap()
 }
 
-/// What `/id` holds in a stage's image.
+/// The content of `/id` in a stage's image.
 fn id_file(host: &str, project: &Project, stage: &str) -> String {
     let graph = fs::read_to_string(project.path("build-graph.toml")).unwrap();
     let of_stage = graph.split(&format!("[stage.{stage}]")).nth(1).unwrap();
@@ -91,7 +91,7 @@ fn a_moved_tag_changes_nothing_until_the_lock_is_updated_and_then_exactly_what_u
         );
         assert_eq!(builds(&project), ran);
         assert_eq!(lock(&project), locked);
-        // Forced, it is still the image that the lock names.
+        // A forced build still uses the image that the lock names.
         project.build(&["--force=a"]).ends(0);
         assert_eq!(id_file(&host, &project, "a"), "one");
 
@@ -122,7 +122,7 @@ fn a_moved_tag_changes_nothing_until_the_lock_is_updated_and_then_exactly_what_u
         assert_eq!(built.those("built"), ["a"]);
         assert_eq!(id_file(&host, &project, "a"), "moved");
 
-        // For other platforms alone it builds nothing.
+        // If only the image for another platform moved, nothing is built.
         push(&registry, &one, &[(AMD64, "moved"), (ARM64, "other")]);
         project.run(&["lock", "--update"]).ends(0);
         assert_ne!(lock(&project), locked);
@@ -152,7 +152,7 @@ fn without_a_network_a_build_uses_what_is_here_and_names_what_is_not() {
         project.write("a/x", unique("changed"));
         let ran = project.build(&["--offline", "a"]).ends(0);
         assert_eq!(ran.those("built"), ["a"]);
-        // The lock names it, and neither the engine nor its builder has it.
+        // The lock names the image, but neither the engine nor its builder has it.
         let through = gate.count();
         let ran = project.build(&["--offline", "--keep-going"]).ends(3);
         assert_eq!(ran.those("failed"), ["b"]);
@@ -178,7 +178,7 @@ fn an_image_that_both_the_engine_and_a_registry_have_is_locked() {
         assert!(lock(&project).contains(&digest));
         assert_eq!(id_file(&host, &project, "a"), "one");
         docker(&host, &["image", "rm", "--force", &at]);
-        // The engine's copy was no part of the key.
+        // The engine's copy was not part of the key.
         assert_eq!(project.verdicts()["a"], "fresh");
     }
 }
@@ -194,7 +194,8 @@ fn the_frontend_is_locked_and_handed_to_the_builder_by_its_digest() {
         "a/Dockerfile",
         format!("# syntax={at}\nFROM scratch\nCOPY x /x\n"),
     );
-    // An image without a program reads no Dockerfile; which one BuildKit took is what counts.
+    // An image without a program cannot read a Dockerfile. The error shows which image BuildKit
+    // used.
     let ran = project.build(&["a"]).ends(1);
     assert!(
         ran.stdout.contains(&format!("{at}@{before}")),
@@ -216,7 +217,7 @@ fn the_frontend_is_locked_and_handed_to_the_builder_by_its_digest() {
 #[test]
 fn an_interrupt_does_not_wait_for_a_registry() {
     let host = super::host();
-    // It takes connections and never says a word.
+    // The server accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = format!("{}/{}", silent.local_addr().unwrap(), unique("one:1"));
     let project = three(&host, &at, "scratch");
@@ -239,7 +240,7 @@ fn what_is_edited_while_a_registry_takes_its_time_is_built() {
         let gate = Gate::to(&registry);
         let project = three(&host, &format!("{}/{one}", gate.address), "scratch");
         project.build(&["a"]).ends(0);
-        // What the registry says makes it the stage of the record again, but for the edit.
+        // The registry's answer gives the key of the record again, if nothing is edited meanwhile.
         fs::remove_file(project.path("build-graph.lock")).unwrap();
         let (edited, text) = (project.path("a/x"), unique("edited"));
         gate.once(move || fs::write(edited, text).unwrap());
@@ -252,7 +253,7 @@ fn what_is_edited_while_a_registry_takes_its_time_is_built() {
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// A way to the registry that can be shut, and counts who comes.
+/// A proxy in front of the registry that counts connections and can be shut.
 struct Gate {
     address: String,
     is_shut: Arc<AtomicBool>,
@@ -300,7 +301,7 @@ impl Gate {
         self.is_shut.store(true, Ordering::SeqCst);
     }
 
-    /// Does this before the next one who comes gets any further.
+    /// Runs `hook` before the next connection gets any further.
     fn once(&self, hook: impl FnOnce() + Send + 'static) {
         *self.hook.lock().unwrap() = Some(Box::new(hook));
     }

@@ -1,6 +1,6 @@
-//! The program on real engines, with both image stores.
+//! Runs the program on real engines, with both image stores.
 //!
-//! `cargo xtask test` starts the engines and names them by its environment.
+//! `cargo xtask test` starts the engines and names them in the environment.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -34,7 +34,8 @@ use std::process::Command;
 
 use support::Project;
 
-/// The engines to test on: with the containerd store, and with the classic one where there is one.
+/// The engines to test on: one with the containerd store, and, if there is one, one with the
+/// classic store.
 fn hosts() -> Vec<String> {
     let hosts: Vec<String> = ["XTASK_TEST_CONTAINERD", "XTASK_TEST_CLASSIC"]
         .iter()
@@ -51,7 +52,7 @@ fn host() -> String {
     hosts().remove(0)
 }
 
-/// The registry's address; a user's own engine comes without one.
+/// The registry's address. With a user's own engine there is no registry.
 fn registry() -> Option<String> {
     hosts();
     std::env::var("XTASK_TEST_REGISTRY").ok()
@@ -68,7 +69,7 @@ fn unique(name: &str) -> String {
     )
 }
 
-/// What the private names of a project's state begin with.
+/// The prefix of the private references of a project's state.
 fn privates_of(project: &Project) -> String {
     let mut graphs = std::fs::read_dir(project.path("state")).unwrap();
     let folder = graphs.next().unwrap().unwrap().path();
@@ -82,7 +83,7 @@ fn docker(host: &str, arguments: &[&str]) -> String {
     docker_says(host, arguments).unwrap_or_else(|why| panic!("docker {arguments:?}: {why}"))
 }
 
-/// What the docker command prints, or what it complains of.
+/// The output of the docker command, or its error message.
 fn docker_says(host: &str, arguments: &[&str]) -> Result<String, String> {
     let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
     let mut command = Command::new(program);
@@ -103,8 +104,8 @@ fn id(host: &str, reference: &str) -> String {
     )
 }
 
-/// What a container prints that ends well, by its log: `docker run` may lose the output of one that
-/// ends at once on a busy machine.
+/// The output of a container that ends well, read from its log. On a busy machine, `docker run` may
+/// lose the output of a container that ends at once.
 fn printed(host: &str, arguments: &[&str]) -> String {
     let container = docker(host, &[&["create"], arguments].concat());
     docker(host, &["start", &container]);
@@ -114,12 +115,12 @@ fn printed(host: &str, arguments: &[&str]) -> String {
     printed
 }
 
-/// What a file of an image holds.
+/// The content of a file of an image.
 fn content(host: &str, image: &str, path: &str) -> String {
     std::fs::read_to_string(copied(host, image, path).path().join("it")).unwrap()
 }
 
-/// What an image has at a path, as `it` in a folder.
+/// Copies the entry at a path of an image to `it` in a folder.
 fn copied(host: &str, image: &str, path: &str) -> tempfile::TempDir {
     let container = docker(host, &["create", image, "/none"]);
     let folder = tempfile::tempdir().unwrap();
@@ -129,8 +130,8 @@ fn copied(host: &str, image: &str, path: &str) -> tempfile::TempDir {
     folder
 }
 
-/// A project whose docker command writes down every call before it makes it. What a test puts into
-/// `bin/before` is done once, right before the next build.
+/// A project whose docker command writes down every call before it makes it. The script
+/// `bin/before` of a test runs once, right before the next build.
 fn project(host: &str) -> Project {
     let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
     let project = Project::new();
@@ -159,7 +160,7 @@ fn builds(project: &Project) -> usize {
         .count()
 }
 
-/// The files of a project's state and calls in which something stands.
+/// The files of a project's state and calls that contain a pattern.
 fn written(project: &Project, pattern: &str) -> String {
     let found = Command::new("grep")
         .args(["-rl", pattern])
@@ -170,7 +171,7 @@ fn written(project: &Project, pattern: &str) -> String {
     String::from_utf8_lossy(&found.stdout).into_owned()
 }
 
-/// Reads events until one says that this step runs.
+/// Reads events until one says that the step runs.
 fn until_step(out: &mut impl std::io::BufRead, step: &str) {
     let mut line = String::new();
     while out.read_line(&mut line).unwrap() > 0 {
@@ -182,7 +183,7 @@ fn until_step(out: &mut impl std::io::BufRead, step: &str) {
     panic!("the step {step} never began");
 }
 
-/// A base with a shell, from the host's static busybox.
+/// Adds a base with a shell, from the host's static busybox.
 fn with_base(project: Project) -> Project {
     std::fs::create_dir_all(project.path("base")).unwrap();
     std::fs::copy("/bin/busybox", project.path("base/busybox")).unwrap();

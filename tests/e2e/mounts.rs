@@ -1,11 +1,12 @@
-//! Trees and states that lie in mounts: another mount is another tree, whatever names and times say.
+//! Trees and states in mounts: another mount is another tree, whatever its names and times.
 
 use std::fs;
 
 use super::sent::one;
 use super::{Project, content, host, unique};
 
-/// A checkout with its state in an image's layer, say, and two containers of it with one engine.
+/// For example, a layer of an image has a checkout with its state, and two containers of the image
+/// use one engine.
 #[test]
 fn a_list_of_what_was_sent_that_lies_under_two_mounts_is_no_list_of_either() {
     let host = host();
@@ -32,7 +33,7 @@ build_in u0:low 2 six 1500000001
     assert_eq!(content(&host, &image, "/x"), "six", "{said}");
 }
 
-/// A folder of an overlay has the times of its uppermost layer, whatever the others hold.
+/// A folder of an overlay has the times of its uppermost layer, whatever is in the other layers.
 #[test]
 fn an_overlay_that_is_mounted_again_over_another_layer_is_read_again() {
     let host = host();
@@ -68,8 +69,8 @@ for stats in "$here"/../state/*/stats; do if [ -e "$stats" ]; then echo kept; fi
     assert!(!plans.contains("kept"), "{plans}");
 }
 
-/// What a script says that mounts what it wants, in a namespace that goes with it. It begins in a
-/// tmpfs; `$1` is the project and `$here` a folder to mount at.
+/// The output of a script that makes mounts, in a mount namespace of its own. The script begins in
+/// a tmpfs. `$1` is the project, and `$here` a folder to mount at.
 fn with_mounts(project: &Project, script: &str) -> (String, String) {
     for folder in ["layers", "here"] {
         fs::create_dir(project.path(folder)).unwrap();

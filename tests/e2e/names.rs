@@ -1,11 +1,11 @@
-//! Names of images that move in a run, or between two: what is fresh has all of them, and whoever uses one
-//! sees where it points now.
+//! Names of images that move in a run, or between two runs. A fresh image has all its names, and a
+//! stage that uses a name sees where the name points now.
 
 use serde_json::Value;
 
 use super::{Project, builds, content, docker, host, hosts, id, project, unique};
 
-/// Two stages that copy a file of their own each.
+/// Two stages, each of which copies a file of its own.
 fn two(host: &str) -> Project {
     project(host)
         .file("a/Dockerfile", "FROM scratch\nCOPY x /x\n")
@@ -14,7 +14,7 @@ fn two(host: &str) -> Project {
         .file("b/x", unique("b"))
 }
 
-/// The second one stands on the first one, whose image is told.
+/// Two stages, the second built on the first. Returns the name of the first one's image.
 fn on_each_other(host: &str) -> (Project, String) {
     let (parent, child) = (unique("p"), unique("c"));
     let stages = [stage("a", &parent, ""), stage("b", &child, "from = \"a\"")];
@@ -51,7 +51,7 @@ fn names_that_two_stages_exchange_are_not_called_fresh_and_are_put_right_without
         let verdicts = project.verdicts();
         assert_eq!(verdicts["a"], "stale image_missing");
         assert_eq!(verdicts["b"], "stale image_missing");
-        // It never was its own.
+        // The image was never the stage's own.
         assert!(project.planned("a")["reason"]["changes"][0]["before"].is_null());
         let told = project.run(&["build"]).ends(0).stderr;
         assert!(told.contains("0 built, 2 put back, 0 fresh"), "{told}");
@@ -170,7 +170,7 @@ fn a_new_name_is_told_of() {
 fn a_stage_that_uses_what_this_run_made_as_if_it_came_from_elsewhere_is_told_of() {
     let host = host();
     let (made, user) = (unique("a"), unique("b"));
-    // The names' order: the user's turn is first.
+    // By the order of names, the turn of the stage that uses the image is first.
     let project = two(&host)
         .file("z/Dockerfile", "FROM scratch\nCOPY x /x\n")
         .file("z/x", unique("z"))
@@ -190,7 +190,7 @@ fn a_stage_that_uses_what_this_run_made_as_if_it_came_from_elsewhere_is_told_of(
 fn a_name_that_is_put_back_is_seen_by_who_uses_it_as_if_it_came_from_elsewhere() {
     let host = host();
     let (made, user) = (unique("a"), unique("b"));
-    // It is built behind `a`, and has that image by both ways.
+    // The stage is built after `a`, and uses its image in both ways.
     let dockerfile = format!("FROM {made}:1\nCOPY --from=cc x /other\nCOPY x /own\n");
     let project = two(&host).file("b/Dockerfile", dockerfile).file(
         "build-graph.toml",

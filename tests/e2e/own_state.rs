@@ -12,7 +12,7 @@ fn a_context_that_holds_the_state_gives_a_fresh_image_without_it() {
         let project = project(&host)
             .file("build-graph.toml", graph)
             .file("D", "FROM scratch\nCOPY . /all/\n")
-            // The test's own files change, too.
+            // The files of the test itself change, too.
             .file(".dockerignore", "calls\nbin\ndocker-config\n")
             .file("x", unique("x"));
         let said = "write `state/graph-*` as the last line of";

@@ -1,5 +1,5 @@
-//! Images for other platforms than the engine's own. BuildKit builds on what an image without an
-//! index has, whatever was asked for, and calls the result by what was asked for.
+//! Images for other platforms than the engine's own. BuildKit builds on an image without an index
+//! whatever its platform, and gives the result the platform that was asked for.
 
 use super::{Project, builds, docker, host, hosts, project, registry, unique};
 
@@ -47,10 +47,10 @@ fn a_base_that_exists_for_one_platform_is_not_built_on_for_another() {
             project.run(&["build"]).says(&said);
             assert_eq!(builds(&project), asked, "nothing was sent");
             project.run(&["plan"]).ends(2).says(&said);
-            // Its own platform is no other.
+            // A build for the base's own platform is accepted.
             let own = ["build", "--platform", "linux/amd64"];
             project.run(&own).ends(0);
-            // Files of another platform may be meant.
+            // Copying files from an image of another platform may be intended.
             project.write(
                 "a/Dockerfile",
                 format!("FROM scratch\nCOPY --from={name} /base /x\n"),
@@ -62,7 +62,7 @@ fn a_base_that_exists_for_one_platform_is_not_built_on_for_another() {
     }
 }
 
-/// The engine shows one of them.
+/// The engine shows only one of the platforms.
 #[test]
 fn a_base_of_the_engines_own_that_has_the_platform_beside_others_is_built_on() {
     let host = host();
@@ -102,7 +102,7 @@ fn a_stage_for_the_engines_own_platform_on_one_for_another_is_refused() {
     assert_eq!(project.verdicts()["b"], "fresh");
 }
 
-/// Nothing tells the platforms of an image whose entry in the lock somebody wrote.
+/// An entry in the lock that was written by hand does not say the image's platforms.
 #[test]
 fn an_image_of_another_platform_than_its_stage_is_no_record() {
     let Some(registry) = registry() else { return };

@@ -1,14 +1,14 @@
-//! The proxy, running: an address outside goes through, and none inside, however it is spelled.
+//! The running proxy lets addresses outside through, and none inside, however they are spelled.
 //!
-//! The overlay of this repository and the sample's own, with Debian's squid. A network of the test's
-//! own, of addresses that are kept for documentation, stands for the internet.
+//! Tests the overlay of this repository and that of the sample, with Debian's squid. A network with
+//! addresses reserved for documentation plays the internet.
 
 use std::path::Path;
 
 use super::sample_stack::sample;
 use super::{docker, docker_says, host, unique};
 
-/// Everything that must be refused; names are the proxy's own (`NAMES`) or the engine's.
+/// Everything that must be refused. Names are those of the proxy (`NAMES`) or of the engine.
 const INSIDE: &[&str] = &[
     "127.0.0.1",
     "[::1]",
@@ -64,8 +64,8 @@ const NAMES: [&str; 6] = [
     "nat64.test:64:ff9b::a00:1",
 ];
 
-/// Asks the proxy `argv[1]`, once it listens, for each of the others, and prints its answers' status and
-/// what squid says of it.
+/// Asks the proxy `argv[1]`, once it listens, for each of the other arguments. Prints the status of
+/// each answer and squid's reason.
 const CLIENT: &str = r#"
 import socket, sys, time
 end = time.time() + 30
@@ -94,7 +94,7 @@ for host in sys.argv[2:]:
         print(host, "CONNECT", status(tls))
 "#;
 
-/// Containers and networks of this test; they go with this value.
+/// The containers and networks of this test, which are removed with this value.
 struct Made<'m> {
     host: &'m str,
     name: String,
@@ -117,7 +117,7 @@ impl Made<'_> {
 }
 
 impl Made<'_> {
-    /// A server with pages, which its network knows as `NAME.test`; gives its address.
+    /// Starts a server with pages, named `NAME.test` in its network. Returns its address.
     fn server(&self, name: &str, network: &str, image: &str) -> String {
         let alias = format!("{name}.test");
         let whole = self.container(
@@ -189,7 +189,7 @@ fn the_proxy_lets_the_outside_through_and_nothing_inside() {
         name: names.replace('/', "-"),
     };
     let inner = made.network("inner", &[]).unwrap();
-    // Others on this machine may have a part of them already.
+    // Other networks on this machine may already use some of the addresses.
     let outer = (0..16)
         .map(|part| (part + std::process::id() % 16) % 16 * 16)
         .find_map(|part| {

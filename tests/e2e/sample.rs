@@ -1,4 +1,4 @@
-//! The sample monorepo, from nothing to built, fresh, changed.
+//! The sample monorepo: never built, built, fresh and changed.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ fn sample(host: &str) -> Project {
     project(host).copy_of(Path::new(from))
 }
 
-/// The sample's images have the names that its graph gives them, so its tests take turns.
+/// The sample's images have the fixed names of its graph, so its tests run one at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,7 +39,7 @@ fn the_sample_is_built_then_fresh_then_rebuilt_only_where_it_changed() {
         );
 
         let custom = id(&host, "sample/api-custom:1.0.0");
-        // The same lines in another order: another input, the same image.
+        // The same lines in another order are another input, but give the same image.
         project.write(
             "overlays/api-pins/packages.lock",
             "litellm 1.0.1\nflask 3.0.3\n",
@@ -111,7 +111,8 @@ fn one_image_serves_api_and_worker() {
     docker(&host, &["rm", "--force", &name]);
 }
 
-/// The docker command runs what the container would, on this machine: containers may have no network.
+/// The docker command runs the container's commands on this machine, as containers may have no
+/// network.
 #[test]
 fn without_apt_a_container_of_debian_makes_the_base() {
     let host = super::host();
@@ -169,7 +170,7 @@ fn explain_names_the_file_that_changed() {
         explained.contains("api-custom is unknown: `api` must be built first"),
         "{explained}"
     );
-    // It was built, and is no more than stale.
+    // The image was built before, so it is only stale, not missing.
     assert!(
         explained.contains("  upstream api is stale, and is built first\n"),
         "{explained}"

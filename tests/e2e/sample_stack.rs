@@ -1,4 +1,5 @@
-//! The sample as a running stack: it comes up, and each way of breaking it is told by its cause.
+//! The sample as a running stack. It comes up, and for each way of breaking it the message names
+//! the cause.
 //!
 //! The images are built once. Each case changes the compose file or the graph for one run.
 
@@ -10,7 +11,7 @@ use std::sync::Mutex;
 use super::support::Ran;
 use super::{Project, docker, project, unique};
 
-/// Where the files of the sample's bases are kept between tests.
+/// The folder that keeps the files of the sample's bases between tests.
 pub fn cache() -> String {
     concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -19,7 +20,7 @@ pub fn cache() -> String {
     .to_owned()
 }
 
-/// The sample under image names that nobody else has.
+/// The sample, with unique image names.
 pub fn sample(host: &str) -> Project {
     let from = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/sample");
     let project = project(host).copy_of(Path::new(from));
@@ -36,19 +37,19 @@ pub fn sample(host: &str) -> Project {
     project.variable("SAMPLE_CACHE", &cache())
 }
 
-/// Does not look at the policy before the stack.
+/// Skips the policy, which comes before the stack.
 const STACK_ALONE: &[&str] = &["--stack-only"];
 
-/// One way to break it.
+/// One way to break the stack.
 struct Case {
     name: &'static str,
-    /// What of a verification is asked for.
+    /// The arguments that choose the parts of the verification.
     parts: &'static [&'static str],
-    /// A file, a text in it, and what stands there in this case.
+    /// A file, a text in it, and the text that replaces it in this case.
     changed: &'static [(&'static str, &'static str, &'static str)],
     /// A service that is killed once it is ready.
     killed: Option<&'static str>,
-    /// What the first screen says.
+    /// Texts on the first screen of the message.
     said: &'static [&'static str],
 }
 
@@ -176,7 +177,7 @@ const CASES: &[Case] = &[
 
 const VERIFY: [&str; 3] = ["verify", "--profile", "stack"];
 
-/// Runs one case. The files are as they were once the run has read them.
+/// Runs one case. The files are restored once the run has read them.
 fn broken(host: &str, project: &Project, case: &Case, turn: &Mutex<()>) -> Ran {
     let files = turn.lock().unwrap();
     let mut before = Vec::new();

@@ -1,4 +1,4 @@
-//! Several stages at once, in the right order, with the right number of places.
+//! Several stages at once, in the right order, and no more than `--jobs`.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ fn intervals(events: &[Value]) -> Vec<(u64, u64)> {
     .collect()
 }
 
-/// The most intervals that hold one moment.
+/// The largest number of intervals that contain the same moment.
 fn most_at_once(intervals: &[(u64, u64)]) -> usize {
     let at = |moment: u64| {
         intervals
@@ -59,8 +59,8 @@ fn independent_stages_overlap_and_with_one_place_they_do_not() {
 
 #[test]
 fn three_hundred_stages_are_built_with_no_more_than_the_places_at_once() {
-    // Every stage has a file of its own: Docker 26.1's BuildKit now and then crashes, engine and
-    // all, when several builds at once write the history of the very same cached step.
+    // Every stage has a file of its own: Docker 26.1's BuildKit now and then crashes, and the
+    // engine with it, when several builds at once write the history of the same cached step.
     let mut project = project(&host()).file("Dockerfile", "FROM scratch\nCOPY x /x\n");
     let mut graph = "version = 1\n".to_owned();
     for at in 0..300 {
@@ -91,10 +91,10 @@ fn a_failing_stage_skips_what_stands_on_it_and_is_not_recorded() {
             .file("above/Dockerfile", "FROM kept\nCOPY Dockerfile /above\n")
             .file("other/Dockerfile", "FROM base\nRUN true\n");
         project.build(&["base", "above"]).ends(0);
-        // With one place and the longer way first, `bad` has failed before the others could start.
+        // With one job and the longest way first, `bad` has failed before the others could start.
         let fast = project.build(&["--jobs", "1"]).ends(1);
         assert_eq!(fast.those("cancelled"), ["other"]);
-        // Nothing else is built then, but what is fresh is fresh.
+        // Nothing else is built then, but fresh stages are still reported as fresh.
         assert_eq!(fast.those("fresh"), ["above", "base", "kept"]);
         let ran = project.build(&["--jobs", "1", "--keep-going"]).ends(1);
         assert_eq!(ran.those("failed"), ["bad"]);
@@ -135,7 +135,7 @@ fn a_host_command_runs_before_its_stage_and_only_when_it_must() {
     project.write("a/in", unique("other"));
     assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
     assert_eq!(runs(), 2);
-    // A script that says all is well and leaves the old file.
+    // A script that succeeds and leaves the old file.
     project.write("a/make.sh", "exit 0\n");
     project.build(&[]).ends(1);
 }
@@ -155,8 +155,8 @@ fn what_is_noted_of_another_stages_host_command_touches_no_inputs() {
     assert_eq!(project.verdicts()["a"], "fresh");
 }
 
-/// Stage `a`, which `more` says more of, behind `p`, whose host command makes `out` of `in` and does
-/// `then` first.
+/// Stage `a`, with the lines `more`, built on `p`. The host command of `p` runs the script `then`
+/// and makes `out` from `in`.
 fn behind_a_host_command(host: &str, image: &str, more: &str) -> Project {
     let graph = format!(
         "version = 1\n[stage.p]\ncontext = \"p\"\nimage = \"{image}/p\"\n[stage.p.prepare]\ndir = \"p\"\n\
@@ -183,12 +183,12 @@ fn what_an_earlier_stage_wrote_is_seen_when_a_later_one_becomes_ready() {
         let ran = project.build(&[]).ends(0);
         assert!(ran.those("built").contains(&"a".into()));
         assert_eq!(content(&host, &image, "/out"), text);
-        // Neither is the image of before, nor was it built of files that changed meanwhile.
+        // The image is not the earlier one, and was not built from files that changed meanwhile.
         assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a", "p"]);
     }
 }
 
-/// The graph does not say that `a` has to do with `p`, which comes later in it.
+/// The graph does not say that `a` depends on `p`, which comes later in the file.
 #[test]
 fn what_anothers_host_command_makes_is_in_the_image_of_the_very_build_that_makes_it() {
     let (host, image) = (host(), unique("a"));
@@ -216,7 +216,7 @@ fn what_anothers_host_command_makes_is_in_the_image_of_the_very_build_that_makes
         let out = content(&host, &image, "/out");
         assert_eq!(out.trim(), given.split('\n').next().unwrap());
         project.settle();
-        // What is remembered is told to be fresh only as long as nothing must run first.
+        // A memo proves a stage fresh only if no host command must run first.
         for _ in 0..2 {
             let verdicts = project.verdicts();
             assert!(verdicts.values().all(|it| it == "fresh"), "{verdicts:?}");
@@ -238,7 +238,7 @@ fn an_image_that_is_removed_while_an_earlier_stage_is_prepared_is_built_in_that_
     assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
 }
 
-/// An image of the engine's own that holds its name in `x`.
+/// An image that only the engine has, with its own name in `x`.
 fn made(host: &str) -> String {
     let image = unique("made");
     let graph = format!("version = 1\n[stage.m]\ncontext = \"m\"\nimage = \"{image}\"\n");
@@ -250,7 +250,7 @@ fn made(host: &str) -> String {
     image
 }
 
-/// Has the host command of `p` run again, and do this first.
+/// Makes the host command of `p` run again, and run `then` first.
 fn once_more(project: &Project, then: &str) {
     project.write("p/in", unique("in"));
     project.write(
@@ -263,7 +263,7 @@ fn once_more(project: &Project, then: &str) {
 fn a_base_of_the_engines_own_that_moves_during_a_run_is_seen_in_that_run() {
     let (host, image) = (host(), unique("a"));
     let (one, two) = (made(&host), made(&host));
-    // An earlier stage asks for the base before it moves.
+    // An earlier stage asks for the base before the base moves.
     let more = "context = \"a\"\n[stage.first]\ncontext = \"first\"";
     let dockerfile = |from: &str| format!("FROM {from}\nCOPY --from={one}:latest /x /x\n");
     let project = behind_a_host_command(&host, &image, more)

@@ -1,7 +1,8 @@
-//! What an image is made of is what its key is made of, whatever BuildKit kept of earlier builds.
+//! An image is made of the inputs in its key, whatever BuildKit kept from earlier builds.
 //!
-//! BuildKit takes no file again whose path, size and time it knows by the last name of a context's
-//! folder: every case here gives two different contents the same of these.
+//! BuildKit keeps files by the last name of a context's folder, and does not take a file again if
+//! its path, size and time are the same. Every case here has two different contents with the same
+//! path, size and time.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,14 +13,14 @@ use super::{
     Project, builds, content, copied, docker, host, hosts, project, unique, until_step, with_base,
 };
 
-/// A moment long ago, the same for all.
+/// Sets the time of a file to a moment long ago, the same for all files.
 fn date(path: &Path) {
     let file = fs::File::options().write(true).open(path).unwrap();
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     file.set_modified(time).unwrap();
 }
 
-/// Writes a file that is as old as all others.
+/// Writes a file with the same time as all others.
 fn write(project: &Project, path: &str, content: &str) {
     project.write(path, content);
     date(&project.path(path));
@@ -77,7 +78,7 @@ fn two_stages_whose_contexts_are_called_alike_get_their_own_files() {
     project.build(&["--jobs", "1"]).ends(0);
     assert_eq!(content(&host, &p, "/x"), "p");
     assert_eq!(content(&host, &q, "/x"), "q");
-    // Folders that take each other's place, times and all.
+    // The folders swap their names, and keep their times.
     fs::rename(project.path("p"), project.path("r")).unwrap();
     fs::rename(project.path("q"), project.path("p")).unwrap();
     fs::rename(project.path("r"), project.path("q")).unwrap();
@@ -126,13 +127,13 @@ fn a_context_keeps_its_name_while_nothing_of_it_can_be_mistaken() {
     let image = unique("a");
     let project = one(&host, &image);
     project.build(&[]).ends(0);
-    // What is written anew has a time of its own.
+    // A file that is written again has a new time.
     project.write("a/x", "2");
     project.build(&[]).ends(0);
     project.write("a/y", "new");
     project.write("a/Dockerfile", "FROM scratch\nCOPY x y /\n");
     project.build(&[]).ends(0);
-    // A failing step sends nothing wrong either.
+    // A failing step does not make the kept files doubtful either.
     project.write(
         "a/Dockerfile",
         "FROM scratch\nCOPY x y /\nRUN [\"/none\"]\n",
@@ -144,7 +145,7 @@ fn a_context_keeps_its_name_while_nothing_of_it_can_be_mistaken() {
     let kept = names(&project);
     assert_eq!(kept.len(), 5);
     assert!(kept.iter().all(|name| *name == kept[0]), "{kept:?}");
-    // Whoever asks for it in doubt gets all of it sent anew; and so does one whose memory is gone.
+    // With `--force`, or if the state is gone, the whole context is sent again under a new name.
     project.build(&["--force"]).ends(0);
     fs::remove_dir_all(project.path("state")).unwrap();
     project.build(&[]).ends(0);
@@ -154,7 +155,7 @@ fn a_context_keeps_its_name_while_nothing_of_it_can_be_mistaken() {
     assert_eq!(all.len(), 3, "{all:?}");
 }
 
-/// A stage that takes a while. What it stands on is built.
+/// A stage that takes a while to build. Its parent is built.
 fn slow(host: &str, image: &str) -> Project {
     let graph = format!(
         "version = 1\n[stage.base]\ncontext = \"base\"\n\
@@ -173,8 +174,8 @@ fn slow(host: &str, image: &str) -> Project {
     project
 }
 
-/// Builds a stage whose tree another one replaces, in the shell's words, when it was read and is not
-/// sent yet, and that `back` puts back when BuildKit has it.
+/// Builds a stage whose tree changes meanwhile. The shell script `replace` replaces the tree after
+/// it was read and before it is sent, and `back` undoes that once BuildKit has it.
 fn is_built_as_it_was(replace: &str, back: impl Fn(&Project)) {
     let host = host();
     let image = unique("a");
@@ -208,7 +209,7 @@ fn a_tree_that_is_put_back_before_its_build_ends_is_not_built_as_another_was_bet
     });
 }
 
-/// The same while the tree is laid out with an overlay over it, before BuildKit is called.
+/// The tree is replaced while it is merged with an overlay, before BuildKit is called.
 #[test]
 fn a_tree_that_is_another_one_while_it_is_merged_is_not_built_as_that() {
     let host = host();
@@ -233,13 +234,14 @@ fn a_tree_that_is_another_one_while_it_is_merged_is_not_built_as_that() {
         .map(|graph| graph.path())
         .filter(|path| path.is_dir());
     let merging = graphs.next().unwrap().join("merged/.merging-a");
-    // In time is the other tree that was there when the file was laid out, and not at the end.
+    // The exchange is in time if the other tree was there when the file was laid out, but not at
+    // the end.
     let is_in_time = |round: usize| {
         project.write("up/a/5000", format!("as it was {round}"));
         let mut child = project.start(&["build"]);
         let mut lives = || child.try_wait().unwrap().is_none();
         while !merging.exists() && lives() {}
-        // At no moment is there no tree.
+        // The exchange is atomic, so there is a tree at every moment.
         let exchange = || {
             use rustix::fs::{CWD, RenameFlags, renameat_with};
             let (up, other) = (project.path("up"), project.path("other"));
@@ -276,8 +278,8 @@ fn a_file_beside_the_inputs_that_comes_and_goes_costs_a_call_and_no_record() {
     assert_eq!(project.verdicts()["a"], "fresh");
 }
 
-/// `!api` takes back what `api/app.py` left out when its folder is read whole, so that BuildKit's own
-/// reading of the file decides.
+/// If the folder is read whole, `!api` takes in again what `api/app.py` left out. So BuildKit's own
+/// reading of the ignore file decides.
 #[test]
 fn an_overlay_over_an_ignore_file_that_leaves_itself_out_changes_nothing_of_it() {
     let host = host();
@@ -325,7 +327,8 @@ fn a_state_folder_that_is_named_from_here_is_found_by_buildx_too() {
     assert!(project.path("state-here").is_dir());
 }
 
-/// BuildKit reads files for the triggers of an image that only the engine has, which no key follows.
+/// BuildKit reads files for the triggers of an image that only the engine has. No key follows
+/// these.
 #[test]
 fn a_file_that_was_sent_without_being_an_input_is_not_taken_for_a_later_one() {
     let host = host();

@@ -1,4 +1,4 @@
-//! What `verify --size` counts, held against what the engine saves.
+//! Compares the sizes of `verify --size` with the image that the engine saves.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Project, docker, hosts, project, unique, with_base};
 
-/// Layers of known files: one that is shipped twice, one that is deleted, two that are
-/// equal, a hard link, and a cache.
+/// Layers of known files: a file that is shipped twice, a deleted file, two equal files, a hard
+/// link, and a cache.
 const STEPS: &str = "COPY big /d/big
 COPY same /d/one
 COPY same /e/two
@@ -25,7 +25,7 @@ fn sizes(project: &Project, arguments: &[&str]) -> Value {
     serde_json::from_str(&ran.stdout).unwrap()
 }
 
-/// The bytes of every layer as the engine saves it, and unpacked, by its digest.
+/// The size in bytes of every layer, by its digest: as the engine saves it, and unpacked.
 fn saved(host: &str, image: &str) -> BTreeMap<String, (u64, u64)> {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("saved.tar");
@@ -94,7 +94,7 @@ fn counts_to_the_byte(host: &str, image: &str, project: &Project) {
         (&json!(sum("plain")), &json!(sum("stored")))
     );
 
-    // The first two are the parent's.
+    // The first two layers are the parent's.
     let own: Vec<Value> = layers[2..]
         .iter()
         .map(|layer| json!([layer["line"], layer["files"]["bytes"], layer["shadowed"]]))
@@ -140,7 +140,7 @@ fn counts_to_the_byte(host: &str, image: &str, project: &Project) {
 }
 
 fn compares_with_what_was_verified(project: &Project) {
-    // What is verified is what a later image is compared with.
+    // A later image is compared with the one that was verified.
     project.run(&["verify", "--policy-only", "a"]).ends(0);
     project.write("a/cache", "c".repeat(90));
     project.build(&[]).ends(0);

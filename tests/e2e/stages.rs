@@ -1,11 +1,11 @@
-//! What a stage may say in the graph file, seen in the image that comes out.
+//! The fields of a stage in the graph file, and their effect on the image.
 
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use super::{Project, builds, content, docker, host, printed, project, unique, with_base};
 
-/// What the image's file holds.
+/// The content of a file of the image.
 fn file(host: &str, image: &str, path: &str) -> String {
     printed(host, &["--entrypoint=cat", image, path])
 }
@@ -15,7 +15,7 @@ fn label(host: &str, image: &str, name: &str) -> String {
     docker(host, &["image", "inspect", "--format", &format, image])
 }
 
-/// Makes a folder a git checkout; says which commit.
+/// Makes a folder a git checkout with one commit. Returns the commit.
 fn commit(project: &Project, folder: &str) -> String {
     let git = |arguments: &[&str]| {
         let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
@@ -31,7 +31,8 @@ fn commit(project: &Project, folder: &str) -> String {
     git(&["rev-parse", "HEAD"])
 }
 
-/// BuildKit takes a named context for a Dockerfile stage of that name, and drops what the stage does.
+/// BuildKit uses a named context in place of a Dockerfile stage of that name, and drops the stage's
+/// instructions.
 #[test]
 fn a_dockerfile_stage_that_is_called_as_the_parent_is_built_all_the_same() {
     let (host, parent, image) = (host(), unique("parent"), unique("a"));
@@ -178,10 +179,10 @@ fn a_secret_of_a_file_and_an_ssh_agent_reach_the_build() {
         .file("a/Dockerfile", dockerfile);
     let built = project.build(&[]).ends(0).never_says("hunter2");
     assert_eq!(built.those("built"), ["a", "base"]);
-    // Another value of the same secret is no other image.
+    // Another value of the same secret makes no other image.
     project.write("the \"to,ken\".txt", "hunter3\n");
     assert_eq!(project.verdicts()["a"], "fresh");
-    // Another id is.
+    // Another id does.
     let graph = graph.replace("\"token\", ", "\"token2\", ");
     project.write("build-graph.toml", graph);
     assert_eq!(project.verdicts()["a"], "stale settings_changed");
@@ -206,7 +207,7 @@ fn a_secret_that_comes_or_goes_is_in_the_image_though_buildkit_has_the_step_in_i
     project.write("s", "seven..");
     project.build(&[]).ends(0);
     assert_eq!(says(), "7");
-    // The same where the graph names it no more.
+    // Nor is the secret there once the graph no longer names it.
     project.write("build-graph.toml", graph.replace("secrets", "#"));
     project.build(&[]).ends(0);
     assert_eq!(says(), "none");
@@ -271,7 +272,7 @@ fn the_plain_report_tells_the_cause_the_time_saved_and_a_failing_step_with_its_o
         .says("0 built, 2 fresh in ")
         .says("of building saved");
     assert_eq!(builds(&project), before);
-    // BuildKit reads a step's two streams apart: what is said last on stderr comes anywhere.
+    // BuildKit reads a step's two streams separately, so the last line on stderr may come anywhere.
     let script = "echo 'E: Unable to find it'; i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i; done\n\
         echo no luck today >&2; exit 7\n";
     project.write("a/x", script);
@@ -295,7 +296,7 @@ fn the_plain_report_tells_the_cause_the_time_saved_and_a_failing_step_with_its_o
     assert!(whole.contains("line 1\n") && whole.contains("no luck today\n"));
 }
 
-/// What is told to fail fails, and BuildKit takes what is not told of.
+/// If the program says that the build fails, it does. If it says nothing, BuildKit finds the file.
 #[test]
 fn a_source_is_told_to_be_absent_exactly_where_buildkit_does_not_find_it() {
     let host = host();

@@ -1,8 +1,8 @@
-//! Images that later ones took the place of go from the engine, a few at a time, and the last few stay.
+//! Superseded images are removed from the engine, a few at a time. The last few stay.
 
 use super::{Project, builds, content, docker, hosts, id, privates_of, project, unique};
 
-/// A stage `a` with an image of its own, which keeps its last two.
+/// A stage `a` with a unique image name, which keeps its last two images.
 fn one(host: &str) -> (Project, String) {
     let image = unique("a");
     let graph = format!(
@@ -15,7 +15,7 @@ fn one(host: &str) -> (Project, String) {
     (project, image)
 }
 
-/// The private names of a project's state that the engine has.
+/// The number of private references of a project's state that the engine has.
 fn privates(host: &str, project: &Project) -> usize {
     let filter = format!("reference={}*", privates_of(project));
     let format = "{{.Repository}}:{{.Tag}}";
@@ -38,18 +38,18 @@ fn superseded_images_go_a_few_at_a_time_and_the_last_few_are_restored_at_once() 
             assert_eq!(build(&project, version), ["a"]);
             assert_eq!(privates(&host, &project), (at + 1).min(2));
         }
-        // A change of branch and back needs no builder, and takes nothing from either.
+        // Switching to another branch and back needs no builder, and removes the images of neither.
         let ran = builds(&project);
         for at in [2, 3, 2, 3] {
             assert_eq!(build(&project, &versions[at]), ["a"]);
             assert_eq!(content(&host, &image, "/x"), versions[at]);
         }
         assert_eq!((builds(&project), privates(&host, &project)), (ran, 2));
-        // What was before that is built again.
+        // An older version is built again.
         assert_eq!(build(&project, &versions[0]), ["a"]);
         assert_eq!(builds(&project), ran + 1);
 
-        // However many there are, five go in a run; one that nothing else is to be built in, too.
+        // At most five images are removed in a run, also in a run that builds nothing.
         let (own, now) = (privates_of(&project), id(&host, &image));
         for number in 0..8 {
             docker(&host, &["tag", &now, &format!("{own}a:left-{number}")]);
@@ -60,7 +60,7 @@ fn superseded_images_go_a_few_at_a_time_and_the_last_few_are_restored_at_once() 
             assert_eq!(project.build(&[]).ends(0).those("fresh"), ["a"]);
             assert_eq!(privates(&host, &project), left);
         }
-        // Another state's are its own, whatever its stages are called.
+        // The images of another state stay, whatever the names of its stages.
         assert_eq!(privates(&host, &other), 1);
         assert_eq!(other.verdicts()["a"], "fresh");
     }

@@ -19,7 +19,7 @@ fn slow(host: &str, seconds: u32) -> Project {
         .file("a/x", "1")
 }
 
-/// Waits until the log of `a` has what its running step printed.
+/// Waits until the log of `a` has a text that the running step printed.
 fn until_printed(project: &Project, text: &str) {
     let start = Instant::now();
     let has_it = || {
@@ -82,7 +82,7 @@ fn what_changes_while_a_build_waits_for_another_is_seen() {
         .file("b/Dockerfile", "FROM scratch\nARG FILE=y\nCOPY $FILE /y\n")
         .file("b/z", "")
         .file("b/y", "1");
-    // What `b` is made of is remembered, and old enough to be believed without reading it.
+    // The inputs of `b` are remembered, and not racy, so they are not read again.
     project.build(&["b", "c"]).ends(0);
     project.settle();
     let both = project.verdicts_of(&["b", "c"]);
@@ -96,7 +96,7 @@ fn what_changes_while_a_build_waits_for_another_is_seen() {
     let mut waits = String::new();
     said.read_line(&mut waits).unwrap();
     assert!(waits.contains("process"), "{waits}");
-    // The graph file, too: `c` needs not `y` any more.
+    // The graph file changes, too: `c` no longer needs `y`.
     project.write("b/y", "2");
     project.write("build-graph.toml", graph("z"));
     let mut rest = String::new();
@@ -141,12 +141,12 @@ fn a_secret_reaches_the_build_and_nothing_else() {
     project.build(&[]).ends(0).never_says("hunter2");
     project.write("a/Dockerfile", dockerfile(1));
     project.build(&[]).ends(1).never_says("hunter2");
-    // Neither in argv nor in logs, records or anything else that was written.
+    // The secret is neither in argv nor in logs, records or any other file that was written.
     assert_eq!(written(&project, "hunter2"), "");
     assert!(written(&project, "\\*\\*\\*").contains("a.log"));
 }
 
-/// A project of one stage whose docker command fails first, as the script says.
+/// A project with one stage, whose docker command first fails in the way of the script.
 fn with_trouble(script: impl FnOnce(&Project, &str) -> String) -> Project {
     let real = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
     let project = project(&host())
@@ -184,7 +184,7 @@ fn a_passing_fault_is_tried_again() {
 
 #[test]
 fn a_cache_that_names_a_snapshot_that_is_gone_is_done_without() {
-    // No real engine loses one on demand.
+    // No real engine loses a snapshot on demand.
     let project = with_trouble(|_, real| {
         format!(
             "#!/bin/sh\ncase \"$*\" in *\"buildx build\"*--no-cache*) ;; *\"buildx build\"*) echo 'ERROR: failed to solve: failed to commit a to b during finalize: failed to stat active key during commit: snapshot a does not exist: not found' >&2; exit 1 ;; esac\nexec {real} \"$@\"\n"

@@ -1,4 +1,4 @@
-//! Certificates for tests: a CA, and certificates that the CA or nobody signs.
+//! Certificates for tests: a CA, and server certificates that it signs.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;

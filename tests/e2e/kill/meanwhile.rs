@@ -1,9 +1,9 @@
-//! What the builds of others, and the calls of killed ones, do to images while a build runs.
+//! Images that another build, or the call of a killed build, renames while a build runs.
 
 use crate::{Project, hosts, project, unique};
 
-/// A project whose `docker` gives another image's name away after each build of stage `a`, as long
-/// as the file `disturb` is there: the one that follows this in its arguments.
+/// A project whose `docker` moves a name to the image `other` after each build of stage `a`, while
+/// the file `disturb` exists. The name is the one behind `follows` in the arguments.
 fn disturbed(host: &str, follows: &str, other: &str) -> Project {
     let docker = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
     let script = format!(
@@ -27,7 +27,8 @@ fn disturbed(host: &str, follows: &str, other: &str) -> Project {
         .file("a/x", unique("a"))
 }
 
-/// The disturbed build is told of and not recorded; the next one, undisturbed, is.
+/// Asserts that the disturbed build is reported and not recorded, and that the next build, which is
+/// undisturbed, is recorded.
 fn is_not_recorded(project: &Project) {
     let ran = project.build(&[]).ends(0);
     assert_eq!(ran.those("built"), ["a", "p"]);

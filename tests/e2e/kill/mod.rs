@@ -1,9 +1,10 @@
-//! The program killed by SIGKILL at any moment: no false skip, no unreadable state, no left lock.
+//! The program is killed by SIGKILL at any moment. There must be no false skip, no unreadable state
+//! and no left lock.
 //!
-//! Two small worlds with a project each live through rounds. In every round something of the
-//! project may change, a build is started and killed, and then `plan` must not call fresh what
-//! is not, and a build to the end must make it so. What the images hold is read from the engine,
-//! file by file. `XTASK_TEST_KILLS` says how many rounds there are, `XTASK_TEST_SEED` which.
+//! Two small worlds, each with a project, go through rounds. In every round the project may change,
+//! and a build is started and killed. Then `plan` must call no stale stage fresh, and a complete
+//! build must make all stages fresh. The content of the images is read from the engine, file by
+//! file. `XTASK_TEST_KILLS` is the number of rounds, `XTASK_TEST_SEED` the seed.
 
 mod meanwhile;
 mod truth;
@@ -21,26 +22,26 @@ use crate::support::process::{Process, is_locked};
 use crate::support::random::{Random, number, seed};
 use world::World;
 
-/// Rounds of the suite; `cargo xtask test --kills N` asks for others.
+/// The rounds of the suite. `cargo xtask test --kills N` runs another number.
 const ROUNDS: u64 = 100;
 
 /// When a run is killed.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
-    /// So much time after its start.
+    /// This much time after its start.
     After(Duration),
-    /// When it has told of so many events of this kind, and so much time later.
+    /// This much time after this many events of this kind.
     Event(&'static str, u64, Duration),
-    /// When so many changes were seen of the files of its state.
+    /// After this many changes of the files in its state.
     Writing(u64),
 }
 
 impl Moment {
-    /// Any moment of a run that takes about so long, and those that matter most.
+    /// A random moment of a run of about this length. The critical moments are likelier.
     fn any(random: &mut Random, length: Duration) -> Self {
         let millis = |limit: u64, random: &mut Random| Duration::from_millis(random.below(limit));
         match random.below(10) {
-            // While files are hashed.
+            // Files are hashed at this time.
             0 => Self::After(Duration::from_micros(random.below(30_000))),
             1..=4 => {
                 let length = u64::try_from(length.as_millis()).unwrap();
@@ -62,33 +63,33 @@ impl Moment {
     }
 }
 
-/// What is killed with the program.
+/// Which processes are killed with the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    /// Nothing: what it started goes on, and may end at any later time.
+    /// None: its children go on, and may end at any later time.
     Alone,
-    /// Everything that it started.
+    /// All of its children.
     WithAll,
-    /// Nothing, but its builds stand still until the next build has ended.
+    /// None, but its builds are stopped until the next build has ended.
     BuildsHeld,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     rounds: u64,
-    /// Runs that had ended before their moment came.
+    /// Runs that ended before their moment.
     ended_before: u64,
-    /// Kills that left half a file.
+    /// Kills that left an unfinished file.
     halfway: u64,
-    /// Processes that went on.
+    /// Children that went on.
     orphans: u64,
 }
 
-/// One project, and what became of its runs so far.
+/// One project, and the counts of its runs so far.
 struct Life {
     world: World,
     random: Random,
-    /// How long the last build to the end took.
+    /// How long the last complete build took.
     length: Duration,
     counts: Counts,
 }
@@ -123,7 +124,7 @@ impl Life {
         self.counts.rounds += 1;
         self.counts.halfway += u64::from(self.world.halfway() > halfway);
         self.counts.orphans += orphans.len() as u64;
-        // What goes on may see the change or not.
+        // The processes that go on may or may not see the change.
         let times = self.random.below(2);
         self.change(times);
         self.world.look();
@@ -142,7 +143,7 @@ impl Life {
             );
             std::thread::sleep(Duration::from_millis(2));
         }
-        // An orphan's late image may have taken a name, which the next build puts right.
+        // An orphan's late image may have taken a name, which the next build corrects.
         while self.world.look().values().any(|verdict| verdict != "fresh") {
             assert!(Instant::now() < until, "the stages never become fresh");
             self.build();
@@ -151,7 +152,7 @@ impl Life {
         assert!(left.len() <= 8, "unfinished files pile up: {left:?}");
     }
 
-    /// Builds to the end, which nothing dead may delay.
+    /// Builds to the end. No killed run may delay this.
     fn build(&mut self) {
         let start = Instant::now();
         let ran = self.world.project.build(&["--jobs", "2"]).ends(0);
@@ -162,8 +163,8 @@ impl Life {
         }
     }
 
-    /// Held builds may hold the lock of buildx's own settings, for which every other buildx waits
-    /// for ever: they go on until they have let go of it.
+    /// Runs held builds until they release the lock of buildx's own settings. Every other buildx
+    /// would wait for that lock without an end.
     fn let_go_of_buildx(&self, held: &[Process]) {
         let lock = self.world.project.path("docker-config/buildx/.lock");
         let until = Instant::now() + Duration::from_secs(60);
@@ -177,7 +178,7 @@ impl Life {
         }
     }
 
-    /// Starts a build and kills it; gives what it had started and left.
+    /// Starts a build and kills it. Returns its children.
     fn kill(&mut self, moment: Moment, how: How) -> Vec<Process> {
         let mut child = self
             .world
@@ -194,7 +195,7 @@ impl Life {
         });
         match moment {
             Moment::After(time) => {
-                // The stream of events ends with the run.
+                // The wait ends early if the run, and with it the stream of events, ends.
                 while told
                     .recv_timeout(time.saturating_sub(start.elapsed()))
                     .is_ok()
@@ -217,7 +218,7 @@ impl Life {
             }
         }
         let ended = !program.lives();
-        // Standing still it starts nothing more, so that all its children are seen.
+        // A stopped program starts no more children, so all of them are seen.
         program.signal(Signal::STOP);
         let children = program.children();
         for child in &children {
@@ -246,7 +247,8 @@ impl Life {
     }
 }
 
-/// Lives through so many rounds, and at last writes every file of the state once more.
+/// Goes through the rounds. At last it changes everything, so that every file of the state is
+/// written again and no unfinished file stays.
 fn live(host: &str, seed: u64, rounds: u64) {
     let mut life = Life::new(host, seed);
     for round in 0..rounds {

@@ -1,6 +1,4 @@
-//! What an image really holds, and what a folder does.
-//!
-//! Knows how to read both, entry by entry. Is unaware of how one becomes the other.
+//! Reads the real content of images and folders, entry by entry.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -10,7 +8,7 @@ use std::process::Command;
 
 use super::super::docker;
 
-/// Paths without a slash in front, and what is there.
+/// Entries by path. Paths have no slash in front.
 pub type Entries = BTreeMap<String, Entry>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +18,7 @@ pub enum Entry {
     Link(String),
 }
 
-/// Everything in a folder, below another name.
+/// Everything in a folder, with `name` in place of the folder's path.
 pub fn folder(at: &Path, name: &str) -> Entries {
     let mut entries = Entries::from([(name.to_owned(), Entry::Folder)]);
     for entry in fs::read_dir(at).unwrap().flatten() {
@@ -46,7 +44,7 @@ pub fn file(at: &Path) -> Entry {
     }
 }
 
-/// The images of one engine. An id stands for one content, so each image is read once.
+/// The images of one engine. An id always has the same content, so each image is read once.
 pub struct Images {
     host: String,
     read: HashMap<String, Entries>,
@@ -60,7 +58,7 @@ impl Images {
         }
     }
 
-    /// The entries of an image whose path begins with one of these names.
+    /// The entries of an image whose paths begin with one of these names.
     pub fn entries(&mut self, image: &str, names: &[&str]) -> &Entries {
         let host = &self.host;
         self.read

@@ -1,7 +1,8 @@
-//! A project with a few stages, what can change in it, and what its images must hold.
+//! A project with a few stages, the changes that can happen to it, and the content that its images
+//! must have.
 //!
-//! `lib` stands on `base`, `app` on `lib`; `side` has a context overlay and a host command. Each
-//! thing that changes has few states, so that old keys come back and old records with them.
+//! `lib` is built on `base`, and `app` on `lib`. `side` has a context overlay and a host command.
+//! Everything that changes has few states, so old keys and old records come back.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,9 +18,9 @@ use crate::{Project, docker_says, project, unique, with_base};
 
 const FOLDERS: usize = 4;
 const FILES: usize = 25;
-/// The stages that change, each in a folder of its name.
+/// The stages that change, each in the folder of its name.
 const STAGES: [&str; 3] = ["lib", "app", "side"];
-/// What the images have at their roots, apart from `base`.
+/// The names at the roots of the images, without those of `base`.
 const NAMES: [&str; 5] = ["lib", "made", "app", "side", "out"];
 
 pub struct World {
@@ -27,7 +28,7 @@ pub struct World {
     host: String,
     prefix: String,
     images: Images,
-    /// How often a stage was called fresh, and was.
+    /// How often a stage was called fresh and really was.
     pub proven: u64,
 }
 
@@ -43,7 +44,7 @@ impl World {
              [stage.side.prepare]\ndir = \"side\"\nrun = [\"sh\", \"make.sh\"]\n\
              inputs = [\"make.sh\", \"in\"]\noutputs = [\"out\"]\n"
         );
-        // A host command that takes its time, and leaves half a file when it is ended halfway.
+        // The host command is slow, and leaves half a file if it is killed halfway.
         let make = "{ cat in; sleep 0.05; cat in; } > out\n";
         let project = with_base(project(host))
             .file("build-graph.toml", graph)
@@ -78,7 +79,7 @@ impl World {
         }
     }
 
-    /// Changes something, or nothing at all, and says what.
+    /// Changes something, or nothing at all. Returns a description.
     pub fn change(&self, random: &mut Random) -> String {
         let stage = random.one_of(&STAGES);
         let at = |inner: &str| self.project.path(&format!("{stage}/src/{inner}"));
@@ -119,7 +120,7 @@ impl World {
                 let found = docker_says(&self.host, &[&tags[..], &[&image]].concat());
                 let found = found.unwrap_or_default();
                 for tag in found.split(' ').filter(|tag| !tag.is_empty()) {
-                    // The call of a killed build may be giving it away in this moment.
+                    // The call of a killed build may be moving the name at this moment.
                     let _ = docker_says(&self.host, &["image", "rm", "--force", tag]);
                 }
                 format!("{image} is removed")
@@ -132,8 +133,8 @@ impl World {
         }
     }
 
-    /// Gives a file the other one of its two contents. Both have the same length, so that only
-    /// times tell.
+    /// Gives a file the other of its two contents. Both have the same length, so only times show
+    /// the change.
     fn flip(&self, path: &str) -> String {
         let was = fs::read_to_string(self.project.path(path)).unwrap();
         let now = if was.starts_with('A') { 'B' } else { 'A' };
@@ -146,7 +147,7 @@ impl World {
         format!("{}/{stage}:latest", self.prefix)
     }
 
-    /// Gives every stage a content that it never had.
+    /// Gives every stage a new content.
     pub fn change_everything(&self) {
         for stage in STAGES {
             self.project
@@ -155,7 +156,7 @@ impl World {
         self.project.write("side/in", unique("last"));
     }
 
-    /// What the image of a stage must hold.
+    /// The entries that the image of a stage must have.
     fn wanted(&self, stage: &str) -> Entries {
         let of = |inner: &str, name| truth::folder(&self.project.path(inner), name);
         match stage {
@@ -186,8 +187,8 @@ impl World {
         }
     }
 
-    /// Asks for the plan: it must be given, without a complaint, and what it calls fresh must be
-    /// so. Gives the verdicts.
+    /// Runs `plan`, which must succeed without a message. The stages that it calls fresh must be
+    /// fresh. Returns the verdicts.
     pub fn look(&mut self) -> BTreeMap<String, String> {
         let ran = self.project.run(&["plan", "--json"]).ends(0);
         assert_eq!(ran.stderr, "", "plan complains of the state");
@@ -214,7 +215,7 @@ impl World {
         files
     }
 
-    /// How many files someone began to write, and never finished.
+    /// The number of unfinished files.
     pub fn halfway(&self) -> usize {
         let unfinished = self.unfinished();
         let names = unfinished.iter().filter_map(|path| path.file_name());
@@ -223,7 +224,7 @@ impl World {
             .count()
     }
 
-    /// These, and the folders of calls that never ended.
+    /// The unfinished files, and the folders of calls that never ended.
     pub fn unfinished(&self) -> Vec<PathBuf> {
         let beside = fs::read_dir(self.project.path("")).unwrap().flatten();
         let beside = beside.map(|entry| entry.path());
@@ -235,7 +236,7 @@ impl World {
     }
 }
 
-/// What tells a file that is being written from one that was.
+/// A file of the state, with the properties that change when it is written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StateFile {
     path: PathBuf,
@@ -244,8 +245,8 @@ pub struct StateFile {
     inode: u64,
 }
 
-/// A call's own folder is unfinished for as long as it is there, and so is a merged context. What git
-/// reads was there from the start.
+/// Whether a path is unfinished. The folder of a call and a context that is being merged are
+/// unfinished as long as they exist. `.gitignore` exists from the start.
 fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_str().unwrap();
     let of_a_call = path
@@ -254,12 +255,12 @@ fn is_unfinished(path: &Path) -> bool {
     name.starts_with('.') && name != ".gitignore" || of_a_call
 }
 
-/// Logs and contexts decide nothing.
+/// All files below a folder. Logs and merged contexts are left out, as no verdict depends on them.
 fn below(folder: &Path, files: &mut Vec<StateFile>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = entry.file_name();
-        // What is gone meanwhile was finished.
+        // A file that is gone meanwhile was finished.
         let Ok(meta) = fs::symlink_metadata(&path) else {
             continue;
         };

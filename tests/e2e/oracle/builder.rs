@@ -1,7 +1,7 @@
-//! What BuildKit does with a state: which steps it runs, and which image comes of it.
+//! What BuildKit does with a state: which steps it runs, and which image it makes.
 //!
-//! Knows buildx's raw progress and the layout of an OCI archive, by readers of its own: the
-//! program's are on trial. Is unaware of keys.
+//! Buildx's raw progress and the OCI archive are read by readers of this module, as the program's
+//! own readers are under test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,14 +14,14 @@ use super::show;
 use super::state::State;
 use crate::support::process::ended;
 
-/// What a build made.
+/// The result of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// The steps that BuildKit ran and did not have.
+    /// The steps that BuildKit ran and did not have in its cache.
     pub ran: Vec<String>,
-    /// The digest of the image's config, which names its layers too.
+    /// The digest of the image's config, which also covers its layers.
     pub image: String,
-    /// The config without its history, which tells of the instructions' texts.
+    /// The config without its history, which contains the text of the instructions.
     pub effect: String,
 }
 
@@ -38,22 +38,22 @@ impl Built {
 
 pub enum Outcome {
     Built(Built),
-    /// BuildKit refuses the state; why, shortened.
+    /// BuildKit refuses the state. The text is its reason, shortened.
     Refused(String),
 }
 
-/// Builds as the program would; `base` is the reference of the base's image.
+/// Builds as the program would. `base` is the reference of the base's image.
 ///
-/// The context is sent under a name of this one build: `BuildKit` takes no file again whose size and
-/// time it knows by the name, so that it would not see what it is to judge.
+/// The context is sent under a name that no other build has. Under a known name, `BuildKit` does
+/// not take a file again if it knows its size and time, so it would not see the change.
 pub fn build(host: &str, root: &Path, state: &State, base: &str) -> Outcome {
     let mut before = Vec::new();
     let mut refused = String::new();
     for _ in 0..TRIES {
         let output = match call(host, root, state, base) {
             Ok(output) => output,
-            // An engine that never answers has no word on the state. The program's own calls get no
-            // second try.
+            // An engine that never answers says nothing about the state, so the build is tried
+            // again. The program's own calls get no second try.
             Err(why) => {
                 show(&format!("oracle: buildx: {why}"));
                 assert!(refused.is_empty(), "buildx never ends");
@@ -62,7 +62,7 @@ pub fn build(host: &str, root: &Path, state: &State, base: &str) -> Outcome {
             }
         };
         let said = String::from_utf8_lossy(&output.stderr);
-        // What a try has run that came to nothing is cached for the next.
+        // The steps of a failed try are cached for the next, so they count as run.
         before.extend(ran(&said));
         if output.status.success() {
             let (image, effect) = image(&output.stdout);
@@ -82,18 +82,18 @@ pub fn build(host: &str, root: &Path, state: &State, base: &str) -> Outcome {
             break;
         }
     }
-    // A cache that names a lost snapshot does so until somebody does without it, which here would
-    // hide what ran.
+    // A cache that names a lost snapshot fails until a build runs without the cache. Here such a
+    // build would hide which steps ran.
     Outcome::Refused(refused)
 }
 
-/// How buildx begins to say that the state itself cannot be built.
+/// The beginnings of buildx's messages that the state itself cannot be built.
 const REFUSALS: [&str; 2] = [
     "ERROR: failed to solve: ",
     "ERROR: failed to run Build function: ",
 ];
 
-/// How often a build is tried when the engine fails by itself, and what it says then.
+/// How often a build is tried when the engine itself fails, and the engine's messages then.
 const TRIES: u32 = 4;
 const PASSING: [&str; 2] = ["failed to stat active key", "error reading from server"];
 
@@ -129,25 +129,25 @@ fn call(host: &str, root: &Path, state: &State, base: &str) -> Result<Output, St
     output
 }
 
-/// What the stream tells of one step.
+/// The facts about one step in the stream.
 #[derive(Default)]
 struct Step {
     name: String,
-    /// Each time that it began.
+    /// The times at which it began.
     began: BTreeSet<String>,
-    /// Whether it stands on nothing.
+    /// Whether it has no step below it.
     is_first: bool,
     cached: bool,
 }
 
 impl Step {
-    /// A step that stands on nothing begins once to be looked for in the cache
-    /// (moby/buildkit `solver/jobs.go`, `CacheMap`), and a second time when it is run.
+    /// Whether the step was run. A step without another below it begins once for the look in the
+    /// cache (moby/buildkit `solver/jobs.go`, `CacheMap`), and a second time when it is run.
     fn ran(&self) -> bool {
         !self.cached && self.began.len() > usize::from(self.is_first)
     }
 
-    /// Loading, exporting and looking for a base are no steps of a Dockerfile.
+    /// Whether the step comes from the Dockerfile. Loading, exporting and resolving a base do not.
     fn is_of_dockerfile(&self) -> bool {
         let outside = ["[internal]", "exporting", "[context base]"];
         let is_base = self
@@ -158,7 +158,7 @@ impl Step {
     }
 }
 
-/// The steps of a Dockerfile that were run, not taken from the cache.
+/// The steps of a Dockerfile that were run and not taken from the cache.
 fn ran(progress: &str) -> Vec<String> {
     let mut steps: BTreeMap<String, Step> = BTreeMap::new();
     for status in objects(progress) {
@@ -180,7 +180,7 @@ fn ran(progress: &str) -> Vec<String> {
         .collect()
 }
 
-/// The pretty-printed objects of the stream; lines between them are for people.
+/// The pretty-printed objects of the stream. Lines between them are messages.
 fn objects(progress: &str) -> Vec<Value> {
     let mut all = Vec::new();
     let mut object = String::new();

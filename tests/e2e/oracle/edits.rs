@@ -1,6 +1,4 @@
-//! Random edits of a Dockerfile: some change what is built, some only how it is written.
-//!
-//! Knows text and the order of stages. Is unaware of what an edit does to a build.
+//! Random edits of a Dockerfile. Some change what is built, some only the text.
 
 use super::grow;
 use super::recipe::{NONCE, Recipe};
@@ -8,7 +6,7 @@ use super::tree::Tree;
 use super::write::{self, STAGE_NAMES, Writer};
 use crate::support::random::Random;
 
-/// Makes one edit; gives its kind, or nothing when it does not fit.
+/// Makes one edit. Returns its kind, or `None` if the edit does not fit.
 pub fn edit(random: &mut Random, recipe: &mut Recipe, tree: &Tree) -> Option<&'static str> {
     match random.below(100) {
         0..8 => comment(random, recipe),
@@ -29,14 +27,14 @@ pub fn edit(random: &mut Random, recipe: &mut Recipe, tree: &Tree) -> Option<&'s
     }
 }
 
-/// A place among the instructions of a stage.
+/// A random place among the instructions of a stage.
 fn some_line(random: &mut Random, recipe: &Recipe) -> Option<(usize, usize)> {
     let stage = random.place(recipe.stages.len());
     let lines = recipe.stages[stage].lines.len();
     (lines > 0).then(|| (stage, random.place(lines)))
 }
 
-/// The first line of an instruction; what follows it belongs to heredocs or is a continuation.
+/// The first line of an instruction. Further lines are heredocs or continuations.
 fn some_instruction<'r>(
     random: &mut Random,
     recipe: &'r mut Recipe,
@@ -75,7 +73,7 @@ fn blank(random: &mut Random, recipe: &mut Recipe) -> Option<&'static str> {
     Some("blank line")
 }
 
-/// The places of blanks in a line.
+/// The positions of blanks in a line.
 fn blanks(line: &str) -> Vec<usize> {
     line.match_indices(' ').map(|(at, _)| at).collect()
 }
@@ -145,8 +143,8 @@ fn swapped(random: &mut Random, recipe: &mut Recipe) -> Option<&'static str> {
     Some("instructions swapped")
 }
 
-/// One letter or digit behind the keyword and the flags becomes another, most often in the last
-/// word; the nonce stays.
+/// Changes one letter or digit behind the keyword and the flags, mostly in the last word. The nonce
+/// stays.
 fn word(random: &mut Random, recipe: &mut Recipe) -> Option<&'static str> {
     let with = random.one_of(b"ab12xs");
     let (chosen, often) = (random.next(), random.percent(60));
@@ -208,7 +206,7 @@ fn stages_swapped(random: &mut Random, recipe: &mut Recipe) -> Option<&'static s
     Some("stages swapped")
 }
 
-/// Another name for a stage, wherever it is named.
+/// Renames a stage, in all places that name it.
 fn renamed(random: &mut Random, recipe: &mut Recipe) -> Option<&'static str> {
     let at = random.place(recipe.stages.len());
     let old = recipe.stages[at].name.clone()?;
@@ -255,16 +253,17 @@ fn head(random: &mut Random, recipe: &mut Recipe, tree: &Tree) -> Option<&'stati
     Some("global argument")
 }
 
-/// A build argument that a case may be given: most often one that the Dockerfile declares.
+/// A build argument for a case, mostly one that the Dockerfile declares.
 pub fn argument(random: &mut Random, recipe: &Recipe, tree: &Tree) -> (String, String) {
-    // A default of one place is another value at all the others.
+    // The default of one place is a new value at all others.
     let mut several = several_defaults(recipe);
     if !several.is_empty() && random.percent(40) {
         return several.swap_remove(random.place(several.len()));
     }
     let stages = recipe.stages.iter().map(|stage| &stage.lines);
     let lines = std::iter::once(&recipe.head).chain(stages);
-    // An edit may have broken a line behind ARG; what is left there is no name that the graph file takes.
+    // An edit may have broken a line behind ARG. The rest is not a name that the graph file
+    // accepts.
     let is_name = |name: &String| {
         name.starts_with(|first: char| first.is_ascii_alphabetic())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -282,7 +281,7 @@ pub fn argument(random: &mut Random, recipe: &Recipe, tree: &Tree) -> (String, S
     (name, value)
 }
 
-/// The plain defaults of those names that have more than one.
+/// The plain defaults of all names that have more than one.
 fn several_defaults(recipe: &Recipe) -> Vec<(String, String)> {
     let stages = recipe.stages.iter().map(|stage| &stage.lines);
     let lines = std::iter::once(&recipe.head).chain(stages).flatten();

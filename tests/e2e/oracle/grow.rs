@@ -1,13 +1,11 @@
-//! Random trees, paths and ignore lines.
-//!
-//! Knows which names and kinds of entries have ever been read in more than one way. Is unaware of
-//! Dockerfiles.
+//! Random trees, paths and ignore lines, with the names and kinds of entries that tools have ever
+//! read in different ways.
 
 use super::state::State;
 use super::tree::{Node, Tree};
 use crate::support::random::Random;
 
-/// Few, so that patterns hit and moves collide.
+/// Plain names. They are few, so that patterns match and moves collide.
 const PLAIN: [&str; 14] = [
     "a", "b", "ab", "abc", "c.txt", "d.md", "src", "lib", "web", "run.sh", "x1", "x2", "y.txt", "z",
 ];
@@ -51,7 +49,7 @@ pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A path that nothing is at, in a folder that is there.
+/// An unused path in a folder that exists.
 pub fn free_path(random: &mut Random, tree: &Tree) -> Vec<u8> {
     let folders = tree.folders();
     loop {
@@ -76,7 +74,7 @@ pub fn content(random: &mut Random) -> Vec<u8> {
     }
 }
 
-/// A tar archive of one file, which ADD unpacks (POSIX.1-1988, "ustar").
+/// A tar archive with one file, which ADD unpacks (POSIX.1-1988, "ustar").
 fn archive(random: &mut Random) -> Vec<u8> {
     let content = format!("{:04}\n", random.below(10_000));
     let mut block = [0; 512];
@@ -107,7 +105,7 @@ pub fn file(random: &mut Random, state: &mut State) -> Node {
     }
 }
 
-/// A target for a link: something that is there, seen from the root; or something special.
+/// A target for a link: an existing path, relative to the root, or a special target.
 pub fn link_target(random: &mut Random, tree: &Tree) -> Vec<u8> {
     let special: [&[u8]; 8] = [
         b"..",
@@ -150,7 +148,7 @@ pub fn tree(random: &mut Random, state: &mut State) {
     }
 }
 
-/// A path of the tree as text; one that text can hold.
+/// A path of the tree that can be written as text.
 pub fn known_path(random: &mut Random, tree: &Tree) -> Option<String> {
     let all = tree.0.keys();
     let texts: Vec<&str> = all
@@ -160,7 +158,7 @@ pub fn known_path(random: &mut Random, tree: &Tree) -> Option<String> {
     (!texts.is_empty()).then(|| texts[random.place(texts.len())].to_owned())
 }
 
-/// The path with something of it replaced by a wildcard.
+/// The path with a part of it replaced by a wildcard.
 pub fn globbed(random: &mut Random, path: &str) -> String {
     let mut names: Vec<String> = path.split('/').map(str::to_owned).collect();
     let at = random.place(names.len());

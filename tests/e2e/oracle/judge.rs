@@ -1,23 +1,21 @@
-//! Whether the program's keys and BuildKit's doings agree, and the table of how often.
+//! Judges whether the program's keys agree with what BuildKit does, and counts the verdicts.
 //!
-//! The rule. All states of a case, up to the one at hand, are what BuildKit may have cached, and
-//! what the program may have a record of.
+//! The rule: BuildKit may have cached, and the program may have recorded, every state of a case up
+//! to the current one.
 //!
-//! - The key is one that was there before: then BuildKit must run no step, and must make the very
-//!   image that it made at that state (same config digest: same layers, same settings, same
-//!   history). Anything else is a **false skip**.
-//! - The key is new: right when a step ran, or when the image is one that was not there before, by
-//!   its settings (`LABEL`, `ENV`, `USER`, … run no step) or by its history alone. Else the key
+//! - If the key is an earlier one, BuildKit must run no step, and must make exactly the image that
+//!   it made at that state (same config digest: same layers, same settings, same history). Anything
+//!   else is a **false skip**.
+//! - If the key is new, that is right if a step ran, or if the image is new by its settings
+//!   (`LABEL`, `ENV`, `USER`, … run no step) or by its history alone. Otherwise the key
 //!   **changed for nothing**.
 //!
-//! For some cases the program builds, too. Its image must have the layers of `BuildKit`'s: anything
-//! else is **another image** than its key says.
+//! For some cases the program builds, too. Its image must have the layers of `BuildKit`'s image.
+//! Anything else is **another image** than its key says.
 //!
-//! The share of keys that stayed counts the mutations that ran nothing and made an image that was
-//! there before. A state that BuildKit refuses has no image, so its key does not matter; the case
-//! goes on from the state before it.
-//!
-//! Is unaware of how states and builds come about.
+//! The share of keys that stayed is taken over the mutations that ran nothing and made an earlier
+//! image. A state that BuildKit refuses has no image, so its key does not matter, and the case goes
+//! on from the state before it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,20 +30,20 @@ pub struct Seen {
     pub built: Built,
 }
 
-/// What is to be said of one mutation.
+/// The verdict on one mutation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Steps ran, and the key is new.
     Rebuilt,
     /// No step ran, but the image has other settings, and the key is new.
     Settings,
-    /// No step ran, but the image tells another history, and the key is new.
+    /// No step ran, but the image has another history, and the key is new.
     History,
-    /// Nothing new, and the key of the state that made this image.
+    /// No step ran, the image is an earlier one, and the key is that of an earlier state.
     Stayed,
-    /// Nothing new, but another key.
+    /// No step ran and the image is an earlier one, but the key is new.
     ForNothing,
-    /// A key from before, but another build.
+    /// The key is an earlier one, but a step ran or the image is another.
     FalseSkip,
     /// The program's own build made, or found, another image.
     OtherImage,
@@ -55,7 +53,7 @@ pub enum Verdict {
     NotUnderstood,
 }
 
-/// `own` are the layers of the program's own image, where it was asked for one.
+/// Judges one mutation. `own` are the layers of the program's own image, if it built one.
 pub fn judge(before: &[Seen], keys: &Keys, built: &Built, own: Option<&[String]>) -> Verdict {
     let Ok(key) = &keys.plan else {
         return Verdict::NotUnderstood;

@@ -1,15 +1,15 @@
-//! The oracle: what the key says is held against what BuildKit really does.
+//! The oracle: compares the program's keys with what BuildKit really does.
 //!
-//! A case is a random tree with an ignore file and a Dockerfile, and a row of mutations, each of
-//! one thing: a file's content, mode, attribute or place, a link, an ignore line, an edit of the
-//! Dockerfile, a line's end, an argument, the target, what another stage's host command makes in the
-//! context. After each of them `cargo xtask plan` gives the key, and a real
-//! build says whether any step ran again and which image came of it; `judge` has the rule. In half
-//! of the cases all files have one time, so that nothing but their contents tells them apart.
+//! A case is a random tree with an ignore file and a Dockerfile, and a series of mutations. Each
+//! mutation changes one thing: a file's content, mode, attribute or place, a link, an ignore line,
+//! the Dockerfile's text, a line's end, an argument, the target, or a file that another stage's
+//! host command makes in the context. After each mutation `cargo xtask plan` gives the key, and a
+//! real build shows whether any step ran again and which image it made. `judge` has the rule. In
+//! half of the cases all files have the same time, so that only their contents differ.
 //!
-//! `XTASK_TEST_ORACLE` says how many mutations there are, `XTASK_TEST_ORACLE_SEED` which. A case
-//! follows from its seed alone, and case k of seed S has the seed S + k: what is printed of a
-//! failing case makes it the first one, alone.
+//! `XTASK_TEST_ORACLE` is the number of mutations, `XTASK_TEST_ORACLE_SEED` the seed. A case
+//! depends only on its seed, and case k of seed S has the seed S + k. The variables that a failing
+//! case prints run it alone.
 
 mod builder;
 mod edits;
@@ -34,24 +34,23 @@ use program::Program;
 use state::State;
 use tree::Disk;
 
-/// Mutations of the suite, the same ones each time, so that no landing hangs on luck;
-/// `cargo xtask test --oracle N` looks for others.
+/// The mutations of the suite. They are the same each time, so that no landing depends on luck.
+/// `cargo xtask test --oracle N` tries others.
 const MUTATIONS: u64 = 300;
 const SEED: u64 = 1;
 /// Mutations of one case.
 const OF_A_CASE: u64 = 10;
-/// One case out of so many is asked of `inputs --context` as well.
+/// One case out of this many also runs `inputs --context`.
 const BY_FOLDER: u64 = 10;
-/// One case out of so many is asked for once more behind each build: by then its files are older
-/// than a tick, so that all is remembered and the next mutation must be seen by memory alone.
+/// One case out of this many asks for the key once more after each build. By then no file is racy,
+/// so everything is remembered, and the next mutation must be seen by memory alone.
 const BY_MEMORY: u64 = 2;
-/// One case out of so many is built by the program as well, whose image must be the right one.
+/// One case out of this many is also built by the program, whose image must be the right one.
 const BY_BUILD: u64 = 3;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 2;
-/// The share of keys that must stay when nothing ran, in percent. A few hundred mutations may have
-/// bad luck: of 300 some 170 run nothing, and the few among them that change the key for nothing
-/// vary in number.
+/// The share of keys that must stay when nothing ran, in percent. With only a few hundred mutations
+/// the share varies: of 300, some 170 run nothing, and a few of these change the key for nothing.
 const STAY: u64 = 97;
 const STAY_OF_FEW: u64 = 90;
 const FEW: u64 = 1000;
@@ -74,12 +73,12 @@ struct Case<'a> {
 struct Answers {
     keys: program::Keys,
     outcome: Outcome,
-    /// The layers of the program's own image, where it was to build one.
+    /// The layers of the program's own image, if it was to build one.
     own: Option<Vec<String>>,
 }
 
 impl Case<'_> {
-    /// Brings a state to the disk and asks both sides.
+    /// Writes a state to the disk and asks both sides.
     fn ask(&mut self, state: &State, renamed: Option<&(Vec<u8>, Vec<u8>)>) -> Answers {
         let below = |path: &Vec<u8>| [b"ctx/", &path[..]].concat();
         let renamed = renamed.map(|(from, to)| (below(from), below(to)));
@@ -127,7 +126,7 @@ impl Case<'_> {
         }
     }
 
-    /// One mutation, and the state to go on from.
+    /// Makes one mutation. Returns the state to go on from.
     fn step(&mut self, random: &mut Random, before: State, table: &Mutex<Table>) -> State {
         let mutation = mutate::mutate(random, &before);
         let answers = self.ask(&mutation.state, mutation.renamed.as_ref());
@@ -160,7 +159,7 @@ impl Case<'_> {
         after
     }
 
-    /// Everything that is needed to understand it without running it again.
+    /// Prints everything that is needed to understand a verdict without running the case again.
     fn tell(&self, verdict: Verdict, before: &State, mutation: &Mutation, answers: &Answers) {
         let Outcome::Built(built) = &answers.outcome else {
             return;
@@ -171,7 +170,7 @@ impl Case<'_> {
             self.seed,
             self.seen.len()
         );
-        // A run that ends well keeps no more than this of what it saw.
+        // A run that succeeds prints only this line.
         show(&format!("oracle: {verdict:?}: {kind} {note} ({at})"));
         println!(
             "==== {verdict:?}: {kind} {note} ({at})\n---- before\n{}---- after\n{}\
@@ -186,7 +185,7 @@ impl Case<'_> {
     }
 }
 
-/// Names the seed of a case in which something breaks.
+/// Prints the seed of a case that fails.
 struct Told(u64);
 
 impl Drop for Told {
@@ -197,7 +196,7 @@ impl Drop for Told {
     }
 }
 
-/// Lives through one case.
+/// Runs one case.
 fn run(host: &str, program: &Program, seed: u64, mutations: u64, table: &Mutex<Table>) {
     let _told = Told(seed);
     let nonce = program::nonce();
@@ -222,7 +221,7 @@ fn run(host: &str, program: &Program, seed: u64, mutations: u64, table: &Mutex<T
     std::fs::remove_dir_all(program.folder(&case.name)).unwrap();
 }
 
-/// Shows something of a run that ends well too, where `println!` is kept back.
+/// Prints a line even if the run succeeds, when the output of `println!` is captured.
 fn show(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{}", text.trim_end());

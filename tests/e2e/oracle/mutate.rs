@@ -1,6 +1,5 @@
-//! The first state of a case, and one random mutation of a state.
-//!
-//! Knows what can be changed by a person between two builds. Is unaware of what it does to them.
+//! The first state of a case, and one random mutation of a state: a change that a person can make
+//! between two builds.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +10,14 @@ use super::tree::{Node, Tree};
 use super::write;
 use crate::support::random::Random;
 
-/// What was done.
+/// One mutation of a state.
 pub struct Mutation {
     pub kind: &'static str,
-    /// For people.
+    /// A description for messages.
     pub note: String,
-    /// A path that was renamed, and its new one; below the context.
+    /// A path that was renamed, and its new path, both below the context.
     pub renamed: Option<(Vec<u8>, Vec<u8>)>,
-    /// What came of it.
+    /// The state after the mutation.
     pub state: State,
 }
 
@@ -54,7 +53,7 @@ pub fn first(random: &mut Random) -> State {
     state
 }
 
-/// Changes one thing for sure.
+/// Makes one mutation that really changes the state.
 pub fn mutate(random: &mut Random, before: &State) -> Mutation {
     loop {
         let mut state = before.clone();
@@ -92,8 +91,8 @@ pub fn mutate(random: &mut Random, before: &State) -> Mutation {
     }
 }
 
-/// Whether an instruction may lose a source that it names: nearly all that BuildKit refuses is that,
-/// and it says nothing of keys.
+/// Whether an instruction may lose a source that it names. That causes nearly all of BuildKit's
+/// refusals, and they say nothing about keys.
 fn may_be_refused(before: &State, after: &State) -> bool {
     let text = after.recipe.text("");
     let words = text.split([' ', '"', ',', '=', '\n']);
@@ -240,7 +239,7 @@ fn in_tree(random: &mut Random, state: &mut State) -> Option<Done> {
             *time = stamp;
             "touched"
         }
-        // BuildKit is sent every state anew, so it sees this without a touch.
+        // BuildKit is sent every state completely, so it sees this though the file's time stays.
         Node::File { note, .. } if chance < 31 => {
             *note = [None, Some(1), Some(2)][random.place(3)];
             "attribute"
@@ -282,7 +281,7 @@ fn add(random: &mut Random, state: &mut State) -> Done {
     (kind, path.escape_ascii().to_string(), None)
 }
 
-/// Gives an entry another name, or puts it into another folder.
+/// Gives an entry another name or another folder.
 fn away(random: &mut Random, state: &mut State, path: &[u8]) -> Option<Done> {
     let folder = path
         .rsplitn(2, |byte| *byte == b'/')

@@ -1,6 +1,5 @@
-//! What the program says of a state, by the commands that people run.
-//!
-//! Knows a project with the base and one stage that is the case. Is unaware of BuildKit.
+//! What the program says about a state, by the commands that people run. Its project has the base
+//! and one stage, which is the case.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -11,16 +10,16 @@ use super::state::State;
 use crate::support::process::ended;
 use crate::{Project, docker, privates_of, project, unique, with_base};
 
-/// The keys of one state, by command. The graph's is the one that counts.
+/// The keys of one state, by command. The key of `plan` decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// Of `plan` on a graph; or why the program refuses the state.
+    /// The key of `plan` on a graph, or why the program refuses the state.
     pub plan: Result<String, String>,
-    /// Of `inputs --context`, for some cases.
+    /// The key of `inputs --context`, for some cases.
     pub folder: Option<String>,
 }
 
-/// A project in which one case after the other is a stage.
+/// A project whose one stage is each case in turn.
 pub struct Program {
     project: Project,
     /// The private reference of the base's image.
@@ -29,8 +28,8 @@ pub struct Program {
 
 impl Program {
     pub fn new(host: &str) -> Self {
-        // Two builds at the same time must not have a base in common either: Docker 26.1.5 may crash
-        // when they wait for one cached step (ENGINE.md, *What takes an engine down*).
+        // Two builds at the same time must not share a base either: Docker 26.1.5 may crash when
+        // they wait for the same cached step (ENGINE.md, *What takes an engine down*).
         let project = with_base(project(host));
         let mut dockerfile = std::fs::read_to_string(project.path("base/Dockerfile")).unwrap();
         let _ = writeln!(dockerfile, "WORKDIR /{}", nonce());
@@ -45,13 +44,13 @@ impl Program {
         Self { project, base }
     }
 
-    /// Where the files of a case lie.
+    /// The folder of the files of a case.
     pub fn folder(&self, case: &str) -> PathBuf {
         self.project.path(case)
     }
 
-    /// Builds a state of which another stage's host command makes a part. Where that ends well, the
-    /// stage must be fresh: one that was judged before the command ran would not be.
+    /// Builds a state of which another stage's host command makes a part. If the build succeeds,
+    /// the stage must be fresh. If it had been judged before the command ran, it would not be.
     pub fn make(&self, case: &str, state: &State) {
         self.write(case, state);
         // BuildKit may refuse the state.
@@ -61,7 +60,7 @@ impl Program {
         }
     }
 
-    /// Writes the graph of a state that lies in the folder of a case.
+    /// Writes the graph for a state in the folder of a case.
     fn write(&self, case: &str, state: &State) {
         let dockerfile = state.place.dockerfile();
         let mut graph = format!(
@@ -72,7 +71,7 @@ impl Program {
             let _ = writeln!(graph, "target = {}", toml::Value::from(target.as_str()));
         }
         for (name, value) in &state.args {
-            // A lone dollar would mention a variable of the graph file.
+            // A single dollar would name a variable of the graph file.
             let value = toml::Value::from(value.replace('$', "$$"));
             let _ = writeln!(graph, "args.{name} = {value}");
         }
@@ -87,7 +86,7 @@ impl Program {
         self.project.write("build-graph.toml", graph);
     }
 
-    /// Asks for the keys of a state that lies in the folder of a case.
+    /// Asks for the keys of a state in the folder of a case.
     pub fn keys(&self, case: &str, state: &State, by_folder: bool) -> Keys {
         self.write(case, state);
         Keys {
@@ -96,7 +95,8 @@ impl Program {
         }
     }
 
-    /// Builds the state that was asked for last, or finds it fresh; gives its image's layers.
+    /// Builds the state that was last asked for, or finds it fresh. Returns the layers of its
+    /// image.
     pub fn build(&self, host: &str, key: &str) -> Vec<String> {
         self.project.build(&["case"]).ends(0);
         let image = format!("{}case:{}", privates_of(&self.project), &key[..32]);
@@ -120,7 +120,7 @@ impl Program {
         for (name, value) in &state.args {
             command.arg(format!("--build-arg={name}={value}"));
         }
-        // Asked for its platform by `plan` before; here it is told nothing.
+        // `plan` asked the engine for its platform before. This call must not need the engine.
         command.env("DOCKER_HOST", "unix:///nonexistent");
         let output = ended(&mut command).unwrap_or_else(|why| panic!("{why}"));
         let said: Value = serde_json::from_slice(&output.stdout).ok()?;
@@ -128,7 +128,7 @@ impl Program {
     }
 }
 
-/// A word that no other case and no other run has, always of the same length.
+/// A word of fixed length that no other case and no other run has.
 pub fn nonce() -> String {
     use std::time::SystemTime;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

@@ -1,15 +1,13 @@
 //! A Dockerfile as a value: stages and their instructions as text.
-//!
-//! Knows how it is written down. Is unaware of what instructions mean.
 
 /// Stands for the case's nonce.
 pub const NONCE: &str = "@N@";
 
 #[derive(Debug, Clone)]
 pub struct Recipe {
-    /// `\`, or a backtick by a directive.
+    /// `\`, or a backtick, which a directive sets.
     pub escape: char,
-    /// What stands in front of the first FROM.
+    /// The lines in front of the first FROM.
     pub head: Vec<String>,
     pub stages: Vec<Stage>,
 }
@@ -19,15 +17,15 @@ pub struct Recipe {
 pub struct Stage {
     pub from: String,
     pub name: Option<String>,
-    /// Whether the generator put it on something with a shell.
+    /// Whether the generator put it on a base with a shell.
     pub shell: bool,
-    /// Instructions and comments; an instruction may have more than one line.
+    /// Instructions and comments. An instruction may have more than one line.
     pub lines: Vec<String>,
 }
 
 impl Recipe {
-    /// The file. Each stage begins with a folder named by the nonce, and no other case has it: so
-    /// no two cases ever share a cached step.
+    /// The text of the file. Each stage begins with a folder named by the nonce, which no other
+    /// case has. So no two cases ever share a cached step.
     pub fn text(&self, nonce: &str) -> String {
         let mut out = String::new();
         if self.escape != '\\' {

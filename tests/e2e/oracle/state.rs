@@ -1,6 +1,4 @@
-//! One state of a case: everything that is given to BuildKit and to the program.
-//!
-//! Knows how it lies on the disk, and how to show it. Is unaware of how states come about.
+//! One state of a case: everything that BuildKit and the program are given, as files and as text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +6,7 @@ use std::fmt::Write as _;
 use super::recipe::Recipe;
 use super::tree::{Node, Tree};
 
-/// Where the Dockerfile lies.
+/// Where the Dockerfile is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// At the root of the context.
@@ -34,11 +32,11 @@ impl Place {
 pub enum Returns {
     /// None.
     No,
-    /// All of them, and those of the ignore files, in front of the line feed.
+    /// All lines, and those of the ignore files, in front of the line feed.
     All,
-    /// One, in front of the line feed; counted around.
+    /// One line, in front of the line feed. Its number is taken modulo the number of lines.
     One(usize),
-    /// One, in place of the line feed; counted around.
+    /// One line, in place of the line feed. Its number is taken modulo the number of lines.
     Alone(usize),
 }
 
@@ -66,7 +64,7 @@ pub struct State {
     pub place: Place,
     pub recipe: Recipe,
     pub returns: Returns,
-    /// What the host command of another stage writes to `ctx/made`, where there is one.
+    /// What the host command of another stage writes to `ctx/made`, if there is such a command.
     pub made: Option<u8>,
     /// The lines of the context's own ignore file.
     pub own: Option<Vec<String>>,
@@ -77,7 +75,7 @@ pub struct State {
     pub target: Option<String>,
     /// The time of the next file that is written.
     pub clock: u64,
-    /// Whether all files have one time, as `git archive` and reproducible tools leave them.
+    /// Whether all files have the same time, as after `git archive` and reproducible tools.
     pub one_time: bool,
 }
 
@@ -87,12 +85,12 @@ impl State {
         self.clock
     }
 
-    /// The Dockerfile.
+    /// The text of the Dockerfile.
     fn dockerfile(&self, nonce: &str) -> String {
         self.returns.put_into(&self.recipe.text(nonce))
     }
 
-    /// Whether some line begins as a FROM does. A Dockerfile without one may take the whole engine
+    /// Whether a line begins like a FROM. A Dockerfile without a FROM may take the whole engine
     /// down (Docker 26.1.5), and the program must refuse it.
     pub fn has_from(&self) -> bool {
         let text = self.dockerfile("");
@@ -133,12 +131,12 @@ impl State {
         files
     }
 
-    /// Whether both sides are given the same.
+    /// Whether both states give BuildKit and the program the same.
     pub fn is_same(&self, other: &Self) -> bool {
         self.files("") == other.files("") && self.args == other.args && self.target == other.target
     }
 
-    /// For people.
+    /// The state as text, for messages.
     pub fn shown(&self, nonce: &str) -> String {
         let mut out = self.tree.listing();
         let lines = |lines: &Option<Vec<String>>| lines.as_ref().map(|lines| lines.join("\n"));
@@ -160,7 +158,7 @@ impl State {
     }
 }
 
-/// A file whose time follows from its text, so that another text has another time.
+/// A file whose time is derived from its text, so that another text has another time.
 fn text(text: &str) -> Node {
     let hash = blake3::hash(text.as_bytes());
     let [a, b, c, ..] = *hash.as_bytes();

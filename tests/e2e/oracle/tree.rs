@@ -1,7 +1,7 @@
 //! A tree of files as a value, and the same tree on the disk.
 //!
-//! Knows how to bring the disk from one tree to the next by the fewest steps, as an editor would:
-//! what stays the same is not touched. Is unaware of what the trees are for.
+//! The disk is changed from one tree to the next by the fewest steps, as an editor would. Unchanged
+//! entries are not touched.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,17 +14,17 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, FileType, Mode};
 
-/// What is at a path.
+/// An entry at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
-    /// Its permission bits never change: `BuildKit` copies them into the image, but does not notice
-    /// when they are all that changed, until it reads the context anew for another reason
-    /// (Docker 26.1.5). What it does then is no answer to what was changed last.
+    /// A folder's permission bits never change. `BuildKit` copies them into the image. But if only
+    /// they changed, it does not notice until it reads the context again for another reason (Docker
+    /// 26.1.5). What it does then says nothing about the last change.
     Folder,
     File {
         mode: u32,
         content: Vec<u8>,
-        /// Its time, in seconds behind an early day.
+        /// Its time, in seconds after a fixed early day.
         stamp: u64,
         /// The value of its extended attribute `user.note`.
         note: Option<u8>,
@@ -35,12 +35,12 @@ pub enum Node {
     },
 }
 
-/// Nodes by their path, raw bytes with slashes between the names. The root is not in it.
+/// Nodes by path: raw bytes with slashes between the names. The root is not in the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree(pub BTreeMap<Vec<u8>, Node>);
 
 impl Tree {
-    /// Puts a node at a path, and folders above it where there are none.
+    /// Puts a node at a path, and adds missing folders above it.
     pub fn put(&mut self, path: &[u8], node: Node) {
         for (end, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
             let folder = path[..end].to_vec();
@@ -49,7 +49,7 @@ impl Tree {
         self.0.insert(path.to_vec(), node);
     }
 
-    /// Takes a node out with all that is below it; paths are relative to it.
+    /// Removes a node and everything below it. The returned paths are relative to the node.
     pub fn cut(&mut self, path: &[u8]) -> Vec<(Vec<u8>, Node)> {
         let is_inside = |inner: &Vec<u8>| {
             inner.starts_with(path) && matches!(inner.get(path.len()), None | Some(b'/'))
@@ -60,7 +60,7 @@ impl Tree {
             .collect()
     }
 
-    /// Moves a node, with all that is below it, to a path that is free.
+    /// Moves a node and everything below it to an unused path.
     pub fn rename(&mut self, from: &[u8], to: &[u8]) {
         for (inner, node) in self.cut(from) {
             self.put(&[to, &inner].concat(), node);
@@ -76,7 +76,7 @@ impl Tree {
             .collect()
     }
 
-    /// For people.
+    /// The tree as text, for messages.
     pub fn listing(&self) -> String {
         let line = |(path, node): (&Vec<u8>, &Node)| {
             let path = path.escape_ascii();
@@ -123,7 +123,8 @@ impl Disk {
         self.root.join(Path::new(OsStr::from_bytes(inner)))
     }
 
-    /// Makes the disk hold `wanted`. What was renamed is renamed first, so that it keeps its inode.
+    /// Changes the disk to `wanted`. The renamed entry is renamed first, so that it keeps its
+    /// inode.
     pub fn lay(&mut self, wanted: &Tree, renamed: Option<&(Vec<u8>, Vec<u8>)>) {
         if let Some((from, to)) = renamed {
             fs::rename(self.path(from), self.path(to)).unwrap();

@@ -1,7 +1,7 @@
-//! Random instructions and Dockerfiles.
+//! Random instructions and Dockerfiles, with all forms in which instructions name what they read.
 //!
-//! Knows the forms in which instructions name what they read. Every destination of a `--link` has
-//! the nonce in it, since such a step hangs on nothing before it. Is unaware of what is read.
+//! Every destination of a `--link` contains the nonce, since such a step depends on nothing before
+//! it.
 
 use super::grow;
 use super::recipe::{NONCE, Recipe, Stage};
@@ -16,11 +16,11 @@ pub const STAGE_NAMES: [&str; 6] = ["one", "two", "tools", "app", "dev", "last"]
 pub struct Writer<'a> {
     pub random: &'a mut Random,
     pub tree: &'a Tree,
-    /// The stages in front.
+    /// The earlier stages.
     pub earlier: &'a [Stage],
-    /// Whether a shell is there to run things.
+    /// Whether there is a shell for RUN.
     pub shell: bool,
-    /// What the stage's own ARG and ENV have named so far.
+    /// The names that the stage's own ARG and ENV have declared so far.
     pub declared: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl Writer<'_> {
         }
     }
 
-    /// `ARG` or `ENV`.
+    /// An `ARG` or an `ENV`.
     fn variable(&mut self) -> String {
         let name = self.random.one_of(&VARIABLES);
         let value = self.value(name);
@@ -60,7 +60,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A value that fits a name: `P` is a path of the context.
+    /// A value that fits a name. `P` gets a path of the context.
     pub fn value(&mut self, name: &str) -> String {
         if name == "P" {
             let path = grow::known_path(self.random, self.tree);
@@ -73,7 +73,7 @@ impl Writer<'_> {
         self.random.one_of(&WORDS).to_owned()
     }
 
-    /// A variable in one of its forms; behind an image of unknown variables only one that is set.
+    /// A variable in one of its forms. On an image with unknown variables, only a declared one.
     fn mention(&mut self) -> String {
         let known = self.declared.len();
         let name = if self.shell && known == 0 {
@@ -130,7 +130,7 @@ impl Writer<'_> {
         }
     }
 
-    /// COPY or ADD from the context.
+    /// A COPY or an ADD from the context.
     fn copy(&mut self, keyword: &str) -> String {
         let count = self.random.one_of(&[1, 1, 1, 2, 3]);
         let mut sources: Vec<String> = (0..count).map(|_| self.source()).collect();
@@ -164,7 +164,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The same JSON, now and then with dollars that only JSON knows.
+    /// The same JSON, now and then with dollars as JSON escapes.
     fn in_disguise(&mut self, list: String) -> String {
         if self.random.percent(40) {
             list.replace('$', "\\u0024")
@@ -186,7 +186,7 @@ impl Writer<'_> {
                 format!("${{P:-{path}}}")
             }
             10 => format!("a/../{path}"),
-            // The top of it, so that what is nested is reached too.
+            // The topmost folder, so that nested entries are reached too.
             11..15 => path.split('/').next().unwrap_or_default().to_owned(),
             _ => escaped(&path, self.random.percent(30)),
         }
@@ -202,7 +202,7 @@ impl Writer<'_> {
         )
     }
 
-    /// What an earlier stage made, by its name or its number.
+    /// A COPY of the output of an earlier stage, by the stage's name or number.
     fn copy_from(&mut self) -> String {
         if self.earlier.is_empty() {
             return self.copy("COPY");
@@ -233,7 +233,7 @@ impl Writer<'_> {
             }
             6 => format!("RUN --mount=target=/m,source={path} ls -l /m > l{number}"),
             7 | 8 if !named.is_empty() => {
-                // A mount knows stages by their names only; a number is an image's name there.
+                // A mount finds stages only by name. A number is the name of an image there.
                 let from = &named[self.random.place(named.len())];
                 format!(
                     "RUN --mount=type=bind,from={from},source=/{NONCE},target=/m cp -r /m ./s{number}"
@@ -250,7 +250,7 @@ impl Writer<'_> {
         for _ in 0..=self.random.below(5) {
             lines.push(self.instruction());
             self.declared = declared(&lines);
-            // Nobody declares an argument for nothing.
+            // An argument is mostly declared because a later instruction uses it.
             if lines.last().is_some_and(|line| line.starts_with("ARG ")) && self.random.percent(80)
             {
                 let name = self.declared.last().map_or("A", String::as_str);
@@ -271,7 +271,7 @@ impl Writer<'_> {
     }
 }
 
-/// A new stage behind `earlier`.
+/// A new stage after `earlier`.
 pub fn stage(random: &mut Random, tree: &Tree, earlier: &[Stage], with_base: bool) -> Stage {
     let named: Vec<&Stage> = earlier
         .iter()
@@ -326,7 +326,7 @@ pub fn recipe(random: &mut Random, tree: &Tree) -> Recipe {
         let next = stage(random, tree, &stages, with_base);
         stages.push(next);
     }
-    // Most often the last stage uses the others, which nobody would build otherwise.
+    // Mostly the last stage uses the others, which would not be built otherwise.
     let last = stages.len() - 1;
     for at in 0..last {
         if random.percent(60) {
@@ -342,7 +342,7 @@ pub fn recipe(random: &mut Random, tree: &Tree) -> Recipe {
     }
 }
 
-/// Whether a path is the same word in every form of an instruction.
+/// Whether a path is written alike in every form of an instruction.
 fn is_plain(path: &str) -> bool {
     path.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
@@ -352,7 +352,7 @@ fn is_one_word(word: &str) -> bool {
     !word.contains([' ', '"', '\'']) && !word.starts_with("[\"")
 }
 
-/// The path with its wildcards taken literally; the parser takes one of two backslashes away.
+/// The path with its wildcards escaped. The parser removes one of two backslashes.
 fn escaped(path: &str, by_class: bool) -> String {
     let mut out = String::new();
     for letter in path.chars() {

@@ -1,4 +1,4 @@
-//! Each must change the key, or stop the skip; and `plan` names what changed.
+//! Each change must change the key or stop the skip, and `plan` must name it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -119,7 +119,7 @@ fn another_target_is_built_again() {
         );
     build(&project);
     project.write("build-graph.toml", format!("{GRAPH}target = \"second\"\n"));
-    // Another target reaches other instructions, of the same text.
+    // Another target reaches other instructions with the same text.
     let changed = ("target", "", Some("first"), Some("the last stage"));
     is_built_again(&project, "a", "settings_changed", &[changed]);
 }
@@ -184,7 +184,7 @@ fn a_proxy_of_dockers_configuration_that_the_dockerfile_declares_is_built_again(
     is_built_again(&project, "a", "settings_changed", &[changed]);
     let inspect = ["image", "inspect", "--format", "{{.Config.Env}}", &image];
     assert!(docker(&host, &inspect).contains("127.0.0.1:2"));
-    // Its password is in no file of ours.
+    // The password is in no file of the program.
     assert_eq!(written(&project, "hunter2"), "");
 }
 
@@ -228,7 +228,7 @@ fn a_tag_that_another_image_took_is_put_back() {
         docker(&host, &["image", "tag", &other, &reference]);
         let taken = ("image", &*reference, Some(&*right), Some(&*wrong));
         names(&project.planned("a"), "image_missing", &[taken]);
-        // The image itself is still there, so only its name is put back.
+        // The image itself is still there, so it is restored: only its name is given back.
         assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
         assert_eq!(id(&host, &reference), right);
         assert_eq!(project.verdicts()["a"], "fresh");
@@ -246,7 +246,7 @@ fn a_parent_that_is_rebuilt_to_another_image_makes_its_child_built_again() {
         .file("a/Dockerfile", "FROM p\nCOPY src /src\n");
     build(&project);
     project.write("p/x", unique("x"));
-    // The parent decides, and it is not known yet to what it will be rebuilt.
+    // The parent decides, and its next image is not known yet.
     assert_eq!(project.verdicts()["a"], "unknown upstream_changed");
     assert_eq!(project.build(&["p"]).ends(0).those("built"), ["p"]);
     let changed = ("upstream", "p", Some("*"), Some("*"));
@@ -297,7 +297,7 @@ fn a_secret_id_that_is_added_is_built_again() {
     is_built_again(&project, "a", "settings_changed", &[added]);
 }
 
-/// What buildx does with a policy was read in its source (0.31 and later); the one here ignores it.
+/// How buildx uses a policy was read in its source (0.31 and later). The buildx here ignores it.
 #[test]
 fn a_policy_beside_the_dockerfile_is_built_again() {
     let policy = |name: &str| format!("package docker\nallow if input.image.repo == \"{name}\"\n");
@@ -312,7 +312,7 @@ fn a_policy_beside_the_dockerfile_is_built_again() {
     project.write("a/Dockerfile.rego", policy("y"));
     let changed = ("setting", "Dockerfile.rego", Some("*"), Some("*"));
     is_built_again(&project, "a", setting, &[changed]);
-    // A policy sees arguments that no instruction does.
+    // A policy also sees arguments that no instruction uses.
     project.write("build-graph.toml", graph("2"));
     let argument = "argument UNUSED of Dockerfile.rego";
     let argument = ("setting", argument, Some("1"), Some("2"));
@@ -320,7 +320,7 @@ fn a_policy_beside_the_dockerfile_is_built_again() {
     let project = project.variable("BUILDX_DEFAULT_POLICY", "1");
     let default = ("setting", "BUILDX_DEFAULT_POLICY", None, Some("true"));
     is_built_again(&project, "a", setting, &[default]);
-    // What it looks at beside itself, no key can follow.
+    // No key can follow the files that a policy reads beside itself.
     project.write(
         "a/Dockerfile.rego",
         "package docker\nx := load_json(\"x.json\")\n",

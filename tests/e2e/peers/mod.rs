@@ -1,5 +1,5 @@
-//! What others got wrong, one test a line: what must be built again, what must stay fresh, and
-//! what must not be recorded.
+//! Mistakes of other tools, one test each: what must be built again, what must stay fresh, and what
+//! must not be recorded.
 
 mod built_again;
 mod pinned;
@@ -14,7 +14,7 @@ use super::{Project, builds, host, project, unique};
 const GRAPH: &str = "version = 1\n[stage.a]\ncontext = \"a\"\n";
 const DOCKERFILE: &str = "FROM scratch\nCOPY src /src\n";
 
-/// One stage that copies a folder.
+/// A project with one stage that copies a folder.
 fn one(host: &str) -> Project {
     project(host)
         .file("build-graph.toml", GRAPH)
@@ -25,8 +25,8 @@ fn one(host: &str) -> Project {
         .file("a/other", "not copied")
 }
 
-/// Builds everything, and sees that it is fresh then. All of it is remembered after that, so that
-/// a next run has only its memory to see a change by.
+/// Builds everything, and asserts that it is fresh then. After that everything is remembered, so
+/// the next run sees a change only by its memory.
 #[track_caller]
 fn build(project: &Project) {
     project.build(&[]).ends(0);
@@ -35,7 +35,7 @@ fn build(project: &Project) {
     assert!(verdicts.values().all(|is| is == "fresh"), "{verdicts:?}");
 }
 
-/// One difference as `plan` tells it: what, name, before, after. `*` stands for any value.
+/// One change as `plan` prints it: what, name, before, after. `*` stands for any value.
 type Change<'a> = (&'a str, &'a str, Option<&'a str>, Option<&'a str>);
 
 #[track_caller]
@@ -58,7 +58,8 @@ fn names(told: &Value, kind: &str, changes: &[Change<'_>]) {
     }
 }
 
-/// After a change: `plan` names it, a build builds that stage, and then all is fresh.
+/// Asserts, after a change, that `plan` names it, that a build builds the stage, and that
+/// everything is fresh then.
 #[track_caller]
 fn is_built_again(project: &Project, stage: &str, kind: &str, changes: &[Change<'_>]) {
     names(&project.planned(stage), kind, changes);
@@ -70,7 +71,7 @@ fn is_built_again(project: &Project, stage: &str, kind: &str, changes: &[Change<
     assert!(verdicts.values().all(|is| is == "fresh"), "{verdicts:?}");
 }
 
-/// After a change that changes no image: the key is what it was, and nothing is built.
+/// Asserts that a change which changes no image keeps the key, and builds nothing.
 #[track_caller]
 fn stays_fresh(project: &Project, change: impl FnOnce()) {
     build(project);
@@ -94,7 +95,7 @@ fn a_failed_build_records_nothing() {
     );
     assert_eq!(project.build(&[]).ends(1).those("failed"), ["a"]);
     names(&project.planned("a"), "dockerfile_changed", &[]);
-    // What was recorded before is still true.
+    // The earlier record still holds.
     project.write("a/Dockerfile", DOCKERFILE);
     let again = project.planned("a");
     assert_eq!(again["verdict"], "fresh", "{again}");
@@ -107,7 +108,7 @@ fn a_killed_build_records_nothing() {
     let project = one(&host);
     build(&project);
     let good = project.planned("a");
-    // Killed as soon as it says that its stage is being built.
+    // The program is killed as soon as it says that its stage is being built.
     project.write("a/src/x/one", unique("one"));
     let mut child = project.start(&["build", "--json"]);
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines();

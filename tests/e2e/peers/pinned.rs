@@ -1,4 +1,4 @@
-//! A base of a registry, pinned by the lock.
+//! A base from a registry, pinned by the lock.
 
 use std::fs;
 use std::io::BufReader;
@@ -28,11 +28,11 @@ fn a_base_tag_that_moved_is_built_again_once_the_lock_is_updated() {
     let lock = || fs::read_to_string(project.path("build-graph.lock")).unwrap();
     let pinned = lock();
     push();
-    // What is pinned does not move by itself.
+    // A pinned base does not move by itself.
     assert_eq!(project.verdicts()["a"], "fresh");
     project.build(&["--locked", "--force"]).ends(0);
     assert_eq!(lock(), pinned);
-    // What an updated lock says is what one says that another project makes now.
+    // Another project's new lock is what an updated lock would be.
     let other = one(&host).file("a/Dockerfile", format!("FROM {base}\nCOPY src /third\n"));
     other.build(&[]).ends(0);
     let updated = fs::read_to_string(other.path("build-graph.lock")).unwrap();
@@ -46,14 +46,14 @@ fn a_base_tag_that_moved_is_built_again_once_the_lock_is_updated() {
     is_built_again(&project, "a", "base_moved", &[moved]);
 }
 
-/// Pushes a base that holds a text, and gives a lock that pins it.
+/// Pushes a base with this text. Returns a lock that pins it.
 fn lock_of(host: &str, base: &str, text: &str) -> String {
     let image = base.strip_suffix(":1").unwrap();
     let graph = format!("{GRAPH}image = \"{image}\"\ntags = [\"1\"]\n");
     let maker = one(host)
         .file("build-graph.toml", graph)
         .file("a/src/x/one", text)
-        // One that another test made would go with this one.
+        // The content is unique: removing this image must not remove one of another test.
         .file("a/src/y/once", unique("once"));
     build(&maker);
     docker(host, &["push", base]);
@@ -122,7 +122,7 @@ fn a_lock_that_changes_while_a_build_runs_leaves_no_image_under_the_other_ones_k
     let base = format!("{registry}/{}:1", unique("base"));
     let lock_of = |text: &str| lock_of(&host, &base, text);
     let (first, second) = (lock_of("first"), lock_of("second"));
-    // An image that only the engine has makes a build read the lock again.
+    // Because of an image that only the engine has, the build reads the lock again.
     let (own, image, once) = (unique("own"), unique("c"), unique("p"));
     build(&one(&host).file("build-graph.toml", format!("{GRAPH}image = \"{own}\"\n")));
     let graph = format!(

@@ -1,4 +1,4 @@
-//! Each must change no key and build nothing.
+//! Each change must change no key and build nothing.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -107,7 +107,7 @@ fn a_volatile_argument_that_changed_stays_fresh() {
     stays_fresh(&project, || project.write("build-graph.toml", graph("2")));
 }
 
-/// What buildx itself does (tried): the ignore file lies beside the link, not beside its target.
+/// As in buildx itself (tried), the ignore file is beside the link, not beside the link's target.
 #[test]
 fn what_the_ignore_file_beside_a_dockerfile_that_is_a_link_leaves_out_stays_fresh() {
     let (host, image) = (host(), unique("a"));
@@ -126,7 +126,8 @@ fn what_the_ignore_file_beside_a_dockerfile_that_is_a_link_leaves_out_stays_fres
     });
     let holds = |path: &str| copied(&host, &image, "/src").path().join(path).exists();
     assert!(holds("it/y") && !holds("it/x"));
-    // BuildKit does not see what a link leads to that leaves its folder: the target is taken for it.
+    // BuildKit does not see a target outside the link's folder, so the target itself is used as the
+    // Dockerfile.
     fs::remove_file(&link).unwrap();
     symlink("../file", &link).unwrap();
     project.write("docker/file", DOCKERFILE);

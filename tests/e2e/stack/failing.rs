@@ -1,11 +1,11 @@
-//! A stack that fails in one way each, and what the first screen says of it.
+//! Stacks that each fail in one way, and the first screen of the message.
 
 use xtask::verify::stack::StackOutcome;
 
 use super::{left, notes, side_by_side, stack, tried};
 use crate::host;
 
-/// One way to fail: the compose file, the probes, and what must be told.
+/// One way to fail: the compose file, the probes, and the texts that the message must have.
 struct Case {
     name: &'static str,
     compose: &'static str,

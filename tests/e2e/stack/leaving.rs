@@ -1,4 +1,4 @@
-//! Runs that are interrupted and killed: nothing is left after the next one.
+//! Runs that are interrupted or killed. After the next run, nothing is left of them.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Child;
@@ -13,15 +13,15 @@ use crate::support::interrupt;
 use crate::support::process::Process;
 
 const COMPOSE: &str = "services:\n  web:\n    volumes: ['./data:/data', 'more:/more']\n    restart: always\n  job:\n    command: ['true']\nvolumes: {more: {}}\n";
-/// A probe with a helper, and one that takes its time.
+/// The probes: one needs a helper, and one is slow.
 const PROBES: &str = "[[stack.probe]]\nservice = \"web\"\nkind = \"refused\"\naddress = \"10.255.255.1:80\"\n[[stack.probe]]\nservice = \"web\"\nkind = \"exec\"\ncommand = [\"sleep\", \"3\"]\n[[stack.probe]]\nservice = \"web\"\nkind = \"uid\"\n";
 
 /// When a run is ended.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
-    /// As soon as it has noted its stack, while its containers are made.
+    /// As soon as it has written the note of its stack, while its containers are made.
     Noted,
-    /// When it says so.
+    /// When it prints this line.
     Told(&'static str),
 }
 
@@ -29,7 +29,7 @@ const MOMENTS: [Moment; 6] = [
     Moment::Noted,
     Moment::Told("@made"),
     Moment::Told("@ready web"),
-    // A helper is there.
+    // A helper runs at this moment.
     Moment::Told("@probe"),
     Moment::Told("@down"),
     Moment::Told("@outcome"),
@@ -56,7 +56,7 @@ fn reach(project: &Project, child: &mut Child, moment: Moment) {
                 lines.any(|line| line.starts_with(word)),
                 "it never says {word}"
             );
-            // It must be able to go on telling.
+            // The rest is read, so that the child does not block on its output.
             std::thread::spawn(move || lines.for_each(drop));
         }
     }

@@ -1,7 +1,7 @@
-//! Images as a running stack: what comes up, why one fails, and that nothing is left of it.
+//! Images as a running stack: how it comes up, why it fails, and that nothing is left of it.
 //!
-//! Every stack is run by a process of its own, which can be interrupted and killed: this test
-//! program, started again for one test that does what its environment says.
+//! Every stack is run by a process of its own, which can be interrupted and killed. The process is
+//! this test program, started again for the one test that runs the stack in its environment.
 
 mod failing;
 mod leaving;
@@ -19,13 +19,13 @@ use xtask::verify::stack::{self, Run, StackEvent, StackOutcome};
 
 use super::{Project, docker, project, unique};
 
-/// Says which graph the started process runs.
+/// The variable that names the graph for the process.
 const GRAPH: &str = "XTASK_TEST_STACK";
-/// The image of the stage `app`.
+/// The variable that names the image of the stage `app`.
 const IMAGE: &str = "XTASK_TEST_STACK_IMAGE";
 const KEEP: &str = "XTASK_TEST_STACK_KEEP";
 
-/// What a stack's process does; in the suite itself it is not asked to.
+/// The process of a stack. In the suite itself the variables are not set, and this does nothing.
 #[test]
 fn one_stack_as_its_environment_says() {
     let Ok(graph) = std::env::var(GRAPH) else {
@@ -70,13 +70,13 @@ fn one_stack_as_its_environment_says() {
     }
 }
 
-/// What a stack's process said.
+/// The output of the process of a stack.
 struct Tried {
     said: String,
 }
 
 impl Tried {
-    /// The lines of one kind.
+    /// The lines with this mark in front, without the mark.
     fn lines(&self, kind: &str) -> Vec<&str> {
         let lines = self.said.lines();
         lines
@@ -91,7 +91,7 @@ impl Tried {
         self
     }
 
-    /// Asserts that the first screen of a failure says something.
+    /// Asserts that the first screen of a failure contains these texts.
     #[track_caller]
     fn first_screen_says(self, texts: &[&str]) -> Self {
         let text = self.said.split("@text\n").nth(1).unwrap_or_default();
@@ -157,7 +157,7 @@ fn image(host: &str) -> String {
     name
 }
 
-/// A project with a stack; its stage `app` is behind every service that names no image.
+/// A project with a stack. Every service that names no image gets the one of the stage `app`.
 fn stack(host: &str, compose: &str, rest: &str) -> Project {
     let image = image(host);
     let (compose, names) = with_images(compose);
@@ -176,8 +176,8 @@ fn stack(host: &str, compose: &str, rest: &str) -> Project {
         .variable(IMAGE, &image)
 }
 
-/// Gives every service an image that is nowhere, unless it names one, and says which they are:
-/// compose wants one of each.
+/// Gives every service without an image one that does not exist, as compose requires an image.
+/// Returns the names of these services.
 fn with_images(compose: &str) -> (String, Vec<String>) {
     const NOWHERE: &str = "image: registry.invalid/app:1";
     let (mut text, mut names) = (String::new(), Vec::new());
@@ -261,7 +261,7 @@ fn left(host: &str, project: &Project) -> String {
     all
 }
 
-/// The names of all stacks that a project has ever made, from the calls of its docker command.
+/// The names of all stacks that a project has made, from the calls of its docker command.
 fn stacks(project: &Project) -> Vec<String> {
     let calls = std::fs::read_to_string(project.path("calls")).unwrap();
     let words = calls.split_whitespace();
@@ -274,7 +274,7 @@ fn stacks(project: &Project) -> Vec<String> {
     names
 }
 
-/// The folders in which notes of stacks lie.
+/// The folders with notes of stacks.
 fn notes(project: &Project) -> Vec<String> {
     let mut found = Vec::new();
     for graph in project.path("state").read_dir().into_iter().flatten() {
@@ -287,7 +287,7 @@ fn notes(project: &Project) -> Vec<String> {
     found
 }
 
-/// Runs tests side by side, as each waits most of the time.
+/// Runs tests in parallel, as each of them mostly waits.
 pub fn side_by_side<'j>(jobs: Vec<Box<dyn FnOnce() + Send + 'j>>) {
     let jobs = Mutex::new(jobs);
     let failed = OnceLock::new();

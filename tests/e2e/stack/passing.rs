@@ -1,4 +1,4 @@
-//! A stack that comes up, and all that stays as it was.
+//! A stack that comes up, and everything around it that must stay unchanged.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,8 +7,8 @@ use xtask::verify::stack::StackOutcome;
 use super::{command, left, notes, stack, stacks, tried};
 use crate::{docker, host, hosts, written};
 
-/// A page behind a proxy of a few lines, a job that ends, a folder that is bound, a network that is
-/// cut off: what a real stack has.
+/// The parts of a real stack: a page behind a small proxy, a job that ends, a bind mount, and an
+/// internal network.
 const COMPOSE: &str = r#"
 x-secret: &secret
   PASSWORD: ${PASSWORD:?set it}
@@ -134,14 +134,14 @@ fn whole(host: &str, page: &str, port: u16) -> super::Project {
         .file("stack/conf/note", "of the user\n")
         .file("stack/conf/page.html", r#"{"list":[{},{"n":2}]}"#)
         .variable("STACK_TEST_PASSWORD", "hunter2-of-the-test")
-        // What the user's shell has set is not the stack's.
+        // A variable of the user's shell does not reach the stack.
         .variable("GREETING", "from the shell");
     let writable = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(project.path("stack/conf/note"), writable).unwrap();
     project
 }
 
-/// A project of the user's, which runs; it goes with this value.
+/// A running project of the user, which is removed with this value.
 struct Own<'o> {
     host: &'o str,
     name: String,
@@ -185,7 +185,7 @@ fn a_stack_comes_up_answers_all_probes_and_leaves_everything_as_it_was() {
         let port = free.local_addr().unwrap().port();
         let name = format!("own{}", std::process::id());
         let project = whole(&host, &name, port);
-        // A project of the user's has the container's name and the port.
+        // A project of the user already has the container's name and the port.
         project.write("stack/own.yaml", Own::COMPOSE);
         let file = project.path("stack/own.yaml");
         let own = Own {
@@ -279,7 +279,7 @@ fn a_kept_stack_answers_at_its_addresses_until_its_user_takes_it_down() {
     let address = kept.lines("@address")[0].to_owned();
     let address = address.strip_prefix("web 80 ").unwrap();
     assert!(std::net::TcpStream::connect(address).is_ok());
-    // The next run leaves it to its user.
+    // The next run does not touch the stack that was kept.
     tried(&project).ends(StackOutcome::Passed);
     assert!(left(&host, &project).contains("web"));
     let take_down = kept.lines("@take-down")[0].to_owned();

@@ -1,4 +1,4 @@
-//! The command `verify` on real engines.
+//! Runs `verify` on real engines.
 
 mod recorded;
 mod rules;

@@ -1,4 +1,4 @@
-//! What is verified, what its record answers for, and how it is told.
+//! What is verified, when a record answers, and in which forms the answer is printed.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::{Project, docker, host, project, unique, with_base};
 
 const DOCKERFILE: &str = "FROM bb\nCOPY a /app/a\nUSER 1000\nCMD [\"/bin/sh\"]\n";
 
-/// Two stages: `a`, which keeps the policy, and `bb` below it, which runs as root.
+/// A project with two stages: `a`, which keeps the policy, is built on `bb`, which runs as root.
 fn two(policy: &str) -> Project {
     let project = with_base(project(&host()))
         .file("a/a", "1")
@@ -39,14 +39,14 @@ fn what_is_verified_is_what_was_built_and_a_record_answers_until_something_chang
     graph(&project, &prefix, "");
     let explained = || project.run(&["explain", "a"]).ends(0).stdout;
 
-    // Nothing is built by it.
+    // `verify` builds nothing.
     let ran = project.run(&["verify", "a"]).ends(1);
     let ran = ran.says("stage `bb` is not fresh").says("build a");
     ran.says("`verify --build`");
     project.run(&["verify", "--build", "a"]).ends(0);
     assert!(explained().contains("verified at "), "{}", explained());
 
-    // Its record answers, with all that it said.
+    // The record answers, with everything that the verification said.
     let ran = project.run(&["verify", "a"]).ends(0);
     let ran = ran.says("verified before, and nothing changed since");
     assert!(ran.stdout.contains("verified"), "{}", ran.stdout);
@@ -55,7 +55,8 @@ fn what_is_verified_is_what_was_built_and_a_record_answers_until_something_chang
     let forced = answer(&project, &["a", "--force"], 0);
     assert_eq!(forced["recorded"], false);
 
-    // The statement names the very image: its configuration at least, which is in both stores the same.
+    // The statement names exactly this image, at least by its configuration, which is the same in
+    // both stores.
     let statement = &forced["statement"];
     assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
     let subjects = statement["subject"].as_array().unwrap();
@@ -80,7 +81,7 @@ fn what_is_verified_is_what_was_built_and_a_record_answers_until_something_chang
         "{id}: {statement:#}"
     );
 
-    // Another policy, another waiver, another image: it is asked again, and `explain` says why.
+    // After another policy, waiver or image, everything is verified again, and `explain` says why.
     graph(&project, &prefix, "[stage.a.policy]\nmax-size = \"1 GB\"\n");
     assert!(
         explained().contains("does not count: its policy has changed"),
@@ -103,7 +104,7 @@ fn what_is_verified_is_what_was_built_and_a_record_answers_until_something_chang
     );
     assert_eq!(answer(&project, &["a"], 0)["recorded"], false);
 
-    // A waiver that has ended is a breach of its own.
+    // A waiver that has ended is itself a breach.
     let ended = "[[policy.waive]]\nrule = \"root\"\nwhy = \"x\"\nuntil = 2020-01-01\n";
     graph(&project, &prefix, ended);
     let found = answer(&project, &["a"], 1);
@@ -114,9 +115,9 @@ fn what_is_verified_is_what_was_built_and_a_record_answers_until_something_chang
         "{}",
         explained()
     );
-    // What did not pass is never answered from a record.
+    // A record never answers for an image that did not pass.
     assert_eq!(answer(&project, &["a"], 1)["recorded"], false);
-    // Both layers of `bb` and the one of `a`, in both its states, were kept.
+    // Both layers of `bb` and both versions of the layer of `a` were kept.
     let kept = std::fs::read_dir(project.path("state"))
         .unwrap()
         .next()
@@ -126,7 +127,7 @@ fn what_is_verified_is_what_was_built_and_a_record_answers_until_something_chang
     assert_eq!(kept.count(), 4);
 }
 
-/// A linter that is found on the path, as none need be on this machine.
+/// A linter for the path, as this machine need not have one.
 const HADOLINT: &str = r#"#!/bin/sh
 case $1 in
 --version) echo Haskell Dockerfile Linter 9.9;;
@@ -224,8 +225,8 @@ fn what_a_scanner_says_holds_for_a_day() {
     assert_eq!(answer(&project, &["a"], 0)["recorded"], true);
 }
 
-/// A docker whose buildx has checks, as those of this machine's engines may have none. It writes down
-/// what they are asked.
+/// A docker command whose buildx has checks, as this machine's buildx may have none. It writes down
+/// the arguments of the checks.
 const WITH_CHECKS: &str = r#"#!/bin/sh
 case "$*" in *--call=check*)
     printf '%s\n' "$@" >> "$CHECKS"
@@ -258,7 +259,7 @@ fn buildx_is_asked_for_its_checks_as_it_was_asked_to_build() {
     let private = crate::privates_of(&project);
     let context = format!("--build-context=bb=docker-image://{private}bb:");
     assert!(asked.contains(&context), "{asked}");
-    // Half an answer is none, and no stage is passed by it.
+    // An incomplete answer counts as "not checked", and passes no stage.
     let ran = project.run(&["verify", "bb", "--force"]).ends(0);
     let half = "buildx check: not checked, it could not check everything: bb: failed to resolve";
     assert!(ran.stdout.contains(half), "{}", ran.stdout);

@@ -1,4 +1,4 @@
-//! For every rule an image that breaks it and nothing else, and its twin, which passes.
+//! For every rule: an image that breaks only this rule, and its twin, which passes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::{Project, hosts, project, unique, with_base};
 
-/// One stage: its Dockerfile behind `FROM bb`, more lines of its table, and the rules that it breaks.
+/// One stage: its Dockerfile after `FROM bb`, further lines of its table, and the rules that it
+/// breaks.
 struct Case {
     name: &'static str,
     dockerfile: &'static str,
@@ -29,10 +30,10 @@ const fn case(
     }
 }
 
-/// Each has `USER 1000` and `CMD ["/bin/sh"]` before these lines.
+/// The stages. Each has `USER 1000` and `CMD ["/bin/sh"]` before these lines.
 const CASES: [Case; 51] = [
     case("plain", "", "", &[]),
-    // A key, and what only looks like one.
+    // A key, and a file that only looks like one.
     case("key", "COPY key.pem /app/", "", &["secrets"]),
     case("key-twin", "COPY public.pem /app/", "", &[]),
     case(
@@ -88,13 +89,13 @@ const CASES: [Case; 51] = [
         &["default-keys"],
     ),
     case("default-key-twin", "ENV SECRET_KEY=", "", &[]),
-    // Root, in all spellings.
+    // Root in all spellings.
     case("root-name", "USER root", "", &["root"]),
     case("root-number", "USER 0:1000", "", &["root"]),
     case("root-signed", "USER -0", "", &["root"]),
     case("root-absent", "USER \"\"", "", &["root"]),
     case("root-twin", "USER 1000:0", "", &[]),
-    // What the user cannot use.
+    // Files that the user cannot use.
     case(
         "unreadable",
         "COPY --chmod=0600 public.pem /app/x",
@@ -117,7 +118,7 @@ const CASES: [Case; 51] = [
         "no-entry",
         "COPY --chmod=0700 script /app/run\nCMD [\"/app/run\"]",
         "",
-        // The file is the stage's own, and cannot be read either.
+        // The file is the stage's own, so that it cannot be read is reported too.
         &["readable"],
     ),
     case(
@@ -146,7 +147,7 @@ const CASES: [Case; 51] = [
         "",
         &[],
     ),
-    // Of another machine.
+    // A program for another machine.
     case(
         "other-machine",
         "@ALONE@",
@@ -166,7 +167,7 @@ const CASES: [Case; 51] = [
         "policy = { max-added = \"1000\" }",
         &[],
     ),
-    // What warns.
+    // Rules that only warn.
     case(
         "setuid",
         "COPY --chmod=4755 script /bin/own",
@@ -222,7 +223,7 @@ const CASES: [Case; 51] = [
         "",
         &[],
     ),
-    // What only the graph asks for.
+    // Rules that apply only if the graph asks for them.
     case(
         "asked",
         "",
@@ -235,7 +236,7 @@ const CASES: [Case; 51] = [
         ASKED,
         &[],
     ),
-    // Put up with until a day.
+    // A breach that is waived until a day.
     case("waived", "USER root", "", &[]),
 ];
 
@@ -243,7 +244,7 @@ const ASKED: &str = "policy = { labels = [\"team\"], env = [\"MODE\"], ports = [
 
 /// A project with a stage for each case.
 fn cases(host: &str) -> Project {
-    // Put together here, so that nobody takes this file for one with a secret.
+    // The token is put together here, so that scanners find no secret in this file.
     let token = format!("dckr_pat_{}", "kQ7vZp2LxW9rTb4NdY6hJc8mGs3");
     let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
     let mut graph = format!(
@@ -251,7 +252,7 @@ fn cases(host: &str) -> Project {
          [[policy.waive]]\nrule = \"root\"\nstage = \"waived\"\nwhy = \"until the port is above 1024\"\nuntil = 2999-12-31\n",
         unique("bb")
     );
-    // BuildKit finds no user where there is no such file, and no groups.
+    // Without these files, BuildKit finds neither the user nor its groups.
     let mut project = with_base(project(host))
         .file("base/group", "root:x:0:\nweb:x:33:app\n")
         .file(
@@ -289,7 +290,7 @@ fn cases(host: &str) -> Project {
     for case in &CASES {
         let own = case.dockerfile.replace("@TOKEN@", &token);
         let (below, dockerfile) = if own == "@ALONE@" {
-            // This machine's program under another machine's name.
+            // This machine's program in an image for another machine.
             let alone = "FROM scratch\nCOPY busybox /bin/sh\nUSER 1000\nCMD [\"/bin/sh\"]\n";
             ("", alone.to_owned())
         } else {
@@ -311,7 +312,7 @@ fn cases(host: &str) -> Project {
         .file("build-graph.toml", graph)
 }
 
-/// The rules that each stage breaks, by the answer's findings, those that are waived apart.
+/// The rules that each stage breaks, from the findings of the answer. Waived findings are left out.
 fn broken(answer: &Value) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for finding in answer["findings"].as_array().unwrap() {
@@ -356,7 +357,7 @@ fn every_rule_catches_what_breaks_it_and_passes_its_twin_in_both_stores() {
             closed.contains("may not enter the folder /closed"),
             "{closed}"
         );
-        // Which layer, which line, and that it is gone only for those who do not look.
+        // The finding names the layer and the line, and says that a later layer removes the file.
         let deleted = of("deleted-key");
         assert_eq!(deleted["path"], "app/key.pem");
         assert_eq!(deleted["line"], 5);
@@ -369,7 +370,7 @@ fn every_rule_catches_what_breaks_it_and_passes_its_twin_in_both_stores() {
                 .contains("a later layer removes it")
         );
         assert_eq!(of("waived")["waived"]["until"], "2999-12-31");
-        // No answer holds a secret.
+        // The answer contains no secret.
         assert!(!ran.stdout.contains("kQ7vZp2LxW9rTb4"), "{}", ran.stdout);
         assert!(!ran.stdout.contains("fR7kQ2mZx9Lw4Tn"), "{}", ran.stdout);
     }

@@ -1,4 +1,4 @@
-//! What a record hangs on where a stack was tried, and whose image it is.
+//! What the record of a verification with a stack depends on, and that it names the right image.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -8,11 +8,12 @@ use serde_json::Value;
 use crate::support::Ran;
 use crate::{Project, docker, host, project, unique, with_base};
 
-/// `app` is a stage's; `other` is an image from elsewhere, and is given one of Dify's own keys.
+/// The image of `app` is a stage's. The image of `other` is external. The service gets a
+/// `SECRET_KEY`, which is one of Dify's own keys in one test.
 const COMPOSE: &str = "services:\n  app:\n    image: none\n    command: [sh, -c, 'cat /conf/a /file; exec sleep 600']\n\
     \x20   volumes: [\"./conf:/conf:ro\", \"./file:/file:ro\"]\n\
     \x20 other:\n    image: ${OTHER}\n    command: [sleep, \"600\"]\n    environment: { SECRET_KEY: \"${KEY}\" }\n";
-/// A service whose label hangs on a file that only compose finds.
+/// A label whose value comes from a file that only compose finds.
 const LABELLED: &str = "    labels: { word: \"${WORD}\" }\n";
 const KEY: &str = "sk-9f73s3ljTXVcMT3Blb3ljTqtsKiGHXVcMT3BlbkFJLK7U";
 
@@ -46,7 +47,7 @@ impl World {
         self.graph_with("", more);
     }
 
-    /// `env` is more of the stack's variables.
+    /// Writes the graph. `env` has further variables of the stack, `more` further lines.
     fn graph_with(&self, env: &str, more: &str) {
         self.project.write(
             "build-graph.toml",
@@ -64,7 +65,7 @@ impl World {
         serde_json::from_str(&ran.stdout).unwrap()
     }
 
-    /// Verifies what has changed, which no record answers for, and then what has not.
+    /// Asserts that no record answers after a change, and that the new record answers then.
     #[track_caller]
     fn is_asked_again(&self, what: &str) {
         assert_eq!(self.verify(0)["recorded"], false, "{what}");
@@ -116,7 +117,7 @@ fn a_record_ends_with_anything_that_the_stack_is_given() {
     );
     world.is_asked_again("the image of a service without a stage");
 
-    // Files that compose finds by its own variables.
+    // A file that compose finds by a variable of its own.
     project.write("words.env", "WORD=one\n");
     project.write("compose.yaml", format!("{COMPOSE}{LABELLED}"));
     world.graph_with(", COMPOSE_ENV_FILES = \"words.env\"", "");
@@ -125,7 +126,7 @@ fn a_record_ends_with_anything_that_the_stack_is_given() {
     assert!(explained.contains("only `verify` can see"), "{explained}");
     project.write("words.env", "WORD=two\n");
     world.is_asked_again("what is in it");
-    // A place that the engine mounts by itself is never looked at.
+    // The program cannot see into a place that the engine itself mounts, so no record answers.
     let volume = "    volumes: [\"place:/v\"]\nvolumes:\n  place: { driver_opts: { type: tmpfs, device: tmpfs } }\n";
     project.write("compose.yaml", format!("{COMPOSE}{volume}"));
     world.graph("allow = [\"volume:place\"]\n");
@@ -135,7 +136,7 @@ fn a_record_ends_with_anything_that_the_stack_is_given() {
     project.write("compose.yaml", COMPOSE);
     world.graph("");
 
-    // A key that everybody knows, in a service without a stage.
+    // A service without a stage has a key that is publicly known.
     let with_key = |arguments: &[&str]| {
         let mut command = project.command(arguments);
         command.env("STACK_TEST_KEY", KEY);
@@ -154,7 +155,7 @@ fn a_record_ends_with_anything_that_the_stack_is_given() {
         "{}",
         explained()
     );
-    // The policy of all decides there.
+    // For such a service, the policy of the whole graph decides.
     let own = "policy.rules]\ndefault-keys = \"warn\"\n";
     let warn = format!("[stage.app.{own}[stage.bb.{own}[policy.rules]\ndefault-keys = ");
     world.graph(&format!("{warn}\"warn\"\n"));
@@ -177,7 +178,7 @@ fn a_name_that_is_moved_meanwhile_passes_no_other_images_verdict_on() {
         .run(&["verify", "app", "--policy-only"])
         .ends(1)
         .never_says("verified before");
-    // Compose is asked between the look at names and the reading of images.
+    // The call of compose comes after the names were looked up and before the images are read.
     let record = project.run(&["explain", "app", "--json"]).ends(0).stdout;
     let record: Value = serde_json::from_str(&record).unwrap();
     let private = {

@@ -75,7 +75,7 @@ pub(super) fn is_fixed(source: &str) -> bool {
     is_commit && matches!(of_add(source).remote, Some(RemoteKind::Git))
 }
 
-/// The letters' case counts here.
+/// Whether the path ends in `.git`. The case of the letters counts.
 fn is_git(path: &str) -> bool {
     path.strip_suffix(".git").is_some()
 }

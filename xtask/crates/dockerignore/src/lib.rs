@@ -11,8 +11,8 @@
 //! assert!(!ignore.excludes(b"node_modules/kept/index.js"));
 //! ```
 //!
-//! Docker asks the matcher in two ways that now and then differ. [`Ignore::judge`] gives both answers
-//! for a walk from the root downwards:
+//! Docker asks the matcher in two ways, whose answers now and then differ. [`Ignore::judge`] gives
+//! both answers for a walk from the root downwards:
 //!
 //! ```
 //! use dockerignore::{Above, Ignore};
