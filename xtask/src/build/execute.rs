@@ -168,7 +168,8 @@ impl Run<'_> {
 
     /// Calls buildx, and again if inputs were touched during the call but are the same. An editor's
     /// file beside the inputs touches their folder, too, and so does the lock file when another
-    /// stage's pins are written. BuildKit has all steps in its cache at the next call.
+    /// stage's pins are written. BuildKit has all steps in its cache at the next call,
+    /// unless no step may come from there (`is_anew`).
     fn call_until_untouched(
         &self,
         id: StageId,

@@ -29,7 +29,7 @@ pub use materialise::materialise;
 pub use snapshot::{Snapshot, Sum};
 pub use statcache::StatCache;
 pub use trace::{Trace, is_current};
-pub use tracer::{Noticed, Tracer, read_file};
+pub use tracer::{Noticed, Tracer, read_file, read_own_file};
 
 use dockerfile::ContextNeed;
 use dockerignore::Ignore;

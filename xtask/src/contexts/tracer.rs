@@ -217,6 +217,17 @@ impl<'a> Tracer<'a> {
         }
     }
 
+    /// A file of this program's own state was read without its folder. Nothing of a tree is reached
+    /// through that folder, and other stages of the same run write to it meanwhile.
+    fn read_own_file(&self, path: &Path, meta: Meta) {
+        let folder = parent(path.as_os_str().as_bytes()).to_vec();
+        let was_read = self.seen().partly.contains(&folder);
+        self.read_file(path, meta);
+        if !was_read {
+            self.seen().partly.remove(&folder);
+        }
+    }
+
     /// Records that one file was read without its folder, in the state that `meta` gives.
     pub fn read_file(&self, path: &Path, meta: Meta) {
         match (path.parent(), path.file_name()) {
@@ -274,13 +285,7 @@ impl<'a> Tracer<'a> {
             put_entry(&mut piece, b"", kind.map_or(Sight::Absent, Sight::Kind));
             sum.add(&piece);
         }
-        let mut above = seen.above();
-        // Other stages of the same run write to the states folder all the time, and nothing of a
-        // tree is reached through it.
-        if let Some(states) = &self.states {
-            above.retain(|folder| !Path::new(OsStr::from_bytes(folder)).starts_with(states));
-        }
-        Snapshot::new(sum, above)
+        Snapshot::new(sum, seen.above())
     }
 
     /// All looks, in parts for `is_current`; `None` if they would prove nothing.
@@ -418,12 +423,25 @@ fn parent(path: &[u8]) -> &[u8] {
 
 /// Reads a whole file and records its metadata with the tracer.
 pub fn read_file(path: &Utf8Path, tracer: &Tracer<'_>) -> io::Result<Vec<u8>> {
+    read_and(path, tracer, Tracer::read_file)
+}
+
+/// The same of a file of this program's own state.
+pub fn read_own_file(path: &Utf8Path, tracer: &Tracer<'_>) -> io::Result<Vec<u8>> {
+    read_and(path, tracer, Tracer::read_own_file)
+}
+
+fn read_and<'t>(
+    path: &Utf8Path,
+    tracer: &Tracer<'t>,
+    record: impl FnOnce(&Tracer<'t>, &Path, Meta),
+) -> io::Result<Vec<u8>> {
     let mut file = state::open(path)?;
     let before = Meta::of(&rustix::fs::fstat(&file)?);
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     if before == Meta::of(&rustix::fs::fstat(&file)?) {
-        tracer.read_file(path.as_std_path(), before);
+        record(tracer, path.as_std_path(), before);
     } else {
         tracer.doubt();
     }

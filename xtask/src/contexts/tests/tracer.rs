@@ -10,6 +10,7 @@ use super::tree::{TestTree, chmod, copy, one, whole};
 use crate::contexts::statcache::tests::settle;
 use crate::contexts::{
     Ignore, Inputs, InputsError, Snapshot, StatCache, Sum, Trace, Tracer, collect, is_current,
+    read_own_file,
 };
 use dockerfile::ContextNeed;
 
@@ -140,8 +141,11 @@ fn every_change_of_many_small_folders_is_noticed() {
 /// trace needs.
 fn snapshot(tree: &TestTree) -> (Snapshot, Sum) {
     let cache = StatCache::in_memory();
-    let tracer = Tracer::forgetful(&cache);
+    // A fetched source lies in the folder of the states.
+    let tracer = Tracer::forgetful(&cache).beside(tree.root().as_std_path());
     tracer.rooted(tree.root().as_std_path());
+    // Only one test has this file.
+    let _ = read_own_file(&tree.root().join("state/own"), &tracer);
     let need = copy(&["a", "link", "b/nothing", "deep/er/file"]);
     collect(
         &one(&tree.root().join("in")),
@@ -153,6 +157,17 @@ fn snapshot(tree: &TestTree) -> (Snapshot, Sum) {
     let snapshot = tracer.snapshot();
     let above = snapshot.above();
     (snapshot, above)
+}
+
+#[test]
+fn what_is_written_beside_a_file_of_the_own_state_is_no_touch() {
+    let tree = sample();
+    tree.write("state/own", "");
+    let before = snapshot(&tree);
+    tree.write("state/of-another-stage", "");
+    assert!(snapshot(&tree) == before);
+    tree.write("state/own", "other");
+    assert!(snapshot(&tree) != before);
 }
 
 #[test]

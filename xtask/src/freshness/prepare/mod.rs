@@ -51,7 +51,7 @@ pub fn must_run(
     if !stamp.is_file() {
         return Ok(because("never run here", Vec::new()));
     }
-    let Ok(sealed) = contexts::read_file(&stamp, tracer) else {
+    let Ok(sealed) = contexts::read_own_file(&stamp, tracer) else {
         return Ok(because("never run here", Vec::new()));
     };
     let Ok(stamped) = state::unseal(STAMP, FORMAT, &sealed) else {
