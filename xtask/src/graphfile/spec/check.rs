@@ -8,9 +8,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::laying::{self, Layered};
 use super::mistakes::{Mistake, Mistakes, Span};
 use super::policy::Policy;
-use super::profile::{self, Layered};
 use super::raw::{RawPolicy, RawRegistry, RawSource, RawStage, RawWaiver, Text, Texts};
 use super::raw_stack::RawStack;
 use super::{SourceId, Spec, StageId, VERSION};
@@ -186,7 +186,7 @@ impl GraphReader<'_, '_> {
     /// The defaults, or none and a mistake if giving them to every stage would make gigabytes of a
     /// small file.
     fn affordable(&mut self, defaults: RawStage, stages: usize) -> RawStage {
-        if profile::size(&defaults).saturating_mul(stages) <= MOST_TEXT {
+        if laying::size(&defaults).saturating_mul(stages) <= MOST_TEXT {
             return defaults;
         }
         let title = "`[defaults]` is too large for so many stages";

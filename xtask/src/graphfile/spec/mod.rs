@@ -5,13 +5,13 @@
 
 mod bases;
 mod check;
+mod laying;
 pub mod mistakes;
 pub mod names;
 mod platforms;
 pub mod policy;
 mod policy_rules;
 mod probe_rules;
-mod profile;
 pub mod raw;
 pub mod raw_stack;
 mod source_rules;
