@@ -98,6 +98,7 @@ impl World {
             size: 1,
             duration_ms: 1,
             ended_ms: 1,
+            volatile: xtask::freshness::record::Volatile::default(),
         };
         let store = RecordStore::of(State::in_folder(folder));
         store.miss(stage, key, made_of).save(record, false).unwrap();

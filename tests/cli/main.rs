@@ -32,6 +32,7 @@ mod superseded;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;
+mod variables;
 mod world;
 
 use std::io::BufRead as _;

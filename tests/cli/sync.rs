@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Mutex;
+use xtask::graphfile::options::GraphOptions;
 
 use camino::Utf8PathBuf;
 use xtask::build::fetching::{Drift, Fetcher};
@@ -140,7 +141,7 @@ fn an_update_pins_what_the_revision_is_now_and_fetches_nothing() {
     world.remote.push();
     let graph = Utf8PathBuf::from_path_buf(world.project.path("build-graph.toml")).unwrap();
     let state = world.folder().join("../..").canonicalize().unwrap();
-    let spec = xtask::graphfile::spec::load(&graph, None).unwrap();
+    let spec = xtask::graphfile::spec::load(&graph, &GraphOptions::default()).unwrap();
     let lock = Mutex::new(Lock::beside(&graph).unwrap());
     let (events, told) = std::sync::mpsc::channel();
     let sync = Fetcher {

@@ -56,15 +56,25 @@ pub struct Where {
     /// The graph file [default: the nearest build-graph.toml from here upwards]
     #[arg(long, value_name = "FILE")]
     pub graph: Option<Utf8PathBuf>,
-    /// A profile of the graph file, laid over it
+    /// A profile of the graph file, laid over it; a later one is laid over the earlier ones
     #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
+    pub profile: Vec<String>,
+    /// The value of a variable of [vars], in place of the file's and the environment's
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub set: Vec<(String, String)>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("it must be NAME=VALUE, with a name of [vars]")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// `build`
 #[derive(Debug, Args)]
 pub struct BuildArgs {
-    /// Stages to build, with what they stand on; all when none is named
+    /// Stages or groups to build, with what they stand on; all when none is named
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
     #[command(flatten)]
@@ -127,7 +137,7 @@ pub struct DemoArgs {
 /// `plan`
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// Stages to look at, with what they stand on; all when none is named
+    /// Stages or groups to look at, with what they stand on; all when none is named
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
     #[command(flatten)]
@@ -147,7 +157,7 @@ pub struct PlanArgs {
 /// `verify`
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Stages whose images are verified; all when none is named
+    /// Stages or groups whose images are verified; all when none is named
     #[arg(value_name = "STAGE")]
     pub stages: Vec<String>,
     #[command(flatten)]

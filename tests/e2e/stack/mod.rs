@@ -10,6 +10,7 @@ mod passing;
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
+use xtask::graphfile::options::GraphOptions;
 
 use camino::Utf8Path;
 use xtask::outside::engine::Engine;
@@ -33,7 +34,7 @@ fn one_stack_as_its_environment_says() {
     };
     let graph = Utf8Path::new(&graph);
     let interrupt = Interrupt::listen().unwrap();
-    let spec = xtask::graphfile::spec::load(graph, None).unwrap();
+    let spec = xtask::graphfile::spec::load(graph, &GraphOptions::default()).unwrap();
     let state = State::of(graph).unwrap();
     let images = BTreeMap::from([("app".to_owned(), std::env::var(IMAGE).unwrap())]);
     let ran = stack::run(&Run {

@@ -4,12 +4,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use xtask::graphfile::graph::Graph;
+use xtask::graphfile::options::GraphOptions;
 use xtask::graphfile::spec;
 
 fuzz_target!(|text: &str| {
     let file = "build-graph.toml".into();
     for profile in [None, Some("p")] {
-        if let Ok(spec) = spec::read(file, "/".into(), text, profile)
+        if let Ok(spec) = spec::read(file, "/".into(), text, &GraphOptions::profile(profile))
             && let Ok(graph) = Graph::of(&spec)
         {
             assert_eq!(graph.order().len(), spec.stages.len());

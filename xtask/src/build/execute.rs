@@ -130,6 +130,7 @@ impl Run<'_> {
             size: image.size,
             duration_ms,
             ended_ms: u64::try_from(ended.as_millis()).unwrap_or(u64::MAX),
+            volatile: stage_inputs::volatile(&work.spec, stage)?,
         };
         let unusable = if undisturbed {
             match called.since {

@@ -27,7 +27,10 @@ impl Run<'_> {
     ) -> Result<Action> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let mut args = stage_inputs.args.clone();
-        args.extend(stage_inputs::expand(&work.spec, stage, true)?);
+        let mut labels = stage_inputs.labels.clone();
+        let volatile = stage_inputs::volatile(&work.spec, stage)?;
+        args.extend(volatile.arguments);
+        labels.extend(volatile.labels);
         args.extend(self.frontend(stage_inputs)?);
         let mut references = stage.references();
         references.push(private.to_owned());
@@ -41,7 +44,7 @@ impl Run<'_> {
             dockerfile: &stage_inputs.dockerfile,
             context,
             args: &args,
-            labels: &stage_inputs.labels,
+            labels: &labels,
             absent: secrets::absent(&work.spec, stage).collect(),
             contexts,
             references,

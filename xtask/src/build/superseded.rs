@@ -23,7 +23,7 @@ const MORE: &str = "superseded";
 const KEEP_OF_OTHERS: usize = 3;
 
 /// Removes some superseded private references of this state folder, if this run has built anything
-/// or an earlier run left some. The caller must hold the lock of a build. `used` are the references
+/// or an earlier run left some. The caller must hold the graph alone. `used` are the references
 /// that this run has seen in use. Gives a note for the user.
 pub(super) fn remove(
     work: &Workspace,
@@ -146,6 +146,7 @@ mod tests {
                     size: 1,
                     duration_ms: 1,
                     ended_ms: at as u64,
+                    volatile: crate::freshness::record::Volatile::default(),
                 };
                 let miss = store.miss(stage, record.key, Vec::new());
                 miss.save(record, false).unwrap();

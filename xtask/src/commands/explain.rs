@@ -10,12 +10,15 @@ use crate::cli::ExplainArgs;
 use crate::fault::Result;
 use crate::freshness::key::IngredientKind;
 use crate::freshness::planner::{self, Assessment, Gathered, Next, Workspace};
+use crate::freshness::record::Record;
+use crate::freshness::stage_inputs;
 use crate::freshness::verdict::{Change, Changed, ReasonKind, Verdict};
 use crate::graphfile::base_override;
 use crate::graphfile::spec::StageId;
 use crate::outside::interrupt::Interrupt;
 use crate::report::reasons::{self, OfInput};
 use crate::report::words;
+use crate::shown;
 use crate::verify::noted::{self, Noted, Standing};
 use crate::verify::record::VerifyRecords;
 use crate::verify::stack;
@@ -35,8 +38,55 @@ struct Whole<'a> {
     overlays: Vec<String>,
     /// The base overrides, by the names of the external images.
     replaced: BTreeMap<&'a str, String>,
+    /// Volatile values that a build would give now, and the image has otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    volatile: Vec<OldValue>,
     /// Its last verification, if the stage is fresh and was verified.
     verification: Option<Verified>,
+}
+
+/// A volatile value of a fresh image that is not what a build would give now.
+#[derive(Serialize)]
+struct OldValue {
+    what: &'static str,
+    name: String,
+    /// The value in the image; none if the image was built without it.
+    image: Option<String>,
+    now: String,
+}
+
+impl OldValue {
+    /// The volatile values of a fresh image that are other ones now. A record of an older program
+    /// tells none.
+    fn all(work: &Workspace, id: StageId, record: &Record) -> Result<Vec<Self>> {
+        if record.volatile.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = stage_inputs::volatile(&work.spec, work.spec.stage(id))?;
+        let differing = |what, now: BTreeMap<String, String>, image: &BTreeMap<String, String>| {
+            let all = now.into_iter().map(move |(name, now)| Self {
+                what,
+                image: image.get(&name).cloned(),
+                name,
+                now,
+            });
+            all.filter(|value| value.image.as_ref() != Some(&value.now))
+                .collect::<Vec<_>>()
+        };
+        let mut all = differing("argument", now.arguments, &record.volatile.arguments);
+        all.extend(differing("label", now.labels, &record.volatile.labels));
+        Ok(all)
+    }
+
+    fn sentence(&self) -> String {
+        let Self {
+            what, name, now, ..
+        } = self;
+        let image = self.image.as_ref();
+        let image = image.map_or_else(|| "no value".to_owned(), |image| shown::short(image));
+        let now = shown::short(now);
+        format!("its volatile {what} {name} is {image}; a build would make it {now}")
+    }
 }
 
 /// The last verification of a stage.
@@ -122,9 +172,12 @@ pub fn run(flags: &ExplainArgs) -> Result<()> {
         .iter()
         .map(ToString::to_string)
         .collect();
-    let verified = match &own.verdict {
-        Verdict::Fresh(record) => Verified::of(&work, id, &record.image),
-        _ => None,
+    let (verified, volatile) = match &own.verdict {
+        Verdict::Fresh(record) => (
+            Verified::of(&work, id, &record.image),
+            OldValue::all(&work, id, record)?,
+        ),
+        _ => (None, Vec::new()),
     };
     if flags.json {
         return super::print_json(&Whole {
@@ -136,6 +189,7 @@ pub fn run(flags: &ExplainArgs) -> Result<()> {
             whole_context,
             overlays,
             replaced: base_override::told(&work.spec, work.spec.stage(id)).collect(),
+            volatile,
             verification: verified,
         });
     }
@@ -155,6 +209,9 @@ pub fn run(flags: &ExplainArgs) -> Result<()> {
     }
     for (name, by) in base_override::told(&work.spec, work.spec.stage(id)) {
         let _ = writeln!(text, "  its {name} is {by}, as `[base]` says");
+    }
+    for value in volatile {
+        let _ = writeln!(text, "  {}", value.sentence());
     }
     if let Some(verified) = verified {
         let _ = writeln!(text, "  {}", verified.sentence());

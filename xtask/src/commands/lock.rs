@@ -13,6 +13,7 @@ use crate::fault::Result;
 use crate::freshness::pins::{self, Used, Uses, platforms};
 use crate::freshness::stage_inputs::Taken;
 use crate::graphfile::lock::{Base, Lock};
+use crate::graphfile::options::GraphOptions;
 use crate::graphfile::spec;
 use crate::outside::interrupt::Interrupt;
 use crate::report::words;
@@ -183,7 +184,11 @@ fn kept(work: &Workspace, uses: &Uses, lock: &Lock) -> BTreeMap<String, Base> {
     let mut others = vec![uses.clone()];
     let profiles = work.spec.profiles.iter().map(|name| Some(name.as_str()));
     for profile in profiles.chain([None]) {
-        let read = spec::load(&work.spec.file, profile).and_then(|spec| {
+        let options = GraphOptions {
+            vars: work.spec.options.vars.clone(),
+            ..GraphOptions::profile(profile)
+        };
+        let read = spec::load(&work.spec.file, &options).and_then(|spec| {
             let all: Vec<_> = spec.ids().collect();
             Uses::of(&spec, &all, work.engine.platform())
         });

@@ -20,10 +20,15 @@ use crate::cli::Where;
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::{Next, Workspace};
 use crate::graphfile::chosen::Chosen;
+use crate::graphfile::options::GraphOptions;
 
 /// The graph file of a command.
 fn chosen(at: &Where) -> Result<Chosen> {
-    Chosen::of(at.graph.as_deref(), at.profile.as_deref())
+    let options = GraphOptions {
+        profiles: at.profile.clone(),
+        vars: at.set.iter().cloned().collect(),
+    };
+    Chosen::of(at.graph.as_deref(), options)
 }
 
 fn open(at: &Where, platforms: &[String], next: Next) -> Result<Workspace> {

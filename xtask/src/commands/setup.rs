@@ -251,6 +251,7 @@ fn table(findings: &[MachineFinding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graphfile::options::GraphOptions;
     use crate::setup::facts::{EngineFacts, Facts};
     use crate::setup::plan::Step;
 
@@ -261,7 +262,7 @@ mod tests {
             ..Facts::default()
         };
         let missing = check(&bare, &Needs::default());
-        let call = Call::with(Some("g.toml".into()), Some("china"));
+        let call = Call::with(Some("g.toml".into()), &GraphOptions::profile(Some("china")));
         let plan = SetupPlan {
             steps: vec![Step::Start { systemd: true }],
             ..SetupPlan::default()

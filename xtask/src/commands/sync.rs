@@ -246,6 +246,7 @@ fn fetch(work: &mut Workspace, sources: &[SourceId], asking: &Asking<'_>) -> Res
 /// Applies base overrides again and rebuilds the graph: which external images a source's stages use
 /// is known once the source is here.
 fn reread(work: &mut Workspace) -> Result<()> {
+    source::facts::settle_names(&mut work.spec)?;
     base_override::apply(&mut work.spec)?;
     work.graph = Graph::of(&work.spec)?;
     Ok(())

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use camino::Utf8Path;
 
+use crate::graphfile::options::GraphOptions;
+
 /// The flags that chose a graph, for commands that a person can paste.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Call {
@@ -12,13 +14,14 @@ pub struct Call {
 
 impl Call {
     /// The flags as they were given. A graph file that was found without a flag needs none.
-    pub fn with(graph: Option<&Utf8Path>, profile: Option<&str>) -> Self {
-        let flag = |name: &str, value: Option<&str>| {
-            value.map_or_else(String::new, |value| format!(" --{name} {}", quoted(value)))
-        };
-        let graph = flag("graph", graph.map(Utf8Path::as_str));
+    pub fn with(graph: Option<&Utf8Path>, options: &GraphOptions) -> Self {
+        let flag = |name: &str, value: &str| format!(" --{name} {}", quoted(value));
+        let graph = graph.map(|graph| flag("graph", graph.as_str()));
+        let profiles = options.profiles.iter().map(|name| flag("profile", name));
+        let vars = options.vars.iter();
+        let vars = vars.map(|(name, value)| flag("set", &format!("{name}={value}")));
         Self {
-            flags: graph + &flag("profile", profile),
+            flags: graph.into_iter().chain(profiles).chain(vars).collect(),
         }
     }
 
@@ -45,10 +48,16 @@ mod tests {
     fn a_command_repeats_the_flags_that_were_given_and_no_others() {
         let none = Call::default();
         assert_eq!(none.command("sync"), "cargo xtask sync");
-        let both = Call::with(Some("../my graph.toml".into()), Some("china"));
+        let both = Call::with(
+            Some("../my graph.toml".into()),
+            &GraphOptions {
+                profiles: vec!["china".into(), "x86".into()],
+                vars: [("tag".to_owned(), "a b".to_owned())].into(),
+            },
+        );
         assert_eq!(
             both.command("lock --update dify"),
-            "cargo xtask lock --update dify --graph '../my graph.toml' --profile china"
+            "cargo xtask lock --update dify --graph '../my graph.toml' --profile china --profile x86 --set 'tag=a b'"
         );
     }
 

@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Result};
 use crate::graphfile::call::{Call, quoted};
+use crate::graphfile::options::GraphOptions;
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
 
@@ -20,8 +21,8 @@ const NAME: &str = "build-graph.toml";
 pub struct Chosen {
     /// The file, as a person in the current folder would write it.
     pub file: Utf8PathBuf,
-    /// The profile that is laid over it.
-    pub profile: Option<String>,
+    /// What the call lays over it.
+    pub options: GraphOptions,
     /// How to call the program on it again.
     pub call: Call,
 }
@@ -29,7 +30,7 @@ pub struct Chosen {
 impl Chosen {
     /// The graph file `graph`, or the nearest one from the current folder upwards. The search ends
     /// at the root of the git checkout. A file of an untrusted owner is refused.
-    pub fn of(graph: Option<&Utf8Path>, profile: Option<&str>) -> Result<Self> {
+    pub fn of(graph: Option<&Utf8Path>, options: GraphOptions) -> Result<Self> {
         let file = match graph {
             Some(file) => file.to_owned(),
             None => nearest()?,
@@ -37,8 +38,8 @@ impl Chosen {
         refuse_foreign(&file)?;
         Ok(Self {
             file,
-            profile: profile.map(str::to_owned),
-            call: Call::with(graph, profile),
+            call: Call::with(graph, &options),
+            options,
         })
     }
 }

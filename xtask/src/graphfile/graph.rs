@@ -159,10 +159,17 @@ fn cycle(spec: &Spec, edges: &DiGraph<StageId, ()>) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graphfile::options::GraphOptions;
 
     fn names(text: &str) -> Vec<String> {
         let text = format!("version = 1\n{text}");
-        let spec = crate::graphfile::spec::read("g.toml".into(), "/g".into(), &text, None).unwrap();
+        let spec = crate::graphfile::spec::read(
+            "g.toml".into(),
+            "/g".into(),
+            &text,
+            &GraphOptions::default(),
+        )
+        .unwrap();
         let graph = Graph::of(&spec).unwrap();
         let name = |id: &StageId| spec.stage(*id).name.clone();
         graph.order().iter().map(name).collect()

@@ -5,6 +5,7 @@ pub mod call;
 pub mod chosen;
 pub mod graph;
 pub mod lock;
+pub mod options;
 pub mod outputs;
 pub mod source;
 pub mod spec;

@@ -36,7 +36,7 @@ pub struct Parts<'a> {
     pub context: &'a Utf8Path,
     /// All build arguments, the volatile ones too.
     pub args: &'a BTreeMap<String, String>,
-    /// Labels.
+    /// All labels, the volatile ones too.
     pub labels: &'a BTreeMap<String, String>,
     /// The ids of secrets whose value is absent.
     pub absent: Vec<&'a str>,
@@ -128,6 +128,9 @@ pub fn build(parts: &Parts<'_>) -> Action {
     }
     for (name, value) in parts.labels {
         push(&format!("--label={name}={value}"));
+    }
+    for flag in stage.run.flags() {
+        push(&flag);
     }
     for (id, secret) in &stage.secrets {
         let root = &parts.spec.root;

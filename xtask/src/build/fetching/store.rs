@@ -191,14 +191,8 @@ impl<'a> SourceStore<'a> {
         }
     }
 
-    /// Where the objects are. A git repository holds either SHA-1 or SHA-256 commits, so each kind
-    /// has a folder of its own.
     fn objects(&self, commit: &str) -> Utf8PathBuf {
-        self.folder.join(if is_sha256(commit) {
-            "objects-sha256.git"
-        } else {
-            "objects.git"
-        })
+        source::objects(&self.folder, commit)
     }
 
     fn git(&self, commit: &str) -> Command {

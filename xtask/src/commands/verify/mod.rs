@@ -99,8 +99,7 @@ impl<'w> Session<'w> {
         let targets: Vec<StageId> = if flags.stages.is_empty() {
             work.wanted(&flags.stages)?
         } else {
-            let found = flags.stages.iter().map(|name| spec.find(name));
-            found.collect::<Result<_>>()?
+            spec.find_all(&flags.stages)?
         };
         let is_without = flags.policy_only || flags.size;
         let stack = spec.stack.as_ref().filter(|_| !is_without);

@@ -98,6 +98,7 @@ fn told(stage: &Stage, taken: &Taken, missing: &[&str], has: &[String]) -> (Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graphfile::options::GraphOptions;
     use crate::graphfile::spec;
 
     fn taken(kind: BaseKind, platforms: &[&str]) -> Taken {
@@ -112,7 +113,8 @@ mod tests {
 
     fn check_one(taken: &Taken, has: Option<&[&str]>) -> Result<Vec<String>> {
         let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n";
-        let spec = spec::read("g.toml".into(), "/".into(), graph, None).unwrap();
+        let spec =
+            spec::read("g.toml".into(), "/".into(), graph, &GraphOptions::default()).unwrap();
         let has = has.map(|has| has.iter().map(|&it| it.to_owned()).collect());
         check(&spec.stages[0], [taken], |_| Ok(has.clone()))
     }

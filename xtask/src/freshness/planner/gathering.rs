@@ -65,7 +65,8 @@ pub fn around(
         Some((name.clone(), told.clone()))
     });
     let policy = summary.policy.clone();
-    let absent = secrets::absent(spec, spec.stage(id));
+    let stage = spec.stage(id);
+    let absent = secrets::absent(spec, stage);
     let absent = absent.map(|id| (format!("secret {id}"), "absent".to_owned()));
     Around {
         settings: proxies
@@ -74,6 +75,7 @@ pub fn around(
             .chain(default_policy())
             .chain(policy)
             .chain(absent)
+            .chain(stage.run.ingredients())
             .collect(),
         bases,
         upstream: summary

@@ -116,13 +116,10 @@ impl Workspace {
         })
     }
 
-    /// The wanted stages in build order: those named, and everything they stand on.
+    /// The wanted stages in build order: those named, by themselves or in a group, and everything
+    /// they stand on.
     pub fn wanted(&self, names: &[String]) -> Result<Vec<StageId>> {
-        let targets = names
-            .iter()
-            .map(|name| self.spec.find(name))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(self.graph.closure(&targets))
+        Ok(self.graph.closure(&self.spec.find_all(names)?))
     }
 
     /// Adds a warning, unless it waits to be reported already.

@@ -142,6 +142,7 @@ mod tests {
                 size: 0,
                 duration_ms: 0,
                 ended_ms: 0,
+                volatile: crate::freshness::record::Volatile::default(),
             };
             let miss = self.store.miss(&self.names[stage], key, Vec::new());
             miss.save(record, false).unwrap();

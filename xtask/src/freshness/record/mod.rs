@@ -6,6 +6,8 @@
 
 mod index;
 
+use std::collections::BTreeMap;
+
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +43,27 @@ pub struct Record {
     pub duration_ms: u64,
     /// When it ended, in milliseconds since 1970.
     pub ended_ms: u64,
+    /// The values in the image that are not in the key. Records of older programs have none.
+    #[serde(default, skip_serializing_if = "Volatile::is_empty")]
+    pub volatile: Volatile,
+}
+
+/// Volatile values of a stage, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Volatile {
+    /// Build arguments.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<String, String>,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Volatile {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.arguments.is_empty() && self.labels.is_empty()
+    }
 }
 
 /// All records of one stage, the latest last.
@@ -340,6 +363,7 @@ mod tests {
                 size: 1,
                 duration_ms: 1,
                 ended_ms: 1,
+                volatile: Volatile::default(),
             };
             let miss = store.miss("a", key, Vec::new());
             miss.save(record, instead).unwrap();

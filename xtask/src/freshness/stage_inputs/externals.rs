@@ -136,12 +136,19 @@ pub(super) fn images(stage: &Stage, reading: &Reading) -> BTreeMap<String, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graphfile::options::GraphOptions;
     use crate::graphfile::spec;
     use dockerfile::Question;
 
     fn externals(dockerfile: &str, stage: &str, own: Option<&str>) -> Externals {
         let graph = format!("version = 1\n[stage.a]\ncontext = \"a\"\n{stage}\n");
-        let spec = spec::read("g.toml".into(), "/".into(), &graph, None).unwrap();
+        let spec = spec::read(
+            "g.toml".into(),
+            "/".into(),
+            &graph,
+            &GraphOptions::default(),
+        )
+        .unwrap();
         let stage = &spec.stages[0];
         let contexts = stage.contexts.keys().cloned().collect();
         let question = Question {

@@ -20,7 +20,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::contexts::{Layers, Snapshot, StatCache, Tracer};
 use crate::fault::{Fault, Result};
 use crate::graphfile::source;
-use crate::graphfile::spec::{Context, Spec, Stage, StageId};
+use crate::graphfile::spec::{Context, Naming, Spec, Stage, StageId};
 use crate::outside::proxies;
 use crate::outside::state;
 use dockerfile::{ImageFacts, Question, Reading, Step};
@@ -31,7 +31,7 @@ pub use folder::{ContextFolder, folder_of_context};
 use folder::{collect, dockerfile_inside, folder_inside, given_to_buildkit, ignore_of, read};
 pub use policy::SourcePolicy;
 use reading::{StageReading, read_with_parents};
-pub use values::{expand, labels};
+pub use values::{expand, labels, volatile};
 
 /// The inputs of one stage.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub struct StageInputs {
     pub reading: Reading,
     /// Build arguments with their values, without the volatile ones.
     pub args: BTreeMap<String, String>,
-    /// Labels with their values.
+    /// Labels with their values, without the volatile ones.
     pub labels: BTreeMap<String, String>,
     /// The main context.
     pub context: ContextFolder,
@@ -98,6 +98,9 @@ pub fn gather(
     tracer: &Tracer<'_>,
 ) -> Result<StageInputs> {
     let stage = spec.stage(id);
+    if let Naming::Failed(fault) = &stage.naming {
+        return Err(fault.clone());
+    }
     gather_stage(spec, stage, platform, tracer).map_err(|fault| stage.fault(fault))
 }
 
@@ -224,7 +227,7 @@ fn gather_stage(
         externals,
         with_triggers,
     } = hear(spec, stage, &root, platform, tracer)?;
-    let labels = labels(spec, stage)?;
+    let labels = labels(spec, stage, false)?;
     let policy = policy::beside(&dockerfile, tracer)?;
 
     let mut layers = Layers {

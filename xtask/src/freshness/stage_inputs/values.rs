@@ -3,36 +3,39 @@
 use std::collections::BTreeMap;
 
 use crate::fault::Result;
-use crate::graphfile::source;
+use crate::freshness::record::Volatile;
+use crate::graphfile::source::facts::fact;
+use crate::graphfile::spec::template::Template;
 use crate::graphfile::spec::{Spec, Stage};
 
 /// The arguments with their values: the volatile ones, or the others.
 pub fn expand(spec: &Spec, stage: &Stage, volatile: bool) -> Result<BTreeMap<String, String>> {
-    stage
-        .args
-        .iter()
-        .filter(|(name, _)| stage.volatile.contains(*name) == volatile)
-        .map(|(name, value)| Ok((name.clone(), value.expand(|name| fact(spec, stage, name))?)))
-        .collect()
+    values(spec, stage, &stage.args, volatile)
 }
 
-/// The labels with their values.
-pub fn labels(spec: &Spec, stage: &Stage) -> Result<BTreeMap<String, String>> {
-    stage
-        .labels
-        .iter()
-        .map(|(name, value)| Ok((name.clone(), value.expand(|name| fact(spec, stage, name))?)))
-        .collect()
+/// The labels with their values: the volatile ones, or the others.
+pub fn labels(spec: &Spec, stage: &Stage, volatile: bool) -> Result<BTreeMap<String, String>> {
+    values(spec, stage, &stage.labels, volatile)
 }
 
-/// The value of `${source.commit}` or `${source.rev}`. It is asked for only if a value mentions it,
-/// as that may cost a process.
-fn fact(spec: &Spec, stage: &Stage, name: &str) -> Result<String> {
-    let git = stage
-        .source
-        .and_then(|id| spec.sources[id.index()].git.as_ref());
-    match git {
-        Some(git) if name == "source.rev" => Ok(git.rev.clone()),
-        _ => source::commit(spec, stage.source),
-    }
+/// The volatile values of a stage.
+pub fn volatile(spec: &Spec, stage: &Stage) -> Result<Volatile> {
+    Ok(Volatile {
+        arguments: expand(spec, stage, true)?,
+        labels: labels(spec, stage, true)?,
+    })
+}
+
+fn values(
+    spec: &Spec,
+    stage: &Stage,
+    templates: &BTreeMap<String, Template>,
+    volatile: bool,
+) -> Result<BTreeMap<String, String>> {
+    let asked = templates.iter();
+    let asked = asked.filter(|(name, _)| stage.volatile.contains(*name) == volatile);
+    let value = |template: &Template| template.expand(|name| fact(spec, stage.source, name));
+    asked
+        .map(|(name, template)| Ok((name.clone(), value(template)?)))
+        .collect()
 }

@@ -34,12 +34,13 @@ pub struct OpenedGraph {
 /// Reads a graph file and finds its sources. `platforms`, unless empty, replace those of the graph:
 /// the images that a Dockerfile uses may depend on the platform.
 pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<OpenedGraph> {
-    let mut spec = spec::load(&chosen.file, chosen.profile.as_deref())?;
+    let mut spec = spec::load(&chosen.file, &chosen.options)?;
     spec.call = chosen.call.clone();
     spec.choose_platforms(platforms)?;
     let state = State::of(&spec.file)?;
     let lock = Lock::beside(&spec.file)?.called(spec.call.clone());
     source::find(&mut spec, &state, &lock);
+    source::facts::settle_names(&mut spec)?;
     apply(&mut spec)?;
     let graph = Graph::of(&spec)?;
     Ok(OpenedGraph {

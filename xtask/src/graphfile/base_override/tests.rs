@@ -1,3 +1,4 @@
+use crate::graphfile::options::GraphOptions;
 use camino::Utf8PathBuf;
 
 use camino::Utf8Path;
@@ -27,7 +28,7 @@ fn tree(graph: &str, dockerfiles: &[(&str, &str)]) -> Tree {
 
 /// As `open`, without a state folder; these graphs have no sources.
 fn read(file: &Utf8Path, profile: Option<&str>) -> Result<(Spec, Graph)> {
-    let mut spec = spec::load(file, profile)?;
+    let mut spec = spec::load(file, &GraphOptions::profile(profile))?;
     apply(&mut spec)?;
     let graph = Graph::of(&spec)?;
     Ok((spec, graph))

@@ -1,6 +1,7 @@
 //! Where sources are on this machine: a local checkout, the environment's override, or the tree
 //! that was fetched at the locked commit. Nothing is fetched here.
 
+pub mod facts;
 pub mod tree;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
@@ -8,13 +9,21 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use crate::fault::{Fault, Result};
 use crate::graphfile::lock::Lock;
 use crate::graphfile::spec::{Place, Source, SourceId, Spec, names};
-use crate::outside::git::{self, Trouble};
-use crate::outside::interrupt::Interrupt;
 use crate::outside::state::State;
 
 /// The folder of a fetched source, with one tree for each commit.
 pub fn folder(state: &State, source: &str) -> Utf8PathBuf {
     state.path("sources").join(source)
+}
+
+/// Where the fetched objects of a source are, in its folder. A git repository holds either SHA-1 or
+/// SHA-256 commits, so each kind has a folder of its own.
+pub fn objects(folder: &Utf8Path, commit: &str) -> Utf8PathBuf {
+    folder.join(if commit.len() == 64 {
+        "objects-sha256.git"
+    } else {
+        "objects.git"
+    })
 }
 
 /// The tree of a commit in the folder of a fetched source, if it is there.
@@ -182,26 +191,6 @@ pub fn remedy(spec: &Spec, source: Option<SourceId>) -> Result<tree::Remedy> {
         }) => tree::Remedy::PointElsewhere(names::source_variable(name)),
         _ => tree::Remedy::Fill(root(spec, source)?),
     })
-}
-
-/// The commit of a source: the locked one if it was fetched, else what is checked out.
-pub fn commit(spec: &Spec, source: Option<SourceId>) -> Result<String> {
-    let place = source.map(|id| &spec.sources[id.index()].place);
-    if let Some(Place::Fetched { commit, .. }) = place {
-        return Ok(commit.clone());
-    }
-    let root = root(spec, source)?;
-    let mut command = git::command();
-    command
-        .args(["-C", root.as_str()])
-        .args(["rev-parse", "--verify", "HEAD^{commit}"]);
-    match git::run(command, &Interrupt::default(), |_| {}) {
-        Ok(said) => Ok(String::from_utf8_lossy(&said).trim().to_owned()),
-        Err(Trouble::Interrupted) => Err(Fault::interrupted()),
-        Err(Trouble::NoGit(why) | Trouble::Failed(why)) => Err(Fault::lacks(format!(
-            "cannot tell the commit of {root}, which `${{source.commit}}` asks for: {why}; use a git checkout, or write a value in its place"
-        ))),
-    }
 }
 
 #[cfg(test)]

@@ -12,15 +12,14 @@ use super::{Replacement, names, tables};
 use crate::shown;
 
 impl GraphReader<'_, '_> {
-    /// All `[base]` tables by the full spelling of the image, with the profile's laid over them.
-    pub(super) fn bases<'t>(
+    /// All `[base]` tables by the full spelling of the image, with the profiles' laid over them.
+    pub(super) fn bases(
         &mut self,
-        table: &mut DeTable<'t>,
-        chosen: &mut DeTable<'t>,
+        layers: &mut [DeTable<'_>],
         scope: &Scope,
     ) -> BTreeMap<String, Replacement> {
         let mut all: BTreeMap<String, Replacement> = BTreeMap::new();
-        for table in [table, chosen] {
+        for table in layers {
             let Some(bases) = tables::take(table, "base", self.mistakes) else {
                 continue;
             };

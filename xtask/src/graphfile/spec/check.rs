@@ -11,18 +11,19 @@ use toml::de::{DeTable, DeValue};
 use super::laying::{self, Layered};
 use super::mistakes::{Mistake, Mistakes, Span};
 use super::policy::Policy;
-use super::raw::{RawPolicy, RawRegistry, RawSource, RawStage, RawWaiver, Text, Texts};
+use super::raw::{RawPolicy, RawRegistry, RawSource, RawStage, RawWaiver, Text};
 use super::raw_stack::RawStack;
-use super::{SourceId, Spec, StageId, VERSION};
+use super::vars::Vars;
+use super::{Naming, SourceId, Spec, StageId, VERSION};
 use super::{names, tables};
 use crate::fault::Result;
 use crate::graphfile::call::Call;
+use crate::graphfile::options::GraphOptions;
 
 const TOP: &[&str] = &[
-    "version", "vars", "defaults", "source", "stage", "base", "profile", "registry", "stack",
-    "policy",
+    "version", "vars", "defaults", "source", "stage", "base", "profile", "group", "registry",
+    "stack", "policy",
 ];
-const IN_PROFILE: &[&str] = &["vars", "defaults", "source", "stage", "base", "stack"];
 
 /// The most bytes that all stages together may hold, once defaults and variables are filled in.
 const MOST_TEXT: usize = 64 << 20;
@@ -31,23 +32,25 @@ const MOST_TEXT: usize = 64 << 20;
 type Named<T> = BTreeMap<String, (Span, T)>;
 
 /// Checks `text`, the content of `file`, whose folder is `root`.
-pub fn check(file: &Utf8Path, root: &Utf8Path, text: &str, profile: Option<&str>) -> Result<Spec> {
+pub fn check(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions) -> Result<Spec> {
     let mut mistakes = Mistakes::of(file, text);
     let spec = GraphReader {
         mistakes: &mut mistakes,
     }
-    .file(file, root, text, profile);
+    .file(file, root, text, options);
     mistakes.into_result()?;
     Ok(spec)
 }
 
-fn fingerprint(text: &str, profile: Option<&str>) -> [u8; 32] {
+/// A hash of everything that the content of a `Spec` comes from.
+fn fingerprint(text: &str, profiles: &[String], vars: &Vars) -> [u8; 32] {
     let mut hash = blake3::Hasher::new();
-    hash.update(&(text.len() as u64).to_le_bytes());
-    hash.update(text.as_bytes());
-    if let Some(profile) = profile {
-        hash.update(b"profile ").update(profile.as_bytes());
-    }
+    let mut add = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    add(text.as_bytes());
+    add(format!("{profiles:?} {:?}", vars.values()).as_bytes());
     *hash.finalize().as_bytes()
 }
 
@@ -77,7 +80,7 @@ impl Own {
 pub(super) struct Scope {
     pub(super) sources: HashMap<String, SourceId>,
     pub(super) stages: HashMap<String, StageId>,
-    pub(super) vars: BTreeMap<String, String>,
+    pub(super) vars: Vars,
     /// How many bytes are left of `MOST_TEXT`.
     pub(super) room: Cell<usize>,
 }
@@ -88,16 +91,17 @@ impl GraphReader<'_, '_> {
         file: &Utf8Path,
         root: &Utf8Path,
         text: &str,
-        profile: Option<&str>,
+        options: &GraphOptions,
     ) -> Spec {
         let mut table = tables::parse(text, self.mistakes).into_inner();
         let mut spec = Spec {
-            text: fingerprint(text, profile),
+            text: fingerprint(text, &[], &Vars::default()),
             file: file.to_owned(),
             root: root.to_owned(),
             sources: Vec::new(),
             stages: Vec::new(),
             declared: Vec::new(),
+            groups: BTreeMap::new(),
             bases: BTreeMap::new(),
             registry: None,
             policy: Policy::default(),
@@ -106,6 +110,7 @@ impl GraphReader<'_, '_> {
             notes: Vec::new(),
             call: Call::default(),
             stack: None,
+            options: options.clone(),
         };
         // In a file that is not TOML, further mistakes would only follow from that one.
         if !self.mistakes.is_empty() {
@@ -113,12 +118,16 @@ impl GraphReader<'_, '_> {
         }
         tables::report_unknown("the graph file", &mut table, TOP, self.mistakes);
         self.version(&mut table);
-        let (profiles, mut chosen) = self.profile(&mut table, profile);
+        spec.registry = self.registry(&mut table);
+        let (policy, waivers) = self.policies(&mut table);
+        let (profiles, mut layers) = self.layers(table, &options.profiles);
         spec.profiles = profiles;
-        let vars = self.vars(&mut table, &mut chosen);
-        let sources = self.layered::<RawSource>("source", &mut table, &mut chosen);
-        let defaults = self.defaults(&mut table, &mut chosen);
-        let stages = self.layered::<RawStage>("stage", &mut table, &mut chosen);
+        let layers = layers.as_mut_slice();
+        let vars = self.vars(layers, &options.vars);
+        spec.text = fingerprint(text, &options.profiles, &vars);
+        let sources = self.layered::<RawSource>("source", layers);
+        let defaults = self.defaults(layers);
+        let stages = self.layered::<RawStage>("stage", layers);
         let defaults = self.affordable(defaults, stages.len());
         if stages.is_empty() && self.mistakes.is_empty() {
             self.mistakes.push(
@@ -139,14 +148,13 @@ impl GraphReader<'_, '_> {
             vars,
             room: Cell::new(MOST_TEXT),
         };
-        spec.registry = self.registry(&mut table);
-        let stack = self.layered_stack(&mut table, &mut chosen);
-        let (policy, waivers) = self.policies(&mut table);
+        let stack = self.layered_stack(layers);
         let policy = self.policy(policy);
         spec.policy.clone_from(&policy);
         let line = |span: &Span| 1 + text[..span.start].matches('\n').count();
         spec.waivers = self.waivers(waivers, &scope, line);
-        spec.bases = self.bases(&mut table, &mut chosen, &scope);
+        spec.bases = self.bases(layers, &scope);
+        spec.groups = self.groups(layers, &scope);
         let of_sources: Vec<Span> = sources.values().map(|(span, _)| span.clone()).collect();
         spec.sources = sources
             .into_iter()
@@ -163,7 +171,7 @@ impl GraphReader<'_, '_> {
                 let mut stage = self.stage(name, &span, whole, &scope);
                 stage.own_args = own.args;
                 stage.policy = std::mem::take(&mut stage.policy).over(&policy);
-                if let (Some(tags), None) = (own.tags, &stage.image) {
+                if let (Some(tags), None, Naming::Settled) = (own.tags, &stage.image, &stage.naming) {
                     spec.notes.push(format!(
                         "{}: stage `{}` has `tags` and no `image`, so nothing gets them: write `image = \"NAME\"` beside them, or remove them",
                         self.mistakes.place(&tags),
@@ -217,87 +225,22 @@ impl GraphReader<'_, '_> {
         }
     }
 
-    /// All profiles' names, and the tables of the chosen one. The others are checked for unknown
-    /// names too, so that such a mistake shows before the profile is chosen.
-    fn profile<'t>(
-        &mut self,
-        table: &mut DeTable<'t>,
-        chosen: Option<&str>,
-    ) -> (Vec<String>, DeTable<'t>) {
-        let profiles = tables::take(table, "profile", self.mistakes);
-        let mut profiles = profiles.map(Spanned::into_inner).unwrap_or_default();
-        let names: Vec<String> = profiles
-            .keys()
-            .map(|key| key.get_ref().to_string())
-            .collect();
-        let mut result = DeTable::default();
-        for (key, value) in std::mem::take(&mut profiles) {
-            let name = key.get_ref().to_string();
-            self.rule(&key.span(), "profile name", &name, names::identifier);
-            let what = format!("profile `{name}`");
-            let Some(table) = tables::as_table(&what, value, self.mistakes) else {
-                continue;
-            };
-            let mut table = table.into_inner();
-            tables::report_unknown(&what, &mut table, IN_PROFILE, self.mistakes);
-            if chosen == Some(name.as_str()) {
-                result = table;
+    fn defaults(&mut self, layers: &mut [DeTable<'_>]) -> RawStage {
+        let mut whole = RawStage::default();
+        for layer in layers {
+            if let Some(table) = tables::take(layer, "defaults", self.mistakes) {
+                let read = tables::read("`defaults`", table, self.mistakes);
+                whole = RawStage::lay(read, whole);
             }
         }
-        if let Some(chosen) = chosen.filter(|chosen| !names.iter().any(|name| name == chosen)) {
-            let shown = chosen.escape_debug();
-            let mistake = Mistake::of_file(format!(
-                "unknown profile `{shown}`: the file does not declare it"
-            ));
-            self.mistakes
-                .push(mistake.did_you_mean(chosen, names.iter().map(String::as_str)));
-        }
-        (names, result)
+        whole
     }
 
-    fn vars<'t>(
-        &mut self,
-        table: &mut DeTable<'t>,
-        chosen: &mut DeTable<'t>,
-    ) -> BTreeMap<String, String> {
-        let mut vars = BTreeMap::new();
-        for table in [table, chosen] {
-            let Some(table) = tables::take(table, "vars", self.mistakes) else {
-                continue;
-            };
-            let read: Texts = tables::read_map("`vars`", table, self.mistakes);
-            for (name, value) in read {
-                self.rule(
-                    &name.span(),
-                    "variable name",
-                    name.get_ref(),
-                    names::variable,
-                );
-                vars.insert(name.into_inner(), value.into_inner());
-            }
-        }
-        vars
-    }
-
-    fn defaults(&mut self, table: &mut DeTable<'_>, chosen: &mut DeTable<'_>) -> RawStage {
-        let mut read = |table: &mut DeTable<'_>| {
-            tables::take(table, "defaults", self.mistakes)
-                .map(|table| tables::read::<RawStage>("`defaults`", table, self.mistakes))
-                .unwrap_or_default()
-        };
-        let under = read(table);
-        RawStage::lay(read(chosen), under)
-    }
-
-    /// All `[what.NAME]` tables, with the profile's laid over them.
-    fn layered<'t, T: Layered>(
-        &mut self,
-        what: &str,
-        table: &mut DeTable<'t>,
-        chosen: &mut DeTable<'t>,
-    ) -> Named<T> {
+    /// All `[what.NAME]` tables, with the profiles' laid over them.
+    fn layered<T: Layered>(&mut self, what: &str, layers: &mut [DeTable<'_>]) -> Named<T> {
         let mut all: Named<T> = BTreeMap::new();
-        for (table, is_profile) in [(table, false), (chosen, true)] {
+        for (at, table) in layers.iter_mut().enumerate() {
+            let is_profile = at > 0;
             let Some(tables) = tables::take(table, what, self.mistakes) else {
                 continue;
             };
@@ -338,14 +281,10 @@ impl GraphReader<'_, '_> {
         all
     }
 
-    /// `[stack]` with the profile's laid over it, and its place.
-    fn layered_stack<'t>(
-        &mut self,
-        table: &mut DeTable<'t>,
-        chosen: &mut DeTable<'t>,
-    ) -> Option<(Span, RawStack)> {
+    /// `[stack]` with the profiles' laid over it, and its place.
+    fn layered_stack(&mut self, layers: &mut [DeTable<'_>]) -> Option<(Span, RawStack)> {
         let mut whole: Option<(Span, RawStack)> = None;
-        for table in [table, chosen] {
+        for table in layers {
             let Some(table) = tables::take(table, "stack", self.mistakes) else {
                 continue;
             };

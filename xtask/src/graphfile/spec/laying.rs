@@ -67,6 +67,10 @@ impl Layered for RawStage {
             contexts: merge(over.contexts, under.contexts),
             secrets: over.secrets.or(under.secrets),
             ssh: over.ssh.or(under.ssh),
+            network: over.network.or(under.network),
+            add_hosts: merge(over.add_hosts, under.add_hosts),
+            shm_size: over.shm_size.or(under.shm_size),
+            ulimit: over.ulimit.or(under.ulimit),
             weight: over.weight.or(under.weight),
             keep: over.keep.or(under.keep),
             prepare: over.prepare.or(under.prepare),
@@ -104,6 +108,8 @@ pub fn size(raw: &RawStage) -> usize {
         &raw.target,
         &raw.image,
         &raw.from,
+        &raw.network,
+        &raw.shm_size,
     ];
     let lists = [
         &raw.volatile,
@@ -112,8 +118,9 @@ pub fn size(raw: &RawStage) -> usize {
         &raw.overlays,
         &raw.ssh,
         &raw.services,
+        &raw.ulimit,
     ];
-    let maps = [&raw.args, &raw.labels];
+    let maps = [&raw.args, &raw.labels, &raw.add_hosts];
     let contexts = raw.contexts.iter().flatten().map(|(name, context)| {
         let context = context.get_ref();
         let given = [&context.stage, &context.image, &context.path];

@@ -65,6 +65,10 @@ impl Mistake {
     }
 }
 
+/// The most names that are compared for one hint. A hint is not worth seconds in a file with
+/// hundreds of mistakes and a hundred thousand names.
+const MOST_COMPARED: usize = 10_000;
+
 /// The known name that is closest to `given`, if it is close enough for a typing error.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > LONGEST_NAME {
@@ -72,6 +76,7 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     }
     known
         .into_iter()
+        .take(MOST_COMPARED)
         .filter(|name| name.len() <= LONGEST_NAME)
         .map(|name| (strsim::damerau_levenshtein(given, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len().max(given.len()) / 4)

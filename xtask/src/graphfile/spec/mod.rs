@@ -5,6 +5,8 @@
 
 mod bases;
 mod check;
+mod groups;
+mod layers;
 mod laying;
 pub mod mistakes;
 pub mod names;
@@ -14,6 +16,7 @@ mod policy_rules;
 mod probe_rules;
 pub mod raw;
 pub mod raw_stack;
+pub mod run;
 mod source_rules;
 pub mod stack;
 mod stack_rules;
@@ -22,6 +25,8 @@ mod tables;
 pub mod template;
 #[cfg(test)]
 mod tests;
+mod var_rules;
+mod vars;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,8 +35,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::{Fault, Message, Result};
 use crate::graphfile::call::Call;
+use crate::graphfile::options::GraphOptions;
 use crate::outside::state;
+
 use policy::{Policy, Waiver};
+use run::RunSettings;
 use template::Template;
 
 /// The version of the file format that this program reads.
@@ -66,7 +74,8 @@ pub struct Spec {
     pub file: Utf8PathBuf,
     /// Its folder, absolute.
     pub root: Utf8PathBuf,
-    /// A hash of its text and of the name of the profile.
+    /// A hash of its text, of the names of the profiles, and of the values of variables. If names of
+    /// images mention facts of a source, they are in it, too.
     pub text: [u8; 32],
     /// Sorted by name.
     pub sources: Vec<Source>,
@@ -74,6 +83,8 @@ pub struct Spec {
     pub stages: Vec<Stage>,
     /// All stages in the file's order: people put first what matters to them.
     pub declared: Vec<StageId>,
+    /// The stages of each group.
+    pub groups: BTreeMap<String, Vec<StageId>>,
     /// The base overrides, by the full spelling of the image.
     pub bases: BTreeMap<String, Replacement>,
     /// `host/path` for shared records.
@@ -90,6 +101,8 @@ pub struct Spec {
     pub call: Call,
     /// The running stack in which the images are tried.
     pub stack: Option<stack::Stack>,
+    /// What the call laid over the file.
+    pub options: GraphOptions,
 }
 
 /// A base override: what takes the place of an external image in every stage that uses it. `image`,
@@ -175,7 +188,7 @@ pub struct Stage {
     /// The arguments that the stage's own table sets. Those of `[defaults]` are for the stages that
     /// want them.
     pub own_args: BTreeSet<String>,
-    /// Arguments that are not in the key.
+    /// Names of arguments and labels that are not in the key.
     pub volatile: BTreeSet<String>,
     /// Image labels.
     pub labels: BTreeMap<String, Template>,
@@ -185,6 +198,8 @@ pub struct Stage {
     pub image: Option<String>,
     /// Its tags; never empty when `image` is there.
     pub tags: Vec<String>,
+    /// Whether `image` and `tags` are what the file asks for.
+    pub naming: Naming,
     /// The stage that this one stands on.
     pub from: Option<StageId>,
     /// Context overlays, relative to the graph file's folder; the last wins.
@@ -197,6 +212,8 @@ pub struct Stage {
     pub secrets: BTreeMap<String, Secret>,
     /// Ids of ssh agents, sorted.
     pub ssh: Vec<String>,
+    /// What RUN instructions run with.
+    pub run: RunSettings,
     /// How many `--jobs` places a build takes, at least 1.
     pub weight: u32,
     /// How many of its last images stay in the engine, at least 1.
@@ -209,6 +226,33 @@ pub struct Stage {
     pub services: Vec<String>,
     /// The policy for its image.
     pub policy: Policy,
+}
+
+/// Whether the name of a stage's image and its tags are known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Naming {
+    /// They are.
+    #[default]
+    Settled,
+    /// They mention facts of the stage's source. `source::facts` settles them once the source is
+    /// there. Until then the stage has no image name and no tags.
+    Late {
+        /// The image's name.
+        image: Option<Template>,
+        /// Its tags.
+        tags: Vec<Template>,
+    },
+    /// A fact that they mention cannot be told, so nothing can be done with the stage.
+    Failed(Fault),
+}
+
+/// The name of an image and its tags.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageNames {
+    /// The image's name.
+    pub image: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
 }
 
 /// The content of a named context.
@@ -287,6 +331,7 @@ impl Spec {
             return Ok(StageId(u32::try_from(at).unwrap_or(u32::MAX)));
         }
         let known = self.stages.iter().map(|stage| stage.name.as_str());
+        let known = known.chain(self.groups.keys().map(String::as_str));
         let hint = match mistakes::nearest(name, known.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
@@ -296,6 +341,38 @@ impl Spec {
             "unknown stage `{name}`: {} does not declare it; {hint}",
             self.file
         )))
+    }
+}
+
+impl Spec {
+    /// The stages behind names of stages and groups.
+    pub fn find_all(&self, names: &[String]) -> Result<Vec<StageId>> {
+        let mut found = Vec::new();
+        for name in names {
+            match self.groups.get(name) {
+                Some(stages) => found.extend(stages),
+                None => found.push(self.find(name)?),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Checks the names of images once facts of sources are in them.
+    pub fn names_settled(&mut self) -> Result<()> {
+        if let Some(claimed) = whole::claimed_twice(&self.stages).first() {
+            let [one, other] = claimed.stages.map(|id| &self.stages[id].name);
+            return Err(Fault::usage(format!(
+                "stages `{one}` and `{other}` of {} both name their image `{}`: give one of them another `image` or other `tags`",
+                self.file, claimed.reference
+            )));
+        }
+        let mut hash = blake3::Hasher::new();
+        hash.update(&self.text);
+        for stage in &self.stages {
+            hash.update(format!("{:?}", stage.references()).as_bytes());
+        }
+        self.text = *hash.finalize().as_bytes();
+        Ok(())
     }
 }
 
@@ -313,7 +390,7 @@ impl Stage {
         }
     }
 
-    /// The references that a build gives its image.
+    /// The references that a build gives its image. None while they are not settled.
     pub fn references(&self) -> Vec<String> {
         let image = self.image.as_deref();
         image.map_or_else(Vec::new, |image| {
@@ -334,8 +411,8 @@ impl Stage {
     }
 }
 
-/// Reads and checks a graph file, with the overrides of `profile` laid over it.
-pub fn load(file: &Utf8Path, profile: Option<&str>) -> Result<Spec> {
+/// Reads and checks a graph file, with what a call gives laid over it.
+pub fn load(file: &Utf8Path, options: &GraphOptions) -> Result<Spec> {
     let text = state::read_text(file).map_err(|error| {
         Fault::usage(format!(
             "cannot read the graph file {file}: {error}; name another with `--graph FILE`"
@@ -348,10 +425,10 @@ pub fn load(file: &Utf8Path, profile: Option<&str>) -> Result<Spec> {
             "cannot find the folder of the graph file {file}: {error}"
         ))
     })?;
-    read(file, &root, &text, profile)
+    read(file, &root, &text, options)
 }
 
 /// Checks `text`, the content of the graph file `file` in the folder `root`. No file is looked at.
-pub fn read(file: &Utf8Path, root: &Utf8Path, text: &str, profile: Option<&str>) -> Result<Spec> {
-    check::check(file, root, text, profile)
+pub fn read(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions) -> Result<Spec> {
+    check::check(file, root, text, options)
 }

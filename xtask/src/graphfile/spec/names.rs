@@ -107,6 +107,16 @@ pub fn variable(text: &str) -> Result<(), String> {
     Err("may hold only letters, digits and `_`, and not begin with a digit".into())
 }
 
+/// The name of a host (RFC 1123, with `_`, which many networks have).
+pub fn host(text: &str) -> Result<(), String> {
+    plain(text)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.len() <= 253 && text.chars().all(good) {
+        return Ok(());
+    }
+    Err("is no host name: it may hold only letters, digits, `-`, `_` and `.`".into())
+}
+
 /// The name of a program on the path, or of a library as pkg-config has it.
 pub fn tool(text: &str) -> Result<(), String> {
     plain(text)?;
@@ -285,7 +295,7 @@ mod tests {
     #[test]
     fn a_name_that_begins_with_a_dash_is_refused_everywhere() {
         for check in [
-            plain, identifier, image, tag, variable, secret_id, platform, git_url, revision,
+            plain, identifier, image, tag, variable, secret_id, platform, git_url, revision, host,
         ] {
             assert!(check("-x").is_err());
             assert!(check("a\u{1b}[0m").is_err());

@@ -29,7 +29,7 @@ pub struct RawStage {
     pub target: Option<Text>,
     /// Build arguments.
     pub args: Option<Texts>,
-    /// Names of arguments that may change without making the stage stale.
+    /// Names of arguments and labels that may change without making the stage stale.
     pub volatile: Option<Vec<Text>>,
     /// Image labels.
     pub labels: Option<Texts>,
@@ -49,6 +49,14 @@ pub struct RawStage {
     pub secrets: Option<Vec<Spanned<RawSecret>>>,
     /// Ids of ssh agents for RUN --mount=type=ssh.
     pub ssh: Option<Vec<Text>>,
+    /// The network that RUN sees: `default`, `none` or `host`.
+    pub network: Option<Text>,
+    /// Host names that RUN knows beside those of the network, with their addresses.
+    pub add_hosts: Option<Texts>,
+    /// How large /dev/shm is for RUN, such as `128m`.
+    pub shm_size: Option<Text>,
+    /// Resource limits for RUN, such as `nofile=1024:2048`.
+    pub ulimit: Option<Vec<Text>>,
     /// How many of the `--jobs` places the build takes.
     pub weight: Option<Spanned<i64>>,
     /// How many of its last images stay in the engine, so that they can be restored at once.
@@ -59,6 +67,28 @@ pub struct RawStage {
     pub services: Option<Vec<Text>>,
     /// The policy for its image, laid over the graph's own `[policy]`.
     pub policy: Option<RawPolicy>,
+}
+
+/// A variable of `[vars]` whose value comes from the environment.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table with `env` and perhaps `default`"
+)]
+pub struct RawVar {
+    /// The environment variable.
+    pub env: Option<Text>,
+    /// The value if it is not set or empty.
+    pub default: Option<Text>,
+}
+
+/// The part of `[profile.NAME]` that says which profiles it is laid over.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", expecting = "a profile's table")]
+pub struct RawExtends {
+    /// Profiles that are laid before this one.
+    pub extends: Option<Vec<Text>>,
 }
 
 /// `[policy]` and `[stage.NAME.policy]`: the rules for images.

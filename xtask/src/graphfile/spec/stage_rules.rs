@@ -8,7 +8,21 @@ use super::check::{GraphReader, Scope};
 use super::mistakes::{Mistake, Span};
 use super::raw::{RawAt, RawContext, RawPrepare, RawSecret, RawStage, Text, Texts};
 use super::template::Template;
-use super::{Context, Prepare, Secret, SecretPlace, SourceId, Stage, names};
+use super::{Context, ImageNames, Naming, Prepare, Secret, SecretPlace, Stage, names};
+
+/// The facts of a source that a value may mention.
+const FACTS: &[&str] = &[
+    "source.commit",
+    "source.short",
+    "source.branch",
+    "source.date",
+    "source.time",
+    "source.rev",
+];
+
+fn is_fact(name: &str) -> bool {
+    FACTS.contains(&name)
+}
 
 /// How many of a stage's last images stay, unless the file says otherwise.
 const KEEP: u32 = 3;
@@ -43,25 +57,12 @@ impl GraphReader<'_, '_> {
             .dockerfile
             .and_then(|path| self.path("dockerfile", path));
         let dockerfile = dockerfile.unwrap_or_else(|| context.join("Dockerfile"));
-        let args = self.templates("argument", raw.args, names::variable, scope, source);
+        let args = self.templates("argument", raw.args, names::variable, scope);
         let volatile: BTreeSet<String> = self
-            .texts("argument name", raw.volatile, names::variable)
+            .texts("name of an argument or label", raw.volatile, label_name)
             .into_iter()
             .collect();
-        let image = raw
-            .image
-            .and_then(|image| self.settled("image name", image, names::image, scope));
-        let tagged: Option<Vec<Text>> = raw.tags;
-        let tags = match (&image, tagged) {
-            (Some(_), None) => vec!["latest".to_owned()],
-            (_, tags) => tags
-                .into_iter()
-                .flatten()
-                .filter_map(|tag| self.settled("tag", tag, names::tag, scope))
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
-        };
+        let (ImageNames { image, tags }, naming) = self.naming(raw.image, raw.tags, scope);
         let mut platforms = self.texts("platform", raw.platforms, names::platform);
         platforms.sort();
         platforms.dedup();
@@ -78,10 +79,11 @@ impl GraphReader<'_, '_> {
             args,
             own_args: BTreeSet::new(),
             volatile,
-            labels: self.templates("label", raw.labels, label_name, scope, source),
+            labels: self.templates("label", raw.labels, label_name, scope),
             platforms,
             image,
             tags,
+            naming,
             from: raw
                 .from
                 .and_then(|from| self.known(from, "stage", &scope.stages)),
@@ -95,6 +97,7 @@ impl GraphReader<'_, '_> {
             replaced: BTreeSet::new(),
             secrets: self.secrets(raw.secrets),
             ssh,
+            run: self.run_settings(raw.network, raw.add_hosts, raw.shm_size, raw.ulimit),
             weight: self.number("weight", raw.weight, 64).unwrap_or(1),
             keep: self.number("keep", raw.keep, 16).unwrap_or(KEEP),
             prepare: raw.prepare.and_then(|prepare| self.prepare(prepare)),
@@ -102,6 +105,54 @@ impl GraphReader<'_, '_> {
             services: self.texts("service", raw.services, names::identifier),
             policy: self.policy(raw.policy.unwrap_or_default()),
             name,
+        }
+    }
+
+    /// The image's name and tags. They are settled later if they mention a fact of a source.
+    fn naming(
+        &mut self,
+        image: Option<Text>,
+        tags: Option<Vec<Text>>,
+        scope: &Scope,
+    ) -> (ImageNames, Naming) {
+        let named = image.is_some();
+        let image = image.and_then(|image| self.name("image name", image, names::image, scope));
+        let tags = match tags {
+            None if named => vec![Template::of_text("latest")],
+            tags => {
+                let tags = tags.into_iter().flatten();
+                tags.filter_map(|tag| self.name("tag", tag, names::tag, scope))
+                    .collect()
+            }
+        };
+        let mut all = image.iter().chain(&tags);
+        if all.any(|template| template.names().next().is_some()) {
+            return (ImageNames::default(), Naming::Late { image, tags });
+        }
+        let text = |template: &Template| template.expand(|_| Err(())).ok();
+        let tags: BTreeSet<String> = tags.iter().filter_map(text).collect();
+        let known = ImageNames {
+            image: image.as_ref().and_then(text),
+            tags: tags.into_iter().collect(),
+        };
+        (known, Naming::Settled)
+    }
+
+    /// A name that may mention facts of a source. `rule` holds for a name that mentions none.
+    fn name(
+        &mut self,
+        what: &str,
+        value: Text,
+        rule: fn(&str) -> Result<(), String>,
+        scope: &Scope,
+    ) -> Option<Template> {
+        let template = self.template(what, &value, scope, is_fact)?;
+        match template.expand(|_| Err(())) {
+            Ok(text) => {
+                let text = self.text(what, Spanned::new(value.span(), text), rule)?;
+                Some(Template::of_text(&text))
+            }
+            Err(()) => Some(template),
         }
     }
 
@@ -271,14 +322,11 @@ impl GraphReader<'_, '_> {
         raw: Option<Texts>,
         name_rule: fn(&str) -> Result<(), String>,
         scope: &Scope,
-        source: Option<SourceId>,
     ) -> BTreeMap<String, Template> {
         let mut all = BTreeMap::new();
         for (name, value) in raw.into_iter().flatten() {
             let name = self.text(&format!("{what} name"), name, name_rule);
-            let template = self.template(what, &value, scope, |name| {
-                source.is_some() && matches!(name, "source.commit" | "source.rev")
-            });
+            let template = self.template(what, &value, scope, is_fact);
             if let (Some(name), Some(template)) = (name, template) {
                 all.insert(name, template);
             }
@@ -308,10 +356,18 @@ impl GraphReader<'_, '_> {
             }
         };
         for name in template.names().filter(|name| !later(name)) {
+            if let Some(variable) = scope.vars.unset(name) {
+                let title = format!("{what} mentions `${{{name}}}`, which has no value");
+                let label = format!("{variable} is not set");
+                let mistake = Mistake::at(value.span(), title, label);
+                let help =
+                    format!("set {variable}, pass `--set {name}=VALUE`, or give it a `default`");
+                self.mistakes.push(mistake.help(help));
+                continue;
+            }
             let title = format!("{what} mentions `${{{name}}}`, which is not known here");
-            let vars = scope.vars.keys().map(String::as_str);
-            let known = || vars.chain(["source.commit", "source.rev"]);
-            let label = "neither in [vars] nor a fact about the stage's source";
+            let known = || scope.vars.names().chain(FACTS.iter().copied());
+            let label = "neither in [vars] nor a fact of the stage's source";
             let mistake = Mistake::at(value.span(), title, label);
             self.mistakes.push_near(mistake, name, known);
         }

@@ -1,7 +1,7 @@
 //! Values with `${…}` in them.
 //!
-//! `${name}` is a variable of `[vars]`; `${source.commit}` and `${source.rev}` belong to the
-//! stage's source; `$$` is a dollar. The caller looks values up as late as possible: the commit may
+//! `${name}` is a variable of `[vars]`; `${source.commit}` and its like are facts of the stage's
+//! source; `$$` is a dollar. The caller looks values up as late as possible: the commit may
 //! cost a call of git.
 
 use std::fmt;
@@ -48,6 +48,13 @@ impl Template {
             parts.push(Part::Text(plain));
         }
         Ok(Self { parts })
+    }
+
+    /// A value that mentions nothing.
+    pub fn of_text(text: &str) -> Self {
+        Self {
+            parts: vec![Part::Text(text.to_owned())],
+        }
     }
 
     /// The names that the value mentions.

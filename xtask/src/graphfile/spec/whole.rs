@@ -12,24 +12,17 @@ use crate::shown;
 impl GraphReader<'_, '_> {
     /// Two different builds must not use one tag: each would take it from the other for ever.
     pub(super) fn claims(&mut self, stages: &[Stage], places: &[Span]) {
-        let mut owners: HashMap<String, usize> = HashMap::new();
-        for (at, stage) in stages.iter().enumerate() {
-            for reference in stage.references() {
-                // The engine treats all spellings of a name as one.
-                let name = reference::normalise(&reference);
-                let name = name.map_or_else(|| reference.clone(), |name| name.canonical());
-                let owner = *owners.entry(name).or_insert(at);
-                if owner != at && !same_build(stage, &stages[owner]) {
-                    let title = format!(
-                        "stages `{}` and `{}` both name their image `{reference}`",
-                        shown::short(&stages[owner].name),
-                        shown::short(&stage.name)
-                    );
-                    let mistake = Mistake::at(places[at].clone(), title, "the second one");
-                    self.mistakes
-                        .push(mistake.help("give one of them another `image` or other `tags`"));
-                }
-            }
+        for claimed in claimed_twice(stages) {
+            let [owner, at] = claimed.stages;
+            let title = format!(
+                "stages `{}` and `{}` both name their image `{}`",
+                shown::short(&stages[owner].name),
+                shown::short(&stages[at].name),
+                claimed.reference,
+            );
+            let mistake = Mistake::at(places[at].clone(), title, "the second one");
+            self.mistakes
+                .push(mistake.help("give one of them another `image` or other `tags`"));
         }
     }
 
@@ -123,6 +116,33 @@ impl GraphReader<'_, '_> {
     }
 }
 
+/// Two stages that give one name to different images.
+pub(super) struct Claimed {
+    /// Their places among all stages.
+    pub(super) stages: [usize; 2],
+    /// The name.
+    pub(super) reference: String,
+}
+
+/// The names that stages with different builds both claim.
+pub(super) fn claimed_twice(stages: &[Stage]) -> Vec<Claimed> {
+    let mut owners: HashMap<String, usize> = HashMap::new();
+    let mut claimed = Vec::new();
+    for (at, stage) in stages.iter().enumerate() {
+        for reference in stage.references() {
+            // The engine treats all spellings of a name as one.
+            let name = reference::normalise(&reference);
+            let name = name.map_or_else(|| reference.clone(), |name| name.canonical());
+            let owner = *owners.entry(name).or_insert(at);
+            if owner != at && !same_build(stage, &stages[owner]) {
+                let stages = [owner, at];
+                claimed.push(Claimed { stages, reference });
+            }
+        }
+    }
+    claimed
+}
+
 /// The outputs of a stage's host command, below a source or the graph file's folder.
 fn made(stage: &Stage) -> impl Iterator<Item = (Option<SourceId>, Utf8PathBuf)> {
     let prepare = stage.prepare.iter();
@@ -151,12 +171,14 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             platforms,
             image,
             tags: _,
+            naming: _,
             from,
             overlays,
             contexts,
             replaced: _,
             secrets,
             ssh,
+            run,
             weight: _,
             keep: _,
             prepare,
@@ -165,7 +187,7 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             policy: _,
         } = stage;
         let place = (source, context, dockerfile, target, from, image);
-        let values = (args, volatile, labels, platforms, secrets, ssh);
+        let values = (args, volatile, labels, platforms, secrets, ssh, run);
         (place, values, overlays, contexts, prepare)
     }
     parts(a) == parts(b)

@@ -133,11 +133,18 @@ fn wanted(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graphfile::options::GraphOptions;
     use serde_json::json;
 
     fn of(config: Value) -> Result<Wanted, String> {
         let graph = "version = 1\n[stage.api]\ncontext = \"a\"\nservices = [\"api\", \"worker\"]\n[stack]\ncompose = \"c\"\n";
-        let spec = crate::graphfile::spec::read("g.toml".into(), "/".into(), graph, None).unwrap();
+        let spec = crate::graphfile::spec::read(
+            "g.toml".into(),
+            "/".into(),
+            graph,
+            &GraphOptions::default(),
+        )
+        .unwrap();
         let images = BTreeMap::from([("api".to_owned(), "sha256:1".to_owned())]);
         let stack = spec.stack.as_ref().unwrap();
         wanted(&spec, stack, &config, &images).map_err(|fault| fault.to_string())

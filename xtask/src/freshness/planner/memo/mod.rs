@@ -20,7 +20,7 @@ use crate::contexts::{self, Trace};
 use crate::fault::Result;
 use crate::freshness::key;
 use crate::freshness::stage_inputs;
-use crate::graphfile::spec::{Spec, Stage};
+use crate::graphfile::spec::{Naming, Spec, Stage};
 use crate::outside::clock;
 use crate::outside::proxies;
 use crate::outside::state::bundle::{self, Bundle, put, take, take_all};
@@ -237,7 +237,10 @@ fn nanoseconds(meta: &std::fs::Metadata) -> u64 {
 /// What is asked of one stage beyond `world`: what the command line and other files made of it.
 pub fn question(spec: &Spec, stage: &Stage) -> Result<Question> {
     let args = stage_inputs::expand(spec, stage, false)?;
-    let labels = stage_inputs::labels(spec, stage)?;
+    let labels = stage_inputs::labels(spec, stage, false)?;
+    if let Naming::Failed(fault) = &stage.naming {
+        return Err(fault.clone());
+    }
     let asked = format!(
         "{:?}",
         (&stage.name, &stage.platforms, &stage.contexts, args, labels)

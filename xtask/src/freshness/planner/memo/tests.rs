@@ -1,5 +1,6 @@
 //! What is remembered, and what is not.
 
+use crate::graphfile::options::GraphOptions;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -15,7 +16,13 @@ const GRAPH: &str =
     "version = 1\n[stage.a]\ncontext = \"a\"\nargs = { X = \"1\" }\n[stage.b]\ncontext = \"b\"\n";
 
 fn read(graph: &str, profile: Option<&str>) -> Spec {
-    spec::read("g.toml".into(), "/r".into(), graph, profile).unwrap()
+    spec::read(
+        "g.toml".into(),
+        "/r".into(),
+        graph,
+        &GraphOptions::profile(profile),
+    )
+    .unwrap()
 }
 
 /// A folder with a file that was read, and the file of memos.
@@ -141,7 +148,13 @@ fn the_graph_its_profile_its_place_and_the_platform_are_the_world() {
     let profiled = format!("{GRAPH}[profile.p.stage.a]\nargs = {{ X = \"2\" }}\n");
     let here = world(&read(GRAPH, None), Some("linux/amd64"));
     assert_eq!(here, world(&read(GRAPH, None), Some("linux/amd64")));
-    let elsewhere = spec::read("g.toml".into(), "/s".into(), GRAPH, None).unwrap();
+    let elsewhere = spec::read(
+        "g.toml".into(),
+        "/s".into(),
+        GRAPH,
+        &GraphOptions::default(),
+    )
+    .unwrap();
     let others = [
         world(&read(&format!("{GRAPH}\n"), None), Some("linux/amd64")),
         world(&read(GRAPH, None), Some("linux/arm64")),

@@ -38,6 +38,7 @@ fn record(stage: &str) -> Record {
         size: 1,
         duration_ms: 2,
         ended_ms: 3,
+        volatile: Volatile::default(),
     }
 }
 

@@ -1,13 +1,20 @@
 //! Hostile graph files. If the work grew faster than the file, they would take minutes, gigabytes
 //! or the whole stack.
 
+use crate::graphfile::options::GraphOptions;
 use proptest::prelude::*;
 
 use crate::graphfile::graph::Graph;
 use crate::graphfile::spec::{Spec, read};
 
 fn spec(text: &str) -> Result<Spec, String> {
-    read("build-graph.toml".into(), "/".into(), text, None).map_err(|fault| fault.to_string())
+    read(
+        "build-graph.toml".into(),
+        "/".into(),
+        text,
+        &GraphOptions::default(),
+    )
+    .map_err(|fault| fault.to_string())
 }
 
 #[track_caller]
@@ -170,7 +177,12 @@ fn tokens() -> impl Strategy<Value = String> {
 
 fn reads(text: &str) {
     for profile in [None, Some("p")] {
-        if let Ok(spec) = read("g.toml".into(), "/".into(), text, profile) {
+        if let Ok(spec) = read(
+            "g.toml".into(),
+            "/".into(),
+            text,
+            &GraphOptions::profile(profile),
+        ) {
             let _ = Graph::of(&spec);
         }
     }

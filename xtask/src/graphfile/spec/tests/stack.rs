@@ -1,5 +1,6 @@
 //! What `[stack]` may say, and the messages for mistakes in it.
 
+use crate::graphfile::options::GraphOptions;
 use std::time::Duration;
 
 use crate::graphfile::spec::stack::{Ask, Refused, Stack, Variable};
@@ -9,7 +10,13 @@ const HEAD: &str = "version = 1\n[stage.api]\ncontext = \"a\"\nservices = [\"api
 
 fn spec(stack: &str, profile: Option<&str>) -> Result<Spec, String> {
     let text = format!("{HEAD}{stack}");
-    read("build-graph.toml".into(), "/".into(), &text, profile).map_err(|fault| fault.to_string())
+    read(
+        "build-graph.toml".into(),
+        "/".into(),
+        &text,
+        &GraphOptions::profile(profile),
+    )
+    .map_err(|fault| fault.to_string())
 }
 
 fn stack(text: &str) -> Stack {
