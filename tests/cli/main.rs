@@ -298,7 +298,7 @@ fn a_build_that_waits_for_another_can_be_interrupted() {
     project.run(&["build", "--force", "nothing"]).ends(2);
     let mut waits = project.start(&["build"]);
     let mut said = std::io::BufReader::new(waits.stderr.take().unwrap()).lines();
-    let told = said.find(|line| line.as_ref().unwrap().contains("waiting for another build"));
+    let told = said.find(|line| line.as_ref().unwrap().contains("waiting for another call"));
     assert!(told.is_some(), "it never said that it waits");
     support::interrupt(&waits);
     assert_eq!(waits.wait().unwrap().code(), Some(130));

@@ -1,5 +1,7 @@
 //! Several stages at once, in the right order, and no more than `--jobs`.
 
+use std::io::{BufRead as _, BufReader};
+
 use serde_json::Value;
 
 use super::{Project, builds, content, host, hosts, id, project, unique, with_base};
@@ -312,4 +314,61 @@ fn a_commit_that_a_host_command_makes_counts_in_that_run() {
     project.write("then", commit);
     assert_eq!(project.build(&[]).ends(0).those("built"), ["a"]);
     assert_eq!(project.verdicts()["a"], "fresh");
+}
+
+/// A project with stages `a` and `b`. The call of buildx for `a` makes the file `reached`, and goes
+/// on once the file `go` is there.
+fn held_back(host: &str) -> Project {
+    let docker = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    let script = format!(
+        "#!/bin/sh\n\
+         case \"$*\" in *--tag=localhost:1/xtask/*/a:*) : > reached\n\
+         until [ -e go ]; do sleep 0.05; done;; esac\n\
+         exec {docker} \"$@\"\n"
+    );
+    project(host)
+        .script("bin/docker", &script)
+        .file(
+            "build-graph.toml",
+            "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.b]\ncontext = \"b\"\n",
+        )
+        .file("a/Dockerfile", "FROM scratch\nCOPY x /x\n")
+        .file("a/x", unique("a"))
+        .file("b/Dockerfile", "FROM scratch\nCOPY x /x\n")
+        .file("b/x", unique("b"))
+}
+
+#[test]
+fn two_builds_of_one_graph_wait_for_each_other_per_stage() {
+    let project = held_back(&host());
+    let first = project.start(&["build", "a", "--json"]);
+    while !project.path("reached").exists() {
+        std::thread::yield_now();
+    }
+    // Another stage is built meanwhile, and what is fresh is seen to be so.
+    let other = project.build(&["b"]).ends(0);
+    assert_eq!(other.those("built"), ["b"]);
+    assert_eq!(project.build(&["b"]).ends(0).those("fresh"), ["b"]);
+    // The same stage waits, and is fresh once it was built.
+    let mut second = project.start(&["build", "--json"]);
+    let mut out = BufReader::new(second.stdout.take().unwrap());
+    let (mut line, mut said) = (String::new(), String::new());
+    while out.read_line(&mut line).unwrap() > 0 {
+        if line.contains("waits for another build") {
+            project.write("go", "");
+        }
+        said += &line;
+        line.clear();
+    }
+    assert!(second.wait().unwrap().success(), "{said}");
+    let first = Project::finish(first).ends(0);
+    assert_eq!(first.those("built"), ["a"]);
+    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(last["outcome"]["a"], "fresh", "{said}");
+    assert_eq!(last["outcome"]["b"], "fresh", "{said}");
+    // Nothing of the calls stays.
+    let state = std::fs::read_dir(project.path("state")).unwrap().next();
+    let calls = state.unwrap().unwrap().path().join("calls");
+    project.build(&[]).ends(0);
+    assert!(!calls.exists());
 }

@@ -156,7 +156,7 @@ impl Life {
     fn build(&mut self) {
         let start = Instant::now();
         let ran = self.world.project.build(&["--jobs", "2"]).ends(0);
-        let ran = ran.never_says("waiting for another build");
+        let ran = ran.never_says("waits for another build");
         assert_eq!(ran.stderr, "", "the state is complained of");
         if !ran.those("built").is_empty() {
             self.length = start.elapsed();

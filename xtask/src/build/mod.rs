@@ -92,36 +92,30 @@ pub fn default_jobs() -> usize {
     (cores / 2).max(2).min(by_memory).clamp(1, 16)
 }
 
-/// Waits until no other build of this graph runs, and takes the lock of a build.
-pub fn wait_for_others(
-    work: &Workspace,
-    interrupt: &Interrupt,
-    events: &Sender<Event>,
-) -> Result<HeldLock> {
+/// Takes the graph for a build, beside other builds of it. Waits while something has it alone.
+pub fn begin(work: &Workspace, interrupt: &Interrupt, events: &Sender<Event>) -> Result<HeldLock> {
     let waiting = |holder: &str| {
-        let message = format!("waiting for another build of this graph to end ({holder})");
+        let message = format!("waiting for another call on this graph to end ({holder})");
         let _ = events.send(Event::Notice { message });
     };
-    work.state.lock(waiting, || interrupt.pause())
+    work.state.share(waiting, || interrupt.pause())
 }
 
-/// Brings the wanted stages up to date, and tells `events` of everything. `_lock` proves that no
-/// other build of the graph runs.
+/// Brings the wanted stages up to date, and tells `events` of everything. `lock` proves that
+/// nothing has the graph alone. Other builds of the graph may run; each stage is built by one of
+/// them at a time.
 ///
 /// A fault that is returned was not reported yet, except that of failed stages: their events have
 /// said everything, so their fault is a `Fault::told`.
 pub fn build(
     work: &Workspace,
     wishes: &Wishes,
-    _lock: &HeldLock,
+    lock: HeldLock,
     interrupt: &Interrupt,
     events: &Sender<Event>,
 ) -> Result<()> {
     let start = Instant::now();
     let wanted = wishes.wanted.as_slice();
-    // Leftovers of builds that were killed.
-    work.state.remove_call_folders();
-    state::remove_abandoned(&work.spec.root);
     let jobs = wishes.jobs.unwrap_or_else(default_jobs);
     if wishes.locked {
         work.refuse_uncovered(wanted)?;
@@ -159,8 +153,15 @@ pub fn build(
     run.tell_warnings();
     schedule::run(&run.tasks(), jobs, wishes.keep_going, &run)?;
     let (result, left) = run.finish();
-    // The result is shown by now, and the lock is still held.
-    if !interrupt.is_set() {
+    // The result is shown by now. What nobody needs any more is removed by the last of the builds
+    // that run.
+    drop(lock);
+    if !interrupt.is_set()
+        && let Some(_alone) = work.state.lock_if_free()
+    {
+        // Leftovers of builds that were killed.
+        work.state.remove_call_folders();
+        state::remove_abandoned(&work.spec.root);
         let note = superseded::remove(work, &left.privates, left.has_built, interrupt);
         note.into_iter().for_each(|note| work.warn(note));
     }

@@ -111,7 +111,11 @@ impl Run<'_> {
             let reference = reference::normalise(&name)?;
             Some((reference.canonical(), base))
         });
-        lock().pin(by_canonical.collect())?;
+        {
+            // Another build may pin its images at the same time.
+            let _writing = self.work.state.lock_pins(|| self.interrupt.pause())?;
+            lock().pin(by_canonical.collect())?;
+        }
         for message in notices {
             self.tell(Event::Notice { message });
         }

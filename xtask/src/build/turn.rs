@@ -1,6 +1,7 @@
 //! One stage's turn: its verdict, and what follows from it. A fresh stage may still get references
 //! that it lacks, a restorable image gets its names back, and a stale stage is handed to `execute`.
 
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
@@ -14,8 +15,10 @@ use crate::freshness::record::Record;
 use crate::freshness::secrets;
 use crate::freshness::verdict::{Reason, Verdict};
 use crate::graphfile::spec::StageId;
+use crate::outside::state::HeldLock;
 use crate::report::event::{Event, FailedStep, Outcome};
 use crate::report::excerpt::Excerpt;
+use crate::unpoisoned::Unpoisoned as _;
 
 /// The result of a stage's turn.
 pub(super) struct Turn {
@@ -51,6 +54,12 @@ impl Turn {
     }
 }
 
+/// The lock of a stage. A turn takes it once, when it is to do more than look.
+#[derive(Default)]
+struct StageLock {
+    held: OnceCell<HeldLock>,
+}
+
 impl Run<'_> {
     /// One stage's turn, from verdict to record.
     pub(super) fn turn(&self, id: StageId) -> Turn {
@@ -74,6 +83,7 @@ impl Run<'_> {
     }
 
     fn try_turn(&self, id: StageId) -> Result<Turn> {
+        let hold = StageLock::default();
         let prepared = self
             .prepared
             .get(&id)
@@ -81,9 +91,9 @@ impl Run<'_> {
         let now = self.look_once_more(id, prepared);
         let prepared = now.as_ref().unwrap_or(prepared);
         if let Some(Ok(Gathered::PrepareFirst(due))) = prepared.read() {
-            return self.after_host_commands(id, prepared, due);
+            return self.after_host_commands(id, prepared, due, &hold);
         }
-        self.assessed(id, prepared)
+        self.assessed(id, prepared, &hold)
     }
 
     /// Looks at a stage and its images again if anything ran since the last look. `None` if nothing
@@ -117,7 +127,13 @@ impl Run<'_> {
 
     /// Runs the host commands that the stage waits for, each once. Then the turn goes on as if
     /// their outputs had always been there.
-    fn after_host_commands(&self, id: StageId, before: &Prepared, first: &Due) -> Result<Turn> {
+    fn after_host_commands(
+        &self,
+        id: StageId,
+        before: &Prepared,
+        first: &Due,
+        hold: &StageLock,
+    ) -> Result<Turn> {
         let work = self.work;
         self.has_acted.store(true, Ordering::SeqCst);
         self.tell_started(id, &first.reason);
@@ -137,7 +153,7 @@ impl Run<'_> {
             self.forget_images(id, &prepared);
             match prepared.read() {
                 Some(Ok(Gathered::PrepareFirst(next))) => due = next.clone(),
-                _ => return self.assessed(id, &prepared),
+                _ => return self.assessed(id, &prepared, hold),
             }
         }
     }
@@ -191,7 +207,7 @@ impl Run<'_> {
         }
     }
 
-    fn assessed(&self, id: StageId, prepared: &Prepared) -> Result<Turn> {
+    fn assessed(&self, id: StageId, prepared: &Prepared, hold: &StageLock) -> Result<Turn> {
         let assess = || {
             let upstream = self.upstream(id);
             let forced = self.wishes.force.covers(id);
@@ -199,14 +215,26 @@ impl Run<'_> {
                 .assess(id, prepared, &upstream, &self.held, forced)
         };
         let mut assessment = assess()?;
-        if let Verdict::Fresh(record) = &assessment.verdict {
+        let has_all_names = |record: &Record| {
+            let references = self.work.spec.stage(id).references();
+            references.iter().all(|it| record.references.contains(it))
+        };
+        if let Verdict::Fresh(record) = &assessment.verdict
+            && has_all_names(record)
+        {
             return self.fresh(id, record);
+        }
+        if let Some(now) = self.take(id, prepared, hold)? {
+            return self.assessed(id, &now, hold);
+        }
+        if let Verdict::Fresh(record) = &assessment.verdict {
+            return self.name_anew(id, record);
         }
         let (summary, stage_inputs) = match prepared.gathered(self.work, id) {
             Ok(Gathered::Read(summary, stage_inputs)) => (summary, stage_inputs),
             // The memo knew of no due host command, but the tree has changed since it was checked.
             Ok(Gathered::PrepareFirst(due)) => {
-                return self.after_host_commands(id, prepared, due);
+                return self.after_host_commands(id, prepared, due, hold);
             }
             Err(fault) => return Err(fault.clone()),
         };
@@ -223,11 +251,12 @@ impl Run<'_> {
             if assessment.verdict.has_image()
                 && let Some(now) = self.look_once_more(id, prepared)
             {
-                return self.assessed(id, &now);
+                return self.assessed(id, &now, hold);
             }
         }
         match &assessment.verdict {
-            Verdict::Fresh(record) => self.fresh(id, record),
+            Verdict::Fresh(record) if has_all_names(record) => self.fresh(id, record),
+            Verdict::Fresh(record) => self.name_anew(id, record),
             Verdict::Restorable(reason, record) => {
                 self.tell_started(id, reason);
                 self.restore(id, record)
@@ -252,27 +281,60 @@ impl Run<'_> {
         known.collect()
     }
 
+    /// Takes the stage, unless this turn has it already. Gives what is known of the stage now, if
+    /// another build may have built it since the last look.
+    fn take(&self, id: StageId, before: &Prepared, hold: &StageLock) -> Result<Option<Prepared>> {
+        if hold.held.get().is_some() {
+            return Ok(None);
+        }
+        let (work, name) = (self.work, self.name(id));
+        let has_waited = Cell::new(false);
+        let waiting = |holder: &str| {
+            has_waited.set(true);
+            let message = format!("`{name}` waits for another build that has it ({holder})");
+            self.tell(Event::Notice { message });
+        };
+        let lock = work
+            .state
+            .lock_stage(name, waiting, || self.interrupt.pause())?;
+        let _ = hold.held.set(lock);
+        let (records, warning) = work.store.records(name);
+        if !has_waited.get() && records == before.records {
+            return Ok(None);
+        }
+        warning.into_iter().for_each(|warning| work.warn(warning));
+        // The other build may have pinned images, and written what host commands make.
+        work.lock.lock().unpoisoned().reload()?;
+        let now = Prepared::new(Looked::Read(work.gather(id)), records);
+        self.forget_images(id, &now);
+        Ok(Some(now))
+    }
+
+    /// A fresh stage whose image has all names.
     pub(super) fn fresh(&self, id: StageId, record: &Record) -> Result<Turn> {
-        let references = self.work.spec.stage(id).references();
-        let is_known = |reference: &String| record.references.contains(reference);
-        let new: Vec<&String> = references.iter().filter(|it| !is_known(it)).collect();
-        for reference in &new {
-            self.tag(&record.image, reference)?;
-        }
-        if !new.is_empty() {
-            let record = self.note_references(id, record, references)?;
-            return Ok(Turn::good(Outcome::Fresh, record));
-        }
         let records = self.prepared.get(&id).map(|prepared| &prepared.records);
         let last = records.and_then(|records| records.last());
         if last.is_some_and(|last| (last.key, &last.image) != (record.key, &record.image)) {
             // A later reason compares with the last record, which should be what was there last,
-            // not what was built last. If this cannot be written, a later reason is less exact, and
-            // nothing worse.
-            let (store, name) = (&self.work.store, self.name(id));
-            let _ = store.put_under(name, record, &record.references);
+            // not what was built last. If this cannot be written, or another build has the stage, a
+            // later reason is less exact, and nothing worse.
+            let (work, name) = (self.work, self.name(id));
+            if let Ok(_turn) = work.state.lock_stage(name, |_| (), || true) {
+                let _ = work.store.put_under(name, record, &record.references);
+            }
         }
         Ok(Turn::good(Outcome::Fresh, record.clone()))
+    }
+
+    /// Gives the image of a fresh stage the names that it does not have yet.
+    fn name_anew(&self, id: StageId, record: &Record) -> Result<Turn> {
+        let references = self.work.spec.stage(id).references();
+        let is_new = |reference: &&String| !record.references.contains(reference);
+        for reference in references.iter().filter(is_new) {
+            self.tag(&record.image, reference)?;
+        }
+        let record = self.note_references(id, record, references)?;
+        Ok(Turn::good(Outcome::Fresh, record))
     }
 
     fn tag(&self, image: &str, reference: &str) -> Result<()> {

@@ -24,11 +24,11 @@ pub fn run(flags: &BuildArgs) -> Result<()> {
     attempt(flags, &interrupt)
 }
 
-/// Takes the lock if it is free, opens the graph, and builds. If the lock is not free, the graph is
-/// opened again once the lock is held.
+/// Takes the graph for a build, opens it, and builds. If something has the graph alone, it is opened
+/// again once it is free.
 fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
     let graph = super::chosen(&flags.at)?.file;
-    let free = State::in_folder(State::place(&graph)).lock_if_free();
+    let free = State::in_folder(State::place(&graph)).share_if_free();
     let mut work = open(flags, free.is_some())?;
     let reporting = Reporting::start(flags.json);
     let result = in_turn(&mut work, free, flags, interrupt, &reporting.sender());
@@ -42,15 +42,15 @@ fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
     }
 }
 
-/// Opens the graph. If the lock is held and all stages are wanted, what their build asks is looked
-/// for meanwhile: without the lock, another build could still change what was seen.
-fn open(flags: &BuildArgs, is_locked: bool) -> Result<Workspace> {
-    let all = flags.stages.is_empty() && is_locked;
+/// Opens the graph. If the graph is taken and all stages are wanted, what their build asks is looked
+/// for meanwhile: before that, the pins could still change.
+fn open(flags: &BuildArgs, is_taken: bool) -> Result<Workspace> {
+    let all = flags.stages.is_empty() && is_taken;
     let next = if all { Next::AllStages } else { Next::Any };
     super::open(&flags.at, &flags.platform, next)
 }
 
-/// Builds what the graph file says once no other build of the graph runs.
+/// Builds what the graph file says once nothing has the graph alone.
 fn in_turn(
     work: &mut Workspace,
     free: Option<HeldLock>,
@@ -61,10 +61,10 @@ fn in_turn(
     let mut wishes = wishes(flags, work)?;
     let lock = match free {
         Some(lock) => lock,
-        // Another build may have ended since the graph was opened, even if there is no wait now, so
-        // the graph file and the pins may have changed. (Before the first build there is no lock.)
+        // The graph file and the pins may have changed since the graph was opened, even if there is
+        // no wait now. (Before the first build there is no lock.)
         None => {
-            let lock = build::wait_for_others(work, interrupt, events)?;
+            let lock = build::begin(work, interrupt, events)?;
             *work = open(flags, true)?;
             wishes = self::wishes(flags, work)?;
             lock
@@ -79,7 +79,7 @@ fn in_turn(
     if super::sync::for_stages(work, &wishes.wanted, &asking)? {
         wishes = self::wishes(flags, work)?;
     }
-    build::build(work, &wishes, &lock, interrupt, events)
+    build::build(work, &wishes, lock, interrupt, events)
 }
 
 /// What the flags ask for. Fails if the graph does not have the stages that they name.
@@ -88,7 +88,7 @@ fn wishes(flags: &BuildArgs, work: &Workspace) -> Result<Wishes> {
     let force = match &flags.force {
         None => Force::Nothing,
         Some(None) => Force::All,
-        Some(Some(stage)) => Force::Stages(vec![work.spec.find(stage)?]),
+        Some(Some(stage)) => Force::Stages(work.spec.find_all(std::slice::from_ref(stage))?),
     };
     Ok(Wishes {
         wanted,

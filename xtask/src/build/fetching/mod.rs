@@ -352,7 +352,11 @@ impl Fetcher<'_> {
 
     fn pin(&self, source: &Source, git: &Git, commit: &str) -> Result<()> {
         let pin = sources::LockedSource::of(git, commit.to_owned());
-        self.lock().pin_source(&source.name, pin)?;
+        {
+            // A build may pin its images at the same time.
+            let _writing = self.state.lock_pins(|| self.interrupt.pause())?;
+            self.lock().pin_source(&source.name, pin)?;
+        }
         self.tell(Event::Notice {
             message: format!(
                 "source `{}`: {} is commit {commit}, which is in the lock file now; commit that file",

@@ -153,40 +153,75 @@ impl State {
         })
     }
 
-    /// Removes the folders of calls whose builds were killed. Call it only while holding the lock.
+    /// Removes the folders of calls whose builds were killed. Call it only while holding the graph
+    /// alone.
     pub fn remove_call_folders(&self) {
         // A folder that cannot be removed costs disk space only.
         let _ = std::fs::remove_dir_all(self.path("calls"));
     }
 
-    /// Takes the lock that only one build of a graph holds. `waiting` is called once, before the
-    /// wait, with a description of the holder. `pause` lets some time pass and says whether to give
-    /// up. The lock ends with the process.
+    /// Takes the graph for a build. Other builds may have it, too, but nothing that changes the
+    /// pins of all. `waiting` is called once, before the wait, with a description of the holder.
+    /// `pause` lets some time pass and says whether to give up. The lock ends with the process.
+    pub fn share(
+        &self,
+        waiting: impl FnOnce(&str),
+        pause: impl FnMut() -> bool,
+    ) -> Result<HeldLock> {
+        self.hold(GRAPH, Kind::Shared, waiting, pause)
+    }
+
+    /// Takes the graph for a build, if nothing has it alone and the folder exists.
+    pub fn share_if_free(&self) -> Option<HeldLock> {
+        self.share(|_| (), || true).ok()
+    }
+
+    /// Takes the graph alone, when no build runs.
     pub fn lock(
         &self,
         waiting: impl FnOnce(&str),
         pause: impl FnMut() -> bool,
     ) -> Result<HeldLock> {
-        self.hold("build.lock", waiting, pause)
+        self.hold(GRAPH, Kind::Alone, waiting, pause)
     }
 
-    /// Takes the same lock, if it is free and the folder exists.
+    /// Takes the graph alone, if no build runs and the folder exists.
     pub fn lock_if_free(&self) -> Option<HeldLock> {
-        self.hold("build.lock", |_| (), || true).ok()
+        self.lock(|_| (), || true).ok()
     }
 
-    /// Takes the lock for fetching sources, in the same way as `lock`.
+    /// Takes one stage: only one build at a time builds it, names its image, and writes its
+    /// records.
+    pub fn lock_stage(
+        &self,
+        stage: &str,
+        waiting: impl FnOnce(&str),
+        pause: impl FnMut() -> bool,
+    ) -> Result<HeldLock> {
+        let folder = self.path("turns");
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Fault::lacks(format!("cannot make the folder {folder}: {error}")))?;
+        self.hold(&format!("turns/{stage}.lock"), Kind::Alone, waiting, pause)
+    }
+
+    /// Takes the lock for fetching sources.
     pub fn lock_sources(
         &self,
         waiting: impl FnOnce(&str),
         pause: impl FnMut() -> bool,
     ) -> Result<HeldLock> {
-        self.hold("sources.lock", waiting, pause)
+        self.hold("sources.lock", Kind::Alone, waiting, pause)
+    }
+
+    /// Takes the lock for writing the file of pins, which nobody holds for long.
+    pub fn lock_pins(&self, pause: impl FnMut() -> bool) -> Result<HeldLock> {
+        self.hold("pins.lock", Kind::Alone, |_| (), pause)
     }
 
     fn hold(
         &self,
         name: &str,
+        kind: Kind,
         waiting: impl FnOnce(&str),
         mut pause: impl FnMut() -> bool,
     ) -> Result<HeldLock> {
@@ -203,7 +238,11 @@ impl State {
         let mut waiting = Some(waiting);
         // Tried again and again, because a blocking wait could not be interrupted.
         loop {
-            match file.try_lock() {
+            let tried = match kind {
+                Kind::Alone => file.try_lock(),
+                Kind::Shared => file.try_lock_shared(),
+            };
+            match tried {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(fault(&error)),
@@ -226,6 +265,18 @@ impl State {
         written.map_err(|error| fault(&error))?;
         Ok(HeldLock { _file: file })
     }
+}
+
+/// The lock of a whole graph.
+const GRAPH: &str = "build.lock";
+
+/// How a lock is held.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// By nobody else.
+    Alone,
+    /// By others of this kind, too.
+    Shared,
 }
 
 /// Makes a state folder, which git ignores wherever it lies.
@@ -284,7 +335,12 @@ mod tests {
         let held = state.lock_if_free();
         assert!(held.is_some());
         assert!(state.lock_if_free().is_none());
+        assert!(state.share_if_free().is_none());
         drop(held);
+        let builds = [state.share_if_free(), state.share_if_free()];
+        assert!(builds.iter().all(Option::is_some));
+        assert!(state.lock_if_free().is_none());
+        drop(builds);
         assert!(state.lock_if_free().is_some());
         assert!(
             State::in_folder(folder.join("none"))
