@@ -99,6 +99,7 @@ impl World {
             duration_ms: 1,
             ended_ms: 1,
             volatile: xtask::freshness::record::Volatile::default(),
+            manifest: None,
         };
         let store = RecordStore::of(State::in_folder(folder));
         store.miss(stage, key, made_of).save(record, false).unwrap();

@@ -50,6 +50,7 @@ fn a_record_whose_private_name_has_no_state_in_it_is_still_its_own() {
         duration_ms: 1,
         ended_ms: 1,
         volatile: xtask::freshness::record::Volatile::default(),
+        manifest: None,
     };
     let store = RecordStore::of(state(&project));
     store

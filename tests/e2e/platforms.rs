@@ -130,3 +130,126 @@ fn an_image_of_another_platform_than_its_stage_is_no_record() {
         assert_eq!(project.verdicts()["a"], "stale no_record");
     }
 }
+
+const BOTH: &str = "platforms = [\"linux/amd64\", \"linux/arm64\"]\n";
+
+/// A stage for two platforms that copies a file of each, and a stage on it.
+fn in_parts(host: &str, image: &str) -> Project {
+    let graph = format!(
+        "version = 1\n[stage.a]\ncontext = \"a\"\nimage = \"{image}\"\n{BOTH}\
+         [stage.a.platform.\"linux/arm64\"]\ndockerfile = \"a/of-arm\"\nargs = {{ WORD = \"arm\" }}\n\
+         [stage.b]\ncontext = \"b\"\nfrom = \"a\"\nimage = \"{image}/b\"\n{BOTH}"
+    );
+    let dockerfile = "FROM scratch\nARG TARGETARCH\nARG WORD=amd\nCOPY of-$TARGETARCH /of\nCOPY word-$WORD /word\n";
+    project(host)
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", dockerfile)
+        .file("a/of-arm", format!("{dockerfile}COPY more /more\n"))
+        .file("a/of-amd64", unique("amd64"))
+        .file("a/of-arm64", unique("arm64"))
+        .file("a/word-amd", "amd")
+        .file("a/word-arm", "arm")
+        .file("a/more", "more")
+        .file("b/Dockerfile", format!("FROM {image}\nCOPY x /x\n"))
+        .file("b/x", unique("b"))
+}
+
+/// The content of a file of an image for one platform.
+fn content_for(host: &str, platform: &str, image: &str, path: &str) -> String {
+    let container = docker(host, &["create", "--platform", platform, image, "/none"]);
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("it");
+    let from = format!("{container}:{path}");
+    docker(host, &["cp", &from, to.to_str().unwrap()]);
+    docker(host, &["rm", &container]);
+    std::fs::read_to_string(to).unwrap()
+}
+
+#[test]
+fn a_stage_for_two_platforms_is_built_in_parts_and_put_together() {
+    let (host, image) = (host(), unique("parts"));
+    let project = in_parts(&host, &image);
+    let ran = project.build(&[]).ends(0);
+    assert_eq!(ran.those("built"), ["a", "b"]);
+    assert_eq!(builds(&project), 4);
+    for (platform, word, arch) in [
+        ("linux/amd64", "amd", "amd64"),
+        ("linux/arm64", "arm", "arm64"),
+    ] {
+        let of = std::fs::read_to_string(project.path(&format!("a/of-{arch}"))).unwrap();
+        for image in [&image, &format!("{image}/b")] {
+            assert_eq!(content_for(&host, platform, image, "/of"), of);
+            assert_eq!(content_for(&host, platform, image, "/word"), word);
+        }
+    }
+    assert_eq!(content_for(&host, "linux/arm64", &image, "/more"), "more");
+    // What is fresh asks nobody to build.
+    let again = project.build(&[]).ends(0);
+    assert_eq!(again.those("fresh"), ["a", "b"]);
+    assert_eq!(again.outcome().len(), 2, "{:?}", again.outcome());
+    assert_eq!(builds(&project), 4);
+    let whole = project.planned("a");
+    let platforms = |told: &serde_json::Value| {
+        let parts = told["parts"].as_array().unwrap().iter();
+        let parts = parts.map(|part| {
+            let text = |name: &str| part[name].as_str().unwrap_or("none").to_owned();
+            format!("{} {}", text("platform"), text("verdict"))
+        });
+        parts.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        platforms(&whole),
+        ["linux/amd64 fresh", "linux/arm64 fresh"]
+    );
+    assert_eq!(whole["verdict"], "fresh");
+    assert_eq!(whole["image"], super::id(&host, &image));
+    // A file of one platform builds that part alone, and the stage's image for the other stays.
+    project.write("a/of-arm64", unique("arm64 again"));
+    let stale = project.planned("a");
+    assert_eq!(
+        platforms(&stale),
+        ["linux/amd64 fresh", "linux/arm64 stale"]
+    );
+    assert_eq!(stale["verdict"], "stale");
+    assert_eq!(stale["reason"]["kind"], "inputs_changed");
+    assert_eq!(stale["reason"]["changes"][0]["name"], "of-arm64");
+    let told = project.run(&["explain", "b"]).ends(0).stdout;
+    assert!(told.contains("of-arm64"), "{told}");
+    let ran = project.build(&[]).ends(0);
+    assert_eq!(ran.those("built"), ["a", "b"]);
+    assert_eq!(builds(&project), 6);
+    let told = project.run(&["plan"]).ends(0).stdout;
+    assert!(told.contains("2 of 2 stages fresh"), "{told}");
+    // A name that is lost is put back without a build.
+    docker(&host, &["image", "rm", &image]);
+    assert_eq!(project.planned("a")["verdict"], "stale");
+    project.build(&[]).ends(0);
+    assert_eq!(builds(&project), 6);
+    assert_eq!(project.planned("a")["verdict"], "fresh");
+    // A part alone, by its name.
+    project.write("a/of-amd64", unique("amd64 again"));
+    let alone = project.build(&["a@linux-amd64"]).ends(0);
+    assert_eq!(alone.those("built"), ["a@linux-amd64"]);
+    assert_eq!(builds(&project), 7);
+}
+
+#[test]
+fn a_part_that_fails_fails_its_stage_and_an_engine_without_indexes_is_told() {
+    let (first, image) = (host(), unique("parts"));
+    let project = in_parts(&first, &image);
+    project.write(
+        "a/of-arm",
+        "FROM scratch\nCOPY nothing-there* /x\nRUN [\"/x\"]\n",
+    );
+    // Offline, nothing is offered for the emulation that another machine may lack.
+    let ran = project.build(&["--offline"]).ends(1);
+    assert_eq!(ran.outcome()["a"], "failed", "{}", ran.stdout);
+    for host in hosts().iter().skip(1) {
+        let project = in_parts(host, &image);
+        let ran = project.build(&[]).ends(3);
+        let said = "the engine's classic image store holds an image for one platform only";
+        assert!(ran.stdout.contains(said), "{}", ran.stdout);
+        assert_eq!(builds(&project), 0);
+        project.build(&["--platform", "linux/amd64"]).ends(0);
+    }
+}

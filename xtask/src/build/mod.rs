@@ -8,6 +8,7 @@ mod execute;
 pub mod executor;
 pub mod fetching;
 mod gaps;
+mod parts;
 mod pinning;
 mod resolve;
 mod rest;
@@ -27,7 +28,8 @@ use camino::Utf8PathBuf;
 use crate::build::schedule::{End, Task, Work};
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{ImageCache, Prepared, Upstream, Workspace};
-use crate::graphfile::spec::StageId;
+use crate::freshness::record::RecordedManifest;
+use crate::graphfile::spec::{Parts, StageId};
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::{self, HeldLock};
 use crate::report::event::{Event, Finished, Outcome, StageFinished};
@@ -198,6 +200,8 @@ struct Now {
     upstream: BTreeMap<StageId, Upstream>,
     /// The private reference of every stage that has an image.
     privates: BTreeMap<StageId, String>,
+    /// The manifests of the images of parts.
+    manifests: BTreeMap<StageId, RecordedManifest>,
     outcome: BTreeMap<StageId, Outcome>,
     saved_ms: u64,
     fault: Option<Fault>,
@@ -287,6 +291,10 @@ impl Run<'_> {
                 now.upstream
                     .insert(id, Upstream::Image(record.image.clone()));
                 now.privates.insert(id, record.private.clone());
+                if self.work.spec.stage(id).is_part() {
+                    now.manifests
+                        .extend(record.manifest.clone().map(|it| (id, it)));
+                }
             }
             now.outcome.insert(id, turn.outcome);
             now.saved_ms += saved_ms;
@@ -312,6 +320,32 @@ impl Run<'_> {
         end
     }
 
+    /// The outcome of each stage by name, with the outcomes of its parts in it. A part that was
+    /// asked for alone stands for itself.
+    fn outcome_of_wholes(&self, now: &Now) -> BTreeMap<String, Outcome> {
+        let spec = &self.work.spec;
+        let is_shown = |id: &&StageId| {
+            let whole = spec.whole_id(**id);
+            whole == **id || !now.outcome.contains_key(&whole)
+        };
+        let shown = now.outcome.keys().filter(is_shown).map(|id| {
+            let own = now.outcome.get(id).copied().unwrap_or(Outcome::Cancelled);
+            let stage = spec.stage(*id);
+            let parts = match &stage.parts {
+                Parts::Several(parts) => parts.as_slice(),
+                Parts::One | Parts::Of(_) => &[],
+            };
+            let has = |outcome| parts.iter().any(|id| now.outcome.get(id) == Some(&outcome));
+            let whole = match own {
+                Outcome::Skipped if has(Outcome::Failed) => Outcome::Failed,
+                Outcome::Fresh | Outcome::Restored if has(Outcome::Built) => Outcome::Built,
+                own => own,
+            };
+            (stage.name.clone(), whole)
+        });
+        shown.collect()
+    }
+
     /// Reports how the run ended, and returns its result and what it leaves in the engine.
     fn finish(self) -> (Result<()>, Left) {
         self.judge_the_rest();
@@ -324,11 +358,7 @@ impl Run<'_> {
         for id in self.wanted {
             now.outcome.entry(*id).or_insert(Outcome::Cancelled);
         }
-        let outcome: BTreeMap<String, Outcome> = now
-            .outcome
-            .iter()
-            .map(|(id, outcome)| (self.name(*id).to_owned(), *outcome))
-            .collect();
+        let outcome = self.outcome_of_wholes(&now);
         let bad = outcome
             .values()
             .any(|outcome| !matches!(outcome, Outcome::Built | Outcome::Restored | Outcome::Fresh));

@@ -147,6 +147,7 @@ mod tests {
                     duration_ms: 1,
                     ended_ms: at as u64,
                     volatile: crate::freshness::record::Volatile::default(),
+                    manifest: None,
                 };
                 let miss = store.miss(stage, record.key, Vec::new());
                 miss.save(record, false).unwrap();

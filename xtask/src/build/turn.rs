@@ -9,7 +9,7 @@ use camino::Utf8PathBuf;
 
 use super::Run;
 use crate::fault::{Class, Fault, Result};
-use crate::freshness::planner::{Due, Gathered, Looked, Prepared, Upstream};
+use crate::freshness::planner::{Assessment, Due, Gathered, Looked, Prepared, Upstream};
 use crate::freshness::prepare;
 use crate::freshness::record::Record;
 use crate::freshness::secrets;
@@ -230,8 +230,12 @@ impl Run<'_> {
         if let Verdict::Fresh(record) = &assessment.verdict {
             return self.name_anew(id, record);
         }
+        if matches!(assessment.verdict, Verdict::Stale(_)) {
+            self.refuse_without_index(id)?;
+        }
         let (summary, stage_inputs) = match prepared.gathered(self.work, id) {
             Ok(Gathered::Read(summary, stage_inputs)) => (summary, stage_inputs),
+            Ok(Gathered::Parts(_)) => return self.of_parts(id, assessment),
             // The memo knew of no due host command, but the tree has changed since it was checked.
             Ok(Gathered::PrepareFirst(due)) => {
                 return self.after_host_commands(id, prepared, due, hold);
@@ -267,6 +271,23 @@ impl Run<'_> {
                 self.execute(id, summary, stage_inputs, assessment)
             }
             Verdict::Unknown(_) => Err(Fault::failed("a stage that it stands on has no image")),
+        }
+    }
+
+    /// The turn of a stage that is put together from its parts.
+    fn of_parts(&self, id: StageId, assessment: Assessment) -> Result<Turn> {
+        match &assessment.verdict {
+            Verdict::Fresh(record) => self.name_anew(id, record),
+            Verdict::Restorable(reason, record) => {
+                self.tell_started(id, reason);
+                self.restore(id, record)
+            }
+            Verdict::Stale(reason) => {
+                self.has_acted.store(true, Ordering::SeqCst);
+                self.tell_started(id, reason);
+                self.put_together(id, assessment)
+            }
+            Verdict::Unknown(_) => Err(Fault::failed("a part of it has no image")),
         }
     }
 
@@ -337,7 +358,7 @@ impl Run<'_> {
         Ok(Turn::good(Outcome::Fresh, record))
     }
 
-    fn tag(&self, image: &str, reference: &str) -> Result<()> {
+    pub(super) fn tag(&self, image: &str, reference: &str) -> Result<()> {
         // Another stage may use this name as that of an external image.
         self.has_acted.store(true, Ordering::SeqCst);
         self.work.engine.tag(image, reference)

@@ -88,7 +88,15 @@ fn wishes(flags: &BuildArgs, work: &Workspace) -> Result<Wishes> {
     let force = match &flags.force {
         None => Force::Nothing,
         Some(None) => Force::All,
-        Some(Some(stage)) => Force::Stages(work.spec.find_all(std::slice::from_ref(stage))?),
+        Some(Some(stage)) => {
+            let stages = work.spec.find_all(std::slice::from_ref(stage))?;
+            // A stage is forced with its parts.
+            let parts = work
+                .spec
+                .ids()
+                .filter(|id| stages.contains(&work.spec.whole_id(*id)));
+            Force::Stages(stages.iter().copied().chain(parts).collect())
+        }
     };
     Ok(Wishes {
         wanted,

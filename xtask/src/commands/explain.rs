@@ -181,10 +181,10 @@ pub fn run(flags: &ExplainArgs) -> Result<()> {
     };
     if flags.json {
         return super::print_json(&Whole {
-            stage: PlanLine::of(&work, own),
+            stage: PlanLine::of(&work, &plan, own),
             cause: cause
                 .iter()
-                .map(|assessment| PlanLine::of(&work, assessment))
+                .map(|assessment| PlanLine::of(&work, &plan, assessment))
                 .collect(),
             whole_context,
             overlays,
@@ -251,7 +251,7 @@ fn describe(text: &mut String, work: &Workspace, plan: &[Assessment], assessment
         Verdict::Restorable(reason, _) | Verdict::Stale(reason) | Verdict::Unknown(reason) => {
             let _ = writeln!(text, "{name} is {verdict}: {}", reasons::clause(reason));
             for change in reason.changes.iter().take(SHOWN) {
-                let told = match awaited(work, plan, change) {
+                let told = match awaited(work, plan, assessment.id, change) {
                     Some(upstream) => waits_for(&change.name, upstream),
                     None => line(change),
                 };
@@ -272,12 +272,17 @@ fn describe(text: &mut String, work: &Workspace, plan: &[Assessment], assessment
 fn awaited<'p>(
     work: &Workspace,
     plan: &'p [Assessment],
+    id: StageId,
     change: &Change,
 ) -> Option<&'p Assessment> {
     if change.what != IngredientKind::Upstream || !change.is_unknown() {
         return None;
     }
-    let is_it = |own: &&Assessment| work.spec.stage(own.id).name == change.name;
+    // What is put together from parts names them by their platforms.
+    let part = work.spec.part_for(id, Some(&change.name));
+    let is_it = |own: &&Assessment| {
+        own.id != id && (own.id == part || work.spec.stage(own.id).name == change.name)
+    };
     plan.iter().find(is_it)
 }
 

@@ -9,11 +9,12 @@ use crate::cli::{self, GraphFormat};
 use crate::fault::Result;
 use crate::graphfile::base_override::{self, OpenedGraph};
 use crate::graphfile::graph::Graph;
-use crate::graphfile::spec::{Spec, StageId};
+use crate::graphfile::spec::{Parts, Spec, StageId};
 
 /// Draws the graph.
 pub fn run(flags: &cli::GraphArgs) -> Result<()> {
-    let OpenedGraph { spec, graph, .. } = base_override::open(&super::chosen(&flags.at)?, &[])?;
+    let OpenedGraph { spec, .. } = base_override::open(&super::chosen(&flags.at)?, &[])?;
+    let graph = Graph::of_wholes(&spec)?;
     let text = match flags.format {
         GraphFormat::Tree => tree(&spec, &graph),
         GraphFormat::Dot => dot(&spec, &graph),
@@ -31,10 +32,19 @@ fn children(graph: &Graph, id: StageId) -> BTreeSet<StageId> {
 
 fn label(spec: &Spec, id: StageId) -> String {
     let stage = spec.stage(id);
-    match stage.references().first() {
+    let name = match stage.references().first() {
         Some(reference) => format!("{} ({reference})", stage.name),
         None => stage.name.clone(),
+    };
+    match stage.parts {
+        Parts::Several(_) => format!("{name} for {}", stage.platforms.join(", ")),
+        Parts::One | Parts::Of(_) => name,
     }
+}
+
+/// The stages without the parts of others.
+fn wholes(spec: &Spec) -> impl Iterator<Item = StageId> {
+    spec.ids().filter(|id| !spec.stage(*id).is_part())
 }
 
 /// Every stage below the stages that it stands on. A stage with two parents appears twice, the
@@ -68,7 +78,7 @@ fn tree(spec: &Spec, graph: &Graph) -> String {
     }
     let mut text = String::new();
     let mut seen = BTreeSet::new();
-    for id in spec.ids().filter(|id| graph.parents(*id).next().is_none()) {
+    for id in wholes(spec).filter(|id| graph.parents(*id).next().is_none()) {
         branch(&mut text, spec, graph, id, 0, &mut seen);
     }
     text
@@ -87,7 +97,7 @@ fn edges(spec: &Spec, graph: &Graph) -> Vec<(StageId, StageId)> {
 /// Names hold only a-z, 0-9, `-`, `_` and `.`, so quotes are enough.
 fn dot(spec: &Spec, graph: &Graph) -> String {
     let mut text = "digraph stages {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
-    for id in spec.ids() {
+    for id in wholes(spec) {
         let _ = writeln!(
             text,
             "  \"{}\" [label=\"{}\"];",
@@ -108,7 +118,7 @@ fn dot(spec: &Spec, graph: &Graph) -> String {
 
 fn mermaid(spec: &Spec, graph: &Graph) -> String {
     let mut text = "graph LR\n".to_owned();
-    for id in spec.ids() {
+    for id in wholes(spec) {
         let _ = writeln!(text, "  s{}[\"{}\"]", id.0, label(spec, id));
     }
     for (from, to) in edges(spec, graph) {
@@ -122,7 +132,11 @@ fn svg(spec: &Spec, graph: &Graph) -> String {
     const WIDTH: usize = 260;
     const HEIGHT: usize = 56;
     let mut column: BTreeMap<StageId, usize> = BTreeMap::new();
-    for id in graph.order() {
+    for id in graph
+        .order()
+        .iter()
+        .filter(|id| !spec.stage(**id).is_part())
+    {
         let before = graph
             .parents(*id)
             .filter_map(|parent| column.get(&parent))
@@ -131,7 +145,7 @@ fn svg(spec: &Spec, graph: &Graph) -> String {
     }
     let mut rows: BTreeMap<usize, usize> = BTreeMap::new();
     let mut place = BTreeMap::new();
-    for id in spec.ids() {
+    for id in wholes(spec) {
         let at = column.get(&id).copied().unwrap_or(0);
         let row = rows.entry(at).or_insert(0);
         place.insert(id, (10 + at * WIDTH, 10 + *row * HEIGHT));
@@ -182,6 +196,9 @@ struct Node<'a> {
     references: Vec<String>,
     stands_on: Vec<&'a str>,
     services: &'a [String],
+    /// The platforms of a stage that is built in parts.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    parts: &'a [String],
     /// The base overrides, by the names of the external images.
     replaced: BTreeMap<&'a str, String>,
 }
@@ -203,10 +220,19 @@ fn json<'a>(spec: &'a Spec, graph: &Graph) -> Whole<'a> {
                 .map(|parent| spec.stage(parent).name.as_str())
                 .collect(),
             services: &stage.services,
+            parts: match stage.parts {
+                Parts::Several(_) => &stage.platforms,
+                Parts::One | Parts::Of(_) => &[],
+            },
             replaced: base_override::told(spec, stage).collect(),
         }
     };
     Whole {
-        stages: graph.order().iter().map(node).collect(),
+        stages: graph
+            .order()
+            .iter()
+            .filter(|id| !spec.stage(**id).is_part())
+            .map(node)
+            .collect(),
     }
 }

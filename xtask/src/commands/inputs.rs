@@ -93,8 +93,19 @@ pub fn run(flags: &cli::InputsArgs) -> Result<()> {
 fn of_stage(flags: &cli::InputsArgs, stage: &str) -> Result<(StageInputs, String)> {
     let work = super::open(&flags.at, &[], Next::Any)?;
     let id = work.spec.find(stage)?;
+    // The inputs of a stage with several platforms are shown for the first of them.
+    let first = work.spec.stage(id).platforms.first().map(String::as_str);
+    let part = work.spec.part_for(id, first);
+    if part != id {
+        let other = &work.spec.stage(part).name;
+        crate::tell!("note: `{stage}` is built in parts; these are the inputs of `{other}`");
+    }
+    let id = part;
     let stage_inputs = match work.gather(id)? {
         Gathered::Read(_, stage_inputs) => *stage_inputs,
+        Gathered::Parts(_) => {
+            return Err(Fault::failed(format!("`{stage}` has no inputs of its own")));
+        }
         Gathered::PrepareFirst(due) => {
             return Err(Fault::failed(format!(
                 "the inputs of `{stage}` are not all there yet: {}; `{}` runs it",

@@ -1,5 +1,6 @@
 //! `cargo xtask plan`: the same walk as a build's, stopped at the verdicts.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use crate::cli::PlanArgs;
 use crate::fault::Result;
 use crate::freshness::planner::{Assessment, Next, Workspace};
 use crate::freshness::verdict::{Reason, Verdict};
+use crate::graphfile::spec::{Parts, StageId};
 use crate::report::{reasons, words};
 
 #[derive(Serialize)]
@@ -27,25 +29,82 @@ pub struct PlanLine<'a> {
     image: Option<&'a str>,
     inputs: usize,
     input_bytes: u64,
+    /// The parts of a stage with several platforms.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<PartLine<'a>>,
+}
+
+/// The verdict of the part of a stage for one platform.
+#[derive(Serialize)]
+struct PartLine<'a> {
+    platform: &'a str,
+    verdict: &'static str,
+    reason: Option<&'a Reason>,
+    key: String,
+    image: Option<&'a str>,
 }
 
 impl<'a> PlanLine<'a> {
-    /// The line for one assessment.
-    pub fn of(work: &'a Workspace, assessment: &'a Assessment) -> Self {
-        let image = match &assessment.verdict {
-            Verdict::Fresh(record) => Some(record.image.as_str()),
-            Verdict::Restorable(..) | Verdict::Stale(_) | Verdict::Unknown(_) => None,
-        };
+    /// The line for one assessment of a plan.
+    pub fn of(work: &'a Workspace, plan: &'a [Assessment], assessment: &'a Assessment) -> Self {
+        let parts = parts(work, plan, assessment);
+        let inputs = parts.iter().map(|part| part.inputs).sum::<usize>();
+        let input_bytes = parts.iter().map(|part| part.input_bytes).sum::<u64>();
+        let decides = deciding(&parts, assessment);
         Self {
             stage: &work.spec.stage(assessment.id).name,
-            verdict: word(&assessment.verdict),
-            reason: assessment.reason(),
+            verdict: word(&decides.verdict),
+            reason: decides.reason(),
             key: assessment.shown_key(),
-            image,
-            inputs: assessment.inputs,
-            input_bytes: assessment.input_bytes,
+            image: image(&assessment.verdict),
+            inputs: assessment.inputs + inputs,
+            input_bytes: assessment.input_bytes + input_bytes,
+            parts: parts
+                .into_iter()
+                .map(|part| PartLine {
+                    platform: platform(work, part),
+                    verdict: word(&part.verdict),
+                    reason: part.reason(),
+                    key: part.shown_key(),
+                    image: image(&part.verdict),
+                })
+                .collect(),
         }
     }
+}
+
+fn image(verdict: &Verdict) -> Option<&str> {
+    match verdict {
+        Verdict::Fresh(record) => Some(record.image.as_str()),
+        Verdict::Restorable(..) | Verdict::Stale(_) | Verdict::Unknown(_) => None,
+    }
+}
+
+/// The assessments of the parts of a stage; none if it has none.
+fn parts<'a>(
+    work: &Workspace,
+    plan: &'a [Assessment],
+    assessment: &Assessment,
+) -> Vec<&'a Assessment> {
+    let Parts::Several(parts) = &work.spec.stage(assessment.id).parts else {
+        return Vec::new();
+    };
+    let of = |id: &StageId| plan.iter().find(|own| own.id == *id);
+    parts.iter().filter_map(of).collect()
+}
+
+fn platform<'a>(work: &'a Workspace, part: &Assessment) -> &'a str {
+    let platforms = &work.spec.stage(part.id).platforms;
+    platforms.first().map_or("", String::as_str)
+}
+
+/// The assessment that decides on a stage: that of the first part that must be built, else of one
+/// that is not fresh, else its own.
+fn deciding<'a>(parts: &[&'a Assessment], own: &'a Assessment) -> &'a Assessment {
+    let stale = |part: &&&Assessment| matches!(part.verdict, Verdict::Stale(_));
+    let first = parts.iter().find(stale);
+    let first = first.or_else(|| parts.iter().find(|part| part.reason().is_some()));
+    first.copied().unwrap_or(own)
 }
 
 /// The verdict's word.
@@ -55,6 +114,15 @@ pub const fn word(verdict: &Verdict) -> &'static str {
         Verdict::Restorable(..) | Verdict::Stale(_) => "stale",
         Verdict::Unknown(_) => "unknown",
     }
+}
+
+/// The assessments of stages that are no parts of others, unless a part was asked for alone.
+fn whole<'a>(work: &Workspace, plan: &'a [Assessment]) -> impl Iterator<Item = &'a Assessment> {
+    let planned: HashSet<StageId> = plan.iter().map(|own| own.id).collect();
+    plan.iter().filter(move |own| {
+        let whole = work.spec.whole_id(own.id);
+        whole == own.id || !planned.contains(&whole)
+    })
 }
 
 /// Shows every wanted stage's verdict.
@@ -71,9 +139,8 @@ pub fn run(flags: &PlanArgs) -> Result<()> {
     super::tell_warnings(&work);
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     if flags.json {
-        let stages = plan
-            .iter()
-            .map(|assessment| PlanLine::of(&work, assessment))
+        let stages = whole(&work, &plan)
+            .map(|assessment| PlanLine::of(&work, &plan, assessment))
             .collect();
         return super::print_json(&Whole { stages, elapsed_ms });
     }
@@ -83,22 +150,26 @@ pub fn run(flags: &PlanArgs) -> Result<()> {
         .max()
         .unwrap_or(0);
     let mut text = String::new();
-    for assessment in &plan {
-        let name = &work.spec.stage(assessment.id).name;
-        let why = assessment
-            .reason()
-            .map_or_else(String::new, reasons::clause);
-        let line = format!("{name:width$}  {:7}  {why}", word(&assessment.verdict));
+    let mut line = |name: &str, of: &Assessment| {
+        let why = of.reason().map_or_else(String::new, reasons::clause);
+        let line = format!("{name:width$}  {:7}  {why}", word(&of.verdict));
         let _ = writeln!(text, "{}", line.trim_end());
+    };
+    let (mut stages, mut fresh) = (0, 0);
+    for assessment in whole(&work, &plan) {
+        let parts = parts(&work, &plan, assessment);
+        let decides = deciding(&parts, assessment);
+        stages += 1;
+        fresh += usize::from(decides.reason().is_none());
+        line(&work.spec.stage(assessment.id).name, decides);
+        for part in parts {
+            line(&format!("  {}", platform(&work, part)), part);
+        }
     }
-    let fresh = plan
-        .iter()
-        .filter(|assessment| assessment.reason().is_none())
-        .count();
     let _ = writeln!(
         text,
         "{fresh} of {} fresh, in {}",
-        words::count(plan.len(), "stage"),
+        words::count(stages, "stage"),
         words::time(elapsed_ms)
     );
     super::print(&text);

@@ -21,12 +21,28 @@ pub struct Graph {
 impl Graph {
     /// Builds the graph. A cycle is a fault that prints its whole path.
     pub fn of(spec: &Spec) -> Result<Self> {
+        Self::with(spec, |id| spec.stage(id).upstream())
+    }
+
+    /// The graph as a person sees it: a stage with several platforms is one stage, and its parts
+    /// stand alone.
+    pub fn of_wholes(spec: &Spec) -> Result<Self> {
+        Self::with(spec, |id| {
+            if spec.stage(id).is_part() {
+                BTreeSet::new()
+            } else {
+                spec.stands_on(id)
+            }
+        })
+    }
+
+    fn with(spec: &Spec, above: impl Fn(StageId) -> BTreeSet<StageId>) -> Result<Self> {
         let mut edges = DiGraph::with_capacity(spec.stages.len(), spec.stages.len());
         for id in spec.ids() {
             edges.add_node(id);
         }
         for id in spec.ids() {
-            for parent in spec.stage(id).upstream() {
+            for parent in above(id) {
                 edges.add_edge(node(parent), node(id), ());
             }
         }

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod engine;
 pub mod git;
+pub mod index;
 pub mod interrupt;
 pub mod private;
 pub mod proxies;

@@ -16,6 +16,8 @@ pub fn of_state(state: &str) -> String {
 /// nothing but a build of this very key in this state ever moves it.
 pub fn reference(state: &str, stage: &str, key: &str) -> String {
     let state = of_state(state);
+    // A part of a stage has an `@` in its name, which no repository can have. No stage has a `/`.
+    let stage = stage.replace('@', "/");
     format!("{state}{stage}:{}", &key[..32])
 }
 

@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+use crate::freshness::record::RecordedManifest;
+use crate::outside::index::Descriptor;
+
 /// The image that one buildx call says it made. The image that a reference names right after the
 /// call may be another call's: one of another checkout, or one that outlived its killed build.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -14,12 +17,23 @@ pub struct MadeImage {
     /// store.
     #[serde(rename = "containerimage.config.digest")]
     config: Option<String>,
+    /// The manifest or the index.
+    #[serde(rename = "containerimage.descriptor")]
+    descriptor: Option<Descriptor>,
 }
 
 impl MadeImage {
     /// Reads the bytes of a metadata file. An invalid file names no image.
     pub fn read(metadata: &[u8]) -> Self {
         serde_json::from_slice(metadata).unwrap_or_default()
+    }
+
+    /// The manifest with the digest of its configuration, if buildx named both.
+    pub fn manifest(&self) -> Option<RecordedManifest> {
+        Some(RecordedManifest {
+            descriptor: self.descriptor.clone()?,
+            config: self.config.clone()?,
+        })
     }
 
     /// Whether `id`, as the engine gives it, is this image's. True for any id if buildx named no
@@ -37,7 +51,7 @@ mod tests {
     const METADATA: &[u8] = br#"{
         "buildx.build.ref": "default/default/hq9zu5mu8058bwpc9ymnbojdm",
         "containerimage.config.digest": "sha256:c0",
-        "containerimage.descriptor": {"digest": "sha256:d1", "size": 1282},
+        "containerimage.descriptor": {"mediaType": "m", "digest": "sha256:d1", "size": 1282},
         "containerimage.digest": "sha256:d1",
         "image.name": "docker.io/t/a:latest"
     }"#;

@@ -117,8 +117,9 @@ impl Session<'_> {
                 missing.retain(|platform| Some(*platform) != only);
             }
             let platform = matching.or(only);
-            let steps = stage_inputs::steps(spec, target.id, platform.or(own));
-            let parents = self.work.graph.parents(target.id);
+            let part = spec.part_for(target.id, platform);
+            let steps = stage_inputs::steps(spec, part, platform.or(own));
+            let parents = spec.stands_on(target.id).into_iter();
             let parent = parents.filter_map(|id| below.get(&id));
             let parent = parent
                 .filter(|layers| {

@@ -97,7 +97,9 @@ impl<'w> Session<'w> {
             )));
         }
         let targets: Vec<StageId> = if flags.stages.is_empty() {
-            work.wanted(&flags.stages)?
+            // An image is verified as a whole, with all its platforms.
+            let wanted = work.wanted(&flags.stages)?.into_iter();
+            wanted.filter(|id| !spec.stage(*id).is_part()).collect()
         } else {
             spec.find_all(&flags.stages)?
         };

@@ -86,7 +86,7 @@ fn run(session: &Session<'_>) -> Result<()> {
             let (size, layers) = measure(session, target, image, &below);
             below.entry(target.id).or_default().push(layers);
             if let Some(size) = size {
-                let parent = session.work.graph.parents(target.id).next();
+                let parent = session.work.spec.stands_on(target.id).into_iter().next();
                 rows.entry(target.id).or_default().push(Row {
                     stage: session.name(target.id),
                     image: &target.image,
@@ -148,8 +148,9 @@ fn measure(
 ) -> (Option<ImageSize>, Below) {
     let spec = &session.work.spec;
     let platform = reference::platform::normal(&image.facts.platform());
-    let steps = stage_inputs::steps(spec, target.id, platform.as_deref());
-    let parents = session.work.graph.parents(target.id);
+    let part = spec.part_for(target.id, platform.as_deref());
+    let steps = stage_inputs::steps(spec, part, platform.as_deref());
+    let parents = spec.stands_on(target.id).into_iter();
     let under = parents.filter_map(|id| below.get(&id)).flatten();
     let under = under.filter(|layers| {
         let mut pairs = layers.iter().zip(&image.layers);

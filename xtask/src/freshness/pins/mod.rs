@@ -54,9 +54,16 @@ pub struct Uses {
     pub takes: Vec<(StageId, Vec<Taken>)>,
 }
 
+/// The stages without those that are put together from parts.
+fn with_dockerfiles(spec: &Spec, stages: &[StageId]) -> Vec<StageId> {
+    let stages = stages.iter().copied();
+    stages.filter(|id| !spec.stage(*id).is_of_parts()).collect()
+}
+
 impl Uses {
     /// Reads the Dockerfiles of `stages`, and nothing else.
     pub fn of(spec: &Spec, stages: &[StageId], platform: Option<&str>) -> Result<Self> {
+        let stages = with_dockerfiles(spec, stages);
         let read = stages
             .par_iter()
             .map(|id| stage_inputs::externals(spec, *id, platform));
@@ -70,7 +77,7 @@ impl Uses {
     /// The same for all stages, without those that cannot be read yet because their source is not
     /// here.
     pub fn of_readable(spec: &Spec, platform: Option<&str>) -> Self {
-        let stages: Vec<StageId> = spec.ids().collect();
+        let stages = with_dockerfiles(spec, &spec.ids().collect::<Vec<_>>());
         let read = stages
             .par_iter()
             .map(|id| stage_inputs::externals(spec, *id, platform).ok());

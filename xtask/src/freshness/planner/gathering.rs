@@ -44,6 +44,14 @@ pub fn own<'m>(spec: &'m Spec, id: StageId, stage_inputs: &'m StageInputs) -> In
     ingredients
 }
 
+/// The ingredients that are the own of a stage which is put together from parts.
+pub fn of_parts(stage: &Stage) -> Ingredients<'_> {
+    Ingredients {
+        platforms: &stage.platforms,
+        ..Ingredients::default()
+    }
+}
+
 /// The ingredients that are not a stage's own.
 pub fn around(
     (spec, id): (&Spec, StageId),
@@ -60,6 +68,8 @@ pub fn around(
     // (docs.docker.com/build/ci/github-actions/reproducible-builds).
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
     let epoch = epoch.map(|epoch| ("SOURCE_DATE_EPOCH".to_owned(), epoch));
+    let is_called = !spec.stage(id).is_of_parts();
+    let epoch = epoch.filter(|_| is_called);
     let proxies = summary.proxies.iter().filter_map(|name| {
         let told = proxies::given().get(name.as_str())?;
         Some((name.clone(), told.clone()))
@@ -71,11 +81,11 @@ pub fn around(
     Around {
         settings: proxies
             .chain(epoch)
-            .chain(source_policy())
-            .chain(default_policy())
+            .chain(source_policy().filter(|_| is_called))
+            .chain(default_policy().filter(|_| is_called))
             .chain(policy)
-            .chain(absent)
-            .chain(stage.run.ingredients())
+            .chain(absent.filter(|_| is_called))
+            .chain(stage.run.ingredients().filter(|_| is_called))
             .collect(),
         bases,
         upstream: summary

@@ -194,6 +194,15 @@ impl Workspace {
                 let was_built = prepared.records.last().is_some();
                 Ok(Assessment::unprepared(id, due, was_built))
             }
+            Ok(Gathered::Parts(summary)) => {
+                let list = |around: &key::Around| {
+                    let mut own = gathering::of_parts(self.spec.stage(id));
+                    own.around = around.clone();
+                    own.list()
+                };
+                let list: List<'_> = Some(&list);
+                self.assess_known(id, prepared, summary, upstream, held, forced, list)
+            }
             Ok(Gathered::Read(summary, stage_inputs)) => {
                 let list = |around: &key::Around| {
                     let mut own = gathering::own(&self.spec, id, stage_inputs);

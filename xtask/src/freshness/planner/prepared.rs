@@ -17,7 +17,7 @@ use crate::fault::{Fault, Result};
 use crate::freshness::record::Records;
 use crate::freshness::stage_inputs::StageInputs;
 use crate::graphfile::base_override;
-use crate::graphfile::spec::StageId;
+use crate::graphfile::spec::{Naming, StageId};
 use crate::unpoisoned::Unpoisoned as _;
 
 /// How long the looks that were made ahead are believed. A walk of a large tree takes as long.
@@ -87,12 +87,13 @@ pub enum Looked {
 
 /// What the trees of a stage say now.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "most are of the large one")]
 pub enum Gathered {
     /// The summary and the inputs.
     Read(StageSummary, Box<StageInputs>),
     /// A host command must run before the stage can be judged.
     PrepareFirst(Due),
+    /// The stage is put together from its parts, and has no trees.
+    Parts(StageSummary),
 }
 
 impl Prepared {
@@ -130,7 +131,7 @@ impl Prepared {
     pub fn summary(&self) -> Option<&StageSummary> {
         match self.read.get() {
             None => self.remembered.as_ref(),
-            Some(Ok(Gathered::Read(summary, _))) => Some(summary),
+            Some(Ok(Gathered::Read(summary, _) | Gathered::Parts(summary))) => Some(summary),
             Some(Ok(Gathered::PrepareFirst(_)) | Err(_)) => None,
         }
     }
@@ -146,6 +147,12 @@ impl Workspace {
 
     fn gather_seen_by(&self, id: StageId, tracer: &Tracer<'_>) -> Result<Gathered> {
         let stage = self.spec.stage(id);
+        if let Naming::Failed(fault) = &stage.naming {
+            return Err(fault.clone());
+        }
+        if stage.is_of_parts() {
+            return Ok(Gathered::Parts(StageSummary::of_parts(&self.spec, id)));
+        }
         let stage_inputs = match self.inputs_or_due(id, tracer)? {
             Ok(stage_inputs) => stage_inputs,
             Err(due) => return Ok(Gathered::PrepareFirst(due)),

@@ -60,6 +60,27 @@ impl StageSummary {
         }
     }
 
+    /// The summary of a stage that is put together from parts: it stands on their images alone.
+    pub fn of_parts(spec: &Spec, id: StageId) -> Self {
+        let stage = spec.stage(id);
+        let parts = stage.upstream().into_iter().map(|part| {
+            let platform = spec.stage(part).platforms.first();
+            (platform.cloned().unwrap_or_default(), part.0)
+        });
+        Self {
+            own: gathering::of_parts(stage).own(),
+            inputs: 0,
+            input_bytes: 0,
+            externals: Externals::default(),
+            proxies: BTreeSet::new(),
+            with_triggers: Vec::new(),
+            moving: None,
+            policy: BTreeMap::new(),
+            looked_at: None,
+            parents: parts.collect(),
+        }
+    }
+
     /// Whether both have the same key, if the images that they stand on are the same.
     pub fn has_key_of(&self, other: &Self) -> bool {
         let counted = |it: &Self| {

@@ -33,7 +33,9 @@ impl Makers {
                 .collect()
         });
         let made = taken.iter().filter_map(|name| {
-            let of = makers.get(name).filter(|maker| **maker != id)?;
+            let of = makers
+                .get(name)
+                .filter(|maker| **maker != spec.whole_id(id))?;
             let (user, maker) = (&spec.stage(id).name, &spec.stage(*of).name);
             let note = format!(
                 "the Dockerfile of `{user}` uses `{name}`, the image of stage `{maker}`, but the graph does not link them: \

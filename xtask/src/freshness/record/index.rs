@@ -143,6 +143,7 @@ mod tests {
                 duration_ms: 0,
                 ended_ms: 0,
                 volatile: crate::freshness::record::Volatile::default(),
+                manifest: None,
             };
             let miss = self.store.miss(&self.names[stage], key, Vec::new());
             miss.save(record, false).unwrap();

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contexts::StatCache;
 use crate::freshness::key::{self, Ingredient, IngredientKind, Key};
+use crate::outside::index::Descriptor;
 use crate::outside::state::{self, Broken, State};
 
 /// The format of both kinds of files. 1: the first.
@@ -46,6 +47,19 @@ pub struct Record {
     /// The values in the image that are not in the key. Records of older programs have none.
     #[serde(default, skip_serializing_if = "Volatile::is_empty")]
     pub volatile: Volatile,
+    /// The image's manifest, if buildx named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<RecordedManifest>,
+}
+
+/// The manifest of an image for one platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedManifest {
+    /// The manifest.
+    pub descriptor: Descriptor,
+    /// The digest of the image's configuration. Unlike that of the manifest it is the same in every
+    /// store, however the layers are compressed.
+    pub config: String,
 }
 
 /// Volatile values of a stage, by name.
@@ -364,6 +378,7 @@ mod tests {
                 duration_ms: 1,
                 ended_ms: 1,
                 volatile: Volatile::default(),
+                manifest: None,
             };
             let miss = store.miss("a", key, Vec::new());
             miss.save(record, instead).unwrap();

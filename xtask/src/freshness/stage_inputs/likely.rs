@@ -22,10 +22,10 @@ pub(super) fn refuse_unsaid_stages(
     for base in bare(reading) {
         let name = &base.written;
         // A stage may be built on the image that it is named after.
-        if *name == stage.name || !spec.stages.iter().any(|other| other.name == *name) {
+        let own = spec.name_in_file(stage);
+        if name == own || !spec.stages.iter().any(|other| other.name == *name) {
             continue;
         }
-        let own = &stage.name;
         let line = if base.kind == BaseKind::From && stage.from.is_none() {
             format!("add `from = \"{name}\"` to `[stage.{own}]`")
         } else if stage.contexts.is_empty() {
@@ -56,8 +56,9 @@ pub(super) fn near_stages(
     for base in bare(reading) {
         let own = own.get_or_insert_with(|| dockerfile::names_of_stages(text));
         let name = &base.written;
-        let others = spec.stages.iter().map(|other| other.name.as_str());
-        let others = others.filter(|other| *other != stage.name);
+        let others = spec.stages.iter().filter(|other| !other.is_part());
+        let others = others.map(|other| other.name.as_str());
+        let others = others.filter(|other| *other != spec.name_in_file(stage));
         let which = if let Some(own) = mistakes::nearest(name, own.iter().map(String::as_str)) {
             format!("no stage has this name; did you mean the Dockerfile stage `{own}`?")
         } else if let Some(other) = mistakes::nearest(name, others) {

@@ -10,7 +10,7 @@ use camino::Utf8Path;
 use crate::fault::{Fault, Result};
 use crate::graphfile::spec::{Context, Spec, Stage, StageId};
 use crate::outside::proxies;
-use dockerfile::{ImageFacts, Question, Reading};
+use dockerfile::{ImageFacts, Question, Reading, TakenFrom};
 
 /// The names under which a Dockerfile may use the images of other stages.
 fn candidates(spec: &Spec, stage: &Stage, text: &[u8]) -> BTreeMap<String, StageId> {
@@ -18,7 +18,7 @@ fn candidates(spec: &Spec, stage: &Stage, text: &[u8]) -> BTreeMap<String, Stage
     if let Some(parent) = stage.from {
         // If a Dockerfile stage has the name, the Dockerfile means that one.
         let stages = dockerfile::names_of_stages(text);
-        let given = spec.stage(parent);
+        let given = spec.whole(parent);
         let names = std::iter::once(given.name.clone()).chain(given.references());
         let names = names.filter(|name| !stages.contains(&dockerfile::context_key(name)));
         candidates.extend(names.map(|name| (name, parent)));
@@ -130,7 +130,7 @@ pub(super) fn read_with_parents(
             // The parent's image may be named with another tag: overlays are written against a
             // release.
             let image = spec
-                .stage(parent)
+                .whole(parent)
                 .image
                 .as_deref()
                 .and_then(reference::normalise);
@@ -159,8 +159,41 @@ pub(super) fn read_with_parents(
         reading = asked.read(&candidates, &known)?;
     }
     refuse_taken_names(asked, &reading, &candidates)?;
+    refuse_other_platforms(spec, asked, &reading, &candidates)?;
     candidates.retain(|name, _| reading.named.contains_key(name));
     Ok((reading, candidates))
+}
+
+/// Refuses a Dockerfile that takes the image of another stage for another platform than it is
+/// built for: a part of a stage is built on parts for its own platform.
+fn refuse_other_platforms(
+    spec: &Spec,
+    asked: &StageReading<'_>,
+    reading: &Reading,
+    parents: &BTreeMap<String, StageId>,
+) -> Result<()> {
+    let [own] = asked.stage.platforms.as_slice() else {
+        return Ok(());
+    };
+    let own = reference::platform::normal(own);
+    for take in &reading.takes {
+        let TakenFrom::Context(name) = &take.from else {
+            continue;
+        };
+        let parent = parents.get(name).filter(|id| spec.stage(**id).is_part());
+        let other = take.platform.as_ref();
+        let other = other.filter(|other| reference::platform::normal(other) != own);
+        if let (Some(parent), Some(other)) = (parent, other) {
+            return Err(Fault::usage(format!(
+                "{}: line {} takes the image of `{}` for {other}, but a stage with several platforms is built on its parents for the same platform: \
+                 let another stage, with `platforms = [\"{other}\"]`, make what it needs",
+                asked.path,
+                take.line,
+                spec.whole(*parent).name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a Dockerfile in which a stage has the name of an image that this program replaces with a
@@ -194,7 +227,7 @@ fn stands_on_nothing(
     reading: &Reading,
     path: &Utf8Path,
 ) -> Fault {
-    let parent = spec.stage(parent);
+    let parent = spec.whole(parent);
     let wanted = parent
         .references()
         .into_iter()

@@ -37,6 +37,7 @@ pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<OpenedGraph> {
     let mut spec = spec::load(&chosen.file, &chosen.options)?;
     spec.call = chosen.call.clone();
     spec.choose_platforms(platforms)?;
+    spec.split();
     let state = State::of(&spec.file)?;
     let lock = Lock::beside(&spec.file)?.called(spec.call.clone());
     source::find(&mut spec, &state, &lock);
@@ -66,6 +67,9 @@ pub fn apply(spec: &mut Spec) -> Result<()> {
     let made = Outputs::of(spec);
     for id in spec.ids() {
         let stage = spec.stage(id);
+        if stage.is_of_parts() {
+            continue;
+        }
         let own = own_names(spec, stage);
         let used = used(spec, stage, &made);
         for (canonical, given) in &spec.bases {
@@ -76,9 +80,15 @@ pub fn apply(spec: &mut Spec) -> Result<()> {
             let Some(context) = in_its_place(given, is_below) else {
                 continue;
             };
-            if let Context::Stage(overlay) = context {
-                same_platforms(spec, stage, overlay, given)?;
-            }
+            let context = match context {
+                Context::Stage(overlay) => {
+                    let only = stage.platforms.first().map(String::as_str);
+                    let overlay = spec.part_for(overlay, only);
+                    same_platforms(spec, stage, overlay, given)?;
+                    Context::Stage(overlay)
+                }
+                other => other,
+            };
             all.push((id, given.name.clone(), context));
         }
     }
@@ -125,7 +135,7 @@ pub fn overlooked<'r>(
 pub fn told<'s>(spec: &'s Spec, stage: &'s Stage) -> impl Iterator<Item = (&'s str, String)> {
     stage.replaced.iter().filter_map(|name| {
         let by = match stage.contexts.get(name)? {
-            Context::Stage(id) => format!("stage `{}`", spec.stage(*id).name),
+            Context::Stage(id) => format!("stage `{}`", spec.whole(*id).name),
             Context::Image(reference) => reference.clone(),
             Context::Folder(..) => return None,
         };
@@ -147,7 +157,7 @@ fn closure(spec: &Spec, stage: Option<StageId>) -> BTreeSet<StageId> {
 
 /// The images, in canonical form, for which the stage itself declares a context or a parent.
 fn own_names(spec: &Spec, stage: &Stage) -> BTreeSet<String> {
-    let parent = stage.from.map(|parent| spec.stage(parent).references());
+    let parent = stage.from.map(|parent| spec.whole(parent).references());
     let named = stage.contexts.keys().cloned();
     named
         .chain(parent.into_iter().flatten())

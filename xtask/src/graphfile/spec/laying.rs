@@ -6,7 +6,9 @@
 
 use serde::de::DeserializeOwned;
 
-use super::raw::{RawPolicy, RawSource, RawStage, Text, Texts};
+use toml::Spanned;
+
+use super::raw::{RawPolicy, RawPrepare, RawSource, RawStage, Text, Texts};
 
 /// A table that a profile can lay over another one of the same name.
 pub trait Layered: DeserializeOwned + Default {
@@ -60,6 +62,7 @@ impl Layered for RawStage {
             volatile: over.volatile.or(under.volatile),
             labels: merge(over.labels, under.labels),
             platforms: over.platforms.or(under.platforms),
+            platform: merge(over.platform, under.platform),
             image: over.image.or(under.image),
             tags: over.tags.or(under.tags),
             from: over.from.or(under.from),
@@ -131,7 +134,7 @@ pub fn size(raw: &RawStage) -> usize {
         let given = [&secret.id, &secret.env, &secret.file];
         16 + given.into_iter().flatten().map(one).sum::<usize>()
     });
-    let prepare = raw.prepare.iter().map(|prepare| {
+    let of_prepare = |prepare: &Spanned<RawPrepare>| {
         let prepare = prepare.get_ref();
         let lists = [
             &prepare.inputs,
@@ -145,6 +148,14 @@ pub fn size(raw: &RawStage) -> usize {
             + spanned
                 .map(|texts| list(Some(texts.get_ref())))
                 .sum::<usize>()
+    };
+    let prepare = raw.prepare.iter().map(of_prepare);
+    let platforms = raw.platform.iter().flatten().map(|(name, platform)| {
+        let platform = platform.get_ref();
+        let given = [&platform.dockerfile, &platform.target];
+        let given: usize = given.into_iter().flatten().map(one).sum();
+        let prepare: usize = platform.prepare.iter().map(of_prepare).sum();
+        one(name) + given + map(platform.args.as_ref()) + list(platform.overlays.as_ref()) + prepare
     });
     let policy = raw.policy.iter().map(|policy| {
         let lists = [
@@ -164,6 +175,7 @@ pub fn size(raw: &RawStage) -> usize {
         .chain(secrets)
         .chain(prepare)
         .chain(policy)
+        .chain(platforms)
         .sum::<usize>();
     single + lists + maps + others
 }

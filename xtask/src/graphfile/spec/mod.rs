@@ -10,6 +10,7 @@ mod layers;
 mod laying;
 pub mod mistakes;
 pub mod names;
+mod parts;
 mod platforms;
 pub mod policy;
 mod policy_rules;
@@ -194,6 +195,10 @@ pub struct Stage {
     pub labels: BTreeMap<String, Template>,
     /// Sorted; empty for the engine's own platform.
     pub platforms: Vec<String>,
+    /// What is otherwise for a platform, by the platform as `platforms` has it.
+    pub variants: BTreeMap<String, Variant>,
+    /// Whether it is built as one image, or in parts.
+    pub parts: Parts,
     /// The image's name.
     pub image: Option<String>,
     /// Its tags; never empty when `image` is there.
@@ -226,6 +231,34 @@ pub struct Stage {
     pub services: Vec<String>,
     /// The policy for its image.
     pub policy: Policy,
+}
+
+/// How a stage with several platforms is built.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Parts {
+    /// By one call: it has one platform at most.
+    #[default]
+    One,
+    /// It is put together from its parts, one for each platform, in the order of `platforms`. It
+    /// stands on them alone.
+    Several(Vec<StageId>),
+    /// It is the part of a stage for its one platform. It has no name of its own in the engine.
+    Of(StageId),
+}
+
+/// What is otherwise for one platform of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Variant {
+    /// The Dockerfile.
+    pub dockerfile: Option<Utf8PathBuf>,
+    /// The Dockerfile stage to build.
+    pub target: Option<String>,
+    /// Build arguments, laid over those of the stage.
+    pub args: BTreeMap<String, Template>,
+    /// Context overlays, in place of those of the stage.
+    pub overlays: Option<Vec<Utf8PathBuf>>,
+    /// The host command, in place of that of the stage.
+    pub prepare: Option<Prepare>,
 }
 
 /// Whether the name of a stage's image and its tags are known.
@@ -285,7 +318,7 @@ pub enum SecretPlace {
 }
 
 /// A host command that makes files of the context.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Prepare {
     /// The program and its arguments.
     pub run: Vec<String>,
@@ -330,7 +363,8 @@ impl Spec {
         {
             return Ok(StageId(u32::try_from(at).unwrap_or(u32::MAX)));
         }
-        let known = self.stages.iter().map(|stage| stage.name.as_str());
+        let known = self.stages.iter().filter(|stage| !stage.is_part());
+        let known = known.map(|stage| stage.name.as_str());
         let known = known.chain(self.groups.keys().map(String::as_str));
         let hint = match mistakes::nearest(name, known.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -401,8 +435,16 @@ impl Stage {
         })
     }
 
-    /// The stages whose images this one uses, sorted.
+    /// The stages whose images this one uses, sorted. What is put together from parts uses those.
     pub fn upstream(&self) -> BTreeSet<StageId> {
+        match &self.parts {
+            Parts::Several(parts) => parts.iter().copied().collect(),
+            Parts::One | Parts::Of(_) => self.stands_on(),
+        }
+    }
+
+    /// The stages that its Dockerfile builds on or copies from, sorted.
+    pub fn stands_on(&self) -> BTreeSet<StageId> {
         let contexts = self.contexts.values().filter_map(|context| match context {
             Context::Stage(id) => Some(*id),
             Context::Image(_) | Context::Folder(..) => None,

@@ -1,7 +1,32 @@
 //! The platforms of a run: `--platform` first, then the graph file, then docker's own variable.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use super::{Spec, Stage, names};
 use crate::fault::{Fault, Result};
+
+/// Sorted, and each platform once, however it is spelt. Of several spellings the usual one stays.
+pub fn sorted(platforms: Vec<String>) -> Vec<String> {
+    let mut spelt: BTreeMap<Option<String>, String> = BTreeMap::new();
+    for platform in platforms {
+        let normal = reference::platform::normal(&platform);
+        let is_usual = normal.as_ref() == Some(&platform);
+        match spelt.entry(normal) {
+            Entry::Vacant(entry) => drop(entry.insert(platform)),
+            Entry::Occupied(mut entry) if is_usual => drop(entry.insert(platform)),
+            Entry::Occupied(_) => {}
+        }
+    }
+    let mut platforms: Vec<String> = spelt.into_values().collect();
+    platforms.sort();
+    platforms
+}
+
+/// Whether two spellings mean the same platform.
+pub fn is_same(one: &str, other: &str) -> bool {
+    reference::platform::normal(one) == reference::platform::normal(other)
+}
 
 /// Docker's own variable: the platform of every build that names none.
 const DEFAULT: &str = "DOCKER_DEFAULT_PLATFORM";
@@ -36,7 +61,7 @@ impl Spec {
             let mut parents = stage.upstream().into_iter().map(|id| self.stage(id));
             let lacks_one = |parent: &&Stage| {
                 let mut platforms = stage.platforms.iter();
-                !platforms.all(|platform| parent.platforms.contains(platform))
+                !platforms.all(|own| parent.platforms.iter().any(|it| is_same(it, own)))
             };
             if let Some(parent) = parents.find(lacks_one) {
                 return Err(Fault::usage(format!(
@@ -58,8 +83,5 @@ fn read(place: &str, platforms: &[String]) -> Result<Vec<String>> {
             Fault::usage(format!("`{place} {}` {wrong}", platform.escape_debug()))
         })?;
     }
-    let mut platforms = platforms.to_vec();
-    platforms.sort();
-    platforms.dedup();
-    Ok(platforms)
+    Ok(sorted(platforms.to_vec()))
 }

@@ -35,6 +35,8 @@ pub struct RawStage {
     pub labels: Option<Texts>,
     /// `os/arch` pairs; the engine's own when absent.
     pub platforms: Option<Vec<Text>>,
+    /// What is otherwise for one of the platforms.
+    pub platform: Option<BTreeMap<Text, Spanned<RawPlatform>>>,
     /// The image's name, without a tag.
     pub image: Option<Text>,
     /// Tags of `image`; `latest` when absent.
@@ -67,6 +69,26 @@ pub struct RawStage {
     pub services: Option<Vec<Text>>,
     /// The policy for its image, laid over the graph's own `[policy]`.
     pub policy: Option<RawPolicy>,
+}
+
+/// `[stage.NAME.platform."OS/ARCH"]`: what is otherwise for one platform.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a platform's table"
+)]
+pub struct RawPlatform {
+    /// The Dockerfile.
+    pub dockerfile: Option<Text>,
+    /// The Dockerfile stage to build.
+    pub target: Option<Text>,
+    /// Build arguments, laid over those of the stage.
+    pub args: Option<Texts>,
+    /// Context overlays, in place of those of the stage.
+    pub overlays: Option<Vec<Text>>,
+    /// The host command, in place of that of the stage.
+    pub prepare: Option<Spanned<RawPrepare>>,
 }
 
 /// A variable of `[vars]` whose value comes from the environment.

@@ -6,9 +6,12 @@ use toml::Spanned;
 
 use super::check::{GraphReader, Scope};
 use super::mistakes::{Mistake, Span};
-use super::raw::{RawAt, RawContext, RawPrepare, RawSecret, RawStage, Text, Texts};
+use super::platforms;
+use super::raw::{RawAt, RawContext, RawPlatform, RawPrepare, RawSecret, RawStage, Text, Texts};
 use super::template::Template;
-use super::{Context, ImageNames, Naming, Prepare, Secret, SecretPlace, Stage, names};
+use super::{
+    Context, ImageNames, Naming, Parts, Prepare, Secret, SecretPlace, Stage, Variant, names,
+};
 
 /// The facts of a source that a value may mention.
 const FACTS: &[&str] = &[
@@ -63,9 +66,9 @@ impl GraphReader<'_, '_> {
             .into_iter()
             .collect();
         let (ImageNames { image, tags }, naming) = self.naming(raw.image, raw.tags, scope);
-        let mut platforms = self.texts("platform", raw.platforms, names::platform);
-        platforms.sort();
-        platforms.dedup();
+        let platforms = self.texts("platform", raw.platforms, names::platform);
+        let platforms = platforms::sorted(platforms);
+        let variants = self.variants(raw.platform, &platforms, scope);
         let mut ssh = self.texts("ssh id", raw.ssh, names::secret_id);
         ssh.sort();
         ssh.dedup();
@@ -81,6 +84,8 @@ impl GraphReader<'_, '_> {
             volatile,
             labels: self.templates("label", raw.labels, label_name, scope),
             platforms,
+            variants,
+            parts: Parts::One,
             image,
             tags,
             naming,
@@ -106,6 +111,51 @@ impl GraphReader<'_, '_> {
             policy: self.policy(raw.policy.unwrap_or_default()),
             name,
         }
+    }
+
+    /// What is otherwise for single platforms, which must be among those of the stage.
+    fn variants(
+        &mut self,
+        raw: Option<BTreeMap<Text, Spanned<RawPlatform>>>,
+        platforms: &[String],
+        scope: &Scope,
+    ) -> BTreeMap<String, Variant> {
+        let mut variants = BTreeMap::new();
+        for (platform, raw) in raw.into_iter().flatten() {
+            let span = platform.span();
+            let Some(platform) = self.text("platform", platform, names::platform) else {
+                continue;
+            };
+            let normal = reference::platform::normal(&platform);
+            let is_it = |it: &&String| reference::platform::normal(it) == normal;
+            let Some(own) = platforms.iter().find(is_it) else {
+                let title = format!("the stage is not built for {platform}");
+                let mistake = Mistake::at(span, title, "not among its `platforms`");
+                let help = format!("write \"{platform}\" into `platforms`");
+                self.mistakes.push(mistake.help(help));
+                continue;
+            };
+            let raw = raw.into_inner();
+            let overlays = raw.overlays.map(|overlays| {
+                let overlays = overlays.into_iter();
+                overlays
+                    .filter_map(|path| self.path("overlay", path))
+                    .collect()
+            });
+            let variant = Variant {
+                dockerfile: raw
+                    .dockerfile
+                    .and_then(|path| self.path("dockerfile", path)),
+                target: raw
+                    .target
+                    .and_then(|target| self.text("target", target, names::plain)),
+                args: self.templates("argument", raw.args, names::variable, scope),
+                overlays,
+                prepare: raw.prepare.and_then(|prepare| self.prepare(prepare)),
+            };
+            variants.insert(own.clone(), variant);
+        }
+        variants
     }
 
     /// The image's name and tags. They are settled later if they mention a fact of a source.

@@ -6,7 +6,8 @@ use camino::Utf8PathBuf;
 
 use super::check::GraphReader;
 use super::mistakes::{Mistake, Span};
-use super::{Source, SourceId, Stage, names};
+use super::platforms::is_same;
+use super::{Prepare, Source, SourceId, Stage, names};
 use crate::shown;
 
 impl GraphReader<'_, '_> {
@@ -29,27 +30,40 @@ impl GraphReader<'_, '_> {
     /// Two different host commands must not make the same output: each would make it anew for ever.
     /// If two stages have the same host command, it runs once for both.
     pub(super) fn outputs(&mut self, stages: &mut [Stage], places: &[Span]) {
-        let all = stages.iter().enumerate();
-        let mut made: Vec<_> = all
-            .flat_map(|(at, stage)| made(stage).map(move |(root, path)| (root, path, at)))
-            .collect();
+        let all = stages.iter().enumerate().flat_map(|(at, stage)| {
+            let prepares = prepares(stage);
+            prepares.flat_map(move |prepare| {
+                made(stage, prepare).map(move |(root, path)| (root, path, at, prepare.clone()))
+            })
+        });
+        let mut made: Vec<_> = all.collect();
         // Sorting puts the paths in a folder right behind the folder.
-        made.sort();
-        let mut above: Option<&(Option<SourceId>, Utf8PathBuf, usize)> = None;
+        made.sort_by(|a, b| (&a.0, &a.1, a.2).cmp(&(&b.0, &b.1, b.2)));
+        let mut above: Option<&(Option<SourceId>, Utf8PathBuf, usize, Prepare)> = None;
         for own in &made {
-            let (root, path, at) = own;
-            let Some((_, folder, owner)) =
+            let (root, path, at, prepare) = own;
+            let Some((_, folder, owner, first)) =
                 above.filter(|above| above.0 == *root && path.starts_with(&above.1))
             else {
                 above = Some(own);
                 continue;
             };
-            if owner == at {
+            let (stage, other) = (&stages[*at], &stages[*owner]);
+            if (stage.source, prepare) == (other.source, first) {
+                if owner != at {
+                    stages[*at].prepared_with = super::ids(owner + 1).last();
+                }
                 continue;
             }
-            let (stage, other) = (&stages[*at], &stages[*owner]);
-            if (stage.source, &stage.prepare) == (other.source, &other.prepare) {
-                stages[*at].prepared_with = super::ids(owner + 1).last();
+            if owner == at {
+                let title = format!(
+                    "two host commands of `{}` make `{}` for different platforms",
+                    shown::short(&stage.name),
+                    shown::short(folder.as_str())
+                );
+                let mistake = Mistake::at(places[*at].clone(), title, "this stage");
+                let help = "let each make files of its own, and lay them over the context with `overlays` of the platform";
+                self.mistakes.push(mistake.help(help));
                 continue;
             }
             let title = format!(
@@ -97,7 +111,7 @@ impl GraphReader<'_, '_> {
                 let missing = stage
                     .platforms
                     .iter()
-                    .find(|platform| parent.platforms.binary_search(platform).is_err());
+                    .find(|own| !parent.platforms.iter().any(|it| is_same(it, own)));
                 if let Some(missing) = missing {
                     let title = format!(
                         "`{}` is built for {}, and `{}`, which it stands on, is not",
@@ -144,13 +158,27 @@ pub(super) fn claimed_twice(stages: &[Stage]) -> Vec<Claimed> {
 }
 
 /// The outputs of a stage's host command, below a source or the graph file's folder.
-fn made(stage: &Stage) -> impl Iterator<Item = (Option<SourceId>, Utf8PathBuf)> {
-    let prepare = stage.prepare.iter();
-    prepare.flat_map(|prepare| {
-        let root = stage.source.filter(|_| !prepare.beside_graph);
-        let outputs = prepare.outputs.iter();
-        outputs.map(move |path| (root, prepare.dir.join(path)))
-    })
+fn made<'s>(
+    stage: &Stage,
+    prepare: &'s Prepare,
+) -> impl Iterator<Item = (Option<SourceId>, Utf8PathBuf)> + use<'s> {
+    let root = stage.source.filter(|_| !prepare.beside_graph);
+    let outputs = prepare.outputs.iter();
+    outputs.map(move |path| (root, prepare.dir.join(path)))
+}
+
+/// The host commands of a stage: its own, and those of single platforms. Its own is none if every
+/// platform has another.
+fn prepares(stage: &Stage) -> impl Iterator<Item = &Prepare> {
+    let variant = |platform: &String| stage.variants.get(platform)?.prepare.as_ref();
+    let of_platforms = stage.platforms.iter().filter_map(variant);
+    let all_have_one = !stage.platforms.is_empty()
+        && stage
+            .platforms
+            .iter()
+            .all(|platform| variant(platform).is_some());
+    let own = stage.prepare.iter().filter(move |_| !all_have_one);
+    own.chain(of_platforms)
 }
 
 /// Whether two stages would give the same image, so that they may share its name. Fields that do
@@ -169,6 +197,8 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             volatile,
             labels,
             platforms,
+            variants,
+            parts: _,
             image,
             tags: _,
             naming: _,
@@ -187,7 +217,9 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             policy: _,
         } = stage;
         let place = (source, context, dockerfile, target, from, image);
-        let values = (args, volatile, labels, platforms, secrets, ssh, run);
+        let values = (
+            args, volatile, labels, platforms, variants, secrets, ssh, run,
+        );
         (place, values, overlays, contexts, prepare)
     }
     parts(a) == parts(b)

@@ -224,6 +224,14 @@ impl Engine {
         })
     }
 
+    /// Loads an archive of images.
+    pub fn load(&self, archive: &camino::Utf8Path) -> Result<()> {
+        let loaded = self.docker(&["image", "load", "--quiet", "--input", archive.as_str()]);
+        loaded
+            .map(drop)
+            .map_err(|error| Fault::failed(format!("the engine does not load {archive}: {error}")))
+    }
+
     /// The images that its builds pulled and that it still keeps: a line for each, which ends with
     /// the reference.
     pub fn pulled_by_builds(&self) -> Result<Vec<String>> {

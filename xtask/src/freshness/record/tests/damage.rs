@@ -39,6 +39,7 @@ fn record(stage: &str) -> Record {
         duration_ms: 2,
         ended_ms: 3,
         volatile: Volatile::default(),
+        manifest: None,
     }
 }
 

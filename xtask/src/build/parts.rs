@@ -1,0 +1,126 @@
+//! Puts the image of a stage with several platforms together from the images of its parts.
+//!
+//! The engine has the images of all parts. It is given an index that names them, which takes it a
+//! fraction of a second (ENGINE.md, *Image stores*).
+
+use std::time::Instant;
+
+use super::Run;
+use super::turn::Turn;
+use crate::fault::{Fault, Result};
+use crate::freshness::planner::Assessment;
+use crate::freshness::record::{Record, Volatile};
+use crate::graphfile::spec::{Parts, StageId};
+use crate::outside::clock;
+use crate::outside::index::{Descriptor, Index, OciPlatform};
+use crate::outside::private;
+use crate::report::event::Outcome;
+
+impl Run<'_> {
+    /// Refuses a stage of several platforms on an engine that cannot hold one.
+    pub(super) fn refuse_without_index(&self, id: StageId) -> Result<()> {
+        let (work, stage) = (self.work, self.work.spec.whole(id));
+        if !stage.is_of_parts() {
+            return Ok(());
+        }
+        let about = work.engine.about();
+        if about.is_ok_and(|about| !about.containerd) {
+            return Err(Fault::lacks(format!(
+                "`{}` is built for {}, and the engine's classic image store holds an image for one platform only: \
+                 turn on the containerd image store (`{}` says how), or build one platform with `--platform`",
+                stage.name,
+                stage.platforms.join(", "),
+                work.spec.call.command("setup --check"),
+            )));
+        }
+        Ok(())
+    }
+
+    /// Puts a stage together from its parts, and records the image.
+    pub(super) fn put_together(&self, id: StageId, assessment: Assessment) -> Result<Turn> {
+        let (work, stage) = (self.work, self.work.spec.stage(id));
+        let fault = |error: &dyn std::fmt::Display| {
+            Fault::lacks(format!(
+                "cannot write the index of `{}` in {}: {error}",
+                stage.name,
+                work.state.path("calls")
+            ))
+        };
+        let key = assessment
+            .key
+            .ok_or_else(|| Fault::failed("a part of it has no image"))?;
+        let state = work.state.id().map_err(|error| fault(&error))?;
+        let private = private::reference(&state, &stage.name, &key.hex());
+        let began = Instant::now();
+        let index = Index::of(&self.manifests_of_parts(id)?);
+        let calls = work.state.call_folder().map_err(|error| fault(&error))?;
+        let archive = calls.path().join("index.tar");
+        let bytes = index.archive(&private).map_err(|error| fault(&error))?;
+        std::fs::write(&archive, bytes).map_err(|error| fault(&error))?;
+        work.engine.load(&archive)?;
+        let references = stage.references();
+        for reference in &references {
+            self.tag(&private, reference)?;
+        }
+        let asked = vec![private.clone()];
+        let found = work.engine.images(&asked)?;
+        let image = found.get(&private).cloned().flatten();
+        let image = image.filter(|image| image.id == index.digest).ok_or_else(|| {
+            Fault::failed(format!(
+                "the engine was given the index {} as {private} and does not have it under that name",
+                index.digest
+            ))
+        })?;
+        self.held.extend(found);
+        for platform in &stage.platforms {
+            if work.engine.has_platform(&private, platform)? == Some(false) {
+                return Err(Fault::failed(format!(
+                    "its image was put together for {}, but is not there for {platform}",
+                    stage.platforms.join(", ")
+                )));
+            }
+        }
+        let record = Record {
+            key,
+            image: image.id.clone(),
+            private,
+            references,
+            size: image.size,
+            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ended_ms: u64::try_from(clock::now().as_millis()).unwrap_or(u64::MAX),
+            volatile: Volatile::default(),
+            manifest: None,
+        };
+        let forced = self.wishes.force.covers(id);
+        let miss = work.store.miss(&stage.name, key, assessment.made_of);
+        miss.save(record.clone(), forced).map_err(|error| {
+            Fault::lacks(format!(
+                "cannot write the record of `{}`: {error}",
+                stage.name
+            ))
+        })?;
+        Ok(Turn::good(Outcome::Built, record))
+    }
+
+    fn manifests_of_parts(&self, id: StageId) -> Result<Vec<Descriptor>> {
+        let Parts::Several(parts) = &self.work.spec.stage(id).parts else {
+            return Err(Fault::failed("it has no parts"));
+        };
+        let now = self.now();
+        let descriptors = parts.iter().map(|part| {
+            let stage = self.work.spec.stage(*part);
+            let known = now.manifests.get(part).ok_or_else(|| {
+                Fault::failed(format!(
+                    "buildx did not name the manifest of `{}`: `{}` builds it again; if that does not help, update buildx",
+                    stage.name,
+                    self.work.spec.call.command(&format!("build --force={}", stage.name))
+                ))
+            })?;
+            Ok(Descriptor {
+                platform: stage.platforms.first().map(|it| OciPlatform::of(it)),
+                ..known.descriptor.clone()
+            })
+        });
+        descriptors.collect()
+    }
+}

@@ -1,0 +1,170 @@
+//! An image index: one name for the images of several platforms
+//! (github.com/opencontainers/image-spec, `image-index.md`).
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of an index.
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// The manifest of an image for one platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the manifest is.
+    pub media_type: String,
+    /// `sha256:…`
+    pub digest: String,
+    /// In bytes.
+    pub size: u64,
+    /// The platform of its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<OciPlatform>,
+}
+
+/// A platform as an index writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OciPlatform {
+    /// `amd64`
+    pub architecture: String,
+    /// `linux`
+    pub os: String,
+    /// `v7`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl OciPlatform {
+    /// Reads `linux/arm/v7`.
+    pub fn of(platform: &str) -> Self {
+        let normal = reference::platform::normal(platform);
+        let normal = normal.as_deref().unwrap_or(platform);
+        let mut words = normal.split('/').map(str::to_owned);
+        let os = words.next().unwrap_or_default();
+        Self {
+            architecture: words.next().unwrap_or_default(),
+            os,
+            variant: words.next(),
+        }
+    }
+}
+
+/// An index as bytes, with its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// The JSON. The same manifests in the same order give the same bytes.
+    pub bytes: Vec<u8>,
+    /// `sha256:…`
+    pub digest: String,
+}
+
+impl Index {
+    /// The index of these manifests.
+    pub fn of(manifests: &[Descriptor]) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Whole<'m> {
+            schema_version: u32,
+            media_type: &'m str,
+            manifests: &'m [Descriptor],
+        }
+        let whole = Whole {
+            schema_version: 2,
+            media_type: INDEX,
+            manifests,
+        };
+        // A struct of texts and numbers is always JSON.
+        let bytes = serde_json::to_vec(&whole).unwrap_or_default();
+        let digest = digest(&bytes);
+        Self { bytes, digest }
+    }
+
+    /// A tar archive with an OCI layout that has this index alone, under a name. The images of the
+    /// index are not in it.
+    pub fn archive(&self, name: &str) -> std::io::Result<Vec<u8>> {
+        let top = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": INDEX,
+            "manifests": [{
+                "mediaType": INDEX,
+                "digest": self.digest,
+                "size": self.bytes.len(),
+                // The name that containerd gives the image.
+                "annotations": { "io.containerd.image.name": name },
+            }],
+        });
+        let hex = self.digest.strip_prefix("sha256:").unwrap_or(&self.digest);
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut add = |path: &str, bytes: &[u8]| {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, path, bytes)
+        };
+        add("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        add("index.json", top.to_string().as_bytes())?;
+        add(&format!("blobs/sha256/{hex}"), &self.bytes)?;
+        archive.into_inner()
+    }
+}
+
+/// The digest of bytes: `sha256:…`.
+pub fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let mut text = "sha256:".to_owned();
+    for byte in digest.as_ref() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_is_written_in_its_normal_form() {
+        let of = |text: &str| {
+            let OciPlatform {
+                architecture,
+                os,
+                variant,
+            } = OciPlatform::of(text);
+            (os, architecture, variant)
+        };
+        let (linux, v7) = ("linux".to_owned(), Some("v7".to_owned()));
+        assert_eq!(
+            of("linux/aarch64"),
+            (linux.clone(), "arm64".to_owned(), None)
+        );
+        assert_eq!(of("linux/arm/v7"), (linux, "arm".to_owned(), v7));
+    }
+
+    #[test]
+    fn an_index_names_its_manifests_in_order_and_its_archive_holds_it_alone() {
+        let part = |digest: &str, platform: &str| Descriptor {
+            media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+            digest: digest.to_owned(),
+            size: 7,
+            platform: Some(OciPlatform::of(platform)),
+        };
+        let parts = [
+            part("sha256:a", "linux/amd64"),
+            part("sha256:b", "linux/arm64"),
+        ];
+        let index = Index::of(&parts);
+        assert_eq!(index, Index::of(&parts));
+        let read: serde_json::Value = serde_json::from_slice(&index.bytes).unwrap();
+        assert_eq!(read["manifests"][1]["platform"]["architecture"], "arm64");
+        assert_eq!(read["manifests"][0]["digest"], "sha256:a");
+        let archive = index.archive("localhost:1/x:1").unwrap();
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let paths = archive.entries().unwrap().map(|entry| {
+            let path = entry.unwrap().path().unwrap().into_owned();
+            path.to_str().unwrap().to_owned()
+        });
+        let hex = index.digest.strip_prefix("sha256:").unwrap();
+        let wanted = ["oci-layout", "index.json", &format!("blobs/sha256/{hex}")];
+        assert_eq!(paths.collect::<Vec<_>>(), wanted);
+    }
+}
