@@ -70,8 +70,8 @@ fn of_two_builds_at_once_one_waits_and_says_for_whom() {
 }
 
 #[test]
-fn what_changes_while_a_build_waits_for_another_is_seen() {
-    let mut project = slow(&host(), 5);
+fn what_changes_while_a_build_waits_for_its_graph_is_seen() {
+    let mut project = slow(&host(), 0);
     let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
     let graph = |of_c: &str| {
         let more = "[stage.b]\ncontext = \"b\"\n[stage.c]\ncontext = \"b\"\nargs = { FILE = ";
@@ -88,25 +88,51 @@ fn what_changes_while_a_build_waits_for_another_is_seen() {
     let both = project.verdicts_of(&["b", "c"]);
     assert_eq!((&*both["b"], &*both["c"]), ("fresh", "fresh"));
 
-    let mut first = project.start(&["build", "a", "--json"]);
-    let mut out = BufReader::new(first.stdout.take().unwrap());
-    until_step(&mut out, "sleep 5");
-    let mut second = project.start(&["build", "b", "c"]);
-    let mut said = BufReader::new(second.stderr.take().unwrap());
+    // As `lock` does, which changes the pins of all stages.
+    let state = std::fs::read_dir(project.path("state")).unwrap().next();
+    let lock = state.unwrap().unwrap().path().join("build.lock");
+    let alone = std::fs::File::open(lock).unwrap();
+    alone.lock().unwrap();
+    let mut build = project.start(&["build", "b", "c"]);
+    let mut said = BufReader::new(build.stderr.take().unwrap());
     let mut waits = String::new();
     said.read_line(&mut waits).unwrap();
-    assert!(waits.contains("process"), "{waits}");
+    assert!(waits.contains("another call on this graph"), "{waits}");
     // The graph file changes, too: `c` no longer needs `y`.
     project.write("b/y", "2");
     project.write("build-graph.toml", graph("z"));
+    drop(alone);
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
-    assert!(second.wait().unwrap().success(), "{rest}");
+    assert!(build.wait().unwrap().success(), "{rest}");
     assert!(rest.contains("2 built"), "{rest}");
     let both = project.verdicts_of(&["b", "c"]);
     assert_eq!((&*both["b"], &*both["c"]), ("fresh", "fresh"), "{rest}");
-    std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+}
+
+#[test]
+fn what_changes_while_a_build_waits_for_a_stage_is_seen() {
+    let project = slow(&host(), 5);
+    let mut first = project.start(&["build", "a", "--json"]);
+    let mut out = BufReader::new(first.stdout.take().unwrap());
+    until_step(&mut out, "sleep 5");
+    let mut second = project.start(&["build", "a"]);
+    let mut said = BufReader::new(second.stderr.take().unwrap());
+    let mut waits = String::new();
+    while !waits.contains("`a` waits for another build") {
+        waits.clear();
+        assert_ne!(said.read_line(&mut waits).unwrap(), 0, "it never waited");
+    }
+    project.write("a/x", "2");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(second.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("1 built"), "{rest}");
+    assert_eq!(project.verdicts()["a"], "fresh");
+    let mut of_first = String::new();
+    out.read_to_string(&mut of_first).unwrap();
     assert!(first.wait().unwrap().success());
+    assert!(of_first.contains("while its inputs changed"), "{of_first}");
 }
 
 #[test]

@@ -59,7 +59,14 @@ impl Run<'_> {
             return;
         };
         // A stage whose tags cannot be set gets no outcome, as if it were stale.
-        if let Ok(turn) = self.fresh(id, &record) {
+        let turn = if self.has_all_names(id, &record) {
+            self.fresh(id, &record)
+        } else {
+            let (state, name) = (&self.work.state, self.name(id));
+            let taken = state.lock_stage(name, |_| (), || true);
+            taken.and_then(|_turn| self.name_anew(id, &record))
+        };
+        if let Ok(turn) = turn {
             self.end_turn(id, started_ms, turn);
         }
     }

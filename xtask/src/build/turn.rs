@@ -215,12 +215,8 @@ impl Run<'_> {
                 .assess(id, prepared, &upstream, &self.held, forced)
         };
         let mut assessment = assess()?;
-        let has_all_names = |record: &Record| {
-            let references = self.work.spec.stage(id).references();
-            references.iter().all(|it| record.references.contains(it))
-        };
         if let Verdict::Fresh(record) = &assessment.verdict
-            && has_all_names(record)
+            && self.has_all_names(id, record)
         {
             return self.fresh(id, record);
         }
@@ -259,7 +255,7 @@ impl Run<'_> {
             }
         }
         match &assessment.verdict {
-            Verdict::Fresh(record) if has_all_names(record) => self.fresh(id, record),
+            Verdict::Fresh(record) if self.has_all_names(id, record) => self.fresh(id, record),
             Verdict::Fresh(record) => self.name_anew(id, record),
             Verdict::Restorable(reason, record) => {
                 self.tell_started(id, reason);
@@ -331,6 +327,12 @@ impl Run<'_> {
         Ok(Some(now))
     }
 
+    /// Whether the image of a fresh stage was given all names that it should have.
+    pub(super) fn has_all_names(&self, id: StageId, record: &Record) -> bool {
+        let references = self.work.spec.stage(id).references();
+        references.iter().all(|it| record.references.contains(it))
+    }
+
     /// A fresh stage whose image has all names.
     pub(super) fn fresh(&self, id: StageId, record: &Record) -> Result<Turn> {
         let records = self.prepared.get(&id).map(|prepared| &prepared.records);
@@ -348,7 +350,7 @@ impl Run<'_> {
     }
 
     /// Gives the image of a fresh stage the names that it does not have yet.
-    fn name_anew(&self, id: StageId, record: &Record) -> Result<Turn> {
+    pub(super) fn name_anew(&self, id: StageId, record: &Record) -> Result<Turn> {
         let references = self.work.spec.stage(id).references();
         let is_new = |reference: &&String| !record.references.contains(reference);
         for reference in references.iter().filter(is_new) {
