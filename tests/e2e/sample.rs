@@ -111,6 +111,39 @@ fn one_image_serves_api_and_worker() {
     docker(&host, &["rm", "--force", &name]);
 }
 
+/// QEMU is registered for the whole machine, so this is only for engines of the suite's own.
+#[test]
+fn the_sample_is_built_for_two_platforms_as_one_index_each() {
+    if super::registry().is_none() {
+        return;
+    }
+    let _turn = alone();
+    let host = super::host();
+    let project = sample(&host);
+    let profile = ["--profile", "platforms"];
+    let with = |words: &[&'static str]| [words, &profile].concat();
+    project.run(&with(&["setup", "--yes"])).ends(0);
+    let wanted = ["api", "api-custom", "base"];
+    let built = project.build(&with(&["api-custom"])).ends(0);
+    assert_eq!(built.those("built"), wanted);
+    for (platform, machine) in [("linux/arm64", "aarch64"), ("linux/amd64", "x86_64")] {
+        let program = [
+            "--entrypoint",
+            "/bin/uname",
+            "sample/api-custom:1.0.0",
+            "-m",
+        ];
+        let words = [&["--network", "none", "--platform", platform], &program[..]].concat();
+        assert_eq!(super::printed(&host, &words), machine);
+    }
+    let before = builds(&project);
+    let fresh = project.build(&with(&["api-custom"])).ends(0);
+    assert_eq!(fresh.those("fresh"), wanted);
+    assert_eq!(builds(&project), before);
+    let told = project.run(&with(&["verify", "--policy-only", "api-custom"]));
+    told.ends(0).says("reading 3 images");
+}
+
 /// The docker command runs the container's commands on this machine, as containers may have no
 /// network.
 #[test]

@@ -12,7 +12,7 @@ use crate::freshness::planner::Assessment;
 use crate::freshness::record::{Record, Volatile};
 use crate::graphfile::spec::{Parts, StageId};
 use crate::outside::clock;
-use crate::outside::index::{Descriptor, Index, OciPlatform};
+use crate::outside::index::{Index, ManifestEntry, OciPlatform};
 use crate::outside::private;
 use crate::report::event::Outcome;
 
@@ -102,7 +102,7 @@ impl Run<'_> {
         Ok(Turn::good(Outcome::Built, record))
     }
 
-    fn manifests_of_parts(&self, id: StageId) -> Result<Vec<Descriptor>> {
+    fn manifests_of_parts(&self, id: StageId) -> Result<Vec<ManifestEntry>> {
         let Parts::Several(parts) = &self.work.spec.stage(id).parts else {
             return Err(Fault::failed("it has no parts"));
         };
@@ -116,7 +116,7 @@ impl Run<'_> {
                     self.work.spec.call.command(&format!("build --force={}", stage.name))
                 ))
             })?;
-            Ok(Descriptor {
+            Ok(ManifestEntry {
                 platform: stage.platforms.first().map(|it| OciPlatform::of(it)),
                 ..known.descriptor.clone()
             })

@@ -13,7 +13,7 @@ use super::Run;
 
 use crate::fault::{Fault, Result};
 use crate::freshness::pins::{self, Uses, platforms};
-use crate::freshness::stage_inputs::{StageInputs, Taken};
+use crate::freshness::stage_inputs::{self, StageInputs, Taken};
 use crate::graphfile::lock::Base;
 use crate::graphfile::spec::StageId;
 use crate::outside::engine::Images;
@@ -95,8 +95,16 @@ impl Run<'_> {
         }
         // A base that is refused for its platforms is not locked.
         let of_new = |taken: &Taken| Ok(new.get(&taken.reference).and_then(platforms::of_entry));
-        let takes = &stage_inputs.externals.takes;
-        for message in platforms::check(self.work.spec.stage(id), takes, of_new)? {
+        let spec = &self.work.spec;
+        let mut takes = stage_inputs.externals.takes.clone();
+        // What another part of the stage cannot use is not locked for this one.
+        if spec.stage(id).is_part() {
+            let platforms = stage_inputs::platforms_of(spec.whole(id), None).unwrap_or_default();
+            for taken in takes.iter_mut().filter(|taken| !taken.is_chosen) {
+                taken.platforms.clone_from(&platforms);
+            }
+        }
+        for message in platforms::check((spec.stage(id), spec.whole(id)), &takes, of_new)? {
             self.tell(Event::Notice { message });
         }
         let file = lock().path().to_owned();

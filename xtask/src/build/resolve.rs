@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Run;
-use crate::build::action::{self, Action, Parts};
+use crate::build::action::{self, Action, CallParts};
 use crate::contexts::{self, Tracer};
 use crate::fault::{Fault, Result};
 use crate::freshness::secrets;
@@ -37,7 +37,7 @@ impl Run<'_> {
         let mut contexts = self.contexts(stage_inputs)?;
         let folders = folders.iter();
         contexts.extend(folders.map(|(name, folder)| (name.clone(), folder.to_string())));
-        Ok(action::build(&Parts {
+        Ok(action::build(&CallParts {
             spec: &work.spec,
             stage,
             docker_context: work.engine.context(),

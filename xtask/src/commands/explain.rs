@@ -234,12 +234,21 @@ fn describe(text: &mut String, work: &Workspace, plan: &[Assessment], assessment
     let verdict = word(&assessment.verdict);
     match &assessment.verdict {
         Verdict::Fresh(record) => {
-            let inputs = words::count(assessment.inputs, "input");
-            let _ = writeln!(
-                text,
-                "{name} is {verdict}: its {inputs} ({}) are those of its record,",
-                words::size(assessment.input_bytes)
-            );
+            let stage = work.spec.stage(assessment.id);
+            let _ = if stage.is_of_parts() {
+                let platforms = stage.platforms.join(", ");
+                writeln!(
+                    text,
+                    "{name} is {verdict}: its images for {platforms} are those of its record,"
+                )
+            } else {
+                let inputs = words::count(assessment.inputs, "input");
+                let size = words::size(assessment.input_bytes);
+                writeln!(
+                    text,
+                    "{name} is {verdict}: its {inputs} ({size}) are those of its record,"
+                )
+            };
             let _ = writeln!(text, "  and the engine has the image {}", record.image);
             let _ = writeln!(
                 text,

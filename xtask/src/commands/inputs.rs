@@ -1,6 +1,7 @@
 //! `cargo xtask inputs`: what can change an image, as the key sees it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{self, Assessment, Gathered, Next, Workspace};
 use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::graphfile::source;
-use crate::graphfile::spec::{StageId, names};
+use crate::graphfile::spec::{Parts, StageId, names};
 use crate::outside::engine::Engine;
 use crate::report::{reasons, words};
 use crate::shown::text;
@@ -93,33 +94,48 @@ pub fn run(flags: &cli::InputsArgs) -> Result<()> {
 fn of_stage(flags: &cli::InputsArgs, stage: &str) -> Result<(StageInputs, String)> {
     let work = super::open(&flags.at, &[], Next::Any)?;
     let id = work.spec.find(stage)?;
-    // The inputs of a stage with several platforms are shown for the first of them.
-    let first = work.spec.stage(id).platforms.first().map(String::as_str);
-    let part = work.spec.part_for(id, first);
-    if part != id {
-        let other = &work.spec.stage(part).name;
-        crate::tell!("note: `{stage}` is built in parts; these are the inputs of `{other}`");
-    }
-    let id = part;
-    let stage_inputs = match work.gather(id)? {
-        Gathered::Read(_, stage_inputs) => *stage_inputs,
-        Gathered::Parts(_) => {
-            return Err(Fault::failed(format!("`{stage}` has no inputs of its own")));
-        }
-        Gathered::PrepareFirst(due) => {
-            return Err(Fault::failed(format!(
-                "the inputs of `{stage}` are not all there yet: {}; `{}` runs it",
-                reasons::clause(&due.reason),
-                work.spec.call.command(&format!("build {stage}"))
-            )));
-        }
+    let mut stage_inputs: Option<StageInputs> = None;
+    // Of a stage with several platforms, what counts for any of them.
+    let parts = match &work.spec.stage(id).parts {
+        Parts::Several(parts) => parts.clone(),
+        Parts::One | Parts::Of(_) => vec![id],
     };
+    for part in parts {
+        let more = of_part(&work, part)?;
+        match &mut stage_inputs {
+            None => stage_inputs = Some(more),
+            Some(all) => {
+                all.context.inputs.add(more.context.inputs);
+                for (name, folder) in more.folders {
+                    match all.folders.entry(name) {
+                        Entry::Vacant(entry) => drop(entry.insert(folder)),
+                        Entry::Occupied(mut entry) => entry.get_mut().inputs.add(folder.inputs),
+                    }
+                }
+            }
+        }
+    }
+    let stage_inputs =
+        stage_inputs.ok_or_else(|| Fault::failed(format!("`{stage}` has no parts")))?;
     let key = if flags.json {
         key_of(&work, id, &stage_inputs)?
     } else {
         String::new()
     };
     Ok((stage_inputs, key))
+}
+
+fn of_part(work: &Workspace, id: StageId) -> Result<StageInputs> {
+    let stage = &work.spec.stage(id).name;
+    match work.gather(id)? {
+        Gathered::Read(_, stage_inputs) => Ok(*stage_inputs),
+        Gathered::Parts(_) => Err(Fault::failed(format!("`{stage}` has no inputs of its own"))),
+        Gathered::PrepareFirst(due) => Err(Fault::failed(format!(
+            "the inputs of `{stage}` are not all there yet: {}; `{}` runs it",
+            reasons::clause(&due.reason),
+            work.spec.call.command(&format!("build {stage}"))
+        ))),
+    }
 }
 
 fn key_of(work: &Workspace, id: StageId, stage_inputs: &StageInputs) -> Result<String> {

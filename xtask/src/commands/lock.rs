@@ -58,7 +58,7 @@ pub fn run(flags: &Flags) -> Result<()> {
             Ok(entry.and_then(platforms::of_entry))
         };
         let stage = work.spec.stage(*id);
-        let notes = platforms::check(stage, takes, entry);
+        let notes = platforms::check((stage, work.spec.whole(*id)), takes, entry);
         for note in notes.map_err(|fault| stage.fault(fault))? {
             crate::tell!("note: {note}");
         }

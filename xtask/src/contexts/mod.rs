@@ -55,6 +55,17 @@ pub struct Inputs {
     pub bytes: u64,
 }
 
+impl Inputs {
+    /// Adds the entries of the same context for another platform.
+    pub fn add(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.entries.sort_by(|a, b| a.path.cmp(&b.path));
+        self.entries.dedup_by(|a, b| a.path == b.path);
+        self.whole = self.whole.take().or(other.whole);
+        self.bytes = self.entries.iter().map(|entry| entry.size).sum();
+    }
+}
+
 /// One entry of a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {

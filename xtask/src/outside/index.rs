@@ -9,7 +9,7 @@ pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The manifest of an image for one platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Descriptor {
+pub struct ManifestEntry {
     /// What the manifest is.
     pub media_type: String,
     /// `sha256:…`
@@ -59,13 +59,13 @@ pub struct Index {
 
 impl Index {
     /// The index of these manifests.
-    pub fn of(manifests: &[Descriptor]) -> Self {
+    pub fn of(manifests: &[ManifestEntry]) -> Self {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Whole<'m> {
             schema_version: u32,
             media_type: &'m str,
-            manifests: &'m [Descriptor],
+            manifests: &'m [ManifestEntry],
         }
         let whole = Whole {
             schema_version: 2,
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn an_index_names_its_manifests_in_order_and_its_archive_holds_it_alone() {
-        let part = |digest: &str, platform: &str| Descriptor {
+        let part = |digest: &str, platform: &str| ManifestEntry {
             media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
             digest: digest.to_owned(),
             size: 7,

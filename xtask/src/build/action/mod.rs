@@ -23,7 +23,7 @@ pub fn exact_base(reference: &str, pin: Option<&str>, held: Option<&str>) -> Opt
 
 /// What a buildx call is made from.
 #[derive(Debug)]
-pub struct Parts<'a> {
+pub struct CallParts<'a> {
     /// For the roots of secret files.
     pub spec: &'a Spec,
     /// The stage.
@@ -115,7 +115,7 @@ pub fn question(
 ///
 /// `--provenance=false`: a default attestation would give the image another id on every
 /// build, even a fully cached one (ENGINE.md, *What buildx gives*).
-pub fn build(parts: &Parts<'_>) -> Action {
+pub fn build(parts: &CallParts<'_>) -> Action {
     let stage = parts.stage;
     let mut argv = program(parts.docker_context);
     let mut push = |text: &str| argv.push(text.to_owned());

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::freshness::record::RecordedManifest;
-use crate::outside::index::Descriptor;
+use crate::outside::index::ManifestEntry;
 
 /// The image that one buildx call says it made. The image that a reference names right after the
 /// call may be another call's: one of another checkout, or one that outlived its killed build.
@@ -19,7 +19,7 @@ pub struct MadeImage {
     config: Option<String>,
     /// The manifest or the index.
     #[serde(rename = "containerimage.descriptor")]
-    descriptor: Option<Descriptor>,
+    descriptor: Option<ManifestEntry>,
 }
 
 impl MadeImage {

@@ -119,7 +119,7 @@ impl Session<'_> {
             let platform = matching.or(only);
             let part = spec.part_for(target.id, platform);
             let steps = stage_inputs::steps(spec, part, platform.or(own));
-            let parents = spec.stands_on(target.id).into_iter();
+            let parents = spec.stands_on_any(target.id).into_iter();
             let parent = parents.filter_map(|id| below.get(&id));
             let parent = parent
                 .filter(|layers| {

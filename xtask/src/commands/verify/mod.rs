@@ -11,6 +11,7 @@ mod summaries;
 mod telling;
 mod tools;
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use crate::cli::{BuildArgs, VerifyArgs};
@@ -119,7 +120,7 @@ impl<'w> Session<'w> {
         // The stack is looked at while inputs are hashed and the engine is asked for images.
         let (plan, prior) = std::thread::scope(|scope| {
             let looker = may_recall.then(|| scope.spawn(|| Prior::of(&records, work, interrupt)));
-            let plan = work.plan(&work.graph.closure(&wanted), |_| false);
+            let plan = work.plan(&work.closure(&wanted), |_| false);
             let prior = looker.and_then(|looker| {
                 let looked = looker.join();
                 looked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -130,7 +131,13 @@ impl<'w> Session<'w> {
         super::tell_warnings(work);
         refuse_stale(work, &plan, &wanted)?;
         let (today, now) = today();
-        let fresh = plan.iter().filter_map(|own| match &own.verdict {
+        let planned: HashSet<StageId> = plan.iter().map(|own| own.id).collect();
+        let is_read_whole = |id: StageId| {
+            let whole = spec.whole_id(id);
+            whole != id && planned.contains(&whole)
+        };
+        let read = plan.iter().filter(|own| !is_read_whole(own.id));
+        let fresh = read.filter_map(|own| match &own.verdict {
             Verdict::Fresh(record) => Some(Target {
                 id: own.id,
                 reference: record.private.clone(),

@@ -150,7 +150,7 @@ fn measure(
     let platform = reference::platform::normal(&image.facts.platform());
     let part = spec.part_for(target.id, platform.as_deref());
     let steps = stage_inputs::steps(spec, part, platform.as_deref());
-    let parents = spec.stands_on(target.id).into_iter();
+    let parents = spec.stands_on_any(target.id).into_iter();
     let under = parents.filter_map(|id| below.get(&id)).flatten();
     let under = under.filter(|layers| {
         let mut pairs = layers.iter().zip(&image.layers);

@@ -33,9 +33,10 @@ pub fn missing<'t>(taken: &'t Taken, has: &[String]) -> Vec<&'t str> {
 }
 
 /// Refuses a FROM on an image that lacks a platform. Returns a note on each other use of such an
-/// image. `has` gives the platforms of an image, if they are known.
+/// image. `whole` is the stage that `stage` is a part of, else the same. `has` gives the platforms of
+/// an image, if they are known.
 pub fn check<'t>(
-    stage: &Stage,
+    (stage, whole): (&Stage, &Stage),
     takes: impl IntoIterator<Item = &'t Taken>,
     mut has: impl FnMut(&Taken) -> Result<Option<Vec<String>>>,
 ) -> Result<Vec<String>> {
@@ -46,20 +47,25 @@ pub fn check<'t>(
         if missing.is_empty() {
             continue;
         }
-        let (told, remedy) = told(stage, taken, &missing, &has);
+        let (told, remedy) = told((stage, whole), taken, &missing, &has);
         if taken.kind == BaseKind::From {
             return Err(Fault::usage(format!("{told}: {remedy}")));
         }
         notes.push(format!(
             "stage `{}`: {told}: BuildKit refuses that, or takes files of another platform",
-            stage.name
+            whole.name
         ));
     }
     Ok(notes)
 }
 
 /// What is wrong, and what to do about it.
-fn told(stage: &Stage, taken: &Taken, missing: &[&str], has: &[String]) -> (String, String) {
+fn told(
+    (stage, whole): (&Stage, &Stage),
+    taken: &Taken,
+    missing: &[&str],
+    has: &[String],
+) -> (String, String) {
     let does = match taken.kind {
         BaseKind::From => "builds on",
         BaseKind::CopyFrom => "copies from",
@@ -77,7 +83,14 @@ fn told(stage: &Stage, taken: &Taken, missing: &[&str], has: &[String]) -> (Stri
         let remedy = "change the `--platform` of that FROM, or take an image that has it";
         return (told, remedy.to_owned());
     }
-    let served: Vec<&str> = {
+    let served: Vec<&str> = if stage.is_part() {
+        let is_served = |wanted: &&str| {
+            let mut has = has.iter();
+            has.any(|has| reference::platform::serves(has, wanted))
+        };
+        let wanted = whole.platforms.iter().map(String::as_str);
+        wanted.filter(is_served).collect()
+    } else {
         let wanted = taken.platforms.iter().map(String::as_str);
         wanted.filter(|wanted| !missing.contains(wanted)).collect()
     };
@@ -90,7 +103,7 @@ fn told(stage: &Stage, taken: &Taken, missing: &[&str], has: &[String]) -> (Stri
     let remedy = format!(
         "write `platforms = [{}]` for `{}`, or take an image that has it",
         few.join(", "),
-        stage.name
+        whole.name
     );
     (told, remedy)
 }
@@ -116,7 +129,8 @@ mod tests {
         let spec =
             spec::read("g.toml".into(), "/".into(), graph, &GraphOptions::default()).unwrap();
         let has = has.map(|has| has.iter().map(|&it| it.to_owned()).collect());
-        check(&spec.stages[0], [taken], |_| Ok(has.clone()))
+        let stage = &spec.stages[0];
+        check((stage, stage), [taken], |_| Ok(has.clone()))
     }
 
     #[test]

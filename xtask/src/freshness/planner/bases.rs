@@ -65,7 +65,11 @@ impl Workspace {
             let lock = self.lock.lock().unpoisoned();
             Ok(lock.base(&taken.reference).and_then(platforms::of_entry))
         };
-        let notes = platforms::check(stage, &summary.externals.takes, entry);
+        let notes = platforms::check(
+            (stage, self.spec.whole(id)),
+            &summary.externals.takes,
+            entry,
+        );
         let notes = notes.map_err(|fault| stage.fault(fault))?;
         notes.into_iter().for_each(|note| self.warn(note));
         self.check_platforms_of_parents(stage, summary)
@@ -104,30 +108,34 @@ impl Workspace {
         held: &ImageCache,
     ) -> Result<()> {
         let stage = self.spec.stage(id);
-        let notes = platforms::check(stage, &summary.externals.takes, |taken| {
-            let lock = self.lock.lock().unpoisoned();
-            let is_locked = lock.digest(&taken.reference).is_some();
-            drop(lock);
-            if is_locked {
-                return Ok(None);
-            }
-            let reference = &taken.reference;
-            held.ask_for(&self.engine, std::iter::once(reference))?;
-            let image = held.get(reference);
-            let Some(shown) = image.as_deref().and_then(Image::platform) else {
-                return Ok(None);
-            };
-            let mut has = vec![shown];
-            // An engine shows one platform of an image, which may have several.
-            for wanted in platforms::missing(taken, &has.clone()) {
-                match self.engine.has_platform(reference, wanted)? {
-                    Some(false) => {}
-                    Some(true) => has.push(wanted.to_owned()),
-                    None => return Ok(None),
+        let notes = platforms::check(
+            (stage, self.spec.whole(id)),
+            &summary.externals.takes,
+            |taken| {
+                let lock = self.lock.lock().unpoisoned();
+                let is_locked = lock.digest(&taken.reference).is_some();
+                drop(lock);
+                if is_locked {
+                    return Ok(None);
                 }
-            }
-            Ok(Some(has))
-        })?;
+                let reference = &taken.reference;
+                held.ask_for(&self.engine, std::iter::once(reference))?;
+                let image = held.get(reference);
+                let Some(shown) = image.as_deref().and_then(Image::platform) else {
+                    return Ok(None);
+                };
+                let mut has = vec![shown];
+                // An engine shows one platform of an image, which may have several.
+                for wanted in platforms::missing(taken, &has.clone()) {
+                    match self.engine.has_platform(reference, wanted)? {
+                        Some(false) => {}
+                        Some(true) => has.push(wanted.to_owned()),
+                        None => return Ok(None),
+                    }
+                }
+                Ok(Some(has))
+            },
+        )?;
         notes.into_iter().for_each(|note| self.warn(note));
         Ok(())
     }

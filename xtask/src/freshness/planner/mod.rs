@@ -39,7 +39,7 @@ use crate::graphfile::chosen::Chosen;
 use crate::graphfile::graph::Graph;
 use crate::graphfile::lock::Lock;
 use crate::graphfile::outputs::Outputs;
-use crate::graphfile::spec::{Spec, StageId};
+use crate::graphfile::spec::{Spec, Stage, StageId};
 use crate::outside::engine::{Engine, Images};
 use crate::outside::state::State;
 use crate::unpoisoned::Unpoisoned as _;
@@ -119,7 +119,19 @@ impl Workspace {
     /// The wanted stages in build order: those named, by themselves or in a group, and everything
     /// they stand on.
     pub fn wanted(&self, names: &[String]) -> Result<Vec<StageId>> {
-        Ok(self.graph.closure(&self.spec.find_all(names)?))
+        Ok(self.closure(&self.spec.find_all(names)?))
+    }
+
+    /// The targets and everything they stand on, in build order. A stage all of whose parts are
+    /// among these is put together, too. Without targets, all stages.
+    pub fn closure(&self, targets: &[StageId]) -> Vec<StageId> {
+        let wanted = self.graph.closure(targets);
+        if targets.is_empty() || !self.spec.stages.iter().any(Stage::is_of_parts) {
+            return wanted;
+        }
+        let made = self.spec.made_of(&wanted.into_iter().collect());
+        let all: Vec<StageId> = targets.iter().copied().chain(made).collect();
+        self.graph.closure(&all)
     }
 
     /// Adds a warning, unless it waits to be reported already.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contexts::StatCache;
 use crate::freshness::key::{self, Ingredient, IngredientKind, Key};
-use crate::outside::index::Descriptor;
+use crate::outside::index::ManifestEntry;
 use crate::outside::state::{self, Broken, State};
 
 /// The format of both kinds of files. 1: the first.
@@ -56,7 +56,7 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedManifest {
     /// The manifest.
-    pub descriptor: Descriptor,
+    pub descriptor: ManifestEntry,
     /// The digest of the image's configuration. Unlike that of the manifest it is the same in every
     /// store, however the layers are compressed.
     pub config: String,

@@ -157,10 +157,28 @@ impl Spec {
         }
     }
 
+    /// The stages whose images it is built on or copies from: as wholes, and as parts.
+    pub fn stands_on_any(&self, id: StageId) -> BTreeSet<StageId> {
+        let mut all = self.stage(id).stands_on();
+        all.extend(self.stands_on(id));
+        all
+    }
+
     /// The stages that a person would say it stands on: never parts.
     pub fn stands_on(&self, id: StageId) -> BTreeSet<StageId> {
         let direct = self.stage(id).stands_on();
         direct.into_iter().map(|id| self.whole_id(id)).collect()
+    }
+
+    /// The stages all of whose parts are among these, and which are not among these themselves.
+    pub fn made_of(&self, stages: &BTreeSet<StageId>) -> Vec<StageId> {
+        let is_made = |id: &StageId| match &self.stage(*id).parts {
+            Parts::Several(parts) => {
+                !stages.contains(id) && parts.iter().all(|part| stages.contains(part))
+            }
+            Parts::One | Parts::Of(_) => false,
+        };
+        self.ids().filter(is_made).collect()
     }
 
     /// The part of a stage for a platform, else the stage itself.
