@@ -64,6 +64,22 @@ fn outdated_says_what_moved_since_when_and_what_would_be_built_again() {
 }
 
 #[test]
+fn outdated_names_a_stage_that_is_built_in_parts_once() {
+    let registry = Registry::start();
+    registry.put("one:1", &Image::of("1"));
+    registry.put("two:1", &Image::of("2"));
+    let (project, _engine) = two(&registry);
+    let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
+    let both = "[stage.a]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n";
+    project.write("build-graph.toml", graph.replace("[stage.a]\n", both));
+    project.run(&["lock"]).ends(0);
+    registry.put("one:1", &Image::of("1b"));
+    let row = &outdated(&project)["outdated"][0];
+    assert_eq!(row["stages"], Value::from(vec!["a"]), "{row}");
+    assert_eq!(row["rebuilds"], Value::from(vec!["a"]), "{row}");
+}
+
+#[test]
 fn outdated_shows_what_it_could_ask_when_one_registry_is_gone() {
     let (good, bad) = (Registry::start(), Registry::start());
     good.put("one:1", &Image::of("1"));

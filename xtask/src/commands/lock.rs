@@ -188,7 +188,8 @@ fn kept(work: &Workspace, uses: &Uses, lock: &Lock) -> BTreeMap<String, Base> {
             vars: work.spec.options.vars.clone(),
             ..GraphOptions::profile(profile)
         };
-        let read = spec::load(&work.spec.file, &options).and_then(|spec| {
+        let read = spec::load(&work.spec.file, &options).and_then(|mut spec| {
+            spec.split();
             let all: Vec<_> = spec.ids().collect();
             Uses::of(&spec, &all, work.engine.platform())
         });

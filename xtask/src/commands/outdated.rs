@@ -158,7 +158,6 @@ fn row(
         return Ok(Row::Same);
     }
     let found = registries.image(&used.reference, &tag.digest, Effort::Full)?;
-    let stage = |id: &StageId| work.spec.stage(*id).name.clone();
     let rebuilds = used
         .by
         .iter()
@@ -170,9 +169,21 @@ fn row(
         locked: locked.digest.clone(),
         since: since(used, &tag, &found).map(|at| calendar::shown(at).1),
         current: tag.digest,
-        stages: used.by.iter().map(|(id, _)| stage(id)).collect(),
-        rebuilds: rebuilds.map(|(id, _)| stage(id)).collect(),
+        stages: names(work, used.by.iter().map(|(id, _)| *id)),
+        rebuilds: names(work, rebuilds.map(|(id, _)| *id)),
     }))
+}
+
+/// The names of stages, each once. Parts have the name of their stage.
+fn names(work: &Workspace, ids: impl Iterator<Item = StageId>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for id in ids {
+        let name = &work.spec.whole(id).name;
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
 }
 
 /// The row of a source. It has no `since`, as the time of a commit is not known before it is
@@ -183,8 +194,11 @@ fn source_row(work: &Workspace, at: &Where, drift: Drift, interrupt: &Interrupt)
         return Ok(Row::Unlocked(source.name.clone()));
     };
     let of_source = |id: &StageId| fetching::of_stages(&work.spec, &[*id]).contains(&drift.source);
-    let stages: Vec<StageId> = work.spec.ids().filter(of_source).collect();
-    let rebuilds = match super::sync::at_commit_of(at, &drift, interrupt) {
+    // What is put together from parts changes with them.
+    let has_trees = |id: &StageId| !work.spec.stage(*id).is_of_parts();
+    let stages = work.spec.ids().filter(has_trees).filter(of_source);
+    let stages: Vec<StageId> = stages.collect();
+    let rebuilds: Vec<StageId> = match super::sync::at_commit_of(at, &drift, interrupt) {
         Ok(moved) => {
             let stages = stages.iter().copied();
             stages.filter(|id| !is_same(work, &moved, *id)).collect()
@@ -199,10 +213,6 @@ fn source_row(work: &Workspace, at: &Where, drift: Drift, interrupt: &Interrupt)
             stages.clone()
         }
     };
-    let names = |ids: &[StageId]| {
-        let names = ids.iter().map(|id| work.spec.stage(*id).name.clone());
-        names.collect()
-    };
     Ok(Row::Moved(Moved {
         kind: "source",
         name: source.name.clone(),
@@ -210,8 +220,8 @@ fn source_row(work: &Workspace, at: &Where, drift: Drift, interrupt: &Interrupt)
         locked: locked.clone(),
         current: drift.now,
         since: None,
-        rebuilds: names(&rebuilds),
-        stages: names(&stages),
+        rebuilds: names(work, rebuilds.into_iter()),
+        stages: names(work, stages.into_iter()),
     }))
 }
 

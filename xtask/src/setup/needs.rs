@@ -125,6 +125,10 @@ fn registries(spec: &Spec, lock: &Lock) -> BTreeSet<String> {
     };
     for id in spec.ids() {
         let stage = spec.stage(id);
+        // Its parts have the base overrides.
+        if stage.is_of_parts() {
+            continue;
+        }
         let known = base_override::external(spec, stage);
         known.iter().for_each(|image| add(image));
         for context in stage.contexts.values() {

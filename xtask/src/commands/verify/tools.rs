@@ -11,6 +11,7 @@ use crate::fault::Result;
 use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::graphfile::source;
 use crate::graphfile::spec::policy::{Rule, Severity};
+use crate::graphfile::spec::{Stage, StageId};
 use crate::verify::finding::{Finding, Tool};
 use crate::verify::policy::{self, Waivers};
 use crate::verify::tools::{self, LookedForTool};
@@ -60,15 +61,17 @@ impl Session<'_> {
     }
 
     fn given<'s>(&self, target: &'s Target) -> Result<Given<'s>> {
-        let (work, stage) = (self.work, self.work.spec.stage(target.id));
+        let work = self.work;
+        let id = self.with_dockerfile(target);
+        let stage = work.spec.stage(id);
         let root = source::root(&work.spec, stage.source)?;
         let is_on = |rule| stage.policy.severity(rule) != Severity::Off;
         let mut question = Vec::new();
         if is_on(Rule::Lint) {
             let tracer = Tracer::forgetful(&work.cache);
             let platform = work.engine.platform();
-            let stage_inputs = stage_inputs::gather(&work.spec, target.id, platform, &tracer)?;
-            question = self.question_to_buildx(target, &stage_inputs)?;
+            let stage_inputs = stage_inputs::gather(&work.spec, id, platform, &tracer)?;
+            question = self.question_to_buildx(stage, &stage_inputs)?;
         }
         Ok(Given {
             target,
@@ -78,14 +81,17 @@ impl Session<'_> {
         })
     }
 
+    /// The stage whose Dockerfile stands for a target: of several parts the first.
+    fn with_dockerfile(&self, target: &Target) -> StageId {
+        let spec = &self.work.spec;
+        let first = spec.stage(target.id).platforms.first();
+        spec.part_for(target.id, first.map(String::as_str))
+    }
+
     /// The flags of the build that decide what the Dockerfile means. Without them buildx would look
     /// in a registry for a base that another stage makes.
-    fn question_to_buildx(
-        &self,
-        target: &Target,
-        stage_inputs: &StageInputs,
-    ) -> Result<Vec<String>> {
-        let (work, stage) = (self.work, self.work.spec.stage(target.id));
+    fn question_to_buildx(&self, stage: &Stage, stage_inputs: &StageInputs) -> Result<Vec<String>> {
+        let work = self.work;
         let bases = stage_inputs.reading.bases.iter();
         let bases = bases.map(|base| (base.reference.clone(), base.reference.clone()));
         let named = stage_inputs.images.clone();
@@ -105,7 +111,9 @@ impl Session<'_> {
             }
         }
         let parents = stage_inputs.parents.iter().filter_map(|(name, parent)| {
-            let parent = self.fresh.iter().find(|one| one.id == *parent)?;
+            let whole = work.spec.whole_id(*parent);
+            let is_it = |one: &&Target| one.id == *parent || one.id == whole;
+            let parent = self.fresh.iter().find(is_it)?;
             Some((name.clone(), parent.reference.clone()))
         });
         contexts.extend(parents);
