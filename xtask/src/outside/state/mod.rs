@@ -257,12 +257,15 @@ impl State {
                 return Err(Fault::interrupted());
             }
         }
-        let note = format!("process {}", std::process::id());
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(note.as_bytes()));
-        written.map_err(|error| fault(&error))?;
+        // Of several holders none is the one that is waited for.
+        if let Kind::Alone = kind {
+            let note = format!("process {}", std::process::id());
+            let written = file
+                .set_len(0)
+                .and_then(|()| file.rewind())
+                .and_then(|()| file.write_all(note.as_bytes()));
+            written.map_err(|error| fault(&error))?;
+        }
         Ok(HeldLock { _file: file })
     }
 }
