@@ -1,6 +1,6 @@
 //! Images that another build, or the call of a killed build, renames while a build runs.
 
-use crate::{Project, hosts, project, unique};
+use crate::{Project, host, hosts, project, unique};
 
 /// A project whose `docker` moves a name to the image `other` after each build of stage `a`, while
 /// the file `disturb` exists. The name is the one behind `follows` in the arguments.
@@ -61,6 +61,27 @@ fn a_build_on_an_image_that_another_build_names_meanwhile_is_not_recorded() {
             &other,
         ));
     }
+}
+
+#[test]
+fn a_part_whose_image_another_build_names_meanwhile_gets_into_no_index() {
+    let host = host();
+    let other = another(&host);
+    let platforms = "[stage.a]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n";
+    let project = disturbed(&host, "--tag=", &other);
+    let script = std::fs::read_to_string(project.path("bin/docker")).unwrap();
+    let graph = format!("version = 1\n{platforms}context = \"a\"\n");
+    let project = project
+        .script("bin/docker", &script.replace("/a:*", "/a/linux-amd64:*"))
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", "FROM scratch\nCOPY x /y\n");
+    let ran = project.build(&[]).ends(1);
+    assert_eq!(ran.those("failed"), ["a"]);
+    let said = "the image of `a@linux-amd64` is not the one that buildx made";
+    assert!(ran.stdout.contains(said), "{}", ran.stdout);
+    std::fs::remove_file(project.path("disturb")).unwrap();
+    project.build(&[]).ends(0);
+    assert_eq!(project.verdicts()["a"], "fresh");
 }
 
 /// The reference of an image that no other project has.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::Run;
 use super::turn::Turn;
 use crate::fault::{Fault, Result};
-use crate::freshness::planner::Assessment;
+use crate::freshness::planner::{Assessment, Upstream};
 use crate::freshness::record::{Record, Volatile};
 use crate::graphfile::spec::{Parts, StageId};
 use crate::outside::clock;
@@ -116,6 +116,14 @@ impl Run<'_> {
                     self.work.spec.call.command(&format!("build --force={}", stage.name))
                 ))
             })?;
+            // The key of the stage has the image that the engine gave for the part.
+            let in_key = Upstream::Image(known.descriptor.digest.clone());
+            if now.upstream.get(part) != Some(&in_key) {
+                return Err(Fault::failed(format!(
+                    "the image of `{}` is not the one that buildx made, {}: another build named it meanwhile; run this once more",
+                    stage.name, known.descriptor.digest
+                )));
+            }
             Ok(ManifestEntry {
                 platform: stage.platforms.first().map(|it| OciPlatform::of(it)),
                 ..known.descriptor.clone()
