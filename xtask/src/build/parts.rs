@@ -1,4 +1,4 @@
-//! Puts the image of a stage with several platforms together from the images of its parts.
+//! Assembles the image of a stage with several platforms from the images of its parts.
 //!
 //! The engine has the images of all parts. It is given an index that names them, which takes it a
 //! fraction of a second (ENGINE.md, *Image stores*).
@@ -20,7 +20,7 @@ impl Run<'_> {
     /// Refuses a stage of several platforms on an engine that cannot hold one.
     pub(super) fn refuse_without_index(&self, id: StageId) -> Result<()> {
         let (work, stage) = (self.work, self.work.spec.whole(id));
-        if !stage.is_of_parts() {
+        if !stage.is_assembled() {
             return Ok(());
         }
         let about = work.engine.about();
@@ -36,8 +36,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Puts a stage together from its parts, and records the image.
-    pub(super) fn put_together(&self, id: StageId, assessment: Assessment) -> Result<Turn> {
+    /// Assembles a stage from its parts, and records the image.
+    pub(super) fn assemble(&self, id: StageId, assessment: Assessment) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let fault = |error: &dyn std::fmt::Display| {
             Fault::lacks(format!(
@@ -75,7 +75,7 @@ impl Run<'_> {
         for platform in &stage.platforms {
             if work.engine.has_platform(&private, platform)? == Some(false) {
                 return Err(Fault::failed(format!(
-                    "its image was put together for {}, but is not there for {platform}",
+                    "its image was assembled for {}, but is not there for {platform}",
                     stage.platforms.join(", ")
                 )));
             }

@@ -231,7 +231,7 @@ impl Run<'_> {
         }
         let (summary, stage_inputs) = match prepared.gathered(self.work, id) {
             Ok(Gathered::Read(summary, stage_inputs)) => (summary, stage_inputs),
-            Ok(Gathered::Parts(_)) => return self.of_parts(id, assessment),
+            Ok(Gathered::Assembled(_)) => return self.assembled_turn(id, assessment),
             // The memo knew of no due host command, but the tree has changed since it was checked.
             Ok(Gathered::PrepareFirst(due)) => {
                 return self.after_host_commands(id, prepared, due, hold);
@@ -270,8 +270,8 @@ impl Run<'_> {
         }
     }
 
-    /// The turn of a stage that is put together from its parts.
-    fn of_parts(&self, id: StageId, assessment: Assessment) -> Result<Turn> {
+    /// The turn of a stage that is assembled from its parts.
+    fn assembled_turn(&self, id: StageId, assessment: Assessment) -> Result<Turn> {
         match &assessment.verdict {
             Verdict::Fresh(record) => self.name_anew(id, record),
             Verdict::Restorable(reason, record) => {
@@ -281,7 +281,7 @@ impl Run<'_> {
             Verdict::Stale(reason) => {
                 self.has_acted.store(true, Ordering::SeqCst);
                 self.tell_started(id, reason);
-                self.put_together(id, assessment)
+                self.assemble(id, assessment)
             }
             Verdict::Unknown(_) => Err(Fault::failed("a part of it has no image")),
         }

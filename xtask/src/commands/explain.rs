@@ -235,7 +235,7 @@ fn describe(text: &mut String, work: &Workspace, plan: &[Assessment], assessment
     match &assessment.verdict {
         Verdict::Fresh(record) => {
             let stage = work.spec.stage(assessment.id);
-            let _ = if stage.is_of_parts() {
+            let _ = if stage.is_assembled() {
                 let platforms = stage.platforms.join(", ");
                 writeln!(
                     text,
@@ -287,7 +287,7 @@ fn awaited<'p>(
     if change.what != IngredientKind::Upstream || !change.is_unknown() {
         return None;
     }
-    // What is put together from parts names them by their platforms.
+    // A stage that is assembled from parts names them by their platforms.
     let part = work.spec.part_for(id, Some(&change.name));
     let is_it = |own: &&Assessment| {
         own.id != id && (own.id == part || work.spec.stage(own.id).name == change.name)

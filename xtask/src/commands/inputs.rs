@@ -129,7 +129,7 @@ fn of_part(work: &Workspace, id: StageId) -> Result<StageInputs> {
     let stage = &work.spec.stage(id).name;
     match work.gather(id)? {
         Gathered::Read(_, stage_inputs) => Ok(*stage_inputs),
-        Gathered::Parts(_) => Err(Fault::failed(format!("`{stage}` has no inputs of its own"))),
+        Gathered::Assembled(_) => Err(Fault::failed(format!("`{stage}` has no inputs of its own"))),
         Gathered::PrepareFirst(due) => Err(Fault::failed(format!(
             "the inputs of `{stage}` are not all there yet: {}; `{}` runs it",
             reasons::clause(&due.reason),

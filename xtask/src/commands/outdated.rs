@@ -194,8 +194,8 @@ fn source_row(work: &Workspace, at: &Where, drift: Drift, interrupt: &Interrupt)
         return Ok(Row::Unlocked(source.name.clone()));
     };
     let of_source = |id: &StageId| fetching::of_stages(&work.spec, &[*id]).contains(&drift.source);
-    // What is put together from parts changes with them.
-    let has_trees = |id: &StageId| !work.spec.stage(*id).is_of_parts();
+    // A stage that is assembled from parts changes with them.
+    let has_trees = |id: &StageId| !work.spec.stage(*id).is_assembled();
     let stages = work.spec.ids().filter(has_trees).filter(of_source);
     let stages: Vec<StageId> = stages.collect();
     let rebuilds: Vec<StageId> = match super::sync::at_commit_of(at, &drift, interrupt) {

@@ -126,7 +126,7 @@ fn registries(spec: &Spec, lock: &Lock) -> BTreeSet<String> {
     for id in spec.ids() {
         let stage = spec.stage(id);
         // Its parts have the base overrides.
-        if stage.is_of_parts() {
+        if stage.is_assembled() {
             continue;
         }
         let known = base_override::external(spec, stage);

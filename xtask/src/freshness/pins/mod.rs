@@ -54,10 +54,12 @@ pub struct Uses {
     pub takes: Vec<(StageId, Vec<Taken>)>,
 }
 
-/// The stages without those that are put together from parts.
+/// The stages without those that are assembled from parts.
 fn with_dockerfiles(spec: &Spec, stages: &[StageId]) -> Vec<StageId> {
     let stages = stages.iter().copied();
-    stages.filter(|id| !spec.stage(*id).is_of_parts()).collect()
+    stages
+        .filter(|id| !spec.stage(*id).is_assembled())
+        .collect()
 }
 
 impl Uses {

@@ -44,8 +44,8 @@ pub fn own<'m>(spec: &'m Spec, id: StageId, stage_inputs: &'m StageInputs) -> In
     ingredients
 }
 
-/// The ingredients that are the own of a stage which is put together from parts.
-pub fn of_parts(stage: &Stage) -> Ingredients<'_> {
+/// The own ingredients of a stage that is assembled from parts.
+pub fn of_assembled(stage: &Stage) -> Ingredients<'_> {
     Ingredients {
         platforms: &stage.platforms,
         ..Ingredients::default()
@@ -68,7 +68,7 @@ pub fn around(
     // (docs.docker.com/build/ci/github-actions/reproducible-builds).
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
     let epoch = epoch.map(|epoch| ("SOURCE_DATE_EPOCH".to_owned(), epoch));
-    let is_called = !spec.stage(id).is_of_parts();
+    let is_called = !spec.stage(id).is_assembled();
     let epoch = epoch.filter(|_| is_called);
     let proxies = summary.proxies.iter().filter_map(|name| {
         let told = proxies::given().get(name.as_str())?;

@@ -123,10 +123,10 @@ impl Workspace {
     }
 
     /// The targets and everything they stand on, in build order. A stage all of whose parts are
-    /// among these is put together, too. Without targets, all stages.
+    /// among these is assembled, too. Without targets, all stages.
     pub fn closure(&self, targets: &[StageId]) -> Vec<StageId> {
         let wanted = self.graph.closure(targets);
-        if targets.is_empty() || !self.spec.stages.iter().any(Stage::is_of_parts) {
+        if targets.is_empty() || !self.spec.stages.iter().any(Stage::is_assembled) {
             return wanted;
         }
         let made = self.spec.made_of(&wanted.into_iter().collect());
@@ -206,9 +206,9 @@ impl Workspace {
                 let was_built = prepared.records.last().is_some();
                 Ok(Assessment::unprepared(id, due, was_built))
             }
-            Ok(Gathered::Parts(summary)) => {
+            Ok(Gathered::Assembled(summary)) => {
                 let list = |around: &key::Around| {
-                    let mut own = gathering::of_parts(self.spec.stage(id));
+                    let mut own = gathering::of_assembled(self.spec.stage(id));
                     own.around = around.clone();
                     own.list()
                 };

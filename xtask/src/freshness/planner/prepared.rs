@@ -92,8 +92,8 @@ pub enum Gathered {
     Read(StageSummary, Box<StageInputs>),
     /// A host command must run before the stage can be judged.
     PrepareFirst(Due),
-    /// The stage is put together from its parts, and has no trees.
-    Parts(StageSummary),
+    /// The stage is assembled from its parts, and has no trees.
+    Assembled(StageSummary),
 }
 
 impl Prepared {
@@ -131,7 +131,7 @@ impl Prepared {
     pub fn summary(&self) -> Option<&StageSummary> {
         match self.read.get() {
             None => self.remembered.as_ref(),
-            Some(Ok(Gathered::Read(summary, _) | Gathered::Parts(summary))) => Some(summary),
+            Some(Ok(Gathered::Read(summary, _) | Gathered::Assembled(summary))) => Some(summary),
             Some(Ok(Gathered::PrepareFirst(_)) | Err(_)) => None,
         }
     }
@@ -150,8 +150,10 @@ impl Workspace {
         if let Naming::Failed(fault) = &stage.naming {
             return Err(fault.clone());
         }
-        if stage.is_of_parts() {
-            return Ok(Gathered::Parts(StageSummary::of_parts(&self.spec, id)));
+        if stage.is_assembled() {
+            return Ok(Gathered::Assembled(StageSummary::of_assembled(
+                &self.spec, id,
+            )));
         }
         let stage_inputs = match self.inputs_or_due(id, tracer)? {
             Ok(stage_inputs) => stage_inputs,

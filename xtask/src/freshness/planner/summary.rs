@@ -60,15 +60,15 @@ impl StageSummary {
         }
     }
 
-    /// The summary of a stage that is put together from parts: it stands on their images alone.
-    pub fn of_parts(spec: &Spec, id: StageId) -> Self {
+    /// The summary of a stage that is assembled from parts: it stands on their images alone.
+    pub fn of_assembled(spec: &Spec, id: StageId) -> Self {
         let stage = spec.stage(id);
         let parts = stage.upstream().into_iter().map(|part| {
             let platform = spec.stage(part).platforms.first();
             (platform.cloned().unwrap_or_default(), part.0)
         });
         Self {
-            own: gathering::of_parts(stage).own(),
+            own: gathering::of_assembled(stage).own(),
             inputs: 0,
             input_bytes: 0,
             externals: Externals::default(),

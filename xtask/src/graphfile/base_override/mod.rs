@@ -67,7 +67,7 @@ pub fn apply(spec: &mut Spec) -> Result<()> {
     let made = Outputs::of(spec);
     for id in spec.ids() {
         let stage = spec.stage(id);
-        if stage.is_of_parts() {
+        if stage.is_assembled() {
             continue;
         }
         let own = own_names(spec, stage);

@@ -40,8 +40,8 @@ impl GraphReader<'_, '_> {
             self.mistakes.push(mistake.did_you_mean(chosen, known));
         }
         let all = profiles.keys().map(String::as_str);
-        let (_, knots) = in_order(all, &profiles);
-        self.extensions(&profiles, &knots);
+        let (_, circles) = in_order(all, &profiles);
+        self.extensions(&profiles, &circles);
         let chosen = chosen.iter().map(String::as_str);
         let (order, _) = in_order(chosen, &profiles);
         let order: Vec<String> = order.into_iter().map(str::to_owned).collect();
@@ -78,7 +78,7 @@ impl GraphReader<'_, '_> {
     }
 
     /// Reports what no profile can extend: an unknown profile, and itself.
-    fn extensions(&mut self, profiles: &BTreeMap<String, Profile<'_>>, knots: &[Knot<'_>]) {
+    fn extensions(&mut self, profiles: &BTreeMap<String, Profile<'_>>, circles: &[Circle<'_>]) {
         for (name, profile) in profiles {
             let unknown = profile.extends.iter();
             for extended in unknown.filter(|name| !profiles.contains_key(name.get_ref())) {
@@ -89,15 +89,15 @@ impl GraphReader<'_, '_> {
                 self.mistakes.push_near(mistake, extended.get_ref(), known);
             }
         }
-        for knot in knots {
-            let title = if knot.name == knot.extended.get_ref() {
-                format!("profile `{}` extends itself", knot.name)
+        for circle in circles {
+            let title = if circle.name == circle.extended.get_ref() {
+                format!("profile `{}` extends itself", circle.name)
             } else {
-                let (name, extended) = (knot.name, knot.extended.get_ref());
+                let (name, extended) = (circle.name, circle.extended.get_ref());
                 format!("profile `{name}` extends `{extended}`, which extends it")
             };
             self.mistakes
-                .push(Mistake::at(knot.extended.span(), title, "here"));
+                .push(Mistake::at(circle.extended.span(), title, "here"));
         }
     }
 }
@@ -112,7 +112,7 @@ impl Profile<'_> {
 }
 
 /// A profile that extends a profile which extends it.
-struct Knot<'p> {
+struct Circle<'p> {
     name: &'p str,
     extended: &'p Spanned<String>,
 }
@@ -129,8 +129,8 @@ enum Walked {
 fn in_order<'p>(
     names: impl Iterator<Item = &'p str>,
     profiles: &'p BTreeMap<String, Profile<'_>>,
-) -> (Vec<&'p str>, Vec<Knot<'p>>) {
-    let (mut order, mut knots) = (Vec::new(), Vec::new());
+) -> (Vec<&'p str>, Vec<Circle<'p>>) {
+    let (mut order, mut circles) = (Vec::new(), Vec::new());
     let mut walked: BTreeMap<&str, Walked> = BTreeMap::new();
     for name in names {
         let mut path: Vec<(&str, std::slice::Iter<'_, Spanned<String>>)> = Vec::new();
@@ -148,7 +148,7 @@ fn in_order<'p>(
             match below.next() {
                 Some(extended) => {
                     if matches!(walked.get(extended.get_ref().as_str()), Some(Walked::Begun)) {
-                        knots.push(Knot { name, extended });
+                        circles.push(Circle { name, extended });
                     }
                     next = Some(extended.get_ref());
                 }
@@ -160,5 +160,5 @@ fn in_order<'p>(
             }
         }
     }
-    (order, knots)
+    (order, circles)
 }

@@ -195,7 +195,7 @@ pub struct Stage {
     pub labels: BTreeMap<String, Template>,
     /// Sorted; empty for the engine's own platform.
     pub platforms: Vec<String>,
-    /// What is otherwise for a platform, by the platform as `platforms` has it.
+    /// What differs on a platform, by the platform as `platforms` has it.
     pub variants: BTreeMap<String, Variant>,
     /// Whether it is built as one image, or in parts.
     pub parts: Parts,
@@ -239,14 +239,14 @@ pub enum Parts {
     /// By one call: it has one platform at most.
     #[default]
     One,
-    /// It is put together from its parts, one for each platform, in the order of `platforms`. It
+    /// It is assembled from its parts, one for each platform, in the order of `platforms`. It
     /// stands on them alone.
     Several(Vec<StageId>),
     /// It is the part of a stage for its one platform. It has no name of its own in the engine.
     Of(StageId),
 }
 
-/// What is otherwise for one platform of a stage.
+/// What differs on one platform of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Variant {
     /// The Dockerfile.
@@ -435,7 +435,8 @@ impl Stage {
         })
     }
 
-    /// The stages whose images this one uses, sorted. What is put together from parts uses those.
+    /// The stages whose images this one uses, sorted. A stage that is assembled from parts uses
+    /// those.
     pub fn upstream(&self) -> BTreeSet<StageId> {
         match &self.parts {
             Parts::Several(parts) => parts.iter().copied().collect(),

@@ -2,7 +2,7 @@
 //!
 //! A part is a stage of its own, with one platform. So it has its own key, record, log and lock,
 //! and everything that follows treats it like any other stage. The stage itself stands on its parts
-//! and is put together from them. What stands on it for one platform stands on that part.
+//! and is assembled from them. What stands on it for one platform stands on that part.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use super::platforms::is_same;
 use super::{Context, Naming, Parts, Prepare, SourceId, Spec, Stage, StageId, Variant};
 
 impl Spec {
-    /// Splits stages into parts, and applies what is otherwise for single platforms.
+    /// Splits stages into parts, and applies what differs on single platforms.
     pub fn split(&mut self) {
         let mut has_variant = false;
         for stage in &mut self.stages {
@@ -240,8 +240,8 @@ impl Stage {
         self.prepare = prepare.or(self.prepare.take());
     }
 
-    /// Whether it is put together from parts.
-    pub const fn is_of_parts(&self) -> bool {
+    /// Whether it is assembled from parts.
+    pub const fn is_assembled(&self) -> bool {
         matches!(self.parts, Parts::Several(_))
     }
 

@@ -35,7 +35,7 @@ pub struct RawStage {
     pub labels: Option<Texts>,
     /// `os/arch` pairs; the engine's own when absent.
     pub platforms: Option<Vec<Text>>,
-    /// What is otherwise for one of the platforms.
+    /// What differs on one of the platforms.
     pub platform: Option<BTreeMap<Text, Spanned<RawPlatform>>>,
     /// The image's name, without a tag.
     pub image: Option<Text>,
@@ -53,9 +53,9 @@ pub struct RawStage {
     pub ssh: Option<Vec<Text>>,
     /// The network that RUN sees: `default`, `none` or `host`.
     pub network: Option<Text>,
-    /// Host names that RUN knows beside those of the network, with their addresses.
+    /// Further host names for RUN, with their addresses.
     pub add_hosts: Option<Texts>,
-    /// How large /dev/shm is for RUN, such as `128m`.
+    /// The size of /dev/shm for RUN, such as `128m`.
     pub shm_size: Option<Text>,
     /// Resource limits for RUN, such as `nofile=1024:2048`.
     pub ulimit: Option<Vec<Text>>,
@@ -71,7 +71,7 @@ pub struct RawStage {
     pub policy: Option<RawPolicy>,
 }
 
-/// `[stage.NAME.platform."OS/ARCH"]`: what is otherwise for one platform.
+/// `[stage.NAME.platform."OS/ARCH"]`: what differs on one platform.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(
     deny_unknown_fields,

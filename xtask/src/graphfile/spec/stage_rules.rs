@@ -113,7 +113,7 @@ impl GraphReader<'_, '_> {
         }
     }
 
-    /// What is otherwise for single platforms, which must be among those of the stage.
+    /// What differs on single platforms, which must be among those of the stage.
     fn variants(
         &mut self,
         raw: Option<BTreeMap<Text, Spanned<RawPlatform>>>,

@@ -418,7 +418,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_frames_of_a_log_are_put_together() {
+    fn the_frames_of_a_log_are_assemble() {
         let frame = |stream: u8, text: &str| {
             let length = u32::try_from(text.len()).unwrap().to_be_bytes();
             [&[stream, 0, 0, 0], &length[..], text.as_bytes()].concat()
