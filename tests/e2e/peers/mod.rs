@@ -3,6 +3,7 @@
 
 mod built_again;
 mod pinned;
+mod run_settings;
 mod stays_fresh;
 
 use std::io::{BufRead as _, BufReader};

@@ -153,14 +153,7 @@ impl Run<'_> {
             );
             self.tell(Event::Notice { message });
         } else {
-            let forced = self.wishes.force.covers(id);
-            let miss = work.store.miss(&stage.name, key, assessment.made_of);
-            miss.save(record.clone(), forced).map_err(|error| {
-                Fault::lacks(format!(
-                    "cannot write the record of `{}`: {error}",
-                    stage.name
-                ))
-            })?;
+            self.save(id, assessment.made_of, &record)?;
         }
         Ok(Turn {
             log: Some(log),

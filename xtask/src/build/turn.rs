@@ -9,8 +9,8 @@ use camino::Utf8PathBuf;
 
 use super::Run;
 use crate::fault::{Class, Fault, Result};
-use crate::freshness::planner::{Assessment, Due, Gathered, Looked, Prepared, Upstream};
-use crate::freshness::prepare;
+use crate::freshness::key::Ingredient;
+use crate::freshness::planner::{Assessment, Gathered, Looked, Prepared, Upstream};
 use crate::freshness::record::Record;
 use crate::freshness::secrets;
 use crate::freshness::verdict::{Reason, Verdict};
@@ -56,7 +56,7 @@ impl Turn {
 
 /// The lock of a stage. A turn takes it once, when it is to do more than look.
 #[derive(Default)]
-struct StageLock {
+pub(super) struct StageLock {
     held: OnceCell<HeldLock>,
 }
 
@@ -108,7 +108,7 @@ impl Run<'_> {
 
     /// Forgets the engine's answers about all images that a stage's verdict needs, so that the
     /// engine is asked again.
-    fn forget_images(&self, id: StageId, before: &Prepared) {
+    pub(super) fn forget_images(&self, id: StageId, before: &Prepared) {
         for reference in self.asked_of_engine(id, before) {
             self.held.forget(&reference);
         }
@@ -125,89 +125,12 @@ impl Run<'_> {
         asked
     }
 
-    /// Runs the host commands that the stage waits for, each once. Then the turn goes on as if
-    /// their outputs had always been there.
-    fn after_host_commands(
+    pub(super) fn assessed(
         &self,
         id: StageId,
-        before: &Prepared,
-        first: &Due,
+        prepared: &Prepared,
         hold: &StageLock,
     ) -> Result<Turn> {
-        let work = self.work;
-        self.has_acted.store(true, Ordering::SeqCst);
-        self.tell_started(id, &first.reason);
-        let mut ran = BTreeSet::new();
-        let mut due = first.clone();
-        loop {
-            if !ran.insert(due.of) {
-                let name = self.name(due.of);
-                return Err(Fault::failed(format!(
-                    "inputs of the host command of `{name}` changed again while it ran: run this once more"
-                )));
-            }
-            if let Some(failed) = self.run_host_command(id, due.of)? {
-                return Ok(failed);
-            }
-            let prepared = Prepared::new(Looked::Read(work.gather(id)), before.records.clone());
-            self.forget_images(id, &prepared);
-            match prepared.read() {
-                Some(Ok(Gathered::PrepareFirst(next))) => due = next.clone(),
-                _ => return self.assessed(id, &prepared, hold),
-            }
-        }
-    }
-
-    /// Runs the host command of the stage `of`. If the command fails, gives the failed turn of the
-    /// stage `id`.
-    fn run_host_command(&self, id: StageId, of: StageId) -> Result<Option<Turn>> {
-        let (work, name) = (self.work, self.name(of));
-        let log = (work.state.path("logs")).join(format!("{name}.prepare.log"));
-        let waiting = || {
-            let message = format!(
-                "the host command of `{name}` waits for another host command in the same folder, which may be left from a build that was killed"
-            );
-            self.tell(Event::Notice { message });
-        };
-        self.tell(Event::Step {
-            stage: self.name(id).to_owned(),
-            step: prepare::shown(work.spec.stage(of)),
-        });
-        let ran = prepare::run(
-            &work.spec,
-            work.spec.stage(of),
-            &work.state,
-            &work.cache,
-            &log,
-            self.interrupt,
-            waiting,
-        );
-        match ran {
-            Ok(()) => Ok(None),
-            Err(failed) if failed.fault.class == Class::Failed && failed.has_run => {
-                if let Some(lacking) = work.lacking_tools(of) {
-                    let message = format!("{}; {lacking}", failed.fault.message);
-                    return Err(Fault::lacks(message));
-                }
-                let excerpt = Excerpt::of_file(&log);
-                // An empty log is not worth a look.
-                let log = Some(log).filter(|_| excerpt != Excerpt::default());
-                Ok(Some(Turn {
-                    excerpt,
-                    log,
-                    ..Turn::failed(failed.fault.to_string())
-                }))
-            }
-            Err(failed) => Err(match work.lacking_tools(of) {
-                Some(lacking) if failed.fault.class == Class::Failed => {
-                    Fault::lacks(format!("{}; {lacking}", failed.fault.message))
-                }
-                _ => failed.fault,
-            }),
-        }
-    }
-
-    fn assessed(&self, id: StageId, prepared: &Prepared, hold: &StageLock) -> Result<Turn> {
         let assess = || {
             let upstream = self.upstream(id);
             let forced = self.wishes.force.covers(id);
@@ -366,7 +289,7 @@ impl Run<'_> {
         self.work.engine.tag(image, reference)
     }
 
-    fn tell_started(&self, id: StageId, reason: &Reason) {
+    pub(super) fn tell_started(&self, id: StageId, reason: &Reason) {
         self.tell(Event::StageStarted {
             stage: self.name(id).to_owned(),
             reason: reason.clone(),
@@ -386,6 +309,20 @@ impl Run<'_> {
             Outcome::Restored,
             self.note_references(id, record, references)?,
         ))
+    }
+
+    /// Records what a build of a stage has made of these ingredients.
+    pub(super) fn save(
+        &self,
+        id: StageId,
+        made_of: Vec<Ingredient>,
+        record: &Record,
+    ) -> Result<()> {
+        let name = self.name(id);
+        let miss = self.work.store.miss(name, record.key, made_of);
+        miss.save(record.clone(), self.wishes.force.covers(id))
+            .map(drop)
+            .map_err(|error| Fault::lacks(format!("cannot write the record of `{name}`: {error}")))
     }
 
     fn note_references(
