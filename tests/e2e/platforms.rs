@@ -166,7 +166,7 @@ fn content_for(host: &str, platform: &str, image: &str, path: &str) -> String {
 }
 
 #[test]
-fn a_stage_for_two_platforms_is_built_in_parts_and_assemble() {
+fn a_stage_for_two_platforms_is_built_in_parts_and_assembled() {
     let (host, image) = (host(), unique("parts"));
     let project = in_parts(&host, &image);
     let ran = project.build(&[]).ends(0);

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_otherwise_for_a_platform_is_so_in_its_part_alone() {
+    fn what_differs_on_a_platform_is_in_its_part_alone() {
         let prepare =
             |out: &str| format!("{{ run = [\"make\", \"{out}\"], outputs = [\"{out}\"] }}\n");
         let spec = split(&format!(
