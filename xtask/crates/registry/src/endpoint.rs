@@ -34,7 +34,7 @@ pub struct Endpoint {
 /// The servers for a registry: mirrors in their order, then the registry itself.
 pub fn all(reference: &Reference, settings: &Settings) -> Vec<Endpoint> {
     if reference.registry != "docker.io" {
-        return vec![at(&reference.registry, settings)];
+        return vec![itself(reference, settings)];
     }
     let mirrors = settings.mirrors.iter().filter_map(|mirror| {
         let (scheme, rest) = mirror.split_once("://").unwrap_or(("https", mirror));
@@ -48,6 +48,14 @@ pub fn all(reference: &Reference, settings: &Settings) -> Vec<Endpoint> {
         Some(Endpoint { trust, ..endpoint })
     });
     mirrors.chain([at(HUB, settings)]).collect()
+}
+
+/// The registry itself, without its mirrors.
+pub fn itself(reference: &Reference, settings: &Settings) -> Endpoint {
+    match reference.registry.as_str() {
+        "docker.io" => at(HUB, settings),
+        registry => at(registry, settings),
+    }
 }
 
 /// One server, and how it may be contacted.

@@ -1,7 +1,8 @@
-//! The faults between this machine and a registry, with a message and a remedy for each.
+//! The faults between this machine and a registry. `telling` has a message and a remedy for each.
 
-use std::fmt;
 use std::time::Duration;
+
+use super::text::Said;
 
 /// A question that got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,14 +11,26 @@ pub struct RegistryError {
     pub image: String,
     /// The host that was asked last.
     pub host: String,
+    /// What was to be done with the image.
+    pub right: Right,
     /// What went wrong there.
     pub trouble: Trouble,
+}
+
+/// What is to be done with an image at a registry, and needs the right to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Reading.
+    Pull,
+    /// Writing.
+    Push,
 }
 
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// Status 401 or 403: the image is private, or (as Docker Hub answers) does not exist.
+    /// Status 401 or 403: the image is private, or (as Docker Hub answers) does not exist; or the
+    /// user may not push it.
     Refused {
         /// The status.
         status: u16,
@@ -25,9 +38,27 @@ pub enum Trouble {
         logged_in: bool,
         /// Why no login could be got, if the config names a way to one.
         keyring: Option<String>,
+        /// The registry's own message if something was to be pushed, with a comma in front; or
+        /// empty.
+        says: String,
     },
     /// Status 404.
     Missing,
+    /// Status 404 for a blob that the image should have: its digest.
+    NoBlob(String),
+    /// The registry does not take what was pushed, and will not take it a little later.
+    NotTaken {
+        /// The status.
+        status: u16,
+        /// The registry's own message, with a comma in front; or empty.
+        says: String,
+        /// What stands in the way.
+        obstacle: Obstacle,
+    },
+    /// What was to be pushed cannot be read on this machine, or is not what it should be.
+    Source(String),
+    /// What came from the registry cannot be written on this machine.
+    Sink(String),
     /// Status 429, and waiting did not help or would take too long.
     TooMany {
         /// How long the registry asks to wait.
@@ -57,6 +88,39 @@ pub enum Trouble {
     Useless(String),
 }
 
+/// Why a registry does not take what was pushed (distribution spec, "Error Codes").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The manifest names a blob or a manifest that the repository does not have.
+    Part,
+    /// There is no such repository, and the registry makes none by itself.
+    Repository,
+    /// It is larger than the registry, or a proxy in front of it, allows.
+    Size,
+    /// The registry's disk is full.
+    Space,
+    /// What came there does not have the digest that it was sent with.
+    Digest,
+    /// Anything else.
+    Other,
+}
+
+impl Obstacle {
+    /// What stands in the way. `None` if the status says that a later attempt may succeed.
+    pub(super) fn of(status: u16, said: &Said) -> Option<Self> {
+        match (status, said.code.as_str()) {
+            (408 | 425 | 429, _) => None,
+            (507, _) => Some(Self::Space),
+            (500.., _) => said.is_full().then_some(Self::Space),
+            (413, _) => Some(Self::Size),
+            (_, "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" | "MANIFEST_UNKNOWN") => Some(Self::Part),
+            (_, "DIGEST_INVALID") => Some(Self::Digest),
+            (_, "NAME_UNKNOWN") => Some(Self::Repository),
+            _ => Some(Self::Other),
+        }
+    }
+}
+
 impl Trouble {
     /// Whether asking again a little later may succeed.
     pub(super) fn may_pass(&self) -> bool {
@@ -64,7 +128,14 @@ impl Trouble {
             Self::TooMany { .. } | Self::Wrong(_) => true,
             Self::Unreachable { refused, .. } => !refused,
             Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425),
-            Self::Refused { .. } | Self::Missing | Self::Tls(_) | Self::Useless(_) => false,
+            Self::Refused { .. }
+            | Self::Missing
+            | Self::NoBlob(_)
+            | Self::NotTaken { .. }
+            | Self::Source(_)
+            | Self::Sink(_)
+            | Self::Tls(_)
+            | Self::Useless(_) => false,
         }
     }
 
@@ -77,7 +148,12 @@ impl Trouble {
             Self::Wrong(why) | Self::Useless(why) | Self::Tls(why) => {
                 format!("sends an answer that cannot be used: {why}")
             }
-            Self::Refused { .. } | Self::Missing => "refuses".to_owned(),
+            Self::Refused { .. }
+            | Self::Missing
+            | Self::NoBlob(_)
+            | Self::NotTaken { .. }
+            | Self::Source(_)
+            | Self::Sink(_) => "refuses".to_owned(),
         }
     }
 
@@ -93,10 +169,13 @@ impl Trouble {
 impl RegistryError {
     /// Whether the registry itself says that it has no such image for this user.
     pub fn is_absence(&self) -> bool {
-        matches!(
-            self.trouble,
-            Trouble::Missing | Trouble::Refused { .. } | Trouble::Unreachable { refused: true, .. }
-        )
+        self.right == Right::Pull
+            && matches!(
+                self.trouble,
+                Trouble::Missing
+                    | Trouble::Refused { .. }
+                    | Trouble::Unreachable { refused: true, .. }
+            )
     }
 
     /// Whether the registry could not be asked, so that nothing is known about the image.
@@ -111,89 +190,4 @@ impl RegistryError {
     }
 }
 
-impl fmt::Display for RegistryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            image,
-            host,
-            trouble,
-        } = self;
-        match trouble {
-            Trouble::Refused {
-                status,
-                logged_in,
-                keyring,
-            } => {
-                write!(f, "{host} refuses access to `{image}` (status {status}): ")?;
-                let login = login(host);
-                match (keyring, logged_in) {
-                    (Some(why), _) => write!(f, "{why}; correct that, or run `{login}`"),
-                    (None, true) => write!(
-                        f,
-                        "the login in docker's config does not give access; run `{login}` again, or correct the name if there is no such image"
-                    ),
-                    (None, false) => write!(
-                        f,
-                        "run `{login}` if it is private, or correct the name if there is no such image"
-                    ),
-                }
-            }
-            Trouble::Missing => write!(
-                f,
-                "{host} has no `{image}` (status 404): correct the name or the tag"
-            ),
-            Trouble::TooMany { wait } => {
-                write!(
-                    f,
-                    "{host} refuses further requests about `{image}` for now (status 429)"
-                )?;
-                if let Some(wait) = wait {
-                    write!(f, "; it asks to wait {} s", wait.as_secs())?;
-                }
-                write!(
-                    f,
-                    ": try again later, run `{}` for a higher limit, or give the engine a mirror (`registry-mirrors`)",
-                    login(host)
-                )
-            }
-            Trouble::Tls(why) => write!(
-                f,
-                "cannot trust {host}, which was asked for `{image}`: {why}; if it is your company's, add its CA to this machine's certificates, name it in SSL_CERT_FILE, or put it into /etc/docker/certs.d/{host}/ca.crt"
-            ),
-            Trouble::Unreachable { why, .. } => write!(
-                f,
-                "cannot reach {host}, which was asked for `{image}`: {why}; check the network, set HTTPS_PROXY, give the engine a mirror (`registry-mirrors`), or replace the image in `contexts`"
-            ),
-            Trouble::Status { status, says, .. } => {
-                write!(
-                    f,
-                    "{host} cannot answer for `{image}` (status {status}{says})"
-                )?;
-                if *status >= 500 {
-                    write!(f, ": try again later")
-                } else {
-                    write!(f, ": is it a registry, and is the name right?")
-                }
-            }
-            Trouble::Useless(why) => write!(
-                f,
-                "the answer of {host} for `{image}` cannot be used: {why}; is the name right?"
-            ),
-            Trouble::Wrong(why) => write!(
-                f,
-                "the answer of {host} for `{image}` cannot be used: {why}; a proxy or a mirror in between may be broken, so try again, or without it"
-            ),
-        }
-    }
-}
-
 impl std::error::Error for RegistryError {}
-
-/// The command that logs in. Without a host, `docker login` means Docker Hub.
-fn login(host: &str) -> String {
-    if host == super::endpoint::HUB {
-        "docker login".to_owned()
-    } else {
-        format!("docker login {host}")
-    }
-}

@@ -1,8 +1,9 @@
-//! Asks registries about images: the reading half of the distribution spec
-//! (opencontainers/distribution-spec).
+//! Asks registries about images, and pushes blobs and manifests: pull and push of the distribution
+//! spec (opencontainers/distribution-spec), without listing, deletion and referrers.
 //!
-//! The crate finds the digest that a tag points to, and the manifests and configurations behind it.
-//! Every body is checked against its digest. Logins come from docker's config and its helpers,
+//! The crate finds the digest that a tag points to, and the manifests and configurations behind it;
+//! mirrors may answer. It also reads and writes exact blobs and manifests, for which only the
+//! registry itself is asked, as a mirror may lag. Every body is checked against its digest. Logins come from docker's config and its helpers,
 //! mirrors and insecure hosts from the engine's settings, proxies from the environment. Nothing of
 //! this is set up before the first question.
 //!
@@ -20,36 +21,48 @@
 //! # Ok::<(), registry::RegistryError>(())
 //! ```
 
+mod body;
+mod broken;
 mod challenge;
 mod endpoint;
 mod error;
+mod exact;
+mod hash;
 mod helper;
+mod image;
 mod keyring;
 mod manifest;
 mod net;
 mod pass;
+mod passes;
 mod patience;
 mod proxy;
+mod push;
 mod settings;
 mod talk;
+mod telling;
+#[cfg(test)]
+mod tests;
 mod text;
 mod transport;
+mod way;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use camino::Utf8PathBuf;
-use rayon::prelude::*;
-use ureq::http::Method;
 
-pub use error::{RegistryError, Trouble};
+pub use error::{Obstacle, RegistryError, Right, Trouble};
+pub use exact::ManifestBody;
 pub use patience::Patience;
+pub use push::Mount;
 pub use settings::Settings;
 
 use endpoint::Endpoint;
+use image::Images;
 use keyring::Keyring;
-use manifest::{Config, Entry, Manifest};
+use passes::Passes;
 use reference::Reference;
 use reference::is_sha256;
 use transport::Transport;
@@ -59,8 +72,6 @@ use transport::Transport;
 const MANIFEST: u64 = 4 << 20;
 /// Larger than any image's configuration, in bytes.
 const CONFIG: u64 = 8 << 20;
-/// More entries than the index of any image has.
-const IMAGES: usize = 128;
 
 /// The digest that a tag points to now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,10 +118,10 @@ pub struct Registries {
     keyring: OnceLock<Keyring>,
     transport: Transport,
     patience: Patience,
-    /// Values of the `Authorization` header, by host and repository.
-    passes: Mutex<HashMap<(String, String), String>>,
+    passes: Passes,
     /// The way in which a host turned out to listen, if several are allowed.
-    ways: Mutex<HashMap<String, talk::Way>>,
+    ways: Mutex<HashMap<String, way::Way>>,
+    uploads: push::Uploads,
 }
 
 impl fmt::Debug for Registries {
@@ -143,8 +154,9 @@ impl Registries {
             keyring: OnceLock::new(),
             transport: Transport::new(patience.limits()),
             patience,
-            passes: Mutex::default(),
+            passes: Passes::default(),
             ways: Mutex::default(),
+            uploads: push::Uploads::default(),
         }
     }
 
@@ -159,28 +171,7 @@ impl Registries {
         }
         let tag = reference.tag.as_deref().unwrap_or("latest");
         self.somewhere(reference, effort, |endpoint, effort| {
-            let path = format!("manifests/{tag}");
-            // Registries with rate limits do not count a HEAD.
-            let head = self.ask(reference, endpoint, effort, Method::HEAD, &path, MANIFEST);
-            let head = match head {
-                Err(Trouble::Status {
-                    status: 400 | 405 | 501,
-                    ..
-                }) => None,
-                other => Some(other?),
-            };
-            let digest = head.as_ref().and_then(|head| head.header(DIGEST));
-            if let (Some(head), Some(digest)) = (&head, digest.filter(|digest| is_sha256(digest))) {
-                return Ok(Tag {
-                    digest: digest.to_owned(),
-                    modified: head.header("last-modified").and_then(calendar::http),
-                });
-            }
-            let (body, modified) = self.body(reference, endpoint, effort, &path, None)?;
-            Ok(Tag {
-                digest: manifest::digest(&body),
-                modified,
-            })
+            self.tag_at(reference, endpoint, effort, tag)
         })
     }
 
@@ -227,6 +218,7 @@ impl Registries {
                 return Err(RegistryError {
                     image: reference.familiar(),
                     host: reference.registry.clone(),
+                    right: Right::Pull,
                     trouble: Trouble::Missing,
                 });
             };
@@ -238,6 +230,7 @@ impl Registries {
                     return Err(RegistryError {
                         image: reference.familiar(),
                         host: endpoint.host,
+                        right: Right::Pull,
                         trouble,
                     });
                 }
@@ -246,35 +239,10 @@ impl Registries {
         }
     }
 
-    /// A body that was checked against its digest, and when it was last changed. Without a
-    /// `digest`, as for a tag, the body is checked against the digest that the registry sends with
-    /// it.
-    fn body(
-        &self,
-        reference: &Reference,
-        endpoint: &Endpoint,
-        effort: Effort,
-        path: &str,
-        digest: Option<&str>,
-    ) -> Result<(Vec<u8>, Option<i64>), Trouble> {
-        let limit = if path.starts_with("blobs/") {
-            CONFIG
-        } else {
-            MANIFEST
-        };
-        self.persist(&endpoint.host, effort, || {
-            let answer = self.ask_once(reference, endpoint, effort, Method::GET, path, limit)?;
-            let is = manifest::digest(&answer.body);
-            let named = answer.header(DIGEST).filter(|digest| is_sha256(digest));
-            if let Some(wanted) = digest.or(named).filter(|wanted| *wanted != is) {
-                return Err(Trouble::Wrong(format!(
-                    "it should have the digest {wanted}, but the {} bytes that came have {is}",
-                    answer.body.len()
-                )));
-            }
-            let modified = answer.header("last-modified").and_then(calendar::http);
-            Ok((answer.body, modified))
-        })
+    /// How many HTTP requests were made so far, all kinds counted: questions, tokens, redirects,
+    /// further attempts, and those without an answer.
+    pub fn requests(&self) -> u64 {
+        self.transport.begun()
     }
 
     fn settings(&self) -> &Settings {
@@ -284,92 +252,5 @@ impl Registries {
     fn keyring(&self) -> &Keyring {
         self.keyring
             .get_or_init(|| Keyring::read(self.config.as_deref()))
-    }
-}
-
-const DIGEST: &str = "docker-content-digest";
-
-/// The images behind one digest, at one server.
-struct Images<'a> {
-    registries: &'a Registries,
-    reference: &'a Reference,
-    endpoint: &'a Endpoint,
-    effort: Effort,
-}
-
-impl Images<'_> {
-    fn all(&self, digest: &str) -> Result<Found, Trouble> {
-        let entries = match self.manifest(digest)? {
-            Manifest::Image { .. } => {
-                vec![Entry {
-                    digest: digest.to_owned(),
-                    platform: None,
-                }]
-            }
-            Manifest::Index(entries) if entries.is_empty() => {
-                return Err(Trouble::Useless("its index lists no image".to_owned()));
-            }
-            Manifest::Index(entries) if entries.len() > IMAGES => {
-                return Err(Trouble::Useless(format!(
-                    "its index lists {} images",
-                    entries.len()
-                )));
-            }
-            Manifest::Index(entries) => entries,
-        };
-        let configs = entries
-            .par_iter()
-            .map(|entry| self.config(&entry.digest))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut found = Found {
-            digest: digest.to_owned(),
-            platforms: BTreeMap::new(),
-            onbuild: configs.iter().any(|config| config.onbuild),
-            created: BTreeMap::new(),
-        };
-        let mut twice = BTreeSet::new();
-        for (entry, config) in entries.into_iter().zip(configs) {
-            let Some(platform) = entry.platform.or(config.platform) else {
-                continue;
-            };
-            let created = config.created.as_deref().and_then(calendar::rfc3339);
-            found
-                .created
-                .extend(created.map(|at| (platform.clone(), at)));
-            let earlier = found
-                .platforms
-                .insert(platform.clone(), entry.digest.clone());
-            if earlier.is_some_and(|earlier| earlier != entry.digest) {
-                twice.insert(platform);
-            }
-        }
-        found
-            .platforms
-            .retain(|platform, _| !twice.contains(platform));
-        Ok(found)
-    }
-
-    fn manifest(&self, digest: &str) -> Result<Manifest, Trouble> {
-        let body = self.get(&format!("manifests/{digest}"), digest)?;
-        manifest::read(&body).map_err(Trouble::Useless)
-    }
-
-    fn config(&self, digest: &str) -> Result<Config, Trouble> {
-        let Manifest::Image { config } = self.manifest(digest)? else {
-            return Err(Trouble::Useless("its index lists another index".to_owned()));
-        };
-        let body = self.get(&format!("blobs/{config}"), &config)?;
-        manifest::read_config(&body).map_err(Trouble::Useless)
-    }
-
-    fn get(&self, path: &str, digest: &str) -> Result<Vec<u8>, Trouble> {
-        let Self {
-            registries,
-            reference,
-            endpoint,
-            effort,
-        } = self;
-        let got = registries.body(reference, endpoint, *effort, path, Some(digest));
-        got.map(|(body, _)| body)
     }
 }

@@ -3,8 +3,6 @@
 //!
 //! The bytes come from others, so nothing in them is trusted.
 
-use std::fmt::Write as _;
-
 use serde::Deserialize;
 
 use reference::is_sha256;
@@ -44,15 +42,31 @@ pub struct Config {
     pub created: Option<String>,
 }
 
-/// The digest of bytes.
-pub fn digest(bytes: &[u8]) -> String {
-    let hash = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let mut digest = "sha256:".to_owned();
-    for byte in hash.as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(digest, "{byte:02x}");
+/// The media type of a manifest. Servers that keep manifests as plain files send another one, so
+/// the manifest's own word goes before those.
+pub fn media_type(header: Option<&str>, body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Raw {
+        media_type: Option<String>,
+        manifests: Option<serde::de::IgnoredAny>,
     }
-    digest
+    let sent = header.unwrap_or_default().split(';').next();
+    let sent = sent.unwrap_or_default().trim();
+    if sent.starts_with("application/vnd.") {
+        return sent.to_owned();
+    }
+    let raw: Option<Raw> = serde_json::from_slice(body).ok();
+    match raw {
+        Some(Raw {
+            media_type: Some(own),
+            ..
+        }) => own,
+        Some(Raw {
+            manifests: Some(_), ..
+        }) => "application/vnd.oci.image.index.v1+json".to_owned(),
+        _ => "application/vnd.oci.image.manifest.v1+json".to_owned(),
+    }
 }
 
 #[derive(Deserialize)]
@@ -274,14 +288,22 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_of_bytes_is_sha_256() {
-        assert_eq!(
-            digest(b""),
-            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
-        assert!(is_sha256(&digest(b"x")));
-        for wrong in ["", "sha256:", "sha256:A", &hex("A"), &hex("aa"), &hex("g")] {
-            assert!(!is_sha256(wrong), "{wrong}");
+    fn a_media_type_is_the_servers_unless_it_keeps_plain_files() {
+        let own = br#"{"mediaType":"application/vnd.own"}"#;
+        let index = "application/vnd.oci.image.index.v1+json";
+        let image = "application/vnd.oci.image.manifest.v1+json";
+        for (header, body, is) in [
+            (
+                Some("application/vnd.x+json; charset=utf-8"),
+                &own[..],
+                "application/vnd.x+json",
+            ),
+            (Some("application/json"), own, "application/vnd.own"),
+            (None, br#"{"manifests":[]}"#, index),
+            (Some("text/plain"), b"{}", image),
+            (None, b"", image),
+        ] {
+            assert_eq!(media_type(header, body), is, "{header:?}");
         }
     }
 

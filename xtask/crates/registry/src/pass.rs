@@ -1,4 +1,4 @@
-//! Gets the proof that the user may read from a registry, by the token flow of the distribution
+//! Gets the proof that the user may read from a registry or write to it, by the token flow of the distribution
 //! project (distribution.github.io/distribution/spec/auth/token and …/oauth).
 //!
 //! A proof is the value of the `Authorization` header. It is kept for the repository that it was
@@ -9,10 +9,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use ureq::http::Method;
 
+use super::body::Body;
 use super::challenge::Challenge;
 use super::endpoint::Trust;
 use super::keyring::{Known, Login};
-use super::transport::{Answer, Ask};
+use super::passes::Access;
+use super::transport::{Answer, Ask, Take};
 
 /// Longer than any token, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -31,6 +33,7 @@ pub fn next<'a>(
     challenge: &Challenge,
     known: &Known,
     repository: &str,
+    access: &Access,
     url: &'a mut String,
     trust_of: impl Fn(&str) -> Trust,
 ) -> Result<Option<Next<'a>>, String> {
@@ -49,32 +52,34 @@ pub fn next<'a>(
             login,
         ) => {
             may_be_told(realm, trust_of)?;
-            let scope = scope
-                .clone()
-                .unwrap_or_else(|| format!("repository:{repository}:pull"));
-            let mut fields = vec![("scope", scope.as_str())];
+            let scopes = scopes(scope.as_deref(), repository, access);
+            let joined = scopes.join(" ");
+            let mut fields = Vec::new();
             fields.extend(service.as_deref().map(|service| ("service", service)));
             let mut ask = Ask {
                 method: Method::GET,
                 url: "",
                 headers: Vec::new(),
-                form: None,
-                limit: LIMIT,
+                body: Body::None,
+                take: Take::Whole(LIMIT),
             };
             if let Some(Login::Identity(token)) = login {
                 fields.extend([
+                    ("scope", joined.as_str()),
                     ("grant_type", "refresh_token"),
                     ("client_id", "xtask"),
                     ("refresh_token", token),
                 ]);
                 ask.method = Method::POST;
-                ask.form = Some(form(&fields));
+                ask.body = Body::Bytes(form(&fields).into_bytes().into());
                 ask.headers.push((
                     "content-type",
                     "application/x-www-form-urlencoded".to_owned(),
                 ));
                 url.clone_from(realm);
             } else {
+                // In an address, every scope is a field of its own; in a form they share one.
+                fields.splice(0..0, scopes.iter().map(|scope| ("scope", scope.as_str())));
                 if let Some(Login::Password { user, secret }) = login {
                     ask.headers.push(("authorization", basic(user, secret)));
                 }
@@ -85,6 +90,38 @@ pub fn next<'a>(
             Ok(Some(Next::Token(Box::new(ask))))
         }
     }
+}
+
+/// The scopes that a token needs: those of the challenge, and what an access that writes needs
+/// beside them. Some registries always name the scope for reading, and some leave out the repository
+/// that a blob is mounted from.
+fn scopes(challenge: Option<&str>, repository: &str, access: &Access) -> Vec<String> {
+    let named = challenge.unwrap_or_default().split_ascii_whitespace();
+    let mut scopes: Vec<String> = named.map(str::to_owned).collect();
+    let needed = match access {
+        Access::Pull if !scopes.is_empty() => return scopes,
+        Access::Pull => vec![(repository, "pull")],
+        Access::Push => vec![(repository, "pull,push")],
+        Access::Mount { from } if from == repository => vec![(repository, "pull,push")],
+        Access::Mount { from } => vec![(repository, "pull,push"), (from.as_str(), "pull")],
+    };
+    for (name, actions) in needed {
+        let of = |scope: &str| {
+            let actions = scope.strip_prefix("repository:")?.strip_prefix(name)?;
+            Some(actions.strip_prefix(':')?.to_owned())
+        };
+        let covers = |scope: &String| {
+            of(scope).is_some_and(|given| {
+                let given: Vec<&str> = given.split(',').collect();
+                given.contains(&"*") || actions.split(',').all(|action| given.contains(&action))
+            })
+        };
+        if !scopes.iter().any(covers) {
+            scopes.retain(|scope| of(scope).is_none());
+            scopes.push(format!("repository:{name}:{actions}"));
+        }
+    }
+    scopes
 }
 
 /// The header's value in a token server's answer. The error is a clause.
@@ -137,7 +174,7 @@ fn form(fields: &[(&str, &str)]) -> String {
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986, 2.3).
-fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'_')
@@ -183,7 +220,14 @@ mod tests {
     #[track_caller]
     fn token(login: Option<Login>, realm: &str) -> (Method, String, Vec<String>, Option<String>) {
         let mut url = String::new();
-        let next = next(&bearer(realm), &known(login), "a/b", &mut url, trust);
+        let next = next(
+            &bearer(realm),
+            &known(login),
+            "a/b",
+            &Access::Pull,
+            &mut url,
+            trust,
+        );
         let Ok(Some(Next::Token(ask))) = next else {
             panic!("no token is asked for");
         };
@@ -192,7 +236,10 @@ mod tests {
             ask.method.clone(),
             ask.url.to_owned(),
             headers.collect(),
-            ask.form.clone(),
+            match &ask.body {
+                Body::Bytes(form) => String::from_utf8(form.to_vec()).ok(),
+                _ => None,
+            },
         )
     }
 
@@ -214,6 +261,46 @@ mod tests {
     }
 
     #[test]
+    fn a_token_covers_what_the_access_needs_whatever_the_challenge_names() {
+        let mount = Access::Mount {
+            from: "b/c".to_owned(),
+        };
+        for (named, access, scopes_are) in [
+            (None, Access::Pull, "repository:a:pull"),
+            (Some("x:y:z"), Access::Pull, "x:y:z"),
+            (None, Access::Push, "repository:a:pull,push"),
+            (
+                Some("repository:a:pull,push"),
+                Access::Push,
+                "repository:a:pull,push",
+            ),
+            (Some("repository:a:*"), Access::Push, "repository:a:*"),
+            // GitHub's registry names the scope for reading even if one writes.
+            (
+                Some("repository:a:pull x:y:z"),
+                Access::Push,
+                "x:y:z repository:a:pull,push",
+            ),
+            (
+                Some("repository:a:push,pull"),
+                mount.clone(),
+                "repository:a:push,pull repository:b/c:pull",
+            ),
+            (
+                Some("repository:a:pull,push repository:b/c:pull"),
+                mount,
+                "repository:a:pull,push repository:b/c:pull",
+            ),
+        ] {
+            assert_eq!(
+                scopes(named, "a", &access).join(" "),
+                scopes_are,
+                "{named:?} {access:?}"
+            );
+        }
+    }
+
+    #[test]
     fn an_identity_token_is_posted_and_never_in_the_address() {
         let login = Some(Login::Identity("id&1".to_owned()));
         let (method, url, _, form) = token(login, "https://auth.example/token");
@@ -226,7 +313,14 @@ mod tests {
     fn no_login_goes_to_a_token_server_in_the_clear() {
         let mut url = String::new();
         for realm in ["http://auth.example/token", "ftp://x", "auth.example", ""] {
-            let next = next(&bearer(realm), &known(password()), "a", &mut url, trust);
+            let next = next(
+                &bearer(realm),
+                &known(password()),
+                "a",
+                &Access::Push,
+                &mut url,
+                trust,
+            );
             assert!(next.is_err(), "{realm}");
         }
         token(password(), "http://127.0.0.1:5000/token");
@@ -235,10 +329,24 @@ mod tests {
     #[test]
     fn a_password_is_sent_only_where_one_is_known() {
         let mut url = String::new();
-        let basic = next(&Challenge::Basic, &known(password()), "a", &mut url, trust);
+        let basic = next(
+            &Challenge::Basic,
+            &known(password()),
+            "a",
+            &Access::Push,
+            &mut url,
+            trust,
+        );
         assert!(matches!(basic, Ok(Some(Next::Header(h))) if h == "Basic dTpwOnE="));
         let mut url = String::new();
-        let none = next(&Challenge::Basic, &known(None), "a", &mut url, trust);
+        let none = next(
+            &Challenge::Basic,
+            &known(None),
+            "a",
+            &Access::Pull,
+            &mut url,
+            trust,
+        );
         assert!(matches!(none, Ok(None)));
     }
 
@@ -248,6 +356,7 @@ mod tests {
             status: 200,
             headers: ureq::http::HeaderMap::new(),
             body: body.as_bytes().to_vec(),
+            coming: None,
         };
         for body in [
             r#"{"token":"t"}"#,

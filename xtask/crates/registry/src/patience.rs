@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use super::error::Trouble;
-use super::transport::Limits;
+use super::transport::{Limits, Rest};
 use super::{Effort, Registries};
+
+/// How many bytes even a slow registry stores in a second.
+const STORED: u64 = 8 << 20;
 
 /// Time limits and attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +37,7 @@ impl Patience {
     pub(super) fn limits(&self) -> Limits {
         Limits {
             connect: self.exchange.min(Duration::from_secs(10)),
-            whole: self.exchange,
+            rest: Rest::Whole(self.exchange),
         }
     }
 
@@ -42,7 +45,20 @@ impl Patience {
     pub(super) fn brief(&self) -> Limits {
         Limits {
             connect: self.exchange.min(Duration::from_secs(3)),
-            whole: self.exchange.min(Duration::from_secs(10)),
+            rest: Rest::Whole(self.exchange.min(Duration::from_secs(10))),
+        }
+    }
+
+    /// The limits of an exchange that sends `size` bytes or fetches a large body. A body may take
+    /// as long as it needs, as long as it does not stall. After the last byte the registry may have
+    /// to store the whole before it answers, so that time grows with the size.
+    pub(super) fn bulk(&self, size: u64) -> Limits {
+        Limits {
+            rest: Rest::Each {
+                write: self.exchange,
+                read: self.exchange + Duration::from_secs(size / STORED),
+            },
+            ..self.limits()
         }
     }
 

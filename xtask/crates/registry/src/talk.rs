@@ -1,114 +1,122 @@
-//! Asks one server one question: tries the allowed ways to contact it, meets challenges, follows
-//! redirects, and tells what each status means. `patience` decides on further attempts.
-
-use std::time::Duration;
+//! Asks one server one question: meets challenges, and tells what each status means. `way` brings
+//! the question to the server, `patience` decides on further attempts.
 
 use ureq::http::Method;
 
+use super::body::Body;
 use super::endpoint::{self, Endpoint, Trust};
-use super::error::Trouble;
-use super::text::{host_of, resolve, says, short, wait_of};
-use super::transport::{Answer, Ask, Broken, Limits};
-use super::{Effort, Registries, challenge, manifest, net, pass};
+use super::error::{Obstacle, Trouble};
+use super::passes::{Access, Reach};
+use super::text::{Said, host_of, says, wait_of};
+use super::transport::{Answer, Limits, Take};
+use super::way::{of_server, trouble};
+use super::{Effort, Registries, challenge, manifest, pass};
 use reference::Reference;
 
-/// How many redirects are followed at most.
-const REDIRECTS: usize = 5;
-/// How long a second way is tried on this machine. A server that does not know TLS may never
-/// answer.
-const PROBE: Duration = Duration::from_secs(2);
-
-/// One way to contact a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
-    scheme: &'static str,
-    verify: bool,
+/// What a question is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// A path below the reference's repository.
+    Below(&'a str),
+    /// A whole address, which the registry named before.
+    Address(&'a str),
 }
 
-const TLS: Way = Way {
-    scheme: "https",
-    verify: true,
-};
-const TLS_AS_IT_IS: Way = Way {
-    scheme: "https",
-    verify: false,
-};
-const PLAIN: Way = Way {
-    scheme: "http",
-    verify: false,
-};
-
-fn ways(endpoint: &Endpoint) -> &'static [Way] {
-    let (_, port) = net::split_port(&endpoint.host);
-    match (endpoint.trust, port) {
-        (Trust::Verified, _) => &[TLS],
-        (Trust::Loopback, Some(443)) => &[TLS, PLAIN],
-        (Trust::Loopback, _) => &[PLAIN, TLS],
-        (Trust::Insecure, _) => &[TLS_AS_IT_IS, PLAIN],
+impl Place<'_> {
+    /// The path at the server, or the whole address.
+    fn at(self, repository: &str) -> String {
+        match self {
+            Self::Below(path) => format!("/v2/{repository}/{path}"),
+            Self::Address(url) => url.to_owned(),
+        }
     }
 }
 
 /// A question.
-struct Question<'a> {
-    method: Method,
-    path: &'a str,
-    headers: Vec<(&'static str, String)>,
-    limit: u64,
-    limits: Option<Limits>,
+#[derive(Clone)]
+pub struct Question<'a> {
+    /// The method.
+    pub method: Method,
+    /// What it is about.
+    pub place: Place<'a>,
+    /// What it does with the repository.
+    pub access: Access,
+    /// Headers, without the proof.
+    pub headers: Vec<(&'static str, String)>,
+    /// What is sent.
+    pub body: Body<'a>,
+    /// What becomes of the answer's body.
+    pub take: Take,
+    /// Statuses of an answer that has what was asked for.
+    pub good: &'static [u16],
+    /// Limits other than the usual ones.
+    pub limits: Option<Limits>,
+}
+
+impl<'a> Question<'a> {
+    /// A question that only reads.
+    pub fn read(method: Method, path: &'a str, limit: u64) -> Self {
+        Self {
+            method,
+            place: Place::Below(path),
+            access: Access::Pull,
+            headers: vec![("accept", manifest::ACCEPT.to_owned())],
+            body: Body::None,
+            take: Take::Whole(limit),
+            good: &[200],
+            limits: None,
+        }
+    }
 }
 
 impl Registries {
-    /// Like `ask_once`, repeated after a fault that may pass.
-    pub(super) fn ask(
-        &self,
-        reference: &Reference,
-        endpoint: &Endpoint,
-        effort: Effort,
-        method: Method,
-        path: &str,
-        limit: u64,
-    ) -> Result<Answer, Trouble> {
-        self.persist(&endpoint.host, effort, || {
-            self.ask_once(reference, endpoint, effort, method.clone(), path, limit)
-        })
-    }
-
-    /// Asks for `path` below the reference's repository.
+    /// Asks, with the proof that is known or that the server asks for.
     pub(super) fn ask_once(
         &self,
         reference: &Reference,
         endpoint: &Endpoint,
         effort: Effort,
-        method: Method,
-        path: &str,
-        limit: u64,
+        question: Question<'_>,
     ) -> Result<Answer, Trouble> {
         let repository = &reference.repository;
-        let key = (endpoint.host.clone(), repository.clone());
-        let passes = || crate::locked(&self.passes);
+        let place = question.place.at(repository);
         let mut question = Question {
-            method,
-            path: &format!("/v2/{repository}/{path}"),
-            headers: vec![("accept", manifest::ACCEPT.to_owned())],
-            limit,
-            limits: (effort == Effort::Brief).then(|| self.patience.brief()),
+            place: match question.place {
+                Place::Below(_) => Place::Below(&place),
+                Place::Address(_) => Place::Address(&place),
+            },
+            ..question
         };
-        let known = passes().get(&key).cloned();
+        if effort == Effort::Brief {
+            question.limits = Some(self.patience.brief());
+        }
+        // Another server than the registry, such as a store for uploads, gets no proof.
+        let is_own = match question.place {
+            Place::Below(_) => true,
+            Place::Address(url) => host_of(url).as_deref() == Some(&endpoint.host),
+        };
+        let host = &endpoint.host;
+        let known = self.passes.find(host, repository, &question.access);
+        let known = known.filter(|_| is_own);
+        let bare = question.headers.clone();
         question
             .headers
             .extend(known.map(|pass| ("authorization", pass)));
         let answer = self.speak(endpoint, &question)?;
-        if answer.status != 401 {
-            return self.judged(endpoint, answer);
+        if answer.status != 401 || !is_own {
+            return self.judged(endpoint, &question.access, question.good, answer);
         }
-        let pass = self.pass(endpoint, repository, &answer, question.limits)?;
-        passes().insert(key, pass.clone());
-        question
-            .headers
-            .retain(|(name, _)| *name != "authorization");
-        question.headers.push(("authorization", pass));
-        let answer = self.speak(endpoint, &question)?;
-        self.judged(endpoint, answer)
+        let (pass, reach) = self.pass(endpoint, repository, &answer, &question)?;
+        question.headers = bare;
+        question.headers.push(("authorization", pass.clone()));
+        let told = self.speak(endpoint, &question);
+        // A proof that the server does not take is of no use to others. It could even keep them
+        // from what everyone may read.
+        if told.as_ref().map_or(true, |answer| answer.status != 401) {
+            let access = &question.access;
+            self.passes.keep(host, repository, access, reach, &pass);
+        }
+        self.judged(endpoint, &question.access, question.good, told?)
     }
 
     /// The header's value that meets the challenge of `refusal`.
@@ -117,208 +125,82 @@ impl Registries {
         endpoint: &Endpoint,
         repository: &str,
         refusal: &Answer,
-        limits: Option<Limits>,
-    ) -> Result<String, Trouble> {
+        question: &Question<'_>,
+    ) -> Result<(String, Reach), Trouble> {
+        let access = &question.access;
+        let refused = || self.refused(endpoint, access, refusal);
         let headers = refusal.headers.get_all("www-authenticate").iter();
         let challenge = challenge::read(headers.filter_map(|header| header.to_str().ok()));
-        let challenge = challenge.ok_or_else(|| self.refused(endpoint, refusal.status))?;
+        let challenge = challenge.ok_or_else(refused)?;
         let known = self.keyring().of(&endpoint.host);
         let trust = |host: &str| endpoint::at(host, self.settings()).trust;
         let mut url = String::new();
-        let next = pass::next(&challenge, &known, repository, &mut url, trust);
+        let next = pass::next(&challenge, &known, repository, access, &mut url, trust);
         let ask = match next.map_err(Trouble::Useless)? {
-            None => return Err(self.refused(endpoint, refusal.status)),
-            Some(pass::Next::Header(header)) => return Ok(header),
+            None => return Err(refused()),
+            Some(pass::Next::Header(header)) => return Ok((header, Reach::Host)),
             Some(pass::Next::Token(ask)) => ask,
         };
         let host = host_of(ask.url).unwrap_or_default();
         let verify = trust(&host) != Trust::Insecure;
+        // The limits of a large body are not those of a token.
+        let limits = question
+            .limits
+            .filter(|limits| *limits == self.patience.brief());
         let answer = self.transport.exchange(&ask, verify, limits);
         let answer = answer.map_err(|broken| of_server(trouble(broken), &host))?;
-        let answer = self.judged(endpoint, answer)?;
-        pass::of_answer(&answer).map_err(Trouble::Useless)
-    }
-
-    /// One exchange with the server, redirects included. It uses the way in which the server is
-    /// known to listen, or else tries all allowed ways.
-    fn speak(&self, endpoint: &Endpoint, question: &Question<'_>) -> Result<Answer, Trouble> {
-        let known = || crate::locked(&self.ways);
-        let way = known().get(&endpoint.host).copied();
-        let ways = way
-            .as_ref()
-            .map_or_else(|| ways(endpoint), std::slice::from_ref);
-        let mut first = None;
-        for (at, way) in ways.iter().enumerate() {
-            let is_last = at + 1 == ways.len();
-            let probe = at > 0 && endpoint.trust == Trust::Loopback;
-            let told = self.in_one_way(endpoint, *way, question, probe);
-            let go_on = !is_last && may_listen_otherwise(endpoint, *way, &told);
-            match told {
-                Ok(answer) if !go_on => {
-                    known().insert(endpoint.host.clone(), *way);
-                    return self.followed(endpoint, *way, question, answer);
-                }
-                Err(Broken::Tls(why)) if !go_on => return Err(Trouble::Tls(why)),
-                told => {
-                    first.get_or_insert(told);
-                }
-            }
-            if !go_on {
-                break;
-            }
-        }
-        match first {
-            Some(Ok(answer)) => Ok(answer),
-            // On this machine, a server that does not listen now will not listen a little later.
-            Some(Err(Broken::Connect { why, refused })) => Err(Trouble::Unreachable {
-                why,
-                refused: refused && endpoint.trust == Trust::Loopback,
-            }),
-            Some(Err(broken)) => Err(trouble(broken)),
-            None => Err(Trouble::Useless(
-                "there is no way to speak to it".to_owned(),
-            )),
-        }
-    }
-
-    fn in_one_way(
-        &self,
-        endpoint: &Endpoint,
-        way: Way,
-        question: &Question<'_>,
-        probe: bool,
-    ) -> Result<Answer, Broken> {
-        let url = format!("{}://{}{}", way.scheme, endpoint.host, question.path);
-        let limits = question.limits.unwrap_or_else(|| self.patience.limits());
-        let limits = Limits {
-            connect: if probe {
-                limits.connect.min(PROBE)
-            } else {
-                limits.connect
-            },
-            ..limits
-        };
-        self.transport.exchange(
-            &Ask {
-                method: question.method.clone(),
-                url: &url,
-                headers: question.headers.clone(),
-                form: None,
-                limit: question.limit,
-            },
-            way.verify,
-            Some(limits),
-        )
-    }
-
-    /// Follows redirects, as bodies are often on another server. The proof of the right to read
-    /// goes only to the same server.
-    fn followed(
-        &self,
-        endpoint: &Endpoint,
-        way: Way,
-        question: &Question<'_>,
-        mut answer: Answer,
-    ) -> Result<Answer, Trouble> {
-        let mut url = format!("{}://{}{}", way.scheme, endpoint.host, question.path);
-        for _ in 0..REDIRECTS {
-            if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
-                return Ok(answer);
-            }
-            let place = answer.header("location").and_then(|to| resolve(&url, to));
-            let Some(place) = place else {
-                return Err(Trouble::Useless(
-                    "it redirects without a valid address".to_owned(),
-                ));
-            };
-            let host = host_of(&place).unwrap_or_default();
-            let trust = endpoint::at(&host, self.settings()).trust;
-            if !place.starts_with("https://") && trust == Trust::Verified {
-                let host = short(&host);
-                return Err(Trouble::Useless(format!(
-                    "it redirects to {host}, which does not speak TLS"
-                )));
-            }
-            let same = host == endpoint.host && place.starts_with(way.scheme);
-            let headers = question.headers.iter();
-            let headers = headers.filter(|(name, _)| same || *name != "authorization");
-            let ask = Ask {
-                method: question.method.clone(),
-                url: &place,
-                headers: headers.cloned().collect(),
-                form: None,
-                limit: question.limit,
-            };
-            let next = self
-                .transport
-                .exchange(&ask, trust != Trust::Insecure, question.limits);
-            answer = next.map_err(|broken| of_server(trouble(broken), &host))?;
-            url = place;
-        }
-        Err(Trouble::Useless("it redirects too often".to_owned()))
+        let answer = self.judged(endpoint, access, &[200], answer)?;
+        let pass = pass::of_answer(&answer).map_err(Trouble::Useless)?;
+        Ok((pass, Reach::Repository))
     }
 
     /// The answer if it has what was asked for, else the meaning of its status.
-    fn judged(&self, endpoint: &Endpoint, answer: Answer) -> Result<Answer, Trouble> {
+    fn judged(
+        &self,
+        endpoint: &Endpoint,
+        access: &Access,
+        good: &[u16],
+        answer: Answer,
+    ) -> Result<Answer, Trouble> {
         let wait = answer.header("retry-after").and_then(wait_of);
-        match answer.status {
-            200 => Ok(answer),
-            status @ (401 | 403) => Err(self.refused(endpoint, status)),
-            404 => Err(Trouble::Missing),
-            429 => Err(Trouble::TooMany { wait }),
-            status => Err(Trouble::Status {
+        let status = answer.status;
+        if good.contains(&status) {
+            return Ok(answer);
+        }
+        match (status, access) {
+            (401 | 403, _) => Err(self.refused(endpoint, access, &answer)),
+            (429, _) => Err(Trouble::TooMany { wait }),
+            (404, Access::Pull) => Err(Trouble::Missing),
+            (_, Access::Pull) => Err(Trouble::Status {
                 status,
                 says: says(&answer.body),
                 wait,
             }),
+            (_, Access::Push | Access::Mount { .. }) => {
+                let said = Said::read(&answer.body);
+                let says = said.clause();
+                Err(match Obstacle::of(status, &said) {
+                    Some(obstacle) => Trouble::NotTaken {
+                        status,
+                        says,
+                        obstacle,
+                    },
+                    None => Trouble::Status { status, says, wait },
+                })
+            }
         }
     }
 
-    fn refused(&self, endpoint: &Endpoint, status: u16) -> Trouble {
+    fn refused(&self, endpoint: &Endpoint, access: &Access, refusal: &Answer) -> Trouble {
         let known = self.keyring().of(&endpoint.host);
         Trouble::Refused {
-            status,
+            status: refusal.status,
             logged_in: known.login.is_some(),
             keyring: known.trouble,
+            says: match access {
+                Access::Pull => String::new(),
+                Access::Push | Access::Mount { .. } => Said::read(&refusal.body).clause(),
+            },
         }
-    }
-}
-
-/// Whether the result of one way suggests that the server listens in another.
-fn may_listen_otherwise(endpoint: &Endpoint, way: Way, told: &Result<Answer, Broken>) -> bool {
-    match told {
-        // Servers of Go and nginx answer plain HTTP at a port for TLS with this status.
-        Ok(answer) => way == PLAIN && answer.status == 400,
-        Err(Broken::Foreign(_) | Broken::Cut(_)) => true,
-        Err(Broken::Connect { .. } | Broken::Tls(_)) => endpoint.trust == Trust::Insecure,
-        Err(Broken::Late | Broken::TooLong) => false,
-    }
-}
-
-fn trouble(broken: Broken) -> Trouble {
-    let unreachable = |why: String| Trouble::Unreachable {
-        why,
-        refused: false,
-    };
-    match broken {
-        Broken::Connect { why, .. } => unreachable(why),
-        Broken::Cut(why) => unreachable(format!("it closes the connection in the middle ({why})")),
-        Broken::Late => unreachable("it does not answer in time".to_owned()),
-        Broken::Tls(why) => Trouble::Tls(why),
-        Broken::Foreign(why) => Trouble::Wrong(why),
-        Broken::TooLong => Trouble::Useless("it is too long".to_owned()),
-    }
-}
-
-/// Names the server that should have sent a token or a body, if it is not the registry itself.
-fn of_server(trouble: Trouble, host: &str) -> Trouble {
-    let host = short(host);
-    match trouble {
-        Trouble::Unreachable { why, .. } => Trouble::Unreachable {
-            why: format!("it needs {host}: {why}"),
-            refused: false,
-        },
-        Trouble::Tls(why) => Trouble::Tls(format!("it needs {host}: {why}")),
-        other => other,
     }
 }

@@ -49,6 +49,73 @@ pub fn wait_of(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(until).saturating_sub(now.ok()?))
 }
 
+/// What a registry says of a request that it did not fulfil.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Said {
+    /// The code of the first error (distribution spec, "Error Codes"), or nothing.
+    pub code: String,
+    /// The message of the first error and what it is about, or the text that came instead.
+    pub message: String,
+}
+
+impl Said {
+    /// Reads the distribution spec's list of errors. Proxies and stores send text instead.
+    pub fn read(body: &[u8]) -> Self {
+        let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else {
+            let text = String::from_utf8_lossy(body);
+            let line = text.trim().lines().next().unwrap_or_default();
+            let is_text = !line.starts_with(['<', '{', '[']);
+            return Self {
+                code: String::new(),
+                message: if is_text { short(line) } else { String::new() },
+            };
+        };
+        let text = |at: &str| value.pointer(at).and_then(|value| value.as_str());
+        let code = short(text("/errors/0/code").unwrap_or_default());
+        let message = text("/errors/0/message").filter(|text| !text.is_empty());
+        let message = message.map_or_else(|| code.clone(), short);
+        // The distribution project's registry tells a fault of its disk as a number only.
+        let is_full = value.pointer("/errors/0/detail/Enclosed/Err") == Some(&ENOSPC.into())
+            || value.pointer("/errors/0/detail/Err") == Some(&ENOSPC.into());
+        let detail = [
+            "/errors/0/detail",
+            "/errors/0/detail/digest",
+            "/errors/0/detail/name",
+            "/errors/0/detail/message",
+        ];
+        let detail = if is_full {
+            Some(FULL.to_owned())
+        } else {
+            detail.iter().find_map(|at| text(at)).map(short)
+        };
+        Self {
+            message: match detail.filter(|detail| !detail.is_empty() && !message.contains(detail)) {
+                Some(detail) => format!("{message}: {detail}"),
+                None => message,
+            },
+            code,
+        }
+    }
+
+    /// Whether a disk is full.
+    pub fn is_full(&self) -> bool {
+        self.message.to_lowercase().contains(FULL)
+    }
+
+    /// The message with a comma in front, or nothing.
+    pub fn clause(&self) -> String {
+        if self.message.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", self.message)
+        }
+    }
+}
+
+/// Linux's number for a full disk.
+const ENOSPC: i64 = 28;
+const FULL: &str = "no space left";
+
 /// The first error of the distribution spec's list, with a comma in front.
 pub fn says(body: &[u8]) -> String {
     let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
@@ -107,5 +174,34 @@ mod tests {
         );
         assert_eq!(says(br#"{"errors":[{"code":"TOOMANY"}]}"#), ", TOOMANY");
         assert_eq!(says(b"<html>"), "");
+    }
+
+    #[test]
+    fn what_a_registry_says_of_a_push_tells_what_it_is_about() {
+        for (body, code, message) in [
+            (
+                r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry","detail":{"digest":"sha256:aa"}}]}"#,
+                "MANIFEST_BLOB_UNKNOWN",
+                "blob unknown to registry: sha256:aa",
+            ),
+            (
+                r#"{"errors":[{"code":"DENIED","message":"over quota","detail":"over quota"}]}"#,
+                "DENIED",
+                "over quota",
+            ),
+            (
+                r#"{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"DriverName":"filesystem","Enclosed":{"Op":"write","Path":"/x","Err":28}}}]}"#,
+                "UNKNOWN",
+                "unknown error: no space left",
+            ),
+            ("No space left on device\nx", "", "No space left on device"),
+            ("<html>", "", ""),
+            ("", "", ""),
+            ("{}", "", ""),
+        ] {
+            let said = Said::read(body.as_bytes());
+            assert_eq!((said.code.as_str(), said.message.as_str()), (code, message));
+            assert_eq!(said.is_full(), message.to_lowercase().contains("space"));
+        }
     }
 }

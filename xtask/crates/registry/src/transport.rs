@@ -2,8 +2,7 @@
 //! limits. It follows no redirect and judges no status: `talk` does.
 
 use std::collections::HashMap;
-use std::error::Error as _;
-use std::io::ErrorKind;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -11,19 +10,47 @@ use camino::{Utf8Path, Utf8PathBuf};
 use ureq::http;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use super::body::Body;
+use super::broken::{self, Broken};
 use super::proxy::Proxies;
 
 /// Where docker keeps the certificates of single registries
 /// (docs.docker.com/engine/security/certificates).
 const CERTIFICATES: &str = "/etc/docker/certs.d";
+/// Longer than any registry's list of errors, in bytes.
+const ERRORS: u64 = 1 << 20;
 
 /// How long an exchange may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The time until there is a connection, TLS and proxies included.
     pub connect: Duration,
-    /// The time of the whole exchange.
-    pub whole: Duration,
+    /// The time of what follows.
+    pub rest: Rest,
+}
+
+/// How long an exchange may take once there is a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// The time of the whole exchange, connection included.
+    Whole(Duration),
+    /// The time of each single write and read, for bodies of any size: a slow body may take long,
+    /// a stalled one may not.
+    Each {
+        /// The time of a write.
+        write: Duration,
+        /// The time of a read. The first one waits until the server has used all that was sent.
+        read: Duration,
+    },
+}
+
+/// What becomes of an answer's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// It is read. That of a success has at most so many bytes.
+    Whole(u64),
+    /// If the status is a success, it is left to be read piece by piece.
+    Pieces,
 }
 
 /// A request.
@@ -35,10 +62,10 @@ pub struct Ask<'a> {
     pub url: &'a str,
     /// Headers. Nothing here shows those that carry a login.
     pub headers: Vec<(&'static str, String)>,
-    /// The form of a POST.
-    pub form: Option<String>,
-    /// How many bytes the answer may have at most.
-    pub limit: u64,
+    /// What is sent.
+    pub body: Body<'a>,
+    /// What becomes of the answer's body.
+    pub take: Take,
 }
 
 /// An answer.
@@ -48,8 +75,10 @@ pub struct Answer {
     pub status: u16,
     /// The headers.
     pub headers: http::HeaderMap,
-    /// The whole body.
+    /// The whole body. It is empty if the body is left to be read.
     pub body: Vec<u8>,
+    /// The body that is left to be read.
+    pub coming: Option<ureq::Body>,
 }
 
 impl Answer {
@@ -57,28 +86,6 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Broken {
-    /// No connection.
-    Connect {
-        /// Why.
-        why: String,
-        /// Whether nothing listens there.
-        refused: bool,
-    },
-    /// The server's certificate is not trusted, or its TLS is not safe.
-    Tls(String),
-    /// The server speaks another protocol.
-    Foreign(String),
-    /// The server closed the connection in the middle.
-    Cut(String),
-    /// The exchange took too long.
-    Late,
-    /// The answer has more bytes than a correct one could have.
-    TooLong,
 }
 
 /// Makes exchanges with any number of servers, and keeps connections.
@@ -89,6 +96,7 @@ pub struct Transport {
     certificates: Utf8PathBuf,
     roots: OnceLock<Arc<Vec<Certificate<'static>>>>,
     agents: Mutex<HashMap<(String, bool), ureq::Agent>>,
+    begun: AtomicU64,
 }
 
 impl Transport {
@@ -100,11 +108,17 @@ impl Transport {
             certificates: CERTIFICATES.into(),
             roots: OnceLock::new(),
             agents: Mutex::default(),
+            begun: AtomicU64::new(0),
         }
     }
 
+    /// How many exchanges were begun, with or without an answer.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     /// Makes one exchange. `verify` says whether the certificate must be trusted. `limits` may be
-    /// tighter than usual.
+    /// other than usual.
     pub fn exchange(
         &self,
         ask: &Ask<'_>,
@@ -121,15 +135,28 @@ impl Transport {
             ));
         };
         let agent = self.agent(scheme, authority.as_str(), verify)?;
+        let limits = limits.unwrap_or(self.limits);
         let mut request = http::Request::builder()
             .method(ask.method.clone())
             .uri(&uri);
         for (name, value) in &ask.headers {
             request = request.header(*name, value);
         }
-        let answer = match &ask.form {
-            None => send(&agent, request.body(()), limits),
-            Some(form) => send(&agent, request.body(form.as_str()), limits),
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let answer = match &ask.body {
+            Body::None => send(&agent, request.body(()), limits),
+            Body::Bytes(bytes) => send(&agent, request.body(bytes.as_ref()), limits),
+            Body::Source(source) => {
+                let mut reading = source.open().map_err(Broken::Source)?;
+                let request = request.header("content-length", source.size);
+                let body = ureq::SendBody::from_reader(&mut reading);
+                let answer = send(&agent, request.body(body), limits);
+                // If the source fails, the library says only that the request broke off.
+                match reading.trouble() {
+                    Some(why) => Err(Broken::Source(why)),
+                    None => answer,
+                }
+            }
         };
         // If a proxy refuses the connection, that says nothing about the server.
         let direct = agent.config().proxy().is_none();
@@ -145,16 +172,25 @@ impl Transport {
             other => other,
         })?;
         let (parts, body) = answer.into_parts();
-        let body = if ask.method == http::Method::HEAD {
-            Vec::new()
-        } else {
-            let body = body.into_with_config().limit(ask.limit).read_to_vec();
-            body.map_err(|error| broken(&error))?
+        let (body, coming) = match ask.take {
+            _ if ask.method == http::Method::HEAD => (Vec::new(), None),
+            Take::Pieces if parts.status.is_success() => (Vec::new(), Some(body)),
+            take => {
+                // A small limit is for what was asked for. The reason for a refusal may be longer.
+                let limit = match take {
+                    Take::Whole(limit) if parts.status.is_success() => limit,
+                    Take::Whole(limit) => limit.max(ERRORS),
+                    Take::Pieces => ERRORS,
+                };
+                let body = body.into_with_config().limit(limit).read_to_vec();
+                (body.map_err(|error| broken::of(&error))?, None)
+            }
         };
         Ok(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
             body,
+            coming,
         })
     }
 
@@ -187,8 +223,6 @@ impl Transport {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("xtask/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(self.limits.connect))
-            .timeout_global(Some(self.limits.whole))
             .build();
         let agent = config.new_agent();
         lock().insert(key, agent.clone());
@@ -237,92 +271,21 @@ fn of_server(certificates: &Utf8Path, authority: &str) -> Vec<Certificate<'stati
 fn send<B: ureq::AsSendBody>(
     agent: &ureq::Agent,
     request: Result<http::Request<B>, http::Error>,
-    limits: Option<Limits>,
+    limits: Limits,
 ) -> Result<http::Response<ureq::Body>, Broken> {
     // This fails only if a header is not valid text, such as a login with a line end.
     let request =
         request.map_err(|_| Broken::Foreign("the request cannot be written".to_owned()))?;
-    let answer = match limits {
-        None => agent.run(request),
-        Some(limits) => {
-            let request = agent
-                .configure_request(request)
-                .timeout_connect(Some(limits.connect))
-                .timeout_global(Some(limits.whole))
-                .build();
-            agent.run(request)
-        }
+    let (whole, write, read) = match limits.rest {
+        Rest::Whole(whole) => (Some(whole), None, None),
+        Rest::Each { write, read } => (None, Some(write), Some(read)),
     };
-    answer.map_err(|error| broken(&error))
-}
-
-fn broken(error: &ureq::Error) -> Broken {
-    match error {
-        ureq::Error::Timeout(_) => Broken::Late,
-        ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => Broken::TooLong,
-        ureq::Error::HostNotFound => Broken::Connect {
-            why: "its name is not known here".to_owned(),
-            refused: false,
-        },
-        ureq::Error::ConnectProxyFailed(why) => Broken::Connect {
-            why: format!("the proxy refuses ({})", crate::text::short(why)),
-            refused: false,
-        },
-        ureq::Error::Rustls(error) => tls(error),
-        ureq::Error::Io(error) => {
-            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-            inner.map_or_else(|| of_socket(error), tls)
-        }
-        ureq::Error::ConnectionFailed => Broken::Connect {
-            why: "no connection".to_owned(),
-            refused: false,
-        },
-        other => {
-            let why = crate::text::short(&other.to_string());
-            Broken::Foreign(format!("it does not speak HTTP as it should ({why})"))
-        }
-    }
-}
-
-fn of_socket(error: &std::io::Error) -> Broken {
-    match error.kind() {
-        ErrorKind::ConnectionReset
-        | ErrorKind::ConnectionAborted
-        | ErrorKind::BrokenPipe
-        | ErrorKind::UnexpectedEof => Broken::Cut(error.to_string().to_lowercase()),
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => Broken::Late,
-        kind => {
-            let source = error
-                .source()
-                .map_or_else(String::new, |why| format!(": {why}"));
-            Broken::Connect {
-                why: format!("{}{source}", error.to_string().to_lowercase()),
-                refused: kind == ErrorKind::ConnectionRefused,
-            }
-        }
-    }
-}
-
-fn tls(error: &rustls::Error) -> Broken {
-    use rustls::{CertificateError as Bad, Error};
-    match error {
-        Error::InvalidMessage(_) => Broken::Foreign("it does not speak TLS".to_owned()),
-        Error::InvalidCertificate(bad) => Broken::Tls(match bad {
-            Bad::UnknownIssuer => {
-                "its certificate is signed by an authority that this machine does not trust"
-                    .to_owned()
-            }
-            Bad::Expired | Bad::ExpiredContext { .. } => {
-                "its certificate is out of date".to_owned()
-            }
-            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-                "its certificate is not valid yet; is this machine's clock right?".to_owned()
-            }
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                "its certificate is for another name".to_owned()
-            }
-            other => format!("its certificate is not accepted ({other})"),
-        }),
-        other => Broken::Tls(format!("no safe connection ({other})")),
-    }
+    let request = agent
+        .configure_request(request)
+        .timeout_connect(Some(limits.connect))
+        .timeout_global(whole)
+        .timeout_per_write(write)
+        .timeout_per_read(read)
+        .build();
+    agent.run(request).map_err(|error| broken::of(&error))
 }
