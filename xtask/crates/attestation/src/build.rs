@@ -96,7 +96,7 @@ fn is_uri(text: &str) -> bool {
         && !rest.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
-/// A dependency (in-toto attestation spec v1, "ResourceDescriptor").
+/// A dependency (in-toto attestation spec v1, `ResourceDescriptor`).
 fn resource(at: usize, material: &Material) -> Result<Value, Error> {
     let place = || format!("dependency {at} of {PLACE}");
     if material.uri.is_none() && material.digests.is_empty() {

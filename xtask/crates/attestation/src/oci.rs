@@ -39,6 +39,8 @@ pub(crate) const MANIFEST_LIMIT: u64 = 4 << 20;
 pub(crate) const STATEMENT_LIMIT: u64 = 41 << 20;
 /// The most bytes of statements that one reading takes.
 pub(crate) const TOTAL_LIMIT: u64 = 256 << 20;
+/// The most layers that one reading looks at.
+pub(crate) const TOTAL_LAYERS: usize = 4096;
 /// The most entries of an index.
 pub(crate) const ENTRIES: usize = 1024;
 /// The most layers of an attestation manifest.

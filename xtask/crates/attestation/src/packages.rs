@@ -1,4 +1,4 @@
-//! What an image contains (SPDX 2.3, "Package information"; CycloneDX 1.6, "components").
+//! What an image contains (SPDX 2.3, "Package information"; `CycloneDX` 1.6, "components").
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Packages {
     pub format: BillFormat,
     /// The version of the format, as the list spells it: `SPDX-2.3`, `1.5`.
     pub version: String,
-    /// How many packages the list has. CycloneDX nests components; each one counts.
+    /// How many packages the list has. `CycloneDX` nests components; each one counts.
     pub count: usize,
     /// The first packages that have a name.
     pub first: Vec<Package>,
@@ -28,7 +28,7 @@ pub struct Packages {
 pub enum BillFormat {
     /// SPDX 2, as JSON.
     Spdx,
-    /// CycloneDX, as JSON.
+    /// `CycloneDX`, as JSON.
     CycloneDx,
 }
 
@@ -96,7 +96,7 @@ const SPDX: Fields = Fields {
     package_version: "versionInfo",
     nested: None,
 };
-/// CycloneDX 1.6, "specVersion" and "components".
+/// `CycloneDX` 1.6, "specVersion" and "components".
 const CYCLONE_DX: Fields = Fields {
     version: "specVersion",
     list: "components",

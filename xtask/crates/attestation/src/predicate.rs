@@ -6,7 +6,7 @@ const PROVENANCE_V02: &str = "https://slsa.dev/provenance/v0.2";
 pub(crate) const PROVENANCE_V1: &str = "https://slsa.dev/provenance/v1";
 /// SPDX (in-toto attestation spec, "Predicate type: SPDX").
 const SPDX: &str = "https://spdx.dev/Document";
-/// CycloneDX (in-toto attestation spec, "Predicate type: CycloneDX").
+/// `CycloneDX` (in-toto attestation spec, "Predicate type: `CycloneDX`").
 const CYCLONE_DX: &str = "https://cyclonedx.org/bom";
 
 /// What a statement says of an image.
@@ -18,7 +18,7 @@ pub enum PredicateType {
     ProvenanceV1,
     /// What it contains, as SPDX.
     Spdx,
-    /// What it contains, as CycloneDX.
+    /// What it contains, as `CycloneDX`.
     CycloneDx,
     /// The caller's own predicate.
     Own,
@@ -28,7 +28,7 @@ pub enum PredicateType {
 
 impl PredicateType {
     /// The type that a URI stands for. `own` is the URI of the caller's own predicate. SPDX and
-    /// CycloneDX may carry a version, as in `https://cyclonedx.org/bom/v1.4`.
+    /// `CycloneDX` may carry a version, as in `https://cyclonedx.org/bom/v1.4`.
     pub fn of(uri: &str, own: Option<&str>) -> Self {
         let is = |base: &str| {
             let rest = uri.strip_prefix(base);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::bounded::{Few, Names, Pairs};
 use crate::error::Error;
@@ -38,7 +39,7 @@ pub struct Provenance {
     pub finished: Option<String>,
 }
 
-/// Something that went into a build (in-toto attestation spec v1, "ResourceDescriptor").
+/// Something that went into a build (in-toto attestation spec v1, `ResourceDescriptor`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Material {
     /// Where it came from.
@@ -66,12 +67,11 @@ struct Body<P> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct V02 {
+struct V02<P> {
     #[serde(default)]
     builder: Builder,
     build_type: Option<String>,
-    #[serde(default)]
-    invocation: Invocation,
+    invocation: Option<Invocation<P>>,
     #[serde(default)]
     materials: Few<Resource, MATERIALS>,
     #[serde(default)]
@@ -83,12 +83,11 @@ struct Builder {
     id: Option<String>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Invocation {
+struct Invocation<P> {
     config_source: Option<Resource>,
-    #[serde(default)]
-    parameters: Option<Parameters>,
+    parameters: Option<P>,
 }
 
 #[derive(Deserialize, Default)]
@@ -146,7 +145,7 @@ struct V1<E> {
 #[serde(rename_all = "camelCase")]
 struct Definition<E> {
     build_type: Option<String>,
-    external_parameters: E,
+    external_parameters: Option<E>,
     #[serde(default)]
     resolved_dependencies: Few<Resource, MATERIALS>,
 }
@@ -159,12 +158,15 @@ struct External {
     request: Option<Parameters>,
 }
 
-/// The parameters of another builder.
-#[derive(Deserialize, Default)]
-struct Foreign {}
+/// The parameters of another builder say nothing here.
+impl From<IgnoredAny> for External {
+    fn from(_: IgnoredAny) -> Self {
+        Self::default()
+    }
+}
 
-impl From<Foreign> for External {
-    fn from(_: Foreign) -> Self {
+impl From<IgnoredAny> for Parameters {
+    fn from(_: IgnoredAny) -> Self {
         Self::default()
     }
 }
@@ -197,35 +199,42 @@ pub(crate) fn read(
     kind: &PredicateType,
     bytes: &[u8],
 ) -> Result<Option<Provenance>, Error> {
-    let wrong =
-        |error: serde_json::Error| Error::json(format!("the provenance in {place}"), &error);
-    match kind {
-        PredicateType::ProvenanceV02 => {
-            let body: Body<V02> = serde_json::from_slice(bytes).map_err(wrong)?;
-            Ok(Some(body.predicate.told()))
-        }
-        PredicateType::ProvenanceV1 => {
-            let buildkit: Result<Body<V1<External>>, _> = serde_json::from_slice(bytes);
-            if let Ok(body) = buildkit {
-                return Ok(Some(body.predicate.told()));
-            }
-            let body: Body<V1<Foreign>> = serde_json::from_slice(bytes).map_err(wrong)?;
-            Ok(Some(body.predicate.told()))
-        }
-        _ => Ok(None),
-    }
+    let told = match kind {
+        PredicateType::ProvenanceV02 => either::<V02<Parameters>, V02<IgnoredAny>>(bytes),
+        PredicateType::ProvenanceV1 => either::<V1<External>, V1<IgnoredAny>>(bytes),
+        _ => return Ok(None),
+    };
+    told.map(Some)
+        .map_err(|error| Error::json(format!("the provenance in {place}"), &error))
 }
 
-impl V02 {
-    fn told(self) -> Provenance {
-        let metadata = self.metadata.unwrap_or_default();
-        Provenance {
-            builder: self.builder.id.filter(|id| !id.is_empty()),
-            build_type: self.build_type,
-            source: self.invocation.config_source.and_then(Resource::source),
-            materials: materials(self.materials),
+/// Reads a predicate of BuildKit, or else one whose parameters are of another builder.
+fn either<A, B>(bytes: &[u8]) -> Result<Provenance, serde_json::Error>
+where
+    A: DeserializeOwned + Into<Provenance>,
+    B: DeserializeOwned + Into<Provenance>,
+{
+    if let Ok(body) = serde_json::from_slice::<Body<A>>(bytes) {
+        return Ok(body.predicate.into());
+    }
+    let body: Body<B> = serde_json::from_slice(bytes)?;
+    Ok(body.predicate.into())
+}
+
+impl<P: Into<Parameters>> From<V02<P>> for Provenance {
+    fn from(said: V02<P>) -> Self {
+        let metadata = said.metadata.unwrap_or_default();
+        let (source, parameters) = match said.invocation {
+            Some(said) => (said.config_source, said.parameters),
+            None => (None, None),
+        };
+        Self {
+            builder: said.builder.id.filter(|id| !id.is_empty()),
+            build_type: said.build_type,
+            source: source.and_then(Resource::source),
+            materials: materials(said.materials),
             arguments: arguments(
-                self.invocation.parameters.unwrap_or_default(),
+                parameters.map(Into::into).unwrap_or_default(),
                 metadata.completeness.parameters,
             ),
             started: metadata.build_started_on,
@@ -234,15 +243,16 @@ impl V02 {
     }
 }
 
-impl<E: Into<External>> V1<E> {
-    fn told(self) -> Provenance {
-        let (definition, run) = (self.build_definition, self.run_details);
+impl<E: Into<External>> From<V1<E>> for Provenance {
+    fn from(said: V1<E>) -> Self {
+        let (definition, run) = (said.build_definition, said.run_details);
         let (started, finished, complete) = match run.metadata {
             Some(said) => (said.started_on, said.finished_on, said.completeness.request),
             None => (None, None, false),
         };
-        let external: External = definition.external_parameters.into();
-        Provenance {
+        let external = definition.external_parameters;
+        let external: External = external.map(Into::into).unwrap_or_default();
+        Self {
             builder: run.builder.id.filter(|id| !id.is_empty()),
             build_type: definition.build_type,
             source: external.config_source.and_then(Resource::source),

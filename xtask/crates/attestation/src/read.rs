@@ -1,11 +1,11 @@
 //! Finds the attestations of an index, in both forms (BuildKit, attestation-storage).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Problem, ReadError, shown};
 use crate::oci::{
-    self, Descriptor, Entry, IN_TOTO, Index, MANIFEST_LIMIT, PREDICATE_TYPE, RawDescriptor,
-    STATEMENT_LIMIT, TOTAL_LIMIT,
+    self, Descriptor, Entry, IN_TOTO, MANIFEST_LIMIT, Manifest, PREDICATE_TYPE, RawDescriptor,
+    STATEMENT_LIMIT, TOTAL_LAYERS, TOTAL_LIMIT,
 };
 use crate::predicate::PredicateType;
 use crate::statement::{self, Statement};
@@ -66,60 +66,31 @@ pub struct Image {
 pub fn read<E>(
     index: &[u8],
     question: &Question,
-    mut fetch: impl FnMut(Part, &Descriptor) -> Result<Option<Vec<u8>>, E>,
+    fetch: impl FnMut(Part, &Descriptor) -> Result<Option<Vec<u8>>, E>,
 ) -> Result<Reading, ReadError<E>> {
-    let Index { entries, .. } = oci::read_index(index)?;
-    let mut reading = Reading {
-        images: Vec::new(),
-        faults: Vec::new(),
+    let (mut images, attestations) = sorted(oci::read_index(index)?.entries);
+    let places: BTreeMap<String, usize> = images
+        .iter()
+        .enumerate()
+        .map(|(at, image)| (image.descriptor.digest.clone(), at))
+        .collect();
+    let mut faults = Vec::new();
+    let mut reader = Reader {
+        question,
+        fetch,
+        bytes: TOTAL_LIMIT,
+        layers: TOTAL_LAYERS,
     };
-    let mut places = BTreeMap::new();
-    let mut attestations = Vec::new();
-    for entry in entries {
-        match entry {
-            Entry::Image {
-                descriptor,
-                platform,
-            } => {
-                let next = reading.images.len();
-                if *places.entry(descriptor.digest.clone()).or_insert(next) == next {
-                    reading.images.push(Image {
-                        descriptor,
-                        platform,
-                        statements: Vec::new(),
-                        faults: Vec::new(),
-                    });
-                }
-            }
-            Entry::Attestation { descriptor, about } => attestations.push((descriptor, about)),
-            Entry::Foreign => {}
-        }
-    }
-    let mut left = TOTAL_LIMIT;
     for (descriptor, about) in attestations {
         let place = manifest_place(&descriptor);
-        let bytes = match fetched(
-            &place,
-            Part::Manifest,
-            &descriptor,
-            MANIFEST_LIMIT,
-            &mut fetch,
-        ) {
-            Ok(bytes) => Ok(bytes),
-            Err(ReadError::Content(fault)) => Err(fault),
-            Err(error @ ReadError::Fetch(_)) => return Err(error),
-        };
-        let manifest = bytes.and_then(|bytes| oci::read_manifest(&place, &bytes));
+        let manifest = apart(reader.manifest(&place, &descriptor))?;
         // Only BuildKit's older form depends on the annotation.
-        let about = match (&about, &manifest) {
+        let about = match (about, &manifest) {
             (None, Ok(manifest)) => manifest.subject.clone(),
-            _ => about,
+            (about, _) => about,
         };
-        let Some(image) = about
-            .as_ref()
-            .and_then(|about| places.get(about))
-            .and_then(|at| reading.images.get_mut(*at))
-        else {
+        let at = about.as_ref().and_then(|about| places.get(about));
+        let Some(image) = at.and_then(|at| images.get_mut(*at)) else {
             let problem = match about {
                 Some(about) => {
                     let about = shown(&about);
@@ -127,95 +98,168 @@ pub fn read<E>(
                 }
                 None => Problem::NoSubject,
             };
-            reading.faults.push(Error::new(place, problem));
+            faults.push(Error::new(place, problem));
             continue;
         };
-        let manifest = match manifest {
-            Ok(manifest) => manifest,
-            Err(fault) => {
-                image.faults.push(fault);
-                continue;
-            }
-        };
-        let wanted = &image.descriptor.digest;
-        if let Some(subject) = manifest.subject.filter(|subject| subject != wanted) {
-            let problem = Problem::OtherSubject {
-                wanted: wanted.clone(),
-                named: vec![subject],
-            };
-            image.faults.push(Error::new(place, problem));
-            continue;
-        }
-        for (at, layer) in manifest.layers.iter().enumerate() {
-            if !is_picked(layer, question) {
-                continue;
-            }
-            let place = format!("layer {at} of {place}");
-            match read_layer(&place, layer, wanted, &mut left, &mut fetch) {
-                Ok((read, digest, bytes)) => image.statements.push(Statement {
-                    predicate_type: PredicateType::of(&read.uri, question.own.as_deref()),
-                    uri: read.uri,
-                    subject: read.subject,
-                    form: manifest.form,
-                    manifest: descriptor.digest.clone(),
-                    digest,
-                    bytes,
-                }),
-                Err(ReadError::Content(fault)) => image.faults.push(fault),
-                Err(error @ ReadError::Fetch(_)) => return Err(error),
-            }
-        }
-        if let Pick::Only(types) = &question.pick {
-            image
-                .statements
-                .retain(|statement| types.contains(&statement.predicate_type));
+        match manifest.and_then(|manifest| agreed(&place, manifest, &image.descriptor)) {
+            Ok(manifest) => reader.statements(image, &descriptor, &manifest)?,
+            Err(fault) => image.faults.push(fault),
         }
     }
-    Ok(reading)
+    Ok(Reading { images, faults })
+}
+
+/// The images of an index, and its attestation manifests with the digests that they are about;
+/// each once.
+fn sorted(entries: Vec<Entry>) -> (Vec<Image>, Vec<(Descriptor, Option<String>)>) {
+    let (mut images, mut attestations) = (Vec::<Image>::new(), Vec::new());
+    let mut seen = BTreeSet::new();
+    for entry in entries {
+        match entry {
+            Entry::Image {
+                descriptor,
+                platform,
+            } => {
+                if seen.insert(descriptor.digest.clone()) {
+                    images.push(Image {
+                        descriptor,
+                        platform,
+                        statements: Vec::new(),
+                        faults: Vec::new(),
+                    });
+                }
+            }
+            Entry::Attestation { descriptor, about } => {
+                let attestation = (descriptor, about);
+                if !attestations.contains(&attestation) {
+                    attestations.push(attestation);
+                }
+            }
+            Entry::Foreign => {}
+        }
+    }
+    (images, attestations)
+}
+
+/// Refuses an attestation manifest whose subject is another manifest than its entry says.
+fn agreed(place: &str, manifest: Manifest, about: &Descriptor) -> Result<Manifest, Error> {
+    match &manifest.subject {
+        Some(subject) if *subject != about.digest => {
+            let problem = Problem::OtherSubject {
+                wanted: about.digest.clone(),
+                named: vec![subject.clone()],
+            };
+            Err(Error::new(place, problem))
+        }
+        Some(_) | None => Ok(manifest),
+    }
+}
+
+/// Parts a fault of the content from an error of the caller.
+fn apart<T, E>(result: Result<T, ReadError<E>>) -> Result<Result<T, Error>, ReadError<E>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(ReadError::Content(fault)) => Ok(Err(fault)),
+        Err(ReadError::Fetch(error)) => Err(ReadError::Fetch(error)),
+    }
+}
+
+/// Fetches what one reading needs, up to a limit.
+struct Reader<'a, F> {
+    question: &'a Question,
+    fetch: F,
+    /// How many more bytes of statements it takes.
+    bytes: u64,
+    /// How many more layers it takes.
+    layers: usize,
+}
+
+impl<E, F: FnMut(Part, &Descriptor) -> Result<Option<Vec<u8>>, E>> Reader<'_, F> {
+    fn manifest(&mut self, place: &str, from: &Descriptor) -> Result<Manifest, ReadError<E>> {
+        let bytes = fetched(place, Part::Manifest, from, MANIFEST_LIMIT, &mut self.fetch)?;
+        Ok(oci::read_manifest(place, &bytes)?)
+    }
+
+    /// Adds the statements of an attestation manifest to its image.
+    fn statements(
+        &mut self,
+        image: &mut Image,
+        from: &Descriptor,
+        manifest: &Manifest,
+    ) -> Result<(), ReadError<E>> {
+        for (at, layer) in manifest.layers.iter().enumerate() {
+            // Unknown media types are to be ignored.
+            let annotated = layer.annotation(PREDICATE_TYPE);
+            if !layer.is(IN_TOTO) || annotated.is_some_and(|uri| !self.picks(&self.kind(uri))) {
+                continue;
+            }
+            let place = format!("layer {at} of {}", manifest_place(from));
+            match apart(self.layer(&place, layer, &image.descriptor.digest))? {
+                Ok((read, digest, bytes)) => {
+                    let predicate_type = self.kind(&read.uri);
+                    if self.picks(&predicate_type) {
+                        image.statements.push(Statement {
+                            predicate_type,
+                            uri: read.uri,
+                            subject: read.subject,
+                            form: manifest.form,
+                            manifest: from.digest.clone(),
+                            digest,
+                            bytes,
+                        });
+                    }
+                }
+                Err(fault) => image.faults.push(fault),
+            }
+        }
+        Ok(())
+    }
+
+    fn kind(&self, uri: &str) -> PredicateType {
+        PredicateType::of(uri, self.question.own.as_deref())
+    }
+
+    fn picks(&self, kind: &PredicateType) -> bool {
+        match &self.question.pick {
+            Pick::All => true,
+            Pick::Only(kinds) => kinds.contains(kind),
+        }
+    }
+
+    /// Reads the statement of a layer: what it says of itself, its digest and its bytes.
+    fn layer(
+        &mut self,
+        place: &str,
+        layer: &RawDescriptor,
+        about: &str,
+    ) -> Result<(statement::Read, String, Vec<u8>), ReadError<E>> {
+        let too_much = |limit: String| {
+            let clause = format!("is too much: all attestations together may have {limit}");
+            Error::unfit(place, clause)
+        };
+        let descriptor = layer.checked(place)?;
+        let layers = self.layers.checked_sub(1);
+        self.layers = layers.ok_or_else(|| too_much(format!("{TOTAL_LAYERS} layers")))?;
+        oci::limit(place, descriptor.size, STATEMENT_LIMIT)?;
+        let bytes = self.bytes.checked_sub(descriptor.size);
+        self.bytes = bytes.ok_or_else(|| too_much(format!("{TOTAL_LIMIT} bytes")))?;
+        let fetch = &mut self.fetch;
+        let bytes = fetched(place, Part::Blob, &descriptor, STATEMENT_LIMIT, fetch)?;
+        let read = statement::read(place, &bytes, about)?;
+        let annotated = layer.annotation(PREDICATE_TYPE);
+        if let Some(annotated) = annotated.filter(|uri| *uri != read.uri) {
+            let problem = Problem::OtherType {
+                annotated: shown(annotated),
+                stated: shown(&read.uri),
+            };
+            return Err(Error::new(place, problem).into());
+        }
+        Ok((read, descriptor.digest, bytes))
+    }
 }
 
 pub(crate) fn manifest_place(descriptor: &Descriptor) -> String {
     format!("attestation manifest {}", descriptor.digest)
-}
-
-/// Whether a layer may hold a wanted statement. Unknown media types are to be ignored.
-fn is_picked(layer: &RawDescriptor, question: &Question) -> bool {
-    let Pick::Only(types) = &question.pick else {
-        return layer.is(IN_TOTO);
-    };
-    let annotated = layer.annotation(PREDICATE_TYPE);
-    layer.is(IN_TOTO)
-        && annotated
-            .is_none_or(|uri| types.contains(&PredicateType::of(uri, question.own.as_deref())))
-}
-
-/// Reads the statement of a layer, and what it says of itself.
-fn read_layer<E>(
-    place: &str,
-    layer: &RawDescriptor,
-    about: &str,
-    left: &mut u64,
-    fetch: impl FnMut(Part, &Descriptor) -> Result<Option<Vec<u8>>, E>,
-) -> Result<(statement::Read, String, Vec<u8>), ReadError<E>> {
-    let descriptor = layer.checked(place)?;
-    if descriptor.size > *left && descriptor.size <= STATEMENT_LIMIT {
-        let clause = format!("is too much: all statements together may have {TOTAL_LIMIT} bytes");
-        return Err(Error::unfit(place, clause).into());
-    }
-    let bytes = fetched(place, Part::Blob, &descriptor, STATEMENT_LIMIT, fetch)?;
-    *left = left.saturating_sub(descriptor.size);
-    let read = statement::read(place, &bytes, about)?;
-    if let Some(annotated) = layer
-        .annotation(PREDICATE_TYPE)
-        .filter(|uri| *uri != read.uri)
-    {
-        let problem = Problem::OtherType {
-            annotated: shown(annotated),
-            stated: shown(&read.uri),
-        };
-        return Err(Error::new(place, problem).into());
-    }
-    Ok((read, descriptor.digest, bytes))
 }
 
 /// Fetches something, and checks it.

@@ -1,5 +1,6 @@
 //! Attestations that are added to an index.
 
+use super::PredicateType::{Own, ProvenanceV02, Spdx};
 use super::*;
 
 fn change(form: Form, earlier: Earlier, additions: Vec<(&str, Vec<Claim>)>) -> Change {
@@ -50,10 +51,7 @@ fn new_statements_stand_beside_the_earlier_ones_and_the_old_text_stays() {
         let both = change(form, Earlier::Keep, both);
         let new = add(index.as_bytes(), &mut store, &both);
         let seen = types(&store, &new);
-        assert_eq!(
-            seen,
-            vec![vec![PredicateType::ProvenanceV02, PredicateType::Own]; 2]
-        );
+        assert_eq!(seen, vec![vec![ProvenanceV02, Own]; 2]);
         let old = index.trim_end_matches("\n  ]\n}");
         let text = String::from_utf8(new.clone()).unwrap();
         assert!(
@@ -81,7 +79,6 @@ fn replacing_takes_out_the_same_types_and_keeps_the_others() {
     let second = change(Form::Artifact, Earlier::Replace, second);
     let new = add(&index, &mut store, &second);
     let seen = types(&store, &new);
-    use PredicateType::{Own, ProvenanceV02, Spdx};
     assert_eq!(
         seen,
         [vec![ProvenanceV02, Spdx, Own], vec![ProvenanceV02, Own]]
