@@ -11,7 +11,7 @@ use crate::oci::{
     self, Blob, Descriptor, Entry, Form, IN_TOTO, INDEX, LAYERS, MANIFEST_LIMIT, PREDICATE_TYPE,
     STATEMENT_LIMIT, limit,
 };
-use crate::read::{Part, fetched, manifest_place};
+use crate::read::{Part, agreed, fetched, manifest_place};
 use crate::splice;
 use crate::statement;
 use crate::write::{Attestation, Claim, Ready, assemble, ready};
@@ -44,8 +44,9 @@ pub struct Addition {
 pub enum Earlier {
     /// All stay, and the new ones stand beside them.
     Keep,
-    /// Those of the same predicate types go. The attestation manifest that held one leaves the
-    /// index; its other statements are in the new one.
+    /// Those of the same predicate types (the same URI) go. The attestation manifest that held one
+    /// leaves the index; its other statements are in the new one. It must be readable, and its
+    /// entry must have the annotation `vnd.docker.reference.digest`.
     Replace,
 }
 
@@ -104,7 +105,7 @@ pub fn attach<E>(
                     continue;
                 };
                 if earlier == about
-                    && let Some(others) = others(descriptor, about, &ready, &mut fetch)?
+                    && let Some(others) = others(descriptor, target, &ready, &mut fetch)?
                 {
                     dropped.push(at);
                     kept.extend(others);
@@ -146,7 +147,7 @@ pub fn attach<E>(
 /// has nothing of these types, so that it stays as a whole.
 fn others<E>(
     descriptor: &Descriptor,
-    about: &str,
+    about: &Descriptor,
     new: &[Ready],
     mut fetch: impl FnMut(Part, &Descriptor) -> Result<Option<Vec<u8>>, E>,
 ) -> Result<Option<Vec<Map<String, Value>>>, ReadError<E>> {
@@ -162,7 +163,8 @@ fn others<E>(
         MANIFEST_LIMIT,
         &mut fetch,
     )?;
-    let read = oci::read_manifest(&place, &bytes)?;
+    // What is not believed as it stands must not be carried over to a manifest that is.
+    let read = agreed(&place, oci::read_manifest(&place, &bytes)?, about)?;
     let raw: Raw = serde_json::from_slice(&bytes).map_err(|error| Error::json(&place, &error))?;
     let mut stay = Vec::new();
     let mut is_changed = false;
@@ -174,7 +176,7 @@ fn others<E>(
             Some(uri) => Some(uri.to_owned()),
             None => {
                 let bytes = fetched(&place, Part::Blob, &blob, STATEMENT_LIMIT, &mut fetch)?;
-                Some(statement::read(&place, &bytes, about)?.uri)
+                Some(statement::read(&place, &bytes, &about.digest)?.uri)
             }
         };
         if uri.is_some_and(|uri| new.iter().any(|new| new.uri == uri)) {

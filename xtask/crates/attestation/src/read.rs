@@ -142,7 +142,11 @@ fn sorted(entries: Vec<Entry>) -> (Vec<Image>, Vec<(Descriptor, Option<String>)>
 }
 
 /// Refuses an attestation manifest whose subject is another manifest than its entry says.
-fn agreed(place: &str, manifest: Manifest, about: &Descriptor) -> Result<Manifest, Error> {
+pub(crate) fn agreed(
+    place: &str,
+    manifest: Manifest,
+    about: &Descriptor,
+) -> Result<Manifest, Error> {
     match &manifest.subject {
         Some(subject) if *subject != about.digest => {
             let problem = Problem::OtherSubject {

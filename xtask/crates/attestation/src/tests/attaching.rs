@@ -1,5 +1,7 @@
 //! Attestations that are added to an index.
 
+use proptest::prelude::*;
+
 use super::PredicateType::{Own, ProvenanceV02, Spdx};
 use super::*;
 
@@ -165,8 +167,57 @@ fn what_cannot_be_added_is_refused() {
             .to_string();
         assert!(error.contains(says), "{error}");
     }
+    // An earlier manifest about another image is not carried over.
+    let (other, store) = by_hand(Form::Artifact, |manifest, _| {
+        manifest["subject"]["digest"] = json!(ARM64);
+    });
+    let spdx = claim("https://spdx.dev/Document", json!({}));
+    let spdx = of(vec![(AMD64, vec![spdx])]);
+    let error = attach(&other, &spdx, store.fetch())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("but is attached to"), "{error}");
     // What an earlier manifest holds must be known before something is replaced.
     let change = of(vec![(AMD64, vec![own(true)])]);
     let error = attach(index.as_bytes(), &change, Store::default().fetch()).unwrap_err();
     assert!(error.to_string().ends_with("is missing"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn entries_keep_their_bytes_in_every_layout(
+        sizes in prop::collection::vec((any::<u64>(), "[a-z \\\\\"\\[\\]{}:,é]{0,12}"), 0..5),
+        is_laid_out in any::<bool>(),
+        noted in any::<bool>(),
+    ) {
+        let entries = sizes.iter().map(|(size, note)| {
+            let name = digest(format!("{size}{note}").as_bytes());
+            json!({"mediaType": "m", "digest": name, "size": size, "note": note})
+        });
+        let mut entries: Vec<Value> = entries.collect();
+        entries.push(json!({"mediaType": "m", "digest": AMD64, "size": 480}));
+        let index = json!({"schemaVersion": 2, "manifests": entries, "note": sizes.len()});
+        let text = if is_laid_out {
+            serde_json::to_string_pretty(&index).unwrap()
+        } else {
+            index.to_string()
+        };
+        let mut change = change(Form::Image, Earlier::Keep, vec![(AMD64, vec![own(true)])]);
+        if noted {
+            change.annotations = vec![("a".to_owned(), "b".to_owned())];
+        }
+        let new = attach(text.as_bytes(), &change, Store::default().fetch()).unwrap();
+        let mut expected = index;
+        let entry = serde_json::from_str(&new.attestations[0].entry).unwrap();
+        expected["manifests"].as_array_mut().unwrap().push(entry);
+        if noted {
+            expected["annotations"] = json!({"a": "b"});
+        }
+        let expected = if is_laid_out {
+            serde_json::to_string_pretty(&expected).unwrap()
+        } else {
+            expected.to_string()
+        };
+        prop_assert_eq!(String::from_utf8(new.index.bytes).unwrap(), expected);
+    }
 }
