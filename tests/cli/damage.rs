@@ -100,6 +100,7 @@ impl World {
             ended_ms: 1,
             volatile: xtask::freshness::record::Volatile::default(),
             manifest: None,
+            parts: Vec::new(),
         };
         let store = RecordStore::of(State::in_folder(folder));
         store.miss(stage, key, made_of).save(record, false).unwrap();

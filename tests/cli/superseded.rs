@@ -51,6 +51,7 @@ fn a_record_whose_private_name_has_no_state_in_it_is_still_its_own() {
         ended_ms: 1,
         volatile: xtask::freshness::record::Volatile::default(),
         manifest: None,
+        parts: Vec::new(),
     };
     let store = RecordStore::of(state(&project));
     store

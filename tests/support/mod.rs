@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod engine;
+pub mod gate;
 pub mod process;
 pub mod push;
 pub mod random;

@@ -40,6 +40,8 @@ pub enum Command {
     Sync(SyncArgs),
     /// Hold the images against the policy, and try them as a running stack
     Verify(VerifyArgs),
+    /// Make the key that signs what this machine shares, and print its public half
+    Key(KeyArgs),
     /// Check what this machine must have, and install and start what is missing
     Setup(SetupArgs),
     /// Show all this on the bundled sample monorepo, with real images
@@ -69,6 +71,14 @@ fn variable(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or("it must be NAME=VALUE, with a name of [vars]")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// `key`
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Where the private key is written; a key that is there is kept
+    #[arg(value_name = "FILE")]
+    pub file: Utf8PathBuf,
 }
 
 /// `build`

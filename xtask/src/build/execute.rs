@@ -1,12 +1,11 @@
 //! Runs a stage's action and records the image. A record is saved only if no input was touched
 //! during the build and no other build named the image.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use camino::Utf8Path;
 
+use super::put::{Put, call_layout};
 use super::sent::{Sending, SentTree};
 use super::turn::Turn;
 use super::{Run, gaps};
@@ -16,13 +15,12 @@ use crate::build::executor::{self, CallFailure, MadeImage, Progress};
 use crate::contexts::{Snapshot, Sum};
 use crate::fault::{Fault, Result};
 use crate::freshness::key::Key;
-use crate::freshness::planner::{Assessment, Gathered, StageSummary, Upstream};
+use crate::freshness::planner::{Assessment, Gathered, StageSummary};
 use crate::freshness::record::Record;
 use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::freshness::verdict::Reason;
 use crate::graphfile::spec::{Stage, StageId};
 use crate::outside::clock;
-use crate::outside::engine::Image;
 use crate::outside::private;
 use crate::report::event::{Event, FailedStep, Outcome};
 use crate::unpoisoned::Unpoisoned as _;
@@ -45,7 +43,7 @@ enum Since {
 /// What a call is to make, and where it writes its log.
 struct Place<'a> {
     key: Key,
-    private: &'a str,
+    put: &'a Put,
     log: &'a Utf8Path,
     /// Whether BuildKit must run every step again.
     is_anew: bool,
@@ -67,6 +65,7 @@ impl Run<'_> {
         assessment: Assessment,
     ) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
+        work.refuse_without_engine()?;
         if let Some(why) = stage_inputs.absent.first() {
             return Err(Fault::failed(why.clone()));
         }
@@ -83,6 +82,7 @@ impl Run<'_> {
             None => work.key_of(id, summary, &self.upstream(id), &self.held)?,
         };
         let private = private::reference(&state, &stage.name, &key.hex());
+        let put = self.way_of(stage, &private)?;
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
         for message in gaps::told(&work.spec, stage, stage_inputs)? {
             self.tell(Event::Notice { message });
@@ -90,7 +90,7 @@ impl Run<'_> {
         let began = Instant::now();
         let place = Place {
             key,
-            private: &private,
+            put: &put,
             log: &log,
             // BuildKit takes a step from its cache even if its secrets changed (tried: 26.1.5).
             is_anew: assessment.reason().is_some_and(Reason::is_of_secrets),
@@ -119,19 +119,20 @@ impl Run<'_> {
             }
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (image, undisturbed) = self.what_stands(stage_inputs, &private, &made)?;
-        self.refuse_foreign(stage, stage_inputs, &image)?;
+        let (put, undisturbed) = self.put(stage, stage_inputs, &put, &made)?;
+        self.refuse_foreign(stage, stage_inputs, put.platform.as_deref())?;
         let ended = clock::now();
         let record = Record {
             key,
-            image: image.id.clone(),
-            private,
-            references: stage.references(),
-            size: image.size,
+            image: put.image,
+            private: put.handle,
+            references: stage.engine_references(),
+            size: put.size,
             duration_ms,
             ended_ms: u64::try_from(ended.as_millis()).unwrap_or(u64::MAX),
             volatile: stage_inputs::volatile(&work.spec, stage)?,
-            manifest: made.manifest(),
+            manifest: put.manifest,
+            parts: Vec::new(),
         };
         let unusable = if undisturbed {
             match called.since {
@@ -197,7 +198,7 @@ impl Run<'_> {
         })?;
         let above = snapshot.above();
         let (sending, action) =
-            self.prepare_call(id, summary, stage_inputs, place.private, calls.path())?;
+            self.prepare_call(id, summary, stage_inputs, place.put, calls.path())?;
         let action = if place.is_anew {
             action.without_cache()
         } else {
@@ -215,6 +216,9 @@ impl Run<'_> {
         let redactor = Redactor::of(stage, &work.spec.root);
         let watch = |progress| self.tell_progress(stage, progress);
         let made = executor::run(&action, place.log, &redactor, self.interrupt, &watch);
+        if let (Put::Layout, Ok(made)) = (place.put, &made) {
+            self.take_from(&call_layout(calls.path()), made)?;
+        }
         if matches!(
             made,
             Err(CallFailure::Interrupted | CallFailure::NoDocker(_))
@@ -241,7 +245,7 @@ impl Run<'_> {
         id: StageId,
         summary: &StageSummary,
         stage_inputs: &StageInputs,
-        private: &str,
+        put: &Put,
         own: &Utf8Path,
     ) -> Result<(Sending, Action)> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
@@ -275,7 +279,9 @@ impl Run<'_> {
         let sending = Sending::begin(&work.state, &stage.name, work.engine.id(), &trees, forced);
         let sending = sending.map_err(fault)?;
         let link = sending.link(&context, own).map_err(fault)?;
-        let action = self.action(id, stage_inputs, private, (&link, &folders), own)?;
+        let layout = call_layout(own);
+        let destination = self.destination(stage, put, &layout)?;
+        let action = self.action(id, stage_inputs, destination, (&link, &folders), own)?;
         Ok((sending, action))
     }
 
@@ -314,17 +320,15 @@ impl Run<'_> {
         &self,
         stage: &Stage,
         stage_inputs: &StageInputs,
-        image: &Image,
+        is: Option<&str>,
     ) -> Result<()> {
         let engine = &self.work.engine;
-        if let (Some(is), Some(wanted)) = (
-            image.platform(),
-            stage_inputs::platforms_of(stage, engine.platform()),
-        ) {
+        if let (Some(is), Some(wanted)) = (is, stage_inputs::platforms_of(stage, engine.platform()))
+        {
             let chosen = stage_inputs.externals.takes.iter();
             let chosen = chosen.flat_map(|taken| &taken.platforms);
             let mut accepted = wanted.iter().chain(chosen);
-            if !accepted.any(|wanted| reference::platform::serves(&is, wanted)) {
+            if !accepted.any(|wanted| reference::platform::serves(is, wanted)) {
                 let wanted: Vec<String> = wanted.into_iter().collect();
                 return Err(Fault::failed(format!(
                     "it was built for {}, but its image is for {is}, like what it stands on: \
@@ -335,46 +339,5 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The image that the private reference names after a build, and whether nothing disturbed the
-    /// build: the image is the one that buildx made, and the stages that it stands on still have
-    /// the images that are in its key. A call of a killed build may go on and name its image at any
-    /// time, and so may a build of another checkout.
-    fn what_stands(
-        &self,
-        stage_inputs: &StageInputs,
-        private: &str,
-        made: &MadeImage,
-    ) -> Result<(Arc<Image>, bool)> {
-        let mut expected = BTreeMap::new();
-        {
-            let now = self.now();
-            for parent in stage_inputs.parents.values() {
-                if let (Some(reference), Some(Upstream::Image(image))) =
-                    (now.privates.get(parent), now.upstream.get(parent))
-                {
-                    expected.insert(reference.clone(), image.clone());
-                }
-            }
-        }
-        let asked: Vec<String> = expected
-            .keys()
-            .cloned()
-            .chain([private.to_owned()])
-            .collect();
-        let found = self.work.engine.images(&asked)?;
-        let held = |reference: &str| found.get(reference).cloned().flatten();
-        let Some(image) = held(private) else {
-            return Err(Fault::failed(format!(
-                "buildx ended well, but the engine does not have {private}: is a builder other than the engine's own in use?"
-            )));
-        };
-        let upstream_stayed = expected
-            .iter()
-            .all(|(reference, image)| held(reference).is_some_and(|now| now.id == *image));
-        let undisturbed = made.is(&image.id) && upstream_stayed;
-        self.held.extend(found);
-        Ok((image, undisturbed))
     }
 }

@@ -27,8 +27,11 @@ impl Run<'_> {
                 continue;
             };
             let unlinked = self.work.unlinked(*id, summary).into_iter();
-            let made = unlinked
-                .filter(|(maker, _)| was(maker, Outcome::Built) || was(maker, Outcome::Restored));
+            let made = unlinked.filter(|(maker, _)| {
+                was(maker, Outcome::Built)
+                    || was(maker, Outcome::Restored)
+                    || was(maker, Outcome::Pulled)
+            });
             made.for_each(|(_, note)| self.work.warn(note));
         }
     }
@@ -51,7 +54,9 @@ impl Run<'_> {
             let has = |outcome| parts.iter().any(|id| now.outcome.get(id) == Some(&outcome));
             let whole = match own {
                 Outcome::Skipped if has(Outcome::Failed) => Outcome::Failed,
-                Outcome::Fresh | Outcome::Restored if has(Outcome::Built) => Outcome::Built,
+                Outcome::Fresh | Outcome::Restored | Outcome::Pulled if has(Outcome::Built) => {
+                    Outcome::Built
+                }
                 own => own,
             };
             (stage.name.clone(), whole)
@@ -72,16 +77,17 @@ impl Run<'_> {
             now.outcome.entry(*id).or_insert(Outcome::Cancelled);
         }
         let outcome = self.outcome_of_wholes(&now);
-        let bad = outcome
-            .values()
-            .any(|outcome| !matches!(outcome, Outcome::Built | Outcome::Restored | Outcome::Fresh));
+        let bad = outcome.values().any(|outcome| !outcome.is_good());
         let count = |wanted| now.outcome.values().filter(|it| **it == wanted).count();
         let (built, put_back) = (count(Outcome::Built), count(Outcome::Restored));
         let saved_ms = now.saved_ms;
         let fault = now.fault.take();
         let left = Left {
             has_built: built > 0,
-            privates: std::mem::take(&mut now.privates).into_values().collect(),
+            privates: std::mem::take(&mut now.records)
+                .into_values()
+                .map(|record| record.private)
+                .collect(),
         };
         drop(now);
         self.tell(Event::Finished(Finished {

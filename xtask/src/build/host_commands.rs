@@ -40,7 +40,9 @@ impl Run<'_> {
             let prepared = Prepared::new(Looked::Read(work.gather(id)), before.records.clone());
             self.forget_images(id, &prepared);
             match prepared.read() {
-                Some(Ok(Gathered::PrepareFirst(next))) => due = next.clone(),
+                Some(Ok(Gathered::PrepareFirst(next) | Gathered::Lent(_, _, next))) => {
+                    due = next.clone();
+                }
                 _ => return self.assessed(id, &prepared, hold),
             }
         }
@@ -69,6 +71,7 @@ impl Run<'_> {
             &log,
             self.interrupt,
             waiting,
+            || work.fetch_outputs(of),
         );
         match ran {
             Ok(()) => Ok(None),

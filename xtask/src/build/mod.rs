@@ -4,6 +4,7 @@
 //! nothing; everything that happens is reported as an event.
 
 pub mod action;
+pub mod bring;
 mod execute;
 pub mod executor;
 pub mod fetching;
@@ -12,6 +13,7 @@ mod gaps;
 mod host_commands;
 mod parts;
 mod pinning;
+mod put;
 mod resolve;
 mod rest;
 pub mod schedule;
@@ -19,7 +21,7 @@ mod sent;
 mod superseded;
 mod turn;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard};
@@ -29,8 +31,8 @@ use camino::Utf8PathBuf;
 
 use crate::build::schedule::{End, Task, Work};
 use crate::fault::{Fault, Result};
-use crate::freshness::planner::{ImageCache, Prepared, Upstream, Workspace};
-use crate::freshness::record::RecordedManifest;
+use crate::freshness::planner::{ImageCache, Prepared, Workspace};
+use crate::freshness::record::Record;
 use crate::graphfile::spec::StageId;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::{self, HeldLock};
@@ -44,6 +46,9 @@ use turn::Turn;
 pub struct Wishes {
     /// The wanted stages and all that they stand on, in build order.
     pub wanted: Vec<StageId>,
+    /// Those of them that were asked for: their images are to be at hand. All that they stand on
+    /// may stay in the registry.
+    pub targets: BTreeSet<StageId>,
     /// The number of places that running stages share; `default_jobs` decides if absent.
     pub jobs: Option<usize>,
     /// After a failure, go on with the stages that do not stand on the failed one.
@@ -124,6 +129,9 @@ pub fn build(
     if wishes.locked {
         work.refuse_uncovered(wanted)?;
     }
+    if wishes.offline {
+        work.go_offline();
+    }
     let (prepared, images) = work.prepare(wanted)?;
     // A stage that cannot even be read fails the run before anything is built.
     for id in wanted {
@@ -191,11 +199,8 @@ struct Run<'a> {
 /// The part of a run that changes while stages are built.
 #[derive(Default)]
 struct Now {
-    upstream: BTreeMap<StageId, Upstream>,
-    /// The private reference of every stage that has an image.
-    privates: BTreeMap<StageId, String>,
-    /// The manifests of the images of parts.
-    manifests: BTreeMap<StageId, RecordedManifest>,
+    /// The records of the stages that have an image.
+    records: BTreeMap<StageId, Record>,
     outcome: BTreeMap<StageId, Outcome>,
     saved_ms: u64,
     fault: Option<Fault>,
@@ -261,19 +266,15 @@ impl Run<'_> {
     /// Stores and reports the result of a stage's turn.
     fn end_turn(&self, id: StageId, started_ms: u64, turn: Turn) -> End {
         let saved_ms = match (turn.outcome, &turn.record) {
-            (Outcome::Fresh | Outcome::Restored, Some(record)) => record.duration_ms,
+            (Outcome::Fresh | Outcome::Restored | Outcome::Pulled, Some(record)) => {
+                record.duration_ms
+            }
             _ => 0,
         };
         {
             let mut now = self.now();
             if let Some(record) = &turn.record {
-                now.upstream
-                    .insert(id, Upstream::Image(record.image.clone()));
-                now.privates.insert(id, record.private.clone());
-                if self.work.spec.stage(id).is_part() {
-                    now.manifests
-                        .extend(record.manifest.clone().map(|it| (id, it)));
-                }
+                now.records.insert(id, record.clone());
             }
             now.outcome.insert(id, turn.outcome);
             now.saved_ms += saved_ms;

@@ -146,7 +146,7 @@ impl Run<'_> {
             .cloned()
             .collect();
         if !unknown.is_empty() {
-            let asked = self.work.engine.images(&unknown)?;
+            let asked = self.work.images(&unknown)?;
             self.held.extend(asked.clone());
             held.extend(asked);
         }
@@ -265,7 +265,7 @@ impl Run<'_> {
             .iter()
             .map(|(name, digest)| format!("{}@{digest}", bare(name)))
             .collect();
-        let images = self.work.engine.images(&exact)?;
+        let images = self.work.images(&exact)?;
         let absent = || {
             let all = pinned.iter().zip(&exact);
             all.filter(|(_, exact)| !pins::is_held(&images, exact))

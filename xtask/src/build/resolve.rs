@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Run;
-use crate::build::action::{self, Action, CallParts};
+use super::bring::bring;
+use crate::build::action::{self, Action, CallParts, Destination};
 use crate::contexts::{self, Tracer};
 use crate::fault::{Fault, Result};
+use crate::freshness::planner::SOURCE_DATE_EPOCH;
+use crate::freshness::record::Record;
 use crate::freshness::secrets;
 use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::graphfile::spec::{Context, StageId};
+use crate::outside::place::ImagePlace;
 use crate::outside::private;
 
 impl Run<'_> {
@@ -21,7 +25,7 @@ impl Run<'_> {
         &self,
         id: StageId,
         stage_inputs: &StageInputs,
-        private: &str,
+        destination: Destination<'_>,
         (context, folders): (&Utf8Path, &BTreeMap<String, Utf8PathBuf>),
         own: &Utf8Path,
     ) -> Result<Action> {
@@ -32,8 +36,9 @@ impl Run<'_> {
         args.extend(volatile.arguments);
         labels.extend(volatile.labels);
         args.extend(self.frontend(stage_inputs)?);
-        let mut references = stage.references();
-        references.push(private.to_owned());
+        if let Some(epoch) = work.epoch(id)? {
+            args.insert(SOURCE_DATE_EPOCH.to_owned(), epoch);
+        }
         let mut contexts = self.contexts(stage_inputs)?;
         let folders = folders.iter();
         contexts.extend(folders.map(|(name, folder)| (name.clone(), folder.to_string())));
@@ -47,7 +52,7 @@ impl Run<'_> {
             labels: &labels,
             absent: secrets::absent(&work.spec, stage).collect(),
             contexts,
-            references,
+            destination,
             metadata: &own.join("metadata.json"),
         }))
     }
@@ -99,15 +104,43 @@ impl Run<'_> {
             let exact = self.exact(reference)?.unwrap_or_else(|| reference.clone());
             contexts.insert(name.clone(), format!("docker-image://{exact}"));
         }
-        let now = self.now();
         for (name, parent) in &stage_inputs.parents {
-            let private = now
-                .privates
-                .get(parent)
-                .ok_or_else(|| Fault::failed("a stage that it stands on has no image"))?;
-            contexts.insert(name.clone(), format!("docker-image://{private}"));
+            let record = self.now().records.get(parent).cloned();
+            let record =
+                record.ok_or_else(|| Fault::failed("a stage that it stands on has no image"))?;
+            let context = self.handed_over(*parent, &record)?;
+            contexts.insert(name.clone(), context);
         }
         Ok(contexts)
+    }
+
+    /// What buildx takes for the image of a parent. A layout that has the image serves before the
+    /// registry does: it is nearer, and children of both outputs find the same steps in BuildKit's
+    /// cache. Builders of an engine with the classic store know no layout.
+    fn handed_over(&self, parent: StageId, record: &Record) -> Result<String> {
+        let work = self.work;
+        let folder = work.layout.folder();
+        let place = record.place();
+        if matches!(place, ImagePlace::Engine(_)) {
+            return Ok(place.context(folder));
+        }
+        let is_here = work
+            .layout
+            .size_of_image(&record.image)
+            .ok()
+            .flatten()
+            .is_some();
+        let is_classic = work.engine.about().is_ok_and(|about| !about.containerd);
+        Ok(match place {
+            ImagePlace::Layout(_) if is_classic => {
+                let brought = bring(work, parent, record)?;
+                ImagePlace::Engine(brought.reference).context(folder)
+            }
+            ImagePlace::Registry(_) if is_here && !is_classic => {
+                ImagePlace::Layout(record.image.clone()).context(folder)
+            }
+            place => place.context(folder),
+        })
     }
 
     /// The argument that makes BuildKit take exactly the frontend that is in the key

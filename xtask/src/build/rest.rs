@@ -34,7 +34,7 @@ impl Run<'_> {
         let asked = rest.iter().filter_map(known);
         let asked = asked.flat_map(|(id, prepared)| self.asked_of_engine(id, prepared));
         let asked: Vec<String> = asked.collect();
-        self.held.extend(self.work.engine.images(&asked)?);
+        self.held.extend(self.work.images(&asked)?);
         let look = |id: &StageId| {
             let prepared = self.prepared.get(id)?;
             self.work.look_once_more(*id, prepared)

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::bring;
 use crate::fault::Result;
 use crate::freshness::planner::Workspace;
 use crate::freshness::record::{RecordStore, Records};
 use crate::outside::engine::Untagged;
 use crate::outside::interrupt::Interrupt;
+use crate::outside::place::ImagePlace;
 use crate::outside::private;
 use crate::outside::state;
 
@@ -68,8 +70,10 @@ fn remove_some(work: &Workspace, used: &BTreeSet<String>, interrupt: &Interrupt)
         let keep = stage.map(|id| work.spec.stage(id).keep as usize);
         keep.unwrap_or(KEEP_OF_OTHERS)
     };
+    forget_in_layout(work, &records, keep)?;
     let there = work.engine.names_below(&own)?;
-    let superseded = superseded(there, &records, keep, used);
+    let used = used.iter().cloned().chain(brought(work, &records)?);
+    let superseded = superseded(there, &records, keep, &used.collect());
     let (mut removed, mut left) = (0, superseded.len());
     for name in superseded {
         if removed == AT_ONCE || interrupt.is_set() {
@@ -82,6 +86,41 @@ fn remove_some(work: &Workspace, used: &BTreeSet<String>, interrupt: &Interrupt)
         left -= 1;
     }
     Ok(left)
+}
+
+/// Removes what no stage's last few records need from the OCI layout.
+fn forget_in_layout(
+    work: &Workspace,
+    records: &[(String, Records)],
+    keep: impl Fn(&str) -> usize,
+) -> Result<()> {
+    let mut kept = BTreeSet::new();
+    for (stage, records) in records {
+        let last = records.last_privates(keep(stage).max(1));
+        for record in records.all() {
+            let is_last = last.contains(&record.private.as_str());
+            if is_last && !matches!(record.place(), ImagePlace::Engine(_)) {
+                kept.insert(record.image.clone());
+            }
+        }
+    }
+    work.layout.keep_only(&kept).map_err(|error| {
+        let folder = work.layout.folder();
+        crate::fault::Fault::lacks(format!("cannot remove images from {folder}: {error}"))
+    })
+}
+
+/// The private references of images that were brought into the engine and are recorded elsewhere.
+fn brought(work: &Workspace, records: &[(String, Records)]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (stage, records) in records {
+        for record in records.all() {
+            if !matches!(record.place(), ImagePlace::Engine(_)) {
+                names.push(bring::private_reference(work, stage, record)?);
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// The records of all stages that have any. A damaged file is an error: it may have held a
@@ -148,6 +187,7 @@ mod tests {
                     ended_ms: at as u64,
                     volatile: crate::freshness::record::Volatile::default(),
                     manifest: None,
+                    parts: Vec::new(),
                 };
                 let miss = store.miss(stage, record.key, Vec::new());
                 miss.save(record, false).unwrap();

@@ -8,13 +8,16 @@ use std::sync::atomic::Ordering;
 use camino::Utf8PathBuf;
 
 use super::Run;
+use super::bring::bring;
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::key::Ingredient;
-use crate::freshness::planner::{Assessment, Gathered, Looked, Prepared, Upstream};
+use crate::freshness::planner::{self, Assessment, Gathered, Looked, Prepared, Upstream};
 use crate::freshness::record::Record;
 use crate::freshness::secrets;
 use crate::freshness::verdict::{Reason, Verdict};
 use crate::graphfile::spec::StageId;
+use crate::graphfile::spec::shipping::ImageOutput;
+use crate::outside::place::ImagePlace;
 use crate::outside::state::HeldLock;
 use crate::report::event::{Event, FailedStep, Outcome};
 use crate::report::excerpt::Excerpt;
@@ -118,7 +121,7 @@ impl Run<'_> {
     pub(super) fn asked_of_engine(&self, id: StageId, before: &Prepared) -> BTreeSet<String> {
         let privates = before.records.all().map(|record| record.private.clone());
         let mut asked: BTreeSet<String> = privates.collect();
-        asked.extend(self.work.spec.stage(id).references());
+        asked.extend(self.work.spec.stage(id).engine_references());
         if let Some(summary) = before.summary() {
             asked.extend(summary.externals.references.iter().cloned());
         }
@@ -139,6 +142,7 @@ impl Run<'_> {
         };
         let mut assessment = assess()?;
         if let Verdict::Fresh(record) = &assessment.verdict
+            && self.is_at_hand(id, prepared, record)
             && self.has_all_names(id, record)
         {
             return self.fresh(id, record);
@@ -147,7 +151,7 @@ impl Run<'_> {
             return self.assessed(id, &now, hold);
         }
         if let Verdict::Fresh(record) = &assessment.verdict {
-            return self.name_anew(id, record);
+            return self.complete(id, prepared, record);
         }
         if matches!(assessment.verdict, Verdict::Stale(_)) {
             self.refuse_without_index(id)?;
@@ -155,6 +159,19 @@ impl Run<'_> {
         let (summary, stage_inputs) = match prepared.gathered(self.work, id) {
             Ok(Gathered::Read(summary, stage_inputs)) => (summary, stage_inputs),
             Ok(Gathered::Assembled(_)) => return self.assembled_turn(id, assessment),
+            Ok(Gathered::Lent(_, _, due)) => {
+                return match &assessment.verdict {
+                    Verdict::Restorable(reason, record) => {
+                        self.tell_started(id, reason);
+                        self.restore(id, record)
+                    }
+                    Verdict::Fresh(record) => self.complete(id, prepared, record),
+                    Verdict::Stale(_) => self.after_host_commands(id, prepared, due, hold),
+                    Verdict::Unknown(_) => {
+                        Err(Fault::failed("a stage that it stands on has no image"))
+                    }
+                };
+            }
             // The memo knew of no due host command, but the tree has changed since it was checked.
             Ok(Gathered::PrepareFirst(due)) => {
                 return self.after_host_commands(id, prepared, due, hold);
@@ -178,8 +195,7 @@ impl Run<'_> {
             }
         }
         match &assessment.verdict {
-            Verdict::Fresh(record) if self.has_all_names(id, record) => self.fresh(id, record),
-            Verdict::Fresh(record) => self.name_anew(id, record),
+            Verdict::Fresh(record) => self.complete(id, prepared, record),
             Verdict::Restorable(reason, record) => {
                 self.tell_started(id, reason);
                 self.restore(id, record)
@@ -204,7 +220,9 @@ impl Run<'_> {
             Verdict::Stale(reason) => {
                 self.has_acted.store(true, Ordering::SeqCst);
                 self.tell_started(id, reason);
-                self.assemble(id, assessment)
+                let key = assessment.key;
+                let key = key.ok_or_else(|| Fault::failed("a part of it has no image"))?;
+                self.assemble(id, key, assessment.made_of)
             }
             Verdict::Unknown(_) => Err(Fault::failed("a part of it has no image")),
         }
@@ -215,8 +233,8 @@ impl Run<'_> {
         let parents = self.work.spec.stage(id).upstream();
         let now = self.now();
         let known = parents.into_iter().filter_map(|parent| {
-            let upstream = now.upstream.get(&parent)?;
-            Some((parent, upstream.clone()))
+            let record = now.records.get(&parent)?;
+            Some((parent, planner::known(record)))
         });
         known.collect()
     }
@@ -250,9 +268,71 @@ impl Run<'_> {
         Ok(Some(now))
     }
 
+    /// Whether the image of a fresh stage is where it is wanted, or nobody but other stages wants it.
+    pub(super) fn is_at_hand(&self, id: StageId, prepared: &Prepared, record: &Record) -> bool {
+        let stage = self.work.spec.stage(id);
+        let ImagePlace::Registry(_) = record.place() else {
+            return true;
+        };
+        match stage.shipping.output {
+            // The parts of a stage are pulled with it.
+            ImageOutput::Engine => !self.wishes.targets.contains(&id) || stage.is_part(),
+            // The index of a stage whose parts others have built may still be missing.
+            ImageOutput::Registry | ImageOutput::Oci => {
+                !stage.is_assembled() || prepared.records.has(record)
+            }
+        }
+    }
+
+    /// Does what a fresh stage still lacks: pulls its image, or names it.
+    fn complete(&self, id: StageId, prepared: &Prepared, record: &Record) -> Result<Turn> {
+        if !self.is_at_hand(id, prepared, record) {
+            return self.pull(id, prepared, record);
+        }
+        if self.has_all_names(id, record) {
+            return self.fresh(id, record);
+        }
+        self.name_anew(id, record)
+    }
+
+    /// Pulls the image of a fresh stage, names and records it.
+    fn pull(&self, id: StageId, prepared: &Prepared, record: &Record) -> Result<Turn> {
+        let work = self.work;
+        self.refuse_without_index(id)?;
+        if work.spec.stage(id).shipping.output == ImageOutput::Engine {
+            work.refuse_without_engine()?;
+        }
+        if work.spec.stage(id).is_assembled() && !prepared.records.has(record) {
+            let made_of = work.list(id, prepared, &self.upstream(id), &self.held)?;
+            let mut turn = self.assemble(id, record.key, made_of)?;
+            turn.outcome = match work.spec.stage(id).shipping.output {
+                ImageOutput::Engine => Outcome::Pulled,
+                ImageOutput::Registry | ImageOutput::Oci => Outcome::Fresh,
+            };
+            return Ok(turn);
+        }
+        let brought = bring(work, id, record)?;
+        let references = work.spec.stage(id).engine_references();
+        for reference in &references {
+            self.tag(&brought.reference, reference)?;
+        }
+        let made_of = work.list(id, prepared, &self.upstream(id), &self.held)?;
+        let record = Record {
+            image: brought.image.id.clone(),
+            private: brought.reference,
+            references,
+            ..record.clone()
+        };
+        self.save(id, made_of, &record)?;
+        Ok(Turn::good(Outcome::Pulled, record))
+    }
+
     /// Whether the image of a fresh stage was given all names that it should have.
     pub(super) fn has_all_names(&self, id: StageId, record: &Record) -> bool {
-        let references = self.work.spec.stage(id).references();
+        if !matches!(record.place(), ImagePlace::Engine(_)) {
+            return true;
+        }
+        let references = self.work.spec.stage(id).engine_references();
         references.iter().all(|it| record.references.contains(it))
     }
 
@@ -274,7 +354,7 @@ impl Run<'_> {
 
     /// Gives the image of a fresh stage the names that it does not have yet.
     pub(super) fn name_anew(&self, id: StageId, record: &Record) -> Result<Turn> {
-        let references = self.work.spec.stage(id).references();
+        let references = self.work.spec.stage(id).engine_references();
         let is_new = |reference: &&String| !record.references.contains(reference);
         for reference in references.iter().filter(is_new) {
             self.tag(&record.image, reference)?;
@@ -301,7 +381,7 @@ impl Run<'_> {
     /// Gives the image its references again: it is there, but a reference is gone or points to
     /// another image.
     fn restore(&self, id: StageId, record: &Record) -> Result<Turn> {
-        let references = self.work.spec.stage(id).references();
+        let references = self.work.spec.stage(id).engine_references();
         for reference in references.iter().chain([&record.private]) {
             self.tag(&record.image, reference)?;
         }
@@ -321,8 +401,11 @@ impl Run<'_> {
         let name = self.name(id);
         let miss = self.work.store.miss(name, record.key, made_of);
         miss.save(record.clone(), self.wishes.force.covers(id))
-            .map(drop)
-            .map_err(|error| Fault::lacks(format!("cannot write the record of `{name}`: {error}")))
+            .map_err(|error| {
+                Fault::lacks(format!("cannot write the record of `{name}`: {error}"))
+            })?;
+        self.work.share(id, record);
+        Ok(())
     }
 
     fn note_references(

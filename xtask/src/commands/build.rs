@@ -98,8 +98,14 @@ fn wishes(flags: &BuildArgs, work: &Workspace) -> Result<Wishes> {
             Force::Stages(stages.iter().copied().chain(parts).collect())
         }
     };
+    let targets = if flags.stages.is_empty() {
+        wanted.iter().copied().collect()
+    } else {
+        work.spec.find_all(&flags.stages)?.into_iter().collect()
+    };
     Ok(Wishes {
         wanted,
+        targets,
         jobs: flags.jobs.map(usize::from),
         keep_going: flags.keep_going,
         force,

@@ -16,6 +16,7 @@ use crate::freshness::verdict::{Change, Changed, ReasonKind, Verdict};
 use crate::graphfile::base_override;
 use crate::graphfile::spec::StageId;
 use crate::outside::interrupt::Interrupt;
+use crate::outside::place::ImagePlace;
 use crate::report::reasons::{self, OfInput};
 use crate::report::words;
 use crate::shown;
@@ -174,7 +175,7 @@ pub fn run(flags: &ExplainArgs) -> Result<()> {
         .collect();
     let (verified, volatile) = match &own.verdict {
         Verdict::Fresh(record) => (
-            Verified::of(&work, id, &record.image),
+            Verified::of(&work, id, &record.identity()),
             OldValue::all(&work, id, record)?,
         ),
         _ => (None, Vec::new()),
@@ -249,7 +250,15 @@ fn describe(text: &mut String, work: &Workspace, plan: &[Assessment], assessment
                     "{name} is {verdict}: its {inputs} ({size}) are those of its record,"
                 )
             };
-            let _ = writeln!(text, "  and the engine has the image {}", record.image);
+            let place = match record.place() {
+                ImagePlace::Engine(_) => "the engine".to_owned(),
+                ImagePlace::Registry(reference) => reference.split_once('@').map_or_else(
+                    || reference.clone(),
+                    |(repository, _)| repository.to_owned(),
+                ),
+                ImagePlace::Layout(_) => work.layout.folder().to_string(),
+            };
+            let _ = writeln!(text, "  and {place} has the image {}", record.image);
             let _ = writeln!(
                 text,
                 "  the build took {}; key {}",

@@ -128,7 +128,7 @@ fn of_stage(flags: &cli::InputsArgs, stage: &str) -> Result<(StageInputs, String
 fn of_part(work: &Workspace, id: StageId) -> Result<StageInputs> {
     let stage = &work.spec.stage(id).name;
     match work.gather(id)? {
-        Gathered::Read(_, stage_inputs) => Ok(*stage_inputs),
+        Gathered::Read(_, stage_inputs) | Gathered::Lent(_, stage_inputs, _) => Ok(*stage_inputs),
         Gathered::Assembled(_) => Err(Fault::failed(format!("`{stage}` has no inputs of its own"))),
         Gathered::PrepareFirst(due) => Err(Fault::failed(format!(
             "the inputs of `{stage}` are not all there yet: {}; `{}` runs it",

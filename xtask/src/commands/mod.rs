@@ -6,6 +6,7 @@ pub mod demo;
 pub mod explain;
 pub mod graph;
 pub mod inputs;
+pub mod key;
 pub mod lock;
 pub mod outdated;
 pub mod plan;

@@ -11,6 +11,7 @@ mod meta;
 mod read;
 mod select;
 mod snapshot;
+mod stand_in;
 mod statcache;
 #[cfg(test)]
 mod tests;

@@ -223,6 +223,16 @@ impl Leaf {
         }
     }
 
+    /// The entry that stands in for it, as an input.
+    pub fn standing_in(self, entry: &Input) -> Input {
+        Input {
+            kind: self.file(),
+            path: self.path,
+            layer: self.layer,
+            ..entry.clone()
+        }
+    }
+
     /// A file that is hashed later. Its metadata is read then.
     fn unseen(self) -> Look {
         let input = Input {

@@ -9,22 +9,23 @@
 //! folder's last change is older, by more than a tick, than the clock before the first look.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::io::{self, Read as _};
 use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, RwLock};
 
 use camino::Utf8Path;
 use rustix::fs::FileType;
 
-use super::StatCache;
 use super::meta::Meta;
 use super::snapshot::{Snapshot, Sum};
+use super::stand_in::{self, AtPath, StandIns};
 use super::trace::{Sight, Trace, begin, mount, put_entry, shorten, sort};
 use super::worth::Worth;
+use super::{Input, StatCache};
 use crate::outside::state;
 use crate::unpoisoned::Unpoisoned as _;
 
@@ -42,6 +43,8 @@ pub struct Tracer<'a> {
     /// Whether equal looks would prove nothing.
     doubtful: AtomicBool,
     seen: Mutex<Seen>,
+    /// What stands in for files that are not there yet.
+    stand_ins: RwLock<StandIns>,
 }
 
 /// How an answer depends on a place.
@@ -86,6 +89,7 @@ impl<'a> Tracer<'a> {
             states: None,
             doubtful: AtomicBool::new(false),
             seen: Mutex::default(),
+            stand_ins: RwLock::default(),
         }
     }
 
@@ -123,6 +127,42 @@ impl<'a> Tracer<'a> {
         let root = root.as_os_str().as_bytes();
         let root = root.strip_suffix(b"/").unwrap_or(root);
         self.seen().roots.insert(root.to_vec());
+    }
+
+    /// Lets entries stand in for what is at or below `tops`, paths below `folder`. No look can prove
+    /// such an answer later.
+    pub fn stand_in(&self, folder: &Path, tops: &[PathBuf], entries: &[Input]) {
+        self.doubt();
+        let mut stand_ins = self.stand_ins.write().unpoisoned();
+        stand_ins.add(folder, tops, entries);
+    }
+
+    /// What counts at a path.
+    pub(super) fn at(&self, path: &Path) -> AtPath {
+        let stand_ins = self.stand_ins.read().unpoisoned();
+        if stand_ins.is_empty() {
+            return AtPath::Real;
+        }
+        stand_ins.at(path)
+    }
+
+    /// The names of what stands in right below a folder.
+    pub(super) fn stand_ins_below(&self, folder: &Path) -> Vec<(CString, FileType)> {
+        let stand_ins = self.stand_ins.read().unpoisoned();
+        if stand_ins.is_empty() {
+            return Vec::new();
+        }
+        stand_ins.below(folder)
+    }
+
+    /// Whether anything stands in anywhere.
+    pub(super) fn has_stand_ins(&self) -> bool {
+        !self.stand_ins.read().unpoisoned().is_empty()
+    }
+
+    /// The kind of what stands in at a path.
+    pub(super) fn kind_of_stand_in(entry: &Input) -> FileType {
+        stand_in::kind(entry)
     }
 
     /// Notes that something was decided that no recorded look can stand for.

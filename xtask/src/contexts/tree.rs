@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::InputsError;
 use super::meta::Meta;
+use super::stand_in::AtPath;
 use super::tracer::Tracer;
 use crate::outside::state;
 
@@ -132,11 +133,24 @@ impl<'a> Tree<'a> {
         let mut entries: Vec<(CString, TreeEntry)> = Vec::new();
         for &layer in pile {
             let disk = self.on_disk(layer, path);
+            let stand_ins = self.tracer.stand_ins_below(&disk);
+            let is_stand_in = matches!(self.tracer.at(&disk), AtPath::StandIn(_));
+            entries.extend(
+                stand_ins
+                    .into_iter()
+                    .map(|(name, kind)| (name, found(layer, kind))),
+            );
+            if is_stand_in {
+                continue;
+            }
             let folder = open(&disk, path.is_empty())?;
             let stat =
                 rustix::fs::fstat(&folder).map_err(|why| InputsError::reading(&disk, why))?;
             read_names(&folder, &disk, &mut |name, kind| {
-                entries.push((name, found(layer, kind)));
+                let path = || disk.join(OsStr::from_bytes(name.to_bytes()));
+                if !self.tracer.has_stand_ins() || matches!(self.tracer.at(&path()), AtPath::Real) {
+                    entries.push((name, found(layer, kind)));
+                }
             })?;
             let meta = Meta::of(&stat);
             folders.push(Listed {
@@ -165,6 +179,18 @@ impl<'a> Tree<'a> {
         let mut merged: Option<TreeEntry> = None;
         for &layer in pile {
             let disk = self.on_disk(layer, path);
+            match self.tracer.at(&disk) {
+                AtPath::Real => {}
+                AtPath::Nothing => continue,
+                AtPath::StandIn(entry) => {
+                    let upper = found(layer, Tracer::kind_of_stand_in(&entry));
+                    match &mut merged {
+                        Some(lower) => lay_over(lower, &upper),
+                        None => merged = Some(upper),
+                    }
+                    continue;
+                }
+            }
             let stat = match rustix::fs::statat(CWD, &disk, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
                 Err(Errno::NOENT | Errno::NOTDIR) => {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::read::{Leaf, TreeReader};
+use super::stand_in::AtPath;
 use super::tree::{Listing, Tree, TreeEntry};
 use super::{Input, InputsError};
 use crate::unpoisoned::Unpoisoned as _;
@@ -219,6 +220,11 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+        if self.tree.tracer().has_stand_ins() {
+            let (stand_ins, real) = self.stand_ins(leaves);
+            leaves = real;
+            self.add(stand_ins);
+        }
         for listed in layers {
             let own = match pile {
                 [_] => std::mem::take(&mut leaves),
@@ -252,8 +258,27 @@ impl<'a> Walk<'a> {
         Ok(through)
     }
 
+    /// The inputs that stand in for some of these leaves, and the other leaves.
+    fn stand_ins(&self, leaves: Vec<Leaf>) -> (Vec<Input>, Vec<Leaf>) {
+        let (mut inputs, mut real) = (Vec::new(), Vec::new());
+        for leaf in leaves {
+            let disk = self.tree.on_disk(leaf.layer, &leaf.path);
+            match self.tree.tracer().at(&disk) {
+                AtPath::StandIn(entry) => inputs.push(leaf.standing_in(&entry)),
+                AtPath::Nothing => {}
+                AtPath::Real => real.push(leaf),
+            }
+        }
+        (inputs, real)
+    }
+
     /// Reads one entry without listing its folder.
     fn single(&self, leaf: Leaf) -> Result<(), InputsError> {
+        let (stand_ins, mut real) = self.stand_ins(vec![leaf]);
+        self.add(stand_ins);
+        let Some(leaf) = real.pop() else {
+            return Ok(());
+        };
         let folder = parent(&leaf.path);
         let disk = self.tree.on_disk(leaf.layer, folder);
         let flags = OFlags::PATH | OFlags::CLOEXEC;

@@ -6,5 +6,6 @@ pub mod planner;
 pub mod prepare;
 pub mod record;
 pub mod secrets;
+pub mod shared;
 pub mod stage_inputs;
 pub mod verdict;

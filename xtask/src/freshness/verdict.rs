@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::freshness::key::{Ingredient, IngredientKind, Key};
 use crate::freshness::record::{Record, Records};
 use crate::outside::engine::Images;
+use crate::outside::place::ImagePlace;
 use crate::shown;
 
 /// The answer for one stage.
@@ -227,18 +228,41 @@ impl Change {
     }
 }
 
-/// Decides on a stage whose upstream is known. `differences` is called only if the stage is not
-/// fresh and its last record has another key.
+/// Where a stage's image is wanted.
+pub struct WantedPlace<'w> {
+    /// The place, for people.
+    pub name: String,
+    /// How well the place of a record's image serves; the lowest is the best. `None` if it does not
+    /// serve.
+    pub rank: &'w dyn Fn(&Record) -> Option<u8>,
+}
+
+impl WantedPlace<'_> {
+    /// The records of a key whose images are in a place that serves: the best places first, and of
+    /// equal places the latest record.
+    pub fn of<'r>(&self, records: &'r Records, key: Key) -> Vec<&'r Record> {
+        let ranked = records.of(key);
+        let mut ranked: Vec<(u8, &Record)> = ranked
+            .filter_map(|record| Some(((self.rank)(record)?, record)))
+            .collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, record)| record).collect()
+    }
+}
+
+/// Decides on a stage whose upstream is known. `differences` is called only if the stage is not fresh and its
+/// last record has another key.
 pub fn decide(
     key: Key,
     references: &[String],
     records: &Records,
+    wanted: &WantedPlace<'_>,
     images: &Images,
     differences: impl FnOnce(&Record) -> Reason,
 ) -> Verdict {
     let mut missing: Option<(Vec<Change>, Option<Record>)> = None;
     // Two engines may each have an image of their own.
-    for record in records.of(key) {
+    for record in wanted.of(records, key) {
         let changes = misplaced(record, references, images);
         if changes.is_empty() {
             return Verdict::Fresh(record.clone());
@@ -251,6 +275,17 @@ pub fn decide(
         {
             missing = Some((changes, here.then(|| record.clone())));
         }
+    }
+    if missing.is_none() && records.of(key).next().is_some() {
+        // It was built for another place.
+        let change = Change {
+            what: Changed::Image,
+            name: wanted.name.clone(),
+            before: None,
+            after: None,
+            left_out: false,
+        };
+        missing = Some((vec![change], None));
     }
     let compared = records.last().filter(|last| last.key != key);
     let compared = compared.map(differences);
@@ -271,6 +306,11 @@ pub fn decide(
 /// record never had and that no other image has is merely new: the build gives it to the fresh
 /// image.
 fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Change> {
+    // An image outside the engine has no references there.
+    let references = match record.place() {
+        ImagePlace::Engine(_) => references,
+        ImagePlace::Registry(_) | ImagePlace::Layout(_) => &[],
+    };
     let expected = std::iter::once(&record.private).chain(
         references
             .iter()

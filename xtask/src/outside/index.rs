@@ -1,6 +1,9 @@
 //! An image index: one name for the images of several platforms
 //! (github.com/opencontainers/image-spec, `image-index.md`).
 
+use std::collections::BTreeMap;
+use std::io::Write;
+
 use serde::{Deserialize, Serialize};
 
 /// The media type of an index.
@@ -19,6 +22,9 @@ pub struct ManifestEntry {
     /// The platform of its image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<OciPlatform>,
+    /// Notes of whoever made it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A platform as an index writes it.
@@ -78,6 +84,17 @@ impl Index {
         Self { bytes, digest }
     }
 
+    /// It as a manifest of its own.
+    pub fn entry(&self) -> ManifestEntry {
+        ManifestEntry {
+            media_type: INDEX.to_owned(),
+            digest: self.digest.clone(),
+            size: self.bytes.len() as u64,
+            platform: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
     /// A tar archive with an OCI layout that has this index alone, under a name. The images of the
     /// index are not in it.
     pub fn archive(&self, name: &str) -> std::io::Result<Vec<u8>> {
@@ -109,13 +126,53 @@ impl Index {
 
 /// The digest of bytes: `sha256:…`.
 pub fn digest(bytes: &[u8]) -> String {
+    told(&ring::digest::digest(&ring::digest::SHA256, bytes))
+}
+
+fn told(digest: &ring::digest::Digest) -> String {
     use std::fmt::Write as _;
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     let mut text = "sha256:".to_owned();
     for byte in digest.as_ref() {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+/// Finds out the digest of what is written through it.
+pub struct Digester<W> {
+    sink: W,
+    hash: ring::digest::Context,
+    size: u64,
+}
+
+impl<W: Write> Digester<W> {
+    /// Writes go on to `sink`.
+    pub fn new(sink: W) -> Self {
+        Self {
+            sink,
+            hash: ring::digest::Context::new(&ring::digest::SHA256),
+            size: 0,
+        }
+    }
+
+    /// The digest and the number of bytes.
+    pub fn finish(mut self) -> std::io::Result<(String, u64)> {
+        self.sink.flush()?;
+        Ok((told(&self.hash.finish()), self.size))
+    }
+}
+
+impl<W: Write> Write for Digester<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.sink.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.sink.flush()
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +204,7 @@ mod tests {
             digest: digest.to_owned(),
             size: 7,
             platform: Some(OciPlatform::of(platform)),
+            annotations: BTreeMap::new(),
         };
         let parts = [
             part("sha256:a", "linux/amd64"),

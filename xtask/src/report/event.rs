@@ -17,6 +17,9 @@ pub enum Outcome {
     /// did before there was this variant.
     #[serde(rename = "built")]
     Restored,
+    /// Its image was in the registry and was pulled; nothing was built. JSON says `fresh`.
+    #[serde(rename = "fresh")]
+    Pulled,
     /// Nothing to do.
     Fresh,
     /// It failed.
@@ -25,6 +28,16 @@ pub enum Outcome {
     Skipped,
     /// The run was stopped before it ended.
     Cancelled,
+}
+
+impl Outcome {
+    /// Whether the stage has its image.
+    pub const fn is_good(self) -> bool {
+        match self {
+            Self::Built | Self::Restored | Self::Pulled | Self::Fresh => true,
+            Self::Failed | Self::Skipped | Self::Cancelled => false,
+        }
+    }
 }
 
 /// One thing that happened. Times are milliseconds since the run began.

@@ -16,6 +16,7 @@ pub fn clause(reason: &Reason) -> String {
                 after: Some(_),
                 ..
             }) => format!("{name} points to another image"),
+            Some(change) if change.is_unknown() => format!("the image is not {}", change.name),
             Some(Change { name, .. }) => format!("the image {name} is gone"),
             None => "the image is gone".into(),
         },

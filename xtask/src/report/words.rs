@@ -74,6 +74,7 @@ pub fn summary(finished: &Finished, failed: &[StageFinished]) -> String {
     for (outcome, word) in [
         (Outcome::Built, "built"),
         (Outcome::Restored, "put back"),
+        (Outcome::Pulled, "pulled"),
         (Outcome::Fresh, "fresh"),
         (Outcome::Failed, "failed"),
         (Outcome::Skipped, "skipped"),
@@ -175,6 +176,7 @@ pub fn done(stage: &StageFinished) -> String {
             stage.stage,
             size(stage.size.unwrap_or(0))
         ),
+        Outcome::Pulled => format!("{} pulled in {took}, nothing built", stage.stage),
         Outcome::Fresh => format!("{} fresh", stage.stage),
         // The end of the run says why.
         Outcome::Failed => format!("{} failed after {took}", stage.stage),

@@ -59,7 +59,8 @@ impl Needs {
                 stages.push(stage.name.clone());
             }
         }
-        let writes_to = spec.registry.as_ref().map(|place| {
+        let writes_to = spec.registry.as_ref().map(|sharing| {
+            let place = &sharing.url;
             let host = place.split('/').next().unwrap_or(place);
             hosts.insert(registry_host(host));
             host.to_owned()

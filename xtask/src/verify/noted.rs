@@ -17,7 +17,7 @@ const FORMAT: u32 = 1;
 /// The last verification of one stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Noted {
-    /// The image's id.
+    /// The identity of the image (`Record::identity`).
     pub image: String,
     /// The hash of the policy that the image was held against.
     pub policy: String,

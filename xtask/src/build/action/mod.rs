@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::graphfile::spec::shipping::{LayerCompression, Shipping};
 use crate::graphfile::spec::{SecretPlace, Spec, Stage};
 use crate::outside::private;
 
@@ -42,11 +43,67 @@ pub struct CallParts<'a> {
     pub absent: Vec<&'a str>,
     /// Named contexts: their names, and what buildx takes for each.
     pub contexts: BTreeMap<String, String>,
-    /// The references to put the image under.
-    pub references: Vec<String>,
+    /// Where the image is put.
+    pub destination: Destination<'a>,
     /// Where buildx writes what it made. A call that outlives its killed build still writes there,
     /// so each call has a file of its own.
     pub metadata: &'a Utf8Path,
+}
+
+/// Where a call puts the image.
+#[derive(Debug, Clone)]
+pub enum Destination<'a> {
+    /// Into the engine's store, under these references.
+    Engine {
+        /// The references.
+        references: Vec<String>,
+        /// How layers are compressed. The classic store keeps its layers as it likes.
+        compression: LayerCompression,
+    },
+    /// Into the OCI layout in this folder.
+    Layout {
+        /// The folder.
+        folder: &'a Utf8Path,
+        /// The form of the image.
+        shipping: Shipping,
+    },
+}
+
+impl Destination<'_> {
+    /// Its flags (docs.docker.com/build/exporters).
+    fn flags(&self) -> Vec<String> {
+        match self {
+            Self::Engine {
+                references,
+                compression,
+            } => {
+                let mut row = vec![("type", "docker"), ("compression", compression.word())];
+                if *compression == LayerCompression::Zstd {
+                    // Docker's own media types have none for it.
+                    row.push(("oci-mediatypes", "true"));
+                }
+                let output = format!("--output={}", csv::row(row));
+                let tags = references.iter();
+                let tags = tags.map(|reference| format!("--tag={reference}"));
+                std::iter::once(output).chain(tags).collect()
+            }
+            Self::Layout { folder, shipping } => {
+                let mut row = vec![
+                    ("type", "oci"),
+                    ("dest", folder.as_str()),
+                    ("tar", "false"),
+                    ("compression", shipping.compression().word()),
+                    // Else BuildKit takes layers as earlier builds have left them, and the digest
+                    // would hang on its history.
+                    ("force-compression", "true"),
+                ];
+                if shipping.reproducible {
+                    row.push(("rewrite-timestamp", "true"));
+                }
+                vec![format!("--output={}", csv::row(row))]
+            }
+        }
+    }
 }
 
 /// One call.
@@ -121,7 +178,6 @@ pub fn build(parts: &CallParts<'_>) -> Action {
     let mut push = |text: &str| argv.push(text.to_owned());
     push("--progress=rawjson");
     push("--provenance=false");
-    push("--load");
     push(&format!("--metadata-file={}", parts.metadata));
     for flag in question(stage, parts.dockerfile, parts.args, &parts.contexts) {
         push(&flag);
@@ -147,8 +203,8 @@ pub fn build(parts: &CallParts<'_>) -> Action {
     for id in &stage.ssh {
         push(&format!("--ssh={id}"));
     }
-    for reference in &parts.references {
-        push(&format!("--tag={reference}"));
+    for flag in parts.destination.flags() {
+        push(&flag);
     }
     push("--");
     push(parts.context.as_str());

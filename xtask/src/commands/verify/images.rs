@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::reading;
 use super::summaries::Summaries;
 use super::{Session, Target};
 use crate::fault::{Fault, Result};
@@ -12,7 +13,7 @@ use crate::graphfile::spec::policy::Severity;
 use crate::report::words;
 use crate::verify::finding::{Finding, Origin};
 use crate::verify::kept;
-use crate::verify::layers::{Digest, FoundImages, Layer, Limits, PlatformPart, Reading};
+use crate::verify::layers::{Digest, FoundImages, Layer, PlatformPart};
 use crate::verify::policy::{self, Subject, Waivers};
 use crate::verify::record;
 
@@ -27,21 +28,16 @@ impl Session<'_> {
         subjects: &mut Vec<record::RecordSubject>,
         sizes: &mut Summaries,
     ) -> Result<()> {
-        let names: Vec<String> = self.fresh.iter().map(|one| one.reference.clone()).collect();
-        crate::tell!("reading {}", words::count(names.len(), "image"));
+        crate::tell!("reading {}", words::count(self.fresh.len(), "image"));
         let mut rules = policy::content_rules();
         let versions = policy::content_rules();
         let kept = kept::KeptLayers::of(&self.work.state);
-        let reading = Reading {
-            limits: Limits::default(),
-            rules: &mut rules,
-            known: &|digest| kept.get(digest, &versions),
-        };
-        let found = reading.engine(&self.work.engine, &names)?;
+        let known = |digest: &Digest| kept.get(digest, &versions);
+        let found = reading::read(self.work, &self.fresh, &mut rules, &known)?;
         kept.keep(found.iter().flat_map(FoundImages::images));
         let mut below: BTreeMap<StageId, Below> = BTreeMap::new();
         for (target, found) in self.fresh.iter().zip(&found) {
-            refuse_other(self.name(target.id), &target.image, found)?;
+            refuse_other(self.name(target.id), target, found)?;
             let before = findings.len();
             let layers = self.judge(target, found, &below, waivers, findings, sizes);
             below.insert(target.id, layers);
@@ -152,8 +148,9 @@ impl Session<'_> {
 
 /// Refuses an image that is not the one of the plan: somebody moved its name since, and the record
 /// would name another image.
-fn refuse_other(stage: &str, image: &str, found: &FoundImages) -> Result<()> {
-    let is_it = |digest: Digest| digest.to_string() == image;
+fn refuse_other(stage: &str, target: &Target, found: &FoundImages) -> Result<()> {
+    let image = &target.image;
+    let is_it = |digest: Digest| digest.to_string() == *image;
     let own = found
         .images()
         .flat_map(|one| [Some(one.config), one.manifest]);

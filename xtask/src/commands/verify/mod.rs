@@ -5,6 +5,7 @@
 
 mod images;
 mod question;
+mod reading;
 mod running;
 mod size;
 mod summaries;
@@ -21,6 +22,7 @@ use crate::freshness::verdict::Verdict;
 use crate::graphfile::spec::StageId;
 use crate::outside::clock;
 use crate::outside::interrupt::Interrupt;
+use crate::outside::place::ImagePlace;
 use crate::report::{reasons, words};
 use crate::verify::finding::{Answer, AnswerOutcome};
 use crate::verify::noted::{self, Noted};
@@ -31,10 +33,12 @@ use question::Prior;
 /// A stage whose image is verified.
 struct Target {
     id: StageId,
-    /// The reference that the engine finds its image by.
-    reference: String,
-    /// The image's id.
+    /// Where its image is.
+    place: ImagePlace,
+    /// The image's id in the engine's store, or the digest of its manifest or index.
     image: String,
+    /// What the image is known by in every store (`Record::identity`).
+    identity: String,
 }
 
 /// Verifies the named stages, or all.
@@ -140,8 +144,9 @@ impl<'w> Session<'w> {
         let fresh = read.filter_map(|own| match &own.verdict {
             Verdict::Fresh(record) => Some(Target {
                 id: own.id,
-                reference: record.private.clone(),
+                place: record.place(),
                 image: record.image.clone(),
+                identity: record.identity(),
             }),
             _ => None,
         });
@@ -231,7 +236,7 @@ impl<'w> Session<'w> {
                 continue;
             };
             let noted = Noted {
-                image: target.image.clone(),
+                image: target.identity.clone(),
                 policy: noted::policy_hash(&self.work.spec, *id),
                 parts: parts(self.flags).to_owned(),
                 stack: stack.cloned(),

@@ -49,7 +49,7 @@ impl Session<'_> {
         let images: Vec<Value> = images
             .map(|target| {
                 let policy = noted::policy_hash(spec, target.id);
-                json!([self.name(target.id), target.image, policy])
+                json!([self.name(target.id), target.identity, policy])
             })
             .collect();
         let waivers = spec.waivers.iter().map(|waiver| &waiver.until);

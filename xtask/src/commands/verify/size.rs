@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::images::Below;
+use super::reading;
 use super::summaries::Summaries;
 use super::{Session, Target};
 use crate::fault::{Fault, Result};
@@ -15,7 +16,7 @@ use crate::graphfile::spec::StageId;
 use crate::report::words;
 use crate::verify::finding::{Answer, AnswerOutcome, Origin};
 use crate::verify::kept;
-use crate::verify::layers::{LayeredImage, Limits, PlatformPart, Reading, shown};
+use crate::verify::layers::{Digest, LayeredImage, PlatformPart, shown};
 use crate::verify::policy::Subject;
 use crate::verify::secrets;
 use crate::verify::size::{self, ImageSize, KeptSizes, Maker, Told};
@@ -62,19 +63,10 @@ impl Session<'_> {
 }
 
 fn run(session: &Session<'_>) -> Result<()> {
-    let names: Vec<String> = session
-        .fresh
-        .iter()
-        .map(|one| one.reference.clone())
-        .collect();
-    crate::tell!("reading {}", words::count(names.len(), "image"));
+    crate::tell!("reading {}", words::count(session.fresh.len(), "image"));
     let kept = kept::KeptLayers::of(&session.work.state);
-    let reading = Reading {
-        limits: Limits::default(),
-        rules: &mut [],
-        known: &|digest| kept.get(digest, &[]),
-    };
-    let found = reading.engine(&session.work.engine, &names)?;
+    let known = |digest: &Digest| kept.get(digest, &[]);
+    let found = reading::read(session.work, &session.fresh, &mut [], &known)?;
     let mut below: BTreeMap<StageId, Vec<Below>> = BTreeMap::new();
     let mut rows: BTreeMap<StageId, Vec<Row<'_>>> = BTreeMap::new();
     for (target, found) in session.fresh.iter().zip(&found) {

@@ -114,7 +114,7 @@ impl Session<'_> {
             let whole = work.spec.whole_id(*parent);
             let is_it = |one: &&Target| one.id == *parent || one.id == whole;
             let parent = self.fresh.iter().find(is_it)?;
-            Some((name.clone(), parent.reference.clone()))
+            Some((name.clone(), parent.place.context(work.layout.folder())))
         });
         contexts.extend(parents);
         for reference in contexts.values_mut() {

@@ -24,7 +24,9 @@ use crate::contexts::{EntryKind, Input, Inputs};
 ///    docker's configuration. Images that were recorded before may be made of files that BuildKit
 ///    had kept from another build.
 /// 5: extended attributes count.
-pub const FORMAT: u32 = 5;
+/// 6: a stage counts for those that stand on it by the digest of its configuration, not by its id
+///    in the engine's store.
+pub const FORMAT: u32 = 6;
 
 /// A stage's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -38,7 +38,7 @@ fn the_format_is_pinned_by_a_golden_value() {
     };
     assert_eq!(
         ingredients.key().hex(),
-        "1f461dcb2d912b496ff6840fb9472f8004388a5eb350643bfc04ca9bc7929499"
+        "5b839c044702546c8634303e22467d3870a7dc46d42a55c9fca2f86aa6a59874"
     );
 }
 

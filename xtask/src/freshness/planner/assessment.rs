@@ -1,15 +1,18 @@
 //! The answer for one stage, and what the stages that stand on it may know of the answer.
 
-use super::Due;
+use std::sync::Arc;
+
+use super::{Due, sharing};
 use crate::freshness::key::{Ingredient, Key};
+use crate::freshness::record::Record;
 use crate::freshness::verdict::{Reason, Verdict};
 use crate::graphfile::spec::StageId;
 
 /// A stage's upstream image, or a stand-in while the image is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upstream {
-    /// The image.
-    Image(String),
+    /// The record of the image.
+    Image(Arc<Record>),
     /// It must be built first. The key tells one unbuilt parent from another.
     Unbuilt(String),
 }
@@ -36,9 +39,7 @@ impl Assessment {
     /// What the stages that stand on this one may know of its image.
     pub fn upstream(&self) -> Upstream {
         match &self.verdict {
-            Verdict::Fresh(record) | Verdict::Restorable(_, record) => {
-                Upstream::Image(record.image.clone())
-            }
+            Verdict::Fresh(record) | Verdict::Restorable(_, record) => sharing::known(record),
             Verdict::Stale(_) | Verdict::Unknown(_) => Upstream::Unbuilt(self.shown_key()),
         }
     }

@@ -42,7 +42,7 @@ impl Workspace {
                 Some(digest) => digest,
                 None => {
                     let name = reference.to_owned();
-                    held.ask_for(&self.engine, std::iter::once(&name))?;
+                    held.ask_for(self, std::iter::once(&name))?;
                     match (held.get(reference), externals.near_stages.get(reference)) {
                         (Some(image), _) => format!("engine {}", image.id),
                         (None, near) => {
@@ -119,7 +119,7 @@ impl Workspace {
                     return Ok(None);
                 }
                 let reference = &taken.reference;
-                held.ask_for(&self.engine, std::iter::once(reference))?;
+                held.ask_for(self, std::iter::once(reference))?;
                 let image = held.get(reference);
                 let Some(shown) = image.as_deref().and_then(Image::platform) else {
                     return Ok(None);
@@ -225,7 +225,7 @@ impl Workspace {
             held.forget(reference);
         }
         let name = reference.to_owned();
-        held.ask_for(&self.engine, std::iter::once(&name))?;
+        held.ask_for(self, std::iter::once(&name))?;
         let image = held.get(reference);
         Ok(image
             .as_deref()

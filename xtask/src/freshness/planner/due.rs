@@ -29,6 +29,17 @@ pub struct Due {
     pub reason: Reason,
 }
 
+/// What is known of a stage's inputs.
+pub(super) enum InputsOrDue {
+    /// The inputs.
+    Inputs(StageInputs),
+    /// The inputs with what a host command would make, as somebody has shared it. The files
+    /// themselves are not there yet.
+    Lent(StageInputs, Due),
+    /// A host command must run first.
+    Due(Due),
+}
+
 /// A search through the host commands that one stage waits for.
 struct Search<'s> {
     work: &'s Workspace,
@@ -39,6 +50,8 @@ struct Search<'s> {
     way: Vec<(StageId, Option<Utf8PathBuf>)>,
     /// The stages whose host commands need not run.
     done: BTreeSet<StageId>,
+    /// The host commands whose shared results stand in for their outputs.
+    lent: Vec<Due>,
 }
 
 impl Workspace {
@@ -56,11 +69,7 @@ impl Workspace {
 
     /// The inputs of a stage, unless a host command must run first. `tracer` records everything
     /// that either answer depends on.
-    pub(super) fn inputs_or_due(
-        &self,
-        id: StageId,
-        tracer: &Tracer<'_>,
-    ) -> Result<Result<StageInputs, Due>> {
+    pub(super) fn inputs_or_due(&self, id: StageId, tracer: &Tracer<'_>) -> Result<InputsOrDue> {
         let outputs = self.outputs.get_or_init(|| Outputs::of(&self.spec));
         let own = self
             .spec
@@ -74,11 +83,12 @@ impl Workspace {
             tracer,
             way: Vec::new(),
             done: BTreeSet::new(),
+            lent: Vec::new(),
         };
         if let Some(own) = own
             && let Some(due) = search.due(own, None)?
         {
-            return Ok(Err(due.asked_by(self, own)));
+            return Ok(InputsOrDue::Due(due.asked_by(self, own)));
         }
         let stage_inputs = stage_inputs::gather(&self.spec, id, self.engine.platform(), tracer);
         // What the stage reads decides this, not which folders it is given: a COPY may take little
@@ -91,13 +101,29 @@ impl Workspace {
             match search.due(of, Some(output)) {
                 Ok(Some(due)) => {
                     let own = own.unwrap_or(id);
-                    return Ok(Err(due.asked_by(self, own)));
+                    return Ok(InputsOrDue::Due(due.asked_by(self, own)));
                 }
                 Err(fault) if stage_inputs.is_ok() => return Err(fault),
                 Ok(None) | Err(_) => {}
             }
         }
-        stage_inputs.map(Ok)
+        // If what a maker of inputs has made stands in, the inputs are read again with it.
+        let before =
+            usize::from(own.is_some_and(|own| search.lent.iter().any(|due| due.of == own)));
+        let stage_inputs = if search.lent.len() > before {
+            stage_inputs::gather(&self.spec, id, self.engine.platform(), tracer)
+        } else {
+            stage_inputs
+        };
+        let lent = search.lent.into_iter().next();
+        Ok(match (stage_inputs?, lent) {
+            (stage_inputs, None) => InputsOrDue::Inputs(stage_inputs),
+            (mut stage_inputs, Some(due)) => {
+                // Where a file would be missing, what stands in for it was not looked at.
+                stage_inputs.absent.clear();
+                InputsOrDue::Lent(stage_inputs, due.asked_by(self, own.unwrap_or(id)))
+            }
+        })
     }
 }
 
@@ -138,11 +164,18 @@ impl Search<'_> {
         }
         let reason = prepare::must_run(spec, stage, &self.work.state, self.tracer)?;
         self.done.insert(of);
-        Ok(reason.map(|reason| Due {
+        let due = reason.map(|reason| Due {
             of,
             is_own: true,
             reason,
-        }))
+        });
+        match due {
+            Some(due) if self.work.lend(of, self.tracer)? => {
+                self.lent.push(due);
+                Ok(None)
+            }
+            due => Ok(due),
+        }
     }
 
     /// The fault of host commands that wait for each other. Each one on the way makes what the one

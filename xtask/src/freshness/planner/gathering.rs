@@ -52,22 +52,29 @@ pub fn of_assembled(stage: &Stage) -> Ingredients<'_> {
     }
 }
 
-/// The ingredients that are not a stage's own.
+/// The variable, and the argument, that gives files and images their time
+/// (docs.docker.com/build/ci/github-actions/reproducible-builds).
+pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// The ingredients that are not a stage's own. `epoch` is the time for a reproducible image, unless
+/// the environment gives another.
 pub fn around(
     (spec, id): (&Spec, StageId),
     summary: &StageSummary,
     bases: BTreeMap<String, String>,
     upstream: &BTreeMap<StageId, Upstream>,
+    epoch: Option<String>,
 ) -> Around {
     let digest = |parent| match upstream.get(&parent) {
-        Some(Upstream::Image(image)) => image.clone(),
+        Some(Upstream::Image(record)) => record.identity(),
         Some(Upstream::Unbuilt(key)) => format!("unbuilt {key}"),
         None => "unknown".to_owned(),
     };
     // Buildx passes this variable to the build by itself
     // (docs.docker.com/build/ci/github-actions/reproducible-builds).
-    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
-    let epoch = epoch.map(|epoch| ("SOURCE_DATE_EPOCH".to_owned(), epoch));
+    let given = std::env::var(SOURCE_DATE_EPOCH).ok();
+    let epoch = given.or(epoch);
+    let epoch = epoch.map(|epoch| (SOURCE_DATE_EPOCH.to_owned(), epoch));
     let is_called = !spec.stage(id).is_assembled();
     let epoch = epoch.filter(|_| is_called);
     let proxies = summary.proxies.iter().filter_map(|name| {
@@ -78,6 +85,9 @@ pub fn around(
     let stage = spec.stage(id);
     let absent = secrets::absent(spec, stage);
     let absent = absent.map(|id| (format!("secret {id}"), "absent".to_owned()));
+    let rewritten = stage.shipping.reproducible;
+    let rewritten = rewritten.then(|| ("rewrite-timestamp".to_owned(), "true".to_owned()));
+    let rewritten = rewritten.into_iter();
     Around {
         settings: proxies
             .chain(epoch)
@@ -86,6 +96,7 @@ pub fn around(
             .chain(policy)
             .chain(absent.filter(|_| is_called))
             .chain(stage.run.ingredients().filter(|_| is_called))
+            .chain(rewritten.filter(|_| is_called))
             .collect(),
         bases,
         upstream: summary

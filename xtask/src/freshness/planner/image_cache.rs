@@ -3,8 +3,9 @@
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::Workspace;
 use crate::fault::Result;
-use crate::outside::engine::{Engine, Image, Images};
+use crate::outside::engine::{Image, Images};
 use crate::unpoisoned::Unpoisoned as _;
 
 /// The answers so far.
@@ -41,10 +42,10 @@ impl ImageCache {
         self.write().remove(reference);
     }
 
-    /// Asks the engine for those references that it was not asked for yet.
+    /// Asks for those references that were not asked for yet.
     pub fn ask_for<'r>(
         &self,
-        engine: &Engine,
+        work: &Workspace,
         references: impl Iterator<Item = &'r String>,
     ) -> Result<()> {
         let missing: Vec<String> = {
@@ -53,7 +54,7 @@ impl ImageCache {
             missing.cloned().collect()
         };
         if !missing.is_empty() {
-            self.extend(engine.images(&missing)?);
+            self.extend(work.images(&missing)?);
         }
         Ok(())
     }

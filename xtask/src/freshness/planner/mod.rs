@@ -13,25 +13,30 @@ mod left_out;
 pub mod memo;
 mod plan;
 mod prepared;
+mod sharing;
+mod stores;
 mod summary;
 mod undecided;
 mod unlinked;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use assessment::{Assessment, Upstream};
 pub use due::Due;
-pub use gathering::of_inputs;
+pub use gathering::{SOURCE_DATE_EPOCH, of_inputs};
 pub use image_cache::ImageCache;
 pub use prepared::{Gathered, Looked, Prepared};
+pub use sharing::known;
 pub use summary::StageSummary;
 
 use crate::contexts::StatCache;
 use crate::fault::{Fault, Result};
 use crate::freshness::key;
 use crate::freshness::pins::{self, Uses};
-use crate::freshness::record::{RecordStore, Records};
+use crate::freshness::record::{Record, RecordStore, Records};
+use crate::freshness::shared::outputs::SharedOutputs;
+use crate::freshness::shared::signing::Signer;
 use crate::freshness::stage_inputs::StageInputs;
 use crate::freshness::verdict::{self, Reason, ReasonKind, Verdict};
 use crate::graphfile::base_override::{self, OpenedGraph};
@@ -39,10 +44,13 @@ use crate::graphfile::chosen::Chosen;
 use crate::graphfile::graph::Graph;
 use crate::graphfile::lock::Lock;
 use crate::graphfile::outputs::Outputs;
-use crate::graphfile::spec::{Spec, Stage, StageId};
+use crate::graphfile::source::facts;
+use crate::graphfile::spec::{SourceId, Spec, Stage, StageId};
 use crate::outside::engine::{Engine, Images};
+use crate::outside::layout::Layout;
 use crate::outside::state::State;
 use crate::unpoisoned::Unpoisoned as _;
+use registry::Registries;
 use undecided::undecided;
 
 /// The graph of one run, and everything that the run needs for it.
@@ -71,7 +79,25 @@ pub struct Workspace {
     /// The pins of sources and external images.
     pub lock: Mutex<Lock>,
     /// Warnings, each of which is reported once.
-    pub warnings: Mutex<Vec<String>>,
+    pub warnings: Arc<Mutex<Vec<String>>>,
+    /// Images that are in no engine and no registry.
+    pub layout: Layout,
+    /// The registries, once one of them was asked.
+    registries: OnceLock<Registries>,
+    /// Why the engine does not answer, once it did not.
+    no_engine: OnceLock<Fault>,
+    /// The key that signs records, once it was looked for.
+    signer: OnceLock<Option<Signer>>,
+    /// What the registry has said of keys in this run.
+    shared: Mutex<HashMap<key::Key, Option<Record>>>,
+    /// What others have shared of host commands, by their questions.
+    lent: Mutex<HashMap<String, Option<Arc<SharedOutputs>>>>,
+    /// Set once the registry could not be asked for records.
+    registry_fails: OnceLock<()>,
+    /// Set if no registry may be asked.
+    offline: OnceLock<()>,
+    /// The times of the commits of sources, once they were asked for.
+    epochs: Mutex<BTreeMap<Option<SourceId>, String>>,
 }
 
 /// What comes after the graph file is opened. Work for it can begin meanwhile.
@@ -104,13 +130,22 @@ impl Workspace {
             outputs: OnceLock::new(),
             engine: Engine::find(),
             lock: Mutex::new(pins),
-            warnings: Mutex::new(
+            warnings: Arc::new(Mutex::new(
                 spec.notes
                     .iter()
                     .cloned()
                     .chain(gathering::policy_note())
                     .collect(),
-            ),
+            )),
+            layout: Layout::in_folder(state.path("oci")),
+            registries: OnceLock::new(),
+            no_engine: OnceLock::new(),
+            signer: OnceLock::new(),
+            shared: Mutex::default(),
+            lent: Mutex::default(),
+            registry_fails: OnceLock::new(),
+            offline: OnceLock::new(),
+            epochs: Mutex::default(),
             state,
             spec,
         })
@@ -134,6 +169,15 @@ impl Workspace {
         self.graph.closure(&all)
     }
 
+    /// Asks no registry for records from now on.
+    pub fn go_offline(&self) {
+        let _ = self.offline.set(());
+    }
+
+    fn is_offline(&self) -> bool {
+        self.offline.get().is_some()
+    }
+
     /// Adds a warning, unless it waits to be reported already.
     pub fn warn(&self, warning: String) {
         if let Ok(mut warnings) = self.warnings.lock()
@@ -154,7 +198,7 @@ impl Workspace {
         warnings.into_iter().for_each(|warning| self.warn(warning));
         let questions = questions(&records);
         let (images, looked) = std::thread::scope(|scope| {
-            let asked = scope.spawn(|| self.engine.images(&questions));
+            let asked = scope.spawn(|| self.images(&questions));
             let looked = self.look_at_all(wanted);
             let images = asked
                 .join()
@@ -206,21 +250,18 @@ impl Workspace {
                 let was_built = prepared.records.last().is_some();
                 Ok(Assessment::unprepared(id, due, was_built))
             }
+            Ok(Gathered::Lent(summary, stage_inputs, _)) => {
+                let list = |around: &key::Around| self.list_of(id, stage_inputs, around);
+                let list: List<'_> = Some(&list);
+                self.assess_known(id, prepared, summary, upstream, held, forced, list)
+            }
             Ok(Gathered::Assembled(summary)) => {
-                let list = |around: &key::Around| {
-                    let mut own = gathering::of_assembled(self.spec.stage(id));
-                    own.around = around.clone();
-                    own.list()
-                };
+                let list = |around: &key::Around| self.list_of_assembled(id, around);
                 let list: List<'_> = Some(&list);
                 self.assess_known(id, prepared, summary, upstream, held, forced, list)
             }
             Ok(Gathered::Read(summary, stage_inputs)) => {
-                let list = |around: &key::Around| {
-                    let mut own = gathering::own(&self.spec, id, stage_inputs);
-                    own.around = around.clone();
-                    own.list()
-                };
+                let list = |around: &key::Around| self.list_of(id, stage_inputs, around);
                 let list: List<'_> = Some(&list);
                 let own = self.assess_known(id, prepared, summary, upstream, held, forced, list)?;
                 if !matches!(own.verdict, Verdict::Fresh(_)) {
@@ -256,8 +297,66 @@ impl Workspace {
         held: &ImageCache,
     ) -> Result<key::Key> {
         let bases = self.base_digests(summary, held)?;
-        let around = gathering::around((&self.spec, id), summary, bases, upstream);
+        let around = gathering::around((&self.spec, id), summary, bases, upstream, self.epoch(id)?);
         Ok(key::key(summary.own, &around))
+    }
+
+    fn list_of(
+        &self,
+        id: StageId,
+        stage_inputs: &StageInputs,
+        around: &key::Around,
+    ) -> Vec<key::Ingredient> {
+        let mut own = gathering::own(&self.spec, id, stage_inputs);
+        own.around = around.clone();
+        own.list()
+    }
+
+    fn list_of_assembled(&self, id: StageId, around: &key::Around) -> Vec<key::Ingredient> {
+        let mut own = gathering::of_assembled(self.spec.stage(id));
+        own.around = around.clone();
+        own.list()
+    }
+
+    /// The ingredients of a stage's key, for a record.
+    pub fn list(
+        &self,
+        id: StageId,
+        prepared: &Prepared,
+        upstream: &BTreeMap<StageId, Upstream>,
+        held: &ImageCache,
+    ) -> Result<Vec<key::Ingredient>> {
+        let around = |summary: &StageSummary| {
+            let bases = self.base_digests(summary, held)?;
+            let epoch = self.epoch(id)?;
+            let around = gathering::around((&self.spec, id), summary, bases, upstream, epoch);
+            Ok::<_, Fault>(around)
+        };
+        match prepared.gathered(self, id) {
+            Ok(
+                Gathered::Read(summary, stage_inputs) | Gathered::Lent(summary, stage_inputs, _),
+            ) => Ok(self.list_of(id, stage_inputs, &around(summary)?)),
+            Ok(Gathered::Assembled(summary)) => Ok(self.list_of_assembled(id, &around(summary)?)),
+            Ok(Gathered::PrepareFirst(_)) => Err(Fault::failed("its host command must run first")),
+            Err(fault) => Err(fault.clone()),
+        }
+    }
+
+    /// The time of the source's commit in seconds since 1970, if the image is to be reproducible
+    /// and the environment gives no other time.
+    pub fn epoch(&self, id: StageId) -> Result<Option<String>> {
+        let stage = self.spec.stage(id);
+        let is_called = stage.shipping.reproducible && !stage.is_assembled();
+        if !is_called || std::env::var_os(SOURCE_DATE_EPOCH).is_some() {
+            return Ok(None);
+        }
+        let mut known = self.epochs.lock().unpoisoned();
+        if let Some(epoch) = known.get(&stage.source) {
+            return Ok(Some(epoch.clone()));
+        }
+        let epoch = facts::epoch(&self.spec, stage.source).map_err(|fault| stage.fault(fault))?;
+        known.insert(stage.source, epoch.clone());
+        Ok(Some(epoch))
     }
 
     /// `list` gives the ingredients of the key, if they are known.
@@ -275,15 +374,15 @@ impl Workspace {
         let stage = self.spec.stage(id);
         self.check_platforms(id, summary)?;
         let bases = self.base_digests(summary, held)?;
-        let around = gathering::around((&self.spec, id), summary, bases, upstream);
+        let around = gathering::around((&self.spec, id), summary, bases, upstream, self.epoch(id)?);
         let key = key::key(summary.own, &around);
-        let references = stage.references();
+        let references = stage.engine_references();
         let unbuilt = summary
             .parents()
             .any(|(_, parent)| matches!(upstream.get(&parent), Some(Upstream::Unbuilt(_))));
         let made_of = std::cell::OnceCell::new();
         let list = || made_of.get_or_init(|| list.map_or_else(Vec::new, |list| list(&around)));
-        let compare = |record: &crate::freshness::record::Record| {
+        let compare = |record: &Record| {
             let before = self.store.made_of(&stage.name, record.key);
             let mut reason = verdict::differences(before.as_deref(), list());
             left_out::mark(&self.spec, stage, &mut reason);
@@ -295,12 +394,24 @@ impl Workspace {
             let compared = prepared.records.all().map(compare).collect();
             undecided(self, upstream, summary, compared)
         } else {
-            if let Some(record) = prepared.records.of(key).next() {
+            let rank = |record: &Record| self.rank_of_place(stage, record);
+            let place = verdict::WantedPlace {
+                name: self.wanted_place(stage),
+                rank: &rank,
+            };
+            for record in place.of(&prepared.records, key) {
                 let asked = std::iter::once(&record.private).chain(&references);
-                held.ask_for(&self.engine, asked)?;
+                held.ask_for(self, asked)?;
             }
             let images = held.images();
-            let verdict = verdict::decide(key, &references, &prepared.records, &images, compare);
+            let verdict = verdict::decide(
+                key,
+                &references,
+                &prepared.records,
+                &place,
+                &images,
+                compare,
+            );
             if let Verdict::Fresh(record) = &verdict {
                 let new = references.iter();
                 let new = new.filter(|reference| verdict::is_new(record, reference, &images));
@@ -308,7 +419,13 @@ impl Workspace {
                     self.warn(format!("`{}` gets the new name {reference}", stage.name))
                 });
             }
-            verdict
+            match verdict {
+                Verdict::Stale(reason) => match self.shared_record(id, key, upstream)? {
+                    Some(record) => Verdict::Fresh(record),
+                    None => Verdict::Stale(reason),
+                },
+                other => other,
+            }
         };
         // If a build is needed anyway, its own reason is the better one.
         let verdict = match self.unfollowed(summary, held)? {

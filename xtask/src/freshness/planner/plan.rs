@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::{Assessment, ImageCache, Workspace};
 use crate::fault::Result;
+use crate::freshness::pins;
 use crate::graphfile::graph::Graph;
 use crate::graphfile::spec::StageId;
 
@@ -27,7 +28,13 @@ impl Workspace {
                 let own = self.assess(id, prepared, &upstream, &held, forced(id));
                 Some(own.map(|own| (at, own)))
             };
-            let assessed: Vec<_> = row.into_par_iter().filter_map(assess).collect();
+            let all = || row.into_par_iter().filter_map(assess).collect();
+            // Answers of a registry are waited for, so more threads than cores ask.
+            let assessed: Vec<_> = if self.spec.registry.is_some() {
+                pins::at_once(all)
+            } else {
+                all()
+            };
             for own in assessed {
                 let (at, own) = own?;
                 upstream.insert(own.id, own.upstream());

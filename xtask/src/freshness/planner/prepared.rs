@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 use rayon::prelude::*;
 
+use super::due::InputsOrDue;
 use super::memo::{self, Memo, Memos};
 use super::{Due, StageSummary, Workspace};
 use crate::contexts::Tracer;
@@ -90,6 +91,9 @@ pub enum Looked {
 pub enum Gathered {
     /// The summary and the inputs.
     Read(StageSummary, Box<StageInputs>),
+    /// The same with what a host command would make, as somebody has shared it. The files
+    /// themselves are not there yet, so nothing can be built before they are.
+    Lent(StageSummary, Box<StageInputs>, Due),
     /// A host command must run before the stage can be judged.
     PrepareFirst(Due),
     /// The stage is assembled from its parts, and has no trees.
@@ -131,7 +135,11 @@ impl Prepared {
     pub fn summary(&self) -> Option<&StageSummary> {
         match self.read.get() {
             None => self.remembered.as_ref(),
-            Some(Ok(Gathered::Read(summary, _) | Gathered::Assembled(summary))) => Some(summary),
+            Some(Ok(
+                Gathered::Read(summary, _)
+                | Gathered::Lent(summary, ..)
+                | Gathered::Assembled(summary),
+            )) => Some(summary),
             Some(Ok(Gathered::PrepareFirst(_)) | Err(_)) => None,
         }
     }
@@ -155,9 +163,10 @@ impl Workspace {
                 &self.spec, id,
             )));
         }
-        let stage_inputs = match self.inputs_or_due(id, tracer)? {
-            Ok(stage_inputs) => stage_inputs,
-            Err(due) => return Ok(Gathered::PrepareFirst(due)),
+        let (stage_inputs, lent) = match self.inputs_or_due(id, tracer)? {
+            InputsOrDue::Inputs(stage_inputs) => (stage_inputs, None),
+            InputsOrDue::Lent(stage_inputs, due) => (stage_inputs, Some(due)),
+            InputsOrDue::Due(due) => return Ok(Gathered::PrepareFirst(due)),
         };
         let mut taken = stage_inputs
             .reading
@@ -172,7 +181,11 @@ impl Workspace {
             )));
         }
         let summary = StageSummary::of(&self.spec, id, &stage_inputs);
-        Ok(Gathered::Read(summary, Box::new(stage_inputs)))
+        let stage_inputs = Box::new(stage_inputs);
+        Ok(match lent {
+            None => Gathered::Read(summary, stage_inputs),
+            Some(due) => Gathered::Lent(summary, stage_inputs, due),
+        })
     }
 
     /// What the trees of a stage say now, after something ran that may have written to them. `None`

@@ -3,6 +3,7 @@
 //! It runs before the context is read, and only if the command itself or what it reads changed, or
 //! if what it made is not there as it left it.
 
+pub mod lending;
 mod locks;
 mod part;
 
@@ -19,6 +20,7 @@ use crate::contexts::{self, StatCache, Tracer};
 use crate::fault::{Fault, Result};
 use crate::freshness::key::IngredientKind;
 use crate::freshness::record;
+use crate::freshness::shared::signing;
 use crate::freshness::verdict::{self, Change, Changed, Reason};
 use crate::graphfile::source;
 use crate::graphfile::spec::{Prepare, Spec, Stage};
@@ -126,8 +128,10 @@ pub fn shown(stage: &Stage) -> String {
     format!("prepare: {}", run.unwrap_or_default())
 }
 
-/// Runs the command to its end, with its output in `log`. Calls `waiting` if another command must
+/// Runs the command to its end, with its output in `log`, unless `fetch` brings its outputs from
+/// elsewhere. Calls `waiting` if another command must
 /// end first: one in the same folder, or one of a build that was killed.
+#[expect(clippy::too_many_arguments, reason = "all that a run hangs on")]
 pub fn run(
     spec: &Spec,
     stage: &Stage,
@@ -136,6 +140,7 @@ pub fn run(
     log: &Utf8Path,
     interrupt: &Interrupt,
     waiting: impl Fn(),
+    fetch: impl FnOnce() -> Result<bool>,
 ) -> Result<(), Failed> {
     let Some(prepare) = &stage.prepare else {
         return Ok(());
@@ -159,6 +164,9 @@ pub fn run(
     if must_run(spec, stage, state, tracer)?.is_none() {
         return Ok(());
     }
+    if fetch()? {
+        return Ok(lending::note_as_made(spec, stage, state, cache)?);
+    }
     locks
         .begin()
         .map_err(|error| call.fault(&format!("cannot empty its log {log}: {error}")))?;
@@ -168,11 +176,7 @@ pub fn run(
         has_run: true,
     })?;
     let made = what_it_made(prepare, &call.folder, tracer)?;
-    let (digests, list) = ((digest(&read), digest(&[made])), list(&read));
-    let mut stamped = format!("{} {} ", digests.0, digests.1).into_bytes();
-    stamped.extend(record::encode(&list));
-    let stamped = state::seal(STAMP, FORMAT, &stamped);
-    let written = state::write_atomically(&stamp(spec, stage, state), &stamped);
+    let written = seal_stamp(spec, stage, state, &read, made);
     written.map_err(|error| {
         let folder = state.path("");
         call.fault(&format!(
@@ -180,6 +184,21 @@ pub fn run(
         ))
     })?;
     Ok(())
+}
+
+/// Writes what the command has read and what it has made.
+fn seal_stamp(
+    spec: &Spec,
+    stage: &Stage,
+    state: &State,
+    read: &[CommandPart],
+    made: CommandPart,
+) -> std::io::Result<()> {
+    let (digests, list) = ((digest(read), digest(&[made])), list(read));
+    let mut stamped = format!("{} {} ", digests.0, digests.1).into_bytes();
+    stamped.extend(record::encode(&list));
+    let stamped = state::seal(STAMP, FORMAT, &stamped);
+    state::write_atomically(&stamp(spec, stage, state), &stamped)
 }
 
 /// A host command and where it runs.
@@ -272,6 +291,9 @@ impl HostCall<'_> {
             .args(&self.prepare.run[1..])
             .current_dir(&self.folder)
             .env("XTASK_SOURCE_ROOT", self.root.as_str())
+            // A host command runs what the checkout says, which may be a stranger's.
+            .env_remove(signing::KEY)
+            .env_remove(signing::KEY_FILE)
             .stdin(Stdio::null())
             .stdout(locks.log().map_err(no_log)?)
             .stderr(locks.log().map_err(no_log)?);

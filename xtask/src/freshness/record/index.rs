@@ -144,6 +144,7 @@ mod tests {
                 ended_ms: 0,
                 volatile: crate::freshness::record::Volatile::default(),
                 manifest: None,
+                parts: Vec::new(),
             };
             let miss = self.store.miss(&self.names[stage], key, Vec::new());
             miss.save(record, false).unwrap();

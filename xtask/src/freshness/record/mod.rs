@@ -68,6 +68,12 @@ impl Records {
         last
     }
 
+    /// Whether a record of the same key and image in the same place is among them.
+    pub fn has(&self, record: &Record) -> bool {
+        let same = |own: &Record| own.key == record.key && own.is_same_image(record);
+        self.list.iter().any(same)
+    }
+
     /// Whether some build of this stage produced the image.
     pub fn made(&self, image: &str) -> bool {
         self.list.iter().any(|record| record.image == image)
@@ -161,7 +167,7 @@ impl RecordStore {
         references: &[String],
     ) -> std::io::Result<()> {
         let (mut records, _) = self.records(stage);
-        let is_it = |own: &Record| (own.key, &own.image) == (record.key, &record.image);
+        let is_it = |own: &Record| own.key == record.key && own.is_same_image(record);
         let Some(at) = records.list.iter().position(is_it) else {
             return Ok(());
         };
@@ -212,7 +218,7 @@ impl Miss {
                 return true;
             }
             of_key += 1;
-            !instead && old.image != record.image && of_key <= KEPT_OF_KEY
+            !instead && !old.is_same_image(&record) && of_key <= KEPT_OF_KEY
         });
         records.list.reverse();
         records.list.push(record.clone());
@@ -325,6 +331,7 @@ mod tests {
                 ended_ms: 1,
                 volatile: Volatile::default(),
                 manifest: None,
+                parts: Vec::new(),
             };
             let miss = store.miss("a", key, Vec::new());
             miss.save(record, instead).unwrap();

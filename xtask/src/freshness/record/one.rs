@@ -6,15 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::freshness::key::Key;
 use crate::outside::index::ManifestEntry;
+use crate::outside::place::ImagePlace;
 
 /// What a build of one key produced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The key.
     pub key: Key,
-    /// The image's id in the engine's store: `sha256:…`.
+    /// `sha256:…`: the image's id in the engine's store; elsewhere the digest of its manifest, or of
+    /// the index of a stage that is assembled from parts.
     pub image: String,
-    /// The private reference that keeps the image from being pruned.
+    /// The handle of the place where it is (`ImagePlace`). In the engine's store that is the
+    /// private reference that keeps the image from being pruned.
     pub private: String,
     /// The public references that the image was given.
     pub references: Vec<String>,
@@ -30,6 +33,33 @@ pub struct Record {
     /// The image's manifest, if buildx named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<RecordedManifest>,
+    /// The identities of the parts that an image is assembled from, in the order of its platforms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
+}
+
+impl Record {
+    /// What stages that stand on it, and checks of it, know it by: the digest of the configuration,
+    /// for each platform. It is the same in every store, however layers are compressed. Without a
+    /// buildx that names it, this is the id in the engine's store, which is never that of another
+    /// image.
+    pub fn identity(&self) -> String {
+        match &self.manifest {
+            Some(manifest) => manifest.config.clone(),
+            None if self.parts.is_empty() => self.image.clone(),
+            None => self.parts.join(" "),
+        }
+    }
+
+    /// Whether another record is of the same image in the same place.
+    pub fn is_same_image(&self, other: &Self) -> bool {
+        (&self.image, &self.private) == (&other.image, &other.private)
+    }
+
+    /// Where the image is.
+    pub fn place(&self) -> ImagePlace {
+        ImagePlace::of(&self.private)
+    }
 }
 
 /// The manifest of an image for one platform.

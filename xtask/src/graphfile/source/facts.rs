@@ -56,6 +56,22 @@ pub fn fact(spec: &Spec, source: Option<SourceId>, name: &str) -> Result<String>
     }
 }
 
+/// The time of the commit of a source, or of the checkout that the graph file lies in, in seconds
+/// since 1970.
+pub fn epoch(spec: &Spec, source: Option<SourceId>) -> Result<String> {
+    let root = root(spec, source)?;
+    let fetched = match source.map(|id| &spec.sources[id.index()].place) {
+        Some(Place::Fetched { commit, .. }) => Some(commit.as_str()),
+        _ => None,
+    };
+    let asked = Asked {
+        root: &root,
+        fetched,
+        name: "source.time",
+    };
+    asked.time()
+}
+
 struct Asked<'a> {
     root: &'a Utf8Path,
     /// The commit, if the source was fetched.

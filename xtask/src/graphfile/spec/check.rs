@@ -13,6 +13,7 @@ use super::mistakes::{Mistake, Mistakes, Span};
 use super::policy::Policy;
 use super::raw::{RawPolicy, RawRegistry, RawSource, RawStage, RawWaiver, Text};
 use super::raw_stack::RawStack;
+use super::sharing::Sharing;
 use super::vars::Vars;
 use super::{Naming, SourceId, Spec, StageId, VERSION};
 use super::{names, tables};
@@ -81,6 +82,7 @@ pub(super) struct Scope {
     pub(super) sources: HashMap<String, SourceId>,
     pub(super) stages: HashMap<String, StageId>,
     pub(super) vars: Vars,
+    pub(super) has_registry: bool,
     /// How many bytes are left of `MOST_TEXT`.
     pub(super) room: Cell<usize>,
 }
@@ -118,11 +120,11 @@ impl GraphReader<'_, '_> {
         }
         tables::report_unknown("the graph file", &mut table, TOP, self.mistakes);
         self.version(&mut table);
-        spec.registry = self.registry(&mut table);
         let (policy, waivers) = self.policies(&mut table);
         let (profiles, mut layers) = self.layers(table, &options.profiles);
         spec.profiles = profiles;
         let layers = layers.as_mut_slice();
+        spec.registry = self.registry(layers);
         let vars = self.vars(layers, &options.vars);
         spec.text = fingerprint(text, &options.profiles, &vars);
         let sources = self.layered::<RawSource>("source", layers);
@@ -146,6 +148,7 @@ impl GraphReader<'_, '_> {
                 .map(|(n, i)| (n, StageId(i)))
                 .collect(),
             vars,
+            has_registry: spec.registry.is_some(),
             room: Cell::new(MOST_TEXT),
         };
         let stack = self.layered_stack(layers);
@@ -329,11 +332,22 @@ impl GraphReader<'_, '_> {
         all
     }
 
-    fn registry(&mut self, table: &mut DeTable<'_>) -> Option<String> {
-        let table = tables::take(table, "registry", self.mistakes)?;
-        let raw: RawRegistry = tables::read("`registry`", table, self.mistakes);
-        raw.url
-            .and_then(|url| self.text("registry url", url, names::image))
+    /// `[registry]`, with the profiles' laid over it.
+    fn registry(&mut self, layers: &mut [DeTable<'_>]) -> Option<Sharing> {
+        let mut whole: Option<RawRegistry> = None;
+        for table in layers {
+            let Some(table) = tables::take(table, "registry", self.mistakes) else {
+                continue;
+            };
+            let over: RawRegistry = tables::read("`registry`", table, self.mistakes);
+            let under = whole.unwrap_or_default();
+            whole = Some(RawRegistry {
+                url: over.url.or(under.url),
+                trust: over.trust.or(under.trust),
+                cache: over.cache.or(under.cache),
+            });
+        }
+        self.sharing(whole?)
     }
 
     pub(super) fn known<I: Copy>(

@@ -12,7 +12,7 @@ use super::{names, tables};
 
 /// The tables that a profile may have.
 const IN_PROFILE: &[&str] = &[
-    "extends", "vars", "defaults", "source", "stage", "base", "group", "stack",
+    "extends", "vars", "defaults", "source", "stage", "base", "group", "stack", "registry",
 ];
 
 /// A profile of the file.

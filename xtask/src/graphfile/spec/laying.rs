@@ -78,6 +78,9 @@ impl Layered for RawStage {
             keep: over.keep.or(under.keep),
             prepare: over.prepare.or(under.prepare),
             services: over.services.or(under.services),
+            output: over.output.or(under.output),
+            compression: over.compression.or(under.compression),
+            reproducible: over.reproducible.or(under.reproducible),
             policy: match (over.policy, under.policy) {
                 (Some(over), Some(under)) => Some(RawPolicy::lay(over, under)),
                 (over, under) => over.or(under),
@@ -113,6 +116,8 @@ pub fn size(raw: &RawStage) -> usize {
         &raw.from,
         &raw.network,
         &raw.shm_size,
+        &raw.output,
+        &raw.compression,
     ];
     let lists = [
         &raw.volatile,

@@ -18,6 +18,8 @@ mod probe_rules;
 pub mod raw;
 pub mod raw_stack;
 pub mod run;
+pub mod sharing;
+pub mod shipping;
 mod source_rules;
 pub mod stack;
 mod stack_rules;
@@ -41,6 +43,8 @@ use crate::outside::state;
 
 use policy::{Policy, Waiver};
 use run::RunSettings;
+use sharing::Sharing;
+use shipping::{ImageOutput, Shipping};
 use template::Template;
 
 /// The version of the file format that this program reads.
@@ -88,8 +92,8 @@ pub struct Spec {
     pub groups: BTreeMap<String, Vec<StageId>>,
     /// The base overrides, by the full spelling of the image.
     pub bases: BTreeMap<String, Replacement>,
-    /// `host/path` for shared records.
-    pub registry: Option<String>,
+    /// Where images and records are shared.
+    pub registry: Option<Sharing>,
     /// The policy for all images. It is already laid under each stage's own policy.
     pub policy: Policy,
     /// Tolerated breaches of the policy, in the file's order.
@@ -231,6 +235,8 @@ pub struct Stage {
     pub services: Vec<String>,
     /// The policy for its image.
     pub policy: Policy,
+    /// Where its image is put, and in which form.
+    pub shipping: Shipping,
 }
 
 /// How a stage with several platforms is built.
@@ -433,6 +439,15 @@ impl Stage {
                 .map(|tag| format!("{image}:{tag}"))
                 .collect()
         })
+    }
+
+    /// The references that its image gets in the engine. An image that is put elsewhere gets none:
+    /// `publish` moves its tags.
+    pub fn engine_references(&self) -> Vec<String> {
+        match self.shipping.output {
+            ImageOutput::Engine => self.references(),
+            ImageOutput::Registry | ImageOutput::Oci => Vec::new(),
+        }
     }
 
     /// The stages whose images this one uses, sorted. A stage that is assembled from parts uses

@@ -69,6 +69,12 @@ pub struct RawStage {
     pub services: Option<Vec<Text>>,
     /// The policy for its image, laid over the graph's own `[policy]`.
     pub policy: Option<RawPolicy>,
+    /// Where the image is put: `engine`, `registry` or `oci`.
+    pub output: Option<Text>,
+    /// How its layers are compressed: `none`, `gzip` or `zstd`.
+    pub compression: Option<Text>,
+    /// Whether every build of the same inputs at the same commit gives the same digest.
+    pub reproducible: Option<Spanned<bool>>,
 }
 
 /// `[stage.NAME.platform."OS/ARCH"]`: what differs on one platform.
@@ -268,7 +274,7 @@ pub struct RawBase {
     pub stage: Option<Text>,
 }
 
-/// `[registry]`: where records are shared.
+/// `[registry]`: where images and records are shared.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -278,4 +284,8 @@ pub struct RawBase {
 pub struct RawRegistry {
     /// `host/path`.
     pub url: Option<Text>,
+    /// The public keys whose records are believed, or `any`.
+    pub trust: Option<Vec<Text>>,
+    /// How much of BuildKit's cache is kept there: `none`, `min` or `max`.
+    pub cache: Option<Text>,
 }

@@ -215,12 +215,13 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             prepared_with: _,
             services: _,
             policy: _,
+            shipping,
         } = stage;
         let place = (source, context, dockerfile, target, from, image);
         let values = (
             args, volatile, labels, platforms, variants, secrets, ssh, run,
         );
-        (place, values, overlays, contexts, prepare)
+        (place, values, overlays, contexts, prepare, shipping)
     }
     parts(a) == parts(b)
 }

@@ -64,6 +64,19 @@ pub struct ImageConfig {
 }
 
 impl Image {
+    /// An image that is in no engine.
+    pub fn elsewhere(digest: String, size: u64) -> Self {
+        Self {
+            id: digest,
+            size,
+            config: None,
+            repo_tags: None,
+            os: String::new(),
+            architecture: String::new(),
+            variant: String::new(),
+        }
+    }
+
     /// The platform of its configuration, in normal form; `None` if the configuration has none.
     pub fn platform(&self) -> Option<String> {
         let Self {

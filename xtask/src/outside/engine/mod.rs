@@ -224,6 +224,17 @@ impl Engine {
         })
     }
 
+    /// Pulls an image for a platform, or for the engine's own. Docker's own login serves.
+    pub fn pull(&self, image: &str, platform: Option<&str>) -> Result<()> {
+        let flag = platform.map(|platform| format!("--platform={platform}"));
+        let words = ["pull", "--quiet"].into_iter().chain(flag.as_deref());
+        let words: Vec<&str> = words.chain(["--", image]).collect();
+        let pulled = self.docker(&words);
+        pulled
+            .map(drop)
+            .map_err(|error| Fault::lacks(format!("the engine cannot pull {image}: {error}")))
+    }
+
     /// Loads an archive of images.
     pub fn load(&self, archive: &camino::Utf8Path) -> Result<()> {
         let loaded = self.docker(&["image", "load", "--quiet", "--input", archive.as_str()]);

@@ -40,6 +40,7 @@ fn record(stage: &str) -> Record {
         ended_ms: 3,
         volatile: Volatile::default(),
         manifest: None,
+        parts: Vec::new(),
     }
 }
 
