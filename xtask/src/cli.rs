@@ -40,6 +40,8 @@ pub enum Command {
     Sync(SyncArgs),
     /// Hold the images against the policy, and try them as a running stack
     Verify(VerifyArgs),
+    /// Push what was verified, as a release set, and then move the tags
+    Publish(PublishArgs),
     /// Make the key that signs what this machine shares, and print its public half
     Key(KeyArgs),
     /// Check what this machine must have, and install and start what is missing
@@ -71,6 +73,46 @@ fn variable(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or("it must be NAME=VALUE, with a name of [vars]")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// `publish`
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// Stages or groups to publish; all that name an image when none is named
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// Only these targets of the graph file; all of them without this
+    #[arg(long, value_name = "TARGET")]
+    pub to: Vec<String>,
+    /// Push nothing: print which tags would move, from what to what
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Publish images that no verification covers; the reason is kept in the release
+    #[arg(long, value_name = "WHY", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub unverified: Option<String>,
+    /// Move tags that the graph calls immutable, or that somebody else moved meanwhile
+    #[arg(long)]
+    pub allow_overwrite: bool,
+    /// Let the tags point to an earlier release again: its name, or the path of its release.json
+    #[arg(long, value_name = "RELEASE", conflicts_with_all = ["stages", "promote"])]
+    pub rollback: Option<String>,
+    /// Copy an earlier release from one target to others, by digest
+    #[arg(
+        long,
+        value_name = "RELEASE",
+        requires = "from",
+        conflicts_with = "stages"
+    )]
+    pub promote: Option<String>,
+    /// The target that has the release to promote
+    #[arg(long, value_name = "TARGET", requires = "promote")]
+    pub from: Option<String>,
+    /// Print the release and its moves as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `key`
@@ -111,6 +153,9 @@ pub struct BuildArgs {
     /// Set up what this machine lacks without asking, as `setup --yes` does
     #[arg(long)]
     pub yes: bool,
+    /// Run every step again, also those that BuildKit has in its cache
+    #[arg(long)]
+    pub no_cache: bool,
     /// One JSON event per line on stdout
     #[arg(long)]
     pub json: bool,
@@ -176,6 +221,12 @@ pub struct VerifyArgs {
     /// Build what is not fresh first
     #[arg(long)]
     pub build: bool,
+    /// Verify what a registry has under this reference, as anybody outside sees it
+    #[arg(long, value_name = "REF", conflicts_with_all = ["stages", "build", "policy_only", "stack_only", "size", "reproducible"])]
+    pub published: Option<String>,
+    /// Build each stage twice without a cache, from two checkouts, and compare the digests
+    #[arg(long, conflicts_with_all = ["build", "policy_only", "stack_only", "size"])]
+    pub reproducible: bool,
     /// Only hold the images against the policy
     #[arg(long, conflicts_with = "stack_only")]
     pub policy_only: bool,

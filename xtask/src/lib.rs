@@ -37,6 +37,7 @@ pub mod fault;
 pub mod freshness;
 pub mod graphfile;
 pub mod outside;
+pub mod publish;
 pub mod report;
 pub mod setup;
 pub mod shown;

@@ -93,7 +93,7 @@ impl Run<'_> {
             put: &put,
             log: &log,
             // BuildKit takes a step from its cache even if its secrets changed (tried: 26.1.5).
-            is_anew: assessment.reason().is_some_and(Reason::is_of_secrets),
+            is_anew: self.wishes.no_cache || assessment.reason().is_some_and(Reason::is_of_secrets),
         };
         let called = self.call_until_untouched(id, summary, stage_inputs, &place)?;
         let made = match called.made {

@@ -59,6 +59,8 @@ pub struct Wishes {
     pub locked: bool,
     /// Ask no registry.
     pub offline: bool,
+    /// Take no step from BuildKit's cache.
+    pub no_cache: bool,
 }
 
 /// Which stages are built even if they are fresh.

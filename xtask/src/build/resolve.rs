@@ -7,14 +7,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Run;
 use super::bring::bring;
-use crate::build::action::{self, Action, CallParts, Destination};
+use crate::build::action::{self, Action, CachePlace, CallParts, Destination};
 use crate::contexts::{self, Tracer};
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::SOURCE_DATE_EPOCH;
 use crate::freshness::record::Record;
 use crate::freshness::secrets;
 use crate::freshness::stage_inputs::{self, StageInputs};
-use crate::graphfile::spec::{Context, StageId};
+use crate::graphfile::spec::sharing::SharedCache;
+use crate::graphfile::spec::shipping::ImageOutput;
+use crate::graphfile::spec::{Context, Stage, StageId};
 use crate::outside::place::ImagePlace;
 use crate::outside::private;
 
@@ -53,8 +55,32 @@ impl Run<'_> {
             absent: secrets::absent(&work.spec, stage).collect(),
             contexts,
             destination,
+            cache: self.cache_place(stage),
             metadata: &own.join("metadata.json"),
         }))
+    }
+
+    /// Where BuildKit's cache of a stage is kept in the registry. Only a build that puts its image
+    /// there, too, writes it. The docker driver with the classic store knows no such cache.
+    fn cache_place(&self, stage: &Stage) -> Option<CachePlace> {
+        let sharing = self.work.spec.registry.as_ref()?;
+        let mode = match sharing.cache {
+            SharedCache::None => return None,
+            SharedCache::Min => "min",
+            SharedCache::Max => "max",
+        };
+        if self.wishes.offline || self.work.engine.about().is_ok_and(|it| !it.containerd) {
+            return None;
+        }
+        let platform = match (stage.is_part(), stage.platforms.first()) {
+            (false, Some(platform)) => format!("-{}", platform.replace('/', "-")),
+            _ => String::new(),
+        };
+        let tag = format!("{}{platform}", stage.name.replace('@', "-"));
+        Some(CachePlace {
+            reference: format!("{}:{tag}", sharing.cache()),
+            write: (stage.shipping.output == ImageOutput::Registry).then_some(mode),
+        })
     }
 
     /// The folder that buildx is given: the stage's own context, or a folder in which the overlays

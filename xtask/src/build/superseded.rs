@@ -11,10 +11,10 @@ use crate::fault::Result;
 use crate::freshness::planner::Workspace;
 use crate::freshness::record::{RecordStore, Records};
 use crate::outside::engine::Untagged;
+use crate::outside::index::ManifestEntry;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::place::ImagePlace;
-use crate::outside::private;
-use crate::outside::state;
+use crate::outside::{private, push, state};
 
 /// How many are removed in one run. With its last name the image goes, and that takes time.
 const AT_ONCE: usize = 5;
@@ -98,8 +98,16 @@ fn forget_in_layout(
     for (stage, records) in records {
         let last = records.last_privates(keep(stage).max(1));
         for record in records.all() {
-            let is_last = last.contains(&record.private.as_str());
-            if is_last && !matches!(record.place(), ImagePlace::Engine(_)) {
+            if !last.contains(&record.private.as_str()) {
+                continue;
+            }
+            if matches!(record.place(), ImagePlace::Engine(_)) {
+                // What was exported to be published is published again.
+                let note = push::export_note(&work.state, &record.identity());
+                let entry = state::read(&note).ok().flatten();
+                let entry = entry.and_then(|it| serde_json::from_slice::<ManifestEntry>(&it).ok());
+                kept.extend(entry.map(|entry| entry.digest));
+            } else {
                 kept.insert(record.image.clone());
             }
         }

@@ -111,5 +111,6 @@ fn wishes(flags: &BuildArgs, work: &Workspace) -> Result<Wishes> {
         force,
         locked: flags.locked,
         offline: flags.offline,
+        no_cache: flags.no_cache,
     })
 }

@@ -15,14 +15,11 @@ use crate::freshness::stage_inputs;
 use crate::freshness::verdict::{Change, Changed, ReasonKind, Verdict};
 use crate::graphfile::base_override;
 use crate::graphfile::spec::StageId;
-use crate::outside::interrupt::Interrupt;
 use crate::outside::place::ImagePlace;
 use crate::report::reasons::{self, OfInput};
 use crate::report::words;
 use crate::shown;
-use crate::verify::noted::{self, Noted, Standing};
-use crate::verify::record::VerifyRecords;
-use crate::verify::stack;
+use crate::verify::noted::{self, Standing};
 
 /// How many differences fit on a screen beside everything else.
 const SHOWN: usize = 15;
@@ -103,19 +100,9 @@ struct Verified {
 impl Verified {
     /// The last verification of a fresh stage's image.
     fn of(work: &Workspace, id: StageId, image: &str) -> Option<Self> {
-        let noted = Noted::read(&work.state, &work.spec.stage(id).name)?;
-        let glance = noted.stack.as_ref().and_then(|stack| {
-            let (given, _) = stack.glance.as_ref()?;
-            let interrupt = Interrupt::listen().ok()?;
-            let seen = stack::glance(&work.spec, &work.engine, &interrupt, given)?;
-            VerifyRecords::of(&work.state, &[], "")
-                .ok()
-                .map(|records| records.asked(&seen))
-        });
-        let policy = noted::policy_hash(&work.spec, id);
-        let (today, _) = super::verify::today();
+        let (noted, standing) = noted::now(work, id, image)?;
         Some(Self {
-            standing: noted.standing(image, &policy, &today, glance.as_ref()),
+            standing,
             parts: match noted.parts.as_str() {
                 "all" if noted.stack.is_none() => "policy".to_owned(),
                 _ => noted.parts,

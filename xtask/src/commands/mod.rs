@@ -10,6 +10,7 @@ pub mod key;
 pub mod lock;
 pub mod outdated;
 pub mod plan;
+pub mod publish;
 pub mod setup;
 pub mod sync;
 pub mod test;

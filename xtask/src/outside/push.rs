@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::index::{Digester, INDEX, ManifestEntry};
 use super::interrupt;
 use super::layout::{AnyManifest, Layout};
+use super::state::State;
 use crate::fault::{Fault, Result};
 use reference::Reference;
 use registry::{Effort, Registries};
@@ -81,8 +82,13 @@ fn push_blob(
 }
 
 /// Fetches an image, or all images of an index, from a registry into a layout, unless they are
-/// there. Gives the digest.
-pub fn fetch(registries: &Registries, layout: &Layout, image: &str) -> Result<String> {
+/// there. Layers that are `known` are left out. Gives the digest.
+pub fn fetch(
+    registries: &Registries,
+    layout: &Layout,
+    image: &str,
+    known: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<String> {
     let from = reference(image)?;
     let digest = from.digest.clone().unwrap_or_default();
     let fault = |error: io::Error| {
@@ -91,7 +97,7 @@ pub fn fetch(registries: &Registries, layout: &Layout, image: &str) -> Result<St
     };
     layout.make().map_err(fault)?;
     if layout.size_of_image(&digest).map_err(fault)?.is_none() {
-        fetch_below(registries, layout, &from, &digest, 0)?;
+        fetch_below(registries, layout, &from, &digest, known, 0)?;
     }
     Ok(digest)
 }
@@ -101,6 +107,7 @@ fn fetch_below(
     layout: &Layout,
     from: &Reference,
     digest: &str,
+    known: &(dyn Fn(&str) -> bool + Sync),
     depth: usize,
 ) -> Result<()> {
     let fault = |error: io::Error| {
@@ -120,33 +127,50 @@ fn fetch_below(
     let body = body.ok_or_else(missing)?;
     let manifest = AnyManifest::read(&body.bytes).map_err(fault)?;
     for below in &manifest.manifests {
-        fetch_below(registries, layout, from, &below.digest, depth + 1)?;
+        fetch_below(registries, layout, from, &below.digest, known, depth + 1)?;
     }
-    let one = |blob: &ManifestEntry| {
-        let path = layout.blob(&blob.digest).map_err(fault)?;
-        if path.exists() {
-            return Ok(());
-        }
-        // The name comes with the rename, so a file of this name is whole.
-        let temporary = tempfile::NamedTempFile::new_in(layout.folder()).map_err(fault)?;
-        registries.read_blob(from, &blob.digest, &mut temporary.as_file())?;
-        temporary
-            .persist(&path)
-            .map_err(|error| fault(error.error))?;
-        Ok(())
-    };
-    let blobs: Vec<&ManifestEntry> = manifest.blobs().collect();
-    blobs
-        .par_iter()
-        .map(|blob| one(blob))
-        .collect::<Result<()>>()?;
+    let layers = manifest.layers.iter();
+    let unknown = layers.filter(|layer| !known(&layer.digest));
+    let blobs: Vec<&ManifestEntry> = manifest.config.iter().chain(unknown).collect();
+    let one = |blob: &&ManifestEntry| fetch_blob(registries, layout, from, &blob.digest);
+    blobs.par_iter().map(one).collect::<Result<()>>()?;
     // The manifest comes last: where it is, the rest is.
     layout.add(&body.bytes).map_err(fault)?;
     Ok(())
 }
 
+/// Fetches a blob into a layout, unless it is there.
+pub fn fetch_blob(
+    registries: &Registries,
+    layout: &Layout,
+    from: &Reference,
+    digest: &str,
+) -> Result<()> {
+    let fault = |error: io::Error| {
+        let folder = layout.folder();
+        Fault::lacks(format!("cannot keep {digest} in {folder}: {error}"))
+    };
+    let path = layout.blob(digest).map_err(fault)?;
+    if path.exists() {
+        return Ok(());
+    }
+    // The name comes with the rename, so a file of this name is whole.
+    let temporary = tempfile::NamedTempFile::new_in(layout.folder()).map_err(fault)?;
+    registries.read_blob(from, digest, &mut temporary.as_file())?;
+    temporary
+        .persist(&path)
+        .map_err(|error| fault(error.error))?;
+    Ok(())
+}
+
+/// The file that says under which digest an image of an engine was exported, by its identity.
+pub fn export_note(state: &State, identity: &str) -> Utf8PathBuf {
+    let name = identity.replace(':', "-");
+    state.path("exports").join(name)
+}
+
 /// A source whose reads end when the user wants to stop.
-struct Interruptible<R>(R);
+pub struct Interruptible<R>(pub R);
 
 impl<R: Read> Read for Interruptible<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

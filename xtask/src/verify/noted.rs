@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::finding::AnswerOutcome;
-use super::record::{AskedOfImages, StackAsked};
+use super::record::{AskedOfImages, StackAsked, VerifyRecords};
+use super::stack;
+use crate::freshness::planner::Workspace;
 use crate::graphfile::spec::{Spec, StageId};
+use crate::outside::clock;
+use crate::outside::interrupt::Interrupt;
 use crate::outside::state::{self, State};
 
 /// The kind of the files, which their first line names.
@@ -109,6 +113,24 @@ impl Noted {
         let content = serde_json::to_vec(self)?;
         state::write_sealed(&file(state, stage), KIND, FORMAT, &[&content])
     }
+}
+
+/// How the last verification of a stage's image stands now.
+pub fn now(work: &Workspace, id: StageId, image: &str) -> Option<(Noted, Standing)> {
+    let noted = Noted::read(&work.state, &work.spec.stage(id).name)?;
+    let glance = noted.stack.as_ref().and_then(|stack| {
+        let (given, _) = stack.glance.as_ref()?;
+        let interrupt = Interrupt::listen().ok()?;
+        let seen = stack::glance(&work.spec, &work.engine, &interrupt, given)?;
+        VerifyRecords::of(&work.state, &[], "")
+            .ok()
+            .map(|records| records.asked(&seen))
+    });
+    let policy = policy_hash(&work.spec, id);
+    let today = i64::try_from(clock::now().as_secs()).unwrap_or_default();
+    let (today, _) = calendar::shown(today);
+    let standing = noted.standing(image, &policy, &today, glance.as_ref());
+    Some((noted, standing))
 }
 
 fn file(state: &State, stage: &str) -> Utf8PathBuf {

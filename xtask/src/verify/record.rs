@@ -14,7 +14,7 @@ const KIND: &str = "xtask-verified";
 /// Their format. 1: the first.
 const FORMAT: u32 = 1;
 /// The type of the statement's predicate.
-const PREDICATE: &str = "https://github.com/langgenius/dify/xtask/verification/v1";
+pub const PREDICATE: &str = "https://github.com/langgenius/dify/xtask/verification/v1";
 
 /// The question of a verification, as a hash: the digests, the policy, the stack, this program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -45,9 +45,39 @@ pub struct CallParts<'a> {
     pub contexts: BTreeMap<String, String>,
     /// Where the image is put.
     pub destination: Destination<'a>,
+    /// Where BuildKit's cache of the stage is kept in the registry, if it is.
+    pub cache: Option<CachePlace>,
     /// Where buildx writes what it made. A call that outlives its killed build still writes there,
     /// so each call has a file of its own.
     pub metadata: &'a Utf8Path,
+}
+
+/// Where BuildKit's cache of one stage and platform is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachePlace {
+    /// `host/path:tag`.
+    pub reference: String,
+    /// What is written there: `min` or `max`. `None` if it is only read.
+    pub write: Option<&'static str>,
+}
+
+impl CachePlace {
+    /// Its flags (docs.docker.com/build/cache/backends/registry).
+    fn flags(&self) -> Vec<String> {
+        let from = csv::row([("type", "registry"), ("ref", &self.reference)]);
+        let mut flags = vec![format!("--cache-from={from}")];
+        if let Some(mode) = self.write {
+            let to = csv::row([
+                ("type", "registry"),
+                ("ref", &self.reference),
+                ("mode", mode),
+                // A cache that cannot be written fails no build.
+                ("ignore-error", "true"),
+            ]);
+            flags.push(format!("--cache-to={to}"));
+        }
+        flags
+    }
 }
 
 /// Where a call puts the image.
@@ -204,6 +234,9 @@ pub fn build(parts: &CallParts<'_>) -> Action {
         push(&format!("--ssh={id}"));
     }
     for flag in parts.destination.flags() {
+        push(&flag);
+    }
+    for flag in parts.cache.iter().flat_map(CachePlace::flags) {
         push(&flag);
     }
     push("--");

@@ -4,8 +4,10 @@
 //! asks for it: a stage that is not fresh is a fault.
 
 mod images;
+mod published;
 mod question;
 mod reading;
+mod reproducible;
 mod running;
 mod size;
 mod summaries;
@@ -15,6 +17,7 @@ mod tools;
 use std::collections::HashSet;
 use std::time::Instant;
 
+use crate::build::bring::bring;
 use crate::cli::{BuildArgs, VerifyArgs};
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{Assessment, Next, Workspace};
@@ -39,12 +42,20 @@ struct Target {
     image: String,
     /// What the image is known by in every store (`Record::identity`).
     identity: String,
+    /// Its id in the engine, where the stack runs it, if it had to be brought there.
+    in_engine: Option<String>,
 }
 
 /// Verifies the named stages, or all.
 pub fn run(flags: &VerifyArgs) -> Result<()> {
     let start = Instant::now();
     let interrupt = Interrupt::listen()?;
+    if let Some(name) = &flags.published {
+        return published::run(flags, name);
+    }
+    if flags.reproducible {
+        return reproducible::run(flags, &interrupt);
+    }
     if flags.build {
         super::build::run(&build_first(flags))?;
     }
@@ -70,6 +81,7 @@ fn build_first(flags: &VerifyArgs) -> BuildArgs {
         force: None,
         locked: false,
         offline: false,
+        no_cache: false,
         platform: Vec::new(),
         yes: false,
         json: false,
@@ -141,21 +153,33 @@ impl<'w> Session<'w> {
             whole != id && planned.contains(&whole)
         };
         let read = plan.iter().filter(|own| !is_read_whole(own.id));
-        let fresh = read.filter_map(|own| match &own.verdict {
-            Verdict::Fresh(record) => Some(Target {
+        let mut fresh = Vec::new();
+        for own in read {
+            let Verdict::Fresh(record) = &own.verdict else {
+                continue;
+            };
+            let place = record.place();
+            let runs = stack.is_some_and(|stack| stack.services.values().any(|id| *id == own.id));
+            let in_engine = match &place {
+                ImagePlace::Registry(_) | ImagePlace::Layout(_) if runs => {
+                    Some(bring(work, own.id, record)?.image.id.clone())
+                }
+                _ => None,
+            };
+            fresh.push(Target {
                 id: own.id,
-                place: record.place(),
+                place,
                 image: record.image.clone(),
                 identity: record.identity(),
-            }),
-            _ => None,
-        });
+                in_engine,
+            });
+        }
         Ok(Self {
             work,
             flags,
             interrupt,
             targets,
-            fresh: fresh.collect(),
+            fresh,
             records,
             prior,
             today,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::telling;
 use super::{Session, parts};
 use crate::freshness::planner::Workspace;
 use crate::graphfile::spec::policy::Policy;
@@ -128,10 +129,7 @@ impl Session<'_> {
         })
     }
 
-    pub(super) fn policies(&self) -> BTreeMap<&str, &Policy> {
-        let targets = self.targets.iter();
-        targets
-            .map(|id| (self.name(*id), &self.work.spec.stage(*id).policy))
-            .collect()
+    fn policies(&self) -> BTreeMap<&str, &Policy> {
+        telling::policies(self.work, &self.targets)
     }
 }

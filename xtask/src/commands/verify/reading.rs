@@ -1,16 +1,14 @@
 //! Reads the images of stages where they are: in the engine, in the registry or in the OCI layout.
 
-use camino::Utf8Path;
-
-use super::Target;
-use crate::fault::{Fault, Result};
-use crate::freshness::planner::Workspace;
-use crate::outside::index::INDEX;
-use crate::outside::place::ImagePlace;
-use crate::outside::push;
-use crate::verify::layers::{ContentRule, Digest, FoundImages, Layer, Limits, Reading};
 use std::sync::Arc;
 
+use super::Target;
+use crate::fault::Result;
+use crate::freshness::planner::Workspace;
+use crate::outside::place::ImagePlace;
+use crate::outside::push;
+use crate::verify::at_place;
+use crate::verify::layers::{ContentRule, Digest, FoundImages, Layer, Limits, Reading};
 /// Reads the images of `targets`, in their order.
 pub(super) fn read(
     work: &Workspace,
@@ -25,7 +23,12 @@ pub(super) fn read(
             ImagePlace::Engine(reference) => in_engine.push(reference.clone()),
             ImagePlace::Layout(digest) => in_layout.push(digest.clone()),
             ImagePlace::Registry(reference) => {
-                in_layout.push(push::fetch(work.registries()?, &work.layout, reference)?);
+                in_layout.push(push::fetch(
+                    work.registries()?,
+                    &work.layout,
+                    reference,
+                    &|_| false,
+                )?);
             }
         }
     }
@@ -48,7 +51,7 @@ pub(super) fn read(
             rules,
             known,
         };
-        from_layout(work, &in_layout, reading)?
+        at_place::from_layout(work, &in_layout, reading)?
     }
     .into_iter();
     let in_order = targets.iter().map(|target| match target.place {
@@ -56,33 +59,4 @@ pub(super) fn read(
         ImagePlace::Registry(_) | ImagePlace::Layout(_) => of_layout.next(),
     });
     Ok(in_order.flatten().collect())
-}
-
-/// Reads images of the state's layout. The layout itself lists none, so the reader gets a folder
-/// that lists them and leads to the same blobs.
-fn from_layout(
-    work: &Workspace,
-    digests: &[String],
-    reading: Reading<'_>,
-) -> Result<Vec<FoundImages>> {
-    let fault = |error: &dyn std::fmt::Display| {
-        let folder = work.layout.folder();
-        Fault::lacks(format!("cannot read images in {folder}: {error}"))
-    };
-    let calls = work.state.call_folder().map_err(|error| fault(&error))?;
-    let list = |digest: &String| {
-        let bytes = work.layout.read(digest)?;
-        let is_index = !work.layout.manifest(digest)?.manifests.is_empty();
-        let media_type = if is_index { INDEX } else { push::MANIFEST };
-        Ok(serde_json::json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
-    };
-    let listed: std::io::Result<Vec<_>> = digests.iter().map(list).collect();
-    let listed = listed.map_err(|error| fault(&error))?;
-    let top = serde_json::json!({"schemaVersion": 2, "manifests": listed}).to_string();
-    let folder: &Utf8Path = calls.path();
-    std::fs::write(folder.join("index.json"), top).map_err(|error| fault(&error))?;
-    let blobs = std::path::absolute(work.layout.folder().join("blobs"));
-    let blobs = blobs.map_err(|error| fault(&error))?;
-    std::os::unix::fs::symlink(blobs, folder.join("blobs")).map_err(|error| fault(&error))?;
-    Ok(reading.folder(folder, digests))
 }

@@ -13,7 +13,10 @@ impl Session<'_> {
     pub(super) fn images(&self) -> BTreeMap<String, String> {
         let fresh = self.fresh.iter();
         fresh
-            .map(|one| (self.name(one.id).to_owned(), one.image.clone()))
+            .map(|one| {
+                let image = one.in_engine.as_ref().unwrap_or(&one.image);
+                (self.name(one.id).to_owned(), image.clone())
+            })
             .collect()
     }
 

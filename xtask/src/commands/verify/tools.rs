@@ -116,10 +116,10 @@ impl Session<'_> {
             let parent = self.fresh.iter().find(is_it)?;
             Some((name.clone(), parent.place.context(work.layout.folder())))
         });
-        contexts.extend(parents);
         for reference in contexts.values_mut() {
             reference.insert_str(0, "docker-image://");
         }
+        contexts.extend(parents);
         let folders = stage_inputs.folders.iter();
         contexts.extend(folders.filter_map(|(name, folder)| {
             Some((name.clone(), folder.layers.folders.first()?.to_string()))

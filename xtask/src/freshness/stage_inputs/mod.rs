@@ -31,7 +31,7 @@ pub use folder::{ContextFolder, folder_of_context};
 use folder::{collect, dockerfile_inside, folder_inside, given_to_buildkit, ignore_of, read};
 pub use policy::SourcePolicy;
 use reading::{StageReading, read_with_parents};
-pub use values::{expand, labels, volatile};
+pub use values::{annotations, expand, labels, volatile};
 
 /// The inputs of one stage.
 #[derive(Debug)]

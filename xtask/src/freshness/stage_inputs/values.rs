@@ -26,6 +26,15 @@ pub fn volatile(spec: &Spec, stage: &Stage) -> Result<Volatile> {
     })
 }
 
+/// The annotations of a stage's published index.
+pub fn annotations(spec: &Spec, stage: &Stage) -> Result<BTreeMap<String, String>> {
+    let value = |template: &Template| template.expand(|name| fact(spec, stage.source, name));
+    let annotations = stage.annotations.iter();
+    annotations
+        .map(|(name, template)| Ok((name.clone(), value(template)?)))
+        .collect()
+}
+
 fn values(
     spec: &Spec,
     stage: &Stage,

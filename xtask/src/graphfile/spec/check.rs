@@ -11,7 +11,10 @@ use toml::de::{DeTable, DeValue};
 use super::laying::{self, Layered};
 use super::mistakes::{Mistake, Mistakes, Span};
 use super::policy::Policy;
-use super::raw::{RawPolicy, RawRegistry, RawSource, RawStage, RawWaiver, Text};
+use super::publishing::Publishing;
+use super::raw::{
+    RawPolicy, RawPublish, RawRegistry, RawSource, RawStage, RawTarget, RawWaiver, Text,
+};
 use super::raw_stack::RawStack;
 use super::sharing::Sharing;
 use super::vars::Vars;
@@ -23,14 +26,14 @@ use crate::graphfile::options::GraphOptions;
 
 const TOP: &[&str] = &[
     "version", "vars", "defaults", "source", "stage", "base", "profile", "group", "registry",
-    "stack", "policy",
+    "stack", "policy", "publish", "target",
 ];
 
 /// The most bytes that all stages together may hold, once defaults and variables are filled in.
 const MOST_TEXT: usize = 64 << 20;
 
 /// The tables of one kind, by name, with the place of the name.
-type Named<T> = BTreeMap<String, (Span, T)>;
+pub(super) type Named<T> = BTreeMap<String, (Span, T)>;
 
 /// Checks `text`, the content of `file`, whose folder is `root`.
 pub fn check(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions) -> Result<Spec> {
@@ -106,6 +109,7 @@ impl GraphReader<'_, '_> {
             groups: BTreeMap::new(),
             bases: BTreeMap::new(),
             registry: None,
+            publishing: Publishing::default(),
             policy: Policy::default(),
             waivers: Vec::new(),
             profiles: Vec::new(),
@@ -125,6 +129,9 @@ impl GraphReader<'_, '_> {
         spec.profiles = profiles;
         let layers = layers.as_mut_slice();
         spec.registry = self.registry(layers);
+        let targets = self.layered::<RawTarget>("target", layers);
+        let publish = self.publish(layers);
+        spec.publishing = self.publishing(publish, targets);
         let vars = self.vars(layers, &options.vars);
         spec.text = fingerprint(text, &options.profiles, &vars);
         let sources = self.layered::<RawSource>("source", layers);
@@ -330,6 +337,18 @@ impl GraphReader<'_, '_> {
             all.push(Spanned::new(span, raw));
         }
         all
+    }
+
+    /// `[publish]`, with the profiles' laid over it.
+    fn publish(&mut self, layers: &mut [DeTable<'_>]) -> RawPublish {
+        let mut whole = RawPublish::default();
+        for table in layers {
+            if let Some(table) = tables::take(table, "publish", self.mistakes) {
+                let read = tables::read("`publish`", table, self.mistakes);
+                whole = RawPublish::lay(read, whole);
+            }
+        }
+        whole
     }
 
     /// `[registry]`, with the profiles' laid over it.

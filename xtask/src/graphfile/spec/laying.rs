@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use toml::Spanned;
 
-use super::raw::{RawPolicy, RawPrepare, RawSource, RawStage, Text, Texts};
+use super::raw::{RawPolicy, RawPrepare, RawPublish, RawSource, RawStage, RawTarget, Text, Texts};
 
 /// A table that a profile can lay over another one of the same name.
 pub trait Layered: DeserializeOwned + Default {
@@ -31,6 +31,32 @@ impl Layered for RawSource {
 
     fn declares(&self) -> bool {
         false
+    }
+}
+
+impl Layered for RawTarget {
+    fn lay(over: Self, under: Self) -> Self {
+        Self {
+            to: over.to.or(under.to),
+        }
+    }
+
+    /// A profile may add a target.
+    fn declares(&self) -> bool {
+        true
+    }
+}
+
+impl RawPublish {
+    /// `over` laid over `under`.
+    pub fn lay(over: Self, under: Self) -> Self {
+        Self {
+            immutable: over.immutable.or(under.immutable),
+            staging: over.staging.or(under.staging),
+            attest: over.attest.or(under.attest),
+            sbom_generator: over.sbom_generator.or(under.sbom_generator),
+            cosign: over.cosign.or(under.cosign),
+        }
     }
 }
 
@@ -81,6 +107,9 @@ impl Layered for RawStage {
             output: over.output.or(under.output),
             compression: over.compression.or(under.compression),
             reproducible: over.reproducible.or(under.reproducible),
+            annotations: merge(over.annotations, under.annotations),
+            provenance: over.provenance.or(under.provenance),
+            sbom: over.sbom.or(under.sbom),
             policy: match (over.policy, under.policy) {
                 (Some(over), Some(under)) => Some(RawPolicy::lay(over, under)),
                 (over, under) => over.or(under),
@@ -128,7 +157,7 @@ pub fn size(raw: &RawStage) -> usize {
         &raw.services,
         &raw.ulimit,
     ];
-    let maps = [&raw.args, &raw.labels, &raw.add_hosts];
+    let maps = [&raw.args, &raw.labels, &raw.add_hosts, &raw.annotations];
     let contexts = raw.contexts.iter().flatten().map(|(name, context)| {
         let context = context.get_ref();
         let given = [&context.stage, &context.image, &context.path];

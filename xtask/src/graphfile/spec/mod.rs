@@ -15,6 +15,7 @@ mod platforms;
 pub mod policy;
 mod policy_rules;
 mod probe_rules;
+pub mod publishing;
 pub mod raw;
 pub mod raw_stack;
 pub mod run;
@@ -42,6 +43,7 @@ use crate::graphfile::options::GraphOptions;
 use crate::outside::state;
 
 use policy::{Policy, Waiver};
+use publishing::Publishing;
 use run::RunSettings;
 use sharing::Sharing;
 use shipping::{ImageOutput, Shipping};
@@ -94,6 +96,8 @@ pub struct Spec {
     pub bases: BTreeMap<String, Replacement>,
     /// Where images and records are shared.
     pub registry: Option<Sharing>,
+    /// How a release set is published, and where.
+    pub publishing: Publishing,
     /// The policy for all images. It is already laid under each stage's own policy.
     pub policy: Policy,
     /// Tolerated breaches of the policy, in the file's order.
@@ -237,6 +241,19 @@ pub struct Stage {
     pub policy: Policy,
     /// Where its image is put, and in which form.
     pub shipping: Shipping,
+    /// Annotations of its published index. They are in no image.
+    pub annotations: BTreeMap<String, Template>,
+    /// What `publish` attaches to its image.
+    pub attached: Attached,
+}
+
+/// What `publish` attaches to an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attached {
+    /// How it was built, and of what.
+    pub provenance: bool,
+    /// A bill of materials.
+    pub sbom: bool,
 }
 
 /// How a stage with several platforms is built.

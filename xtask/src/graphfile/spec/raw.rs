@@ -75,6 +75,12 @@ pub struct RawStage {
     pub compression: Option<Text>,
     /// Whether every build of the same inputs at the same commit gives the same digest.
     pub reproducible: Option<Spanned<bool>>,
+    /// Annotations of the published index.
+    pub annotations: Option<Texts>,
+    /// Whether `publish` attaches how the image was built; it does when absent.
+    pub provenance: Option<bool>,
+    /// Whether `publish` attaches a bill of materials.
+    pub sbom: Option<bool>,
 }
 
 /// `[stage.NAME.platform."OS/ARCH"]`: what differs on one platform.
@@ -272,6 +278,39 @@ pub struct RawBase {
     pub image: Option<Text>,
     /// The stage whose image takes its place: an overlay built on it.
     pub stage: Option<Text>,
+}
+
+/// `[publish]`: how a release set is published.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "the table of publishing"
+)]
+pub struct RawPublish {
+    /// Patterns of tags that never move once they are there.
+    pub immutable: Option<Vec<Text>>,
+    /// `host/path` where everything is put first.
+    pub staging: Option<Text>,
+    /// The form of attestations: `image`, `artifact` or `none`.
+    pub attest: Option<Text>,
+    /// The command that prints a bill of materials of the OCI layout `{layout}`.
+    pub sbom_generator: Option<Vec<Text>>,
+    /// `keyless`, or the key with which `cosign` signs.
+    pub cosign: Option<Text>,
+}
+
+/// `[target.NAME]`: where releases go.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a target's table"
+)]
+pub struct RawTarget {
+    /// `host/path`, below which every image keeps the last part of its name; its own name when
+    /// absent.
+    pub to: Option<Text>,
 }
 
 /// `[registry]`: where images and records are shared.

@@ -10,7 +10,8 @@ use super::platforms;
 use super::raw::{RawAt, RawContext, RawPlatform, RawPrepare, RawSecret, RawStage, Text, Texts};
 use super::template::Template;
 use super::{
-    Context, ImageNames, Naming, Parts, Prepare, Secret, SecretPlace, Stage, Variant, names,
+    Attached, Context, ImageNames, Naming, Parts, Prepare, Secret, SecretPlace, Stage, Variant,
+    names,
 };
 
 /// The facts of a source that a value may mention.
@@ -115,6 +116,11 @@ impl GraphReader<'_, '_> {
                 scope.has_registry,
             ),
             policy: self.policy(raw.policy.unwrap_or_default()),
+            annotations: self.templates("annotation", raw.annotations, label_name, scope),
+            attached: Attached {
+                provenance: raw.provenance.unwrap_or(true),
+                sbom: raw.sbom.unwrap_or_default(),
+            },
             name,
         }
     }

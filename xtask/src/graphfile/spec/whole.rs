@@ -215,6 +215,8 @@ fn same_build(a: &Stage, b: &Stage) -> bool {
             prepared_with: _,
             services: _,
             policy: _,
+            annotations: _,
+            attached: _,
             shipping,
         } = stage;
         let place = (source, context, dockerfile, target, from, image);

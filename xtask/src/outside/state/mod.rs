@@ -213,6 +213,15 @@ impl State {
         self.hold("sources.lock", Kind::Alone, waiting, pause)
     }
 
+    /// Takes the lock for publishing: one release at a time moves tags.
+    pub fn lock_publish(
+        &self,
+        waiting: impl FnOnce(&str),
+        pause: impl FnMut() -> bool,
+    ) -> Result<HeldLock> {
+        self.hold("publish.lock", Kind::Alone, waiting, pause)
+    }
+
     /// Takes the lock for writing the file of pins, which nobody holds for long.
     pub fn lock_pins(&self, pause: impl FnMut() -> bool) -> Result<HeldLock> {
         self.hold("pins.lock", Kind::Alone, |_| (), pause)

@@ -1,0 +1,255 @@
+//! Carries content into a registry by digest: what is there already stays, what the same host has
+//! elsewhere is mounted, and only the rest is sent.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read};
+
+use rayon::prelude::*;
+
+use super::Origin;
+use super::release::{Release, ReleasedImage};
+use crate::fault::{Fault, Result};
+use crate::freshness::pins;
+use crate::freshness::planner::Workspace;
+use crate::graphfile::spec::publishing::Target;
+use crate::outside::index::ManifestEntry;
+use crate::outside::layout::AnyManifest;
+use crate::outside::push::{self, MANIFEST};
+use reference::Reference;
+use registry::{Effort, Mount, Registries};
+
+/// How deep indexes may be nested.
+const DEPTH: usize = 3;
+/// The type of the artifact with a release.
+const RELEASE: &str = "application/vnd.dify.xtask.release.v1+json";
+/// The media type of the content of a configuration that has none.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+/// Carries content from one place to many.
+pub struct Carrier<'w> {
+    work: &'w Workspace,
+    registries: &'w Registries,
+    origin: &'w Origin,
+}
+
+impl<'w> Carrier<'w> {
+    /// Content comes from `origin`.
+    pub fn new(work: &'w Workspace, origin: &'w Origin) -> Result<Self> {
+        Ok(Self {
+            work,
+            registries: work.registries()?,
+            origin,
+        })
+    }
+
+    /// Puts an image with all that belongs to it into the repository `to`, by digest.
+    pub fn carry(&self, image: &ReleasedImage, to: &str) -> Result<()> {
+        let from = self.sources(&image.image, to)?;
+        let to = push::reference(to)?;
+        pins::at_once(|| self.below(&to, &image.top, &from, 0))
+    }
+
+    /// The repositories that may have the content of an image already.
+    fn sources(&self, image: &str, to: &str) -> Result<Vec<Reference>> {
+        let mut names = Vec::new();
+        if let Origin::Target(target) = self.origin {
+            names.push(target.name_of(image));
+        }
+        names.extend(self.work.shared_images());
+        if let Some(staging) = &self.work.spec.publishing.staging {
+            let staging = Target {
+                to: Some(staging.clone()),
+            };
+            names.push(staging.name_of(image));
+        }
+        names.retain(|name| name != to);
+        names.iter().map(|name| push::reference(name)).collect()
+    }
+
+    fn below(
+        &self,
+        to: &Reference,
+        entry: &ManifestEntry,
+        from: &[Reference],
+        depth: usize,
+    ) -> Result<()> {
+        if depth > DEPTH {
+            return Err(Fault::failed(format!(
+                "the index {} is nested too deeply",
+                entry.digest
+            )));
+        }
+        let bytes = self.manifest(&entry.digest, from)?;
+        let manifest = AnyManifest::read(&bytes).map_err(|error| self.unread(&error))?;
+        let manifests: Vec<&ManifestEntry> = manifest.manifests.iter().collect();
+        manifests
+            .par_iter()
+            .map(|below| self.below(to, below, from, depth + 1))
+            .collect::<Result<()>>()?;
+        let blobs: Vec<&ManifestEntry> = manifest.blobs().collect();
+        blobs
+            .par_iter()
+            .map(|blob| self.blob(to, blob, from))
+            .collect::<Result<()>>()?;
+        let there = self
+            .registries
+            .has_manifest(to, &entry.digest, Effort::Full)?;
+        if there.as_deref() != Some(&entry.digest) {
+            self.registries
+                .put_manifest(to, &entry.digest, &entry.media_type, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn unread(&self, error: &Error) -> Fault {
+        let folder = self.work.layout.folder();
+        Fault::lacks(format!(
+            "cannot read what is to be published in {folder}: {error}"
+        ))
+    }
+
+    /// The bytes of a manifest: from the layout, else from where it may be.
+    fn manifest(&self, digest: &str, from: &[Reference]) -> Result<Vec<u8>> {
+        match self.work.layout.read(digest) {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(self.unread(&error)),
+        }
+        for source in from {
+            if let Some(body) = self.registries.manifest(source, digest, Effort::Full)? {
+                return Ok(body.bytes);
+            }
+        }
+        Err(self.nowhere(digest))
+    }
+
+    fn nowhere(&self, digest: &str) -> Fault {
+        Fault::failed(format!(
+            "{digest} is neither in {} nor in the registry that should have it: `{}` makes it anew",
+            self.work.layout.folder(),
+            self.work.spec.call.command("build")
+        ))
+    }
+
+    fn blob(&self, to: &Reference, blob: &ManifestEntry, from: &[Reference]) -> Result<()> {
+        let digest = &blob.digest;
+        if self.registries.has_blob(to, digest, Effort::Full)? {
+            return Ok(());
+        }
+        let path = self
+            .work
+            .layout
+            .blob(digest)
+            .map_err(|error| self.unread(&error))?;
+        for source in from.iter().filter(|source| source.registry == to.registry) {
+            // A registry that cannot mount begins an upload, which is used below.
+            if self.registries.has_blob(source, digest, Effort::Full)?
+                && self.registries.mount_blob(to, digest, &source.repository)? == Mount::Mounted
+            {
+                return Ok(());
+            }
+        }
+        if !path.exists() {
+            self.fetch(blob, from)?;
+        }
+        let open = || -> std::io::Result<Box<dyn Read + Send>> {
+            Ok(Box::new(push::Interruptible(File::open(&path)?)))
+        };
+        self.registries.upload_blob(to, digest, blob.size, &open)?;
+        Ok(())
+    }
+
+    /// Fetches a blob into the layout.
+    fn fetch(&self, blob: &ManifestEntry, from: &[Reference]) -> Result<()> {
+        for source in from {
+            if self
+                .registries
+                .has_blob(source, &blob.digest, Effort::Full)?
+            {
+                return push::fetch_blob(self.registries, &self.work.layout, source, &blob.digest);
+            }
+        }
+        Err(self.nowhere(&blob.digest))
+    }
+
+    /// Attaches `release.json` to an image in a target, where it is found by the image's digest.
+    pub fn attach_release(
+        &self,
+        release: &Release,
+        image: &ReleasedImage,
+        target: &Target,
+    ) -> Result<()> {
+        let to = push::reference(&target.name_of(&image.image))?;
+        let json = release.json();
+        let empty = b"{}".to_vec();
+        for bytes in [&json, &empty] {
+            let digest = crate::outside::index::digest(bytes);
+            if !self.registries.has_blob(&to, &digest, Effort::Full)? {
+                let open = || -> std::io::Result<Box<dyn Read + Send>> {
+                    Ok(Box::new(std::io::Cursor::new(bytes.clone())))
+                };
+                self.registries
+                    .upload_blob(&to, &digest, bytes.len() as u64, &open)?;
+            }
+        }
+        let descriptor = |media_type: &str, bytes: &[u8]| {
+            serde_json::json!({
+                "mediaType": media_type,
+                "digest": crate::outside::index::digest(bytes),
+                "size": bytes.len(),
+            })
+        };
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": RELEASE,
+            "config": descriptor(EMPTY, &empty),
+            "layers": [descriptor(RELEASE, &json)],
+            "subject": {
+                "mediaType": image.top.media_type,
+                "digest": image.top.digest,
+                "size": image.top.size,
+            },
+        });
+        let bytes = manifest.to_string().into_bytes();
+        let tag = release_tag(&image.top.digest);
+        let digest = crate::outside::index::digest(&bytes);
+        if self
+            .registries
+            .has_manifest(&to, &tag, Effort::Full)?
+            .as_deref()
+            != Some(&digest)
+        {
+            self.registries.put_manifest(&to, &tag, MANIFEST, &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on unless every digest of an image answers in a target.
+    pub fn refuse_incomplete(
+        &self,
+        name: &str,
+        image: &ReleasedImage,
+        target: &Target,
+    ) -> Result<()> {
+        let place = target.name_of(&image.image);
+        let to = push::reference(&place)?;
+        let platforms = image.platforms.iter().map(|it| &it.manifest);
+        let all = platforms.chain(&image.attached).chain([&image.top.digest]);
+        for digest in all {
+            let there = self.registries.has_manifest(&to, digest, Effort::Full)?;
+            if there.as_deref() != Some(digest) {
+                return Err(Fault::failed(format!(
+                    "{place} (target `{name}`) does not answer for {digest}, which was just pushed: no tag was moved; run this once more"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tag under which a release is found by the digest of one of its images. Registries without
+/// the referrers API have no other way (distribution-spec, *Referrers Tag Schema*).
+pub fn release_tag(digest: &str) -> String {
+    format!("{}.release", digest.replace(':', "-"))
+}
