@@ -23,6 +23,7 @@ mod sample;
 mod sample_stack;
 mod scheduling;
 mod sent;
+mod sharing;
 mod sizes;
 mod stack;
 mod stages;

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use super::message::{Body, Head, Tolerant, has_no_body, read_up_to};
 use super::{Effect, Hub, lock};
 
+/// The first byte of a TLS connection (RFC 8446, *Record Layer*).
+const TLS: u8 = 0x16;
+
 /// Serves all clients until the gate ends.
 pub fn accept(listener: &TcpListener, hub: &Arc<Hub>) {
     let mut clients = Vec::new();
@@ -55,6 +58,10 @@ struct Request {
 impl Side<'_> {
     /// Serves one request. Returns whether another may follow.
     fn request(&mut self) -> io::Result<bool> {
+        let mut first = [0];
+        if self.client.peek(&mut first)? == 1 && first == [TLS] {
+            return self.refuse_tls();
+        }
         // A socket that is closed with an unread byte resets the connection. So the last byte stays
         // until the effect is known.
         let Some(mut bytes) = read_up_to(self.client, b"\r\n\r")? else {
@@ -89,6 +96,16 @@ impl Side<'_> {
             Some(Effect::Hold) if !self.hub.hold() => Ok(false),
             _ => self.pass(&request),
         }
+    }
+
+    /// Answers like a registry that has no TLS. An engine tries that first, and only such an answer
+    /// makes it go on without.
+    fn refuse_tls(&self) -> io::Result<bool> {
+        let mut client = self.client;
+        client.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n")?;
+        client.shutdown(Shutdown::Write)?;
+        io::copy(&mut client, &mut sink())?;
+        Ok(false)
     }
 
     /// Says that nothing more will come, and takes the rest of the request, because unread bytes

@@ -35,7 +35,6 @@ use crate::fault::{Fault, Result};
 use crate::freshness::key;
 use crate::freshness::pins::{self, Uses};
 use crate::freshness::record::{Record, RecordStore, Records};
-use crate::freshness::shared::outputs::SharedOutputs;
 use crate::freshness::shared::signing::Signer;
 use crate::freshness::stage_inputs::StageInputs;
 use crate::freshness::verdict::{self, Reason, ReasonKind, Verdict};
@@ -91,7 +90,7 @@ pub struct Workspace {
     /// What the registry has said of keys in this run.
     shared: Mutex<HashMap<key::Key, Option<Record>>>,
     /// What others have shared of host commands, by their questions.
-    lent: Mutex<HashMap<String, Option<Arc<SharedOutputs>>>>,
+    lent: Mutex<HashMap<String, sharing::Asked>>,
     /// Set once the registry could not be asked for records.
     registry_fails: OnceLock<()>,
     /// Set if no registry may be asked.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::{Upstream, Workspace};
 use crate::contexts::Tracer;
@@ -18,6 +18,9 @@ use crate::graphfile::spec::{Parts, Stage, StageId};
 use crate::outside::index::{Index, ManifestEntry, OciPlatform};
 use crate::outside::place::ImagePlace;
 use crate::unpoisoned::Unpoisoned as _;
+
+/// What was asked about a host command, once it was. Locked while it is asked.
+pub(super) type Asked = Arc<Mutex<Option<Option<Arc<SharedOutputs>>>>>;
 
 impl Workspace {
     /// The key with which this machine signs records, if it has one.
@@ -108,7 +111,16 @@ impl Workspace {
         let Some(question) = lending::question(&self.spec, stage, tracer)? else {
             return Ok(None);
         };
-        if let Some(known) = self.lent.lock().unpoisoned().get(&question) {
+        // The parts of a stage often ask the same at the same time.
+        let known = Arc::clone(
+            self.lent
+                .lock()
+                .unpoisoned()
+                .entry(question.clone())
+                .or_default(),
+        );
+        let mut known = known.lock().unpoisoned();
+        if let Some(known) = known.as_ref() {
             return Ok(known.clone());
         }
         let shared = Shared::new(sharing, self.registries()?, self.signer()?);
@@ -124,10 +136,7 @@ impl Workspace {
                 None
             }
         };
-        self.lent
-            .lock()
-            .unpoisoned()
-            .insert(question, found.clone());
+        *known = Some(found.clone());
         Ok(found)
     }
 
@@ -212,7 +221,8 @@ impl Workspace {
                 stage.name
             )));
         }
-        shared.put_outputs(&packed, archive.as_std_path())
+        shared.put_outputs(&packed, archive.as_std_path())?;
+        Ok(None)
     }
 
     /// Whether any record would be believed.
@@ -298,13 +308,16 @@ impl Workspace {
             return;
         };
         let put = || {
+            let shared = Shared::new(sharing, self.registries()?, self.signer()?);
+            if let Some(why) = shared.obstacle() {
+                return Ok(Some(why));
+            }
             if stage.prepare.is_some()
                 && let Some(why) = self.share_outputs(sharing, stage)?
             {
                 return Ok(Some(why));
             }
-            let shared = Shared::new(sharing, self.registries()?, self.signer()?);
-            shared.put(&record)
+            shared.put(&record).map(|()| None)
         };
         match put() {
             Ok(None) => {}

@@ -202,9 +202,8 @@ impl<'s> Shared<'s> {
         Ok(SharedAnswer::Found(Box::new(record.into_record())))
     }
 
-    /// Shares a record. Says in a sentence why it cannot, if this machine has no key to sign it
-    /// with.
-    pub fn put(&self, record: &SharedRecord) -> Result<Option<String>, Fault> {
+    /// Shares a record, if there is no obstacle.
+    pub fn put(&self, record: &SharedRecord) -> Result<(), Fault> {
         let text = serde_json::to_string(record)
             .map_err(|error| Fault::failed(format!("a record cannot be written: {error}")))?;
         self.put_text(&record.key.hex(), text, None)
@@ -263,7 +262,7 @@ impl<'s> Shared<'s> {
         &self,
         shared: &SharedOutputs,
         archive: &std::path::Path,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<(), Fault> {
         let reference = self.reference(&shared.question)?;
         let blob = &shared.blob;
         if !self
@@ -325,20 +324,25 @@ impl<'s> Shared<'s> {
         }
     }
 
+    /// Why this machine cannot share anything; `None` if it can.
+    pub fn obstacle(&self) -> Option<String> {
+        let may = self.signer.is_some() || self.sharing.trust == Trust::Anybody;
+        (!may).then(|| {
+            format!(
+                "records are not shared, as this machine has no key to sign them with: set {} or {}",
+                signing::KEY,
+                signing::KEY_FILE
+            )
+        })
+    }
+
     fn put_text(
         &self,
         tag: &str,
         text: String,
         content: Option<ManifestEntry>,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<(), Fault> {
         let signature = self.signer.map(|signer| signer.sign(&text));
-        if signature.is_none() && self.sharing.trust != Trust::Anybody {
-            return Ok(Some(format!(
-                "records are not shared, as this machine has no key to sign them with: set {} or {}",
-                signing::KEY,
-                signing::KEY_FILE
-            )));
-        }
         let artifact = Artifact {
             text,
             signature,
@@ -360,7 +364,7 @@ impl<'s> Shared<'s> {
         let bytes = artifact.bytes();
         self.registries
             .put_manifest(&reference, tag, push::MANIFEST, &bytes)?;
-        Ok(None)
+        Ok(())
     }
 }
 
