@@ -23,6 +23,7 @@ pub fn run(flags: &cli::BenchArgs) -> Result<()> {
         Case::Stages,
         Case::Growth,
         Case::Verify,
+        Case::Shipping,
     ];
     let cases = all
         .iter()

@@ -7,6 +7,7 @@ mod crowded;
 mod growing;
 pub mod measure;
 mod peers;
+mod shipping;
 mod standin;
 pub mod table;
 mod tree;
@@ -41,6 +42,8 @@ pub enum Case {
     Growth,
     /// Four images of 300 MB, beside a program that only reads them
     Verify,
+    /// A cold build, a plan of an empty machine and one change in twenty stages, beside bake
+    Shipping,
 }
 
 impl Case {
@@ -97,6 +100,7 @@ impl Bench {
             Case::Stages => self.stages(),
             Case::Growth => self.growth(),
             Case::Verify => self.verify(),
+            Case::Shipping => self.shipping(),
         }
     }
 

@@ -108,6 +108,39 @@ pub fn images(folder: &Utf8Path, count: usize) -> io::Result<()> {
     write(&folder.join("build-graph.toml"), graph.as_bytes())
 }
 
+/// Small stages, each with a folder of its own.
+pub fn small(folder: &Utf8Path, count: usize) -> io::Result<()> {
+    for stage in 0..count {
+        let context = folder.join(format!("small-{stage}"));
+        write(
+            &context.join("Dockerfile"),
+            b"FROM scratch\nCOPY files /files\n",
+        )?;
+        for number in 0..60 {
+            let path = context.join(format!("files/{number}"));
+            write(&path, &content(stage * 60 + number, 4_000))?;
+        }
+    }
+    Ok(())
+}
+
+/// The graph of the small stages. Under the profile `ci` their images go to the registry, under
+/// `local` nothing is shared.
+pub fn small_graph(count: usize, registry: &str) -> String {
+    let mut graph = format!(
+        "version = 1\n[defaults]\nplatforms = [\"linux/amd64\"]\n\
+         [registry]\nurl = \"{registry}/bench\"\ntrust = [\"any\"]\n\
+         [profile.ci.defaults]\noutput = \"registry\"\n\
+         [profile.local.registry]\ntrust = []\n"
+    );
+    for stage in 0..count {
+        graph.push_str(&format!(
+            "[stage.small-{stage}]\ncontext = \"small-{stage}\"\nimage = \"xtask-bench/small-{stage}\"\n"
+        ));
+    }
+    graph
+}
+
 /// The name of one of the images that `images` makes.
 pub fn image_name(image: usize) -> String {
     format!("xtask-bench/image-{image}:latest")

@@ -57,6 +57,11 @@ impl Testbed {
         ]
     }
 
+    /// The address of the registry: `host:port`.
+    pub fn registry(&self) -> String {
+        self.registry.address()
+    }
+
     /// The address of the engine that keeps its images in containerd.
     pub fn host(&self) -> String {
         self.containerd.host()
