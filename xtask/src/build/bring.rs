@@ -55,6 +55,8 @@ pub fn bring(work: &Workspace, id: StageId, record: &Record) -> Result<Brought> 
                 work.engine.pull(there, None)?;
             }
             work.engine.tag(there, &reference)?;
+            // The name that the pull left would keep the image for ever. That it stays does no harm.
+            let _ = work.engine.untag(there);
         }
         ImagePlace::Layout(digest) => {
             let calls = work.state.call_folder().map_err(|error| {

@@ -119,7 +119,7 @@ impl Run<'_> {
             }
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (put, undisturbed) = self.put(stage, stage_inputs, &put, &made)?;
+        let (put, undisturbed) = self.put(stage, key, stage_inputs, &put, &made)?;
         self.refuse_foreign(stage, stage_inputs, put.platform.as_deref())?;
         let ended = clock::now();
         let record = Record {

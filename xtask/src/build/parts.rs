@@ -69,7 +69,7 @@ impl Run<'_> {
                     .add(&index.bytes)
                     .map_err(|error| fault(&error))?;
                 let size = parts.iter().map(|part| part.size).sum();
-                (self.place_from_layout(stage, &index.entry())?, size)
+                (self.place_from_layout(stage, key, &index.entry())?, size)
             }
         };
         let record = Record {

@@ -13,6 +13,7 @@ use super::Run;
 use crate::build::action::Destination;
 use crate::build::executor::MadeImage;
 use crate::fault::{Fault, Result};
+use crate::freshness::key::Key;
 use crate::freshness::record::RecordedManifest;
 use crate::freshness::stage_inputs::StageInputs;
 use crate::graphfile::spec::Stage;
@@ -56,6 +57,12 @@ impl Run<'_> {
         };
         if stage.shipping.output == ImageOutput::Engine {
             return Ok(engine);
+        }
+        if stage.shipping.output == ImageOutput::Registry && self.wishes.offline {
+            return Err(Fault::usage(format!(
+                "`--offline` asks no registry, and the image of `{}` is put into one: choose another `output`, or build without `--offline`",
+                stage.name
+            )));
         }
         let about = self.work.engine.about();
         if about.is_ok_and(|about| !about.containerd) {
@@ -114,6 +121,7 @@ impl Run<'_> {
     pub(super) fn put(
         &self,
         stage: &Stage,
+        key: Key,
         stage_inputs: &StageInputs,
         put: &Put,
         made: &MadeImage,
@@ -139,7 +147,7 @@ impl Run<'_> {
             .all(|(handle, image)| held(handle).is_some_and(|now| now.id == *image));
         let (put, is_own) = match put {
             Put::Layout => (
-                self.settle(stage, made.manifest().ok_or_else(unnamed)?)?,
+                self.settle(stage, key, made.manifest().ok_or_else(unnamed)?)?,
                 true,
             ),
             Put::Engine { private } => {
@@ -165,7 +173,7 @@ impl Run<'_> {
                     };
                     // The name has served its purpose. If it stays, a later build removes it.
                     let _ = self.work.engine.untag(private);
-                    self.settle(stage, manifest)?
+                    self.settle(stage, key, manifest)?
                 };
                 (put, is_own)
             }
@@ -175,7 +183,7 @@ impl Run<'_> {
     }
 
     /// An image in the layout, put where it belongs.
-    fn settle(&self, stage: &Stage, manifest: RecordedManifest) -> Result<PutImage> {
+    fn settle(&self, stage: &Stage, key: Key, manifest: RecordedManifest) -> Result<PutImage> {
         let layout = &self.work.layout;
         let digest = manifest.descriptor.digest.clone();
         let config = layout.read(&manifest.config);
@@ -188,7 +196,7 @@ impl Run<'_> {
                 layout.folder()
             ))
         })?;
-        let handle = self.place_from_layout(stage, &manifest.descriptor)?;
+        let handle = self.place_from_layout(stage, key, &manifest.descriptor)?;
         Ok(PutImage {
             image: digest,
             handle,
@@ -200,12 +208,22 @@ impl Run<'_> {
 
     /// The handle of an image, or index, in the layout, after it was pushed if it belongs into the
     /// registry.
-    pub(super) fn place_from_layout(&self, stage: &Stage, entry: &ManifestEntry) -> Result<String> {
+    pub(super) fn place_from_layout(
+        &self,
+        stage: &Stage,
+        key: Key,
+        entry: &ManifestEntry,
+    ) -> Result<String> {
         let (work, digest) = (self.work, &entry.digest);
         let place = match (stage.shipping.output, work.shared_images()) {
             (ImageOutput::Registry, Some(images)) => {
                 let to = push::reference(&format!("{images}@{digest}"))?;
                 push::push(work.registries()?, &work.layout, &to, entry)?;
+                // Registries remove manifests that no tag names.
+                let bytes = work.layout.read(digest);
+                let bytes = bytes.map_err(|error| cannot_read(&work.layout, digest, &error))?;
+                work.registries()?
+                    .put_manifest(&to, &key.hex(), &entry.media_type, &bytes)?;
                 ImagePlace::Registry(format!("{images}@{digest}"))
             }
             _ => ImagePlace::Layout(digest.clone()),

@@ -36,7 +36,7 @@ const BUILDER: &str = concat!(
 const BUILD_TYPE: &str = "https://github.com/langgenius/dify/xtask/stage/v1";
 /// The type of an SPDX document as a predicate.
 const SPDX: &str = "https://spdx.dev/Document";
-/// The type of a CycloneDX document as a predicate.
+/// The type of a `CycloneDX` document as a predicate.
 const CYCLONE_DX: &str = "https://cyclonedx.org/bom";
 
 /// The fault of a layout that cannot be written.

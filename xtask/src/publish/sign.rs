@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
+use camino::Utf8PathBuf;
+
 use super::release::Release;
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::Workspace;
 use crate::freshness::shared::signing;
 use crate::graphfile::spec::publishing::{Cosign, Target};
-use crate::outside::push;
+use crate::outside::{push, state};
+use reference::Reference;
+use registry::Effort;
 
 /// Signs every image of a release in every target, by digest, before any tag moves.
 pub fn sign(work: &Workspace, release: &Release, targets: &BTreeMap<String, Target>) -> Result<()> {
@@ -20,10 +24,16 @@ pub fn sign(work: &Workspace, release: &Release, targets: &BTreeMap<String, Targ
             let place = target.name_of(&image.image);
             let reference = format!("{place}@{}", image.top.digest);
             super::stop_if_wanted()?;
+            let note = note(work, cosign, &reference);
+            let parsed = push::reference(&place)?;
+            if note.exists() && has_signature(work, &parsed, &image.top.digest)? {
+                continue;
+            }
             crate::tell!("signing {reference}");
-            let is_loopback = push::reference(&place)?.registry.starts_with("127.");
+            let is_loopback = parsed.registry.starts_with("127.");
             let status = Command::new("cosign")
                 .args(arguments(cosign, &reference, is_loopback))
+                .current_dir(&work.spec.root)
                 .env_remove(signing::KEY)
                 .env_remove(signing::KEY_FILE)
                 .stdin(Stdio::null())
@@ -39,13 +49,28 @@ pub fn sign(work: &Workspace, release: &Release, targets: &BTreeMap<String, Targ
                     "`cosign` does not sign {reference} ({status}): no tag was moved"
                 )));
             }
+            // Without the note the next publish signs once more, which does no harm.
+            let _ = state::write_atomically(&note, b"");
         }
     }
     Ok(())
 }
 
-/// The arguments of `cosign sign` (docs.sigstore.dev/cosign/signing/signing_with_containers). A
-/// password of the key comes from COSIGN_PASSWORD, never from here.
+/// The file that says that an image was signed here with this key.
+fn note(work: &Workspace, cosign: &Cosign, reference: &str) -> Utf8PathBuf {
+    let hash = blake3::hash(format!("{cosign:?}\0{reference}").as_bytes());
+    work.state.path("signed").join(&hash.to_hex()[..32])
+}
+
+/// Whether the registry has a signature of an image, where `cosign` puts it.
+fn has_signature(work: &Workspace, place: &Reference, digest: &str) -> Result<bool> {
+    let tag = format!("{}.sig", digest.replace(':', "-"));
+    let found = work.registries()?.has_manifest(place, &tag, Effort::Full)?;
+    Ok(found.is_some())
+}
+
+/// The arguments of `cosign sign` (`docs.sigstore.dev/cosign/signing/signing_with_containers`). A
+/// password of the key comes from `COSIGN_PASSWORD`, never from here.
 fn arguments(cosign: &Cosign, reference: &str, is_loopback: bool) -> Vec<String> {
     let mut arguments = vec!["sign".to_owned(), "--yes".to_owned()];
     if let Cosign::Key(key) = cosign {

@@ -173,7 +173,8 @@ impl Workspace {
         let _ = self.offline.set(());
     }
 
-    fn is_offline(&self) -> bool {
+    /// Whether no registry may be asked.
+    pub fn is_offline(&self) -> bool {
         self.offline.get().is_some()
     }
 

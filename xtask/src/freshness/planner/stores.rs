@@ -110,6 +110,8 @@ impl Workspace {
     fn image_elsewhere(&self, place: &ImagePlace) -> Result<Option<Image>> {
         match place {
             ImagePlace::Engine(_) => Ok(None),
+            // Nothing proves that it is there.
+            ImagePlace::Registry(_) if self.is_offline() => Ok(None),
             ImagePlace::Registry(reference) => {
                 let Some(parsed) = reference::normalise(reference) else {
                     return Ok(None);

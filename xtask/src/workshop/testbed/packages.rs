@@ -12,7 +12,7 @@ use crate::setup::packages as suite;
 use crate::setup::plan::{SetupPlan, Step};
 
 /// Pairs of a program that proves that a package is installed, and the package.
-const NEEDED: [(&str, &str); 10] = [
+const NEEDED: [(&str, &str); 11] = [
     ("/usr/sbin/dockerd", "docker.io/trixie"),
     ("/usr/bin/docker", "docker-cli/trixie"),
     (
@@ -24,6 +24,7 @@ const NEEDED: [(&str, &str); 10] = [
         "docker-compose/trixie",
     ),
     ("/usr/bin/docker-registry", "docker-registry/trixie"),
+    ("/usr/bin/cosign", "cosign/trixie"),
     ("/usr/sbin/iptables", "iptables"),
     ("/bin/ip", "iproute2"),
     ("/bin/busybox", "busybox-static"),
