@@ -10,7 +10,7 @@ use crate::freshness::planner::{Next, Workspace};
 use crate::graphfile::spec::{Parts, StageId};
 use crate::outside::interrupt::Interrupt;
 use crate::publish::release::Release;
-use crate::publish::{self, MoveOutcome, Moved, Origin, PublishWishes};
+use crate::publish::{self, ContentOrigin, MoveOutcome, Moved, PublishWishes};
 use crate::report::words;
 
 /// The answer as JSON.
@@ -42,15 +42,15 @@ pub fn run(flags: &PublishArgs) -> Result<()> {
             let targets = publish::targets(&work, &flags.to)?;
             // Each target has the content of an earlier release itself.
             let target = targets.into_values().next().unwrap_or_default();
-            (release, Origin::Target(target))
+            (release, ContentOrigin::Target(target))
         }
         (None, Some(name)) => {
             let release = Release::read(&work, name)?;
-            (release, Origin::Target(origin(&work, flags)?))
+            (release, ContentOrigin::Target(origin(&work, flags)?))
         }
         (None, None) => {
             wishes.stages = stages(&work, &flags.stages)?;
-            (publish::built(&work, &wishes)?, Origin::Here)
+            (publish::built(&work, &wishes)?, ContentOrigin::Here)
         }
     };
     super::tell_warnings(&work);

@@ -13,8 +13,9 @@ use attestation::{
 };
 use serde_json::{Value, json};
 
+use super::platform_image::PlatformImage;
 use super::release::VerifiedAs;
-use super::set::PlatformImage;
+
 use crate::fault::{Fault, Result};
 use crate::freshness::key::IngredientKind;
 use crate::freshness::planner::Workspace;

@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind, Read};
 
 use rayon::prelude::*;
 
-use super::Origin;
+use super::ContentOrigin;
 use super::release::{Release, ReleasedImage};
 use crate::fault::{Fault, Result};
 use crate::freshness::pins;
@@ -29,12 +29,12 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub struct Carrier<'w> {
     work: &'w Workspace,
     registries: &'w Registries,
-    origin: &'w Origin,
+    origin: &'w ContentOrigin,
 }
 
 impl<'w> Carrier<'w> {
     /// Content comes from `origin`.
-    pub fn new(work: &'w Workspace, origin: &'w Origin) -> Result<Self> {
+    pub fn new(work: &'w Workspace, origin: &'w ContentOrigin) -> Result<Self> {
         Ok(Self {
             work,
             registries: work.registries()?,
@@ -52,7 +52,7 @@ impl<'w> Carrier<'w> {
     /// The repositories that may have the content of an image already.
     fn sources(&self, image: &str, to: &str) -> Result<Vec<Reference>> {
         let mut names = Vec::new();
-        if let Origin::Target(target) = self.origin {
+        if let ContentOrigin::Target(target) = self.origin {
             names.push(target.name_of(image));
         }
         names.extend(self.work.shared_images());

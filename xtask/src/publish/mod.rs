@@ -13,6 +13,7 @@ mod attach;
 mod carry;
 mod journal;
 mod moves;
+mod platform_image;
 pub mod release;
 mod set;
 mod sign;
@@ -47,7 +48,7 @@ pub struct PublishWishes {
 
 /// Where the content of a release comes from.
 #[derive(Debug, Clone)]
-pub enum Origin {
+pub enum ContentOrigin {
     /// The OCI layout of this state.
     Here,
     /// A target of an earlier publish.
@@ -58,7 +59,7 @@ pub enum Origin {
 pub fn publish(
     work: &Workspace,
     release: &Release,
-    origin: &Origin,
+    origin: &ContentOrigin,
     wishes: &PublishWishes,
 ) -> Result<Vec<Moved>> {
     let targets = targets(work, &wishes.targets)?;

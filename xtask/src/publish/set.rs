@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::platform_image::PlatformImage;
 use super::release::{Release, ReleasedImage, ReleasedPlatform, VerifiedAs};
 use super::{PublishWishes, attach};
 use crate::fault::{Fault, Result};
@@ -17,20 +18,6 @@ use crate::outside::{push, state};
 use crate::report::reasons;
 use crate::verify::at_place;
 use crate::verify::noted::{self, Standing};
-
-/// An image for one platform, whole in the layout.
-pub struct PlatformImage<'r> {
-    /// The part, or the stage itself.
-    pub id: StageId,
-    /// Its record.
-    pub record: &'r Record,
-    /// `linux/arm64`.
-    pub platform: String,
-    /// Its manifest.
-    pub entry: ManifestEntry,
-    /// The digest of its configuration.
-    pub config: String,
-}
 
 /// The release set of the wanted stages, from what was built. Every image is in the layout then.
 pub fn built(work: &Workspace, wishes: &PublishWishes) -> Result<Release> {

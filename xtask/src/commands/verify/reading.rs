@@ -16,6 +16,8 @@ pub(super) fn read(
     rules: &mut [Box<dyn ContentRule>],
     known: &dyn Fn(&Digest) -> Option<Arc<Layer>>,
 ) -> Result<Vec<FoundImages>> {
+    // The clearing up after a build must not remove what is read here.
+    let _graph = work.state.share_if_free();
     let mut in_engine = Vec::new();
     let mut in_layout = Vec::new();
     for target in targets {

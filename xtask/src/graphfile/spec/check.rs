@@ -11,14 +11,12 @@ use toml::de::{DeTable, DeValue};
 use super::laying::{self, Layered};
 use super::mistakes::{Mistake, Mistakes, Span};
 use super::policy::Policy;
-use super::publishing::Publishing;
 use super::raw::{
     RawPolicy, RawPublish, RawRegistry, RawSource, RawStage, RawTarget, RawWaiver, Text,
 };
 use super::raw_stack::RawStack;
-use super::sharing::Sharing;
 use super::vars::Vars;
-use super::{Naming, SourceId, Spec, StageId, VERSION};
+use super::{Naming, Publishing, Sharing, SourceId, Spec, StageId, VERSION};
 use super::{names, tables};
 use crate::fault::Result;
 use crate::graphfile::call::Call;

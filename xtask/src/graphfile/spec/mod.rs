@@ -244,12 +244,12 @@ pub struct Stage {
     /// Annotations of its published index. They are in no image.
     pub annotations: BTreeMap<String, Template>,
     /// What `publish` attaches to its image.
-    pub attached: Attached,
+    pub attached: Attachments,
 }
 
 /// What `publish` attaches to an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attached {
+pub struct Attachments {
     /// How it was built, and of what.
     pub provenance: bool,
     /// A bill of materials.

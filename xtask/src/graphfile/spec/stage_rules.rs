@@ -10,7 +10,7 @@ use super::platforms;
 use super::raw::{RawAt, RawContext, RawPlatform, RawPrepare, RawSecret, RawStage, Text, Texts};
 use super::template::Template;
 use super::{
-    Attached, Context, ImageNames, Naming, Parts, Prepare, Secret, SecretPlace, Stage, Variant,
+    Attachments, Context, ImageNames, Naming, Parts, Prepare, Secret, SecretPlace, Stage, Variant,
     names,
 };
 
@@ -117,7 +117,7 @@ impl GraphReader<'_, '_> {
             ),
             policy: self.policy(raw.policy.unwrap_or_default()),
             annotations: self.templates("annotation", raw.annotations, label_name, scope),
-            attached: Attached {
+            attached: Attachments {
                 provenance: raw.provenance.unwrap_or(true),
                 sbom: raw.sbom.unwrap_or_default(),
             },

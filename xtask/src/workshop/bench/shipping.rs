@@ -66,7 +66,7 @@ impl Bench {
         let ours = || self.xtask(&place, &["build", "--force", "--no-cache"]);
         let sides = [
             Side::new("cargo xtask build --no-cache", ours),
-            Side::new(BAKE, || bake(&folder, host, &["--no-cache"])),
+            Side::new(BAKE, || bake(&folder, host, "bake.json", &["--no-cache"])),
         ];
         crate::tell!("shipping: {} cold builds of each", self.runner.runs());
         let times = self.runner.in_turns(&sides)?;
@@ -92,6 +92,7 @@ impl Bench {
                 .map_err(|error| Fault::lacks(format!("cannot write {folder}/{name}: {error}")))
         };
         write("bake.json", bake_file(&names, Some(&registry)))?;
+        write("bake-local.json", bake_file(&names, None))?;
         write("build-graph.toml", tree::small_graph(STAGES, &registry))?;
         let graph = folder.join("build-graph.toml");
         let first = Place {
@@ -108,7 +109,8 @@ impl Bench {
         };
         let mut ci = self.xtask(&first, &["build", "--profile", "ci"]);
         self.runner.once(BUILD, &mut ci)?;
-        self.runner.once(BAKE, &mut bake(&folder, &host, &[]))?;
+        self.runner
+            .once(BAKE, &mut bake(&folder, &host, "bake.json", &[]))?;
         let forget = || match std::fs::remove_dir_all(&empty.state) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Fault::lacks(
                 format!("cannot remove {}: {error}", empty.state),
@@ -126,7 +128,7 @@ impl Bench {
         let plan = "cargo xtask plan, empty machine";
         let sides = [
             Side::new(plan, || self.xtask(&empty, &["plan"])).before(forget),
-            Side::new(BAKE, || bake(&folder, &host, &[])).before(prune),
+            Side::new(BAKE, || bake(&folder, &host, "bake.json", &[])).before(prune),
         ];
         crate::tell!("shipping: {} plans of an empty machine", self.runner.runs());
         let times = self.runner.in_turns(&sides)?;
@@ -153,7 +155,7 @@ impl Bench {
                 self.xtask(&local, &["build", "--profile", "local"])
             })
             .before(change),
-            Side::new(BAKE, || bake(&folder, &host, &[])).before(change),
+            Side::new(BAKE, || bake(&folder, &host, "bake-local.json", &[])).before(change),
         ];
         crate::tell!("shipping: {} builds after one change", self.runner.runs());
         let times = self.runner.in_turns(&sides)?;
@@ -191,12 +193,12 @@ fn bake_file(names: &[&str], registry: Option<&str>) -> String {
     json!({ "group": { "default": { "targets": names } }, "target": targets }).to_string()
 }
 
-fn bake(folder: &Utf8Path, host: &str, more: &[&str]) -> Command {
+fn bake(folder: &Utf8Path, host: &str, file: &str, more: &[&str]) -> Command {
     let mut command = Command::new("docker");
     command
         .current_dir(folder)
         .args(["buildx", "bake", "--builder=default", "--provenance=false"])
-        .arg("--file=bake.json")
+        .arg(format!("--file={file}"))
         .args(more)
         .env("DOCKER_HOST", host)
         .env_remove("SOURCE_DATE_EPOCH")
