@@ -8,7 +8,7 @@ use crate::freshness::record::Record;
 use crate::graphfile::spec::StageId;
 use crate::outside::engine::Image;
 use crate::outside::place::ImagePlace;
-use crate::outside::{private, push};
+use crate::outside::{archive, private};
 
 /// An image in the engine.
 pub struct Brought {
@@ -64,7 +64,7 @@ pub fn bring(work: &Workspace, id: StageId, record: &Record) -> Result<Brought> 
                 Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
             })?;
             let archive = calls.path().join("image.tar");
-            push::archive(&work.layout, digest, &reference, &archive)?;
+            archive::write(&work.layout, digest, &reference, &archive)?;
             work.engine.load(&archive)?;
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod bring;
+mod complete;
 mod execute;
 pub mod executor;
 pub mod fetching;

@@ -21,7 +21,7 @@ use crate::graphfile::spec::shipping::ImageOutput;
 use crate::outside::index::ManifestEntry;
 use crate::outside::layout::Layout;
 use crate::outside::place::ImagePlace;
-use crate::outside::push;
+use crate::outside::{archive, push};
 
 /// The way that an image takes out of BuildKit.
 pub(super) enum Put {
@@ -166,7 +166,7 @@ impl Run<'_> {
                         manifest: made.manifest(),
                     }
                 } else {
-                    let exported = push::export(&self.work.engine, private, &self.work.layout)?;
+                    let exported = archive::export(&self.work.engine, private, &self.work.layout)?;
                     let manifest = RecordedManifest {
                         descriptor: exported.descriptor,
                         config: exported.config,

@@ -14,7 +14,7 @@ use crate::outside::engine::Untagged;
 use crate::outside::index::ManifestEntry;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::place::ImagePlace;
-use crate::outside::{private, push, state};
+use crate::outside::{archive, private, state};
 
 /// How many are removed in one run. With its last name the image goes, and that takes time.
 const AT_ONCE: usize = 5;
@@ -103,7 +103,7 @@ fn forget_in_layout(
             }
             if matches!(record.place(), ImagePlace::Engine(_)) {
                 // What was exported to be published is published again.
-                let note = push::export_note(&work.state, &record.identity());
+                let note = archive::export_note(&work.state, &record.identity());
                 let entry = state::read(&note).ok().flatten();
                 let entry = entry.and_then(|it| serde_json::from_slice::<ManifestEntry>(&it).ok());
                 kept.extend(entry.map(|entry| entry.digest));

@@ -1,5 +1,6 @@
 //! What lies outside this program: signals, files, git, the engine.
 
+pub mod archive;
 pub mod clock;
 pub mod engine;
 pub mod git;

@@ -14,7 +14,7 @@ use crate::graphfile::source::facts;
 use crate::graphfile::spec::{Parts, Stage, StageId};
 use crate::outside::index::{Index, ManifestEntry, OciPlatform};
 use crate::outside::place::ImagePlace;
-use crate::outside::{push, state};
+use crate::outside::{archive, push, state};
 use crate::report::reasons;
 use crate::verify::at_place;
 use crate::verify::noted::{self, Standing};
@@ -149,7 +149,7 @@ fn manifest_of(stage: &Stage, record: &Record) -> Result<(ManifestEntry, String)
 /// identity.
 fn exported(work: &Workspace, reference: &str, record: &Record) -> Result<(ManifestEntry, String)> {
     let identity = record.identity();
-    let note = push::export_note(&work.state, &identity);
+    let note = archive::export_note(&work.state, &identity);
     if let Ok(Some(bytes)) = state::read(&note)
         && let Ok(entry) = serde_json::from_slice::<ManifestEntry>(&bytes)
         && work
@@ -161,7 +161,7 @@ fn exported(work: &Workspace, reference: &str, record: &Record) -> Result<(Manif
     {
         return Ok((entry, identity));
     }
-    let exported = push::export(&work.engine, reference, &work.layout)?;
+    let exported = archive::export(&work.engine, reference, &work.layout)?;
     if exported.config != identity && record.image != exported.config {
         return Err(Fault::failed(format!(
             "the engine's image {reference} is not the one of its record any more: run `{}`",

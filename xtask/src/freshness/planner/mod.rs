@@ -10,6 +10,7 @@ mod due;
 mod gathering;
 mod image_cache;
 mod left_out;
+mod lists;
 pub mod memo;
 mod plan;
 mod prepared;
@@ -299,47 +300,6 @@ impl Workspace {
         let bases = self.base_digests(summary, held)?;
         let around = gathering::around((&self.spec, id), summary, bases, upstream, self.epoch(id)?);
         Ok(key::key(summary.own, &around))
-    }
-
-    fn list_of(
-        &self,
-        id: StageId,
-        stage_inputs: &StageInputs,
-        around: &key::Around,
-    ) -> Vec<key::Ingredient> {
-        let mut own = gathering::own(&self.spec, id, stage_inputs);
-        own.around = around.clone();
-        own.list()
-    }
-
-    fn list_of_assembled(&self, id: StageId, around: &key::Around) -> Vec<key::Ingredient> {
-        let mut own = gathering::of_assembled(self.spec.stage(id));
-        own.around = around.clone();
-        own.list()
-    }
-
-    /// The ingredients of a stage's key, for a record.
-    pub fn list(
-        &self,
-        id: StageId,
-        prepared: &Prepared,
-        upstream: &BTreeMap<StageId, Upstream>,
-        held: &ImageCache,
-    ) -> Result<Vec<key::Ingredient>> {
-        let around = |summary: &StageSummary| {
-            let bases = self.base_digests(summary, held)?;
-            let epoch = self.epoch(id)?;
-            let around = gathering::around((&self.spec, id), summary, bases, upstream, epoch);
-            Ok::<_, Fault>(around)
-        };
-        match prepared.gathered(self, id) {
-            Ok(
-                Gathered::Read(summary, stage_inputs) | Gathered::Lent(summary, stage_inputs, _),
-            ) => Ok(self.list_of(id, stage_inputs, &around(summary)?)),
-            Ok(Gathered::Assembled(summary)) => Ok(self.list_of_assembled(id, &around(summary)?)),
-            Ok(Gathered::PrepareFirst(_)) => Err(Fault::failed("its host command must run first")),
-            Err(fault) => Err(fault.clone()),
-        }
     }
 
     /// The time of the source's commit in seconds since 1970, if the image is to be reproducible
