@@ -1,6 +1,7 @@
 //! Carries content into a registry by digest: what is there already stays, what the same host has
 //! elsewhere is mounted, and only the rest is sent.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read};
 
@@ -25,6 +26,16 @@ const RELEASE: &str = "application/vnd.dify.xtask.release.v1+json";
 /// The media type of the content of a configuration that has none.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
+/// All that an image is made of.
+#[derive(Default)]
+struct Content {
+    /// The media types and the bytes of the manifests, by digest: the top, those that it lists, and
+    /// so on.
+    manifests: Vec<BTreeMap<String, (String, Vec<u8>)>>,
+    /// The blobs, by digest.
+    blobs: BTreeMap<String, ManifestEntry>,
+}
+
 /// Carries content from one place to many.
 pub struct Carrier<'w> {
     work: &'w Workspace,
@@ -43,10 +54,29 @@ impl<'w> Carrier<'w> {
     }
 
     /// Puts an image with all that belongs to it into the repository `to`, by digest.
+    ///
+    /// A blob that several platforms have is sent once. Two uploads of one blob at the same time
+    /// are not only a waste: docker's registry 2.8 writes the link to a blob anew after each, and
+    /// refuses a manifest (status 400, `DIGEST_INVALID`) if it reads the link in the middle of that.
     pub fn carry(&self, image: &ReleasedImage, to: &str) -> Result<()> {
         let from = self.sources(&image.image, to)?;
         let to = push::reference(to)?;
-        pins::at_once(|| self.below(&to, &image.top, &from, 0))
+        let mut content = Content::default();
+        self.collect(&image.top, &from, 0, &mut content)?;
+        pins::at_once(|| {
+            let blobs = content.blobs.par_iter();
+            blobs
+                .map(|(_, blob)| self.blob(&to, blob, &from))
+                .collect::<Result<()>>()?;
+            // A registry takes an index only when it has what the index lists.
+            for manifests in content.manifests.iter().rev() {
+                let manifests = manifests.par_iter();
+                manifests
+                    .map(|(digest, (media_type, bytes))| self.put(&to, digest, media_type, bytes))
+                    .collect::<Result<()>>()?;
+            }
+            Ok(())
+        })
     }
 
     /// The repositories that may have the content of an image already.
@@ -66,12 +96,13 @@ impl<'w> Carrier<'w> {
         names.iter().map(|name| push::reference(name)).collect()
     }
 
-    fn below(
+    /// Adds a manifest and all that is below it.
+    fn collect(
         &self,
-        to: &Reference,
         entry: &ManifestEntry,
         from: &[Reference],
         depth: usize,
+        content: &mut Content,
     ) -> Result<()> {
         if depth > DEPTH {
             return Err(Fault::failed(format!(
@@ -81,22 +112,26 @@ impl<'w> Carrier<'w> {
         }
         let bytes = self.manifest(&entry.digest, from)?;
         let manifest = AnyManifest::read(&bytes).map_err(|error| self.unread(&error))?;
-        let manifests: Vec<&ManifestEntry> = manifest.manifests.iter().collect();
-        manifests
-            .par_iter()
-            .map(|below| self.below(to, below, from, depth + 1))
-            .collect::<Result<()>>()?;
-        let blobs: Vec<&ManifestEntry> = manifest.blobs().collect();
-        blobs
-            .par_iter()
-            .map(|blob| self.blob(to, blob, from))
-            .collect::<Result<()>>()?;
-        let there = self
-            .registries
-            .has_manifest(to, &entry.digest, Effort::Full)?;
-        if there.as_deref() != Some(&entry.digest) {
+        for below in &manifest.manifests {
+            self.collect(below, from, depth + 1, content)?;
+        }
+        for blob in manifest.blobs() {
+            content.blobs.insert(blob.digest.clone(), blob.clone());
+        }
+        if content.manifests.len() <= depth {
+            content.manifests.resize_with(depth + 1, BTreeMap::new);
+        }
+        if let Some(level) = content.manifests.get_mut(depth) {
+            level.insert(entry.digest.clone(), (entry.media_type.clone(), bytes));
+        }
+        Ok(())
+    }
+
+    fn put(&self, to: &Reference, digest: &str, media_type: &str, bytes: &[u8]) -> Result<()> {
+        let there = self.registries.has_manifest(to, digest, Effort::Full)?;
+        if there.as_deref() != Some(digest) {
             self.registries
-                .put_manifest(to, &entry.digest, &entry.media_type, &bytes)?;
+                .put_manifest(to, digest, media_type, bytes)?;
         }
         Ok(())
     }
