@@ -106,11 +106,20 @@ impl Journal {
             })?;
         }
         let mut moved = Vec::new();
+        let count = todo.len();
         for (it, is_done) in todo {
             let outcome = if is_done {
                 MoveOutcome::Already
             } else {
-                self.one(work, &it, overwrite)?;
+                self.one(work, &it, overwrite).inspect_err(|_| {
+                    if !moved.is_empty() {
+                        let done = moved.len();
+                        crate::tell!(
+                            "note: {done} of {count} tags point to release {} already; the next publish goes on from there",
+                            self.release
+                        );
+                    }
+                })?;
                 MoveOutcome::Moved
             };
             moved.push(Moved { tag: it, outcome });
@@ -162,7 +171,7 @@ impl Journal {
 fn moved_meanwhile(it: &Move, now: Option<&str>) -> Fault {
     let shown = |digest: Option<&str>| digest.unwrap_or("nothing").to_owned();
     Fault::failed(format!(
-        "{} points to {} now, and pointed to {} when this began: somebody else moved it; run this once more to take it over, or find out who did",
+        "{} points to {} now, and pointed to {} when this began: somebody else moved it; find out who, and take it over with `--allow-overwrite`",
         it.shown(),
         shown(now),
         shown(it.before.as_deref())
