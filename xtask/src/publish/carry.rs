@@ -62,7 +62,9 @@ impl<'w> Carrier<'w> {
         let from = self.sources(&image.image, to)?;
         let to = push::reference(to)?;
         let mut content = Content::default();
-        self.collect(&image.top, &from, 0, &mut content)?;
+        // A release of earlier is often nowhere but where it goes.
+        let with_itself: Vec<Reference> = from.iter().chain([&to]).cloned().collect();
+        self.collect(&image.top, &with_itself, 0, &mut content)?;
         pins::at_once(|| {
             let blobs = content.blobs.par_iter();
             blobs
@@ -79,7 +81,7 @@ impl<'w> Carrier<'w> {
         })
     }
 
-    /// The repositories that may have the content of an image already.
+    /// The other repositories that may have the content of an image already.
     fn sources(&self, image: &str, to: &str) -> Result<Vec<Reference>> {
         let mut names = Vec::new();
         if let ContentOrigin::Target(target) = self.origin {
@@ -196,6 +198,10 @@ impl<'w> Carrier<'w> {
 
     /// Fetches a blob into the layout.
     fn fetch(&self, blob: &ManifestEntry, from: &[Reference]) -> Result<()> {
+        self.work
+            .layout
+            .make()
+            .map_err(|error| super::attach::unwritten(self.work, &error))?;
         for source in from {
             if self
                 .registries
