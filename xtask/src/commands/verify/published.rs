@@ -14,11 +14,13 @@ use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{Next, Workspace};
 use crate::freshness::stage_inputs;
 use crate::graphfile::spec::StageId;
-use crate::outside::layout::AnyManifest;
+use crate::outside::index::INDEX;
+use crate::outside::interrupt::Interrupt;
+use crate::outside::layout::{AnyManifest, Layout};
 use crate::outside::push;
+use crate::outside::state::CallFolder;
 use crate::publish::release::Release;
 use crate::publish::{self, release_tag};
-use crate::verify::at_place;
 use crate::verify::finding::{Answer, AnswerOutcome, Finding, ProbeAnswer, ProbeOutcome};
 use crate::verify::layers::{FoundImages, LayeredImage, Limits, PlatformPart, Reading};
 use crate::verify::policy::{self, Subject, Waivers};
@@ -31,7 +33,11 @@ const DOCUMENT: u64 = 64 << 20;
 
 /// Verifies an image in a registry.
 pub(super) fn run(flags: &VerifyArgs, name: &str) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
     let work = super::super::open(&flags.at, &[], Next::Any)?;
+    let waiting = |holder: &str| crate::tell!("waiting for another call on this graph ({holder})");
+    // The clearing up after a build must not remove what is fetched meanwhile.
+    let _graph = work.state.share(waiting, || interrupt.pause())?;
     let answer = Published::of(&work, name)?.answer()?;
     super::super::tell_warnings(&work);
     telling::tell(&work, flags, &[], &answer)?;
@@ -39,6 +45,10 @@ pub(super) fn run(flags: &VerifyArgs, name: &str) -> Result<()> {
         AnswerOutcome::Passed => Ok(()),
         AnswerOutcome::Failed | AnswerOutcome::Incomplete => Err(Fault::told(Class::Failed)),
     }
+}
+
+fn unkept(error: &std::io::Error) -> Fault {
+    Fault::lacks(format!("cannot keep what the registry gives: {error}"))
 }
 
 /// An image in a registry.
@@ -49,6 +59,10 @@ struct Published<'w> {
     repository: String,
     /// The digest that the reference has now.
     digest: String,
+    /// What was fetched. The layout of the state may have blobs that the registry has lost.
+    layout: Layout,
+    /// The folder of the layout, which goes with this value.
+    _folder: CallFolder,
     probes: Vec<ProbeAnswer>,
 }
 
@@ -68,8 +82,11 @@ impl<'w> Published<'w> {
             Some((repository, tag)) if !tag.contains('/') => repository,
             _ => bare,
         };
+        let folder = work.state.call_folder().map_err(|error| unkept(&error))?;
         Ok(Self {
             work,
+            layout: Layout::in_folder(folder.path().to_owned()),
+            _folder: folder,
             repository: repository.to_owned(),
             reference,
             digest,
@@ -90,7 +107,7 @@ impl<'w> Published<'w> {
         let work = self.work;
         let image = format!("{}@{}", self.repository, self.digest);
         crate::tell!("reading {image}");
-        push::fetch(work.registries()?, &work.layout, &image, &|_| false)?;
+        push::fetch(work.registries()?, &self.layout, &image, &|_| false)?;
         let mut findings = Vec::new();
         let found = self.read(&mut findings)?;
         self.whole(&found);
@@ -122,7 +139,8 @@ impl<'w> Published<'w> {
             known: &|_| None,
         };
         let digests = [self.digest.clone()];
-        let found = at_place::from_layout(work, &digests, reading)?;
+        self.list().map_err(|error| unkept(&error))?;
+        let found = reading.folder(self.layout.folder(), &digests);
         let Some(id) = self.stage() else {
             let message =
                 "no stage of the graph is published under this name, so no policy is known for it";
@@ -158,6 +176,24 @@ impl<'w> Published<'w> {
         Ok(found)
     }
 
+    /// Lists the image in its layout, which lists none by itself.
+    fn list(&self) -> std::io::Result<()> {
+        let bytes = self.layout.read(&self.digest)?;
+        let manifest = AnyManifest::read(&bytes)?;
+        let media_type = if manifest.manifests.is_empty() {
+            push::MANIFEST
+        } else {
+            INDEX
+        };
+        let top = serde_json::json!({
+            "schemaVersion": 2,
+            "manifests": [
+                { "mediaType": media_type, "digest": self.digest, "size": bytes.len() },
+            ],
+        });
+        std::fs::write(self.layout.folder().join("index.json"), top.to_string())
+    }
+
     /// Whether every platform's image is there with all its layers.
     fn whole(&mut self, found: &[FoundImages]) {
         let mut platforms = Vec::new();
@@ -188,10 +224,10 @@ impl<'w> Published<'w> {
     /// Whether what is attached is about these images, and says that they were verified.
     fn attestations(&mut self) -> Result<()> {
         let work = self.work;
-        let bytes = work
+        let bytes = self
             .layout
             .read(&self.digest)
-            .map_err(|error| Fault::lacks(format!("cannot read {}: {error}", self.digest)))?;
+            .map_err(|error| unkept(&error))?;
         let is_index = AnyManifest::read(&bytes).is_ok_and(|it| !it.manifests.is_empty());
         if !is_index {
             let message = "it is a single manifest, to which nothing is attached";
