@@ -53,8 +53,10 @@ pub fn run(flags: &PublishArgs) -> Result<()> {
             (publish::built(&work, &wishes)?, ContentOrigin::Here)
         }
     };
+    let moves = publish::publish(&work, &release, &origin, &wishes);
+    // Among them is what the registries were asked again for.
     super::tell_warnings(&work);
-    let moves = publish::publish(&work, &release, &origin, &wishes)?;
+    let moves = moves?;
     if flags.json {
         return super::print_json(&Whole {
             release: &release,
