@@ -19,6 +19,7 @@ mod own_state;
 mod peers;
 mod platforms;
 mod proxy;
+mod publish;
 mod sample;
 mod sample_stack;
 mod scheduling;
