@@ -8,8 +8,11 @@ use clap::error::ErrorKind;
 use xtask::cli::{Cli, Command};
 use xtask::commands;
 use xtask::fault::{Class, Result};
+use xtask::freshness::shared::signing;
 
 fn main() -> ExitCode {
+    // SAFETY: this is the first thing that the program does, and no thread was started.
+    unsafe { signing::take_out_of_environment() };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

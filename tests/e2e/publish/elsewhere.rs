@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{Direct, TAGS, World, moves_tag, outcomes, remove, tops};
 use crate::support::gate::secure::SecureRegistry;
 use crate::{registry, unique};
+use xtask::publish::release::{Release, ReleasedImage, VerifiedAs};
 
 /// A world with a second registry, which wants TLS and a password. The world is logged in there.
 fn with_secure() -> Option<(World, SecureRegistry, Direct)> {
@@ -70,6 +71,44 @@ fn a_release_is_rolled_back_to_without_the_layout() {
         .project
         .run(&["publish", "--rollback", "0123456789ab"]);
     ran.ends(2).says("cannot read the release");
+}
+
+#[test]
+fn a_forged_release_and_two_images_for_one_name_are_refused_before_anything_is_pushed() {
+    let Some(world) = World::new("") else { return };
+    let genuine = world.publish()["release"].clone();
+    let name = genuine["name"].as_str().unwrap();
+    let file = world.state().join(format!("releases/{name}.json"));
+    let release = Release::parse(&std::fs::read(file).unwrap()).unwrap();
+    let forged = |change: &dyn Fn(&mut ReleasedImage)| {
+        let mut images = release.images.clone();
+        change(&mut images[0]);
+        let forged = Release::of(images);
+        world.project.write("forged.json", forged.json());
+        let path = world.project.path("forged.json");
+        let ran = world
+            .project
+            .run(&["publish", "--rollback", path.to_str().unwrap()]);
+        assert_ne!(ran.status, 0, "{}", ran.stdout);
+        ran.stderr
+    };
+    world.gate.forget();
+    let lie = forged(&|image| image.verified = VerifiedAs::Not("a lie".to_owned()));
+    assert!(lie.contains("as its file says it"), "{lie}");
+    let elsewhere = forged(&|image| image.image = "images.test/anywhere/x".to_owned());
+    assert!(
+        elsewhere.contains("does not publish under that name"),
+        "{elsewhere}"
+    );
+    let graph = std::fs::read_to_string(world.project.path("build-graph.toml")).unwrap();
+    let graph = graph.replace("images.test/it/b", "images.test/other/a");
+    world.project.write("build-graph.toml", graph);
+    world
+        .project
+        .run(&["publish", "--dry-run"])
+        .ends(2)
+        .says("two images of the set would be");
+    assert!(world.writes().is_empty(), "{:?}", world.writes());
 }
 
 #[test]

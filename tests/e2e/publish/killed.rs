@@ -26,7 +26,7 @@ fn chosen(requests: &[Seen]) -> Vec<usize> {
     let mut chosen = Vec::new();
     for (place, seen) in requests.iter().enumerate() {
         let path = seen.path.as_str();
-        let what = if path.ends_with(".release") {
+        let what = if path.ends_with(".release") || path.contains("/manifests/release-") {
             "release"
         } else if path.contains("/manifests/sha256:") {
             "manifest"
@@ -159,7 +159,7 @@ fn what_was_killed_is_completed_without_the_journal_and_the_rest_of_the_state() 
         .project
         .run(&["publish"])
         .ends(0)
-        .says("an earlier publish of this release was cut off; it goes on now");
+        .says("an earlier publish of this release did not end; it goes on from there");
     assert!(!journal.exists());
     assert!(state.join("releases").exists());
     // A journal that cannot be read counts as none.

@@ -205,9 +205,10 @@ fn state_of(project: &Project) -> PathBuf {
     states.remove(0)
 }
 
-/// Whether a request moves a tag of an image. The tag under which a release is found is none.
+/// Whether a request moves a tag of an image. The tags under which a release is found are none.
 fn moves_tag(seen: &Seen) -> bool {
-    seen.moves_tag() && !seen.path.ends_with(".release")
+    let is_release = seen.path.ends_with(".release") || seen.path.contains("/manifests/release-");
+    seen.moves_tag() && !is_release
 }
 
 /// How often each outcome is among the moves.

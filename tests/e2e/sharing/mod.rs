@@ -57,7 +57,8 @@ impl Team {
             .file(
                 "a/make.sh",
                 "echo ran >> ../runs\nrm -rf made more\nmkdir -p more/deep\n\
-                 echo made > made\nchmod 755 made\necho deep > more/deep/x\n",
+                 echo made > made\nchmod 755 made\necho deep > more/deep/x\n\
+                 chmod 700 more/deep\n",
             )
             .file("b/Dockerfile", format!("FROM {}/a\nCOPY x /y\n", self.path))
             .file("b/x", &self.path)

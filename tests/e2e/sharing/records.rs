@@ -1,5 +1,6 @@
 //! Records in a registry: what another machine needs of them, and what is not believed.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::Value;
@@ -78,6 +79,8 @@ fn a_second_machine_pulls_what_it_was_asked_for_and_builds_the_rest_from_what_is
         std::fs::read_to_string(second.path("a/more/deep/x")).unwrap(),
         "deep\n"
     );
+    let mode = std::fs::metadata(second.path("a/more/deep")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o7777, 0o700);
     // Another command is another question.
     let make = second.path("a/make.sh");
     let text = std::fs::read_to_string(&make).unwrap();
@@ -276,6 +279,73 @@ fn only_who_is_trusted_is_believed_and_who_has_no_key_writes_nothing() {
         verdicts.values().all(|verdict| verdict == "fresh"),
         "{verdicts:?}"
     );
+}
+
+/// What is read by its path, and not as an entry of a context, must be there.
+#[test]
+fn a_dockerfile_and_a_context_that_a_host_command_makes_are_made_here() {
+    let Some(team) = Team::new() else { return };
+    let host = host();
+    let graph = format!(
+        "{}[stage.c]\ncontext = \"c\"\nprepare = {{ dir = \"c\", run = [\"sh\", \"make.sh\"], inputs = [\"make.sh\"], outputs = [\"Dockerfile\", \".dockerignore\"] }}\n\
+         [stage.d]\ncontext = \"d/out\"\ndockerfile = \"d/Dockerfile\"\nprepare = {{ dir = \"d\", run = [\"sh\", \"make.sh\"], inputs = [\"make.sh\"], outputs = [\"out\"] }}\n",
+        team.graph()
+    );
+    let machine = || {
+        let project = team.checkout(&host);
+        project.write("build-graph.toml", &graph);
+        project
+            .file(
+                "c/make.sh",
+                "echo ran >> ../runs\nrm -f Dockerfile .dockerignore\n\
+                 printf 'FROM scratch\\nCOPY x /x\\n' > Dockerfile\necho y > .dockerignore\n",
+            )
+            .file("c/x", &team.path)
+            .file("d/Dockerfile", "FROM scratch\nCOPY . /\n")
+            .file(
+                "d/make.sh",
+                "echo ran >> ../runs\nrm -rf out\nmkdir out\necho x > out/x\n",
+            )
+    };
+    machine()
+        .run(&["build", "c", "d", "--profile", "ci"])
+        .ends(0);
+    let second = machine();
+    // An old one lies there.
+    second.write("c/Dockerfile", "FROM scratch\nCOPY y /y\n");
+    let asked = second.planned("c");
+    assert_ne!(asked["verdict"], "fresh", "{asked}");
+    let ran = second.build(&["c", "d"]).ends(0);
+    assert_eq!(ran.those("fresh"), ["c", "d"], "{}", ran.stderr);
+    let made = std::fs::read_to_string(second.path("c/Dockerfile")).unwrap();
+    assert!(made.contains("COPY x /x"), "{made}");
+    assert_eq!(runs(&second), 0, "what they make was fetched");
+}
+
+#[test]
+fn a_registry_that_is_gone_costs_one_note_and_images_come_into_the_layout_if_asked_for() {
+    let Some(team) = Team::new() else { return };
+    let machine = team.checkout(&host());
+    machine.run(&["build", "--profile", "ci"]).ends(0);
+    let second = team.checkout(&host());
+    let ran = second
+        .run(&["build", "a", "--json", "--profile", "oci"])
+        .ends(0);
+    assert_eq!(ran.those("fresh"), ["a"]);
+    assert_eq!(builds(&second), 0);
+    let states = std::fs::read_dir(second.path("state")).unwrap();
+    let state = states.map(|it| it.unwrap().path()).next().unwrap();
+    for digest in parts(&second, "oci", "a") {
+        let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
+        assert!(state.join("oci/blobs/sha256").join(hex).exists());
+    }
+    team.gate
+        .fail(Fault::when(|_| true, Effect::Reset).times(100_000));
+    let ran = machine.run(&["build", "--json"]).ends(0);
+    assert_eq!(ran.those("built"), ["a", "b"], "{}", ran.stderr);
+    let notes = ran.stdout.matches("shared records cannot be read").count();
+    assert_eq!(notes, 1, "{}", ran.stdout);
+    team.gate.mend();
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::freshness::record::Record;
 use crate::graphfile::spec::StageId;
 use crate::graphfile::spec::shipping::ImageOutput;
 use crate::outside::place::ImagePlace;
+use crate::outside::push;
 use crate::report::event::Outcome;
 
 impl Run<'_> {
@@ -18,13 +19,14 @@ impl Run<'_> {
         let ImagePlace::Registry(_) = record.place() else {
             return true;
         };
+        let whole = self.work.spec.whole_id(id);
+        let is_wanted = self.wishes.targets.contains(&id) || self.wishes.targets.contains(&whole);
         match stage.shipping.output {
             // The parts of a stage are pulled with it.
-            ImageOutput::Engine => !self.wishes.targets.contains(&id) || stage.is_part(),
+            ImageOutput::Engine => !is_wanted || stage.is_part(),
+            ImageOutput::Oci => !is_wanted,
             // The index of a stage whose parts others have built may still be missing.
-            ImageOutput::Registry | ImageOutput::Oci => {
-                !stage.is_assembled() || prepared.records.has(record)
-            }
+            ImageOutput::Registry => !stage.is_assembled() || prepared.records.has(record),
         }
     }
 
@@ -55,10 +57,22 @@ impl Run<'_> {
             let made_of = work.list(id, prepared, &self.upstream(id), &self.held)?;
             let mut turn = self.assemble(id, record.key, made_of)?;
             turn.outcome = match work.spec.stage(id).shipping.output {
-                ImageOutput::Engine => Outcome::Pulled,
-                ImageOutput::Registry | ImageOutput::Oci => Outcome::Fresh,
+                ImageOutput::Engine | ImageOutput::Oci => Outcome::Pulled,
+                ImageOutput::Registry => Outcome::Fresh,
             };
             return Ok(turn);
+        }
+        if let (ImageOutput::Oci, ImagePlace::Registry(reference)) =
+            (work.spec.stage(id).shipping.output, record.place())
+        {
+            let digest = push::fetch(work.registries()?, &work.layout, &reference, &|_| false)?;
+            let record = Record {
+                private: ImagePlace::Layout(digest).handle(),
+                ..record.clone()
+            };
+            let made_of = work.list(id, prepared, &self.upstream(id), &self.held)?;
+            self.save(id, made_of, &record)?;
+            return Ok(Turn::good(Outcome::Pulled, record));
         }
         let brought = bring(work, id, record)?;
         let references = work.spec.stage(id).engine_references();

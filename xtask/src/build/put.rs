@@ -191,8 +191,9 @@ impl Run<'_> {
         let size = layout.size_of_image(&digest);
         let size = size.map_err(|error| cannot_read(layout, &digest, &error))?;
         let size = size.ok_or_else(|| {
+            let _ = layout.discard_damaged(&digest);
             Fault::failed(format!(
-                "a blob of the image {digest} is missing in {}",
+                "a blob of the image {digest} in {} was missing or damaged: run this once more, which writes it anew",
                 layout.folder()
             ))
         })?;

@@ -24,6 +24,7 @@ struct Whole<'a> {
 pub fn run(flags: &PublishArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let work = super::open(&flags.at, &[], Next::Any)?;
+    work.tell_notices_at_once();
     let waiting = |holder: &str| crate::tell!("waiting for another call on this graph ({holder})");
     let pause = || interrupt.pause();
     // The clearing up after a build must not remove what is pushed meanwhile.
@@ -37,13 +38,7 @@ pub fn run(flags: &PublishArgs) -> Result<()> {
         dry_run: flags.dry_run,
     };
     let (release, origin) = match (&flags.rollback, &flags.promote) {
-        (Some(name), _) => {
-            let release = Release::read(&work, name)?;
-            let targets = publish::targets(&work, &flags.to)?;
-            // Each target has the content of an earlier release itself.
-            let target = targets.into_values().next().unwrap_or_default();
-            (release, ContentOrigin::Target(target))
-        }
+        (Some(name), _) => (Release::read(&work, name)?, ContentOrigin::Itself),
         (None, Some(name)) => {
             let release = Release::read(&work, name)?;
             (release, ContentOrigin::Target(origin(&work, flags)?))
@@ -53,8 +48,8 @@ pub fn run(flags: &PublishArgs) -> Result<()> {
             (publish::built(&work, &wishes)?, ContentOrigin::Here)
         }
     };
+    release.refuse_foreign(&work)?;
     let moves = publish::publish(&work, &release, &origin, &wishes);
-    // Among them is what the registries were asked again for.
     super::tell_warnings(&work);
     let moves = moves?;
     if flags.json {

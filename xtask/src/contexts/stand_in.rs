@@ -57,6 +57,11 @@ impl StandIns {
         }
     }
 
+    /// What stands in, without what is below.
+    pub(super) fn tops(&self) -> impl Iterator<Item = &Path> {
+        self.tops.iter().map(PathBuf::as_path)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.tops.is_empty()
     }

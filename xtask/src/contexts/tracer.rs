@@ -137,6 +137,15 @@ impl<'a> Tracer<'a> {
         stand_ins.add(folder, tops, entries);
     }
 
+    /// Whether anything was looked at, by its path alone, for which something stands in: the answer
+    /// then has what is really there, and not what stands in.
+    pub fn has_looked_behind_stand_ins(&self) -> bool {
+        let stand_ins = self.stand_ins.read().unpoisoned();
+        let seen = self.seen();
+        let mut tops = stand_ins.tops();
+        tops.any(|top| seen.has_within(top.as_os_str().as_bytes()))
+    }
+
     /// What counts at a path.
     pub(super) fn at(&self, path: &Path) -> AtPath {
         let stand_ins = self.stand_ins.read().unpoisoned();

@@ -322,7 +322,7 @@ fn misplaced(record: &Record, references: &[String], images: &Images) -> Vec<Cha
             let was_its = *reference == record.private || record.references.contains(reference);
             (found != Some(record.image.as_str())).then(|| Change {
                 what: Changed::Image,
-                name: reference.clone(),
+                name: ImagePlace::of(reference).shown(),
                 before: was_its.then(|| record.image.clone()),
                 after: found.map(str::to_owned),
                 left_out: false,

@@ -146,6 +146,21 @@ impl Layout {
         Ok(Some(size))
     }
 
+    /// Removes the blobs of an image that are not of the size that its manifest gives, and a manifest
+    /// that is not readable. So they are written anew.
+    pub fn discard_damaged(&self, digest: &str) -> Result<()> {
+        let Ok(manifest) = self.manifest(digest) else {
+            return fs::remove_file(self.blob(digest)?);
+        };
+        for blob in manifest.blobs() {
+            let path = self.blob(&blob.digest)?;
+            if !self.has(blob)? && path.exists() {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a small blob, and gives its digest.
     pub fn add(&self, bytes: &[u8]) -> Result<String> {
         let digest = index::digest(bytes);
@@ -185,7 +200,8 @@ impl Layout {
 
     fn take_blob(&self, digest: &str, from: &Self) -> Result<()> {
         let (old, new) = (from.blob(digest)?, self.blob(digest)?);
-        if new.exists() {
+        let there = fs::metadata(&new).ok().map(|meta| meta.len());
+        if there.is_some() && there == fs::metadata(&old).ok().map(|meta| meta.len()) {
             return Ok(());
         }
         fs::rename(old, new)
@@ -257,6 +273,8 @@ mod tests {
         let blob = layout.blob(&index::digest(b"layer")).unwrap();
         fs::write(&blob, b"cut").unwrap();
         assert_eq!(layout.size_of_image(&one).unwrap(), None);
+        layout.discard_damaged(&one).unwrap();
+        assert!(!blob.exists());
         fs::write(layout.blob(&one).unwrap(), b"{}").unwrap();
         assert!(layout.size_of_image(&one).is_err());
         assert!(layout.blob("sha256:../../x").is_err());

@@ -40,6 +40,14 @@ impl ImagePlace {
         }
     }
 
+    /// The place for people.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Engine(reference) | Self::Registry(reference) => reference.clone(),
+            Self::Layout(digest) => format!("{digest} of the OCI layout"),
+        }
+    }
+
     /// The handle.
     pub fn handle(&self) -> String {
         match self {

@@ -1,7 +1,9 @@
 //! Images on their way between an OCI layout and a registry.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
@@ -9,8 +11,9 @@ use super::index::ManifestEntry;
 use super::interrupt;
 use super::layout::{AnyManifest, Layout};
 use crate::fault::{Fault, Result};
+use crate::unpoisoned::Unpoisoned as _;
 use reference::Reference;
-use registry::{Effort, Registries};
+use registry::{Effort, Registries, RegistryError, Trouble};
 
 /// The media type of an image's manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -37,10 +40,35 @@ pub fn push(
     let manifest = AnyManifest::read(&bytes).map_err(unread)?;
     let blobs: Vec<&ManifestEntry> = manifest.blobs().collect();
     let one = |blob: &&ManifestEntry| push_blob(registries, layout, to, blob);
-    blobs.par_iter().map(one).collect::<Result<()>>()?;
-    registries.put_manifest(to, &entry.digest, &entry.media_type, &bytes)?;
+    for left in (0..TRIES).rev() {
+        blobs.par_iter().map(one).collect::<Result<()>>()?;
+        match registries.put_manifest(to, &entry.digest, &entry.media_type, &bytes) {
+            Err(error) if left > 0 && is_about_blobs(&error) => {}
+            put => return put.map(drop).map_err(Fault::from),
+        }
+    }
     Ok(())
 }
+
+/// How often a manifest is put. While another client uploads the same blob, a registry may say for
+/// a moment that it does not have it (tried: docker-registry 2.8.3).
+const TRIES: u32 = 4;
+
+/// Whether a registry refuses a manifest because of a blob that it names.
+fn is_about_blobs(error: &RegistryError) -> bool {
+    matches!(
+        error.trouble,
+        Trouble::NoBlob(_)
+            | Trouble::NotTaken {
+                status: 400 | 404,
+                ..
+            }
+    )
+}
+
+/// Blobs that this process uploads now. Stages beside each other often share layers, and two
+/// uploads of one blob into one repository disturb each other.
+static UPLOADS: Mutex<BTreeMap<String, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
 
 fn push_blob(
     registries: &Registries,
@@ -48,6 +76,9 @@ fn push_blob(
     to: &Reference,
     blob: &ManifestEntry,
 ) -> Result<()> {
+    let name = format!("{}/{} {}", to.registry, to.repository, blob.digest);
+    let upload = Arc::clone(UPLOADS.lock().unpoisoned().entry(name).or_default());
+    let _turn = upload.lock().unpoisoned();
     if registries.has_blob(to, &blob.digest, Effort::Full)? {
         return Ok(());
     }

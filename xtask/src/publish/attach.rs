@@ -146,7 +146,10 @@ fn claims(
         claim(kind, bill);
     }
     if let VerifiedAs::At(at) = verified {
-        claim(record::PREDICATE, verification(work, stage, image, at));
+        claim(
+            record::PREDICATE,
+            kept_verification(work, stage, image, at)?,
+        );
     }
     Ok(claims)
 }
@@ -204,6 +207,29 @@ fn provenance(work: &Workspace, stage: &Stage, image: &PlatformImage<'_>) -> Res
     provenance
         .predicate()
         .map_err(|error| Fault::failed(format!("the provenance of `{}`: {error}", stage.name)))
+}
+
+/// How an image was verified, as it was first published: a later verification of the same image under
+/// the same policy says the same at another moment, and would give another index.
+fn kept_verification(
+    work: &Workspace,
+    stage: &Stage,
+    image: &PlatformImage<'_>,
+    at: &str,
+) -> Result<Value> {
+    let noted = Noted::read(&work.state, &stage.name);
+    let asked = noted.map(|noted| (noted.policy, noted.parts));
+    let name = blake3::hash(format!("{} {asked:?}", image.config).as_bytes());
+    let kept = work.state.path("verified-as").join(&name.to_hex()[..32]);
+    if let Ok(Some(bytes)) = state::read(&kept)
+        && let Ok(predicate) = serde_json::from_slice(&bytes)
+    {
+        return Ok(predicate);
+    }
+    let predicate = verification(work, stage, image, at);
+    state::write_atomically(&kept, predicate.to_string().as_bytes())
+        .map_err(|error| unwritten(work, &error))?;
+    Ok(predicate)
 }
 
 /// How an image was verified: what the record of the verification says, if it is of this image, else
@@ -280,8 +306,6 @@ fn bill_of_materials(work: &Workspace, stage: &Stage, image: &PlatformImage<'_>)
     let output = Command::new(program)
         .args(arguments)
         .current_dir(&work.spec.root)
-        .env_remove(crate::freshness::shared::signing::KEY)
-        .env_remove(crate::freshness::shared::signing::KEY_FILE)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| fault(format!("cannot be started: {error}")))?;

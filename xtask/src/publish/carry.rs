@@ -84,15 +84,18 @@ impl<'w> Carrier<'w> {
     /// The other repositories that may have the content of an image already.
     fn sources(&self, image: &str, to: &str) -> Result<Vec<Reference>> {
         let mut names = Vec::new();
-        if let ContentOrigin::Target(target) = self.origin {
-            names.push(target.name_of(image));
-        }
-        names.extend(self.work.shared_images());
-        if let Some(staging) = &self.work.spec.publishing.staging {
-            let staging = Target {
-                to: Some(staging.clone()),
-            };
-            names.push(staging.name_of(image));
+        match self.origin {
+            ContentOrigin::Itself => {}
+            ContentOrigin::Target(target) => names.push(target.name_of(image)),
+            ContentOrigin::Here => {
+                names.extend(self.work.shared_images());
+                if let Some(staging) = &self.work.spec.publishing.staging {
+                    let staging = Target {
+                        to: Some(staging.clone()),
+                    };
+                    names.push(staging.name_of(image));
+                }
+            }
         }
         names.retain(|name| name != to);
         names.iter().map(|name| push::reference(name)).collect()
@@ -253,15 +256,33 @@ impl<'w> Carrier<'w> {
             },
         });
         let bytes = manifest.to_string().into_bytes();
-        let tag = release_tag(&image.top.digest);
         let digest = crate::outside::index::digest(&bytes);
-        if self
-            .registries
-            .has_manifest(&to, &tag, Effort::Full)?
-            .as_deref()
-            != Some(&digest)
-        {
-            self.registries.put_manifest(&to, &tag, MANIFEST, &bytes)?;
+        for tag in [of_release(release), release_tag(&image.top.digest)] {
+            let there = self.registries.has_manifest(&to, &tag, Effort::Full)?;
+            if there.as_deref() != Some(&digest) {
+                self.registries.put_manifest(&to, &tag, MANIFEST, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a release unless a target has the very same `release.json` for every image, as a
+    /// publish has left it.
+    pub fn refuse_unpublished(&self, release: &Release, target: &Target) -> Result<()> {
+        let json = crate::outside::index::digest(&release.json());
+        for image in &release.images {
+            let place = target.name_of(&image.image);
+            let at = push::reference(&place)?;
+            let tag = of_release(release);
+            let body = self.registries.manifest(&at, &tag, Effort::Full)?;
+            let manifest = body.and_then(|body| AnyManifest::read(&body.bytes).ok());
+            let layer = manifest.and_then(|it| it.layers.into_iter().next());
+            if layer.is_none_or(|layer| layer.digest != json) {
+                return Err(Fault::failed(format!(
+                    "{place} has no release {} as its file says it: only what `publish` has put there can be moved back or promoted",
+                    release.name
+                )));
+            }
         }
         Ok(())
     }
@@ -287,6 +308,11 @@ impl<'w> Carrier<'w> {
         }
         Ok(())
     }
+}
+
+/// The tag of the artifact with a release, in the repository of each of its images.
+fn of_release(release: &Release) -> String {
+    format!("release-{}", release.name)
 }
 
 /// The tag under which a release is found by the digest of one of its images. Registries without

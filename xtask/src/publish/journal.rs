@@ -43,11 +43,11 @@ impl Journal {
         if let Some(begun) = &begun {
             if begun.release == release.name {
                 crate::tell!(
-                    "note: an earlier publish of this release was cut off; it goes on now"
+                    "note: an earlier publish of this release did not end; it goes on from there"
                 );
             } else {
                 crate::tell!(
-                    "note: the publish of release {} was cut off while it moved tags, so some may point to it and some not; this publish moves those of its own",
+                    "note: the publish of release {} did not end: some tags may point to it and some not; this publish moves those of its own",
                     begun.release
                 );
             }

@@ -51,8 +51,10 @@ pub struct PublishWishes {
 pub enum ContentOrigin {
     /// The OCI layout of this state.
     Here,
-    /// A target of an earlier publish.
+    /// A target of an earlier publish, from which it is promoted.
     Target(Target),
+    /// Each target has it already, from an earlier publish to which it is rolled back.
+    Itself,
 }
 
 /// Publishes a release: everything by digest, then the tags. Gives the moves of tags, in order.
@@ -73,7 +75,19 @@ pub fn publish(
         return Ok(moves.into_iter().map(Moved::planned).collect());
     }
     let carrier = Carrier::new(work, origin)?;
-    if let Some(staging) = &work.spec.publishing.staging {
+    // A release from a file is believed only where a publish has left the very same.
+    match origin {
+        ContentOrigin::Here => {}
+        ContentOrigin::Target(target) => carrier.refuse_unpublished(release, target)?,
+        ContentOrigin::Itself => {
+            for target in targets.values() {
+                carrier.refuse_unpublished(release, target)?;
+            }
+        }
+    }
+    if let Some(staging) = &work.spec.publishing.staging
+        && matches!(origin, ContentOrigin::Here)
+    {
         let staging = Target {
             to: Some(staging.clone()),
         };
@@ -84,14 +98,22 @@ pub fn publish(
     }
     for (name, target) in &targets {
         for image in &release.images {
-            carrier.attach_release(release, image, target)?;
             carrier.refuse_incomplete(name, image, target)?;
+        }
+    }
+    if !matches!(origin, ContentOrigin::Itself) {
+        for target in targets.values() {
+            for image in &release.images {
+                carrier.attach_release(release, image, target)?;
+            }
         }
     }
     sign::sign(work, release, &targets)?;
     stop_if_wanted()?;
     let moved = journal.carry_out(work, moves, wishes.allow_overwrite)?;
-    release.save(work)?;
+    if matches!(origin, ContentOrigin::Here) {
+        release.save(work)?;
+    }
     journal.close()?;
     Ok(moved)
 }

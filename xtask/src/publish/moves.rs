@@ -94,7 +94,27 @@ pub fn planned(
             }
         }
     }
+    refuse_two_for_one(&moves)?;
     Ok(moves)
+}
+
+/// Refuses a set of which two images would get one tag in one repository.
+fn refuse_two_for_one(moves: &[Move]) -> Result<()> {
+    let mut known: BTreeMap<(&str, &str), &Move> = BTreeMap::new();
+    for it in moves {
+        let before = known.insert((&it.repository, &it.tag), it);
+        if let Some(before) = before.filter(|before| before.after.digest != it.after.digest) {
+            return Err(Fault::usage(format!(
+                "two images of the set would be {}: {} and {} (targets `{}` and `{}`); give one of them another `image` or other `tags`, or publish them by targets of their own",
+                it.shown(),
+                before.after.digest,
+                it.after.digest,
+                before.target,
+                it.target
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What a tag points to now.

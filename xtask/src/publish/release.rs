@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::Workspace;
+use crate::graphfile::spec::{Stage, names};
 use crate::outside::index::ManifestEntry;
 use crate::outside::state;
 
 /// The version of the file. 1: the first.
 const VERSION: u32 = 1;
 
-/// A set of images that belong together. The same images under the same tags are the same release.
+/// A set of images that belong together. Its name is a hash over all that is said of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     version: u32,
@@ -68,11 +69,8 @@ impl Release {
     /// The release of these images.
     pub fn of(images: Vec<ReleasedImage>) -> Self {
         let mut hash = blake3::Hasher::new();
-        for image in &images {
-            hash.update(
-                format!("{:?}\0", (&image.image, &image.tags, &image.top.digest)).as_bytes(),
-            );
-        }
+        // Everything counts, so that no other release has this name.
+        hash.update(&serde_json::to_vec(&images).unwrap_or_default());
         let name = hash.finalize().to_hex()[..12].to_owned();
         Self {
             version: VERSION,
@@ -87,6 +85,27 @@ impl Release {
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
         bytes
+    }
+
+    /// Refuses a release of images that the graph does not publish. Its file may come from anywhere.
+    pub fn refuse_foreign(&self, work: &Workspace) -> Result<()> {
+        for image in &self.images {
+            let mut stages = work.spec.stages.iter();
+            let is_it = |stage: &Stage| {
+                stage.name == image.stage && stage.image.as_deref() == Some(&image.image)
+            };
+            let has_tags = image.tags.iter().all(|tag| names::tag(tag).is_ok());
+            if !stages.any(is_it) || !has_tags {
+                return Err(Fault::usage(format!(
+                    "release {} has an image `{}` of a stage `{}`, which {} does not publish under that name",
+                    self.name,
+                    image.image.escape_debug(),
+                    image.stage.escape_debug(),
+                    work.spec.file
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The file of a release.

@@ -8,7 +8,6 @@ use camino::Utf8PathBuf;
 use super::release::Release;
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::Workspace;
-use crate::freshness::shared::signing;
 use crate::graphfile::spec::publishing::{Cosign, Target};
 use crate::outside::{push, state};
 use reference::Reference;
@@ -34,8 +33,6 @@ pub fn sign(work: &Workspace, release: &Release, targets: &BTreeMap<String, Targ
             let status = Command::new("cosign")
                 .args(arguments(cosign, &reference, is_loopback))
                 .current_dir(&work.spec.root)
-                .env_remove(signing::KEY)
-                .env_remove(signing::KEY_FILE)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .status();

@@ -242,11 +242,20 @@ impl Registries {
     ) -> Result<T, RegistryError> {
         let endpoint = endpoint::itself(reference, self.settings());
         ask(&endpoint).map_err(|trouble| RegistryError {
-            image: reference.familiar(),
+            image: named(reference),
             host: endpoint.host,
             right,
             trouble,
         })
+    }
+}
+
+/// The name for people. Questions about a repository name no tag, so none is shown.
+fn named(reference: &Reference) -> String {
+    let name = reference.familiar();
+    match (&reference.tag, &reference.digest) {
+        (None, None) => name.strip_suffix(":latest").unwrap_or(&name).to_owned(),
+        _ => name,
     }
 }
 

@@ -16,7 +16,6 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use crate::build::action::Action;
-use crate::freshness::shared::signing;
 use crate::outside::interrupt::Interrupt;
 use crate::report::excerpt::Excerpt;
 use account::Account;
@@ -130,7 +129,6 @@ fn attempt_once(
         .args(&action.argv)
         // Some of these add labels that are in no key, the others choose what the action says
         // already.
-        .env_remove(signing::KEY)
         .env_remove("BUILDX_GIT_LABELS")
         .env_remove("BUILDX_GIT_INFO")
         .env_remove("BUILDX_BUILDER")

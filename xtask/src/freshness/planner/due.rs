@@ -11,6 +11,7 @@ use super::Workspace;
 use crate::contexts::Tracer;
 use crate::fault::{Fault, Result};
 use crate::freshness::prepare;
+use crate::freshness::prepare::lending::MadeByCommand;
 use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::freshness::verdict::{Change, Changed, Reason};
 use crate::graphfile::outputs::{Outputs, owner};
@@ -51,7 +52,7 @@ struct Search<'s> {
     /// The stages whose host commands need not run.
     done: BTreeSet<StageId>,
     /// The host commands whose shared results stand in for their outputs.
-    lent: Vec<Due>,
+    lent: Vec<(Due, MadeByCommand)>,
 }
 
 impl Workspace {
@@ -107,23 +108,28 @@ impl Workspace {
                 Ok(None) | Err(_) => {}
             }
         }
-        // If what a maker of inputs has made stands in, the inputs are read again with it.
-        let before =
-            usize::from(own.is_some_and(|own| search.lent.iter().any(|due| due.of == own)));
-        let stage_inputs = if search.lent.len() > before {
-            stage_inputs::gather(&self.spec, id, self.engine.platform(), tracer)
-        } else {
-            stage_inputs
+        let Some(first) = search.lent.first().map(|(due, _)| due.clone()) else {
+            return Ok(InputsOrDue::Inputs(stage_inputs?));
         };
-        let lent = search.lent.into_iter().next();
-        Ok(match (stage_inputs?, lent) {
-            (stage_inputs, None) => InputsOrDue::Inputs(stage_inputs),
-            (mut stage_inputs, Some(due)) => {
-                // Where a file would be missing, what stands in for it was not looked at.
-                stage_inputs.absent.clear();
-                InputsOrDue::Lent(stage_inputs, due.asked_by(self, own.unwrap_or(id)))
-            }
-        })
+        let due = first.asked_by(self, own.unwrap_or(id));
+        // Another tracer sees what this reading alone looks at.
+        let states = self.state.beside().as_std_path();
+        let seen = Tracer::forgetful(&self.cache).beside(states);
+        for (_, lent) in &search.lent {
+            seen.stand_in(lent.folder.as_std_path(), &lent.outputs, &lent.entries);
+        }
+        Ok(
+            match stage_inputs::gather(&self.spec, id, self.engine.platform(), &seen) {
+                // Only entries of contexts can stand in. A Dockerfile or an ignore file is read as
+                // it is there, and so is the list of a folder that is missing.
+                Ok(mut stage_inputs) if !seen.has_looked_behind_stand_ins() => {
+                    // Where a file would be missing, what stands in for it was not looked at.
+                    stage_inputs.absent.clear();
+                    InputsOrDue::Lent(stage_inputs, due)
+                }
+                _ => InputsOrDue::Due(due),
+            },
+        )
     }
 }
 
@@ -170,11 +176,16 @@ impl Search<'_> {
             reason,
         });
         match due {
-            Some(due) if self.work.lend(of, self.tracer)? => {
-                self.lent.push(due);
-                Ok(None)
-            }
-            due => Ok(due),
+            None => Ok(None),
+            Some(due) => match self.work.lent(of, self.tracer)? {
+                Some(lent) => {
+                    let folder = lent.folder.as_std_path();
+                    self.tracer.stand_in(folder, &lent.outputs, &lent.entries);
+                    self.lent.push((due, lent));
+                    Ok(None)
+                }
+                None => Ok(Some(due)),
+            },
         }
     }
 

@@ -96,6 +96,8 @@ pub struct Workspace {
     registry_fails: OnceLock<()>,
     /// Set if no registry may be asked.
     offline: OnceLock<()>,
+    /// Set if notices of registries are told at once.
+    tells_notices: OnceLock<()>,
     /// The times of the commits of sources, once they were asked for.
     epochs: Mutex<BTreeMap<Option<SourceId>, String>>,
 }
@@ -145,6 +147,7 @@ impl Workspace {
             lent: Mutex::default(),
             registry_fails: OnceLock::new(),
             offline: OnceLock::new(),
+            tells_notices: OnceLock::new(),
             epochs: Mutex::default(),
             state,
             spec,
@@ -172,6 +175,12 @@ impl Workspace {
     /// Asks no registry for records from now on.
     pub fn go_offline(&self) {
         let _ = self.offline.set(());
+    }
+
+    /// Tells notices of registries at once, where nothing else is on the screen. Call it before the
+    /// first question.
+    pub fn tell_notices_at_once(&self) {
+        let _ = self.tells_notices.set(());
     }
 
     /// Whether no registry may be asked.

@@ -8,12 +8,14 @@ use super::{Upstream, Workspace};
 use crate::contexts::Tracer;
 use crate::fault::{Fault, Result};
 use crate::freshness::key::Key;
-use crate::freshness::prepare::{self, lending};
+use crate::freshness::prepare;
+use crate::freshness::prepare::lending::{self, MadeByCommand};
 use crate::freshness::record::{Record, Volatile};
 use crate::freshness::shared::outputs::SharedOutputs;
 use crate::freshness::shared::signing::Signer;
 use crate::freshness::shared::{OutputsAnswer, Shared, SharedAnswer, SharedRecord};
 use crate::graphfile::spec::sharing::{Sharing, Trust};
+use crate::graphfile::spec::shipping::ImageOutput;
 use crate::graphfile::spec::{Parts, Stage, StageId};
 use crate::outside::index::{Index, ManifestEntry, OciPlatform};
 use crate::outside::place::ImagePlace;
@@ -72,27 +74,35 @@ impl Workspace {
         Ok(record)
     }
 
-    fn note_failing(&self, fault: &Fault) {
+    /// Whether the registry could not be asked in this run.
+    pub(super) fn has_failing_registry(&self) -> bool {
+        self.registry_fails.get().is_some()
+    }
+
+    pub(super) fn note_failing(&self, fault: &Fault) {
         // One note is enough, and one wait.
         if self.registry_fails.set(()).is_ok() {
-            self.warn(format!("shared records cannot be read: {fault}"));
+            self.warn(format!(
+                "shared records cannot be read, so what they would save is built here: {fault}"
+            ));
         }
     }
 
-    /// Lets what somebody has shared stand in for the outputs of a stage's host command. `false` if
-    /// nobody has.
-    pub(super) fn lend(&self, of: StageId, tracer: &Tracer<'_>) -> Result<bool> {
+    /// What somebody has shared of the outputs of a stage's host command, to stand in for them.
+    pub(super) fn lent(&self, of: StageId, tracer: &Tracer<'_>) -> Result<Option<MadeByCommand>> {
         let stage = self.spec.stage(of);
         let Some(shared) = self.shared_outputs(of, tracer)? else {
-            return Ok(false);
+            return Ok(None);
         };
         let place = lending::place(&self.spec, stage, &self.cache)?;
         let (Some(folder), Some(entries)) = (place, shared.inputs()) else {
-            return Ok(false);
+            return Ok(None);
         };
-        let outputs = lending::outputs(stage);
-        tracer.stand_in(folder.as_std_path(), &outputs, &entries);
-        Ok(true)
+        Ok(Some(MadeByCommand {
+            folder,
+            outputs: lending::outputs(stage),
+            entries,
+        }))
     }
 
     /// What somebody has shared of a stage's host command.
@@ -164,8 +174,14 @@ impl Workspace {
             shared.fetch_outputs(&outputs, &mut file)?;
             let file = File::open(&archive).map_err(fault)?;
             let outputs_here = lending::outputs(stage);
+            let scratch = calls.path().join("unpacked");
             outputs
-                .unpack(file, folder.as_std_path(), &outputs_here)
+                .unpack(
+                    file,
+                    scratch.as_std_path(),
+                    folder.as_std_path(),
+                    &outputs_here,
+                )
                 .map_err(fault)
         };
         match fetch() {
@@ -187,7 +203,9 @@ impl Workspace {
             return Ok(None);
         };
         let shared = Shared::new(sharing, self.registries()?, self.signer()?);
-        if shared.has(&question)? {
+        // What is there and would not be believed is replaced.
+        let there = shared.outputs(&question, &lending::outputs(stage))?;
+        if matches!(there, OutputsAnswer::Found(_)) {
             return Ok(None);
         }
         let fault =
@@ -271,7 +289,12 @@ impl Workspace {
                 return None;
             };
             let platform = self.spec.stage(*part).platforms.first();
-            let is_there = matches!(record.place(), ImagePlace::Registry(_));
+            let is_there = match (record.place(), stage.shipping.output) {
+                (ImagePlace::Registry(_), _) => true,
+                // It was fetched in this run.
+                (ImagePlace::Layout(_), output) => output == ImageOutput::Oci,
+                (ImagePlace::Engine(_), _) => false,
+            };
             let manifest = record.manifest.as_ref().filter(|_| is_there)?;
             entries.push(ManifestEntry {
                 platform: platform.map(|it| OciPlatform::of(it)),

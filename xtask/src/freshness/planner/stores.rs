@@ -64,7 +64,7 @@ impl Workspace {
         match (record.place(), stage.shipping.output) {
             (ImagePlace::Engine(_), ImageOutput::Engine)
             | (ImagePlace::Layout(_), ImageOutput::Oci) => Some(0),
-            (ImagePlace::Registry(reference), ImageOutput::Registry | ImageOutput::Engine) => {
+            (ImagePlace::Registry(reference), _) => {
                 let shared = self.shared_images()?;
                 let repository = reference.split_once('@').map(|it| it.0);
                 (repository == Some(&*shared)).then_some(1)
@@ -111,7 +111,7 @@ impl Workspace {
         match place {
             ImagePlace::Engine(_) => Ok(None),
             // Nothing proves that it is there.
-            ImagePlace::Registry(_) if self.is_offline() => Ok(None),
+            ImagePlace::Registry(_) if self.is_offline() || self.has_failing_registry() => Ok(None),
             ImagePlace::Registry(reference) => {
                 let Some(parsed) = reference::normalise(reference) else {
                     return Ok(None);
@@ -119,10 +119,15 @@ impl Workspace {
                 let Some(digest) = parsed.digest.clone() else {
                     return Ok(None);
                 };
-                let there = self
-                    .registries()?
-                    .has_manifest(&parsed, &digest, Effort::Full)?;
-                Ok(there.map(|digest| Image::elsewhere(digest, 0)))
+                let asked = self.registries()?;
+                match asked.has_manifest(&parsed, &digest, Effort::Brief) {
+                    Ok(there) => Ok(there.map(|digest| Image::elsewhere(digest, 0))),
+                    Err(error) => {
+                        // The stage can be built here.
+                        self.note_failing(&error.into());
+                        Ok(None)
+                    }
+                }
             }
             ImagePlace::Layout(digest) => {
                 let size = self.layout.size_of_image(digest).map_err(|error| {
@@ -142,7 +147,14 @@ impl Workspace {
             return Ok(known);
         }
         let warnings = Arc::clone(&self.warnings);
-        let notice = move |text: &str| warnings.lock().unpoisoned().push(text.to_owned());
+        let is_told_at_once = self.tells_notices.get().is_some();
+        let notice = move |text: &str| {
+            if is_told_at_once {
+                crate::tell!("note: {text}");
+            } else {
+                warnings.lock().unpoisoned().push(text.to_owned());
+            }
+        };
         let new = pins::registries(notice)?;
         Ok(self.registries.get_or_init(|| new))
     }

@@ -20,7 +20,6 @@ use crate::contexts::{self, StatCache, Tracer};
 use crate::fault::{Fault, Result};
 use crate::freshness::key::IngredientKind;
 use crate::freshness::record;
-use crate::freshness::shared::signing;
 use crate::freshness::verdict::{self, Change, Changed, Reason};
 use crate::graphfile::source;
 use crate::graphfile::spec::{Prepare, Spec, Stage};
@@ -291,9 +290,6 @@ impl HostCall<'_> {
             .args(&self.prepare.run[1..])
             .current_dir(&self.folder)
             .env("XTASK_SOURCE_ROOT", self.root.as_str())
-            // A host command runs what the checkout says, which may be a stranger's.
-            .env_remove(signing::KEY)
-            .env_remove(signing::KEY_FILE)
             .stdin(Stdio::null())
             .stdout(locks.log().map_err(no_log)?)
             .stderr(locks.log().map_err(no_log)?);

@@ -243,18 +243,13 @@ impl<'s> Shared<'s> {
         into: &mut dyn std::io::Write,
     ) -> Result<(), Fault> {
         let reference = self.reference(&shared.question)?;
+        let mut bounded = Bounded {
+            into,
+            left: shared.blob.size,
+        };
         self.registries
-            .read_blob(&reference, &shared.blob.digest, into)?;
+            .read_blob(&reference, &shared.blob.digest, &mut bounded)?;
         Ok(())
-    }
-
-    /// Whether the registry has an artifact under a tag already.
-    pub fn has(&self, tag: &str) -> Result<bool, Fault> {
-        let reference = self.reference(tag)?;
-        Ok(self
-            .registries
-            .has_manifest(&reference, tag, Effort::Brief)?
-            .is_some())
     }
 
     /// Shares what a host command made; `archive` is the file of its blob.
@@ -365,6 +360,28 @@ impl<'s> Shared<'s> {
         self.registries
             .put_manifest(&reference, tag, push::MANIFEST, &bytes)?;
         Ok(())
+    }
+}
+
+/// Takes no more bytes than were announced.
+struct Bounded<'w> {
+    into: &'w mut dyn std::io::Write,
+    left: u64,
+}
+
+impl std::io::Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let more = bytes.len() as u64;
+        self.left = self
+            .left
+            .checked_sub(more)
+            .ok_or_else(|| std::io::Error::other("it is longer than its record says"))?;
+        self.into.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.into.flush()
     }
 }
 

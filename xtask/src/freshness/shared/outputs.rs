@@ -70,7 +70,14 @@ impl SharedOutputs {
                 }
                 _ => return Ok(None),
             };
-            let mode = input.mode;
+            // Inputs do not tell the mode of a folder, as it does not count.
+            let mode = match input.kind {
+                EntryKind::Dir => fs::symlink_metadata(folder.join(&path))?
+                    .permissions()
+                    .mode(),
+                _ => input.mode,
+            };
+            let mode = mode & 0o7777;
             entries.insert(path, SharedEntry { mode, content });
         }
         if entries.is_empty() || entries.len() > MOST {
@@ -145,18 +152,25 @@ impl SharedOutputs {
     }
 
     /// Puts the outputs into the folder where the command would have made them, in place of what is
-    /// there. `archive` is the blob. Each file is checked before anything gets its name.
-    pub fn unpack(&self, archive: impl Read, folder: &Path, outputs: &[PathBuf]) -> Result<()> {
+    /// there. `archive` is the blob. Each file is checked, in `scratch`, before anything gets its
+    /// name. Nothing else is ever written into the folder, which is a part of a checkout.
+    pub fn unpack(
+        &self,
+        archive: impl Read,
+        scratch: &Path,
+        folder: &Path,
+        outputs: &[PathBuf],
+    ) -> Result<()> {
         if !self.fits(outputs) {
             return Err(bad("it names files that are not outputs of the command"));
         }
-        let scratch = tempfile::tempdir_in(folder)?;
+        fs::create_dir_all(scratch)?;
         let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(archive));
         let mut left: BTreeMap<&str, &(u64, String)> = BTreeMap::new();
         for (path, entry) in &self.entries {
             match &entry.content {
                 Some(content) => _ = left.insert(path, content),
-                None => fs::create_dir_all(scratch.path().join(path))?,
+                None => fs::create_dir_all(scratch.join(path))?,
             }
         }
         for member in tar.entries()? {
@@ -166,7 +180,7 @@ impl SharedOutputs {
             let (size, hash) = left
                 .remove(path)
                 .ok_or_else(|| bad("the archive has a file that is not in the list"))?;
-            let target = scratch.path().join(path);
+            let target = scratch.join(path);
             if let Some(above) = target.parent() {
                 fs::create_dir_all(above)?;
             }
@@ -189,12 +203,14 @@ impl SharedOutputs {
         if !left.is_empty() {
             return Err(bad("the archive lacks a file of the list"));
         }
-        for (path, entry) in &self.entries {
-            let permissions = Permissions::from_mode(entry.mode & 0o7777);
-            fs::set_permissions(scratch.path().join(path), permissions)?;
-        }
         for output in outputs {
-            put(&scratch.path().join(output), folder, output)?;
+            put(&scratch.join(output), folder, output)?;
+        }
+        // A folder that cannot be written into would refuse its entries, so modes come last, and
+        // those of what is deeper first.
+        for (path, entry) in self.entries.iter().rev() {
+            let permissions = Permissions::from_mode(entry.mode);
+            fs::set_permissions(folder.join(path), permissions)?;
         }
         Ok(())
     }
@@ -202,18 +218,42 @@ impl SharedOutputs {
 
 /// Moves an output to its place.
 fn put(new: &Path, folder: &Path, output: &Path) -> Result<()> {
-    let place = folder.join(output);
-    if let Some(above) = place.parent() {
-        fs::create_dir_all(above)?;
-        // A link on the way would lead out of the folder.
-        if !above.canonicalize()?.starts_with(folder.canonicalize()?) {
-            return Err(bad("an output would lie outside the folder of the command"));
+    let mut place = folder.to_owned();
+    let mut parts = output.components().peekable();
+    while let Some(part) = parts.next() {
+        place.push(part);
+        if parts.peek().is_none() {
+            break;
+        }
+        match place.symlink_metadata() {
+            Ok(meta) if meta.is_dir() => {}
+            // A link would lead out of the folder.
+            Ok(_) => return Err(bad("a folder of an output is something else here")),
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir(&place)?,
+            Err(error) => return Err(error),
         }
     }
-    if place.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-        fs::remove_dir_all(&place)?;
+    match place.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(&place)?,
+        Ok(_) => fs::remove_file(&place)?,
+        Err(_) => {}
     }
-    fs::rename(new, &place)?;
+    match fs::rename(new, &place) {
+        // The state may be on another file system. Until all is there, nothing says that it is.
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => copy(new, &place),
+        moved => moved,
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if !from.symlink_metadata()?.is_dir() {
+        return fs::copy(from, to).map(drop);
+    }
+    fs::create_dir(to)?;
+    for entry in from.read_dir()? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
     Ok(())
 }
 
@@ -223,6 +263,7 @@ mod tests {
 
     fn made(folder: &Path) -> Vec<Input> {
         fs::create_dir_all(folder.join("out/deep")).unwrap();
+        fs::set_permissions(folder.join("out/deep"), Permissions::from_mode(0o700)).unwrap();
         for (path, mode) in [("main", 0o755), ("out/deep/x", 0o644)] {
             fs::write(folder.join(path), path).unwrap();
             fs::set_permissions(folder.join(path), Permissions::from_mode(mode)).unwrap();
@@ -256,30 +297,47 @@ mod tests {
         let packed = SharedOutputs::pack("q".to_owned(), &from, &made, &archive).unwrap();
         let packed = packed.unwrap();
         let open = || File::open(&archive).unwrap();
-        packed.unpack(open(), &to, &outputs).unwrap();
+        let number = std::cell::Cell::new(0);
+        let scratch = || {
+            number.set(number.get() + 1);
+            folder.path().join(format!("scratch-{}", number.get()))
+        };
+        packed.unpack(open(), &scratch(), &to, &outputs).unwrap();
         assert_eq!(fs::read(to.join("out/deep/x")).unwrap(), b"out/deep/x");
         let mode = fs::metadata(to.join("main")).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o755);
         assert!(!to.join("out/old").exists());
+        let mode = |path: &str| fs::metadata(to.join(path)).unwrap().permissions().mode();
+        assert_eq!(mode("out/deep") & 0o7777, 0o700);
         assert_eq!(packed.inputs().unwrap(), made);
         let left: Vec<_> = fs::read_dir(&to).unwrap().collect();
         assert_eq!(left.len(), 2, "{left:?}");
 
         // A list that names another place is refused before anything is written.
         for outputs in [vec!["main".into()], vec!["out".into()], Vec::new()] {
-            assert!(packed.unpack(open(), &to, &outputs).is_err());
+            assert!(packed.unpack(open(), &scratch(), &to, &outputs).is_err());
         }
         let mut outside = packed.clone();
         let entry = outside.entries["main"].clone();
         outside.entries.insert("../main".to_owned(), entry);
-        assert!(outside.unpack(open(), &to, &outputs).is_err());
+        assert!(outside.unpack(open(), &scratch(), &to, &outputs).is_err());
+        // A folder of an output that is a link here leads out of the folder.
+        fs::remove_dir_all(to.join("out")).unwrap();
+        fs::create_dir(folder.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), to.join("out")).unwrap();
+        let deep: Vec<PathBuf> = vec!["main".into(), "out/deep".into()];
+        assert!(packed.unpack(open(), &scratch(), &to, &deep).is_err());
+        let left = fs::read_dir(folder.path().join("elsewhere")).unwrap();
+        assert_eq!(left.count(), 0);
+        // In place of a link at its own name it is put.
+        packed.unpack(open(), &scratch(), &to, &outputs).unwrap();
         // So is a list whose files have other content.
         let mut other = packed;
         if let Some(entry) = other.entries.get_mut("main") {
             entry.content = Some((4, blake3::hash(b"evil").to_hex().to_string()));
         }
         fs::write(to.join("main"), "own").unwrap();
-        assert!(other.unpack(open(), &to, &outputs).is_err());
+        assert!(other.unpack(open(), &scratch(), &to, &outputs).is_err());
         assert_eq!(fs::read(to.join("main")).unwrap(), b"own");
     }
 }

@@ -1,6 +1,7 @@
 //! Signatures of shared records: ed25519 (RFC 8032).
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -19,6 +20,38 @@ const CONTEXT: &[u8] = b"xtask shared record 1\n";
 /// How a private key begins.
 const PRIVATE: &str = "ed25519-private:";
 
+/// What the environment gives.
+#[derive(Debug, Clone, Default)]
+struct Given {
+    key: Option<String>,
+    file: Option<String>,
+}
+
+/// What it gave when the program began.
+static GIVEN: OnceLock<Given> = OnceLock::new();
+
+fn given() -> Given {
+    let set = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    Given {
+        key: set(KEY),
+        file: set(KEY_FILE),
+    }
+}
+
+/// Takes the key out of the environment, so that no program that this one starts gets it, and no
+/// value of the graph file can mention it.
+///
+/// # Safety
+///
+/// No other thread may run.
+pub unsafe fn take_out_of_environment() {
+    let _ = GIVEN.set(given());
+    for name in [KEY, KEY_FILE] {
+        // SAFETY: the caller promises that no other thread reads the environment meanwhile.
+        unsafe { std::env::remove_var(name) };
+    }
+}
+
 /// A private key. Nothing shows it.
 pub struct Signer {
     pair: Ed25519KeyPair,
@@ -32,13 +65,13 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// The key that the environment gives; `None` if it gives none.
+    /// The key that the environment gave when the program began; `None` if it gave none.
     pub fn of_environment() -> Result<Option<Self>> {
-        let set = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-        if let Some(text) = set(KEY) {
+        let given = GIVEN.get().cloned().unwrap_or_else(given);
+        if let Some(text) = given.key {
             return Self::read(&text).map(Some).ok_or_else(|| wrong(KEY));
         }
-        let Some(path) = set(KEY_FILE) else {
+        let Some(path) = given.file else {
             return Ok(None);
         };
         let text = std::fs::read_to_string(&path).map_err(|error| {
