@@ -1,5 +1,6 @@
 //! Images outside the engine, and records beyond one machine.
 
+mod lent;
 mod outputs;
 mod records;
 

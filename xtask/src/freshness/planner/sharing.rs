@@ -8,8 +8,8 @@ use super::{Upstream, Workspace};
 use crate::contexts::Tracer;
 use crate::fault::{Fault, Result};
 use crate::freshness::key::Key;
-use crate::freshness::prepare;
 use crate::freshness::prepare::lending::{self, MadeByCommand};
+use crate::freshness::prepare::{self, Fetched};
 use crate::freshness::record::{Record, Volatile};
 use crate::freshness::shared::outputs::SharedOutputs;
 use crate::freshness::shared::signing::Signer;
@@ -150,9 +150,9 @@ impl Workspace {
         Ok(found)
     }
 
-    /// Fetches what a stage's host command would make, and puts it into its place. `false` if that
+    /// Fetches what a stage's host command would make, and puts it into its place. `None` if that
     /// cannot be had, so that the command must run.
-    pub fn fetch_outputs(&self, of: StageId) -> Result<bool> {
+    pub fn fetch_outputs(&self, of: StageId) -> Result<Option<Fetched>> {
         let stage = self.spec.stage(of);
         let states = self.state.beside().as_std_path();
         let tracer = Tracer::forgetful(&self.cache).beside(states);
@@ -161,7 +161,10 @@ impl Workspace {
             self.shared_outputs(of, &tracer)?,
             lending::place(&self.spec, stage, &self.cache)?,
         ) else {
-            return Ok(false);
+            return Ok(None);
+        };
+        let Some(entries) = outputs.inputs() else {
+            return Ok(None);
         };
         let shared = Shared::new(sharing, self.registries()?, self.signer()?);
         let fetch = || {
@@ -185,13 +188,16 @@ impl Workspace {
                 .map_err(fault)
         };
         match fetch() {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(Some(Fetched {
+                question: outputs.question().to_owned(),
+                entries,
+            })),
             Err(fault) => {
                 self.warn(format!(
                     "what the host command of `{}` made elsewhere cannot be had, so it runs here: {fault}",
                     stage.name
                 ));
-                Ok(false)
+                Ok(None)
             }
         }
     }

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use camino::Utf8PathBuf;
 
-use super::part::{digest, what_it_made, what_it_reads};
+use super::part::{CommandPart, digest, what_it_made, what_it_reads};
 use super::{folder, seal_stamp};
 use crate::contexts::{Input, StatCache, Tracer};
 use crate::fault::{Fault, Result};
-use crate::graphfile::spec::{Spec, Stage};
+use crate::graphfile::spec::{Prepare, Spec, Stage};
 use crate::outside::state::State;
 
 /// The facts of the machine on which the result of a host command may depend.
@@ -38,11 +38,17 @@ pub fn question(spec: &Spec, stage: &Stage, tracer: &Tracer<'_>) -> Result<Optio
     };
     let folder = folder(spec, stage, prepare, tracer)?;
     let reads = what_it_reads(spec, stage, prepare, &folder, tracer)?;
+    Ok(Some(question_of(prepare, &reads)))
+}
+
+fn question_of(prepare: &Prepare, reads: &[CommandPart]) -> String {
     let mut hash = blake3::Hasher::new();
     hash.update(b"xtask host command 1\0");
-    hash.update(digest(&reads).as_bytes());
-    hash.update(format!("\0{:?}\0{}", prepare.outputs, facts()).as_bytes());
-    Ok(Some(hash.finalize().to_hex().to_string()))
+    hash.update(digest(reads).as_bytes());
+    // A command may do something else in another folder.
+    let place = (prepare.beside_graph, &prepare.dir, &prepare.outputs);
+    hash.update(format!("\0{place:?}\0{}", facts()).as_bytes());
+    hash.finalize().to_hex().to_string()
 }
 
 /// Where a host command runs, and what it makes there.
@@ -85,20 +91,32 @@ pub fn place(spec: &Spec, stage: &Stage, cache: &StatCache) -> Result<Option<Utf
     folder(spec, stage, prepare, &Tracer::forgetful(cache)).map(Some)
 }
 
-/// Notes that the outputs which are there now are those that the command would make.
-pub fn note_as_made(spec: &Spec, stage: &Stage, state: &State, cache: &StatCache) -> Result<()> {
+/// Notes that the outputs which are there now are those that the command would make, if they answer
+/// `question` and are `entries`. `false` if anything has changed since that was asked: then the
+/// outputs are those of other inputs.
+pub fn note_as_made(
+    spec: &Spec,
+    stage: &Stage,
+    state: &State,
+    cache: &StatCache,
+    (question, entries): (&str, &[Input]),
+) -> Result<bool> {
     let Some(prepare) = &stage.prepare else {
-        return Ok(());
+        return Ok(false);
     };
     let tracer = Tracer::forgetful(cache).beside(state.beside().as_std_path());
     let folder = folder(spec, stage, prepare, &tracer)?;
     let read = what_it_reads(spec, stage, prepare, &folder, &tracer)?;
     let made = what_it_made(prepare, &folder, &tracer)?;
+    if question_of(prepare, &read) != question || made.inputs.entries != entries {
+        return Ok(false);
+    }
     seal_stamp(spec, stage, state, &read, made).map_err(|error| {
         let folder = state.path("");
         Fault::lacks(format!(
             "what the host command of `{}` made cannot be noted in {folder}: {error}",
             stage.name
         ))
-    })
+    })?;
+    Ok(true)
 }

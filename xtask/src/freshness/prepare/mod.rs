@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::contexts::{self, StatCache, Tracer};
+use crate::contexts::{self, Input, StatCache, Tracer};
 use crate::fault::{Fault, Result};
 use crate::freshness::key::IngredientKind;
 use crate::freshness::record;
@@ -103,6 +103,15 @@ pub fn roots(spec: &Spec, stage: &Stage) -> Vec<Utf8PathBuf> {
     of_source.into_iter().chain([own]).flatten().collect()
 }
 
+/// Outputs that were brought from elsewhere.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The question that they answer (`lending::question`).
+    pub question: String,
+    /// What they are.
+    pub entries: Vec<Input>,
+}
+
 /// Why the command gave no result.
 #[derive(Debug)]
 pub struct Failed {
@@ -139,7 +148,7 @@ pub fn run(
     log: &Utf8Path,
     interrupt: &Interrupt,
     waiting: impl Fn(),
-    fetch: impl FnOnce() -> Result<bool>,
+    fetch: impl FnOnce() -> Result<Option<Fetched>>,
 ) -> Result<(), Failed> {
     let Some(prepare) = &stage.prepare else {
         return Ok(());
@@ -163,8 +172,10 @@ pub fn run(
     if must_run(spec, stage, state, tracer)?.is_none() {
         return Ok(());
     }
-    if fetch()? {
-        return Ok(lending::note_as_made(spec, stage, state, cache)?);
+    if let Some(Fetched { question, entries }) = fetch()?
+        && lending::note_as_made(spec, stage, state, cache, (&question, &entries))?
+    {
+        return Ok(());
     }
     locks
         .begin()

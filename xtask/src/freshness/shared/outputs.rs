@@ -108,6 +108,11 @@ impl SharedOutputs {
         }))
     }
 
+    /// The key of what the command would make.
+    pub fn question(&self) -> &str {
+        &self.question
+    }
+
     /// Whether every path is one of the outputs or below one, so that nothing else can be written.
     pub(super) fn fits(&self, outputs: &[PathBuf]) -> bool {
         let is_plain = |path: &Path| {
