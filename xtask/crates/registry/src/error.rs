@@ -17,10 +17,12 @@ pub struct RegistryError {
     pub trouble: Trouble,
 }
 
-/// What is to be done with an image at a registry, and needs the right to it.
+/// What is to be done with an image at a registry, and needs the right to it. The remedies differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
-    /// Reading.
+    /// Looking up a base. A mirror may have it, and another image may take its place.
+    LookUp,
+    /// Reading what only this registry has.
     Pull,
     /// Writing.
     Push,
@@ -169,7 +171,7 @@ impl Trouble {
 impl RegistryError {
     /// Whether the registry itself says that it has no such image for this user.
     pub fn is_absence(&self) -> bool {
-        self.right == Right::Pull
+        self.right != Right::Push
             && matches!(
                 self.trouble,
                 Trouble::Missing

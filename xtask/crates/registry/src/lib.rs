@@ -218,7 +218,7 @@ impl Registries {
                 return Err(RegistryError {
                     image: reference.familiar(),
                     host: reference.registry.clone(),
-                    right: Right::Pull,
+                    right: Right::LookUp,
                     trouble: Trouble::Missing,
                 });
             };
@@ -230,7 +230,7 @@ impl Registries {
                     return Err(RegistryError {
                         image: reference.familiar(),
                         host: endpoint.host,
-                        right: Right::Pull,
+                        right: Right::LookUp,
                         trouble,
                     });
                 }

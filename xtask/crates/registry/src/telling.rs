@@ -1,6 +1,7 @@
 //! Tells what went wrong between this machine and a registry, and what to do about it.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::error::{Obstacle, RegistryError, Right, Trouble};
 
@@ -53,28 +54,23 @@ impl fmt::Display for RegistryError {
                 f,
                 "cannot store what {host} sends of `{image}`: {why}; is there space on the disk?"
             ),
-            Trouble::TooMany { wait } => {
-                write!(
-                    f,
-                    "{host} refuses further requests about `{image}` for now (status 429)"
-                )?;
-                if let Some(wait) = wait {
-                    write!(f, "; it asks to wait {} s", wait.as_secs())?;
-                }
-                write!(
-                    f,
-                    ": try again later, run `{}` for a higher limit, or give the engine a mirror (`registry-mirrors`)",
-                    login(host)
-                )
-            }
+            Trouble::TooMany { wait } => too_many(f, image, host, *wait, *right),
             Trouble::Tls(why) => write!(
                 f,
                 "cannot trust {host}, which was asked for `{image}`: {why}; if it is your company's, add its CA to this machine's certificates, name it in SSL_CERT_FILE, or put it into /etc/docker/certs.d/{host}/ca.crt"
             ),
-            Trouble::Unreachable { why, .. } => write!(
-                f,
-                "cannot reach {host}, which was asked for `{image}`: {why}; check the network, set HTTPS_PROXY, give the engine a mirror (`registry-mirrors`), or replace the image in `contexts`"
-            ),
+            Trouble::Unreachable { why, .. } => {
+                let more = match right {
+                    Right::LookUp => {
+                        ", give the engine a mirror (`registry-mirrors`), or replace the image in `contexts`"
+                    }
+                    Right::Pull | Right::Push => ", or correct the name",
+                };
+                write!(
+                    f,
+                    "cannot reach {host}, which was asked for `{image}`: {why}; check the network, set HTTPS_PROXY{more}"
+                )
+            }
             Trouble::Status { status, says, .. } => {
                 write!(
                     f,
@@ -94,6 +90,33 @@ impl fmt::Display for RegistryError {
                 f,
                 "the answer of {host} for `{image}` cannot be used: {why}; a proxy or a mirror in between may be broken, so try again, or without it"
             ),
+        }
+    }
+}
+
+/// A registry that wants to be asked less.
+fn too_many(
+    f: &mut fmt::Formatter<'_>,
+    image: &str,
+    host: &str,
+    wait: Option<Duration>,
+    right: Right,
+) -> fmt::Result {
+    write!(
+        f,
+        "{host} refuses further requests about `{image}` for now (status 429)"
+    )?;
+    if let Some(wait) = wait {
+        write!(f, "; it asks to wait {} s", wait.as_secs())?;
+    }
+    let login = login(host);
+    match right {
+        Right::LookUp => write!(
+            f,
+            ": try again later, run `{login}` for a higher limit, or give the engine a mirror (`registry-mirrors`)"
+        ),
+        Right::Pull | Right::Push => {
+            write!(f, ": try again later, or run `{login}` for a higher limit")
         }
     }
 }
@@ -158,20 +181,7 @@ fn pushing(f: &mut fmt::Formatter<'_>, image: &str, host: &str, trouble: &Troubl
             f,
             "{host} has no blob {digest} of `{image}` (status 404): push it again"
         ),
-        Trouble::TooMany { wait } => {
-            write!(
-                f,
-                "{host} refuses further requests about `{image}` for now (status 429)"
-            )?;
-            if let Some(wait) = wait {
-                write!(f, "; it asks to wait {} s", wait.as_secs())?;
-            }
-            write!(
-                f,
-                ": try again later, or run `{}` for a higher limit",
-                login(host)
-            )
-        }
+        Trouble::TooMany { wait } => too_many(f, image, host, *wait, Right::Push),
         Trouble::Tls(why) => write!(
             f,
             "cannot trust {host}, which should take `{image}`: {why}; if it is your company's, add its CA to this machine's certificates, name it in SSL_CERT_FILE, or put it into /etc/docker/certs.d/{host}/ca.crt"
