@@ -14,6 +14,7 @@ use crate::freshness::key::{Ingredient, Key};
 use crate::freshness::record::{Record, Volatile};
 use crate::graphfile::spec::shipping::ImageOutput;
 use crate::graphfile::spec::{Parts, StageId};
+use crate::outside::archive;
 use crate::outside::clock;
 use crate::outside::index::{Index, ManifestEntry, OciPlatform};
 use crate::outside::place::ImagePlace;
@@ -106,10 +107,10 @@ impl Run<'_> {
             }
         }
         let calls = work.state.call_folder().map_err(|error| fault(&error))?;
-        let archive = calls.path().join("index.tar");
-        let bytes = index.archive(private).map_err(|error| fault(&error))?;
-        std::fs::write(&archive, bytes).map_err(|error| fault(&error))?;
-        work.engine.load(&archive)?;
+        let file = calls.path().join("index.tar");
+        let bytes = archive::of_index(index, private).map_err(|error| fault(&error))?;
+        std::fs::write(&file, bytes).map_err(|error| fault(&error))?;
+        work.engine.load(&file)?;
         for reference in &stage.engine_references() {
             self.tag(private, reference)?;
         }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
 use super::engine::Engine;
-use super::index::{Digester, INDEX, ManifestEntry};
+use super::index::{Digester, INDEX, Index, ManifestEntry};
 use super::interrupt;
 use super::layout::{AnyManifest, Layout};
 use super::push::{Interruptible, MANIFEST};
@@ -101,24 +101,14 @@ fn written(layout: &Layout, digest: &str, name: &str, to: &Utf8Path) -> io::Resu
     } else {
         INDEX
     };
-    let top = json!({
-        "schemaVersion": 2,
-        "mediaType": INDEX,
-        "manifests": [{
-            "mediaType": media_type,
-            "digest": digest,
-            "size": layout.read(digest)?.len(),
-            "annotations": { "io.containerd.image.name": name },
-        }],
-    });
-    let mut add = |path: &str, bytes: &[u8]| {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, path, bytes)
+    let entry = ManifestEntry {
+        media_type: media_type.to_owned(),
+        digest: digest.to_owned(),
+        size: layout.read(digest)?.len() as u64,
+        platform: None,
+        annotations: BTreeMap::new(),
     };
-    add("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    add("index.json", top.to_string().as_bytes())?;
+    list(&mut archive, &entry, name)?;
     if let Some(config) = &manifest.config {
         let layers = manifest
             .layers
@@ -129,9 +119,45 @@ fn written(layout: &Layout, digest: &str, name: &str, to: &Utf8Path) -> io::Resu
             "RepoTags": [name],
             "Layers": layers.collect::<Vec<_>>(),
         }]);
-        add("manifest.json", saved.to_string().as_bytes())?;
+        add(&mut archive, "manifest.json", saved.to_string().as_bytes())?;
     }
     archive.into_inner()?.sync_data()
+}
+
+/// An archive that has an index alone, under a name. An engine that has its images takes it.
+pub fn of_index(index: &Index, name: &str) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    list(&mut archive, &index.entry(), name)?;
+    add(&mut archive, &in_archive(&index.digest), &index.bytes)?;
+    archive.into_inner()
+}
+
+/// Adds what says that an archive is an OCI layout, and which image it has under which name.
+fn list(
+    archive: &mut tar::Builder<impl Write>,
+    entry: &ManifestEntry,
+    name: &str,
+) -> io::Result<()> {
+    let top = json!({
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [{
+            "mediaType": entry.media_type,
+            "digest": entry.digest,
+            "size": entry.size,
+            // The name that containerd gives the image.
+            "annotations": { "io.containerd.image.name": name },
+        }],
+    });
+    add(archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    add(archive, "index.json", top.to_string().as_bytes())
+}
+
+fn add(archive: &mut tar::Builder<impl Write>, path: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, path, bytes)
 }
 
 /// The path of a blob in an archive.
@@ -309,5 +335,18 @@ mod tests {
             .unwrap();
         damaged[at] = b'L';
         assert!(unpack(damaged.as_slice(), &layout).is_err());
+    }
+
+    #[test]
+    fn an_archive_of_an_index_has_it_alone() {
+        let index = Index::of(&[]);
+        let archive = of_index(&index, "localhost:1/x:1").unwrap();
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let paths = archive.entries().unwrap().map(|entry| {
+            let path = entry.unwrap().path().unwrap().into_owned();
+            path.to_str().unwrap().to_owned()
+        });
+        let wanted = ["oci-layout", "index.json", &in_archive(&index.digest)];
+        assert_eq!(paths.collect::<Vec<_>>(), wanted);
     }
 }

@@ -94,34 +94,6 @@ impl Index {
             annotations: BTreeMap::new(),
         }
     }
-
-    /// A tar archive with an OCI layout that has this index alone, under a name. The images of the
-    /// index are not in it.
-    pub fn archive(&self, name: &str) -> std::io::Result<Vec<u8>> {
-        let top = serde_json::json!({
-            "schemaVersion": 2,
-            "mediaType": INDEX,
-            "manifests": [{
-                "mediaType": INDEX,
-                "digest": self.digest,
-                "size": self.bytes.len(),
-                // The name that containerd gives the image.
-                "annotations": { "io.containerd.image.name": name },
-            }],
-        });
-        let hex = self.digest.strip_prefix("sha256:").unwrap_or(&self.digest);
-        let mut archive = tar::Builder::new(Vec::new());
-        let mut add = |path: &str, bytes: &[u8]| {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            archive.append_data(&mut header, path, bytes)
-        };
-        add("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        add("index.json", top.to_string().as_bytes())?;
-        add(&format!("blobs/sha256/{hex}"), &self.bytes)?;
-        archive.into_inner()
-    }
 }
 
 /// The digest of bytes: `sha256:…`.
@@ -198,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_names_its_manifests_in_order_and_its_archive_holds_it_alone() {
+    fn an_index_names_its_manifests_in_order() {
         let part = |digest: &str, platform: &str| ManifestEntry {
             media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
             digest: digest.to_owned(),
@@ -215,14 +187,5 @@ mod tests {
         let read: serde_json::Value = serde_json::from_slice(&index.bytes).unwrap();
         assert_eq!(read["manifests"][1]["platform"]["architecture"], "arm64");
         assert_eq!(read["manifests"][0]["digest"], "sha256:a");
-        let archive = index.archive("localhost:1/x:1").unwrap();
-        let mut archive = tar::Archive::new(archive.as_slice());
-        let paths = archive.entries().unwrap().map(|entry| {
-            let path = entry.unwrap().path().unwrap().into_owned();
-            path.to_str().unwrap().to_owned()
-        });
-        let hex = index.digest.strip_prefix("sha256:").unwrap();
-        let wanted = ["oci-layout", "index.json", &format!("blobs/sha256/{hex}")];
-        assert_eq!(paths.collect::<Vec<_>>(), wanted);
     }
 }
