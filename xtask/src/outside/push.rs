@@ -13,7 +13,7 @@ use super::layout::{AnyManifest, Layout};
 use crate::fault::{Fault, Result};
 use crate::unpoisoned::Unpoisoned as _;
 use reference::Reference;
-use registry::{Effort, Registries, RegistryError, Trouble};
+use registry::{Effort, Registries};
 
 /// The media type of an image's manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -40,30 +40,9 @@ pub fn push(
     let manifest = AnyManifest::read(&bytes).map_err(unread)?;
     let blobs: Vec<&ManifestEntry> = manifest.blobs().collect();
     let one = |blob: &&ManifestEntry| push_blob(registries, layout, to, blob);
-    for left in (0..TRIES).rev() {
-        blobs.par_iter().map(one).collect::<Result<()>>()?;
-        match registries.put_manifest(to, &entry.digest, &entry.media_type, &bytes) {
-            Err(error) if left > 0 && is_about_blobs(&error) => {}
-            put => return put.map(drop).map_err(Fault::from),
-        }
-    }
+    blobs.par_iter().map(one).collect::<Result<()>>()?;
+    registries.put_manifest(to, &entry.digest, &entry.media_type, &bytes)?;
     Ok(())
-}
-
-/// How often a manifest is put. While another client uploads the same blob, a registry may say for
-/// a moment that it does not have it (tried: docker-registry 2.8.3).
-const TRIES: u32 = 4;
-
-/// Whether a registry refuses a manifest because of a blob that it names.
-fn is_about_blobs(error: &RegistryError) -> bool {
-    matches!(
-        error.trouble,
-        Trouble::NoBlob(_)
-            | Trouble::NotTaken {
-                status: 400 | 404,
-                ..
-            }
-    )
 }
 
 /// Blobs that this process uploads now. Stages beside each other often share layers, and two

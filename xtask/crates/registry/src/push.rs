@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use ureq::http::Method;
 
@@ -21,6 +22,14 @@ use reference::Reference;
 
 /// Longer than the body of any answer to a push, in bytes.
 const ANSWER: u64 = 1 << 20;
+
+/// How often a manifest is put again if the registry misses a part of it. While another client
+/// writes the same part, a registry may not find it for a moment (tried: docker-registry 2.8.3,
+/// which empties the file that names the part before it writes it anew).
+const UNSETTLED: u32 = 3;
+
+/// The pause before a manifest is put again.
+const SETTLING: Duration = Duration::from_millis(100);
 
 /// What became of the wish to have a blob from another repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +147,8 @@ impl Registries {
         })
     }
 
-    /// Stores a manifest or an index under a tag or its digest, and gives its digest.
+    /// Stores a manifest or an index under a tag or its digest, and gives its digest. A registry that
+    /// misses a part of it is asked again: see [`UNSETTLED`].
     pub fn put_manifest(
         &self,
         to: &Reference,
@@ -161,10 +171,22 @@ impl Registries {
                 .headers
                 .push(("content-type", media_type.to_owned()));
             question.body = Body::Bytes(bytes.into());
-            self.persist(&endpoint.host, Effort::Full, || {
-                let answer = self.ask_once(to, endpoint, Effort::Full, question.clone())?;
-                named_rightly(&answer, &digest)
-            })?;
+            let put = || {
+                self.persist(&endpoint.host, Effort::Full, || {
+                    let answer = self.ask_once(to, endpoint, Effort::Full, question.clone())?;
+                    named_rightly(&answer, &digest)
+                })
+            };
+            for _ in 0..UNSETTLED {
+                match put() {
+                    Err(Trouble::NotTaken {
+                        obstacle: Obstacle::Part | Obstacle::Digest,
+                        ..
+                    }) => std::thread::sleep(SETTLING),
+                    other => return other.map(|()| digest),
+                }
+            }
+            put()?;
             Ok(digest)
         })
     }
