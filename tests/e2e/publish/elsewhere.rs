@@ -76,7 +76,11 @@ fn a_release_is_rolled_back_to_without_the_layout() {
 #[test]
 fn a_forged_release_and_two_images_for_one_name_are_refused_before_anything_is_pushed() {
     let Some(world) = World::new("") else { return };
-    let genuine = world.publish()["release"].clone();
+    let to = world.gate.reference(&world.to);
+    world.graph(&format!(
+        "[target.main]\nto = \"{to}\"\n[target.other]\nto = \"{to}/other\"\n"
+    ));
+    let genuine = world.published(&["--to", "main"])["release"].clone();
     let name = genuine["name"].as_str().unwrap();
     let file = world.state().join(format!("releases/{name}.json"));
     let release = Release::parse(&std::fs::read(file).unwrap()).unwrap();
@@ -86,20 +90,35 @@ fn a_forged_release_and_two_images_for_one_name_are_refused_before_anything_is_p
         let forged = Release::of(images);
         world.project.write("forged.json", forged.json());
         let path = world.project.path("forged.json");
-        let ran = world
-            .project
-            .run(&["publish", "--rollback", path.to_str().unwrap()]);
-        assert_ne!(ran.status, 0, "{}", ran.stdout);
-        ran.stderr
+        let path = path.to_str().unwrap();
+        [
+            vec!["publish", "--rollback", path, "--to", "main"],
+            vec![
+                "publish",
+                "--promote",
+                path,
+                "--from",
+                "main",
+                "--to",
+                "other",
+            ],
+        ]
+        .map(|arguments| {
+            let ran = world.project.run(&arguments);
+            assert_ne!(ran.status, 0, "{}", ran.stdout);
+            ran.stderr
+        })
     };
     world.gate.forget();
-    let lie = forged(&|image| image.verified = VerifiedAs::Not("a lie".to_owned()));
-    assert!(lie.contains("as its file says it"), "{lie}");
-    let elsewhere = forged(&|image| image.image = "images.test/anywhere/x".to_owned());
-    assert!(
-        elsewhere.contains("does not publish under that name"),
-        "{elsewhere}"
-    );
+    for lie in forged(&|image| image.verified = VerifiedAs::Not("a lie".to_owned())) {
+        assert!(lie.contains("as its file says it"), "{lie}");
+    }
+    for elsewhere in forged(&|image| image.image = "images.test/anywhere/x".to_owned()) {
+        assert!(
+            elsewhere.contains("does not publish under that name"),
+            "{elsewhere}"
+        );
+    }
     let graph = std::fs::read_to_string(world.project.path("build-graph.toml")).unwrap();
     let graph = graph.replace("images.test/it/b", "images.test/other/a");
     world.project.write("build-graph.toml", graph);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{World, moves_tag};
+use super::{World, moves_tag, tops};
 use crate::support::gate::{Effect, Fault, Seen};
 
 /// How many worlds meet the faults at the same time. Most of the time they wait for a next attempt.
@@ -165,4 +165,21 @@ fn a_fault_that_lasts_is_named_moves_no_tag_and_is_no_loss() {
         let answer = world.publish();
         world.assert_published(&answer["release"]);
     });
+}
+
+#[test]
+fn where_a_registry_loses_what_it_took_no_tag_moves() {
+    let Some(world) = World::new("") else { return };
+    let lost = tops(&world.planned())[1].clone();
+    let takes = move |seen: &Seen| seen.method == "PUT" && seen.path.ends_with(&lost);
+    let taken = Effect::Status(201, Vec::new(), Vec::new());
+    world.gate.fail(Fault::when(takes, taken));
+    world
+        .project
+        .run(&["publish"])
+        .ends(1)
+        .says("does not answer for")
+        .says("no tag was moved");
+    world.assert_untagged();
+    world.assert_published(&world.publish()["release"]);
 }
