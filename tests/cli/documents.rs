@@ -303,7 +303,7 @@ fn the_designs_table_and_help_name_the_same_flags() {
         let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
         let flags = flags.filter_map(|flag| flag.get_long());
         // The design describes these once for all commands.
-        let flags = flags.filter(|flag| !["graph", "profile", "set"].contains(flag));
+        let flags = flags.filter(|flag| !["graph", "profile", "set", "output"].contains(flag));
         let flags = flags.map(|flag| format!("--{flag}"));
         (command.get_name().to_owned(), flags.collect())
     });

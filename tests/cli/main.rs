@@ -33,6 +33,7 @@ mod superseded;
 mod support;
 mod sync;
 mod variables;
+mod workflow;
 mod world;
 
 use std::io::BufRead as _;

@@ -31,6 +31,7 @@ mod stages;
 mod superseded;
 mod trouble;
 mod verify;
+mod workflow;
 
 use std::process::Command;
 

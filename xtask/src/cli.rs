@@ -42,6 +42,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Push what was verified, as a release set, and then move the tags
     Publish(PublishArgs),
+    /// Write the CI workflow of the graph
+    Workflow(WorkflowArgs),
     /// Make the key that signs what this machine shares, and print its public half
     Key(KeyArgs),
     /// Check what this machine must have, and install and start what is missing
@@ -66,6 +68,9 @@ pub struct Where {
     /// The value of a variable of [vars], in place of the file's and the environment's
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub set: Vec<(String, String)>,
+    /// Where every image is put, in place of the outputs in the graph file
+    #[arg(long, value_name = "WHERE", value_parser = ["engine", "registry", "oci"])]
+    pub output: Option<String>,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -113,6 +118,17 @@ pub struct PublishArgs {
     /// Print the release and its moves as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `workflow`
+#[derive(Debug, Args)]
+pub struct WorkflowArgs {
+    /// The graph file [default: the nearest build-graph.toml from here upwards]
+    #[arg(long, value_name = "FILE")]
+    pub graph: Option<Utf8PathBuf>,
+    /// Write nothing, and fail if the file is not what would be written
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// `key`
@@ -204,6 +220,9 @@ pub struct PlanArgs {
     /// Refuse external images that the lock file does not pin
     #[arg(long)]
     pub locked: bool,
+    /// Print the jobs of the workflow that must build something, as lines for `$GITHUB_OUTPUT`
+    #[arg(long, conflicts_with = "json")]
+    pub matrix: bool,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

@@ -43,4 +43,5 @@ pub mod setup;
 pub mod shown;
 pub mod unpoisoned;
 pub mod verify;
+pub mod workflow;
 pub mod workshop;

@@ -23,7 +23,7 @@ use crate::support::random::{Random, number, seed};
 use world::World;
 
 /// The rounds of the suite. `cargo xtask test --kills N` runs another number.
-const ROUNDS: u64 = 60;
+const ROUNDS: u64 = 30;
 
 /// When a run is killed.
 #[derive(Debug, Clone, Copy)]

@@ -36,7 +36,7 @@ use tree::Disk;
 
 /// The mutations of the suite. They are the same each time, so that no landing depends on luck.
 /// `cargo xtask test --oracle N` tries others.
-const MUTATIONS: u64 = 300;
+const MUTATIONS: u64 = 100;
 const SEED: u64 = 1;
 /// Mutations of one case.
 const OF_A_CASE: u64 = 10;

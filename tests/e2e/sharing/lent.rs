@@ -2,8 +2,18 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use camino::Utf8PathBuf;
+
 use super::super::{builds, docker, host};
-use super::{Team, runs};
+use super::{Team, parts, runs, without_engine};
+use crate::support::Project;
+use xtask::contexts::{StatCache, Tracer};
+use xtask::freshness::pins;
+use xtask::freshness::prepare::lending;
+use xtask::freshness::shared::Shared;
+use xtask::freshness::shared::outputs::SharedOutputs;
+use xtask::graphfile::options::GraphOptions;
+use xtask::graphfile::spec::{self, StageId};
 
 #[test]
 fn a_second_machine_pulls_what_it_was_asked_for_and_builds_the_rest_from_what_is_shared() {
@@ -110,4 +120,55 @@ fn a_dockerfile_and_a_context_that_a_host_command_makes_are_made_here() {
     let made = std::fs::read_to_string(second.path("c/Dockerfile")).unwrap();
     assert!(made.contains("COPY x /x"), "{made}");
     assert_eq!(runs(&second), 0, "what they make was fetched");
+}
+
+/// Shares what lies in a project as what the host command of a part has made on a machine with
+/// another processor.
+fn share_as_of(processor: &str, project: &Project, part: &str) {
+    let file = Utf8PathBuf::from_path_buf(project.path("build-graph.toml")).unwrap();
+    let mut spec = spec::load(&file, &GraphOptions::default()).unwrap();
+    spec.split();
+    let stage: StageId = spec.find(part).unwrap();
+    let (stage, cache) = (spec.stage(stage), StatCache::in_memory());
+    let tracer = Tracer::forgetful(&cache);
+    let question = lending::question(&spec, stage, &tracer, processor).unwrap();
+    let made = lending::made(&spec, stage, &cache).unwrap().unwrap();
+    let archive = project.path("archive");
+    let folder = made.folder.as_std_path();
+    let packed = SharedOutputs::pack(question.unwrap(), folder, &made.entries, &archive);
+    let registries = pins::registries(|_| {}).unwrap();
+    let shared = Shared::new(spec.registry.as_ref().unwrap(), &registries, None);
+    shared
+        .put_outputs(&packed.unwrap().unwrap(), &archive)
+        .unwrap();
+}
+
+/// Native runners build the parts of one stage, each with what its own machine has made.
+#[test]
+fn a_part_stands_on_what_a_machine_of_its_own_platform_has_made() {
+    let Some(team) = Team::new() else { return };
+    let host = host();
+    let first = team.checkout(&host);
+    first
+        .run(&["build", "a@linux-amd64", "--profile", "ci"])
+        .ends(0);
+    // A runner for arm64, whose compiler makes something else.
+    let other = team
+        .checkout(&host)
+        .file("a/made", "on arm64\n")
+        .file("a/more/deep/x", "on arm64\n");
+    share_as_of("aarch64", &other, "a@linux-arm64");
+    let second = team.checkout(&host);
+    second
+        .run(&["build", "a@linux-arm64", "--profile", "ci"])
+        .ends(0);
+    let made = std::fs::read_to_string(second.path("a/made")).unwrap();
+    assert_eq!((made.as_str(), runs(&second)), ("on arm64\n", 0));
+    // A plan elsewhere knows both.
+    let third = without_engine(team.checkout(&host));
+    assert!(
+        parts(&third, "ci", "a")
+            .iter()
+            .all(serde_json::Value::is_string)
+    );
 }

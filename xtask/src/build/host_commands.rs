@@ -71,7 +71,7 @@ impl Run<'_> {
             &log,
             self.interrupt,
             waiting,
-            || work.fetch_outputs(of),
+            || work.fetch_outputs(of, id),
         );
         match ran {
             Ok(()) => Ok(None),

@@ -15,6 +15,7 @@ pub mod setup;
 pub mod sync;
 pub mod test;
 pub mod verify;
+pub mod workflow;
 
 use std::io::Write as _;
 
@@ -29,6 +30,7 @@ fn chosen(at: &Where) -> Result<Chosen> {
     let options = GraphOptions {
         profiles: at.profile.clone(),
         vars: at.set.iter().cloned().collect(),
+        output: at.output.clone(),
     };
     Chosen::of(at.graph.as_deref(), options)
 }

@@ -7,11 +7,12 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::cli::PlanArgs;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::freshness::planner::{Assessment, Next, Workspace};
 use crate::freshness::verdict::{Reason, Verdict};
 use crate::graphfile::spec::{Parts, StageId};
 use crate::report::{reasons, words};
+use crate::workflow::matrix::Matrix;
 
 #[derive(Serialize)]
 struct Whole<'a> {
@@ -172,6 +173,13 @@ pub fn run(flags: &PlanArgs) -> Result<()> {
         words::count(stages, "stage"),
         words::time(elapsed_ms)
     );
-    super::print(&text);
+    if !flags.matrix {
+        super::print(&text);
+        return Ok(());
+    }
+    crate::tell!("{}", text.trim_end());
+    let lines = Matrix::of(&work, &plan).lines();
+    let lines = lines.map_err(|error| Fault::failed(format!("cannot print the jobs: {error}")))?;
+    super::print(&lines);
     Ok(())
 }

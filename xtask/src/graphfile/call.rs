@@ -20,8 +20,10 @@ impl Call {
         let profiles = options.profiles.iter().map(|name| flag("profile", name));
         let vars = options.vars.iter();
         let vars = vars.map(|(name, value)| flag("set", &format!("{name}={value}")));
+        let output = options.output.iter().map(|place| flag("output", place));
+        let flags = graph.into_iter().chain(profiles).chain(vars).chain(output);
         Self {
-            flags: graph.into_iter().chain(profiles).chain(vars).collect(),
+            flags: flags.collect(),
         }
     }
 
@@ -53,11 +55,12 @@ mod tests {
             &GraphOptions {
                 profiles: vec!["china".into(), "x86".into()],
                 vars: [("tag".to_owned(), "a b".to_owned())].into(),
+                output: Some("oci".into()),
             },
         );
         assert_eq!(
             both.command("lock --update dify"),
-            "cargo xtask lock --update dify --graph '../my graph.toml' --profile china --profile x86 --set 'tag=a b'"
+            "cargo xtask lock --update dify --graph '../my graph.toml' --profile china --profile x86 --set 'tag=a b' --output oci"
         );
     }
 

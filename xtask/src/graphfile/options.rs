@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-/// The profiles and the values of variables that the command line gives.
+/// The profiles, the values of variables and the output that the command line gives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GraphOptions {
     /// Names of profiles; a later one is laid over the earlier ones.
     pub profiles: Vec<String>,
     /// Values of variables, by name. They win over the file and the environment.
     pub vars: BTreeMap<String, String>,
+    /// Where every image is put, in place of each `output` of the file: one of its words.
+    pub output: Option<String>,
 }
 
 impl GraphOptions {
@@ -16,7 +18,7 @@ impl GraphOptions {
     pub fn profile(name: Option<&str>) -> Self {
         Self {
             profiles: name.map(str::to_owned).into_iter().collect(),
-            vars: BTreeMap::new(),
+            ..Self::default()
         }
     }
 }

@@ -44,6 +44,8 @@ pub(super) enum InputsOrDue {
 /// A search through the host commands that one stage waits for.
 struct Search<'s> {
     work: &'s Workspace,
+    /// The stage that was asked for.
+    asking: StageId,
     outputs: &'s Outputs,
     tracer: &'s Tracer<'s>,
     /// The way from the stage that was asked for. Each stage comes with its output that the stage
@@ -80,6 +82,7 @@ impl Workspace {
             .map(|_| owner(&self.spec, id));
         let mut search = Search {
             work: self,
+            asking: id,
             outputs,
             tracer,
             way: Vec::new(),
@@ -177,7 +180,7 @@ impl Search<'_> {
         });
         match due {
             None => Ok(None),
-            Some(due) => match self.work.lent(of, self.tracer)? {
+            Some(due) => match self.work.lent(of, self.asking, self.tracer)? {
                 Some(lent) => {
                     let folder = lent.folder.as_std_path();
                     self.tracer.stand_in(folder, &lent.outputs, &lent.entries);

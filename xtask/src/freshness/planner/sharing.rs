@@ -88,10 +88,16 @@ impl Workspace {
         }
     }
 
-    /// What somebody has shared of the outputs of a stage's host command, to stand in for them.
-    pub(super) fn lent(&self, of: StageId, tracer: &Tracer<'_>) -> Result<Option<MadeByCommand>> {
+    /// What somebody has shared of the outputs of the host command of `of`, to stand in for them when
+    /// the stage `asking` is read.
+    pub(super) fn lent(
+        &self,
+        of: StageId,
+        asking: StageId,
+        tracer: &Tracer<'_>,
+    ) -> Result<Option<MadeByCommand>> {
         let stage = self.spec.stage(of);
-        let Some(shared) = self.shared_outputs(of, tracer)? else {
+        let Some((shared, _)) = self.shared_outputs(of, asking, tracer)? else {
             return Ok(None);
         };
         let place = lending::place(&self.spec, stage, &self.cache)?;
@@ -105,22 +111,42 @@ impl Workspace {
         }))
     }
 
-    /// What somebody has shared of a stage's host command.
+    /// What somebody has shared of the host command of `of`, as it serves the stage `asking`, with the
+    /// processor of the machine that made it.
     fn shared_outputs(
         &self,
         of: StageId,
+        asking: StageId,
         tracer: &Tracer<'_>,
-    ) -> Result<Option<Arc<SharedOutputs>>> {
+    ) -> Result<Option<(Arc<SharedOutputs>, &'static str)>> {
         let Some(sharing) = self.spec.registry.as_ref().filter(|_| !self.is_offline()) else {
             return Ok(None);
         };
-        let stage = self.spec.stage(of);
-        if self.registry_fails.get().is_some() || !self.may_read(sharing)? {
+        if !self.may_read(sharing)? {
             return Ok(None);
         }
-        let Some(question) = lending::question(&self.spec, stage, tracer)? else {
+        let stage = self.spec.stage(of);
+        for processor in lending::processors(&self.spec.stage(asking).platforms) {
+            let Some(question) = lending::question(&self.spec, stage, tracer, processor)? else {
+                return Ok(None);
+            };
+            if let Some(found) = self.answer(sharing, stage, question)? {
+                return Ok(Some((found, processor)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What somebody has shared under a question about a stage's host command.
+    fn answer(
+        &self,
+        sharing: &Sharing,
+        stage: &Stage,
+        question: String,
+    ) -> Result<Option<Arc<SharedOutputs>>> {
+        if self.registry_fails.get().is_some() {
             return Ok(None);
-        };
+        }
         // The parts of a stage often ask the same at the same time.
         let known = Arc::clone(
             self.lent
@@ -150,15 +176,15 @@ impl Workspace {
         Ok(found)
     }
 
-    /// Fetches what a stage's host command would make, and puts it into its place. `None` if that
-    /// cannot be had, so that the command must run.
-    pub fn fetch_outputs(&self, of: StageId) -> Result<Option<Fetched>> {
+    /// Fetches what the host command of `of` would make for the stage `asking`, and puts it into its
+    /// place. `None` if that cannot be had, so that the command must run.
+    pub fn fetch_outputs(&self, of: StageId, asking: StageId) -> Result<Option<Fetched>> {
         let stage = self.spec.stage(of);
         let states = self.state.beside().as_std_path();
         let tracer = Tracer::forgetful(&self.cache).beside(states);
-        let (Some(sharing), Some(outputs), Some(folder)) = (
+        let (Some(sharing), Some((outputs, processor)), Some(folder)) = (
             self.spec.registry.as_ref(),
-            self.shared_outputs(of, &tracer)?,
+            self.shared_outputs(of, asking, &tracer)?,
             lending::place(&self.spec, stage, &self.cache)?,
         ) else {
             return Ok(None);
@@ -190,6 +216,7 @@ impl Workspace {
         match fetch() {
             Ok(()) => Ok(Some(Fetched {
                 question: outputs.question().to_owned(),
+                processor,
                 entries,
             })),
             Err(fault) => {
@@ -205,7 +232,8 @@ impl Workspace {
     /// Shares what a stage's host command has made here, unless it is shared already.
     fn share_outputs(&self, sharing: &Sharing, stage: &Stage) -> Result<Option<String>> {
         let tracer = Tracer::forgetful(&self.cache).beside(self.state.beside().as_std_path());
-        let Some(question) = lending::question(&self.spec, stage, &tracer)? else {
+        let here = std::env::consts::ARCH;
+        let Some(question) = lending::question(&self.spec, stage, &tracer, here)? else {
             return Ok(None);
         };
         let shared = Shared::new(sharing, self.registries()?, self.signer()?);
@@ -234,7 +262,7 @@ impl Workspace {
             )));
         };
         // What was read and made must still be what the question and the list say.
-        let again = lending::question(&self.spec, stage, &tracer)?;
+        let again = lending::question(&self.spec, stage, &tracer, here)?;
         let still = lending::made(&self.spec, stage, &self.cache)?;
         if again.as_ref() != Some(&question)
             || still.is_none_or(|still| still.entries != made.entries)

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use camino::Utf8PathBuf;
 
 use super::part::{CommandPart, digest, what_it_made, what_it_reads};
-use super::{folder, seal_stamp};
+use super::{Fetched, folder, seal_stamp};
 use crate::contexts::{Input, StatCache, Tracer};
 use crate::fault::{Fault, Result};
 use crate::graphfile::spec::{Prepare, Spec, Stage};
 use crate::outside::state::State;
 
-/// The facts of the machine on which the result of a host command may depend.
-fn facts() -> String {
+/// The facts of a machine with this processor on which the result of a host command may depend.
+fn facts(processor: &str) -> String {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |name: &str| {
         let line = release.lines().find_map(|line| line.strip_prefix(name));
@@ -24,30 +24,52 @@ fn facts() -> String {
     format!(
         "{} {} {} {}",
         std::env::consts::OS,
-        std::env::consts::ARCH,
+        processor,
         field("ID="),
         field("VERSION_ID=")
     )
 }
 
-/// The key of what a stage's host command would make now: 64 hexadecimal digits. `None` without a
-/// host command.
-pub fn question(spec: &Spec, stage: &Stage, tracer: &Tracer<'_>) -> Result<Option<String>> {
+/// The processors of the machines whose results serve a stage for one of these platforms, best
+/// first: a machine of the platform itself, where a native runner builds that part, then this one.
+pub fn processors(platforms: &[String]) -> Vec<&'static str> {
+    let own = std::env::consts::ARCH;
+    let native = match platforms {
+        [only] => reference::platform::normal(only),
+        _ => None,
+    };
+    let native = match native.as_deref() {
+        Some("linux/amd64") => Some("x86_64"),
+        Some("linux/arm64") => Some("aarch64"),
+        _ => None,
+    };
+    let others = native.into_iter().filter(|it| *it != own);
+    others.chain([own]).collect()
+}
+
+/// The key of what a stage's host command would make now on a machine with this processor: 64
+/// hexadecimal digits. `None` without a host command.
+pub fn question(
+    spec: &Spec,
+    stage: &Stage,
+    tracer: &Tracer<'_>,
+    processor: &str,
+) -> Result<Option<String>> {
     let Some(prepare) = &stage.prepare else {
         return Ok(None);
     };
     let folder = folder(spec, stage, prepare, tracer)?;
     let reads = what_it_reads(spec, stage, prepare, &folder, tracer)?;
-    Ok(Some(question_of(prepare, &reads)))
+    Ok(Some(question_of(prepare, &reads, processor)))
 }
 
-fn question_of(prepare: &Prepare, reads: &[CommandPart]) -> String {
+fn question_of(prepare: &Prepare, reads: &[CommandPart], processor: &str) -> String {
     let mut hash = blake3::Hasher::new();
     hash.update(b"xtask host command 1\0");
     hash.update(digest(reads).as_bytes());
     // A command may do something else in another folder.
     let place = (prepare.beside_graph, &prepare.dir, &prepare.outputs);
-    hash.update(format!("\0{place:?}\0{}", facts()).as_bytes());
+    hash.update(format!("\0{place:?}\0{}", facts(processor)).as_bytes());
     hash.finalize().to_hex().to_string()
 }
 
@@ -92,14 +114,14 @@ pub fn place(spec: &Spec, stage: &Stage, cache: &StatCache) -> Result<Option<Utf
 }
 
 /// Notes that the outputs which are there now are those that the command would make, if they answer
-/// `question` and are `entries`. `false` if anything has changed since that was asked: then the
+/// the question and are the entries of `fetched`. `false` if anything has changed since that was asked: then the
 /// outputs are those of other inputs.
 pub fn note_as_made(
     spec: &Spec,
     stage: &Stage,
     state: &State,
     cache: &StatCache,
-    (question, entries): (&str, &[Input]),
+    fetched: &Fetched,
 ) -> Result<bool> {
     let Some(prepare) = &stage.prepare else {
         return Ok(false);
@@ -108,7 +130,8 @@ pub fn note_as_made(
     let folder = folder(spec, stage, prepare, &tracer)?;
     let read = what_it_reads(spec, stage, prepare, &folder, &tracer)?;
     let made = what_it_made(prepare, &folder, &tracer)?;
-    if question_of(prepare, &read) != question || made.inputs.entries != entries {
+    let question = question_of(prepare, &read, fetched.processor);
+    if question != fetched.question || made.inputs.entries != fetched.entries {
         return Ok(false);
     }
     seal_stamp(spec, stage, state, &read, made).map_err(|error| {

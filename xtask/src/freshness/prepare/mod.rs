@@ -108,6 +108,8 @@ pub fn roots(spec: &Spec, stage: &Stage) -> Vec<Utf8PathBuf> {
 pub struct Fetched {
     /// The question that they answer (`lending::question`).
     pub question: String,
+    /// The processor of the machine that made them.
+    pub processor: &'static str,
     /// What they are.
     pub entries: Vec<Input>,
 }
@@ -172,8 +174,8 @@ pub fn run(
     if must_run(spec, stage, state, tracer)?.is_none() {
         return Ok(());
     }
-    if let Some(Fetched { question, entries }) = fetch()?
-        && lending::note_as_made(spec, stage, state, cache, (&question, &entries))?
+    if let Some(fetched) = fetch()?
+        && lending::note_as_made(spec, stage, state, cache, &fetched)?
     {
         return Ok(());
     }

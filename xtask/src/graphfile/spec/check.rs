@@ -16,7 +16,7 @@ use super::raw::{
 };
 use super::raw_stack::RawStack;
 use super::vars::Vars;
-use super::{Naming, Publishing, Sharing, SourceId, Spec, StageId, VERSION};
+use super::{ImageOutput, Naming, Publishing, Sharing, SourceId, Spec, StageId, VERSION, Workflow};
 use super::{names, tables};
 use crate::fault::Result;
 use crate::graphfile::call::Call;
@@ -24,7 +24,7 @@ use crate::graphfile::options::GraphOptions;
 
 const TOP: &[&str] = &[
     "version", "vars", "defaults", "source", "stage", "base", "profile", "group", "registry",
-    "stack", "policy", "publish", "target",
+    "stack", "policy", "publish", "target", "workflow",
 ];
 
 /// The most bytes that all stages together may hold, once defaults and variables are filled in.
@@ -45,15 +45,40 @@ pub fn check(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOption
 }
 
 /// A hash of everything that the content of a `Spec` comes from.
-fn fingerprint(text: &str, profiles: &[String], vars: &Vars) -> [u8; 32] {
+fn fingerprint(text: &str, options: &GraphOptions, vars: &Vars) -> [u8; 32] {
     let mut hash = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
         hash.update(&(bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
     add(text.as_bytes());
-    add(format!("{profiles:?} {:?}", vars.values()).as_bytes());
+    let (profiles, output) = (&options.profiles, &options.output);
+    add(format!("{profiles:?} {:?} {output:?}", vars.values()).as_bytes());
     *hash.finalize().as_bytes()
+}
+
+/// A file that says nothing yet.
+fn nothing(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions) -> Spec {
+    Spec {
+        text: fingerprint(text, &GraphOptions::default(), &Vars::default()),
+        file: file.to_owned(),
+        root: root.to_owned(),
+        sources: Vec::new(),
+        stages: Vec::new(),
+        declared: Vec::new(),
+        groups: BTreeMap::new(),
+        bases: BTreeMap::new(),
+        registry: None,
+        publishing: Publishing::default(),
+        workflow: Workflow::default(),
+        policy: Policy::default(),
+        waivers: Vec::new(),
+        profiles: Vec::new(),
+        notes: Vec::new(),
+        call: Call::default(),
+        stack: None,
+        options: options.clone(),
+    }
 }
 
 /// Reads the file and collects what is wrong with it.
@@ -84,6 +109,8 @@ pub(super) struct Scope {
     pub(super) stages: HashMap<String, StageId>,
     pub(super) vars: Vars,
     pub(super) has_registry: bool,
+    /// Where the call puts every image.
+    pub(super) output: Option<ImageOutput>,
     /// How many bytes are left of `MOST_TEXT`.
     pub(super) room: Cell<usize>,
 }
@@ -97,25 +124,7 @@ impl GraphReader<'_, '_> {
         options: &GraphOptions,
     ) -> Spec {
         let mut table = tables::parse(text, self.mistakes).into_inner();
-        let mut spec = Spec {
-            text: fingerprint(text, &[], &Vars::default()),
-            file: file.to_owned(),
-            root: root.to_owned(),
-            sources: Vec::new(),
-            stages: Vec::new(),
-            declared: Vec::new(),
-            groups: BTreeMap::new(),
-            bases: BTreeMap::new(),
-            registry: None,
-            publishing: Publishing::default(),
-            policy: Policy::default(),
-            waivers: Vec::new(),
-            profiles: Vec::new(),
-            notes: Vec::new(),
-            call: Call::default(),
-            stack: None,
-            options: options.clone(),
-        };
+        let mut spec = nothing(file, root, text, options);
         // In a file that is not TOML, further mistakes would only follow from that one.
         if !self.mistakes.is_empty() {
             return spec;
@@ -123,6 +132,7 @@ impl GraphReader<'_, '_> {
         tables::report_unknown("the graph file", &mut table, TOP, self.mistakes);
         self.version(&mut table);
         let (policy, waivers) = self.policies(&mut table);
+        spec.workflow = self.workflow(&mut table);
         let (profiles, mut layers) = self.layers(table, &options.profiles);
         spec.profiles = profiles;
         let layers = layers.as_mut_slice();
@@ -131,7 +141,7 @@ impl GraphReader<'_, '_> {
         let publish = self.publish(layers);
         spec.publishing = self.publishing(publish, targets);
         let vars = self.vars(layers, &options.vars);
-        spec.text = fingerprint(text, &options.profiles, &vars);
+        spec.text = fingerprint(text, options, &vars);
         let sources = self.layered::<RawSource>("source", layers);
         let defaults = self.defaults(layers);
         let stages = self.layered::<RawStage>("stage", layers);
@@ -154,6 +164,7 @@ impl GraphReader<'_, '_> {
                 .collect(),
             vars,
             has_registry: spec.registry.is_some(),
+            output: self.output_of_call(options, spec.registry.is_some()),
             room: Cell::new(MOST_TEXT),
         };
         let stack = self.layered_stack(layers);
@@ -365,6 +376,22 @@ impl GraphReader<'_, '_> {
             });
         }
         self.sharing(whole?)
+    }
+
+    /// Where the call puts every image.
+    fn output_of_call(
+        &mut self,
+        options: &GraphOptions,
+        has_registry: bool,
+    ) -> Option<ImageOutput> {
+        let word = options.output.as_deref()?;
+        let output = ImageOutput::ALL.into_iter().find(|it| it.word() == word)?;
+        if output == ImageOutput::Registry && !has_registry {
+            let title = "`--output registry` needs a registry, and the graph names none";
+            let help = "write `[registry]` with `url = \"HOST/PATH\"` into the graph file";
+            self.mistakes.push(Mistake::of_file(title).help(help));
+        }
+        Some(output)
     }
 
     pub(super) fn known<I: Copy>(

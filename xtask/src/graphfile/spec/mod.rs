@@ -32,6 +32,7 @@ mod tests;
 mod var_rules;
 mod vars;
 mod whole;
+pub mod workflow;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +49,7 @@ use run::RunSettings;
 use sharing::Sharing;
 use shipping::{ImageOutput, Shipping};
 use template::Template;
+use workflow::Workflow;
 
 /// The version of the file format that this program reads.
 pub const VERSION: i64 = 1;
@@ -98,6 +100,8 @@ pub struct Spec {
     pub registry: Option<Sharing>,
     /// How a release set is published, and where.
     pub publishing: Publishing,
+    /// What the CI workflow is made of.
+    pub workflow: Workflow,
     /// The policy for all images. It is already laid under each stage's own policy.
     pub policy: Policy,
     /// Tolerated breaches of the policy, in the file's order.

@@ -328,3 +328,23 @@ pub struct RawRegistry {
     /// How much of BuildKit's cache is kept there: `none`, `min` or `max`.
     pub cache: Option<Text>,
 }
+
+/// `[workflow]`: what the CI workflow is made of.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "the table of the workflow"
+)]
+pub struct RawWorkflow {
+    /// The profiles with which CI builds.
+    pub profiles: Option<Vec<Text>>,
+    /// Patterns of branches whose pushes are published; `main` when absent.
+    pub branches: Option<Vec<Text>>,
+    /// Patterns of tags whose pushes are published; `v*` when absent.
+    pub tags: Option<Vec<Text>>,
+    /// The label of the runner for each platform.
+    pub runners: Option<Texts>,
+    /// Variables of the environment of every step.
+    pub env: Option<Texts>,
+}

@@ -4,7 +4,7 @@
 
 use toml::Spanned;
 
-use super::check::GraphReader;
+use super::check::{GraphReader, Scope};
 use super::mistakes::Mistake;
 use super::raw::Text;
 
@@ -18,6 +18,20 @@ pub enum ImageOutput {
     Registry,
     /// Into an OCI layout in the state folder.
     Oci,
+}
+
+impl ImageOutput {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Engine, Self::Registry, Self::Oci];
+
+    /// Its word in the graph file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+            Self::Registry => "registry",
+            Self::Oci => "oci",
+        }
+    }
 }
 
 /// How layers are compressed.
@@ -65,19 +79,15 @@ impl Shipping {
 }
 
 impl GraphReader<'_, '_> {
-    /// Checks where an image is put. `has_registry` says whether the file has a `[registry]`.
+    /// Checks where an image is put.
     pub(super) fn shipping(
         &mut self,
         output: Option<Text>,
         compression: Option<Text>,
         reproducible: Option<Spanned<bool>>,
-        has_registry: bool,
+        scope: &Scope,
     ) -> Shipping {
-        let outputs = [
-            ("engine", ImageOutput::Engine),
-            ("registry", ImageOutput::Registry),
-            ("oci", ImageOutput::Oci),
-        ];
+        let outputs = ImageOutput::ALL.map(|output| (output.word(), output));
         let kinds = [
             ("none", LayerCompression::None),
             ("gzip", LayerCompression::Gzip),
@@ -85,8 +95,8 @@ impl GraphReader<'_, '_> {
         ];
         let place = output.as_ref().map(Spanned::span);
         let output = output.and_then(|text| self.one_of("output", &text, &outputs));
-        let output = output.unwrap_or_default();
-        if let (ImageOutput::Registry, false, Some(span)) = (output, has_registry, place) {
+        let output = scope.output.or(output).unwrap_or_default();
+        if let (ImageOutput::Registry, false, Some(span)) = (output, scope.has_registry, place) {
             let title = "the graph names no registry to put images into";
             let mistake = Mistake::at(span, title, "needs `[registry]`");
             let help = "write `[registry]` with `url = \"HOST/PATH\"` into the graph file";

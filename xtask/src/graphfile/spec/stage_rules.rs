@@ -109,12 +109,7 @@ impl GraphReader<'_, '_> {
             prepare: raw.prepare.and_then(|prepare| self.prepare(prepare)),
             prepared_with: None,
             services: self.texts("service", raw.services, names::identifier),
-            shipping: self.shipping(
-                raw.output,
-                raw.compression,
-                raw.reproducible,
-                scope.has_registry,
-            ),
+            shipping: self.shipping(raw.output, raw.compression, raw.reproducible, scope),
             policy: self.policy(raw.policy.unwrap_or_default()),
             annotations: self.templates("annotation", raw.annotations, label_name, scope),
             attached: Attachments {
