@@ -8,6 +8,7 @@ mod support;
 mod bases;
 mod demo;
 mod dify;
+mod export;
 mod healing;
 mod kill;
 mod layers;

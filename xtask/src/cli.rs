@@ -1,9 +1,12 @@
 //! The command line: words and flags. A test compares them with the table in DESIGN.md, *Commands*.
 
+mod export;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::workshop::bench::Case;
+pub use export::{BakeArgs, ExportArgs, ExportFormat};
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
 #[derive(Debug, Parser)]
@@ -42,6 +45,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Push what was verified, as a release set, and then move the tags
     Publish(PublishArgs),
+    /// Write the graph in the formats of its neighbours
+    Export(ExportArgs),
     /// Write the CI workflow of the graph
     Workflow(WorkflowArgs),
     /// Make the key that signs what this machine shares, and print its public half

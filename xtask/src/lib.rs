@@ -33,6 +33,7 @@ pub mod build;
 pub mod cli;
 pub mod commands;
 pub mod contexts;
+pub mod export;
 pub mod fault;
 pub mod freshness;
 pub mod graphfile;

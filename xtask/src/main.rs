@@ -44,6 +44,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Inputs(flags) => commands::inputs::run(flags),
         Command::Graph(flags) => commands::graph::run(flags),
         Command::Publish(flags) => commands::publish::run(flags),
+        Command::Export(flags) => commands::export::run(flags),
         Command::Workflow(flags) => commands::workflow::run(flags),
         Command::Key(flags) => commands::key::run(flags),
         Command::Lock(flags) => commands::lock::run(flags),

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod build;
 pub mod demo;
 pub mod explain;
+pub mod export;
 pub mod graph;
 pub mod inputs;
 pub mod key;

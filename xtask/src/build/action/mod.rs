@@ -1,7 +1,7 @@
 //! One buildx call as data: a pure function makes the argv of `docker buildx build` from what was
 //! decided before.
 
-mod csv;
+pub mod csv;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,156 @@
+//! Exports of the graph, tried with the programs that they are for.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Project, Ran, process};
+use crate::{host, project, unique};
+
+/// Three stages: one is overlaid, one stands on it, and one has a Dockerfile for each platform.
+fn exported(host: &str) -> Project {
+    let path = unique("export");
+    let graph = format!(
+        "version = 1\n[vars]\nword = \"hello\"\n\
+         [defaults]\noutput = \"oci\"\nreproducible = true\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n\
+         [stage.a]\ncontext = \"a\"\nimage = \"{path}/a\"\noverlays = [\"over\"]\n\
+         args = {{ WORD = \"${{word}}\", COMMIT = \"${{source.commit}}\" }}\nvolatile = [\"COMMIT\"]\nlabels = {{ l = \"1,2\" }}\n\
+         [stage.b]\ncontext = \".\"\ndockerfile = \"b/own.Dockerfile\"\nfrom = \"a\"\nimage = \"{path}/b\"\n\
+         [stage.c]\ncontext = \"c\"\nimage = \"{path}/c\"\n\
+         [stage.c.platform.\"linux/arm64\"]\ndockerfile = \"c/arm64.Dockerfile\"\n"
+    );
+    let project = project(host)
+        .file("build-graph.toml", graph)
+        .file(".gitignore", "/state/\n/bin/\n/calls\n/docker-config/\n")
+        .file(
+            "a/Dockerfile",
+            "FROM scratch\nARG WORD\nARG COMMIT\nCOPY x y /\nLABEL word=$WORD commit=$COMMIT\n",
+        )
+        .file("a/x", &path)
+        .file("a/y", "of the context")
+        .file("over/y", "of the overlay")
+        .file("b/own.Dockerfile", format!("FROM {path}/a\nCOPY b/x /b\n"))
+        .file("b/x", &path)
+        .file("c/Dockerfile", "FROM scratch\nCOPY x /amd64\n")
+        .file("c/arm64.Dockerfile", "FROM scratch\nCOPY x /arm64\n")
+        .file("c/x", &path);
+    for words in [
+        &["init", "--quiet"][..],
+        &["add", "--all"],
+        &[
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.org",
+            "commit",
+            "--quiet",
+            "--message",
+            "x",
+        ],
+    ] {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(project.path("")).args(words);
+        process::ended(&mut git).unwrap();
+    }
+    project
+}
+
+/// The docker command, run in the project.
+fn docker_in(project: &Project, host: &str, arguments: &[&str]) -> Ran {
+    let program = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .current_dir(project.path(""))
+        .env("DOCKER_HOST", host);
+    Ran::of(process::ended(&mut command).unwrap())
+}
+
+/// The manifests of a plan's parts, by stage.
+fn planned(project: &Project) -> BTreeMap<String, Vec<String>> {
+    let plan = project.run(&["plan", "--json"]).ends(0).stdout;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let of_stage = |stage: &Value| {
+        let parts = stage["parts"].as_array().unwrap().iter();
+        let manifests = parts.map(|part| part["image"].as_str().unwrap().to_owned());
+        (
+            stage["stage"].as_str().unwrap().to_owned(),
+            manifests.collect(),
+        )
+    };
+    let stages = plan["stages"].as_array().unwrap().iter();
+    stages.map(of_stage).collect()
+}
+
+#[test]
+fn bake_builds_the_same_manifests_from_the_export() {
+    let host = host();
+    let project = exported(&host);
+    project.run(&["build"]).ends(0);
+    let ran = project.run(&["export", "bake"]).ends(0);
+    let ran = ran.says("`c` is built differently for its platforms");
+    assert!(
+        ran.stdout.ends_with("/docker-bake.json\n"),
+        "{}",
+        ran.stdout
+    );
+    let metadata = project.path("metadata.json");
+    docker_in(
+        &project,
+        &host,
+        &[
+            "buildx",
+            "bake",
+            "--no-cache",
+            "--metadata-file",
+            metadata.to_str().unwrap(),
+        ],
+    )
+    .ends(0);
+    let folder = project.path("state").read_dir().unwrap().next().unwrap();
+    let layouts = folder.unwrap().path().join("bake/oci");
+    let read = |path: std::path::PathBuf| -> Value {
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()
+    };
+    // The platform manifests that a target has made.
+    let baked = |target: &str| -> Vec<String> {
+        let layout = layouts.join(target);
+        let top = &read(layout.join("index.json"))["manifests"][0];
+        let digest = |entry: &Value| entry["digest"].as_str().unwrap().to_owned();
+        if top["mediaType"]
+            .as_str()
+            .unwrap()
+            .ends_with("manifest.v1+json")
+        {
+            return vec![digest(top)];
+        }
+        let blob = digest(top).replace("sha256:", "blobs/sha256/");
+        let index = read(layout.join(blob));
+        index["manifests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(digest)
+            .collect()
+    };
+    let mut found = BTreeMap::new();
+    for stage in ["a", "b"] {
+        found.insert(stage.to_owned(), baked(stage));
+    }
+    let parts = ["c-linux-amd64", "c-linux-arm64"];
+    found.insert("c".to_owned(), parts.into_iter().flat_map(baked).collect());
+    assert_eq!(found, planned(&project));
+
+    // It is written again, but never over a file of somebody else.
+    project.run(&["export", "bake", "a"]).ends(0);
+    project.write("docker-bake.json", "{}");
+    project
+        .run(&["export", "bake"])
+        .ends(2)
+        .says("was not written by `cargo xtask export`");
+    assert_eq!(
+        std::fs::read_to_string(project.path("docker-bake.json")).unwrap(),
+        "{}"
+    );
+}
