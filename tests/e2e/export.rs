@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{Project, Ran, process};
-use crate::{host, project, unique};
+use crate::{host, project, registry, unique};
 
 /// Three stages: one is overlaid, one stands on it, and one has a Dockerfile for each platform.
 fn exported(host: &str) -> Project {
@@ -153,4 +153,65 @@ fn bake_builds_the_same_manifests_from_the_export() {
         std::fs::read_to_string(project.path("docker-bake.json")).unwrap(),
         "{}"
     );
+}
+
+#[test]
+fn compose_runs_the_published_images_by_digest_and_what_is_missing_is_told() {
+    let Some(registry) = registry() else { return };
+    let host = host();
+    let place = format!("{registry}/{}", unique("compose"));
+    let stack = |services: &str| format!("services:\n{services}");
+    let one = format!("  one:\n    image: {place}/a:1\n    read_only: true\n");
+    let project = project(&host)
+        .file(
+            "build-graph.toml",
+            format!(
+                "version = 1\n[target.tests]\nto = \"{place}\"\n[stack]\ncompose = \"compose.yaml\"\n\
+                 [defaults]\noutput = \"oci\"\n\
+                 [stage.a]\ncontext = \"a\"\nimage = \"t/a\"\ntags = [\"1\"]\nservices = [\"one\"]\n\
+                 platforms = [\"linux/amd64\", \"linux/arm64\"]\n\
+                 [stage.half]\ncontext = \"a\"\nimage = \"t/half\"\ntags = [\"1\"]\nplatforms = [\"linux/amd64\"]\n"
+            ),
+        )
+        .file("compose.yaml", stack(&one))
+        .file("a/Dockerfile", "FROM scratch\nCOPY x /\n")
+        .file("a/x", &place);
+    project.run(&["build"]).ends(0);
+    project
+        .run(&["export", "compose"])
+        .ends(1)
+        .says("no registry is known to have the image of `a`");
+    let ran = project
+        .run(&["publish", "--unverified=a test", "--json"])
+        .ends(0);
+    let answer: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let digest = answer["release"]["images"][0]["top"]["digest"].clone();
+    let wanted = format!("{place}/a@{}", digest.as_str().unwrap());
+
+    project.run(&["export", "compose"]).ends(0);
+    let files = ["compose", "-f", "compose.yaml", "-f", "compose.images.yaml"];
+    let words = [&files[..], &["config", "--format", "json"]].concat();
+    let config = docker_in(&project, &host, &words).ends(0).stdout;
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["services"]["one"]["image"], wanted.as_str());
+    assert_eq!(config["services"]["one"]["read_only"], true);
+    let ran = project.run(&["export", "compose", "--check"]).ends(0);
+    assert!(
+        ran.stdout.contains(&format!("{place}/a:1")),
+        "{}",
+        ran.stdout
+    );
+
+    // What a user of the compose file would find out too late.
+    let more =
+        format!("{one}  two:\n    image: {place}/gone:1\n  three:\n    image: {place}/half:1\n");
+    project.write("compose.yaml", stack(&more));
+    let ran = project.run(&["export", "compose", "--check"]).ends(1);
+    let ran = ran.says("2 images of the stack cannot be had");
+    for (image, what) in [("gone", "(two)"), ("half", "not for linux/arm64 (three)")] {
+        let image = format!("{place}/{image}:1");
+        let mut lines = ran.stdout.lines();
+        let line = lines.find(|line| line.contains(&image)).unwrap();
+        assert!(line.ends_with(what) && !line.contains("is there"), "{line}");
+    }
 }

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::workshop::bench::Case;
-pub use export::{BakeArgs, ExportArgs, ExportFormat};
+pub use export::{BakeArgs, ComposeArgs, ExportArgs, ExportFormat};
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
 #[derive(Debug, Parser)]

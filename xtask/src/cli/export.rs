@@ -18,6 +18,30 @@ pub struct ExportArgs {
 pub enum ExportFormat {
     /// A file for `docker buildx bake`, which builds the same images
     Bake(BakeArgs),
+    /// An override that points the services of a compose file at the images, by digest
+    Compose(ComposeArgs),
+}
+
+/// `export compose`
+#[derive(Debug, Args)]
+pub struct ComposeArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// The release whose images are meant: its name, or the path of its release.json [default: the
+    /// last one that was published from here, else what the registry of the records has]
+    #[arg(long, value_name = "RELEASE")]
+    pub release: Option<String>,
+    /// The target that has the release
+    #[arg(long, value_name = "TARGET")]
+    pub from: Option<String>,
+    /// The file to write [default: compose.images.yaml beside the graph file]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<Utf8PathBuf>,
+    /// Write nothing: ask whether every image that the compose file and the override name is there,
+    /// for each platform
+    #[arg(long, conflicts_with = "file")]
+    pub check: bool,
 }
 
 /// `export bake`

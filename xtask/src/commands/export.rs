@@ -1,17 +1,65 @@
 //! `cargo xtask export`: the graph in the formats of its neighbours.
 
+use std::fmt::Write as _;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::cli::{BakeArgs, ExportArgs, ExportFormat};
-use crate::export::{self, bake};
+use crate::cli::{BakeArgs, ComposeArgs, ExportArgs, ExportFormat};
+use crate::export::compose::{Checked, ComposeWishes};
+use crate::export::{self, bake, compose};
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::Next;
+use crate::outside::interrupt::Interrupt;
+use crate::report::words;
+use crate::verify::stack;
 
 /// Writes the export.
 pub fn run(flags: &ExportArgs) -> Result<()> {
     match &flags.format {
         ExportFormat::Bake(flags) => bake(flags),
+        ExportFormat::Compose(flags) => compose(flags),
     }
+}
+
+fn compose(flags: &ComposeArgs) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let work = super::open(&flags.at, &[], Next::Any)?;
+    let wishes = ComposeWishes {
+        release: flags.release.clone(),
+        target: flags.from.clone(),
+    };
+    let images = compose::images(&work, &wishes);
+    super::tell_warnings(&work);
+    let images = images?;
+    if flags.check {
+        let config = stack::config_of(&work.spec, &interrupt)?;
+        return told(&compose::check(&work, &config, &images)?);
+    }
+    let file = flags.file.clone();
+    let file = file.unwrap_or_else(|| work.spec.root.join("compose.images.yaml"));
+    export::write_own(&file, &compose::text(&images), compose::MARK)?;
+    super::print(&format!("{file}\n"));
+    Ok(())
+}
+
+/// Prints what was checked. Fails if an image cannot be had.
+fn told(checked: &[Checked]) -> Result<()> {
+    let mut text = String::new();
+    let width = checked.iter().map(|it| it.image.len()).max().unwrap_or(0);
+    for it in checked {
+        let (image, services) = (&it.image, it.services.join(", "));
+        let found = it.lacks.as_deref().unwrap_or("is there");
+        let _ = writeln!(text, "{image:width$}  {found} ({services})");
+    }
+    super::print(&text);
+    let lacking = checked.iter().filter(|it| it.lacks.is_some()).count();
+    if lacking > 0 {
+        let lacking = words::count(lacking, "image");
+        return Err(Fault::failed(format!(
+            "{lacking} of the stack cannot be had as they are named: see above"
+        )));
+    }
+    Ok(())
 }
 
 fn bake(flags: &BakeArgs) -> Result<()> {

@@ -340,6 +340,20 @@ pub fn resolved(run: &Run<'_>) -> Result<Resolved> {
     resolve(run, stack, &file, &variables, path, &live)
 }
 
+/// The compose file of the stack with every variable filled in. Asks no engine, and starts nothing.
+pub fn config_of(spec: &Spec, interrupt: &Interrupt) -> Result<Value> {
+    let stack = stack_of(spec)?;
+    let (variables, _) = setting::variables(stack)?;
+    let fault = |error: std::io::Error| Fault::lacks(format!("cannot make a folder: {error}"));
+    let scratch = tempfile::tempdir().map_err(fault)?;
+    let lock = tempfile::tempfile().map_err(fault)?;
+    let live = LiveChildren::new(interrupt, &lock);
+    let path = Utf8Path::from_path(scratch.path()).ok_or_else(|| {
+        Fault::lacks("the folder for temporary files has a name that is not UTF-8")
+    })?;
+    compose::resolve(&setting::file(spec, stack)?, &variables, path, &live)
+}
+
 fn stack_of(spec: &Spec) -> Result<&Stack> {
     spec.stack.as_ref().ok_or_else(|| {
         Fault::usage(format!(
