@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{Project, Ran, process};
-use crate::{host, project, registry, unique};
+use crate::{docker, host, hosts, project, registry, unique, with_base};
 
 /// Three stages: one is overlaid, one stands on it, and one has a Dockerfile for each platform.
 fn exported(host: &str) -> Project {
@@ -214,4 +214,125 @@ fn compose_runs_the_published_images_by_digest_and_what_is_missing_is_told() {
         let line = lines.find(|line| line.contains(&image)).unwrap();
         assert!(line.ends_with(what) && !line.contains("is there"), "{line}");
     }
+}
+
+/// Two services, of which only one is of a stage.
+fn bundled(host: &str, other: &str) -> Project {
+    let probe =
+        |service: &str, rest: &str| format!("[[stack.probe]]\nservice = \"{service}\"\n{rest}\n");
+    let page = |service: &str, body: &str| {
+        let ask = "kind = \"http\"\nport = 80\npath = \"/\"\n";
+        probe(service, &format!("{ask}body = \"{body}\""))
+    };
+    let graph = format!(
+        "version = 1\n[stack]\ncompose = \"stack/compose.yaml\"\n{}{}{}\
+         [stage.base]\ncontext = \"base\"\n\
+         [stage.app]\ncontext = \"app\"\nservices = [\"app\"]\ncontexts = {{ \"the-base\" = {{ stage = \"base\" }} }}\n",
+        page("app", "of the stage"),
+        page("other", "of nobody"),
+        probe(
+            "app",
+            "kind = \"exec\"\ncommand = [\"cat\", \"/conf/c\"]\noutput = \"mounted\""
+        ),
+    );
+    let serve = "CMD [\"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/www\"]\n";
+    with_base(project(host))
+        .file("build-graph.toml", graph)
+        .file(
+            "stack/compose.yaml",
+            format!(
+                "services:\n  app:\n    image: registry.invalid/app:1\n    volumes: [\"./conf:/conf:ro\"]\n\
+                 \x20 other:\n    image: {other}\n"
+            ),
+        )
+        .file("stack/conf/c", "mounted\n")
+        .file(
+            "app/Dockerfile",
+            format!("FROM the-base\nENV PATH=/bin\nCOPY page /www/index.html\n{serve}"),
+        )
+        .file("app/page", "of the stage")
+        .file(
+            "other/Dockerfile",
+            format!("FROM scratch\nCOPY busybox /bin/httpd\nCOPY page /www/index.html\nENV PATH=/bin\n{serve}"),
+        )
+        .file("other/page", "of nobody")
+}
+
+#[test]
+fn a_bundle_starts_on_an_engine_that_has_nothing_and_reaches_no_network() {
+    let [here, there] = hosts().try_into().unwrap_or_else(|mut one: Vec<String>| {
+        let one = one.remove(0);
+        [one.clone(), one]
+    });
+    let other = unique("other");
+    let first = bundled(&here, &other);
+    std::fs::copy("/bin/busybox", first.path("other/busybox")).unwrap();
+    let context = first.path("other");
+    let words = [
+        "buildx",
+        "build",
+        "--quiet",
+        "--load",
+        "--provenance=false",
+        "--tag",
+        &other,
+    ];
+    docker(&here, &[&words[..], &[context.to_str().unwrap()]].concat());
+    first
+        .run(&["export", "bundle"])
+        .ends(1)
+        .says("is not fresh, so there is nothing to bundle");
+    first.run(&["build"]).ends(0);
+    let ran = first.run(&["export", "bundle"]).ends(0);
+    assert!(ran.stdout.contains("2 images for linux/"), "{}", ran.stdout);
+
+    let second = bundled(&there, &other);
+    let bundle = second.path("bundle");
+    let second = second.copy_into(&first.path("bundle"), &bundle);
+    let ran = second.run(&["verify", "--bundle", bundle.to_str().unwrap()]);
+    let ran = ran.ends(0);
+    assert!(ran.stdout.contains("passed 3 probes"), "{}", ran.stdout);
+    // The same by the script alone.
+    let script = |words: &[&str]| {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).current_dir(&bundle);
+        command.env("DOCKER_HOST", &there);
+        let docker = std::env::var("XTASK_TEST_DOCKER").unwrap_or_else(|_| "docker".into());
+        let folder = std::path::Path::new(&docker).parent().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", folder.display()));
+        command.env("COMPOSE_PROJECT_NAME", unique("bundle").replace('/', "-"));
+        Ran::of(process::ended(&mut command).unwrap())
+    };
+    script(&["sh", "load.sh"]).ends(0);
+    let running = ["docker", "compose", "ls", "--quiet"];
+    let project = script(&running).ends(0).stdout;
+    let project = project
+        .lines()
+        .find(|line| line.contains("-bundle"))
+        .unwrap()
+        .to_owned();
+    script(&[
+        "docker",
+        "compose",
+        "--project-name",
+        &project,
+        "down",
+        "--volumes",
+    ])
+    .ends(0);
+
+    second.write("bundle/compose.yaml", "{}");
+    second
+        .run(&["verify", "--bundle", bundle.to_str().unwrap()])
+        .ends(2)
+        .says("compose.yaml is not what its checksum says");
+    first.write("bundle/mine", "");
+    first.run(&["export", "bundle"]).ends(0);
+    first.write("elsewhere/mine", "");
+    let elsewhere = first.path("elsewhere");
+    first
+        .run(&["export", "bundle", "--to", elsewhere.to_str().unwrap()])
+        .ends(2)
+        .says("is there and is no bundle");
 }

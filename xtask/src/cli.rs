@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::workshop::bench::Case;
-pub use export::{BakeArgs, ComposeArgs, ExportArgs, ExportFormat};
+pub use export::{BakeArgs, BundleArgs, ComposeArgs, ExportArgs, ExportFormat};
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
 #[derive(Debug, Parser)]
@@ -248,6 +248,9 @@ pub struct VerifyArgs {
     /// Verify what a registry has under this reference, as anybody outside sees it
     #[arg(long, value_name = "REF", conflicts_with_all = ["stages", "build", "policy_only", "stack_only", "size", "reproducible"])]
     pub published: Option<String>,
+    /// Load a bundle of `export bundle`, and try it with the probes of the graph
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["stages", "build", "published", "policy_only", "size", "reproducible"])]
+    pub bundle: Option<Utf8PathBuf>,
     /// Build each stage twice without a cache, from two checkouts, and compare the digests
     #[arg(long, conflicts_with_all = ["build", "policy_only", "stack_only", "size"])]
     pub reproducible: bool,

@@ -64,7 +64,7 @@ pub fn bring(work: &Workspace, id: StageId, record: &Record) -> Result<Brought> 
                 Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
             })?;
             let archive = calls.path().join("image.tar");
-            archive::write(&work.layout, digest, &reference, &archive)?;
+            archive::write(&work.layout, &[(digest, &reference)], &archive)?;
             work.engine.load(&archive)?;
         }
     }

@@ -166,7 +166,8 @@ impl Run<'_> {
                         manifest: made.manifest(),
                     }
                 } else {
-                    let exported = archive::export(&self.work.engine, private, &self.work.layout)?;
+                    let exported =
+                        archive::export(&self.work.engine, private, None, &self.work.layout)?;
                     let manifest = RecordedManifest {
                         descriptor: exported.descriptor,
                         config: exported.config,

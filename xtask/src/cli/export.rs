@@ -20,6 +20,25 @@ pub enum ExportFormat {
     Bake(BakeArgs),
     /// An override that points the services of a compose file at the images, by digest
     Compose(ComposeArgs),
+    /// A folder with all images of the stack, for machines without a network
+    Bundle(BundleArgs),
+}
+
+/// `export bundle`
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// Further stages or groups; those that the services use are always in it
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "the flattened struct says it")]
+    pub at: Where,
+    /// The platform of the images [default: the engine's own]
+    #[arg(long, value_name = "P")]
+    pub platform: Option<String>,
+    /// The folder to write [default: bundle beside the graph file]
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<Utf8PathBuf>,
 }
 
 /// `export compose`

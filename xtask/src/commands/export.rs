@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::cli::{BakeArgs, ComposeArgs, ExportArgs, ExportFormat};
+use crate::cli::{BakeArgs, BundleArgs, ComposeArgs, ExportArgs, ExportFormat};
 use crate::export::compose::{Checked, ComposeWishes};
-use crate::export::{self, bake, compose};
+use crate::export::{self, bake, bundle, compose};
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::Next;
+use crate::graphfile::spec::StageId;
 use crate::outside::interrupt::Interrupt;
 use crate::report::words;
 use crate::verify::stack;
@@ -18,7 +19,32 @@ pub fn run(flags: &ExportArgs) -> Result<()> {
     match &flags.format {
         ExportFormat::Bake(flags) => bake(flags),
         ExportFormat::Compose(flags) => compose(flags),
+        ExportFormat::Bundle(flags) => bundle(flags),
     }
+}
+
+fn bundle(flags: &BundleArgs) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let work = super::open(&flags.at, &[], Next::Any)?;
+    let waiting = |holder: &str| crate::tell!("waiting for another call on this graph ({holder})");
+    // The clearing up after a build must not remove what is bundled meanwhile.
+    let _graph = work.state.share(waiting, || interrupt.pause())?;
+    let mut stages: Vec<StageId> = compose::stack(&work)?.services.values().copied().collect();
+    stages.extend(work.spec.find_all(&flags.stages)?);
+    stages.sort_unstable();
+    stages.dedup();
+    work.refuse_without_engine()?;
+    let own = || work.engine.platform().map(str::to_owned);
+    let platform = flags.platform.clone().or_else(own).ok_or_else(|| {
+        Fault::lacks("the engine does not tell its platform: name one with `--platform P`")
+    })?;
+    let (config, base) = stack::config_of(&work.spec, &interrupt)?;
+    let folder = flags.to.clone();
+    let folder = folder.unwrap_or_else(|| work.spec.root.join("bundle"));
+    let bundle = bundle::write(&work, &stages, &config, &base, &platform, &folder);
+    super::tell_warnings(&work);
+    super::print(&bundle::told(&bundle?, &folder));
+    Ok(())
 }
 
 fn compose(flags: &ComposeArgs) -> Result<()> {
@@ -32,7 +58,7 @@ fn compose(flags: &ComposeArgs) -> Result<()> {
     super::tell_warnings(&work);
     let images = images?;
     if flags.check {
-        let config = stack::config_of(&work.spec, &interrupt)?;
+        let (config, _) = stack::config_of(&work.spec, &interrupt)?;
         return told(&compose::check(&work, &config, &images)?);
     }
     let file = flags.file.clone();

@@ -1,6 +1,7 @@
 //! The graph in the formats of its neighbours.
 
 pub mod bake;
+pub mod bundle;
 pub mod compose;
 
 use std::fs;

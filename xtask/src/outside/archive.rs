@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
 use super::engine::Engine;
-use super::index::{Digester, INDEX, Index, ManifestEntry};
+use super::index::{Digester, INDEX, Index, ManifestEntry, OciPlatform};
 use super::interrupt;
 use super::layout::{AnyManifest, Layout};
 use super::push::{Interruptible, MANIFEST};
@@ -37,7 +37,14 @@ pub fn export_note(state: &State, identity: &str) -> Utf8PathBuf {
 
 /// Takes an image out of an engine into a layout. Layers that the engine does not compress are
 /// compressed with gzip. The configuration, and so the identity of the image, stays as it is.
-pub fn export(engine: &Engine, name: &str, layout: &Layout) -> Result<Exported> {
+///
+/// Of an index of several images, the one for `platform` is taken.
+pub fn export(
+    engine: &Engine,
+    name: &str,
+    platform: Option<&str>,
+    layout: &Layout,
+) -> Result<Exported> {
     let fault = |error: io::Error| {
         if interrupt::is_wanted() {
             return Fault::interrupted();
@@ -55,25 +62,27 @@ pub fn export(engine: &Engine, name: &str, layout: &Layout) -> Result<Exported> 
     own.make().map_err(fault)?;
     let body = engine.export(&[name.to_owned()])?;
     let listed = unpack(body, &own).map_err(fault)?;
-    let exported = compressed(&own, &listed).map_err(fault)?;
+    let exported = compressed(&own, &listed, platform).map_err(fault)?;
     layout
         .take(&exported.descriptor.digest, &own)
         .map_err(fault)?;
     Ok(exported)
 }
 
-/// Writes an image of a layout, under a name, into an archive that every engine loads: one with the
-/// containerd store reads `index.json`, one with the classic store `manifest.json`.
-pub fn write(layout: &Layout, digest: &str, name: &str, to: &Utf8Path) -> Result<()> {
-    written(layout, digest, name, to).map_err(|error| {
+/// Writes images of a layout, by digest and name, into an archive that every engine loads: one with
+/// the containerd store reads `index.json`, one with the classic store `manifest.json`.
+pub fn write(layout: &Layout, images: &[(&str, &str)], to: &Utf8Path) -> Result<()> {
+    written(layout, images, to).map_err(|error| {
         let folder = layout.folder();
+        let digests: Vec<&str> = images.iter().map(|(digest, _)| *digest).collect();
         Fault::lacks(format!(
-            "cannot write {digest} of {folder} into {to}: {error}"
+            "cannot write {} of {folder} into {to}: {error}",
+            digests.join(", ")
         ))
     })
 }
 
-fn written(layout: &Layout, digest: &str, name: &str, to: &Utf8Path) -> io::Result<()> {
+fn written(layout: &Layout, images: &[(&str, &str)], to: &Utf8Path) -> io::Result<()> {
     fn add_all(
         layout: &Layout,
         digest: &str,
@@ -95,31 +104,38 @@ fn written(layout: &Layout, digest: &str, name: &str, to: &Utf8Path) -> io::Resu
     }
     let mut archive = tar::Builder::new(File::create(to)?);
     archive.mode(tar::HeaderMode::Deterministic);
-    let manifest = add_all(layout, digest, &mut archive, &mut BTreeSet::new())?;
-    let media_type = if manifest.manifests.is_empty() {
-        MANIFEST
-    } else {
-        INDEX
-    };
-    let entry = ManifestEntry {
-        media_type: media_type.to_owned(),
-        digest: digest.to_owned(),
-        size: layout.read(digest)?.len() as u64,
-        platform: None,
-        annotations: BTreeMap::new(),
-    };
-    list(&mut archive, &entry, name)?;
-    if let Some(config) = &manifest.config {
-        let layers = manifest
-            .layers
-            .iter()
-            .map(|layer| in_archive(&layer.digest));
-        let saved = json!([{
-            "Config": in_archive(&config.digest),
-            "RepoTags": [name],
-            "Layers": layers.collect::<Vec<_>>(),
-        }]);
-        add(&mut archive, "manifest.json", saved.to_string().as_bytes())?;
+    let (mut added, mut listed, mut saved) = (BTreeSet::new(), Vec::new(), Vec::new());
+    for (digest, name) in images {
+        let manifest = add_all(layout, digest, &mut archive, &mut added)?;
+        let media_type = if manifest.manifests.is_empty() {
+            MANIFEST
+        } else {
+            INDEX
+        };
+        listed.push((
+            ManifestEntry {
+                media_type: media_type.to_owned(),
+                digest: (*digest).to_owned(),
+                size: layout.read(digest)?.len() as u64,
+                platform: None,
+                annotations: BTreeMap::new(),
+            },
+            *name,
+        ));
+        if let Some(config) = &manifest.config {
+            let layers = manifest.layers.iter();
+            let layers = layers.map(|layer| in_archive(&layer.digest));
+            saved.push(json!({
+                "Config": in_archive(&config.digest),
+                "RepoTags": [name],
+                "Layers": layers.collect::<Vec<_>>(),
+            }));
+        }
+    }
+    list(&mut archive, &listed)?;
+    if !saved.is_empty() {
+        let saved = serde_json::Value::from(saved).to_string();
+        add(&mut archive, "manifest.json", saved.as_bytes())?;
     }
     archive.into_inner()?.sync_data()
 }
@@ -127,27 +143,29 @@ fn written(layout: &Layout, digest: &str, name: &str, to: &Utf8Path) -> io::Resu
 /// An archive that has an index alone, under a name. An engine that has its images takes it.
 pub fn of_index(index: &Index, name: &str) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
-    list(&mut archive, &index.entry(), name)?;
+    list(&mut archive, &[(index.entry(), name)])?;
     add(&mut archive, &in_archive(&index.digest), &index.bytes)?;
     archive.into_inner()
 }
 
-/// Adds what says that an archive is an OCI layout, and which image it has under which name.
+/// Adds what says that an archive is an OCI layout, and which images it has under which names.
 fn list(
     archive: &mut tar::Builder<impl Write>,
-    entry: &ManifestEntry,
-    name: &str,
+    images: &[(ManifestEntry, &str)],
 ) -> io::Result<()> {
-    let top = json!({
-        "schemaVersion": 2,
-        "mediaType": INDEX,
-        "manifests": [{
+    let entries = images.iter().map(|(entry, name)| {
+        json!({
             "mediaType": entry.media_type,
             "digest": entry.digest,
             "size": entry.size,
             // The name that containerd gives the image.
             "annotations": { "io.containerd.image.name": name },
-        }],
+        })
+    });
+    let top = json!({
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": entries.collect::<Vec<_>>(),
     });
     add(archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     add(archive, "index.json", top.to_string().as_bytes())
@@ -201,11 +219,19 @@ fn bad(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// The image with all its layers compressed.
-fn compressed(layout: &Layout, digest: &str) -> io::Result<Exported> {
+/// The image for a platform with all its layers compressed.
+fn compressed(layout: &Layout, digest: &str, platform: Option<&str>) -> io::Result<Exported> {
     let manifest = layout.manifest(digest)?;
     if let [only] = manifest.manifests.as_slice() {
-        return compressed(layout, &only.digest);
+        return compressed(layout, &only.digest, platform);
+    }
+    let wanted = platform.and_then(reference::platform::normal);
+    let is_wanted = |entry: &&ManifestEntry| {
+        let own = entry.platform.as_ref().and_then(OciPlatform::normal);
+        own.is_some() && own == wanted
+    };
+    if let Some(own) = manifest.manifests.iter().find(is_wanted) {
+        return compressed(layout, &own.digest, platform);
     }
     let config = manifest
         .config
@@ -312,7 +338,7 @@ mod tests {
         };
         let whole = archive(&[&plain, b"z", &config, &manifest]);
         let listed = unpack(whole.as_slice(), &layout).unwrap();
-        let image = compressed(&layout, &listed).unwrap();
+        let image = compressed(&layout, &listed, None).unwrap();
         assert_eq!(image.config, index::digest(&config));
         let read = layout.manifest(&image.descriptor.digest).unwrap();
         assert!(
@@ -327,7 +353,7 @@ mod tests {
                 .is_some()
         );
         // The same image again is the same manifest.
-        assert_eq!(compressed(&layout, &listed).unwrap(), image);
+        assert_eq!(compressed(&layout, &listed, None).unwrap(), image);
         let mut damaged = archive(&[&plain]);
         let at = damaged
             .windows(5)

@@ -52,6 +52,14 @@ impl OciPlatform {
             variant: words.next(),
         }
     }
+
+    /// The usual spelling, such as `linux/arm64`. `None` if it is no platform.
+    pub fn normal(&self) -> Option<String> {
+        let variant = self.variant.iter().map(String::as_str);
+        let words = [self.os.as_str(), &self.architecture].into_iter();
+        let words: Vec<&str> = words.chain(variant).collect();
+        reference::platform::normal(&words.join("/"))
+    }
 }
 
 /// An index as bytes, with its digest.

@@ -161,7 +161,7 @@ fn exported(work: &Workspace, reference: &str, record: &Record) -> Result<(Manif
     {
         return Ok((entry, identity));
     }
-    let exported = archive::export(&work.engine, reference, &work.layout)?;
+    let exported = archive::export(&work.engine, reference, None, &work.layout)?;
     if exported.config != identity && record.image != exported.config {
         return Err(Fault::failed(format!(
             "the engine's image {reference} is not the one of its record any more: run `{}`",

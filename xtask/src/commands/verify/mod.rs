@@ -3,6 +3,7 @@
 //! Checks first the policy on every layer, then the running stack. Builds nothing, unless `--build`
 //! asks for it: a stage that is not fresh is a fault.
 
+mod bundled;
 mod images;
 mod published;
 mod question;
@@ -52,6 +53,9 @@ pub fn run(flags: &VerifyArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     if let Some(name) = &flags.published {
         return published::run(flags, name);
+    }
+    if let Some(folder) = &flags.bundle {
+        return bundled::run(flags, folder, &interrupt);
     }
     if flags.reproducible {
         return reproducible::run(flags, &interrupt);

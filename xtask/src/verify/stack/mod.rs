@@ -340,8 +340,9 @@ pub fn resolved(run: &Run<'_>) -> Result<Resolved> {
     resolve(run, stack, &file, &variables, path, &live)
 }
 
-/// The compose file of the stack with every variable filled in. Asks no engine, and starts nothing.
-pub fn config_of(spec: &Spec, interrupt: &Interrupt) -> Result<Value> {
+/// The compose file of the stack with every variable filled in, and its folder. Asks no engine, and
+/// starts nothing.
+pub fn config_of(spec: &Spec, interrupt: &Interrupt) -> Result<(Value, camino::Utf8PathBuf)> {
     let stack = stack_of(spec)?;
     let (variables, _) = setting::variables(stack)?;
     let fault = |error: std::io::Error| Fault::lacks(format!("cannot make a folder: {error}"));
@@ -351,7 +352,9 @@ pub fn config_of(spec: &Spec, interrupt: &Interrupt) -> Result<Value> {
     let path = Utf8Path::from_path(scratch.path()).ok_or_else(|| {
         Fault::lacks("the folder for temporary files has a name that is not UTF-8")
     })?;
-    compose::resolve(&setting::file(spec, stack)?, &variables, path, &live)
+    let file = setting::file(spec, stack)?;
+    let config = compose::resolve(&file, &variables, path, &live)?;
+    Ok((config, file.folder))
 }
 
 fn stack_of(spec: &Spec) -> Result<&Stack> {
