@@ -131,6 +131,23 @@ fn a_graph_that_changed_fails_the_check_with_the_line() {
         .run(&["workflow", "--check"])
         .ends(1)
         .says("there is no ");
+    project.write(FILE, "name: mine\n");
+    project
+        .run(&["workflow"])
+        .ends(2)
+        .says("was not written from build-graph.toml");
+    assert_eq!(
+        std::fs::read_to_string(project.path(FILE)).unwrap(),
+        "name: mine\n"
+    );
+}
+
+#[test]
+fn an_empty_list_of_branches_publishes_no_branch() {
+    let (_, workflow) = workflow(&GRAPH.replace("tags = [\"v*", "branches = []\ntags = [\"v*"));
+    let push = &workflow.0["on"]["push"];
+    assert_eq!(push["tags"], serde_json::json!(["v*", "[0-9]*"]));
+    assert!(push["branches"].is_null());
 }
 
 #[test]
@@ -155,6 +172,26 @@ fn a_graph_whose_jobs_could_not_find_each_others_work_is_refused() {
     refused(
         GRAPH.replace("github.ref_name", "secrets.TOKEN"),
         "must not hold a secret",
+    );
+    refused(
+        GRAPH.replace("github.ref_name", "github.token"),
+        "must not hold a secret",
+    );
+    let ssh = "context = \"api\"\nssh = [\"default\"]\n";
+    refused(
+        GRAPH.replace("context = \"api\"\n", ssh),
+        "`api` wants an ssh agent",
+    );
+    refused(
+        GRAPH.replace("NPM_TOKEN", "GITHUB_THING"),
+        "`api` wants a secret that a runner cannot have",
+    );
+    refused(
+        GRAPH.replace(
+            "git = \"https://git.example/dify.git\"\nrev = \"1.0.0\"",
+            "path = \"../dify\"",
+        ),
+        "outside of the repository",
     );
     refused(
         GRAPH.replace("[0-9]*", "${{ x }}"),

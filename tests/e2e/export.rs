@@ -15,7 +15,7 @@ fn exported(host: &str) -> Project {
         "version = 1\n[vars]\nword = \"hello\"\n\
          [defaults]\noutput = \"oci\"\nreproducible = true\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n\
          [stage.a]\ncontext = \"a\"\nimage = \"{path}/a\"\noverlays = [\"over\"]\n\
-         args = {{ WORD = \"${{word}}\", COMMIT = \"${{source.commit}}\" }}\nvolatile = [\"COMMIT\"]\nlabels = {{ l = \"1,2\" }}\n\
+         args = {{ WORD = \"${{word}}\", COMMIT = \"${{source.commit}}\", ODD = \"a$${{B}}%{{ if c }}\" }}\nvolatile = [\"COMMIT\"]\nlabels = {{ l = \"1,2\" }}\n\
          [stage.b]\ncontext = \".\"\ndockerfile = \"b/own.Dockerfile\"\nfrom = \"a\"\nimage = \"{path}/b\"\n\
          [stage.c]\ncontext = \"c\"\nimage = \"{path}/c\"\n\
          [stage.c.platform.\"linux/arm64\"]\ndockerfile = \"c/arm64.Dockerfile\"\n"
@@ -25,7 +25,7 @@ fn exported(host: &str) -> Project {
         .file(".gitignore", "/state/\n/bin/\n/calls\n/docker-config/\n")
         .file(
             "a/Dockerfile",
-            "FROM scratch\nARG WORD\nARG COMMIT\nCOPY x y /\nLABEL word=$WORD commit=$COMMIT\n",
+            "FROM scratch\nARG WORD\nARG COMMIT\nARG ODD\nCOPY x y /\nLABEL word=$WORD commit=$COMMIT odd=$ODD\n",
         )
         .file("a/x", &path)
         .file("a/y", "of the context")

@@ -122,6 +122,7 @@ impl Repository {
         }
         Machine {
             checkout,
+            is_push: has_secrets,
             environment,
             values,
         }
@@ -204,6 +205,22 @@ fn only_what_is_not_fresh_starts_a_job_and_the_whole_set_is_published() {
             .ends(0)
             .never_says(&repository.key);
     }
+    // The plan of a push is logged in. An empty key ends the job that would build for nobody.
+    let mut machine = repository.machine("unix:///nonexistent/docker.sock", true);
+    let (ran, outputs) = repository.workflow().run("plan", &machine);
+    assert_eq!((ran.status, outputs["any"].as_str()), (0, "false"));
+    let stages_of = |name: &str| (name.to_owned(), "web".to_owned());
+    machine.values.extend([stages_of("matrix.stages")]);
+    machine
+        .values
+        .insert("secrets.XTASK_SIGNING_KEY".to_owned(), String::new());
+    let (ran, _) = repository.workflow().run("build", &machine);
+    assert_ne!(ran.status, 0);
+    assert!(
+        ran.stderr.contains("set the secret XTASK_SIGNING_KEY"),
+        "{}",
+        ran.stderr
+    );
     // The last job has no key: nothing is left to be built.
     let published = repository.release().ends(0);
     for name in ["api", "api-custom", "web"] {
@@ -215,6 +232,13 @@ fn only_what_is_not_fresh_starts_a_job_and_the_whole_set_is_published() {
     }
     repository.commit();
     assert_eq!(repository.plan(), Vec::<Value>::new(), "an empty commit");
+
+    // What was not built is not built by the job that publishes.
+    repository.project.write("web/w", "not built");
+    repository.commit();
+    let ran = repository.release();
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stdout.contains("::error::"), "{}", ran.stdout);
 
     // A pull request with names that a shell would read.
     let hostile = ["web/$(touch pwned)", "web/`touch pwned`;", "web/w"];

@@ -38,7 +38,16 @@ impl Workflow {
             let (Some(script), Some(name)) = (step["run"].as_str(), step["name"].as_str()) else {
                 continue;
             };
-            if LEFT_OUT.contains(&name) || step["if"] == "matrix.emulated" {
+            if LEFT_OUT.contains(&name) {
+                continue;
+            }
+            let is_met = match step["if"].as_str() {
+                None => true,
+                Some("github.event_name == 'push'") => machine.is_push,
+                Some("matrix.emulated") => false,
+                Some(other) => panic!("{name}: {other}"),
+            };
+            if !is_met {
                 continue;
             }
             let mut command = machine.command(script);
@@ -66,6 +75,8 @@ impl Workflow {
 pub struct Machine {
     /// The checkout, in which the steps run.
     pub checkout: PathBuf,
+    /// Whether the run is of a push, and not of a pull request.
+    pub is_push: bool,
     /// The environment of the runner.
     pub environment: BTreeMap<String, String>,
     /// The values of expressions. One that is not there must not be asked for.

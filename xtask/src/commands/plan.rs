@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::cli::PlanArgs;
-use crate::fault::{Fault, Result};
+use crate::fault::Result;
 use crate::freshness::planner::{Assessment, Next, Workspace};
 use crate::freshness::verdict::{Reason, Verdict};
 use crate::graphfile::spec::{Parts, StageId};
@@ -178,8 +178,6 @@ pub fn run(flags: &PlanArgs) -> Result<()> {
         return Ok(());
     }
     crate::tell!("{}", text.trim_end());
-    let lines = Matrix::of(&work, &plan).lines();
-    let lines = lines.map_err(|error| Fault::failed(format!("cannot print the jobs: {error}")))?;
-    super::print(&lines);
+    super::print(&Matrix::of(&work, &plan).lines()?);
     Ok(())
 }

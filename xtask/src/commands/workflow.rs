@@ -38,7 +38,7 @@ pub fn run(flags: &WorkflowArgs) -> Result<()> {
             "the workflow compiles this program from the repository, and there is no {tool}: copy `xtask`, `Cargo.toml`, `Cargo.lock` and `.cargo` into {root}"
         )));
     }
-    let text = workflow::text(&spec, &graph)?;
+    let text = workflow::text(&spec, &root, &graph)?;
     let path = root.join(workflow::FILE);
     let there = match fs::read(&path) {
         Ok(bytes) => Some(bytes),
@@ -53,6 +53,13 @@ pub fn run(flags: &WorkflowArgs) -> Result<()> {
         } else {
             Err(out_of_date(flags, &path, there.as_deref(), &text))
         };
+    }
+    let mark = workflow::mark(&graph);
+    let is_own = |there: &[u8]| there.starts_with(mark.as_bytes());
+    if there.as_deref().is_some_and(|it| !is_own(it)) {
+        return Err(Fault::usage(format!(
+            "{path} is there and was not written from {graph}: remove it, or move it elsewhere"
+        )));
     }
     if !is_same {
         let fault = |error| Fault::lacks(format!("cannot write {path}: {error}"));

@@ -59,9 +59,23 @@ pub fn text(
         "group": groups,
         "target": named,
     });
-    let text = serde_json::to_string_pretty(&whole)
+    let text = serde_json::to_string_pretty(&literal(whole))
         .map_err(|error| Fault::failed(format!("the file cannot be written: {error}")))?;
     Ok(text + "\n")
+}
+
+/// A value whose texts mean themselves: in bake's JSON every text is a template of HCL.
+fn literal(value: Value) -> Value {
+    match value {
+        Value::String(text) => text.replace("${", "$${").replace("%{", "%%{").into(),
+        Value::Array(list) => list.into_iter().map(literal).collect(),
+        Value::Object(table) => {
+            let table = table.into_iter();
+            let table = table.map(|(name, value)| (name, literal(value)));
+            Value::Object(table.collect())
+        }
+        other => other,
+    }
 }
 
 /// The target that stands for all parts, if nothing but the platform differs.
@@ -147,7 +161,8 @@ impl Writer<'_> {
     fn target(&self, id: StageId, name: &str) -> Result<Map<String, Value>> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let gathered = work.gather(id)?;
-        let (Gathered::Read(_, inputs) | Gathered::Lent(_, inputs, _)) = gathered else {
+        // What is lent is not on this machine.
+        let Gathered::Read(_, inputs) = gathered else {
             return Err(Fault::usage(format!(
                 "a host command must run before `{}` can be exported: run `{}` first",
                 stage.name,
@@ -212,6 +227,12 @@ impl Writer<'_> {
         add: &mut impl FnMut(&str, Value) -> Option<Value>,
     ) {
         let stage = self.work.spec.stage(id);
+        if stage.run.network.is_some() || !stage.run.hosts.is_empty() {
+            crate::tell!(
+                "note: `{}` has `network` or `add-hosts`, which bake of buildx 0.13 ignores: a newer one builds the same image",
+                stage.name
+            );
+        }
         if let Some(network) = stage.run.network {
             add("network", network.word().into());
         }
@@ -237,10 +258,10 @@ impl Writer<'_> {
             row.push(("rewrite-timestamp", "true"));
         }
         let layout = seen_from(self.folder, &self.merged.join("oci").join(name));
-        let has_name = self.work.spec.whole(id).image.is_some();
         let place = match stage.shipping.output {
             ImageOutput::Engine => vec![("type", "docker"), ("compression", compression)],
-            ImageOutput::Registry if has_name => [vec![("type", "registry")], row].concat(),
+            // Never a push: bake knows only the names under which images are published, and nothing
+            // that it makes was verified.
             ImageOutput::Registry | ImageOutput::Oci => {
                 let place = vec![("type", "oci"), ("dest", layout.as_str()), ("tar", "false")];
                 [place, row].concat()
@@ -264,6 +285,10 @@ impl Writer<'_> {
             &of_layers[..8]
         );
         let into = self.merged.join("contexts").join(name);
+        crate::tell!(
+            "note: `{}` has overlays, so bake gets a copy of its context as it is now: after a change, export again",
+            self.work.spec.whole(id).name
+        );
         let states = self.work.state.beside();
         contexts::materialise(&folder.layers, &folder.ignore, states, &into)
             .map_err(|error| Fault::failed(error.to_string()))?;

@@ -11,9 +11,11 @@ use crate::fault::{Fault, Result};
 use crate::freshness::pins;
 use crate::freshness::planner::Workspace;
 use crate::freshness::verdict::Verdict;
+use crate::graphfile::spec::StageId;
 use crate::graphfile::spec::publishing::Target;
 use crate::graphfile::spec::stack::Stack;
 use crate::outside::place::ImagePlace;
+use crate::outside::push;
 use crate::publish;
 use crate::publish::release::Release;
 use ::registry::{Effort, RegistryError};
@@ -54,19 +56,45 @@ pub fn images(work: &Workspace, wishes: &ComposeWishes) -> Result<BTreeMap<Strin
             crate::tell!("images of release {}", release.name);
             of_release(release, &target(work, wishes)?)
         }
+        None if wishes.target.is_some() => {
+            return Err(Fault::usage(
+                "`--from` names a target, and nothing was published from here: name a release with `--release RELEASE`",
+            ));
+        }
         None => of_records(work, stack)?,
     };
     let mut images = BTreeMap::new();
     for (service, id) in &stack.services {
         let stage = &work.spec.stage(*id).name;
-        let image = by_stage.get(stage).ok_or_else(|| {
-            Fault::failed(format!(
+        let image = by_stage.get(stage).ok_or_else(|| match &release {
+            Some(release) => Fault::failed(format!(
+                "release {} has no image of `{stage}`, which the service `{service}` uses: name another one with `--release RELEASE`, or publish all of the stack's images by `{}`",
+                release.name,
+                work.spec.call.command("publish")
+            )),
+            None => Fault::failed(format!(
                 "no registry is known to have the image of `{stage}`, which the service `{service}` uses: publish it by `{}`, or build it into the registry by `{}`",
                 work.spec.call.command("publish"),
                 work.spec.call.command(&format!("build {stage} --output registry"))
-            ))
+            )),
         })?;
         images.insert(service.clone(), image.clone());
+    }
+    let all: BTreeSet<&String> = images.values().collect();
+    for image in all {
+        let Some((name, digest)) = image.split_once('@') else {
+            continue;
+        };
+        let at = push::reference(name)?;
+        if work
+            .registries()?
+            .has_manifest(&at, digest, Effort::Full)?
+            .is_none()
+        {
+            return Err(Fault::failed(format!(
+                "{name} does not have {digest}: publish it there, or name another target with `--from TARGET`"
+            )));
+        }
     }
     Ok(images)
 }
@@ -141,8 +169,8 @@ pub struct Checked {
     pub lacks: Option<String>,
 }
 
-/// Asks whether every image that a resolved compose file and these images name is in its registry,
-/// for every platform of the graph.
+/// Asks whether every image that a resolved compose file and these images name is in its registry:
+/// for the platforms of its stage, or of all stages if it is of none.
 pub fn check(
     work: &Workspace,
     config: &Value,
@@ -158,12 +186,14 @@ pub fn check(
     for (service, image) in images {
         users.entry(image).or_default().insert(service);
     }
-    let platforms: BTreeSet<String> = stack(work)?
-        .services
-        .values()
-        .flat_map(|id| &work.spec.stage(*id).platforms)
-        .filter_map(|platform| reference::platform::normal(platform))
-        .collect();
+    let stack = stack(work)?;
+    let of_stages = |ids: &mut dyn Iterator<Item = StageId>| -> BTreeSet<String> {
+        let platforms = ids.flat_map(|id| &work.spec.stage(id).platforms);
+        platforms
+            .filter_map(|it| reference::platform::normal(it))
+            .collect()
+    };
+    let all = of_stages(&mut stack.services.values().copied());
     let read: BTreeMap<&str, _> = users
         .keys()
         .map(|image| (*image, reference::normalise(image)))
@@ -179,6 +209,12 @@ pub fn check(
         let lacks = match answers.remove(image) {
             None => Some("its name is none that docker takes".to_owned()),
             Some(Ok(found)) => {
+                let mut own = services
+                    .iter()
+                    .filter_map(|it| stack.services.get(*it))
+                    .copied();
+                let own = of_stages(&mut own);
+                let platforms = if own.is_empty() { &all } else { &own };
                 let has = |platform: &&String| found.platforms.contains_key(*platform);
                 let missing: Vec<&str> = platforms
                     .iter()

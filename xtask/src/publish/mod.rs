@@ -111,9 +111,8 @@ pub fn publish(
     sign::sign(work, release, &targets)?;
     stop_if_wanted()?;
     let moved = journal.carry_out(work, moves, wishes.allow_overwrite)?;
-    if matches!(origin, ContentOrigin::Here) {
-        release.save(work)?;
-    }
+    // The newest file is the release that the tags point to now, also after a rollback.
+    release.save(work)?;
     journal.close()?;
     Ok(moved)
 }

@@ -139,6 +139,24 @@ impl Login {
         }
     }
 
+    /// The steps that log in, for a job that gets secrets unless it is of a pull request.
+    pub(super) fn steps_of_push(&self) -> String {
+        match self.way {
+            Way::Github => self.steps(),
+            Way::Amazon(_) | Way::Google | Way::Password => {
+                let steps = self.steps();
+                let mut text = String::new();
+                for line in steps.lines() {
+                    let _ = writeln!(text, "{line}");
+                    if line.starts_with("      - name: ") {
+                        text += "        if: github.event_name == 'push'\n";
+                    }
+                }
+                text
+            }
+        }
+    }
+
     /// The host as a part of a variable's name.
     fn variable(&self) -> String {
         let good = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };

@@ -8,12 +8,16 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::fault::{Fault, Result};
 use crate::freshness::planner::{Assessment, Workspace};
 use crate::freshness::verdict::Verdict;
 use crate::graphfile::spec::{Parts, Spec, StageId};
 
 /// How many stages the name of a job tells.
 const TOLD: usize = 3;
+
+/// How many jobs a matrix may have (docs.github.com, *Workflow syntax*).
+const MOST: usize = 256;
 
 /// The jobs, as GitHub reads them.
 #[derive(Debug, Serialize)]
@@ -48,11 +52,19 @@ impl Matrix {
         let is_built = |id: StageId| !matches!(spec.stage(id).parts, Parts::Several(_));
         let stale = plan.iter().filter(|it| !is_fresh(it)).map(|it| it.id);
         let stale: Vec<StageId> = stale.filter(|id| is_built(*id)).collect();
-        // In build order, so parents come first: each stage joins the groups of its parents.
+        // In build order, so parents come first: each stage joins the groups of its parents. It also
+        // joins those with the same host command on such a runner: two results of one command would
+        // be one too many.
         let mut groups: Vec<Vec<StageId>> = Vec::new();
         for id in stale {
             let parents = parents(spec, id);
-            let is_joined = |group: &Vec<StageId>| group.iter().any(|it| parents.contains(it));
+            let command = command(spec, id);
+            let is_joined = |group: &Vec<StageId>| {
+                let mut group = group.iter();
+                group.any(|it| {
+                    parents.contains(it) || command.is_some() && self::command(spec, *it) == command
+                })
+            };
             let (joined, others): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_joined);
             groups = others;
             groups.push(joined.into_iter().flatten().chain([id]).collect());
@@ -68,9 +80,17 @@ impl Matrix {
         }
     }
 
-    /// The lines that a step appends to `$GITHUB_OUTPUT`.
-    pub fn lines(&self) -> serde_json::Result<String> {
-        let matrix = serde_json::to_string(self)?;
+    /// The lines that a step appends to `$GITHUB_OUTPUT`. Fails if there are more jobs than GitHub
+    /// starts.
+    pub fn lines(&self) -> Result<String> {
+        if self.include.len() > MOST {
+            return Err(Fault::failed(format!(
+                "{} jobs would have to run, and GitHub starts {MOST} of a matrix: build on one machine first, by `cargo xtask build` with the profiles of the workflow",
+                self.include.len()
+            )));
+        }
+        let matrix = serde_json::to_string(self)
+            .map_err(|error| Fault::failed(format!("cannot print the jobs: {error}")))?;
         let any = !self.include.is_empty();
         Ok(format!("any={any}\nmatrix={matrix}\n"))
     }
@@ -86,12 +106,38 @@ fn parents(spec: &Spec, id: StageId) -> Vec<StageId> {
     built.collect()
 }
 
+/// The host command of a stage, and the kind of runner that it runs on.
+fn command(spec: &Spec, id: StageId) -> Option<(StageId, &str)> {
+    let stage = spec.stage(id);
+    stage.prepare.as_ref()?;
+    let runner = stage
+        .platforms
+        .first()
+        .and_then(|it| spec.workflow.runner(it));
+    let runner = runner.unwrap_or_else(|| plain_runner(spec));
+    Some((stage.prepared_with.unwrap_or(id), runner))
+}
+
+/// The runner for what is not for one platform.
+pub(super) fn plain_runner(spec: &Spec) -> &str {
+    let platforms = spec.stages.iter().flat_map(|stage| &stage.platforms);
+    spec.workflow.plain_runner(platforms)
+}
+
 impl Row {
     fn of(spec: &Spec, group: &[StageId]) -> Self {
-        let platforms = group.iter().flat_map(|id| &spec.stage(*id).platforms);
-        let platform = platforms.into_iter().next().cloned().unwrap_or_default();
-        let runner = spec.workflow.runner(&platform);
-        let names: Vec<&str> = group.iter().map(|id| &*spec.whole(*id).name).collect();
+        let mut platforms: Vec<&str> = Vec::new();
+        for platform in group.iter().flat_map(|id| &spec.stage(*id).platforms) {
+            if !platforms.contains(&platform.as_str()) {
+                platforms.push(platform);
+            }
+        }
+        let native = platforms.iter().find_map(|it| spec.workflow.runner(it));
+        let is_emulated = |it: &&str| spec.workflow.runner(it).is_none();
+        let emulated = platforms.iter().any(is_emulated);
+        let platform = platforms.join(", ");
+        let mut names: Vec<&str> = group.iter().map(|id| &*spec.whole(*id).name).collect();
+        names.dedup();
         let told = match names.len().checked_sub(TOLD) {
             None | Some(0) => names.join(", "),
             Some(more) => format!("{} and {more} more", names[..TOLD].join(", ")),
@@ -105,8 +151,8 @@ impl Row {
         Self {
             name,
             stages: stages.join(" "),
-            emulated: runner.is_none() && !platform.is_empty(),
-            runner: runner.unwrap_or(spec.workflow.plain_runner()).to_owned(),
+            emulated,
+            runner: native.unwrap_or_else(|| plain_runner(spec)).to_owned(),
             platform,
         }
     }

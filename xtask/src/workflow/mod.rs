@@ -18,17 +18,19 @@ use camino::Utf8Path;
 
 use crate::fault::{Fault, Result};
 use crate::graphfile::spec::publishing::Cosign;
+use crate::graphfile::spec::sharing::Trust;
 use crate::graphfile::spec::shipping::ImageOutput;
-use crate::graphfile::spec::{SecretPlace, Spec};
+use crate::graphfile::spec::{SecretPlace, Spec, Stage};
+use crate::shown;
 
 use steps::Steps;
 
 /// Where the workflow lies in a repository.
 pub const FILE: &str = ".github/workflows/build-images.yml";
 
-/// The text of the workflow. `graph` is the path of the graph file in the repository. Fails if the
+/// The text of the workflow. `graph` is the path of the graph file in the repository at `root`. Fails if the
 /// graph does not say enough: what is built on one machine must be found by the next one.
-pub fn text(spec: &Spec, graph: &Utf8Path) -> Result<String> {
+pub fn text(spec: &Spec, root: &Utf8Path, graph: &Utf8Path) -> Result<String> {
     let fault = |why: String| Err(Fault::usage(format!("{}: {why}", spec.file)));
     if graph.as_str().contains("${{") {
         return fault("its path has an expression of GitHub in it: rename it".into());
@@ -56,28 +58,72 @@ pub fn text(spec: &Spec, graph: &Utf8Path) -> Result<String> {
             stage.name
         ));
     }
+    refuse_impossible(spec)?;
+    let of_stages = || spec.stages.iter();
     let steps = Steps {
         graph: graph.as_str(),
         profiles: &spec.workflow.profiles,
         has_sources: spec.sources.iter().any(|source| source.git.is_some()),
+        has_submodules: root.join(".gitmodules").is_file(),
         has_emulation: matrix::has_emulation(spec),
+        has_needs: of_stages().any(needs_programs),
+        is_signed: sharing.trust != Trust::Anybody,
         secrets: secrets(spec),
     };
     let shared = logins::of([sharing.url.as_str()]);
     let rest = logins::of(published(spec).iter().map(String::as_str));
     let rest: Vec<_> = rest.into_iter().filter(|it| !shared.contains(it)).collect();
-    let mut text = head(spec);
-    text += &steps.plan_job(spec.workflow.plain_runner(), &shared);
+    let runner = matrix::plain_runner(spec);
+    let mut text = head(spec, graph);
+    text += &steps.plan_job(runner, &shared);
     text += &steps.pull_request_job(&shared);
     text += &steps.build_job(&shared);
     let cosign = spec.publishing.cosign.as_ref();
-    text += &steps.release_job(
-        spec.workflow.plain_runner(),
-        &shared,
-        &rest,
-        cosign.map(|cosign| *cosign == Cosign::Keyless),
-    );
+    let cosign = cosign.map(|cosign| *cosign == Cosign::Keyless);
+    let publishes = of_stages().any(|it| it.image.is_some() && !it.is_part());
+    text += &steps.release_job(runner, &shared, publishes.then_some((&rest, cosign)));
     Ok(text)
+}
+
+/// Whether a host command of a stage needs programs.
+fn needs_programs(stage: &Stage) -> bool {
+    let of_variants = stage.variants.values().filter_map(|it| it.prepare.as_ref());
+    let mut all = stage.prepare.iter().chain(of_variants);
+    all.any(|prepare| !prepare.needs.is_empty())
+}
+
+/// Refuses what no hosted runner has.
+fn refuse_impossible(spec: &Spec) -> Result<()> {
+    let fault = |why: String| Err(Fault::usage(format!("{}: {why}", spec.file)));
+    for stage in &spec.stages {
+        let name = &stage.name;
+        if !stage.ssh.is_empty() {
+            return fault(format!(
+                "`{name}` wants an ssh agent, and a runner has none: let it fetch with a secret in its place"
+            ));
+        }
+        for secret in stage.secrets.values().filter(|it| !it.optional) {
+            let is_had = match &secret.place {
+                SecretPlace::Env(variable) => !variable.starts_with("GITHUB_"),
+                SecretPlace::File(_) => false,
+            };
+            if !is_had {
+                return fault(format!(
+                    "`{name}` wants a secret that a runner cannot have: take it from a variable, by `env = \"NAME\"`, whose name does not begin with GITHUB_; or call it `optional`"
+                ));
+            }
+        }
+    }
+    for source in &spec.sources {
+        let path = source.path.as_ref().filter(|_| source.git.is_none());
+        if path.is_some_and(|path| path.is_absolute() || path.starts_with("..")) {
+            return fault(format!(
+                "the source `{}` is a folder outside of the repository, which a runner has not: write `git` and `rev` for it",
+                source.name
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A text as a scalar of YAML: JSON's strings are.
@@ -85,23 +131,37 @@ fn scalar(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn head(spec: &Spec) -> String {
+/// What the file of a graph begins with. No hand writes it.
+pub fn mark(graph: &Utf8Path) -> String {
+    format!(
+        "# Written by `cargo xtask workflow` from {}.",
+        shown::text(graph.as_str().as_bytes())
+    )
+}
+
+fn head(spec: &Spec, graph: &Utf8Path) -> String {
     let list = |patterns: &[String]| {
         let patterns: Vec<String> = patterns.iter().map(|it| scalar(it)).collect();
         patterns.join(", ")
     };
     let workflow = &spec.workflow;
+    let mut push = String::new();
+    for (kind, patterns) in [("branches", &workflow.branches), ("tags", &workflow.tags)] {
+        if !patterns.is_empty() {
+            let _ = writeln!(push, "    {kind}: [{}]", list(patterns));
+        }
+    }
+    if !push.is_empty() {
+        push = format!("  push:\n{push}");
+    }
     let mut text = format!(
         "\
-# Written by `cargo xtask workflow` from the build graph. Change the graph's table `[workflow]`, and
-# write this file anew.
+{mark}
+# Change the graph's table `[workflow]`, and write this file anew.
 name: build-images
 
 on:
-  push:
-    branches: [{}]
-    tags: [{}]
-  # Never `pull_request_target`: it would run what a stranger wrote with this repository's secrets.
+{push}  # Never `pull_request_target`: it would run what a stranger wrote with this repository's secrets.
   pull_request:
 
 permissions: {{}}
@@ -115,8 +175,7 @@ defaults:
   run:
     shell: bash
 ",
-        list(&workflow.branches),
-        list(&workflow.tags)
+        mark = mark(graph),
     );
     if !workflow.env.is_empty() {
         text += "\nenv:\n";

@@ -16,8 +16,14 @@ pub(super) struct Steps<'s> {
     pub(super) profiles: &'s [String],
     /// Whether the graph has sources that must be fetched.
     pub(super) has_sources: bool,
+    /// Whether the repository has submodules.
+    pub(super) has_submodules: bool,
     /// Whether a part is for a platform without a runner.
     pub(super) has_emulation: bool,
+    /// Whether a host command needs programs that a runner may lack.
+    pub(super) has_needs: bool,
+    /// Whether records must be signed to be believed.
+    pub(super) is_signed: bool,
     /// The environment variables with secrets of builds.
     pub(super) secrets: BTreeSet<&'s str>,
 }
@@ -25,7 +31,8 @@ pub(super) struct Steps<'s> {
 impl Steps<'_> {
     /// The job that asks for the verdicts. It runs nothing of the graph.
     pub(super) fn plan_job(&self, runner: &str, logins: &[Login]) -> String {
-        let logins: String = logins.iter().map(Login::steps_without_secrets).collect();
+        let identity = identity(logins.iter());
+        let logins: String = logins.iter().map(Login::steps_of_push).collect();
         format!(
             "  plan:
     name: plan
@@ -34,7 +41,7 @@ impl Steps<'_> {
     permissions:
       contents: read
       packages: read
-    outputs:
+{identity}    outputs:
       any: ${{{{ steps.plan.outputs.any }}}}
       matrix: ${{{{ steps.plan.outputs.matrix }}}}
     steps:
@@ -45,7 +52,7 @@ impl Steps<'_> {
         run: xtask plan --graph \"$GRAPH\"{profiles} --matrix >> \"$GITHUB_OUTPUT\"
 ",
             runner = scalar(runner),
-            checkout = checkout(),
+            checkout = self.checkout(),
             tool = cached_tool(),
             sync = self.sync(),
             graph = scalar(self.graph),
@@ -71,7 +78,7 @@ impl Steps<'_> {
       contents: read
       packages: read
     steps:
-{checkout}{tool}{logins}{sync}{emulation}      - name: Build
+{checkout}{tool}{logins}{sync}{setup}      - name: Build
         env:
           GRAPH: {graph}
           STAGES: ${{{{ matrix.stages }}}}
@@ -86,10 +93,10 @@ impl Steps<'_> {
           read -ra stages <<< \"$STAGES\"
           xtask verify --graph \"$GRAPH\"{profiles} --output oci --policy-only -- \"${{stages[@]}}\"
 ",
-            checkout = checkout(),
+            checkout = self.checkout(),
             tool = cached_tool(),
             sync = self.sync(),
-            emulation = self.emulation(),
+            setup = self.setup(),
             graph = scalar(self.graph),
             profiles = self.flags(),
         )
@@ -103,6 +110,12 @@ impl Steps<'_> {
         for name in ["XTASK_SIGNING_KEY"].iter().chain(&self.secrets) {
             let _ = writeln!(secrets, "          {name}: ${{{{ secrets.{name} }}}}");
         }
+        // Without a key nothing would be shared, and the last job would find nothing.
+        let signed = if self.is_signed {
+            "          : \"${XTASK_SIGNING_KEY:?set the secret XTASK_SIGNING_KEY of this repository}\"\n"
+        } else {
+            ""
+        };
         format!(
             "
   build:
@@ -118,47 +131,39 @@ impl Steps<'_> {
       contents: read
       packages: write
 {identity}    steps:
-{checkout}{tool}{logins}{sync}{emulation}      - name: Build
+{checkout}{tool}{logins}{sync}{setup}      - name: Build
         env:
           GRAPH: {graph}
           STAGES: ${{{{ matrix.stages }}}}
 {secrets}        run: |
-          read -ra stages <<< \"$STAGES\"
+{signed}          read -ra stages <<< \"$STAGES\"
           xtask build --graph \"$GRAPH\"{profiles} --keep-going -- \"${{stages[@]}}\"
 ",
-            checkout = checkout(),
+            checkout = self.checkout(),
             tool = cached_tool(),
             sync = self.sync(),
-            emulation = self.emulation(),
+            setup = self.setup(),
             graph = scalar(self.graph),
             profiles = self.flags(),
         )
     }
 
-    /// The job that assembles the images of all platforms, verifies the set, and publishes it.
-    /// `keyless` says how cosign signs, if it does. No cache is restored: whoever can write a cache
-    /// must not be able to change what is published.
+    /// The job that assembles the images of all platforms, verifies the set, and publishes it, if
+    /// any stage names an image. `published` has the logins of the targets, and says how cosign
+    /// signs: without a key, with one, or not at all. No cache is restored: it was written by other
+    /// runs.
     pub(super) fn release_job(
         &self,
         runner: &str,
         shared: &[Login],
-        targets: &[Login],
-        keyless: Option<bool>,
+        published: Option<(&Vec<Login>, Option<bool>)>,
     ) -> String {
+        let (targets, keyless) = published.map_or((&[][..], None), |(it, how)| (&**it, how));
         let identity = match keyless {
             Some(true) => IDENTITY.to_owned(),
             Some(false) | None => identity(shared.iter().chain(targets)),
         };
-        let logins = |logins: &[Login]| logins.iter().map(Login::steps).collect::<String>();
-        let cosign = keyless.map_or_else(String::new, |_| {
-            format!("      - name: Install cosign\n        uses: {COSIGN}\n")
-        });
-        let cosign_key = match keyless {
-            Some(false) => {
-                "          COSIGN_PASSWORD: ${{ secrets.COSIGN_PASSWORD }}\n          COSIGN_PRIVATE_KEY: ${{ secrets.COSIGN_PRIVATE_KEY }}\n"
-            }
-            Some(true) | None => "",
-        };
+        let shared: String = shared.iter().map(Login::steps).collect();
         format!(
             "
   release:
@@ -169,7 +174,7 @@ impl Steps<'_> {
       && (needs.build.result == 'success' || needs.build.result == 'skipped')
     runs-on: {runner}
     timeout-minutes: 180
-    # Releases wait for each other, in their order.
+    # One release at a time: in the order in which their builds end, and none is dropped.
     concurrency:
       group: build-images-release
       queue: max
@@ -179,8 +184,15 @@ impl Steps<'_> {
       packages: write
 {identity}    steps:
 {checkout}      - name: Compile the tool
-        run: cargo build --locked --package xtask
-{path}{shared}{sync}      - name: Put the platforms together
+{COMPILE}{PATH}{shared}{sync}      - name: Look whether everything is built
+        env:
+          GRAPH: {graph}
+        run: |
+          if ! xtask plan --graph \"$GRAPH\"{profiles} --matrix | grep --quiet '^any=false$'; then
+            echo '::error::what the jobs before have built is not found: is the public half of XTASK_SIGNING_KEY trusted?'
+            exit 1
+          fi
+      - name: Put the platforms together
         env:
           GRAPH: {graph}
         run: xtask build --graph \"$GRAPH\"{profiles}
@@ -188,19 +200,50 @@ impl Steps<'_> {
         env:
           GRAPH: {graph}
         run: xtask verify --graph \"$GRAPH\"{profiles}
-{targets}{cosign}      - name: Publish
-        env:
-          GRAPH: {graph}
-{cosign_key}        run: xtask publish --graph \"$GRAPH\"{profiles}
-",
+{publish}",
             runner = scalar(runner),
-            checkout = checkout(),
-            path = PATH,
-            shared = logins(shared),
-            targets = logins(targets),
+            checkout = self.checkout(),
             sync = self.sync(),
             graph = scalar(self.graph),
             profiles = self.flags(),
+            publish = published.map_or_else(String::new, |_| self.publish(targets, keyless)),
+        )
+    }
+
+    fn publish(&self, targets: &[Login], keyless: Option<bool>) -> String {
+        let targets: String = targets.iter().map(Login::steps).collect();
+        let cosign = keyless.map_or_else(String::new, |_| {
+            format!("      - name: Install cosign\n        uses: {COSIGN}\n")
+        });
+        let key = match keyless {
+            Some(false) => {
+                "          COSIGN_PASSWORD: ${{ secrets.COSIGN_PASSWORD }}\n          COSIGN_PRIVATE_KEY: ${{ secrets.COSIGN_PRIVATE_KEY }}\n"
+            }
+            Some(true) | None => "",
+        };
+        format!(
+            "{targets}{cosign}      - name: Publish
+        env:
+          GRAPH: {graph}
+{key}        run: xtask publish --graph \"$GRAPH\"{profiles}
+",
+            graph = scalar(self.graph),
+            profiles = self.flags(),
+        )
+    }
+
+    fn checkout(&self) -> String {
+        let submodules = if self.has_submodules {
+            "          submodules: recursive\n"
+        } else {
+            ""
+        };
+        format!(
+            "      - name: Check out
+        uses: {CHECKOUT}
+        with:
+          persist-credentials: false
+{submodules}"
         )
     }
 
@@ -228,14 +271,16 @@ impl Steps<'_> {
         )
     }
 
-    fn emulation(&self) -> String {
-        if !self.has_emulation {
-            return String::new();
-        }
+    /// Brings what a runner lacks: an emulator, or programs of host commands.
+    fn setup(&self) -> String {
+        let when = match (self.has_needs, self.has_emulation) {
+            (true, _) => "",
+            (false, true) => "        if: matrix.emulated\n",
+            (false, false) => return String::new(),
+        };
         format!(
-            "      - name: Set up emulation
-        if: matrix.emulated
-        env:
+            "      - name: Set up what the runner lacks
+{when}        env:
           GRAPH: {}
         run: xtask setup --graph \"$GRAPH\"{} --yes
 ",
@@ -257,19 +302,16 @@ fn identity<'l>(mut logins: impl Iterator<Item = &'l Login>) -> String {
     }
 }
 
-fn checkout() -> String {
-    format!(
-        "      - name: Check out
-        uses: {CHECKOUT}
-        with:
-          persist-credentials: false
-"
-    )
-}
+/// Compiles the tool. Not in the checkout: a context may be the whole repository, and what is
+/// compiled there would be another input on each machine.
+const COMPILE: &str = "        env:
+          CARGO_TARGET_DIR: ${{ runner.temp }}/xtask
+        run: cargo build --locked --package xtask
+";
 
 /// Lets the steps that follow find the tool.
 const PATH: &str = "      - name: Find the tool
-        run: echo \"$GITHUB_WORKSPACE/target/debug\" >> \"$GITHUB_PATH\"
+        run: echo \"$RUNNER_TEMP/xtask/debug\" >> \"$GITHUB_PATH\"
 ";
 
 /// Compiles the tool, unless a job on such a machine has compiled the same before.
@@ -279,11 +321,10 @@ fn cached_tool() -> String {
         id: tool
         uses: {CACHE}
         with:
-          path: target/debug/xtask
+          path: ${{{{ runner.temp }}}}/xtask/debug/xtask
           key: xtask-${{{{ runner.os }}}}-${{{{ runner.arch }}}}-${{{{ hashFiles('Cargo.toml', 'Cargo.lock', '.cargo/**', 'xtask/**') }}}}
       - name: Compile the tool
         if: steps.tool.outputs.cache-hit != 'true'
-        run: cargo build --locked --package xtask
-{PATH}"
+{COMPILE}{PATH}"
     )
 }

@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::check::GraphReader;
 use super::mistakes::Mistake;
-use super::raw::{RawWorkflow, Texts};
+use super::raw::{RawWorkflow, Text, Texts};
 use super::{names, tables};
 
 /// What the CI workflow is made of.
@@ -14,9 +14,9 @@ use super::{names, tables};
 pub struct Workflow {
     /// The profiles with which CI builds, in the order in which they are laid over the file.
     pub profiles: Vec<String>,
-    /// Patterns of branches whose pushes are published.
+    /// Patterns of branches whose pushes are published; none if it is empty.
     pub branches: Vec<String>,
-    /// Patterns of tags whose pushes are published.
+    /// Patterns of tags whose pushes are published; none if it is empty.
     pub tags: Vec<String>,
     /// The label of the runner for each platform, in normal form.
     pub runners: BTreeMap<String, String>,
@@ -38,10 +38,14 @@ impl Workflow {
         self.runners.get(&platform).map(String::as_str)
     }
 
-    /// The runner for everything that is not for one platform.
-    pub fn plain_runner(&self) -> &str {
+    /// The runner for everything that is not for one of these platforms.
+    pub fn plain_runner<'p>(&self, platforms: impl Iterator<Item = &'p String> + Clone) -> &str {
         let [(platform, label), _] = NATIVE;
-        self.runners.get(platform).map_or(label, String::as_str)
+        let is_plain = |it: &String| reference::platform::normal(it).as_deref() == Some(platform);
+        let has_plain = platforms.clone().any(is_plain);
+        let other = platforms.into_iter().find_map(|it| self.runner(it));
+        let plain = self.runners.get(platform).map_or(label, String::as_str);
+        other.filter(|_| !has_plain).unwrap_or(plain)
     }
 }
 
@@ -62,18 +66,15 @@ impl GraphReader<'_, '_> {
             let normal = platform.and_then(|it| reference::platform::normal(&it));
             runners.extend(normal.zip(label));
         }
-        let or = |given: Vec<String>, default: &str| {
-            let is_given = !given.is_empty();
-            if is_given {
-                given
-            } else {
-                vec![default.to_owned()]
-            }
+        let mut or = |given: Option<Vec<Text>>, default: &str| match given {
+            Some(given) => self.texts("pattern", Some(given), literal),
+            None => vec![default.to_owned()],
         };
+        let (branches, tags) = (or(raw.branches, "main"), or(raw.tags, "v*"));
         Workflow {
             profiles: self.texts("profile name", raw.profiles, names::identifier),
-            branches: or(self.texts("pattern", raw.branches, literal), "main"),
-            tags: or(self.texts("pattern", raw.tags, literal), "v*"),
+            branches,
+            tags,
             runners,
             env: self.environment(raw.env.unwrap_or_default()),
         }
@@ -82,7 +83,8 @@ impl GraphReader<'_, '_> {
     fn environment(&mut self, texts: Texts) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
         for (name, value) in texts {
-            if value.get_ref().to_lowercase().contains("secrets") {
+            let text = value.get_ref().to_lowercase();
+            if text.contains("${{") && (text.contains("secrets") || text.contains("token")) {
                 let title = "a variable of the workflow must not hold a secret";
                 let label = "every step of every job would get it";
                 let help = "write `secrets = [{ id = \"ID\", env = \"NAME\" }]` into the stage that \
