@@ -178,6 +178,6 @@ pub fn run(flags: &PlanArgs) -> Result<()> {
         return Ok(());
     }
     crate::tell!("{}", text.trim_end());
-    super::print(&Matrix::of(&work, &plan).lines()?);
+    super::print(&Matrix::of(&work, &plan).lines(&work)?);
     Ok(())
 }

@@ -82,11 +82,12 @@ impl Matrix {
 
     /// The lines that a step appends to `$GITHUB_OUTPUT`. Fails if there are more jobs than GitHub
     /// starts.
-    pub fn lines(&self) -> Result<String> {
+    pub fn lines(&self, work: &Workspace) -> Result<String> {
         if self.include.len() > MOST {
             return Err(Fault::failed(format!(
-                "{} jobs would have to run, and GitHub starts {MOST} of a matrix: build on one machine first, by `cargo xtask build` with the profiles of the workflow",
-                self.include.len()
+                "{} jobs would have to run, and GitHub starts {MOST} of a matrix: build on one machine first, by `{}`",
+                self.include.len(),
+                work.spec.call.command("build")
             )));
         }
         let matrix = serde_json::to_string(self)
