@@ -26,6 +26,7 @@ mod sample_stack;
 mod scheduling;
 mod sent;
 mod sharing;
+mod since;
 mod sizes;
 mod stack;
 mod stages;

@@ -145,7 +145,7 @@ pub struct KeyArgs {
 }
 
 /// `build`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct BuildArgs {
     /// Stages or groups to build, with what they stand on; all when none is named
     #[arg(value_name = "STAGE")]
@@ -174,6 +174,9 @@ pub struct BuildArgs {
     /// Set up what this machine lacks without asking, as `setup --yes` does
     #[arg(long)]
     pub yes: bool,
+    /// Only stages whose keys differ from those at this commit, branch or tag
+    #[arg(long, value_name = "REF")]
+    pub since: Option<String>,
     /// Run every step again, also those that BuildKit has in its cache
     #[arg(long)]
     pub no_cache: bool,
@@ -225,6 +228,9 @@ pub struct PlanArgs {
     /// Refuse external images that the lock file does not pin
     #[arg(long)]
     pub locked: bool,
+    /// Only stages whose keys differ from those at this commit, branch or tag
+    #[arg(long, value_name = "REF")]
+    pub since: Option<String>,
     /// Print the jobs of the workflow that must build something, as lines for `$GITHUB_OUTPUT`
     #[arg(long, conflicts_with = "json")]
     pub matrix: bool,

@@ -42,6 +42,7 @@ pub mod publish;
 pub mod report;
 pub mod setup;
 pub mod shown;
+pub mod since;
 pub mod unpoisoned;
 pub mod verify;
 pub mod workflow;

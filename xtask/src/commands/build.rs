@@ -1,6 +1,7 @@
 //! `cargo xtask build`.
 
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use super::sync::Asking;
 use crate::build::{self, Force, Wishes};
@@ -27,6 +28,12 @@ pub fn run(flags: &BuildArgs) -> Result<()> {
 /// Takes the graph for a build, opens it, and builds. If something has the graph alone, it is opened
 /// again once it is free.
 fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
+    if let Some(reference) = &flags.since {
+        let Some(differing) = differing(flags, reference)? else {
+            return Ok(());
+        };
+        return attempt(&differing, interrupt);
+    }
     let graph = super::chosen(&flags.at)?.file;
     let free = State::in_folder(State::place(&graph)).share_if_free();
     let mut work = open(flags, free.is_some())?;
@@ -40,6 +47,30 @@ fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
         Err(_) if interrupt.is_set() => Err(Fault::interrupted()),
         result => result,
     }
+}
+
+/// The flags of a build of those stages alone that differ from a commit. `None` if there is nothing
+/// to build.
+fn differing(flags: &BuildArgs, reference: &str) -> Result<Option<BuildArgs>> {
+    let start = Instant::now();
+    let work = super::open(&flags.at, &flags.platform, Next::Any)?;
+    let wanted = work.wanted(&flags.stages)?;
+    let since = super::since(&work, reference, &flags.platform, &wanted)?;
+    let stages = since.names(&work, &wanted);
+    if !stages.is_empty() {
+        return Ok(Some(BuildArgs {
+            stages,
+            since: None,
+            ..flags.clone()
+        }));
+    }
+    if flags.json {
+        let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        super::print_json(&Event::nothing(elapsed_ms))?;
+    } else {
+        crate::tell!("nothing differs from {reference}");
+    }
+    Ok(None)
 }
 
 /// Opens the graph. If the graph is taken and all stages are wanted, what their build asks is looked

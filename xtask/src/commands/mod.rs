@@ -25,6 +25,10 @@ use crate::fault::{Fault, Result};
 use crate::freshness::planner::{Next, Workspace};
 use crate::graphfile::chosen::Chosen;
 use crate::graphfile::options::GraphOptions;
+use crate::graphfile::spec::StageId;
+use crate::outside::interrupt::Interrupt;
+use crate::report::words;
+use crate::since::{self, SinceCommit};
 
 /// The graph file of a command.
 fn chosen(at: &Where) -> Result<Chosen> {
@@ -32,6 +36,7 @@ fn chosen(at: &Where) -> Result<Chosen> {
         profiles: at.profile.clone(),
         vars: at.set.iter().cloned().collect(),
         output: at.output.clone(),
+        ..GraphOptions::default()
     };
     Chosen::of(at.graph.as_deref(), options)
 }
@@ -39,6 +44,28 @@ fn chosen(at: &Where) -> Result<Chosen> {
 fn open(at: &Where, platforms: &[String], next: Next) -> Result<Workspace> {
     Workspace::open(&chosen(at)?, platforms, next)
 }
+
+/// Compares stages with those at a commit, and tells what git does not know of.
+fn since(
+    work: &Workspace,
+    reference: &str,
+    platforms: &[String],
+    wanted: &[StageId],
+) -> Result<SinceCommit> {
+    let interrupt = Interrupt::default();
+    let since = since::compare(work, reference, platforms, wanted, &interrupt)?;
+    for path in since.unknown.iter().take(UNKNOWN_TOLD) {
+        crate::tell!("note: git does not know {path}, so it is compared with nothing");
+    }
+    if let Some(more) = since.unknown.len().checked_sub(UNKNOWN_TOLD + 1) {
+        let more = words::count(more + 1, "further input");
+        crate::tell!("note: nor {more}: `--json` has all of them");
+    }
+    Ok(since)
+}
+
+/// How many inputs are told that git does not know.
+const UNKNOWN_TOLD: usize = 5;
 
 /// Prints a result on stdout. It is no fault if the reader is gone.
 fn print(text: &str) {

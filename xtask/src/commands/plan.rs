@@ -18,6 +18,15 @@ use crate::workflow::matrix::Matrix;
 struct Whole<'a> {
     stages: Vec<PlanLine<'a>>,
     elapsed_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<SinceLine<'a>>,
+}
+
+/// What the stages were compared with.
+#[derive(Serialize)]
+struct SinceLine<'a> {
+    commit: &'a str,
+    unknown: &'a [String],
 }
 
 /// One stage's verdict as JSON; `explain` prints the same.
@@ -136,14 +145,34 @@ pub fn run(flags: &PlanArgs) -> Result<()> {
     if flags.locked {
         work.refuse_uncovered(&wanted)?;
     }
-    let plan = work.plan(&wanted, |_| false)?;
+    let mut plan = work.plan(&wanted, |_| false)?;
     super::tell_warnings(&work);
+    let since = match &flags.since {
+        Some(reference) => {
+            let since = super::since(&work, reference, &flags.platform, &wanted)?;
+            plan.retain(|own| since.covers(&work, own.id));
+            Some(since)
+        }
+        None => None,
+    };
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     if flags.json {
         let stages = whole(&work, &plan)
             .map(|assessment| PlanLine::of(&work, &plan, assessment))
             .collect();
-        return super::print_json(&Whole { stages, elapsed_ms });
+        let since = since.as_ref();
+        return super::print_json(&Whole {
+            stages,
+            elapsed_ms,
+            since: since.map(|since| SinceLine {
+                commit: &since.commit,
+                unknown: &since.unknown,
+            }),
+        });
+    }
+    if let (Some(reference), true) = (&flags.since, plan.is_empty() && !flags.matrix) {
+        super::print(&format!("nothing differs from {reference}\n"));
+        return Ok(());
     }
     let width = plan
         .iter()

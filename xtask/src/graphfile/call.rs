@@ -56,6 +56,7 @@ mod tests {
                 profiles: vec!["china".into(), "x86".into()],
                 vars: [("tag".to_owned(), "a b".to_owned())].into(),
                 output: Some("oci".into()),
+                ..GraphOptions::default()
             },
         );
         assert_eq!(

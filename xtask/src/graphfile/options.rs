@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use camino::Utf8PathBuf;
+
 /// The profiles, the values of variables and the output that the command line gives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GraphOptions {
@@ -11,6 +13,8 @@ pub struct GraphOptions {
     pub vars: BTreeMap<String, String>,
     /// Where every image is put, in place of each `output` of the file: one of its words.
     pub output: Option<String>,
+    /// Where sources are, in place of what the file and the environment say.
+    pub sources: BTreeMap<String, Utf8PathBuf>,
 }
 
 impl GraphOptions {

@@ -105,6 +105,16 @@ pub enum Event {
     Finished(Finished),
 }
 
+impl Event {
+    /// The end of a run with nothing to do.
+    pub fn nothing(elapsed_ms: u64) -> Self {
+        Self::Finished(Finished {
+            elapsed_ms,
+            ..Finished::default()
+        })
+    }
+}
+
 /// How the fetching of a source ended.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceFinished {

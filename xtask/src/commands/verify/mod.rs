@@ -86,6 +86,7 @@ fn build_first(flags: &VerifyArgs) -> BuildArgs {
         locked: false,
         offline: false,
         no_cache: false,
+        since: None,
         platform: Vec::new(),
         yes: false,
         json: false,

@@ -116,13 +116,25 @@ impl Workspace {
     pub fn open(chosen: &Chosen, platforms: &[String], next: Next) -> Result<Self> {
         let memos = State::in_folder(State::place(&chosen.file)).path("memos");
         let memos = prepared::Ahead::start(memos, next == Next::AllStages);
+        let opened = base_override::open(chosen, platforms)?;
+        Ok(Self::of(opened, memos))
+    }
+
+    /// Opens a graph file that is not the one of this state's graph.
+    pub fn open_beside(chosen: &Chosen, platforms: &[String], state: State) -> Result<Self> {
+        let memos = prepared::Ahead::start(state.path("memos"), false);
+        let opened = base_override::open_with(chosen, platforms, Some(state))?;
+        Ok(Self::of(opened, memos))
+    }
+
+    fn of(opened: OpenedGraph, memos: prepared::Ahead) -> Self {
         let OpenedGraph {
             spec,
             graph,
             state,
             lock: pins,
-        } = base_override::open(chosen, platforms)?;
-        Ok(Self {
+        } = opened;
+        Self {
             graph,
             store: RecordStore::of(state.clone()),
             cache: StatCache::in_file(&state.path("stats")),
@@ -151,7 +163,7 @@ impl Workspace {
             epochs: Mutex::default(),
             state,
             spec,
-        })
+        }
     }
 
     /// The wanted stages in build order: those named, by themselves or in a group, and everything

@@ -34,11 +34,23 @@ pub struct OpenedGraph {
 /// Reads a graph file and finds its sources. `platforms`, unless empty, replace those of the graph:
 /// the images that a Dockerfile uses may depend on the platform.
 pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<OpenedGraph> {
+    open_with(chosen, platforms, None)
+}
+
+/// Like `open`, with a state that is not the one of the graph file.
+pub fn open_with(
+    chosen: &Chosen,
+    platforms: &[String],
+    state: Option<State>,
+) -> Result<OpenedGraph> {
     let mut spec = spec::load(&chosen.file, &chosen.options)?;
     spec.call = chosen.call.clone();
     spec.choose_platforms(platforms)?;
     spec.split();
-    let state = State::of(&spec.file)?;
+    let state = match state {
+        Some(state) => state,
+        None => State::of(&spec.file)?,
+    };
     let lock = Lock::beside(&spec.file)?.called(spec.call.clone());
     source::find(&mut spec, &state, &lock);
     source::facts::settle_names(&mut spec)?;

@@ -51,6 +51,9 @@ fn place(spec: &Spec, source: &Source, state: &State, lock: &Lock) -> Place {
             Err(fault) => Place::Wrong(fault),
         }
     };
+    if let Some(path) = spec.options.sources.get(&source.name) {
+        return local(path, "it was put");
+    }
     if let Some(path) = std::env::var_os(&variable) {
         return match path.to_str().filter(|path| !path.is_empty()) {
             Some(path) => local(path.into(), &format!("{variable} says")),
