@@ -3,6 +3,7 @@
 pub mod bake;
 pub mod bundle;
 pub mod compose;
+mod mounted;
 
 use std::fs;
 use std::io::ErrorKind;

@@ -17,7 +17,6 @@ use std::fmt::Write as _;
 use camino::Utf8Path;
 
 use crate::fault::{Fault, Result};
-use crate::graphfile::spec::publishing::Cosign;
 use crate::graphfile::spec::sharing::Trust;
 use crate::graphfile::spec::shipping::ImageOutput;
 use crate::graphfile::spec::{SecretPlace, Spec, Stage};
@@ -79,9 +78,12 @@ pub fn text(spec: &Spec, root: &Utf8Path, graph: &Utf8Path) -> Result<String> {
     text += &steps.pull_request_job(&shared);
     text += &steps.build_job(&shared);
     let cosign = spec.publishing.cosign.as_ref();
-    let cosign = cosign.map(|cosign| *cosign == Cosign::Keyless);
     let publishes = of_stages().any(|it| it.image.is_some() && !it.is_part());
-    text += &steps.release_job(runner, &shared, publishes.then_some((&rest, cosign)));
+    text += &steps.release_job(
+        runner,
+        &shared,
+        publishes.then_some((rest.as_slice(), cosign)),
+    );
     Ok(text)
 }
 

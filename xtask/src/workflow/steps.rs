@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use super::actions::{CACHE, CHECKOUT, COSIGN};
 use super::logins::Login;
 use super::scalar;
+use crate::graphfile::spec::publishing::Cosign;
 
 /// What the steps of all jobs have in common.
 pub(super) struct Steps<'s> {
@@ -63,41 +64,18 @@ impl Steps<'_> {
     /// The job of a pull request for what it changes. It gets no secret, and pushes nothing.
     pub(super) fn pull_request_job(&self, logins: &[Login]) -> String {
         let logins: String = logins.iter().map(Login::steps_without_secrets).collect();
+        let head = self.matrix_job("try", "pull_request", "read", &logins);
         format!(
-            "
-  try:
-    name: try ${{{{ matrix.name }}}}
-    needs: plan
-    if: github.event_name == 'pull_request' && needs.plan.outputs.any == 'true'
-    strategy:
-      fail-fast: false
-      matrix: ${{{{ fromJSON(needs.plan.outputs.matrix) }}}}
-    runs-on: ${{{{ matrix.runner }}}}
-    timeout-minutes: 180
-    permissions:
-      contents: read
-      packages: read
-    steps:
-{checkout}{tool}{logins}{sync}{setup}      - name: Build
-        env:
-          GRAPH: {graph}
-          STAGES: ${{{{ matrix.stages }}}}
-        run: |
+            "{head}{stages}        run: |
           read -ra stages <<< \"$STAGES\"
           xtask build --graph \"$GRAPH\"{profiles} --output oci --keep-going -- \"${{stages[@]}}\"
       - name: Verify
         env:
-          GRAPH: {graph}
-          STAGES: ${{{{ matrix.stages }}}}
-        run: |
+{stages}        run: |
           read -ra stages <<< \"$STAGES\"
           xtask verify --graph \"$GRAPH\"{profiles} --output oci --policy-only -- \"${{stages[@]}}\"
 ",
-            checkout = self.checkout(),
-            tool = cached_tool(),
-            sync = self.sync(),
-            setup = self.setup(),
-            graph = scalar(self.graph),
+            stages = self.stages(),
             profiles = self.flags(),
         )
     }
@@ -116,12 +94,27 @@ impl Steps<'_> {
         } else {
             ""
         };
+        let rights = format!("write\n{identity}");
+        let head = self.matrix_job("build", "push", rights.trim_end(), &logins);
+        format!(
+            "{head}{stages}{secrets}        run: |
+{signed}          read -ra stages <<< \"$STAGES\"
+          xtask build --graph \"$GRAPH\"{profiles} --keep-going -- \"${{stages[@]}}\"
+",
+            stages = self.stages(),
+            profiles = self.flags(),
+        )
+    }
+
+    /// The beginning of a job for the rows of the matrix, up to the environment of its step that
+    /// builds. `packages` is the right to packages, and perhaps further rights in lines of their own.
+    fn matrix_job(&self, verb: &str, event: &str, packages: &str, logins: &str) -> String {
         format!(
             "
-  build:
-    name: build ${{{{ matrix.name }}}}
+  {verb}:
+    name: {verb} ${{{{ matrix.name }}}}
     needs: plan
-    if: github.event_name == 'push' && needs.plan.outputs.any == 'true'
+    if: github.event_name == '{event}' && needs.plan.outputs.any == 'true'
     strategy:
       fail-fast: false
       matrix: ${{{{ fromJSON(needs.plan.outputs.matrix) }}}}
@@ -129,39 +122,41 @@ impl Steps<'_> {
     timeout-minutes: 180
     permissions:
       contents: read
-      packages: write
-{identity}    steps:
+      packages: {packages}
+    steps:
 {checkout}{tool}{logins}{sync}{setup}      - name: Build
         env:
-          GRAPH: {graph}
-          STAGES: ${{{{ matrix.stages }}}}
-{secrets}        run: |
-{signed}          read -ra stages <<< \"$STAGES\"
-          xtask build --graph \"$GRAPH\"{profiles} --keep-going -- \"${{stages[@]}}\"
 ",
             checkout = self.checkout(),
             tool = cached_tool(),
             sync = self.sync(),
             setup = self.setup(),
-            graph = scalar(self.graph),
-            profiles = self.flags(),
+        )
+    }
+
+    /// The variables that name the graph and the stages of a row.
+    fn stages(&self) -> String {
+        format!(
+            "          GRAPH: {}
+          STAGES: ${{{{ matrix.stages }}}}
+",
+            scalar(self.graph)
         )
     }
 
     /// The job that assembles the images of all platforms, verifies the set, and publishes it, if
-    /// any stage names an image. `published` has the logins of the targets, and says how cosign
-    /// signs: without a key, with one, or not at all. No cache is restored: it was written by other
-    /// runs.
+    /// any stage names an image: `published` has the logins of the targets then, and says how cosign
+    /// signs. No cache is restored: it was written by other runs.
     pub(super) fn release_job(
         &self,
         runner: &str,
         shared: &[Login],
-        published: Option<(&Vec<Login>, Option<bool>)>,
+        published: Option<(&[Login], Option<&Cosign>)>,
     ) -> String {
-        let (targets, keyless) = published.map_or((&[][..], None), |(it, how)| (&**it, how));
-        let identity = match keyless {
-            Some(true) => IDENTITY.to_owned(),
-            Some(false) | None => identity(shared.iter().chain(targets)),
+        let (targets, cosign) = published.unwrap_or((&[], None));
+        let identity = match cosign {
+            Some(Cosign::Keyless) => IDENTITY.to_owned(),
+            Some(Cosign::Key(_)) | None => identity(shared.iter().chain(targets)),
         };
         let shared: String = shared.iter().map(Login::steps).collect();
         format!(
@@ -206,23 +201,23 @@ impl Steps<'_> {
             sync = self.sync(),
             graph = scalar(self.graph),
             profiles = self.flags(),
-            publish = published.map_or_else(String::new, |_| self.publish(targets, keyless)),
+            publish = published.map_or_else(String::new, |_| self.publish(targets, cosign)),
         )
     }
 
-    fn publish(&self, targets: &[Login], keyless: Option<bool>) -> String {
+    fn publish(&self, targets: &[Login], cosign: Option<&Cosign>) -> String {
         let targets: String = targets.iter().map(Login::steps).collect();
-        let cosign = keyless.map_or_else(String::new, |_| {
+        let install = cosign.map_or_else(String::new, |_| {
             format!("      - name: Install cosign\n        uses: {COSIGN}\n")
         });
-        let key = match keyless {
-            Some(false) => {
+        let key = match cosign {
+            Some(Cosign::Key(_)) => {
                 "          COSIGN_PASSWORD: ${{ secrets.COSIGN_PASSWORD }}\n          COSIGN_PRIVATE_KEY: ${{ secrets.COSIGN_PRIVATE_KEY }}\n"
             }
-            Some(true) | None => "",
+            Some(Cosign::Keyless) | None => "",
         };
         format!(
-            "{targets}{cosign}      - name: Publish
+            "{targets}{install}      - name: Publish
         env:
           GRAPH: {graph}
 {key}        run: xtask publish --graph \"$GRAPH\"{profiles}
