@@ -119,3 +119,47 @@ fn a_wrong_base_is_reported_with_its_place() {
         .says("the profile changes stage `b`, which the graph does not declare")
         .says("5 mistakes");
 }
+
+#[test]
+fn a_builder_is_exactly_one_thing_and_says_its_platforms() {
+    let amd64 = "platforms = [\"linux/amd64\"]\n";
+    for (fields, said) in [
+        ("context = \"a\"\n".to_owned(), "names no platform"),
+        (amd64.to_owned(), "must be exactly one thing"),
+        (
+            format!("context = \"a\"\nbuildx = \"b\"\n{amd64}"),
+            "must be exactly one thing",
+        ),
+        (
+            format!("buildx = \"default\"\n{amd64}"),
+            "is the engine's own builder",
+        ),
+        (
+            format!("context = \"--host=x\"\n{amd64}"),
+            "must not begin with `-`",
+        ),
+        (
+            format!("driver = \"kubernetes\"\n{amd64}"),
+            "expected `docker-container`",
+        ),
+        (
+            format!("context = \"a\"\nimage = \"i\"\n{amd64}"),
+            "has no driver",
+        ),
+        (
+            format!("driver = \"docker-container\"\nimage = \"i,env.X=1\"\n{amd64}"),
+            "must be the reference of an image",
+        ),
+        (
+            format!("context = \"a\"\njobs = 0\n{amd64}"),
+            "expected 1 to 64",
+        ),
+    ] {
+        let graph = format!("{ONE}[builder.b]\n{fields}");
+        one()
+            .file("build-graph.toml", graph)
+            .run(&["graph"])
+            .ends(2)
+            .says(said);
+    }
+}

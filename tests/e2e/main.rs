@@ -6,6 +6,7 @@
 mod support;
 
 mod bases;
+mod builders;
 mod demo;
 mod dify;
 mod export;

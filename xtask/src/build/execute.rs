@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use camino::Utf8Path;
 
+use super::builders::Other;
 use super::put::{Put, call_layout};
 use super::sent::{Sending, SentTree};
-use super::turn::Turn;
+use super::turn::{Hold, Lost, Turn};
 use super::{Run, gaps};
 use crate::build::action::Action;
 use crate::build::executor::redact::Redactor;
@@ -19,6 +20,7 @@ use crate::freshness::planner::{Assessment, Gathered, StageSummary};
 use crate::freshness::record::Record;
 use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::freshness::verdict::Reason;
+use crate::graphfile::spec::shipping::ImageOutput;
 use crate::graphfile::spec::{Stage, StageId};
 use crate::outside::clock;
 use crate::outside::private;
@@ -44,6 +46,8 @@ enum Since {
 struct Place<'a> {
     key: Key,
     put: &'a Put,
+    /// The builder, unless it is the engine's own.
+    builder: Option<&'a Other<'a>>,
     log: &'a Utf8Path,
     /// Whether BuildKit must run every step again.
     is_anew: bool,
@@ -55,6 +59,20 @@ struct Called {
     since: Since,
 }
 
+/// Why an image cannot be recorded: it may not be made of the stage's inputs.
+const fn why_unusable(is_undisturbed: bool, since: &Since) -> Option<&'static str> {
+    match (is_undisturbed, since) {
+        (true, Since::Untouched) => None,
+        (true, Since::Touched(_)) => Some(
+            "while its inputs were written to: they are the same again, but the image may hold what they were in between",
+        ),
+        (true, Since::Changed) => Some("while its inputs changed: the image may hold some of each"),
+        (false, _) => Some(
+            "while another build named its image or the image of a parent: the image may come from that build",
+        ),
+    }
+}
+
 impl Run<'_> {
     /// Builds a stage. Records the image if it is certain to be made of the stage's inputs.
     pub(super) fn execute(
@@ -63,9 +81,13 @@ impl Run<'_> {
         summary: &StageSummary,
         stage_inputs: &StageInputs,
         assessment: Assessment,
+        hold: &Hold,
     ) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
-        work.refuse_without_engine()?;
+        let builder = self.builder_of(id, hold)?;
+        if builder.is_none() || stage.shipping.output == ImageOutput::Engine {
+            work.refuse_without_engine()?;
+        }
         if let Some(why) = stage_inputs.absent.first() {
             return Err(Fault::failed(why.clone()));
         }
@@ -82,7 +104,7 @@ impl Run<'_> {
             None => work.key_of(id, summary, &self.upstream(id), &self.held)?,
         };
         let private = private::reference(&state, &stage.name, &key.hex());
-        let put = self.way_of(stage, &private)?;
+        let put = self.way_of(stage, &private, builder)?;
         let log = work.state.path("logs").join(format!("{}.log", stage.name));
         for message in gaps::told(&work.spec, stage, stage_inputs)? {
             self.tell(Event::Notice { message });
@@ -91,6 +113,7 @@ impl Run<'_> {
         let place = Place {
             key,
             put: &put,
+            builder,
             log: &log,
             // BuildKit takes a step from its cache even if its secrets changed (tried: 26.1.5).
             is_anew: self.wishes.no_cache || assessment.reason().is_some_and(Reason::is_of_secrets),
@@ -100,6 +123,10 @@ impl Run<'_> {
             Ok(made) => made,
             Err(CallFailure::Interrupted) => return Err(Fault::interrupted()),
             Err(CallFailure::NoDocker(error)) => return Err(Fault::lacks(error)),
+            Err(CallFailure::Lost(why)) => {
+                let told = builder.map(|builder| builder.told(&why, &work.spec.call));
+                return Err(self.lost(id, hold, Lost::Died(told.unwrap_or_default())));
+            }
             Err(CallFailure::Build {
                 error,
                 step,
@@ -134,19 +161,7 @@ impl Run<'_> {
             manifest: put.manifest,
             parts: Vec::new(),
         };
-        let unusable = if undisturbed {
-            match called.since {
-                Since::Untouched => None,
-                Since::Touched(_) => Some(
-                    "while its inputs were written to: they are the same again, but the image may hold what they were in between",
-                ),
-                Since::Changed => Some("while its inputs changed: the image may hold some of each"),
-            }
-        } else {
-            Some(
-                "while another build named its image or the image of a parent: the image may come from that build",
-            )
-        };
+        let unusable = why_unusable(undisturbed, &called.since);
         if let Some(why) = unusable {
             let message = format!(
                 "`{}` was built {why}, so it is not recorded and will be built again",
@@ -160,6 +175,39 @@ impl Run<'_> {
             log: Some(log),
             ..Turn::good(Outcome::Built, record)
         })
+    }
+
+    /// The builder of a turn's lane; `None` for the engine's own. A fault if it cannot be used.
+    fn builder_of(&self, id: StageId, hold: &Hold) -> Result<Option<&Other<'_>>> {
+        let stage = self.work.spec.stage(id);
+        let Some(builder) = self.builders.other(hold.lane) else {
+            if let Some(platform) = self.builders.emulated(stage, hold.lane) {
+                let message = format!(
+                    "`{}` is built for {platform} by the engine's own builder, which emulates it",
+                    stage.name
+                );
+                self.tell(Event::Notice { message });
+            }
+            return Ok(None);
+        };
+        match builder.prepare(&self.work.spec.call, self.interrupt) {
+            Ok(()) => Ok(Some(builder)),
+            Err(told) => Err(self.lost(id, hold, Lost::Unusable(told))),
+        }
+    }
+
+    /// The fault of a stage whose builder cannot be used or died. It is shown if the stage has moved
+    /// before.
+    fn lost(&self, id: StageId, hold: &Hold, lost: Lost) -> Fault {
+        if self.interrupt.is_set() {
+            return Fault::interrupted();
+        }
+        let before = self.now().moved.get(&id).cloned();
+        let before = before.map(|before| format!("; before that, {before}"));
+        let (Lost::Unusable(told) | Lost::Died(told)) = &lost;
+        let fault = Fault::lacks(format!("{told}{}", before.unwrap_or_default()));
+        let _ = hold.lost.set(lost);
+        fault
     }
 
     /// Calls buildx, and again if inputs were touched during the call but are the same. An editor's
@@ -198,7 +246,7 @@ impl Run<'_> {
         })?;
         let above = snapshot.above();
         let (sending, action) =
-            self.prepare_call(id, summary, stage_inputs, place.put, calls.path())?;
+            self.prepare_call(id, summary, stage_inputs, place, calls.path())?;
         let action = if place.is_anew {
             action.without_cache()
         } else {
@@ -215,13 +263,21 @@ impl Run<'_> {
         }
         let redactor = Redactor::of(stage, &work.spec.root);
         let watch = |progress| self.tell_progress(stage, progress);
-        let made = executor::run(&action, place.log, &redactor, self.interrupt, &watch);
+        let remote = place.builder.map(|builder| &builder.remote);
+        let made = executor::run(
+            &action,
+            remote,
+            place.log,
+            &redactor,
+            self.interrupt,
+            &watch,
+        );
         if let (Put::Layout, Ok(made)) = (place.put, &made) {
             self.take_from(&call_layout(calls.path()), made)?;
         }
         if matches!(
             made,
-            Err(CallFailure::Interrupted | CallFailure::NoDocker(_))
+            Err(CallFailure::Interrupted | CallFailure::NoDocker(_) | CallFailure::Lost(_))
         ) {
             let since = Since::Changed;
             return Ok(Called { made, since });
@@ -245,7 +301,7 @@ impl Run<'_> {
         id: StageId,
         summary: &StageSummary,
         stage_inputs: &StageInputs,
-        put: &Put,
+        place: &Place<'_>,
         own: &Utf8Path,
     ) -> Result<(Sending, Action)> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
@@ -276,12 +332,23 @@ impl Run<'_> {
                 stage.name
             ))
         };
-        let sending = Sending::begin(&work.state, &stage.name, work.engine.id(), &trees, forced);
+        let receiver = match place.builder {
+            Some(builder) => Some(builder.name()),
+            None => work.engine.id(),
+        };
+        let sending = Sending::begin(&work.state, &stage.name, receiver, &trees, forced);
         let sending = sending.map_err(fault)?;
         let link = sending.link(&context, own).map_err(fault)?;
         let layout = call_layout(own);
-        let destination = self.destination(stage, put, &layout)?;
-        let action = self.action(id, stage_inputs, destination, (&link, &folders), own)?;
+        let destination = self.destination(stage, place.put, &layout)?;
+        let action = self.action(
+            id,
+            place.builder,
+            stage_inputs,
+            destination,
+            (&link, &folders),
+            own,
+        )?;
         Ok((sending, action))
     }
 

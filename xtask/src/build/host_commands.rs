@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::Run;
-use super::turn::{StageLock, Turn};
+use super::turn::{Hold, Turn};
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{Due, Gathered, Looked, Prepared};
 use crate::freshness::prepare;
@@ -20,7 +20,7 @@ impl Run<'_> {
         id: StageId,
         before: &Prepared,
         first: &Due,
-        hold: &StageLock,
+        hold: &Hold,
     ) -> Result<Turn> {
         let work = self.work;
         self.has_acted.store(true, Ordering::SeqCst);

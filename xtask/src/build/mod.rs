@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod bring;
+mod builders;
 mod complete;
 mod execute;
 pub mod executor;
@@ -12,6 +13,7 @@ pub mod fetching;
 mod finish;
 mod gaps;
 mod host_commands;
+pub mod lanes;
 mod parts;
 mod pinning;
 mod put;
@@ -40,6 +42,7 @@ use crate::outside::state::{self, HeldLock};
 use crate::report::event::{Event, Outcome, StageFinished};
 use crate::report::excerpt::Excerpt;
 use crate::unpoisoned::Unpoisoned as _;
+use builders::Builders;
 use turn::Turn;
 
 /// What the command line asks of a build.
@@ -128,7 +131,6 @@ pub fn build(
 ) -> Result<()> {
     let start = Instant::now();
     let wanted = wishes.wanted.as_slice();
-    let jobs = wishes.jobs.unwrap_or_else(default_jobs);
     if wishes.locked {
         work.refuse_uncovered(wanted)?;
     }
@@ -148,9 +150,11 @@ pub fn build(
             work.check_platforms(*id, summary)?;
         }
     }
+    let builders = Builders::of(&work.spec, &work.engine, wishes.jobs, wishes.offline);
+    let lanes = builders.lanes();
     let _ = events.send(Event::Started {
         stages: wanted.len(),
-        jobs,
+        jobs: lanes.iter().map(|lane| lane.places).sum(),
     });
     let run = Run {
         work,
@@ -163,10 +167,11 @@ pub fn build(
         held: ImageCache::new(images),
         now: Mutex::default(),
         pinning: pinning::Pinning::default(),
+        builders,
         has_acted: AtomicBool::new(false),
     };
     run.tell_warnings();
-    schedule::run(&run.tasks(), jobs, wishes.keep_going, &run)?;
+    schedule::run(&run.tasks(), &lanes, wishes.keep_going, &run)?;
     let (result, left) = run.finish();
     // The result is shown by now. What nobody needs any more is removed by the last of the builds
     // that run.
@@ -194,6 +199,7 @@ struct Run<'a> {
     held: ImageCache,
     now: Mutex<Now>,
     pinning: pinning::Pinning,
+    builders: Builders<'a>,
     /// Whether this run has built, tagged or pinned anything, or run a host command. Stages that
     /// run later may have been scanned before that, so they are looked at again.
     has_acted: AtomicBool,
@@ -207,6 +213,8 @@ struct Now {
     outcome: BTreeMap<StageId, Outcome>,
     saved_ms: u64,
     fault: Option<Fault>,
+    /// The stages that have moved from a builder which died, with what was said of it.
+    moved: BTreeMap<StageId, String>,
 }
 
 impl Run<'_> {
@@ -257,6 +265,7 @@ impl Run<'_> {
             children: within(&mut self.work.graph.children(*id)),
             parents: within(&mut self.work.graph.parents(*id)).len(),
             weight: self.work.spec.stage(*id).weight as usize,
+            lanes: self.builders.choice(self.work.spec.stage(*id)),
             expected_ms: known.unwrap_or(longest),
         });
         tasks.collect()
@@ -305,10 +314,13 @@ impl Run<'_> {
 }
 
 impl Work for Run<'_> {
-    fn run(&self, task: usize) -> End {
+    fn run(&self, task: usize, lane: usize) -> End {
         let id = self.wanted[task];
         let started_ms = self.elapsed_ms();
-        self.end_turn(id, started_ms, self.turn(id))
+        match self.turn(id, lane) {
+            Some(turn) => self.end_turn(id, started_ms, turn),
+            None => End::Moved,
+        }
     }
 
     fn lost(&self, task: usize, because: usize) {

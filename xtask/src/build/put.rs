@@ -10,6 +10,7 @@ use camino::Utf8Path;
 use serde::Deserialize;
 
 use super::Run;
+use super::builders::Other;
 use crate::build::action::Destination;
 use crate::build::executor::MadeImage;
 use crate::fault::{Fault, Result};
@@ -21,7 +22,7 @@ use crate::graphfile::spec::shipping::ImageOutput;
 use crate::outside::index::ManifestEntry;
 use crate::outside::layout::Layout;
 use crate::outside::place::ImagePlace;
-use crate::outside::{archive, push};
+use crate::outside::{archive, private, push};
 
 /// The way that an image takes out of BuildKit.
 pub(super) enum Put {
@@ -51,11 +52,16 @@ pub(super) fn call_layout(call: &Utf8Path) -> Layout {
 
 impl Run<'_> {
     /// The way that a stage's image takes out of BuildKit.
-    pub(super) fn way_of(&self, stage: &Stage, private: &str) -> Result<Put> {
+    pub(super) fn way_of(
+        &self,
+        stage: &Stage,
+        private: &str,
+        builder: Option<&Other<'_>>,
+    ) -> Result<Put> {
         let engine = Put::Engine {
             private: private.to_owned(),
         };
-        if stage.shipping.output == ImageOutput::Engine {
+        if stage.shipping.output == ImageOutput::Engine && builder.is_none() {
             return Ok(engine);
         }
         if stage.shipping.output == ImageOutput::Registry && self.wishes.offline {
@@ -63,6 +69,10 @@ impl Run<'_> {
                 "`--offline` asks no registry, and the image of `{}` is put into one: choose another `output`, or build without `--offline`",
                 stage.name
             )));
+        }
+        if builder.is_some() {
+            // It has neither this machine's engine nor its logins.
+            return Ok(Put::Layout);
         }
         let about = self.work.engine.about();
         if about.is_ok_and(|about| !about.containerd) {
@@ -146,10 +156,16 @@ impl Run<'_> {
             .iter()
             .all(|(handle, image)| held(handle).is_some_and(|now| now.id == *image));
         let (put, is_own) = match put {
-            Put::Layout => (
-                self.settle(stage, key, made.manifest().ok_or_else(unnamed)?)?,
-                true,
-            ),
+            Put::Layout => {
+                let manifest = made.manifest().ok_or_else(unnamed)?;
+                let put = match stage.shipping.output {
+                    ImageOutput::Engine => self.load(stage, key, manifest)?,
+                    ImageOutput::Registry | ImageOutput::Oci => {
+                        self.settle(stage, key, manifest)?
+                    }
+                };
+                (put, true)
+            }
             Put::Engine { private } => {
                 let Some(image) = held(private) else {
                     return Err(Fault::failed(format!(
@@ -181,6 +197,45 @@ impl Run<'_> {
         };
         self.held.extend(found);
         Ok((put, parents_stayed && is_own))
+    }
+
+    /// Loads an image of the layout, which another builder has made, into the engine, and gives it
+    /// its names there.
+    fn load(&self, stage: &Stage, key: Key, manifest: RecordedManifest) -> Result<PutImage> {
+        let work = self.work;
+        let fault = |error: std::io::Error| {
+            let folder = work.state.path("calls");
+            Fault::lacks(format!("cannot make a folder in {folder}: {error}"))
+        };
+        let state = work.state.id().map_err(fault)?;
+        let private = private::reference(&state, &stage.name, &key.hex());
+        let call = work.state.call_folder().map_err(fault)?;
+        let file = call.path().join("image.tar");
+        let digest = &manifest.descriptor.digest;
+        archive::write(&work.layout, &[(digest, &private)], &file)?;
+        work.engine.load(&file)?;
+        let asked = [private.clone()];
+        let found = work.images(&asked)?;
+        let image = found.get(&private).cloned().flatten();
+        // An engine names an image by its manifest or by its configuration.
+        let image = image.filter(|it| it.id == *digest || it.id == manifest.config);
+        let image = image.ok_or_else(|| {
+            Fault::failed(format!(
+                "the engine was given the image {digest} of `{}` and does not have it as {private}",
+                stage.name
+            ))
+        })?;
+        self.held.extend(found);
+        for reference in &stage.engine_references() {
+            self.tag(&private, reference)?;
+        }
+        Ok(PutImage {
+            image: image.id.clone(),
+            handle: private,
+            size: image.size,
+            platform: image.platform(),
+            manifest: Some(manifest),
+        })
     }
 
     /// An image in the layout, put where it belongs.

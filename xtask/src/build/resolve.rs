@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Run;
 use super::bring::bring;
+use super::builders::Other;
 use crate::build::action::{self, Action, CachePlace, CallParts, Destination};
 use crate::contexts::{self, Tracer};
 use crate::fault::{Fault, Result};
@@ -21,11 +22,12 @@ use crate::outside::place::ImagePlace;
 use crate::outside::private;
 
 impl Run<'_> {
-    /// The buildx call that builds a stage from the folder `context` and the named contexts
-    /// `folders`. The call may write to `own`.
+    /// The buildx call that builds a stage on a builder from the folder `context` and the named
+    /// contexts `folders`. The call may write to `own`.
     pub(super) fn action(
         &self,
         id: StageId,
+        builder: Option<&Other<'_>>,
         stage_inputs: &StageInputs,
         destination: Destination<'_>,
         (context, folders): (&Utf8Path, &BTreeMap<String, Utf8PathBuf>),
@@ -41,13 +43,17 @@ impl Run<'_> {
         if let Some(epoch) = work.epoch(id)? {
             args.insert(SOURCE_DATE_EPOCH.to_owned(), epoch);
         }
-        let mut contexts = self.contexts(stage_inputs)?;
+        let mut contexts = self.contexts(stage_inputs, stage, builder)?;
         let folders = folders.iter();
         contexts.extend(folders.map(|(name, folder)| (name.clone(), folder.to_string())));
         Ok(action::build(&CallParts {
             spec: &work.spec,
             stage,
-            docker_context: work.engine.context(),
+            program: match builder {
+                Some(builder) => builder.remote.call("build"),
+                None => action::program(work.engine.context()),
+            },
+            platform: builder.and_then(|_| self.builders.platform()),
             dockerfile: &stage_inputs.dockerfile,
             context,
             args: &args,
@@ -55,21 +61,23 @@ impl Run<'_> {
             absent: secrets::absent(&work.spec, stage).collect(),
             contexts,
             destination,
-            cache: self.cache_place(stage),
+            cache: self.cache_place(stage, builder),
             metadata: &own.join("metadata.json"),
         }))
     }
 
     /// Where BuildKit's cache of a stage is kept in the registry. Only a build that puts its image
     /// there, too, writes it. The docker driver with the classic store knows no such cache.
-    fn cache_place(&self, stage: &Stage) -> Option<CachePlace> {
+    fn cache_place(&self, stage: &Stage, builder: Option<&Other<'_>>) -> Option<CachePlace> {
         let sharing = self.work.spec.registry.as_ref()?;
         let mode = match sharing.cache {
             SharedCache::None => return None,
             SharedCache::Min => "min",
             SharedCache::Max => "max",
         };
-        if self.wishes.offline || self.work.engine.about().is_ok_and(|it| !it.containerd) {
+        let is_classic =
+            || builder.is_none() && self.work.engine.about().is_ok_and(|it| !it.containerd);
+        if self.wishes.offline || is_classic() {
             return None;
         }
         let platform = match (stage.is_part(), stage.platforms.first()) {
@@ -119,31 +127,62 @@ impl Run<'_> {
     }
 
     /// The other named contexts: parents by their private reference, pinned bases by their digest.
-    fn contexts(&self, stage_inputs: &StageInputs) -> Result<BTreeMap<String, String>> {
+    fn contexts(
+        &self,
+        stage_inputs: &StageInputs,
+        stage: &Stage,
+        builder: Option<&Other<'_>>,
+    ) -> Result<BTreeMap<String, String>> {
         let mut contexts = BTreeMap::new();
         for base in &stage_inputs.reading.bases {
-            if let Some(exact) = self.exact(&base.reference)? {
-                contexts.insert(base.reference.clone(), format!("docker-image://{exact}"));
+            if let Some(context) = self.external(&base.reference, stage, builder)? {
+                contexts.insert(base.reference.clone(), context);
             }
         }
         for (name, reference) in &stage_inputs.images {
-            let exact = self.exact(reference)?.unwrap_or_else(|| reference.clone());
-            contexts.insert(name.clone(), format!("docker-image://{exact}"));
+            let context = self.external(reference, stage, builder)?;
+            let context = context.unwrap_or_else(|| format!("docker-image://{reference}"));
+            contexts.insert(name.clone(), context);
         }
+        let work = self.work;
         for (name, parent) in &stage_inputs.parents {
             let record = self.now().records.get(parent).cloned();
             let record =
                 record.ok_or_else(|| Fault::failed("a stage that it stands on has no image"))?;
-            let context = self.handed_over(*parent, &record)?;
+            let context = match (builder, record.place()) {
+                (Some(builder), ImagePlace::Engine(reference)) => {
+                    builder.lend(&reference, &record.image, None, work)?
+                }
+                (builder, _) => self.handed_over(*parent, &record, builder.is_some())?,
+            };
             contexts.insert(name.clone(), context);
         }
         Ok(contexts)
     }
 
+    /// What buildx takes for an external image, if it needs to be told: the pinned digest, or what
+    /// the engine has. Another builder sees nothing of the engine's.
+    fn external(
+        &self,
+        reference: &str,
+        stage: &Stage,
+        builder: Option<&Other<'_>>,
+    ) -> Result<Option<String>> {
+        let is_pinned = self.pin_of(reference).is_some();
+        if let (false, Some(builder), Some(held)) = (is_pinned, builder, self.held.get(reference)) {
+            let platform = stage.platforms.first().map(String::as_str);
+            let platform = platform.or(self.builders.platform());
+            let lent = builder.lend(reference, &held.id, platform, self.work)?;
+            return Ok(Some(lent));
+        }
+        let exact = self.exact(reference)?;
+        Ok(exact.map(|exact| format!("docker-image://{exact}")))
+    }
+
     /// What buildx takes for the image of a parent. A layout that has the image serves before the
     /// registry does: it is nearer, and children of both outputs find the same steps in BuildKit's
     /// cache. Builders of an engine with the classic store know no layout.
-    fn handed_over(&self, parent: StageId, record: &Record) -> Result<String> {
+    fn handed_over(&self, parent: StageId, record: &Record, is_elsewhere: bool) -> Result<String> {
         let work = self.work;
         let folder = work.layout.folder();
         let place = record.place();
@@ -156,7 +195,7 @@ impl Run<'_> {
             .ok()
             .flatten()
             .is_some();
-        let is_classic = work.engine.about().is_ok_and(|about| !about.containerd);
+        let is_classic = !is_elsewhere && work.engine.about().is_ok_and(|about| !about.containerd);
         Ok(match place {
             ImagePlace::Layout(_) if is_classic => {
                 let brought = bring(work, parent, record)?;
@@ -179,11 +218,15 @@ impl Run<'_> {
         Ok(exact.map(|exact| ("BUILDKIT_SYNTAX".to_owned(), exact)))
     }
 
+    fn pin_of(&self, reference: &str) -> Option<String> {
+        let lock = self.work.lock.lock().ok();
+        lock.and_then(|lock| lock.digest(reference))
+    }
+
     /// The exact name of an external image. If there is no pin, the engine's image gets this name
     /// now.
     fn exact(&self, reference: &str) -> Result<Option<String>> {
-        let lock = self.work.lock.lock().ok();
-        let pin = lock.and_then(|lock| lock.digest(reference));
+        let pin = self.pin_of(reference);
         let held = self.held.get(reference);
         let id = held.as_ref().map(|image| image.id.as_str());
         if let (None, Some(id)) = (&pin, id) {

@@ -1,13 +1,14 @@
 //! Runs tasks in the order of a DAG, several at once.
 //!
 //! Counts in-degrees down on a rayon pool of its own. Of the tasks that are ready, the one with the
-//! longest way to the end goes first. Each task takes as many of the places as it weighs.
+//! longest way to the end goes first. Each task takes as many of the places of its lane as it weighs.
 
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 
 use rayon::Scope;
 
+use super::lanes::{Choice, Lane, Lanes};
 use crate::fault::{Fault, Result};
 use crate::unpoisoned::Unpoisoned as _;
 
@@ -21,6 +22,8 @@ pub struct Task {
     pub parents: usize,
     /// How many places it takes while it runs.
     pub weight: usize,
+    /// Which lanes may take it.
+    pub lanes: Choice,
     /// How long it is expected to run, in milliseconds.
     pub expected_ms: u64,
 }
@@ -32,21 +35,25 @@ pub enum End {
     Good,
     /// The tasks that wait for it are lost. Without `keep_going` no other task is started either.
     Bad,
+    /// Its lane takes no task any more. It runs once more, on another lane.
+    Moved,
 }
 
 /// What the schedule asks of the outside.
 pub trait Work: Sync {
-    /// Runs one task. Called on a thread of the pool.
-    fn run(&self, task: usize) -> End;
+    /// Runs one task on a lane. Called on a thread of the pool.
+    fn run(&self, task: usize, lane: usize) -> End;
     /// `task` will not run, because `because` ended badly.
     fn lost(&self, task: usize, because: usize);
     /// Whether another task may be started.
     fn may_start(&self) -> bool;
 }
 
-/// Runs all tasks with at most `jobs` places taken at once. Returns also if some tasks could not be
-/// started: the caller sees which ones were neither run nor lost.
-pub fn run(tasks: &[Task], jobs: usize, keep_going: bool, work: &dyn Work) -> Result<()> {
+/// Runs all tasks, with at most the places of each lane taken at once. Returns also if some tasks
+/// could not be started: the caller sees which ones were neither run nor lost.
+pub fn run(tasks: &[Task], lanes: &[Lane], keep_going: bool, work: &dyn Work) -> Result<()> {
+    let lanes = Lanes::of(lanes);
+    let jobs = lanes.places();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
         .thread_name(|at| format!("job-{at}"))
@@ -64,13 +71,12 @@ pub fn run(tasks: &[Task], jobs: usize, keep_going: bool, work: &dyn Work) -> Re
             .filter(|at| tasks[*at].parents == 0)
             .map(|at| ready(&ways, at))
             .collect(),
-        free: jobs,
+        lanes,
         stopped: false,
     };
     let run = Run {
         tasks,
         ways,
-        jobs,
         keep_going,
         work,
         state: Mutex::new(state),
@@ -78,8 +84,8 @@ pub fn run(tasks: &[Task], jobs: usize, keep_going: bool, work: &dyn Work) -> Re
     let run = &run;
     pool.scope(|scope| {
         let mut state = run.state();
-        while let Some(task) = run.take(&mut state) {
-            scope.spawn(move |scope| run.work_off(task, scope));
+        while let Some(taken) = run.take(&mut state) {
+            scope.spawn(move |scope| run.work_off(taken, scope));
         }
     });
     Ok(())
@@ -112,15 +118,21 @@ struct State {
     /// How many tasks each one still waits for.
     waiting: Vec<usize>,
     lost: Vec<bool>,
-    ready: BinaryHeap<Ready>,
-    free: usize,
+    ready: BTreeSet<Ready>,
+    lanes: Lanes,
     stopped: bool,
+}
+
+/// A task and the lane that has it.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    task: usize,
+    lane: usize,
 }
 
 struct Run<'a> {
     tasks: &'a [Task],
     ways: Vec<u64>,
-    jobs: usize,
     keep_going: bool,
     work: &'a dyn Work,
     state: Mutex<State>,
@@ -131,32 +143,38 @@ impl Run<'_> {
         self.state.lock().unpoisoned()
     }
 
-    /// The places that a task takes. One that is heavier than all places together runs alone.
-    fn weight(&self, task: usize) -> usize {
-        self.tasks[task].weight.clamp(1, self.jobs)
-    }
-
-    /// Takes places for the task that goes next, if it may start now. A heavy task at the head
-    /// waits until there is room: if lighter tasks could pass it, it might wait for ever.
-    fn take(&self, state: &mut State) -> Option<usize> {
-        let (_, std::cmp::Reverse(task)) = *state.ready.peek()?;
-        if state.stopped || !self.work.may_start() || state.free < self.weight(task) {
+    /// Takes places for the task that goes next, if one may start now.
+    fn take(&self, state: &mut State) -> Option<Taken> {
+        if state.stopped || !self.work.may_start() {
             return None;
         }
-        state.ready.pop();
-        state.free -= self.weight(task);
-        Some(task)
+        let mut awaited = vec![false; state.lanes.count()];
+        let State { ready, lanes, .. } = state;
+        let mut next = None;
+        for entry in ready.iter().rev() {
+            let (_, std::cmp::Reverse(task)) = *entry;
+            let own = &self.tasks[task];
+            if let Some(lane) = lanes.take(&own.lanes, own.weight, &mut awaited) {
+                next = Some((*entry, Taken { task, lane }));
+            }
+            if next.is_some() || awaited.iter().all(|awaited| *awaited) {
+                break;
+            }
+        }
+        let (entry, taken) = next?;
+        ready.remove(&entry);
+        Some(taken)
     }
 
     /// Runs a task, then, on the same thread, the task that goes next, until no task is ready. Any
     /// further task that may start is spawned on the pool. This way no thread is woken for a task
     /// of a microsecond.
-    fn work_off<'s>(&'s self, task: usize, scope: &Scope<'s>) {
-        let mut next = Some(task);
-        while let Some(task) = next {
-            let end = self.work.run(task);
+    fn work_off<'s>(&'s self, taken: Taken, scope: &Scope<'s>) {
+        let mut next = Some(taken);
+        while let Some(taken) = next {
+            let end = self.work.run(taken.task, taken.lane);
             let mut state = self.state();
-            self.ended(&mut state, task, end);
+            self.ended(&mut state, taken, end);
             next = self.take(&mut state);
             while let Some(other) = self.take(&mut state) {
                 scope.spawn(move |scope| self.work_off(other, scope));
@@ -164,16 +182,24 @@ impl Run<'_> {
         }
     }
 
-    fn ended(&self, state: &mut State, task: usize, end: End) {
-        state.free += self.weight(task);
-        if end == End::Good {
-            for child in &self.tasks[task].children {
-                state.waiting[*child] -= 1;
-                if state.waiting[*child] == 0 && !state.lost[*child] {
-                    state.ready.push(ready(&self.ways, *child));
+    fn ended(&self, state: &mut State, Taken { task, lane }: Taken, end: End) {
+        state.lanes.give_back(lane, self.tasks[task].weight);
+        match end {
+            End::Good => {
+                for child in &self.tasks[task].children {
+                    state.waiting[*child] -= 1;
+                    if state.waiting[*child] == 0 && !state.lost[*child] {
+                        state.ready.insert(ready(&self.ways, *child));
+                    }
                 }
+                return;
             }
-            return;
+            End::Moved => {
+                state.lanes.close(lane);
+                state.ready.insert(ready(&self.ways, task));
+                return;
+            }
+            End::Bad => {}
         }
         state.stopped |= !self.keep_going;
         let mut lost = self.tasks[task].children.clone();
@@ -195,6 +221,8 @@ mod tests {
     #[derive(Default)]
     struct Watched {
         bad: Vec<usize>,
+        /// Lanes on which every task moves.
+        dead: Vec<usize>,
         order: Mutex<Vec<usize>>,
         lost: Mutex<Vec<(usize, usize)>>,
         running: AtomicUsize,
@@ -202,7 +230,10 @@ mod tests {
     }
 
     impl Work for Watched {
-        fn run(&self, task: usize) -> End {
+        fn run(&self, task: usize, lane: usize) -> End {
+            if self.dead.contains(&lane) {
+                return End::Moved;
+            }
             let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
             self.order.lock().unwrap().push(task);
@@ -241,14 +272,20 @@ mod tests {
     #[test]
     fn the_longest_way_goes_first() {
         let watched = Watched::default();
-        run(&tasks(&[(0, 3)], &[1, 50, 20, 100]), 1, false, &watched).unwrap();
+        run(
+            &tasks(&[(0, 3)], &[1, 50, 20, 100]),
+            &[Lane::of(1)],
+            false,
+            &watched,
+        )
+        .unwrap();
         assert_eq!(*watched.order.lock().unwrap(), [0, 3, 1, 2]);
     }
 
     #[test]
     fn never_more_than_the_places_are_taken() {
         let watched = Watched::default();
-        run(&tasks(&[], &[1; 300]), 3, false, &watched).unwrap();
+        run(&tasks(&[], &[1; 300]), &[Lane::of(3)], false, &watched).unwrap();
         assert_eq!(watched.order.lock().unwrap().len(), 300);
         assert!(watched.most.load(Ordering::SeqCst) <= 3);
     }
@@ -258,7 +295,7 @@ mod tests {
         let mut all = tasks(&[], &[1; 40]);
         all.iter_mut().for_each(|task| task.weight = 9);
         let watched = Watched::default();
-        run(&all, 4, false, &watched).unwrap();
+        run(&all, &[Lane::of(4)], false, &watched).unwrap();
         assert_eq!(watched.most.load(Ordering::SeqCst), 1);
     }
 
@@ -269,7 +306,13 @@ mod tests {
             bad: vec![0],
             ..Watched::default()
         };
-        run(&tasks(&edges, &[9, 1, 1, 1, 1]), 1, true, &watched).unwrap();
+        run(
+            &tasks(&edges, &[9, 1, 1, 1, 1]),
+            &[Lane::of(1)],
+            true,
+            &watched,
+        )
+        .unwrap();
         assert_eq!(*watched.order.lock().unwrap(), [0, 3, 4]);
         assert_eq!(*watched.lost.lock().unwrap(), [(1, 0), (2, 0)]);
     }
@@ -280,7 +323,20 @@ mod tests {
             bad: vec![0],
             ..Watched::default()
         };
-        run(&tasks(&[], &[9, 1, 1]), 1, false, &watched).unwrap();
+        run(&tasks(&[], &[9, 1, 1]), &[Lane::of(1)], false, &watched).unwrap();
         assert_eq!(*watched.order.lock().unwrap(), [0]);
+    }
+
+    #[test]
+    fn what_moves_runs_once_more_on_another_lane() {
+        let mut all = tasks(&[(0, 1)], &[1, 1, 1]);
+        all.iter_mut()
+            .for_each(|task| task.lanes = vec![vec![1], vec![0]]);
+        let watched = Watched {
+            dead: vec![1],
+            ..Watched::default()
+        };
+        run(&all, &[Lane::of(1), Lane::of(1)], false, &watched).unwrap();
+        assert_eq!(*watched.order.lock().unwrap(), [0, 1, 2]);
     }
 }

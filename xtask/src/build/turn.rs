@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use camino::Utf8PathBuf;
 
 use super::Run;
+use super::builders::Other;
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::key::Ingredient;
 use crate::freshness::planner::{self, Assessment, Gathered, Looked, Prepared, Upstream};
@@ -55,16 +56,39 @@ impl Turn {
     }
 }
 
-/// The lock of a stage. A turn takes it once, when it is to do more than look.
-#[derive(Default)]
-pub(super) struct StageLock {
-    held: OnceCell<HeldLock>,
+/// What a turn holds.
+pub(super) struct Hold {
+    /// The lane on which it runs.
+    pub(super) lane: usize,
+    /// The lock of the stage. A turn takes it once, when it is to do more than look.
+    lock: OnceCell<HeldLock>,
+    /// What became of the builder of the lane.
+    pub(super) lost: OnceCell<Lost>,
+}
+
+/// What became of a builder, with what is said of it.
+pub(super) enum Lost {
+    /// It could not be used from the beginning.
+    Unusable(String),
+    /// It died while the stage was built there.
+    Died(String),
 }
 
 impl Run<'_> {
-    /// One stage's turn, from verdict to record.
-    pub(super) fn turn(&self, id: StageId) -> Turn {
-        self.try_turn(id).unwrap_or_else(|fault| {
+    /// One stage's turn, from verdict to record. `None` if the stage moves to another builder.
+    pub(super) fn turn(&self, id: StageId, lane: usize) -> Option<Turn> {
+        let hold = Hold {
+            lane,
+            lock: OnceCell::new(),
+            lost: OnceCell::new(),
+        };
+        let turn = self.try_turn(id, &hold);
+        if let (Err(_), Some(lost)) = (&turn, hold.lost.get())
+            && self.moves(id, lost)
+        {
+            return None;
+        }
+        Some(turn.unwrap_or_else(|fault| {
             let interrupted = fault.class == Class::Interrupted;
             let turn = Turn::failed(fault.to_string());
             if interrupted {
@@ -80,11 +104,27 @@ impl Run<'_> {
                 now.fault = Some(Fault::told(fault.class));
             }
             turn
-        })
+        }))
     }
 
-    fn try_turn(&self, id: StageId) -> Result<Turn> {
-        let hold = StageLock::default();
+    /// Whether a stage moves from a builder that was lost, and says so. A stage moves once from a
+    /// builder that died: it may be what kills them.
+    fn moves(&self, id: StageId, lost: &Lost) -> bool {
+        if self.interrupt.is_set() {
+            return false;
+        }
+        let (Lost::Unusable(told) | Lost::Died(told)) = lost;
+        if let Lost::Died(told) = lost
+            && self.now().moved.insert(id, told.clone()).is_some()
+        {
+            return false;
+        }
+        let message = format!("`{}` moves to another builder: {told}", self.name(id));
+        self.tell(Event::Notice { message });
+        true
+    }
+
+    fn try_turn(&self, id: StageId, hold: &Hold) -> Result<Turn> {
         let prepared = self
             .prepared
             .get(&id)
@@ -92,9 +132,9 @@ impl Run<'_> {
         let now = self.look_once_more(id, prepared);
         let prepared = now.as_ref().unwrap_or(prepared);
         if let Some(Ok(Gathered::PrepareFirst(due))) = prepared.read() {
-            return self.after_host_commands(id, prepared, due, &hold);
+            return self.after_host_commands(id, prepared, due, hold);
         }
-        self.assessed(id, prepared, &hold)
+        self.assessed(id, prepared, hold)
     }
 
     /// Looks at a stage and its images again if anything ran since the last look. `None` if nothing
@@ -126,12 +166,7 @@ impl Run<'_> {
         asked
     }
 
-    pub(super) fn assessed(
-        &self,
-        id: StageId,
-        prepared: &Prepared,
-        hold: &StageLock,
-    ) -> Result<Turn> {
+    pub(super) fn assessed(&self, id: StageId, prepared: &Prepared, hold: &Hold) -> Result<Turn> {
         let assess = || {
             let upstream = self.upstream(id);
             let forced = self.wishes.force.covers(id);
@@ -200,8 +235,9 @@ impl Run<'_> {
             }
             Verdict::Stale(reason) => {
                 secrets::refuse_missing(&self.work.spec, self.work.spec.stage(id))?;
-                self.tell_started(id, reason);
-                self.execute(id, summary, stage_inputs, assessment)
+                let builder = self.builders.other(hold.lane);
+                self.tell_started_on(id, reason, builder.map(Other::name));
+                self.execute(id, summary, stage_inputs, assessment, hold)
             }
             Verdict::Unknown(_) => Err(Fault::failed("a stage that it stands on has no image")),
         }
@@ -239,8 +275,8 @@ impl Run<'_> {
 
     /// Takes the stage, unless this turn has it already. Gives what is known of the stage now, if
     /// another build may have built it since the last look.
-    fn take(&self, id: StageId, before: &Prepared, hold: &StageLock) -> Result<Option<Prepared>> {
-        if hold.held.get().is_some() {
+    fn take(&self, id: StageId, before: &Prepared, hold: &Hold) -> Result<Option<Prepared>> {
+        if hold.lock.get().is_some() {
             return Ok(None);
         }
         let (work, name) = (self.work, self.name(id));
@@ -253,7 +289,7 @@ impl Run<'_> {
         let lock = work
             .state
             .lock_stage(name, waiting, || self.interrupt.pause())?;
-        let _ = hold.held.set(lock);
+        let _ = hold.lock.set(lock);
         let (records, warning) = work.store.records(name);
         if !has_waited.get() && records == before.records {
             return Ok(None);
@@ -309,11 +345,16 @@ impl Run<'_> {
     }
 
     pub(super) fn tell_started(&self, id: StageId, reason: &Reason) {
+        self.tell_started_on(id, reason, None);
+    }
+
+    fn tell_started_on(&self, id: StageId, reason: &Reason, builder: Option<&str>) {
         self.tell(Event::StageStarted {
             stage: self.name(id).to_owned(),
             reason: reason.clone(),
             at_ms: self.elapsed_ms(),
             expected_ms: self.last_ms(id),
+            builder: builder.map(str::to_owned),
         });
     }
 

@@ -45,6 +45,33 @@ pub fn export(
     platform: Option<&str>,
     layout: &Layout,
 ) -> Result<Exported> {
+    taken_out(engine, name, layout, |own, listed| {
+        let exported = compressed(own, listed, platform)?;
+        Ok((exported.descriptor.digest.clone(), exported))
+    })
+}
+
+/// Takes an image out of an engine into a layout, with its layers as they are, and gives the digest
+/// of its manifest. Of an index of several images, the one for `platform` is taken.
+pub fn export_as_it_is(
+    engine: &Engine,
+    name: &str,
+    platform: Option<&str>,
+    layout: &Layout,
+) -> Result<String> {
+    taken_out(engine, name, layout, |own, listed| {
+        let (digest, _) = one_image(own, listed, platform)?;
+        Ok((digest.clone(), digest))
+    })
+}
+
+/// Takes an image out of an engine. `choose` gives the digest to keep of what the engine lists.
+fn taken_out<T>(
+    engine: &Engine,
+    name: &str,
+    layout: &Layout,
+    choose: impl FnOnce(&Layout, &str) -> io::Result<(String, T)>,
+) -> Result<T> {
     let fault = |error: io::Error| {
         if interrupt::is_wanted() {
             return Fault::interrupted();
@@ -62,11 +89,9 @@ pub fn export(
     own.make().map_err(fault)?;
     let body = engine.export(&[name.to_owned()])?;
     let listed = unpack(body, &own).map_err(fault)?;
-    let exported = compressed(&own, &listed, platform).map_err(fault)?;
-    layout
-        .take(&exported.descriptor.digest, &own)
-        .map_err(fault)?;
-    Ok(exported)
+    let (digest, chosen) = choose(&own, &listed).map_err(fault)?;
+    layout.take(&digest, &own).map_err(fault)?;
+    Ok(chosen)
 }
 
 /// Writes images of a layout, by digest and name, into an archive that every engine loads: one with
@@ -219,11 +244,15 @@ fn bad(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// The image for a platform with all its layers compressed.
-fn compressed(layout: &Layout, digest: &str, platform: Option<&str>) -> io::Result<Exported> {
+/// The one image, or the one for a platform, with the digest of its manifest.
+fn one_image(
+    layout: &Layout,
+    digest: &str,
+    platform: Option<&str>,
+) -> io::Result<(String, AnyManifest)> {
     let manifest = layout.manifest(digest)?;
     if let [only] = manifest.manifests.as_slice() {
-        return compressed(layout, &only.digest, platform);
+        return one_image(layout, &only.digest, platform);
     }
     let wanted = platform.and_then(reference::platform::normal);
     let is_wanted = |entry: &&ManifestEntry| {
@@ -231,8 +260,14 @@ fn compressed(layout: &Layout, digest: &str, platform: Option<&str>) -> io::Resu
         own.is_some() && own == wanted
     };
     if let Some(own) = manifest.manifests.iter().find(is_wanted) {
-        return compressed(layout, &own.digest, platform);
+        return one_image(layout, &own.digest, platform);
     }
+    Ok((digest.to_owned(), manifest))
+}
+
+/// The image for a platform with all its layers compressed.
+fn compressed(layout: &Layout, digest: &str, platform: Option<&str>) -> io::Result<Exported> {
+    let (_, manifest) = one_image(layout, digest, platform)?;
     let config = manifest
         .config
         .ok_or_else(|| bad("it is an index of several images"))?;

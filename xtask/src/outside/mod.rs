@@ -1,6 +1,8 @@
 //! What lies outside this program: signals, files, git, the engine.
 
 pub mod archive;
+pub mod ask;
+pub mod builder;
 pub mod clock;
 pub mod engine;
 pub mod git;

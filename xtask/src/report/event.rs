@@ -66,6 +66,9 @@ pub enum Event {
         at_ms: u64,
         /// How long it took the last time.
         expected_ms: Option<u64>,
+        /// The builder of the graph file that it goes to; `None` for the engine's own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        builder: Option<String>,
     },
     /// A stage works on another step.
     Step {

@@ -87,10 +87,13 @@ impl<W: Write + Send> Reporter for Live<W> {
                 stage,
                 reason,
                 expected_ms,
+                builder,
                 ..
             } => {
                 let reason = reasons::clause(reason);
-                self.screen.print(&format!("{stage}: building, {reason}"));
+                let builder = words::on_builder(builder.as_deref());
+                self.screen
+                    .print(&format!("{stage}: building{builder}, {reason}"));
                 self.begins(stage, *expected_ms, now);
             }
             Event::Step { stage, step } => self.is_at(stage, step),

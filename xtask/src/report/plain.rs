@@ -69,9 +69,15 @@ impl<W: Write + Send> Reporter for Plain<W> {
             Event::Step { stage, step } => self.is_at(stage, step, now),
             Event::SourceStep { source, step } => self.is_at(&super::of_source(source), step, now),
             Event::Notice { message } => self.print(format_args!("note: {message}")),
-            Event::StageStarted { stage, reason, .. } => {
+            Event::StageStarted {
+                stage,
+                reason,
+                builder,
+                ..
+            } => {
                 self.print(format_args!(
-                    "{stage}: building, {}",
+                    "{stage}: building{}, {}",
+                    words::on_builder(builder.as_deref()),
                     reasons::clause(reason)
                 ));
                 self.begins(stage, now);
@@ -145,6 +151,7 @@ mod tests {
             reason: Reason::plain(ReasonKind::Forced),
             at_ms: 0,
             expected_ms: None,
+            builder: None,
         };
         plain.take(&started, at(0));
         assert_eq!(plain.wakes(), Some(at(30)));

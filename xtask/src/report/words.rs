@@ -43,6 +43,11 @@ pub fn count(number: usize, one: &str) -> String {
     }
 }
 
+/// `` on `arm` `` for a builder of the graph file, nothing for the engine's own.
+pub fn on_builder(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!(" on `{name}`"))
+}
+
 /// The line for a fetched source; `None` if it failed, which the run's own error reports.
 pub fn fetched(source: &SourceFinished) -> Option<String> {
     let commit = source.commit.as_ref()?;

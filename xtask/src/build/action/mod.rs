@@ -29,8 +29,10 @@ pub struct CallParts<'a> {
     pub spec: &'a Spec,
     /// The stage.
     pub stage: &'a Stage,
-    /// The docker context, unless it is the default one.
-    pub docker_context: Option<&'a str>,
+    /// The beginning of the call, which says where it runs.
+    pub program: Vec<String>,
+    /// The platform of a stage that names none, if the builder must be told.
+    pub platform: Option<&'a str>,
     /// The Dockerfile.
     pub dockerfile: &'a Utf8Path,
     /// The folder that is sent.
@@ -204,13 +206,16 @@ pub fn question(
 /// build, even a fully cached one (ENGINE.md, *What buildx gives*).
 pub fn build(parts: &CallParts<'_>) -> Action {
     let stage = parts.stage;
-    let mut argv = program(parts.docker_context);
+    let mut argv = parts.program.clone();
     let mut push = |text: &str| argv.push(text.to_owned());
     push("--progress=rawjson");
     push("--provenance=false");
     push(&format!("--metadata-file={}", parts.metadata));
     for flag in question(stage, parts.dockerfile, parts.args, &parts.contexts) {
         push(&flag);
+    }
+    if let (true, Some(platform)) = (stage.platforms.is_empty(), parts.platform) {
+        push(&format!("--platform={platform}"));
     }
     for (name, value) in parts.labels {
         push(&format!("--label={name}={value}"));

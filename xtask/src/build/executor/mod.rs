@@ -3,6 +3,7 @@
 //! starts buildx.
 
 mod account;
+mod guard;
 mod log;
 mod made;
 pub mod rawjson;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use crate::build::action::Action;
+use crate::outside::builder::{Remote, Unusable};
 use crate::outside::interrupt::Interrupt;
 use crate::report::excerpt::Excerpt;
 use account::Account;
@@ -68,6 +70,8 @@ pub enum CallFailure {
     },
     /// The docker command could not be run at all.
     NoDocker(String),
+    /// The builder beside the engine's own does not answer any more.
+    Lost(Unusable),
 }
 
 /// A step that failed.
@@ -81,9 +85,11 @@ pub struct StepFailure {
     pub exit_code: Option<i32>,
 }
 
-/// Runs an action to its end. Retries passing faults; a failing step is not one.
+/// Runs an action to its end. Retries passing faults; a failing step is not one, and neither is the
+/// death of `builder`, the one beside the engine's own that the action is for.
 pub fn run(
     action: &Action,
+    builder: Option<&Remote>,
     log: &Utf8Path,
     redactor: &Redactor,
     interrupt: &Interrupt,
@@ -92,7 +98,18 @@ pub fn run(
     let mut attempt = 1;
     let mut action = std::borrow::Cow::Borrowed(action);
     loop {
-        let failure = match attempt_once(&action, log, redactor, interrupt, watch) {
+        let ended = attempt_once(&action, builder, log, redactor, interrupt, watch);
+        // A builder that dies takes its steps with it, in whatever words.
+        if let (Err(CallFailure::Build { .. }), Some(builder)) = (&ended, builder)
+            && let Err(why) = builder.looks_alive(interrupt, &|| true)
+        {
+            return Err(if interrupt.is_set() {
+                CallFailure::Interrupted
+            } else {
+                CallFailure::Lost(why)
+            });
+        }
+        let failure = match ended {
             Err(CallFailure::Build { error, .. })
                 if passing(&error) && attempt <= BACKOFF.len() =>
             {
@@ -117,6 +134,7 @@ pub fn run(
 
 fn attempt_once(
     action: &Action,
+    builder: Option<&Remote>,
     log: &Utf8Path,
     redactor: &Redactor,
     interrupt: &Interrupt,
@@ -145,14 +163,20 @@ fn attempt_once(
         return Err(CallFailure::Interrupted);
     };
     let mut account = Account::new(log, watch);
-    if let Some(stderr) = child.stderr.take() {
-        read(stderr, &mut account);
-    }
+    let stderr = child.stderr.take();
+    let lost = guard::while_reading(&child, builder, interrupt, || {
+        if let Some(stderr) = stderr {
+            read(stderr, &mut account);
+        }
+    });
     // The stream has ended, so every process of the group that held it open has ended, too.
     interrupt.forget(&child);
     let status = child.wait();
     if interrupt.is_set() {
         return Err(CallFailure::Interrupted);
+    }
+    if let Some(why) = lost {
+        return Err(CallFailure::Lost(why));
     }
     match status {
         Ok(status) if status.success() => {
@@ -196,7 +220,7 @@ fn read(stderr: ChildStderr, account: &mut Account<'_>) {
 /// Whether the fault may pass by itself: one of the network, a registry or the engine, never a
 /// step's own.
 fn passing(error: &str) -> bool {
-    const SIGNS: [&str; 15] = [
+    const SIGNS: [&str; 16] = [
         "500 internal server error",
         "502 bad gateway",
         "503 service unavailable",
@@ -208,6 +232,7 @@ fn passing(error: &str) -> bool {
         "i/o timeout",
         "tls handshake timeout",
         "unexpected eof",
+        "error reading from server: eof",
         "client.timeout exceeded",
         "temporary failure in name resolution",
         "server misbehaving",

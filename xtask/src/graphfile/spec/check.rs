@@ -12,7 +12,7 @@ use super::laying::{self, Layered};
 use super::mistakes::{Mistake, Mistakes, Span};
 use super::policy::Policy;
 use super::raw::{
-    RawPolicy, RawPublish, RawRegistry, RawSource, RawStage, RawTarget, RawWaiver, Text,
+    RawBuilder, RawPolicy, RawPublish, RawRegistry, RawSource, RawStage, RawTarget, RawWaiver, Text,
 };
 use super::raw_stack::RawStack;
 use super::vars::Vars;
@@ -24,7 +24,7 @@ use crate::graphfile::options::GraphOptions;
 
 const TOP: &[&str] = &[
     "version", "vars", "defaults", "source", "stage", "base", "profile", "group", "registry",
-    "stack", "policy", "publish", "target", "workflow",
+    "stack", "policy", "publish", "target", "workflow", "builder",
 ];
 
 /// The most bytes that all stages together may hold, once defaults and variables are filled in.
@@ -71,6 +71,7 @@ fn nothing(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions)
         registry: None,
         publishing: Publishing::default(),
         workflow: Workflow::default(),
+        builders: Vec::new(),
         policy: Policy::default(),
         waivers: Vec::new(),
         profiles: Vec::new(),
@@ -140,6 +141,8 @@ impl GraphReader<'_, '_> {
         let targets = self.layered::<RawTarget>("target", layers);
         let publish = self.publish(layers);
         spec.publishing = self.publishing(publish, targets);
+        let builders = self.layered::<RawBuilder>("builder", layers);
+        spec.builders = self.builders(builders);
         let vars = self.vars(layers, &options.vars);
         spec.text = fingerprint(text, options, &vars);
         let sources = self.layered::<RawSource>("source", layers);

@@ -13,7 +13,7 @@ use super::{names, tables};
 /// The tables that a profile may have.
 const IN_PROFILE: &[&str] = &[
     "extends", "vars", "defaults", "source", "stage", "base", "group", "stack", "registry",
-    "publish", "target",
+    "publish", "target", "builder",
 ];
 
 /// A profile of the file.

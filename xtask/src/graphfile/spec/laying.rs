@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 
 use toml::Spanned;
 
-use super::raw::{RawPolicy, RawPrepare, RawPublish, RawSource, RawStage, RawTarget, Text, Texts};
+use super::raw::{
+    RawBuilder, RawPolicy, RawPrepare, RawPublish, RawSource, RawStage, RawTarget, Text, Texts,
+};
 
 /// A table that a profile can lay over another one of the same name.
 pub trait Layered: DeserializeOwned + Default {
@@ -42,6 +44,25 @@ impl Layered for RawTarget {
     }
 
     /// A profile may add a target.
+    fn declares(&self) -> bool {
+        true
+    }
+}
+
+impl Layered for RawBuilder {
+    fn lay(over: Self, under: Self) -> Self {
+        Self {
+            context: over.context.or(under.context),
+            buildx: over.buildx.or(under.buildx),
+            driver: over.driver.or(under.driver),
+            image: over.image.or(under.image),
+            platforms: over.platforms.or(under.platforms),
+            jobs: over.jobs.or(under.jobs),
+            weight: over.weight.or(under.weight),
+        }
+    }
+
+    /// A profile may add a builder.
     fn declares(&self) -> bool {
         true
     }

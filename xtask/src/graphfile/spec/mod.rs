@@ -4,6 +4,7 @@
 //! checked later, by `source` and `freshness`.
 
 mod bases;
+pub mod builders;
 mod check;
 mod groups;
 mod layers;
@@ -43,6 +44,7 @@ use crate::graphfile::call::Call;
 use crate::graphfile::options::GraphOptions;
 use crate::outside::state;
 
+use builders::Builder;
 use policy::{Policy, Waiver};
 use publishing::Publishing;
 use run::RunSettings;
@@ -102,6 +104,8 @@ pub struct Spec {
     pub publishing: Publishing,
     /// What the CI workflow is made of.
     pub workflow: Workflow,
+    /// The builders beside the engine's own, sorted by name.
+    pub builders: Vec<Builder>,
     /// The policy for all images. It is already laid under each stage's own policy.
     pub policy: Policy,
     /// Tolerated breaches of the policy, in the file's order.

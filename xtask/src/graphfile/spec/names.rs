@@ -36,6 +36,38 @@ pub fn identifier(text: &str) -> Result<(), String> {
     Err("may hold only a-z, 0-9 and single `-`, `_`, `.` between them".into())
 }
 
+/// The name of a docker context or of a builder of buildx (docker/cli `context/store`,
+/// docker/buildx `store/util.go`).
+pub fn docker_name(text: &str) -> Result<(), String> {
+    plain(text)?;
+    let inner = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    if text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inner) {
+        return Ok(());
+    }
+    Err("may hold only a-z, A-Z, 0-9 and `-`, `_`, `.`, `+` after the first character".into())
+}
+
+/// The name of a builder of buildx that a user made.
+pub fn buildx_builder(text: &str) -> Result<(), String> {
+    docker_name(text)?;
+    if text == "default" {
+        return Err(
+            "is the engine's own builder: write `context` with the name of its docker context"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// An image's reference, as an option of buildx holds it: a comma or `=` would end it.
+pub fn image_option(text: &str) -> Result<(), String> {
+    plain(text)?;
+    match reference::normalise(text) {
+        Some(_) if !text.contains([',', '=', '"', ' ']) => Ok(()),
+        _ => Err("must be the reference of an image".into()),
+    }
+}
+
 /// The name of a service of a compose file (compose-spec, `services`).
 pub fn service(text: &str) -> Result<(), String> {
     plain(text)?;

@@ -313,6 +313,30 @@ pub struct RawTarget {
     pub to: Option<Text>,
 }
 
+/// `[builder.NAME]`: a builder beside the engine's own.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a builder's table"
+)]
+pub struct RawBuilder {
+    /// The docker context of an engine, whose own builder it is.
+    pub context: Option<Text>,
+    /// The name under which buildx has it.
+    pub buildx: Option<Text>,
+    /// `docker-container`: BuildKit in a container, which `setup` creates.
+    pub driver: Option<Text>,
+    /// BuildKit's image for that container; buildx's own choice when absent.
+    pub image: Option<Text>,
+    /// The platforms that it builds without emulation.
+    pub platforms: Option<Vec<Text>>,
+    /// How many places the stages that are built there share; 2 when absent.
+    pub jobs: Option<Spanned<i64>>,
+    /// How strong it is beside the others; 1 when absent.
+    pub weight: Option<Spanned<i64>>,
+}
+
 /// `[registry]`: where images and records are shared.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(

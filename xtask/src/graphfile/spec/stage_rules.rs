@@ -359,7 +359,12 @@ impl GraphReader<'_, '_> {
         })
     }
 
-    fn number(&mut self, what: &str, raw: Option<Spanned<i64>>, most: u32) -> Option<u32> {
+    pub(super) fn number(
+        &mut self,
+        what: &str,
+        raw: Option<Spanned<i64>>,
+        most: u32,
+    ) -> Option<u32> {
         let raw = raw?;
         let number = u32::try_from(*raw.get_ref()).ok();
         let number = number.filter(|number| (1..=most).contains(number));

@@ -113,6 +113,11 @@ impl Engine {
         self.context.as_deref()
     }
 
+    /// The docker context in use.
+    pub fn in_use(&self) -> &str {
+        self.context().unwrap_or("default")
+    }
+
     /// Its unique id, whatever its address: an engine makes the id once and keeps it with its data.
     /// `None` if it does not say.
     pub fn id(&self) -> Option<&str> {

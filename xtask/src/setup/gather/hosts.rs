@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-use super::ask::ask;
+use crate::outside::ask::ask;
 use crate::outside::clock;
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;

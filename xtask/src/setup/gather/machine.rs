@@ -6,7 +6,7 @@ use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::ask::{ask, words};
+use crate::outside::ask::{ask, words};
 use crate::outside::interrupt::Interrupt;
 use crate::setup::facts::{Disk, Emulation, Os, UserFacts};
 use crate::setup::probe;

@@ -1,7 +1,6 @@
 //! Finds out the facts about the machine. Changes nothing. Slow questions are asked at the same
 //! time.
 
-mod ask;
 mod hosts;
 mod machine;
 
@@ -12,10 +11,10 @@ use super::needs::Needs;
 use super::packages::System;
 use super::plan::DAEMON_JSON;
 use super::tools;
+use crate::outside::ask::{CommandOutput, words};
 use crate::outside::engine::{About, Engine, NoAnswer, podman};
 use crate::outside::interrupt::Interrupt;
 use crate::setup::tools::on_path;
-use ask::words;
 
 /// Where an engine keeps its data by default.
 const DATA: &str = "/var/lib/docker";
@@ -142,7 +141,7 @@ fn machine_name(interrupt: &Interrupt) -> String {
 }
 
 /// The word at a place in a successful answer.
-fn version(said: &ask::CommandOutput, at: usize) -> Option<String> {
+fn version(said: &CommandOutput, at: usize) -> Option<String> {
     let word = said.stdout.split_whitespace().nth(at)?;
     said.good.then(|| word.to_owned())
 }

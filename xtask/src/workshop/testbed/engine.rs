@@ -29,7 +29,7 @@ pub enum ImageStore {
 #[derive(Debug)]
 pub struct TestEngine {
     // Dropped in this order.
-    _server: Server,
+    server: Server,
     _leavings: Leavings,
     _bridge: Bridge,
     socket: Utf8PathBuf,
@@ -38,6 +38,16 @@ pub struct TestEngine {
 impl TestEngine {
     /// Starts an engine with its data below `folder`.
     pub fn start(folder: &Utf8Path, store: ImageStore, interrupt: &Interrupt) -> Result<Self> {
+        Self::start_with(folder, store, &[], interrupt)
+    }
+
+    /// The same, with further arguments of `dockerd`.
+    pub fn start_with(
+        folder: &Utf8Path,
+        store: ImageStore,
+        more: &[String],
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let fault = |error: &dyn std::fmt::Display| {
             Fault::lacks(format!(
                 "cannot start an engine for the tests in {folder}: {error}"
@@ -81,16 +91,22 @@ impl TestEngine {
                 "--iptables=false",
                 "--ip6tables=false",
                 "--ip-forward=false",
-            ]);
+            ])
+            .args(more);
         let server = Server::start("an engine", &mut command, &folder, interrupt, || {
             answers(&socket)
         })?;
         Ok(Self {
-            _server: server,
+            server,
             _leavings: leavings,
             _bridge: bridge,
             socket,
         })
+    }
+
+    /// Kills the engine, as a fault of its machine would.
+    pub fn kill(&self) -> std::io::Result<()> {
+        self.server.kill()
     }
 
     /// For DOCKER_HOST.

@@ -76,6 +76,13 @@ impl Server {
         }
         Ok(server)
     }
+
+    /// Kills the server itself. What it started ends when this is dropped.
+    pub fn kill(&self) -> std::io::Result<()> {
+        // Dropping this reaps it, so the process id is still its own.
+        let pid = Pid::from_child(&self.child);
+        Ok(kill_process(pid, Signal::KILL)?)
+    }
 }
 
 impl Drop for Server {

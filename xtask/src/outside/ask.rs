@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::outside::interrupt::Interrupt;
+use super::interrupt::Interrupt;
 
 /// How long a program may take that only looks at something.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a program may take that waits for a download.
+pub const LONG: Duration = Duration::from_secs(300);
 /// How long to wait for the rest of an output whose writer has ended.
 const LEFT_OPEN: Duration = Duration::from_secs(2);
 /// The most bytes of an output. No output that is asked for is so long.
@@ -32,16 +34,34 @@ pub struct CommandOutput {
 impl CommandOutput {
     /// Why it failed, in one line.
     pub fn why(&self) -> String {
-        let mut lines = self.stderr.lines().chain(self.stdout.lines());
-        let telling = lines.rfind(|line| !line.trim().is_empty());
-        let line = telling.unwrap_or("it said nothing").trim();
-        let shown = line.chars().filter(|c| !c.is_control()).take(300);
-        shown.collect()
+        last_line(self.stderr.lines().chain(self.stdout.lines()))
+    }
+
+    /// The last line of its stderr.
+    pub fn complaint(&self) -> String {
+        last_line(self.stderr.lines())
     }
 }
 
+fn last_line<'s>(mut lines: impl DoubleEndedIterator<Item = &'s str>) -> String {
+    let telling = lines.rfind(|line| !line.trim().is_empty());
+    let line = telling.unwrap_or("it said nothing").trim();
+    let shown = line.chars().filter(|c| !c.is_control()).take(300);
+    shown.collect()
+}
+
 /// Runs a program to its end. If it cannot be started or does not end in time, `stderr` says so.
-pub fn ask(mut command: Command, interrupt: &Interrupt) -> CommandOutput {
+pub fn ask(command: Command, interrupt: &Interrupt) -> CommandOutput {
+    ask_for(command, PATIENCE, interrupt, &|| true)
+}
+
+/// The same, for as long as `patience` lasts and the answer is wanted.
+pub fn ask_for(
+    mut command: Command,
+    patience: Duration,
+    interrupt: &Interrupt,
+    is_wanted: &dyn Fn() -> bool,
+) -> CommandOutput {
     let failed = |why: String| CommandOutput {
         stderr: why,
         ..CommandOutput::default()
@@ -57,11 +77,11 @@ pub fn ask(mut command: Command, interrupt: &Interrupt) -> CommandOutput {
     };
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (said, complained) = (reading(stdout), reading(stderr));
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + patience;
     let status = std::thread::scope(|scope| {
         let id = child.id();
         let waits = scope.spawn(|| interrupt.wait_for(&mut child));
-        while !waits.is_finished() && Instant::now() < until {
+        while !waits.is_finished() && Instant::now() < until && is_wanted() {
             std::thread::park_timeout(Duration::from_millis(10));
         }
         if !waits.is_finished()
@@ -72,7 +92,7 @@ pub fn ask(mut command: Command, interrupt: &Interrupt) -> CommandOutput {
         waits.join()
     });
     if Instant::now() >= until {
-        return failed(format!("no answer within {} s", PATIENCE.as_secs()));
+        return failed(format!("no answer within {} s", patience.as_secs()));
     }
     let status = status.ok().and_then(Result::ok);
     CommandOutput {
