@@ -31,12 +31,14 @@ pub fn apply(plan: &SetupPlan, facts: &Facts, log: &Utf8Path, interrupt: &Interr
         interrupt,
     };
     open(&run.log, true)?;
-    if !run.is_root && !plan.steps.is_empty() {
+    let as_root = |step: &Step| !matches!(step, Step::RunAsUser { .. });
+    if !run.is_root && plan.steps.iter().any(as_root) {
         run.let_in()?;
     }
     for step in &plan.steps {
         match step {
             Step::Run { argv } => run.run(argv)?,
+            Step::RunAsUser { argv } => run.run_into(&run.log, argv, false)?,
             Step::Write { path, content } => run.write(path, content)?,
             Step::Start { systemd } => run.start(*systemd)?,
         }
@@ -63,15 +65,15 @@ impl Run<'_> {
     }
 
     fn run(&self, argv: &[String]) -> Result<()> {
-        self.run_into(&self.log, argv)
+        self.run_into(&self.log, argv, !self.is_root)
     }
 
-    /// Runs a command and appends its output to a file.
-    fn run_into(&self, path: &Utf8Path, argv: &[String]) -> Result<()> {
-        let mut all: Vec<&str> = if self.is_root {
-            Vec::new()
-        } else {
+    /// Runs a command, by sudo or not, and appends its output to a file.
+    fn run_into(&self, path: &Utf8Path, argv: &[String], by_sudo: bool) -> Result<()> {
+        let mut all: Vec<&str> = if by_sudo {
             vec!["sudo", "--non-interactive", "--"]
+        } else {
+            Vec::new()
         };
         all.extend(argv.iter().map(String::as_str));
         let shown = all.join(" ");
@@ -160,7 +162,8 @@ impl Run<'_> {
                 self.log.with_file_name("dockerd.log")
             };
             crate::tell!("# its log is {log}");
-            self.run_into(&log, &["setsid", "--fork", "dockerd"].map(str::to_owned))
+            let argv = ["setsid", "--fork", "dockerd"].map(str::to_owned);
+            self.run_into(&log, &argv, !self.is_root)
         };
         if systemd {
             run(&["systemctl", "enable", "--now", "docker"])?;

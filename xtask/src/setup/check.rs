@@ -38,6 +38,7 @@ pub fn check(facts: &Facts, needs: &Needs) -> Vec<MachineFinding> {
     ];
     all.extend(store(facts, needs));
     all.extend(builder(facts, needs));
+    all.extend(super::builders::check(facts, needs));
     all.extend(emulation(facts, needs));
     all.push(compose(facts));
     all.push(git(facts, needs));

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 
+use crate::graphfile::spec::builders::Builder;
+use crate::outside::builder::{Readiness, Remote, Unusable};
+
 /// Everything that the checks look at.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -44,6 +47,8 @@ pub struct Facts {
     pub git: Option<String>,
     /// The platforms of the builder that `build` uses, or why it cannot be used.
     pub builder: Option<Result<Vec<String>, String>>,
+    /// What was found of the needed builders, in their order; nothing of the engine's own.
+    pub builders: Vec<(Builder, BuilderFacts)>,
     /// Whether programs of other architectures run, by the graph's names for these (`arm64`).
     pub emulation: BTreeMap<String, Emulation>,
     /// Whether the kernel's table of interpreters is mounted.
@@ -133,6 +138,19 @@ pub enum StoreFacts {
     Containerd,
     /// In its own graph driver: one platform.
     Classic,
+}
+
+/// What was found of a builder beside the engine's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuilderFacts {
+    /// It can be used.
+    Usable(Readiness),
+    /// It cannot.
+    Unusable(Remote, Unusable),
+    /// It is to be created, and the image of its BuildKit can be had.
+    Creatable,
+    /// It is to be created, but its image cannot be had, for this reason.
+    NoImage(String),
 }
 
 /// What happens to a program of another architecture.

@@ -35,6 +35,8 @@ pub enum Fix {
     JoinGroup,
     /// Make programs of these architectures run.
     Emulate(Vec<String>),
+    /// Create a builder, by this command.
+    CreateBuilder(Vec<String>),
 }
 
 /// The answer of one check.

@@ -4,6 +4,7 @@
 //! missing into commands; `apply` runs them. Only `gather` and `apply` touch the machine.
 
 pub mod apply;
+mod builders;
 pub mod check;
 pub mod facts;
 pub mod finding;

@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::Host;
 
 use crate::graphfile::base_override;
+use crate::graphfile::call::Call;
 use crate::graphfile::lock::Lock;
+use crate::graphfile::spec::builders::Builder;
 use crate::graphfile::spec::{Context, Place, Spec, Stage};
 
 /// What the graph needs of the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// All platforms, sorted; empty for the engine's own.
+    /// All platforms that no builder of the graph file builds without emulation, sorted; empty for
+    /// the engine's own.
     pub platforms: Vec<String>,
     /// Whether one image is made for several platforms.
     pub several: bool,
@@ -27,6 +30,10 @@ pub struct Needs {
     pub tools: BTreeMap<String, Vec<String>>,
     /// The registry for shared records, which wants a login.
     pub writes_to: Option<String>,
+    /// The builders of the graph file.
+    pub builders: Vec<Builder>,
+    /// How to call the program on the graph again.
+    pub call: Call,
 }
 
 impl Needs {
@@ -36,6 +43,7 @@ impl Needs {
             .stages
             .iter()
             .flat_map(|stage| &stage.platforms)
+            .filter(|platform| !spec.builders.iter().any(|it| it.is_native(platform)))
             .collect();
         let mut hosts = BTreeSet::new();
         let registries = registries(spec, lock);
@@ -73,6 +81,8 @@ impl Needs {
             hosts: hosts.into_iter().collect(),
             tools,
             writes_to,
+            builders: spec.builders.clone(),
+            call: spec.call.clone(),
         }
     }
 

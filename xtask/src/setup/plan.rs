@@ -1,6 +1,6 @@
-//! Turns findings into commands; runs nothing. An engine that answers is never touched, and no
-//! builder is created: `build` uses the engine's own builder, the only one that sees the images in
-//! the engine's store.
+//! Turns findings into commands; runs nothing. An engine that answers is never touched. A builder is
+//! created only if the graph file asks for one: by default `build` uses the engine's own, the only
+//! one that sees the images in the engine's store.
 
 use std::collections::BTreeSet;
 
@@ -27,12 +27,17 @@ pub struct SetupPlan {
     pub by_hand: Vec<String>,
 }
 
-/// One thing to do, always as root.
+/// One thing to do, as root unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
     /// Run a command.
     Run {
+        /// The program and its arguments.
+        argv: Vec<String>,
+    },
+    /// Run a command as the user: its effect is on files of the user's own.
+    RunAsUser {
         /// The program and its arguments.
         argv: Vec<String>,
     },
@@ -127,6 +132,11 @@ pub fn plan(facts: &Facts, findings: &[MachineFinding]) -> SetupPlan {
             .insert(0, format!("as root: {}", shown.join("; ")));
         plan.steps.clear();
     }
+    let created = fixes.into_iter().filter_map(|fix| match fix {
+        Fix::CreateBuilder(argv) => Some(Step::RunAsUser { argv: argv.clone() }),
+        _ => None,
+    });
+    plan.steps.extend(created);
     plan
 }
 
@@ -142,7 +152,7 @@ fn parts(fixes: &[&Fix]) -> BTreeSet<SuitePart> {
             Fix::InstallCompose => parts.extend([SuitePart::Compose]),
             Fix::InstallGit => parts.extend([SuitePart::Git]),
             Fix::Emulate(_) => parts.extend([SuitePart::Emulation]),
-            Fix::InstallTool(_) | Fix::StartEngine | Fix::JoinGroup => {}
+            Fix::InstallTool(_) | Fix::StartEngine | Fix::JoinGroup | Fix::CreateBuilder(_) => {}
         }
     }
     parts
@@ -214,7 +224,7 @@ impl SetupPlan {
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Run { argv } => f.write_str(&argv.join(" ")),
+            Self::Run { argv } | Self::RunAsUser { argv } => f.write_str(&argv.join(" ")),
             Self::Write { path, .. } => write!(f, "write {path}"),
             Self::Start { systemd: true } => f.write_str("systemctl enable --now docker"),
             Self::Start { systemd: false } => {

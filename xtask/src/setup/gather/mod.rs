@@ -1,6 +1,7 @@
 //! Finds out the facts about the machine. Changes nothing. Slow questions are asked at the same
 //! time.
 
+mod builders;
 mod hosts;
 mod machine;
 
@@ -71,6 +72,7 @@ pub fn gather(needs: &Needs, reaching: Reaching, interrupt: &Interrupt) -> Facts
             buildx,
             compose: compose_version(interrupt),
             git,
+            builders: builders::look(&needs.builders, engine.in_use(), interrupt),
             builder: (answers && has_buildx).then(|| builder(&engine, interrupt)),
             emulation: if here && cfg!(target_os = "linux") {
                 machine::emulation(&foreign, interrupt)
