@@ -26,6 +26,8 @@ pub enum Right {
     Pull,
     /// Writing.
     Push,
+    /// Removing.
+    Remove,
 }
 
 /// What went wrong.

@@ -300,7 +300,7 @@ impl Sink<'_> {
 }
 
 /// `None` if there is no such thing.
-fn present<T>(told: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
+pub fn present<T>(told: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
     match told {
         Ok(told) => Ok(Some(told)),
         Err(Trouble::Missing) => Ok(None),

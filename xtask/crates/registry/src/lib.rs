@@ -1,5 +1,6 @@
 //! Asks registries about images, and pushes blobs and manifests: pull and push of the distribution
-//! spec (opencontainers/distribution-spec), without listing, deletion and referrers.
+//! spec (opencontainers/distribution-spec), without referrers. It also lists the tags of a repository,
+//! and removes manifests.
 //!
 //! The crate finds the digest that a tag points to, and the manifests and configurations behind it;
 //! mirrors may answer. It also reads and writes exact blobs and manifests, for which only the
@@ -38,6 +39,7 @@ mod passes;
 mod patience;
 mod proxy;
 mod push;
+mod removal;
 mod settings;
 mod talk;
 mod telling;

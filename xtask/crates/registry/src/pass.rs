@@ -102,6 +102,7 @@ fn scopes(challenge: Option<&str>, repository: &str, access: &Access) -> Vec<Str
         Access::Pull if !scopes.is_empty() => return scopes,
         Access::Pull => vec![(repository, "pull")],
         Access::Push => vec![(repository, "pull,push")],
+        Access::Remove => vec![(repository, "pull,delete")],
         Access::Mount { from } if from == repository => vec![(repository, "pull,push")],
         Access::Mount { from } => vec![(repository, "pull,push"), (from.as_str(), "pull")],
     };

@@ -10,6 +10,8 @@ pub enum Access {
     Pull,
     /// It writes.
     Push,
+    /// It removes.
+    Remove,
     /// It writes a blob that another repository of the same registry has.
     Mount {
         /// The other repository, which is read.

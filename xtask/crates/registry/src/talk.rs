@@ -176,7 +176,7 @@ impl Registries {
                 says: says(&answer.body),
                 wait,
             }),
-            (_, Access::Push | Access::Mount { .. }) => {
+            (_, Access::Push | Access::Mount { .. } | Access::Remove) => {
                 let said = Said::read(&answer.body);
                 let says = said.clause();
                 Err(match Obstacle::of(status, &said) {
@@ -199,7 +199,9 @@ impl Registries {
             keyring: known.trouble,
             says: match access {
                 Access::Pull => String::new(),
-                Access::Push | Access::Mount { .. } => Said::read(&refusal.body).clause(),
+                Access::Push | Access::Mount { .. } | Access::Remove => {
+                    Said::read(&refusal.body).clause()
+                }
             },
         }
     }

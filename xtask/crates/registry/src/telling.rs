@@ -13,8 +13,10 @@ impl fmt::Display for RegistryError {
             right,
             trouble,
         } = self;
-        if *right == Right::Push {
-            return pushing(f, image, host, trouble);
+        match right {
+            Right::Push => return pushing(f, image, host, trouble),
+            Right::Remove => return removing(f, image, host, trouble),
+            Right::LookUp | Right::Pull => {}
         }
         match trouble {
             Trouble::Refused {
@@ -64,7 +66,7 @@ impl fmt::Display for RegistryError {
                     Right::LookUp => {
                         ", give the engine a mirror (`registry-mirrors`), or replace the image in `contexts`"
                     }
-                    Right::Pull | Right::Push => ", or correct the name",
+                    Right::Pull | Right::Push | Right::Remove => ", or correct the name",
                 };
                 write!(
                     f,
@@ -115,9 +117,25 @@ fn too_many(
             f,
             ": try again later, run `{login}` for a higher limit, or give the engine a mirror (`registry-mirrors`)"
         ),
-        Right::Pull | Right::Push => {
+        Right::Pull | Right::Push | Right::Remove => {
             write!(f, ": try again later, or run `{login}` for a higher limit")
         }
+    }
+}
+
+/// The message if the image was to be removed.
+fn removing(f: &mut fmt::Formatter<'_>, image: &str, host: &str, trouble: &Trouble) -> fmt::Result {
+    match trouble {
+        Trouble::Refused { status, says, .. } => write!(
+            f,
+            "{host} does not let you remove from `{image}` (status {status}{says}): run `{}` as a user with the right to delete there, or remove it by the registry's own means",
+            login(host)
+        ),
+        Trouble::NotTaken { status, says, .. } | Trouble::Status { status, says, .. } => write!(
+            f,
+            "{host} does not remove from `{image}` (status {status}{says}): allow deletion in the registry's settings, or remove it by the registry's own means"
+        ),
+        other => pushing(f, image, host, other),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading and writing exact things, tried with a server on loopback that each test plays.
 
 mod reading;
+mod removing;
 mod writing;
 
 use std::collections::BTreeMap;
