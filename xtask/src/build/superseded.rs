@@ -10,7 +10,6 @@ use super::bring;
 use crate::fault::Result;
 use crate::freshness::planner::Workspace;
 use crate::freshness::record::{RecordStore, Records};
-use crate::outside::engine::Untagged;
 use crate::outside::index::ManifestEntry;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::place::ImagePlace;
@@ -74,16 +73,17 @@ fn remove_some(work: &Workspace, used: &BTreeSet<String>, interrupt: &Interrupt)
     let there = work.engine.names_below(&own)?;
     let used = used.iter().cloned().chain(brought(work, &records)?);
     let superseded = superseded(there, &records, keep, &used.collect());
-    let (mut removed, mut left) = (0, superseded.len());
-    for name in superseded {
-        if removed == AT_ONCE || interrupt.is_set() {
+    let names: Vec<&str> = superseded.iter().map(String::as_str).collect();
+    let (mut removed, mut left) = (0, names.len());
+    for some in names.chunks(AT_ONCE) {
+        if removed >= AT_ONCE || interrupt.is_set() {
             break;
         }
-        if work.engine.untag(&name)? == Untagged::Gone {
-            removed += 1;
-        }
+        // An engine takes hardly longer for several at once than for one.
+        let goes_on = || !interrupt.is_set();
+        removed += work.engine.untag_all(some, &goes_on, &mut |_| ())?.gone;
         // The image of a container is not removed now, but the next build tries again.
-        left -= 1;
+        left -= some.len();
     }
     Ok(left)
 }

@@ -5,7 +5,7 @@
 //! containerd store, neither a build that moves a tag nor a prune of images is an event (tried with
 //! Docker 26.1; moby logs the former since 27 and the latter since 28).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -234,48 +234,50 @@ impl Engine {
     }
 }
 
-/// The outcome of removing a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Untagged {
-    /// No image has the name any more.
-    Gone,
-    /// The engine keeps the name: a container uses the image.
-    InUse,
-}
-
 impl Engine {
-    /// All references that begin with `prefix`, which ends with a slash. References with another
-    /// slash after it are left out.
-    pub fn names_below(&self, prefix: &str) -> Result<Vec<String>> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Listed {
-            #[serde(default)]
-            repo_tags: Option<Vec<String>>,
-        }
-        let pattern = format!("{prefix}*");
-        let mut names: Vec<String> = match self.connect()? {
+    /// The images that have a reference which begins with `prefix`, which ends with a slash. Another
+    /// slash may follow, as in the reference of a part. Through the docker command, their sizes are
+    /// not told.
+    pub fn images_below(&self, prefix: &str) -> Result<Vec<Image>> {
+        let patterns = [format!("{prefix}*"), format!("{prefix}*/*")];
+        match self.connect()? {
             Some(mut connection) => {
-                let path = list_of(&[pattern]);
-                let answer = connection.ask("GET", &path);
+                let answer = connection.ask("GET", &list_of(&patterns));
                 let answer = answer.map_err(|error| self.unreachable(&error))?;
                 if answer.status != 200 {
                     return Err(self.refused("list", prefix, answer.status, &answer.body));
                 }
-                let listed: Vec<Listed> = serde_json::from_slice(&answer.body)
-                    .map_err(|error| self.unreachable(&error))?;
-                let names = listed.into_iter().filter_map(|image| image.repo_tags);
-                names.flatten().collect()
+                serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(&error))
             }
             None => {
-                let filter = format!("reference={pattern}");
-                let format = "{{.Repository}}:{{.Tag}}";
-                let all = ["image", "ls", "--filter", &filter, "--format", format];
+                let filters = patterns.map(|pattern| format!("--filter=reference={pattern}"));
+                let format = "--format={{.ID}} {{.Repository}}:{{.Tag}}";
+                let words = ["image", "ls", "--no-trunc", format];
+                let all: Vec<&str> = words
+                    .into_iter()
+                    .chain(filters.iter().map(String::as_str))
+                    .collect();
                 let text = self.docker(&all);
                 let text = text.map_err(|error| self.unreachable(&error))?;
-                text.lines().map(str::to_owned).collect()
+                let mut images: HashMap<&str, Image> = HashMap::new();
+                for (id, name) in text.lines().filter_map(|line| line.split_once(' ')) {
+                    let image = images
+                        .entry(id)
+                        .or_insert_with(|| Image::elsewhere(id.to_owned(), 0));
+                    image
+                        .repo_tags
+                        .get_or_insert_default()
+                        .push(name.to_owned());
+                }
+                Ok(images.into_values().collect())
             }
-        };
+        }
+    }
+
+    /// All references that begin with `prefix`, as `images_below` finds them.
+    pub fn names_below(&self, prefix: &str) -> Result<Vec<String>> {
+        let images = self.images_below(prefix)?.into_iter();
+        let mut names: Vec<String> = images.filter_map(|it| it.repo_tags).flatten().collect();
         // An image is listed with all its names.
         names.retain(|name| name.starts_with(prefix));
         names.sort_unstable();
@@ -283,25 +285,34 @@ impl Engine {
         Ok(names)
     }
 
-    /// Removes a name, and with its last name the image.
-    pub fn untag(&self, reference: &str) -> Result<Untagged> {
-        let Some(mut connection) = self.connect()? else {
-            return match self.docker(&["image", "rm", "--", reference]) {
-                Ok(_) => Ok(Untagged::Gone),
-                Err(error) if error.to_lowercase().contains("no such image") => Ok(Untagged::Gone),
-                Err(error) if error.contains("conflict") => Ok(Untagged::InUse),
-                Err(error) => Err(self.unreachable(&error)),
-            };
-        };
-        let path = format!("/images/{}", http::encode(reference));
-        let answer = connection
-            .ask("DELETE", &path)
-            .map_err(|error| self.unreachable(&error))?;
-        match answer.status {
-            200..=299 | 404 => Ok(Untagged::Gone),
-            409 => Ok(Untagged::InUse),
-            status => Err(self.refused("remove", reference, status, &answer.body)),
+    /// When an image got its last name, in seconds since 1970; `None` if the engine does not say, or
+    /// has no such image.
+    pub fn tagged_at(&self, reference: &str) -> Result<Option<i64>> {
+        let format = "--format={{json .Metadata.LastTagTime}}";
+        match self.docker(&["image", "inspect", format, "--", reference]) {
+            Ok(text) => Ok(calendar::rfc3339(text.trim().trim_matches('"')).filter(|at| *at > 0)),
+            Err(error) if error.to_lowercase().contains("no such image") => Ok(None),
+            Err(error) => Err(self.unreachable(&error)),
         }
+    }
+
+    /// The digests under which the engine has images of a repository (`host/path`).
+    pub fn digests_of(&self, repository: &str) -> Result<BTreeSet<String>> {
+        let format = "{{.Digest}}";
+        let words = [
+            "image",
+            "ls",
+            "--digests",
+            "--no-trunc",
+            "--format",
+            format,
+            "--",
+        ];
+        let text = self.docker(&[&words[..], &[repository]].concat());
+        let text = text.map_err(|error| self.unreachable(&error))?;
+        let digests = text.lines().map(str::trim);
+        let digests = digests.filter(|digest| reference::is_sha256(digest));
+        Ok(digests.map(str::to_owned).collect())
     }
 }
 

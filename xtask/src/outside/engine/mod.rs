@@ -10,6 +10,7 @@ mod images;
 mod labelled;
 mod platform;
 mod podman;
+mod untag;
 
 use std::io::ErrorKind;
 use std::sync::OnceLock;
@@ -21,9 +22,10 @@ pub use body::StreamedBody;
 pub use containers::{Container, ContainerState, Health, Published};
 pub use endpoint::{Endpoint, config_folder};
 use http::Connection;
-pub use images::{Image, ImageConfig, Images, Untagged};
+pub use images::{Image, ImageConfig, Images};
 pub use labelled::Labelled;
 pub use podman::{NOT_PODMAN, podman};
+pub use untag::{Untagged, UntaggedAll};
 
 use crate::fault::{Fault, Result};
 use crate::outside::interrupt;

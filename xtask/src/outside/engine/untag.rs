@@ -1,0 +1,91 @@
+//! Takes names from images. With its last name an image goes, and that takes an engine time.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::{Engine, http};
+use crate::fault::{Fault, Result};
+
+/// How many names are removed at once. An engine with a thousand images takes 3.5 s for one, and
+/// 0.7 s for each of 32 at once (Docker 26.1, containerd store, two cores).
+const AT_ONCE: usize = 32;
+
+/// The outcome of removing a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untagged {
+    /// No image has the name any more.
+    Gone,
+    /// The engine keeps the name: a container uses the image.
+    InUse,
+}
+
+/// The outcome of removing many names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UntaggedAll {
+    /// How many no image has any more.
+    pub gone: usize,
+    /// How many the engine keeps.
+    pub used: usize,
+}
+
+impl Engine {
+    /// Removes a name, and with its last name the image.
+    pub fn untag(&self, reference: &str) -> Result<Untagged> {
+        let Some(mut connection) = self.connect()? else {
+            return match self.docker(&["image", "rm", "--", reference]) {
+                Ok(_) => Ok(Untagged::Gone),
+                Err(error) if error.to_lowercase().contains("no such image") => Ok(Untagged::Gone),
+                Err(error) if error.contains("conflict") => Ok(Untagged::InUse),
+                Err(error) => Err(self.unreachable(&error)),
+            };
+        };
+        let path = format!("/images/{}", http::encode(reference));
+        let answer = connection
+            .ask("DELETE", &path)
+            .map_err(|error| self.unreachable(&error))?;
+        match answer.status {
+            200..=299 | 404 => Ok(Untagged::Gone),
+            409 => Ok(Untagged::InUse),
+            status => Err(self.refused("remove", reference, status, &answer.body)),
+        }
+    }
+
+    /// Removes names, several at once, for as long as `goes_on` says so. `told` gets the number of
+    /// those that are gone, again and again.
+    pub fn untag_all(
+        &self,
+        names: &[&str],
+        goes_on: &(dyn Fn() -> bool + Sync),
+        told: &mut dyn FnMut(usize),
+    ) -> Result<UntaggedAll> {
+        let [next, gone, used] = [0; 3].map(AtomicUsize::new);
+        let one = || -> Result<()> {
+            while goes_on()
+                && let Some(name) = names.get(next.fetch_add(1, Ordering::SeqCst))
+            {
+                match self.untag(name)? {
+                    Untagged::Gone => _ = gone.fetch_add(1, Ordering::SeqCst),
+                    Untagged::InUse => _ = used.fetch_add(1, Ordering::SeqCst),
+                }
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..AT_ONCE.min(names.len()))
+                .map(|_| scope.spawn(one))
+                .collect();
+            while workers.iter().any(|worker| !worker.is_finished()) {
+                std::thread::park_timeout(Duration::from_millis(10));
+                told(gone.load(Ordering::SeqCst));
+            }
+            let mut ended = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
+            ended.try_for_each(|ended| {
+                ended.unwrap_or_else(|_| Err(Fault::failed("a removal failed")))
+            })
+        })?;
+        Ok(UntaggedAll {
+            gone: gone.into_inner(),
+            used: used.into_inner(),
+        })
+    }
+}
