@@ -8,35 +8,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use camino::Utf8Path;
 use serde_json::Value;
-use xtask::outside::interrupt::Interrupt;
 use xtask::workshop::testbed::{ImageStore, TestEngine};
 
 use super::support::Ran;
 use super::support::tls::Authority;
-use super::{Project, content, docker, host, id, project, unique, with_base};
+use super::{OwnEngine, Project, content, docker, host, id, project, unique, with_base};
 
-/// A second engine, with its data in a folder of its own.
-struct Second {
-    engine: TestEngine,
-    _folder: tempfile::TempDir,
-}
-
-impl Second {
-    fn start(store: ImageStore, more: &[String]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = Utf8Path::from_path(folder.path()).unwrap();
-        let engine = TestEngine::start_with(path, store, more, &Interrupt::default()).unwrap();
-        Self {
-            engine,
-            _folder: folder,
-        }
-    }
-
-    fn images(&self) -> String {
-        docker(&self.engine.host(), &["image", "ls", "--quiet", "--all"])
-    }
+fn images(engine: &OwnEngine) -> String {
+    docker(&engine.engine.host(), &["image", "ls", "--quiet", "--all"])
 }
 
 /// Runs the docker command with the configuration of a project.
@@ -116,7 +96,7 @@ fn end(mut child: Child, mut out: impl std::io::Read) -> (i32, String) {
 
 #[test]
 fn a_part_goes_to_the_builder_of_its_platform_and_moves_if_that_dies() {
-    let second = Second::start(ImageStore::Containerd, &[]);
+    let second = OwnEngine::start(ImageStore::Containerd, &[]);
     let arm = "[builder.arm]\ncontext = \"second\"\nplatforms = [\"linux/arm64\"]\n";
     let (project, image) = two_platforms(arm);
     let at = format!("host={}", second.engine.host());
@@ -136,7 +116,7 @@ fn a_part_goes_to_the_builder_of_its_platform_and_moves_if_that_dies() {
         let is_there = call.starts_with("--context=second ");
         assert_eq!(call.contains("--platform=linux/arm64"), is_there, "{call}");
     }
-    assert_eq!(second.images(), "", "the other engine keeps no image");
+    assert_eq!(images(&second), "", "the other engine keeps no image");
     assert_eq!(content(&host(), &image, "/arch"), "amd64\n");
     let arm64 = ["create", "--platform=linux/arm64", &image, "/none"];
     let container = docker(&host(), &arm64);
@@ -289,7 +269,7 @@ fn builders_over_tls_may_be_slow_and_when_two_die_the_build_names_both() {
     let ca = file("ca.pem", &authority.pem());
     let (certificate, key) = authority.pair("127.0.0.1");
     let (certificate, key) = (file("cert.pem", &certificate), file("key.pem", &key));
-    let second = Second::start(
+    let second = OwnEngine::start(
         ImageStore::Containerd,
         &[
             format!("--host=tcp://127.0.0.1:{port}"),
@@ -327,7 +307,7 @@ fn builders_over_tls_may_be_slow_and_when_two_die_the_build_names_both() {
             "{went:?}"
         );
     }
-    assert_eq!(second.images(), "", "the other engine keeps no image");
+    assert_eq!(images(&second), "", "the other engine keeps no image");
 
     // One dies, then the one that its part moved to.
     project.write(
@@ -362,7 +342,7 @@ fn builders_over_tls_may_be_slow_and_when_two_die_the_build_names_both() {
 
 #[test]
 fn what_cannot_be_a_builder_is_told_with_its_remedy_and_the_stage_is_built_all_the_same() {
-    let second = Second::start(ImageStore::Classic, &[]);
+    let second = OwnEngine::start(ImageStore::Classic, &[]);
     let (project, _) = two_platforms(
         "[builder.classic]\ncontext = \"classic\"\nplatforms = [\"linux/arm64\"]\nweight = 5\n\
          [builder.gone]\nbuildx = \"gone\"\nplatforms = [\"linux/arm64\"]\nweight = 3\n\

@@ -21,6 +21,7 @@ mod own_state;
 mod peers;
 mod platforms;
 mod proxy;
+mod prune;
 mod publish;
 mod sample;
 mod sample_stack;
@@ -38,7 +39,28 @@ mod workflow;
 
 use std::process::Command;
 
+use camino::Utf8Path;
 use support::Project;
+use xtask::outside::interrupt::Interrupt;
+use xtask::workshop::testbed::{ImageStore, TestEngine};
+
+/// An engine of a test's own, with its data in a folder of its own.
+struct OwnEngine {
+    engine: TestEngine,
+    _folder: tempfile::TempDir,
+}
+
+impl OwnEngine {
+    fn start(store: ImageStore, more: &[String]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap();
+        let engine = TestEngine::start_with(path, store, more, &Interrupt::default()).unwrap();
+        Self {
+            engine,
+            _folder: folder,
+        }
+    }
+}
 
 /// The engines to test on: one with the containerd store, and, if there is one, one with the
 /// classic store.

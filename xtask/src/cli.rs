@@ -1,6 +1,7 @@
 //! The command line: words and flags. A test compares them with the table in DESIGN.md, *Commands*.
 
 mod export;
+mod prune;
 mod publish;
 
 use camino::Utf8PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::workshop::bench::Case;
 pub use export::{BakeArgs, BundleArgs, ComposeArgs, ExportArgs, ExportFormat};
+pub use prune::PruneArgs;
 pub use publish::{KeyArgs, PublishArgs, WorkflowArgs};
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
@@ -51,6 +53,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Write the CI workflow of the graph
     Workflow(WorkflowArgs),
+    /// Remove what neither the graph nor a tag needs any more
+    Prune(PruneArgs),
     /// Make the key that signs what this machine shares, and print its public half
     Key(KeyArgs),
     /// Check what this machine must have, and install and start what is missing

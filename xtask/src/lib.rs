@@ -38,6 +38,7 @@ pub mod fault;
 pub mod freshness;
 pub mod graphfile;
 pub mod outside;
+pub mod prune;
 pub mod publish;
 pub mod report;
 pub mod setup;

@@ -46,6 +46,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Publish(flags) => commands::publish::run(flags),
         Command::Export(flags) => commands::export::run(flags),
         Command::Workflow(flags) => commands::workflow::run(flags),
+        Command::Prune(flags) => commands::prune::run(flags),
         Command::Key(flags) => commands::key::run(flags),
         Command::Lock(flags) => commands::lock::run(flags),
         Command::Outdated(flags) => commands::outdated::run(flags),

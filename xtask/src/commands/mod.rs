@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+mod consent;
 pub mod demo;
 pub mod explain;
 pub mod export;
@@ -11,6 +12,7 @@ pub mod key;
 pub mod lock;
 pub mod outdated;
 pub mod plan;
+pub mod prune;
 pub mod publish;
 pub mod setup;
 pub mod sync;

@@ -1,11 +1,11 @@
 //! `cargo xtask setup`: checks what this machine lacks, and installs and starts it.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, IsTerminal as _};
 
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
+use super::consent;
 use crate::cli;
 use crate::fault::{Class, Fault, Result};
 use crate::graphfile::base_override;
@@ -186,38 +186,17 @@ fn ended(findings: &[MachineFinding], plan: &SetupPlan, call: &Call) -> Result<(
 fn carry_out(
     plan: &SetupPlan,
     facts: &Facts,
-    consent: &Consent,
+    given: &Consent,
     interrupt: &Interrupt,
 ) -> Result<()> {
     let how = if facts.user.is_root { "" } else { ", by sudo" };
     crate::tell!("\nTo be done{how}:");
     plan.steps.iter().for_each(|step| crate::tell!("  {step}"));
-    if !consent.yes {
-        agree("Do that?", &consent.instead)?;
+    if !given.yes {
+        consent::agree("Do that?", &given.instead)?;
     }
     crate::tell!("");
-    apply(plan, facts, &consent.log, interrupt)
-}
-
-/// Asks on a terminal. Without one nobody can agree, so the fault names `instead`.
-fn agree(question: &str, instead: &str) -> Result<()> {
-    let refused = || {
-        Fault::lacks(format!(
-            "nothing was changed on this machine: to go ahead, run `{instead}`"
-        ))
-    };
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        return Err(refused());
-    }
-    crate::tell!("{question} [y/N]");
-    let mut answer = String::new();
-    let read = input.lock().read_line(&mut answer);
-    if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
-        Ok(())
-    } else {
-        Err(refused())
-    }
+    apply(plan, facts, &given.log, interrupt)
 }
 
 /// A line for each finding, and one for what to do about it.

@@ -209,21 +209,30 @@ impl Layout {
 
     /// Removes all blobs but those of these images. Nothing else may use the layout meanwhile.
     pub fn keep_only(&self, images: &BTreeSet<String>) -> Result<()> {
+        for (path, _) in self.others(images)? {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// The files of all blobs but those of these images, with their sizes in bytes.
+    pub fn others(&self, images: &BTreeSet<String>) -> Result<Vec<(Utf8PathBuf, u64)>> {
         let entries = match self.blobs_folder().read_dir_utf8() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
         let mut kept = BTreeSet::new();
         for image in images {
             self.reach(image, 0, &mut kept);
         }
+        let mut others = Vec::new();
         for entry in entries {
             let entry = entry?;
             if !kept.contains(entry.file_name()) {
-                fs::remove_file(entry.path())?;
+                others.push((entry.path().to_owned(), entry.metadata()?.len()));
             }
         }
-        Ok(())
+        Ok(others)
     }
 
     /// Adds the names of all blobs below a manifest. What cannot be read has none.

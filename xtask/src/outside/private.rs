@@ -21,8 +21,13 @@ pub fn reference(state: &str, stage: &str, key: &str) -> String {
     format!("{state}{stage}:{}", &key[..32])
 }
 
+/// The prefix of the private references of external images, which all states share.
+pub fn bases() -> String {
+    format!("{PREFIX}base/")
+}
+
 /// The private reference of an external image that the engine holds: by its id.
 pub fn base(image: &str) -> String {
     let id = image.rsplit(':').next().unwrap_or(image);
-    format!("{PREFIX}base/{}:held", &id[..id.len().min(32)])
+    format!("{}{}:held", bases(), &id[..id.len().min(32)])
 }

@@ -177,6 +177,32 @@ impl RecordStore {
         self.write(stage, &records)
     }
 
+    /// Forgets records of a stage. A stage without any has no file.
+    pub fn forget(
+        &self,
+        stage: &str,
+        is_forgotten: impl Fn(&Record) -> bool,
+    ) -> std::io::Result<()> {
+        let (mut records, _) = self.records(stage);
+        let (gone, kept): (Vec<_>, Vec<_>) = records.list.drain(..).partition(is_forgotten);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        records.list = kept;
+        if records.list.is_empty() {
+            std::fs::remove_file(self.records_file(stage))?;
+        } else {
+            self.write(stage, &records)?;
+        }
+        for old in gone.iter().map(|record| record.key) {
+            if records.of(old).next().is_none() {
+                // A leftover file costs disk only.
+                let _ = std::fs::remove_file(self.made_of_file(stage, old));
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, stage: &str, records: &Records) -> std::io::Result<()> {
         let content = serde_json::to_vec(records)?;
         state::write_atomically(

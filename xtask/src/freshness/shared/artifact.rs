@@ -13,6 +13,9 @@ const TYPE: &str = "application/vnd.dify.xtask.record.v1+json";
 const RECORD: &str = "xtask.record";
 /// The annotation with the signature of exactly that text.
 const SIGNATURE: &str = "xtask.signature";
+/// The annotation with the time at which it was put there (opencontainers/image-spec,
+/// `annotations.md`).
+const CREATED: &str = "org.opencontainers.image.created";
 /// The media type of the content of an artifact that has none.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// That content.
@@ -28,6 +31,8 @@ pub struct Artifact {
     /// A blob that belongs to it. The text names it, too: here it stands so that the registry keeps
     /// it.
     pub content: Option<ManifestEntry>,
+    /// When it was put there, in seconds since 1970. Nothing but its age follows from it.
+    pub made: Option<i64>,
 }
 
 /// The blobs that a registry must have before it takes an artifact.
@@ -54,6 +59,7 @@ impl Artifact {
             text,
             signature,
             content: None,
+            made: annotation(CREATED).and_then(calendar::rfc3339),
         })
     }
 
@@ -69,6 +75,9 @@ impl Artifact {
         let mut annotations = json!({ RECORD: self.text });
         if let Some(signature) = &self.signature {
             annotations[SIGNATURE] = Value::String(signature.to_string());
+        }
+        if let Some(made) = self.made {
+            annotations[CREATED] = Value::String(calendar::shown(made).1);
         }
         let manifest = json!({
             "schemaVersion": 2,
@@ -91,11 +100,12 @@ mod tests {
     fn an_artifact_is_read_as_it_was_written_and_nothing_else_is_one() {
         let text = "{\"a\":\"\u{e9}\"}".to_owned();
         let signature = Some(Signer::new_key().unwrap().sign(&text));
-        for signature in [None, signature] {
+        for (signature, made) in [(None, None), (signature, Some(1_700_000_000))] {
             let artifact = Artifact {
                 text: text.clone(),
                 signature,
                 content: None,
+                made,
             };
             assert_eq!(Artifact::read(&artifact.bytes()), Ok(artifact));
         }
