@@ -6,9 +6,10 @@ use std::time::Instant;
 use camino::Utf8Path;
 
 use super::builders::Other;
+use super::moving::Lost;
 use super::put::{Put, call_layout};
 use super::sent::{Sending, SentTree};
-use super::turn::{Hold, Lost, Turn};
+use super::turn::{Hold, Turn};
 use super::{Run, gaps};
 use crate::build::action::Action;
 use crate::build::executor::redact::Redactor;
@@ -175,39 +176,6 @@ impl Run<'_> {
             log: Some(log),
             ..Turn::good(Outcome::Built, record)
         })
-    }
-
-    /// The builder of a turn's lane; `None` for the engine's own. A fault if it cannot be used.
-    fn builder_of(&self, id: StageId, hold: &Hold) -> Result<Option<&Other<'_>>> {
-        let stage = self.work.spec.stage(id);
-        let Some(builder) = self.builders.other(hold.lane) else {
-            if let Some(platform) = self.builders.emulated(stage, hold.lane) {
-                let message = format!(
-                    "`{}` is built for {platform} by the engine's own builder, which emulates it",
-                    stage.name
-                );
-                self.tell(Event::Notice { message });
-            }
-            return Ok(None);
-        };
-        match builder.prepare(&self.work.spec.call, self.interrupt) {
-            Ok(()) => Ok(Some(builder)),
-            Err(told) => Err(self.lost(id, hold, Lost::Unusable(told))),
-        }
-    }
-
-    /// The fault of a stage whose builder cannot be used or died. It is shown if the stage has moved
-    /// before.
-    fn lost(&self, id: StageId, hold: &Hold, lost: Lost) -> Fault {
-        if self.interrupt.is_set() {
-            return Fault::interrupted();
-        }
-        let before = self.now().moved.get(&id).cloned();
-        let before = before.map(|before| format!("; before that, {before}"));
-        let (Lost::Unusable(told) | Lost::Died(told)) = &lost;
-        let fault = Fault::lacks(format!("{told}{}", before.unwrap_or_default()));
-        let _ = hold.lost.set(lost);
-        fault
     }
 
     /// Calls buildx, and again if inputs were touched during the call but are the same. An editor's

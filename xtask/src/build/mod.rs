@@ -14,6 +14,7 @@ mod finish;
 mod gaps;
 mod host_commands;
 pub mod lanes;
+mod moving;
 mod parts;
 mod pinning;
 mod put;

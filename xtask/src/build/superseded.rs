@@ -10,7 +10,6 @@ use super::bring;
 use crate::fault::Result;
 use crate::freshness::planner::Workspace;
 use crate::freshness::record::{RecordStore, Records};
-use crate::outside::index::ManifestEntry;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::place::ImagePlace;
 use crate::outside::{archive, private, state};
@@ -103,9 +102,7 @@ fn forget_in_layout(
             }
             if matches!(record.place(), ImagePlace::Engine(_)) {
                 // What was exported to be published is published again.
-                let note = archive::export_note(&work.state, &record.identity());
-                let entry = state::read(&note).ok().flatten();
-                let entry = entry.and_then(|it| serde_json::from_slice::<ManifestEntry>(&it).ok());
+                let entry = archive::exported_before(&work.state, &record.identity());
                 kept.extend(entry.map(|entry| entry.digest));
             } else {
                 kept.insert(record.image.clone());

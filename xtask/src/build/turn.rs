@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 
 use super::Run;
 use super::builders::Other;
+use super::moving::Lost;
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::key::Ingredient;
 use crate::freshness::planner::{self, Assessment, Gathered, Looked, Prepared, Upstream};
@@ -66,14 +67,6 @@ pub(super) struct Hold {
     pub(super) lost: OnceCell<Lost>,
 }
 
-/// What became of a builder, with what is said of it.
-pub(super) enum Lost {
-    /// It could not be used from the beginning.
-    Unusable(String),
-    /// It died while the stage was built there.
-    Died(String),
-}
-
 impl Run<'_> {
     /// One stage's turn, from verdict to record. `None` if the stage moves to another builder.
     pub(super) fn turn(&self, id: StageId, lane: usize) -> Option<Turn> {
@@ -105,23 +98,6 @@ impl Run<'_> {
             }
             turn
         }))
-    }
-
-    /// Whether a stage moves from a builder that was lost, and says so. A stage moves once from a
-    /// builder that died: it may be what kills them.
-    fn moves(&self, id: StageId, lost: &Lost) -> bool {
-        if self.interrupt.is_set() {
-            return false;
-        }
-        let (Lost::Unusable(told) | Lost::Died(told)) = lost;
-        if let Lost::Died(told) = lost
-            && self.now().moved.insert(id, told.clone()).is_some()
-        {
-            return false;
-        }
-        let message = format!("`{}` moves to another builder: {told}", self.name(id));
-        self.tell(Event::Notice { message });
-        true
     }
 
     fn try_turn(&self, id: StageId, hold: &Hold) -> Result<Turn> {

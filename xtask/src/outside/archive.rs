@@ -12,7 +12,7 @@ use super::index::{Digester, INDEX, Index, ManifestEntry, OciPlatform};
 use super::interrupt;
 use super::layout::{AnyManifest, Layout};
 use super::push::{Interruptible, MANIFEST};
-use super::state::State;
+use super::state::{self, State};
 use crate::fault::{Fault, Result};
 
 /// How the media types of layers end that are compressed.
@@ -33,6 +33,12 @@ pub struct Exported {
 pub fn export_note(state: &State, identity: &str) -> Utf8PathBuf {
     let name = identity.replace(':', "-");
     state.path("exports").join(name)
+}
+
+/// The manifest under which an image of an engine was exported before, by its identity.
+pub fn exported_before(state: &State, identity: &str) -> Option<ManifestEntry> {
+    let bytes = state::read(&export_note(state, identity)).ok()??;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Takes an image out of an engine into a layout. Layers that the engine does not compress are

@@ -14,10 +14,9 @@ use crate::build::bring;
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::Workspace;
 use crate::freshness::record::{Record, Records};
-use crate::outside::index::ManifestEntry;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::place::ImagePlace;
-use crate::outside::{archive, private, state};
+use crate::outside::{archive, private};
 
 /// How often a long removal says how far it is.
 const EVERY: Duration = Duration::from_secs(5);
@@ -125,9 +124,7 @@ impl LocalFound {
             kept_names.insert(bring::private_reference(work, stage, record)?);
             if let ImagePlace::Engine(reference) = record.place() {
                 kept_names.insert(reference);
-                let note = archive::export_note(&work.state, &record.identity());
-                let entry = state::read(&note).ok().flatten();
-                let entry = entry.and_then(|it| serde_json::from_slice::<ManifestEntry>(&it).ok());
+                let entry = archive::exported_before(&work.state, &record.identity());
                 kept_images.extend(entry.map(|entry| entry.digest));
             } else {
                 kept_images.insert(record.image.clone());

@@ -18,7 +18,7 @@ use crate::fault::{Fault, Result};
 use crate::freshness::pins;
 use crate::freshness::planner::Workspace;
 use crate::freshness::record::RecordStore;
-use crate::freshness::shared::{Shared, SharedThing};
+use crate::freshness::shared::thing::SharedThing;
 use crate::graphfile::spec::sharing::Sharing;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::layout::AnyManifest;
@@ -207,7 +207,7 @@ impl Look<'_> {
         let reference = push::reference(&self.sharing.records())?;
         let mut recorded = Recorded::default();
         for (tag, body) in self.manifests(&reference)? {
-            let (goes, bytes) = match Shared::about(&body.bytes) {
+            let (goes, bytes) = match SharedThing::of(&body.bytes) {
                 // Something else is left alone.
                 None => (false, 0),
                 Some(SharedThing::Outputs {

@@ -150,8 +150,7 @@ fn manifest_of(stage: &Stage, record: &Record) -> Result<(ManifestEntry, String)
 fn exported(work: &Workspace, reference: &str, record: &Record) -> Result<(ManifestEntry, String)> {
     let identity = record.identity();
     let note = archive::export_note(&work.state, &identity);
-    if let Ok(Some(bytes)) = state::read(&note)
-        && let Ok(entry) = serde_json::from_slice::<ManifestEntry>(&bytes)
+    if let Some(entry) = archive::exported_before(&work.state, &identity)
         && work
             .layout
             .size_of_image(&entry.digest)

@@ -7,6 +7,7 @@
 mod artifact;
 pub mod outputs;
 pub mod signing;
+pub mod thing;
 
 use std::path::PathBuf;
 
@@ -156,29 +157,6 @@ pub enum OutputsAnswer {
     Refused(String),
 }
 
-/// What an artifact in the registry is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SharedThing {
-    /// The image of a key.
-    Record {
-        /// The key.
-        key: Key,
-        /// When the build ended, in milliseconds since 1970.
-        ended_ms: u64,
-        /// The image: `host/path@digest`.
-        image: String,
-    },
-    /// What a host command made.
-    Outputs {
-        /// The key of what the command would make.
-        question: String,
-        /// When it was put there, in milliseconds since 1970. Older programs did not say it.
-        made_ms: Option<u64>,
-        /// The bytes of the archive.
-        size: u64,
-    },
-}
-
 /// Shared records of one registry.
 pub struct Shared<'s> {
     sharing: &'s Sharing,
@@ -298,27 +276,6 @@ impl<'s> Shared<'s> {
             Fault::failed(format!("a list of outputs cannot be written: {error}"))
         })?;
         self.put_text(&shared.question, text, Some(blob.clone()))
-    }
-
-    /// What an artifact is about, for a decision about its age; `None` if it is nothing of this
-    /// program's. Who signed it does not count.
-    pub fn about(manifest: &[u8]) -> Option<SharedThing> {
-        let artifact = Artifact::read(manifest).ok()?;
-        if let Ok(record) = serde_json::from_str::<SharedRecord>(&artifact.text) {
-            return Some(SharedThing::Record {
-                key: record.key,
-                ended_ms: record.ended_ms,
-                image: format!("{}@{}", record.repository, record.manifest.digest),
-            });
-        }
-        let outputs = serde_json::from_str::<SharedOutputs>(&artifact.text).ok()?;
-        Some(SharedThing::Outputs {
-            question: outputs.question,
-            made_ms: artifact
-                .made
-                .and_then(|made| u64::try_from(made * 1000).ok()),
-            size: outputs.blob.size,
-        })
     }
 
     fn refused(&self, key: Key, why: &str) -> SharedAnswer {
