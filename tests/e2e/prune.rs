@@ -223,7 +223,7 @@ fn what_the_graph_a_tag_another_state_or_a_container_needs_stays() {
 
     let answer = pruned(&project, &[]);
     assert_eq!(answer["local"]["records"]["goes"], OLD + 2);
-    assert_eq!(answer["local"]["images"]["goes"], OLD + 4);
+    assert_eq!(answer["local"]["images"]["goes"], OLD + 3);
     assert_eq!(answer["local"]["files"]["goes"], 2);
     let stay = &needed | &BTreeSet::from([young, used]);
     assert_eq!(names(&host, &state), stay);
@@ -255,6 +255,40 @@ fn what_the_graph_a_tag_another_state_or_a_container_needs_stays() {
     let answer = pruned(&project, &["--older", "0"]);
     assert_eq!(answer["local"]["records"]["goes"], 1);
     assert_eq!(names(&host, &state), needed);
+}
+
+#[test]
+fn all_records_of_a_stage_stay_whose_parent_is_not_built() {
+    let own = OwnEngine::start(ImageStore::Containerd, &[]);
+    let host = own.engine.host();
+    let graph = "version = 1\n[stage.a]\ncontext = \"a\"\n[stage.b]\ncontext = \"b\"\n\
+                 contexts = { parent = { stage = \"a\" } }\n";
+    let project = project(&host)
+        .file("build-graph.toml", graph)
+        .file("a/Dockerfile", "FROM scratch\nCOPY x /x\n")
+        .file("a/x", "1")
+        .file("b/Dockerfile", "FROM parent\nCOPY y /y\n");
+    for version in ["1", "2"] {
+        project.write("b/y", version);
+        project.build(&[]).ends(0);
+    }
+    let state = state_of(&project);
+    let all = names(&host, &state);
+    assert_eq!(all.len(), 3, "{all:?}");
+    project.write("a/x", "2");
+    assert_eq!(project.verdicts()["b"], "unknown upstream_changed");
+    pruned(&project, &["--older", "0"]);
+    assert_eq!(names(&host, &state), all);
+    // The tree is as it was, and so is every verdict.
+    project.write("a/x", "1");
+    project.write("b/y", "1");
+    assert!(project.verdicts().values().all(|it| it == "fresh"));
+    // Now the keys are known, and what no key has goes.
+    pruned(&project, &["--older", "0"]);
+    assert_eq!(names(&host, &state).len(), 3, "the last one stays, too");
+    project.build(&["--force"]).ends(0);
+    pruned(&project, &["--older", "0"]);
+    assert_eq!(names(&host, &state).len(), 2);
 }
 
 #[test]
@@ -321,6 +355,29 @@ fn has(registry: &str, repository: &str, which: &str) -> bool {
     ended.unwrap().success()
 }
 
+/// Gives a manifest one more tag.
+fn tag(registry: &str, repository: &str, old: &str, new: &str) {
+    let url = |tag: &str| format!("http://{registry}/v2/{repository}/manifests/{tag}");
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let (accept, is) = (format!("Accept: {kind}"), format!("Content-Type: {kind}"));
+    let curl = |words: &[&str], input: Vec<u8>| {
+        let mut child = std::process::Command::new("curl")
+            .args(["--silent", "--fail"])
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(&input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{words:?}");
+        output.stdout
+    };
+    let manifest = curl(&["--header", &accept, &url(old)], Vec::new());
+    let put = ["--request", "PUT", "--header", &is, "--data-binary", "@-"];
+    curl(&[&put[..], &[&url(new)]].concat(), manifest);
+}
+
 fn part_images(project: &Project, folder: Option<&Path>) -> Vec<String> {
     let mut command = project.command(&["plan", "--json"]);
     if let Some(folder) = folder {
@@ -334,6 +391,24 @@ fn part_images(project: &Project, folder: Option<&Path>) -> Vec<String> {
     images.collect()
 }
 
+/// With its index, and with what stands on it.
+fn a_machine_that_has_nothing_finds_the_current_one(project: &Project, current: &[String]) {
+    let new = tempfile::tempdir().unwrap();
+    assert_eq!(part_images(project, Some(new.path())), current);
+    let mut plan = project.command(&["plan"]);
+    plan.env("XTASK_STATE", new.path().join("plan"));
+    let plan = super::support::Ran::of(plan.output().unwrap()).ends(0);
+    assert!(
+        plan.stdout.contains("2 of 2 stages fresh"),
+        "{}",
+        plan.stdout
+    );
+    let mut build = project.command(&["build"]);
+    build.env("XTASK_STATE", new.path());
+    let ran = super::support::Ran::of(build.output().unwrap()).ends(0);
+    assert!(ran.stderr.contains("0 built"), "{}", ran.stderr);
+}
+
 #[test]
 fn in_the_registry_what_a_key_a_tag_this_machine_or_another_state_needs_stays() {
     let Some(registry) = registry() else {
@@ -345,17 +420,22 @@ fn in_the_registry_what_a_key_a_tag_this_machine_or_another_state_needs_stays() 
     let graph = format!(
         "version = 1\n[registry]\nurl = \"{registry}/{path}\"\ntrust = [\"any\"]\n\
          [defaults]\noutput = \"registry\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n\
-         [stage.a]\ncontext = \"a\"\nimage = \"{path}/a\"\n"
+         [stage.a]\ncontext = \"a\"\nimage = \"{path}/a\"\n\
+         [stage.child]\ncontext = \"child\"\nimage = \"{path}/child\"\n\
+         contexts = {{ parent = {{ stage = \"a\" }} }}\n"
     );
     let project = project(&host)
+        .file("child/Dockerfile", "FROM parent\nCOPY y /y\n")
+        .file("child/y", "1")
         .file("build-graph.toml", &graph)
         .file("a/Dockerfile", "FROM scratch\nCOPY x /x\n");
     let images = format!("{path}/images");
-    let mut built = Vec::new();
+    let (mut built, mut keys) = (Vec::new(), Vec::new());
     for version in ["gone", "tagged", "held", "current"] {
         project.write("a/x", version);
         project.build(&[]).ends(0);
         built.push(part_images(&project, None));
+        keys.push(project.planned("a")["parts"][0]["key"].clone());
     }
     let [gone, tagged, held, current] = built.as_slice() else {
         panic!("{built:?}");
@@ -377,6 +457,8 @@ fn in_the_registry_what_a_key_a_tag_this_machine_or_another_state_needs_stays() 
     docker(&host, &["pull", "--quiet", &reference(&held[0])]);
     project.write("other/a/x", "of another state");
     project.write("other/a/Dockerfile", "FROM scratch\nCOPY x /x\n");
+    project.write("other/child/Dockerfile", "FROM parent\nCOPY y /y\n");
+    project.write("other/child/y", "1");
     let other_graph = graph.replace(
         "output = \"registry\"\n",
         "output = \"registry\"\nargs = { A = \"1\" }\n",
@@ -384,6 +466,9 @@ fn in_the_registry_what_a_key_a_tag_this_machine_or_another_state_needs_stays() 
     project.write("other/build-graph.toml", other_graph);
     let of_other = |words: &[&str]| project.run_in("other", words);
     of_other(&["build", "--yes"]).ends(0);
+
+    let records = format!("{path}/records");
+    tag(&registry, &records, keys[0].as_str().unwrap(), "keep");
 
     // Stages that are published there would lose their tags.
     let published = graph.replace(&format!("{path}/a"), &format!("{registry}/{images}"));
@@ -398,8 +483,9 @@ fn in_the_registry_what_a_key_a_tag_this_machine_or_another_state_needs_stays() 
     assert_eq!(answer["registry"]["records"]["goes"], 0, "{answer}");
     assert_eq!(answer["registry"]["images"]["goes"], 0, "{answer}");
     let answer = pruned(&project, &["--registry", "--older", "0"]);
-    // The records of four versions but the current one, and of the other state.
-    assert_eq!(answer["registry"]["records"]["goes"], 8, "{answer}");
+    // The records of four versions but the current one, and of the other state: of the stage and
+    // of its child, for two platforms. One has a tag that a person made.
+    assert_eq!(answer["registry"]["records"]["goes"], 16 - 1, "{answer}");
     for (digest, is_there) in [
         (&gone[0], false),
         (&gone[1], false),
@@ -417,19 +503,14 @@ fn in_the_registry_what_a_key_a_tag_this_machine_or_another_state_needs_stays() 
         );
     }
     assert!(has(&registry, &images, "keep"));
+    assert!(has(&registry, &records, "keep"));
     let other = of_other(&["plan"]).ends(0);
     assert!(
-        other.stdout.contains("1 of 1 stage fresh"),
+        other.stdout.contains("2 of 2 stages fresh"),
         "{}",
         other.stdout
     );
-    // A machine that has nothing finds the current one, and its index.
-    let new = tempfile::tempdir().unwrap();
-    assert_eq!(part_images(&project, Some(new.path())), *current);
-    let mut build = project.command(&["build"]);
-    build.env("XTASK_STATE", new.path());
-    let ran = super::support::Ran::of(build.output().unwrap()).ends(0);
-    assert!(ran.stderr.contains("0 built"), "{}", ran.stderr);
+    a_machine_that_has_nothing_finds_the_current_one(&project, current);
     let answer = pruned(&project, &["--registry", "--older", "0"]);
     assert_eq!(answer["registry"]["images"]["goes"], 0, "{answer}");
     assert!(docker_says(&host, &["pull", "--quiet", &reference(&gone[0])]).is_err());

@@ -88,6 +88,9 @@ pub fn run(flags: &PruneArgs) -> Result<()> {
         crate::tell!("note: {note}");
     }
     let found = Found::look(&work, &needed, flags, &interrupt)?;
+    if let Some(note) = &found.local.note {
+        crate::tell!("note: {note}");
+    }
     if found.is_empty() {
         return told(flags, &found, false);
     }
@@ -139,7 +142,7 @@ fn remove(flags: &PruneArgs, work: &Workspace, found: &Found, interrupt: &Interr
     }
     if used > 0 {
         let images = words::count(used, "image");
-        crate::tell!("note: {images} stay, as containers use them");
+        crate::tell!("note: not removed, as containers use them meanwhile: {images}");
     }
     told(flags, found, true)
 }

@@ -14,6 +14,7 @@ use crate::build::bring;
 use crate::fault::{Fault, Result};
 use crate::freshness::planner::Workspace;
 use crate::freshness::record::{Record, Records};
+use crate::outside::engine::NoAnswer;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::place::ImagePlace;
 use crate::outside::{archive, private};
@@ -40,6 +41,8 @@ pub struct LocalFound {
     /// Blobs of the layout.
     blobs: BTreeMap<Utf8PathBuf, u64>,
     stays: Stays,
+    /// Why the engine was not looked at, if it was not.
+    pub note: Option<String>,
 }
 
 /// How much stays.
@@ -88,7 +91,13 @@ impl LocalFound {
                 &mut kept_images,
             )?;
         }
-        found.names_in_engine(work, needed, &kept_names)?;
+        match work.engine.about() {
+            Ok(_) => found.names_in_engine(work, needed, &kept_names)?,
+            Err(NoAnswer::Silent(why) | NoAnswer::Forbidden(why)) => {
+                let note = format!("images in the engine stay, as it does not answer: {why}");
+                found.note = Some(note);
+            }
+        }
         found.blobs = work
             .layout
             .others(&kept_images)
@@ -146,24 +155,25 @@ impl LocalFound {
             Fault::lacks(format!("cannot look at the state folder {folder}: {error}"))
         })?;
         let own = private::of_state(&own);
+        let in_use = work.engine.images_in_use()?;
         for image in work.engine.images_below(&own)? {
             let names = image.repo_tags.unwrap_or_default();
-            let mut freed = image.size;
-            for name in names.iter().filter(|name| name.starts_with(&own)) {
-                if kept.contains(name) {
-                    self.stays.names += 1;
-                } else {
-                    // The image goes with its last name.
-                    let is_last = names.iter().all(|other| {
-                        other == name || (other.starts_with(&own) && !kept.contains(other))
-                    });
-                    let bytes = if is_last {
-                        std::mem::take(&mut freed)
-                    } else {
-                        0
-                    };
-                    self.names.insert(name.clone(), bytes);
-                }
+            let is_own = |name: &&String| name.starts_with(&own);
+            let (stay, go): (Vec<_>, Vec<_>) = names
+                .iter()
+                .filter(is_own)
+                .partition(|name| kept.contains(*name));
+            self.stays.names += stay.len();
+            // The image goes with its last name, unless a container has it.
+            let is_whole = go.len() == names.len();
+            let mut ways = std::iter::once(&image.id).chain(&names);
+            if is_whole && ways.any(|name| in_use.contains(name)) {
+                self.stays.names += go.len();
+                continue;
+            }
+            let mut freed = if is_whole { image.size } else { 0 };
+            for name in go {
+                self.names.insert(name.clone(), std::mem::take(&mut freed));
             }
         }
         for image in work.engine.images_below(&private::bases())? {
@@ -175,7 +185,7 @@ impl LocalFound {
             // build that runs elsewhere may use it now.
             let tagged = work.engine.tagged_at(only)?;
             let tagged = tagged.and_then(|at| u64::try_from(at).ok());
-            if tagged.is_some_and(|at| !needed.is_young(at.saturating_mul(1000))) {
+            if tagged.is_some_and(|at| needed.is_old_for_others(at.saturating_mul(1000))) {
                 self.names.insert(only.clone(), image.size);
             }
         }

@@ -10,9 +10,12 @@ use crate::freshness::prepare::lending;
 use crate::freshness::record::Record;
 use crate::graphfile::chosen::Chosen;
 use crate::graphfile::spec::Spec;
+use crate::outside::clock;
 
 /// The processors for which host commands may have been run (`prepare::lending`).
 const PROCESSORS: [&str; 2] = ["x86_64", "aarch64"];
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What the graph needs.
 #[derive(Debug, Default)]
@@ -29,8 +32,10 @@ pub struct Needed {
     since_ms: u64,
     /// Profiles that cannot be read, and why.
     pub notes: Vec<String>,
-    /// Whether something of the graph cannot be read at all. Then only what has no stage goes.
+    /// Whether a profile cannot be read. Then no record goes.
     is_partly_unknown: bool,
+    /// Whether what a host command would make cannot be told. Then nothing that one made goes.
+    has_unread_command: bool,
 }
 
 impl Needed {
@@ -68,8 +73,6 @@ impl Needed {
     }
 
     fn add(&mut self, work: &Workspace) {
-        // Records of others do not matter here.
-        work.go_offline();
         let names = || work.spec.stages.iter().map(|stage| stage.name.clone());
         for name in names() {
             self.keys.entry(name).or_default();
@@ -80,17 +83,26 @@ impl Needed {
                 let tracer = Tracer::forgetful(&work.cache);
                 match lending::question(&work.spec, stage, &tracer, processor) {
                     Ok(question) => self.questions.extend(question),
-                    Err(_) => self.is_partly_unknown = true,
+                    Err(_) => self.has_unread_command = true,
                 }
             }
         }
         match work.wanted(&[]).and_then(|all| work.plan(&all, |_| false)) {
             Ok(plan) => {
+                // Without the images of its parents, the key of a stage is not known, and what the
+                // plan has in its place is none.
+                let mut built = BTreeSet::new();
                 for own in plan {
-                    let name = &work.spec.stage(own.id).name;
-                    match own.key {
-                        Some(key) => _ = self.keys.entry(name.clone()).or_default().insert(key),
-                        None => _ = self.unread.insert(name.clone()),
+                    let stage = work.spec.stage(own.id);
+                    let is_known = stage.upstream().iter().all(|parent| built.contains(parent));
+                    match own.key.filter(|_| is_known) {
+                        Some(key) => {
+                            self.keys.entry(stage.name.clone()).or_default().insert(key);
+                        }
+                        None => _ = self.unread.insert(stage.name.clone()),
+                    }
+                    if is_known && own.verdict.has_image() {
+                        built.insert(own.id);
                     }
                 }
             }
@@ -113,21 +125,25 @@ impl Needed {
             || keys.is_some_and(|keys| is_last || keys.contains(&record.key))
     }
 
-    /// Whether a key is one that the graph has now, or may have.
+    /// Whether a key is one that the graph has now.
     pub fn has_key(&self, key: &str) -> bool {
         let mut keys = self.keys.values().flatten();
-        self.may_need_any() || keys.any(|own| own.hex() == key)
+        keys.any(|own| own.hex() == key)
     }
 
-    /// Whether the keys of some stage cannot be told. The registry's records do not say in a way
-    /// that can be trusted whose they are.
-    pub fn may_need_any(&self) -> bool {
-        self.is_partly_unknown || !self.unread.is_empty()
+    /// Whether a stage may have any key now.
+    pub fn may_have_any_key(&self, stage: &str) -> bool {
+        self.is_partly_unknown || self.unread.contains(stage)
+    }
+
+    /// Whether a profile cannot be read.
+    pub const fn is_partly_unknown(&self) -> bool {
+        self.is_partly_unknown
     }
 
     /// Whether what a host command made is wanted now.
     pub fn asks(&self, question: &str) -> bool {
-        self.is_partly_unknown || self.questions.contains(question)
+        self.is_partly_unknown || self.has_unread_command || self.questions.contains(question)
     }
 
     /// Whether a stage of this name is in the graph.
@@ -138,6 +154,12 @@ impl Needed {
     /// Whether something of that time stays for its age.
     pub fn is_young(&self, moment_ms: u64) -> bool {
         moment_ms >= self.since_ms
+    }
+
+    /// Whether something that another state's build may use now is old: for at least a day.
+    pub fn is_old_for_others(&self, moment_ms: u64) -> bool {
+        let now = u64::try_from(clock::now().as_millis()).unwrap_or(u64::MAX);
+        moment_ms < self.since_ms.min(now.saturating_sub(DAY_MS))
     }
 
     /// Whether stages are published under this name.

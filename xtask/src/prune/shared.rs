@@ -108,14 +108,11 @@ impl SharedFound {
                 work.spec.file
             )));
         };
-        if needed.may_need_any() {
+        if needed.is_partly_unknown() {
             return Err(Fault::lacks(format!(
-                "the keys of some stages cannot be told, so nothing in {} is removed: {}",
+                "a profile cannot be read, so nothing in {} is removed: {}",
                 sharing.url,
-                needed
-                    .notes
-                    .first()
-                    .map_or("a stage that they stand on is not built", String::as_str)
+                needed.notes.join("; ")
             )));
         }
         let look = Look {
@@ -181,12 +178,12 @@ impl SharedFound {
             (sharing.images(), &self.indexes),
             (sharing.images(), &self.images),
         ] {
-            let reference = push::reference(&repository)?;
             let gone = AtomicUsize::new(0);
             let one = |digest: &&String| -> Result<()> {
                 if interrupt.is_set() {
                     return Err(Fault::interrupted());
                 }
+                let reference = push::reference(&format!("{repository}@{digest}"))?;
                 registries.remove_manifest(&reference, digest)?;
                 let gone = gone.fetch_add(1, Ordering::SeqCst) + 1;
                 if gone.is_multiple_of(100) {
@@ -205,7 +202,7 @@ impl Look<'_> {
     /// Judges the records.
     fn records(&self, found: &mut SharedFound) -> Result<Recorded> {
         let reference = push::reference(&self.sharing.records())?;
-        let mut recorded = Recorded::default();
+        let (mut recorded, mut judged) = (Recorded::default(), Vec::new());
         for (tag, body) in self.manifests(&reference)? {
             let (goes, bytes) = match SharedThing::of(&body.bytes) {
                 // Something else is left alone.
@@ -220,11 +217,14 @@ impl Look<'_> {
                 }
                 Some(SharedThing::Record {
                     key,
+                    stage,
                     ended_ms,
                     image,
                 }) => {
                     let key = key.hex();
-                    let goes = !self.needed.is_young(ended_ms) && !self.needed.has_key(&key);
+                    let goes = !self.needed.is_young(ended_ms)
+                        && !self.needed.has_key(&key)
+                        && !self.needed.may_have_any_key(&stage);
                     if goes {
                         recorded.go.insert(key);
                     } else {
@@ -235,11 +235,16 @@ impl Look<'_> {
                     (goes, 0)
                 }
             };
-            // A tag that no key has was made by a person.
-            if goes && is_key(&tag) {
-                found.records.insert(body.digest, bytes);
-            } else {
+            judged.push((tag, body.digest, goes, bytes));
+        }
+        // A tag that no key has was made by a person, and keeps its digest.
+        let stays = |(tag, _, goes, _): &&(String, String, bool, u64)| !goes || !is_key(tag);
+        let kept: BTreeSet<String> = judged.iter().filter(stays).map(|it| it.1.clone()).collect();
+        for (_, digest, _, bytes) in judged {
+            if kept.contains(&digest) {
                 found.stays.records += 1;
+            } else {
+                found.records.insert(digest, bytes);
             }
         }
         Ok(recorded)
@@ -358,7 +363,10 @@ impl Look<'_> {
                 }));
             }
         }
-        used.extend(self.work.engine.digests_of(&images)?);
+        // A machine without an engine, such as one for CI, has no images.
+        if self.work.engine.about().is_ok() {
+            used.extend(self.work.engine.digests_of(&images)?);
+        }
         Ok(used)
     }
 }

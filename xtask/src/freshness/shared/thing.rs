@@ -12,6 +12,8 @@ pub enum SharedThing {
     Record {
         /// The key.
         key: Key,
+        /// The stage's name.
+        stage: String,
         /// When the build ended, in milliseconds since 1970.
         ended_ms: u64,
         /// The image: `host/path@digest`.
@@ -35,6 +37,7 @@ impl SharedThing {
         if let Ok(record) = serde_json::from_str::<SharedRecord>(&artifact.text) {
             return Some(Self::Record {
                 key: record.key,
+                stage: record.stage,
                 ended_ms: record.ended_ms,
                 image: format!("{}@{}", record.repository, record.manifest.digest),
             });

@@ -1,7 +1,10 @@
 //! Takes names from images. With its last name an image goes, and that takes an engine time.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use serde::Deserialize;
 
 use super::{Engine, http};
 use crate::fault::{Fault, Result};
@@ -29,6 +32,34 @@ pub struct UntaggedAll {
 }
 
 impl Engine {
+    /// The images of all containers, running or not, by id and by the name that each was made from.
+    pub fn images_in_use(&self) -> Result<BTreeSet<String>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Listed {
+            #[serde(default)]
+            image: String,
+            #[serde(default, rename = "ImageID")]
+            image_id: String,
+        }
+        let Some(mut connection) = self.connect()? else {
+            // The docker command tells names only. What it does not tell, the engine refuses to
+            // remove.
+            let names = self.docker(&["ps", "--all", "--no-trunc", "--format={{.Image}}"]);
+            let names = names.map_err(|error| self.unreachable(&error))?;
+            return Ok(names.lines().map(str::to_owned).collect());
+        };
+        let answer = connection.ask("GET", "/containers/json?all=1");
+        let answer = answer.map_err(|error| self.unreachable(&error))?;
+        if answer.status != 200 {
+            return Err(self.refused("list", "containers", answer.status, &answer.body));
+        }
+        let listed: Vec<Listed> =
+            serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(&error))?;
+        let both = listed.into_iter().flat_map(|it| [it.image, it.image_id]);
+        Ok(both.collect())
+    }
+
     /// Removes a name, and with its last name the image.
     pub fn untag(&self, reference: &str) -> Result<Untagged> {
         let Some(mut connection) = self.connect()? else {
