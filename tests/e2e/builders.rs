@@ -101,6 +101,16 @@ fn a_part_goes_to_the_builder_of_its_platform_and_moves_if_that_dies() {
     let (project, image) = two_platforms(arm);
     let at = format!("host={}", second.engine.host());
     docker_of(&project, &["context", "create", "second", "--docker", &at]);
+    // Whatever builder the user has chosen, the one of the context is meant.
+    let nowhere = [
+        "buildx",
+        "create",
+        "--name=x",
+        "--driver=remote",
+        "tcp://127.0.0.1:1",
+    ];
+    docker_of(&project, &nowhere);
+    docker_of(&project, &["buildx", "use", "--global", "x"]);
 
     let ran = project.build(&[]).ends(0);
     let own = "the engine's own".to_owned();
@@ -282,7 +292,7 @@ fn builders_over_tls_may_be_slow_and_when_two_die_the_build_names_both() {
     let (project, _) = two_platforms(
         "[builder.one]\ncontext = \"one\"\nplatforms = [\"linux/arm64\"]\nweight = 2\n\
          [builder.two]\ncontext = \"two\"\nplatforms = [\"linux/arm64\"]\n\
-         [builder.kit]\nbuildx = \"kit\"\nplatforms = [\"linux/amd64\"]\nweight = 9\n",
+         [builder.kit]\nbuildx = \"kit\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\nweight = 9\n",
     );
     let lines = [Line::to(port), Line::to(port)];
     for (name, line) in ["one", "two"].iter().zip(&lines) {
@@ -293,13 +303,30 @@ fn builders_over_tls_may_be_slow_and_when_two_die_the_build_names_both() {
         docker_of(&project, &["context", "create", name, "--docker", &at]);
     }
     let kit = format!("tcp://127.0.0.1:{}", buildkit_of(&second.engine));
+    let amd64 = "--platform=linux/amd64";
     docker_of(
         &project,
-        &["buildx", "create", "--name=kit", "--driver=remote", &kit],
+        &[
+            "buildx",
+            "create",
+            "--name=kit",
+            "--driver=remote",
+            amd64,
+            &kit,
+        ],
     );
+    // A node that is away serves another platform.
+    let arm64 = ["--append", "--platform=linux/arm64", "tcp://127.0.0.1:1"];
+    let create = ["buildx", "create", "--name=kit", "--driver=remote"];
+    docker_of(&project, &[&create[..], &arm64].concat());
 
-    // Slow, but right. The stronger one has room for both parts.
+    // Slow, but right. The strongest has no node for arm64, so that part goes to the next one.
     let ran = project.build(&["a"]).ends(0);
+    let events = ran.stdout.as_str();
+    assert!(
+        events.contains("none of its nodes for linux/arm64 runs"),
+        "{events}"
+    );
     let went = builders_of(&ran.events());
     for part in [("a@linux-amd64", "kit"), ("a@linux-arm64", "one")] {
         assert!(
@@ -338,6 +365,56 @@ fn builders_over_tls_may_be_slow_and_when_two_die_the_build_names_both() {
         .says("moves to another builder: builder `one` does not answer")
         .says("moves to another builder: builder `two` does not answer")
         .says("by the engine's own builder, which emulates it");
+}
+
+/// BuildKit takes a frontend from a registry or from its own engine, and from nowhere else.
+#[test]
+fn a_stage_whose_frontend_only_the_engine_has_stays_there_and_the_others_go() {
+    let second = OwnEngine::start(ImageStore::Containerd, &[]);
+    let syntax = format!("{}:1", unique("frontend"));
+    let amd64 = "platforms = [\"linux/amd64\"]\n";
+    let project = with_base(project(&host()))
+        .file(
+            "build-graph.toml",
+            format!(
+                "version = 1\n[builder.big]\ncontext = \"second\"\n{amd64}weight = 9\n\
+                 [stage.a]\ncontext = \"a\"\n{amd64}[stage.b]\ncontext = \"base\"\n{amd64}"
+            ),
+        )
+        .file(
+            "a/Dockerfile",
+            format!("# syntax={syntax}\nFROM scratch\nCOPY x /x\n"),
+        )
+        .file("a/x", unique("x"));
+    let at = format!("host={}", second.engine.host());
+    docker_of(&project, &["context", "create", "second", "--docker", &at]);
+    // It is no frontend, so the step fails, but it is found.
+    let base = project.path("base");
+    let base = base.to_str().unwrap();
+    docker(
+        &host(),
+        &[
+            "buildx", "build", "--quiet", "--load", "--tag", &syntax, base,
+        ],
+    );
+    project.build(&["--keep-going"]);
+    let calls = std::fs::read_to_string(project.path("calls")).unwrap();
+    let builds = || calls.lines().filter(|call| call.contains("buildx build"));
+    let of = |stage: &str| {
+        builds()
+            .find(|call| call.contains(stage))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        of("BUILDKIT_SYNTAX=").contains("--builder=default"),
+        "{calls}"
+    );
+    assert!(
+        of("/base/Dockerfile").contains("--builder=second"),
+        "{calls}"
+    );
+    docker(&host(), &["image", "rm", &syntax]);
 }
 
 #[test]

@@ -65,7 +65,11 @@ pub fn bring(work: &Workspace, id: StageId, record: &Record) -> Result<Brought> 
             })?;
             let archive = calls.path().join("image.tar");
             archive::write(&work.layout, &[(digest, &reference)], &archive)?;
-            work.engine.load(&archive)?;
+            if let Err(fault) = work.engine.load(&archive) {
+                // An engine may have named an image that it could not take whole.
+                let _ = work.engine.untag(&reference);
+                return Err(fault);
+            }
         }
     }
     let image = find()?.ok_or_else(|| {

@@ -4,10 +4,10 @@
 //! a builder beside the engine's own has made comes back as an OCI layout, and what it needs is sent
 //! to it by buildx, so it never has to reach this machine.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
 
-use super::lanes::{Choice, Lane};
+use super::lanes::{Choice, Lane, LaneClass};
 use crate::fault::Result;
 use crate::freshness::planner::Workspace;
 use crate::graphfile::call::Call;
@@ -36,7 +36,8 @@ pub(super) struct Builders<'a> {
 pub(super) struct Other<'a> {
     builder: &'a Builder,
     pub(super) remote: Remote,
-    prepared: OnceLock<std::result::Result<(), String>>,
+    /// Whether it can be used, by platform, once it was asked.
+    prepared: Mutex<HashMap<Option<String>, std::result::Result<(), String>>>,
     /// The images of the engine that are in the layout for it, by id and platform.
     lent: Mutex<HashMap<(String, Option<String>), String>>,
 }
@@ -58,7 +59,7 @@ impl<'a> Builders<'a> {
                 Some(remote) => others.push(Other {
                     builder,
                     remote,
-                    prepared: OnceLock::new(),
+                    prepared: Mutex::default(),
                     lent: Mutex::default(),
                 }),
             }
@@ -108,11 +109,23 @@ impl<'a> Builders<'a> {
     }
 
     /// The platform that a stage is built for, in normal form.
-    fn platform_of(&self, stage: &Stage) -> Option<String> {
+    pub(super) fn platform_of(&self, stage: &Stage) -> Option<String> {
         match stage.platforms.first() {
             Some(platform) => reference::platform::normal(platform),
             None => self.platform.clone(),
         }
+    }
+
+    /// The class of a stage for the schedule: its platform.
+    pub(super) fn class(&self, stage: &Stage) -> LaneClass {
+        let platforms: BTreeSet<&String> = self
+            .others
+            .iter()
+            .flat_map(|other| &other.builder.platforms)
+            .collect();
+        let own = self.platform_of(stage);
+        let place = own.and_then(|own| platforms.iter().position(|it| **it == own));
+        place.unwrap_or(platforms.len())
     }
 
     /// The platform that a builder must be told, for a stage that names none.
@@ -155,17 +168,20 @@ impl Other<'_> {
         self.builder.told(&self.remote, why, call)
     }
 
-    /// Asks once whether it can be used. If not, says why, and what helps.
+    /// Asks once whether it can build for a platform. If not, says why, and what helps.
     pub(super) fn prepare(
         &self,
+        platform: Option<&str>,
         call: &Call,
         interrupt: &Interrupt,
     ) -> std::result::Result<(), String> {
+        let mut prepared = self.prepared.lock().unpoisoned();
+        let asked = prepared.entry(platform.map(str::to_owned));
         let ask = || {
-            let prepared = self.remote.prepare(interrupt);
-            prepared.map_err(|why| self.builder.told(&self.remote, &why, call))
+            let prepared = self.remote.prepare(platform, interrupt);
+            prepared.map_err(|why| self.told(&why, call))
         };
-        self.prepared.get_or_init(ask).clone()
+        asked.or_insert_with(ask).clone()
     }
 
     /// What buildx takes there for an image of the engine, which it is sent from the layout.

@@ -6,14 +6,14 @@ use std::time::Instant;
 use camino::Utf8Path;
 
 use super::builders::Other;
-use super::moving::Lost;
+use super::moving::{Hold, Lost};
 use super::put::{Put, call_layout};
 use super::sent::{Sending, SentTree};
-use super::turn::{Hold, Turn};
+use super::turn::Turn;
 use super::{Run, gaps};
 use crate::build::action::Action;
 use crate::build::executor::redact::Redactor;
-use crate::build::executor::{self, CallFailure, MadeImage, Progress};
+use crate::build::executor::{self, CallFailure, MadeImage, Progress, Remotely};
 use crate::contexts::{Snapshot, Sum};
 use crate::fault::{Fault, Result};
 use crate::freshness::key::Key;
@@ -85,7 +85,7 @@ impl Run<'_> {
         hold: &Hold,
     ) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
-        let builder = self.builder_of(id, hold)?;
+        let builder = self.builder_of(id, stage_inputs, hold)?;
         if builder.is_none() || stage.shipping.output == ImageOutput::Engine {
             work.refuse_without_engine()?;
         }
@@ -231,7 +231,11 @@ impl Run<'_> {
         }
         let redactor = Redactor::of(stage, &work.spec.root);
         let watch = |progress| self.tell_progress(stage, progress);
-        let remote = place.builder.map(|builder| &builder.remote);
+        let platform = self.builders.platform_of(stage);
+        let remote = place.builder.map(|builder| Remotely {
+            remote: &builder.remote,
+            platform: platform.as_deref(),
+        });
         let made = executor::run(
             &action,
             remote,

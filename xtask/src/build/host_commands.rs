@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::Run;
-use super::turn::{Hold, Turn};
+use super::moving::Hold;
+use super::turn::Turn;
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{Due, Gathered, Looked, Prepared};
 use crate::freshness::prepare;

@@ -1,5 +1,7 @@
 //! The lanes of a schedule: one for each builder, with places that the tasks on it share.
 
+use std::collections::BTreeSet;
+
 /// One builder, as the schedule sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lane {
@@ -22,13 +24,17 @@ impl Lane {
 /// Which lanes may take a task: the lanes of the first group that has an open one.
 pub type Choice = Vec<Vec<usize>>;
 
+/// What a lane may lose its use for, while it still serves others: the tasks of one platform.
+pub type LaneClass = usize;
+
 /// The lanes and the places that are taken. The first lane never closes: it is the engine's own
 /// builder.
 #[derive(Debug)]
 pub(super) struct Lanes {
     all: Vec<Lane>,
     taken: Vec<usize>,
-    closed: Vec<bool>,
+    /// Lanes that take no task of a class any more.
+    closed: BTreeSet<(usize, LaneClass)>,
 }
 
 impl Lanes {
@@ -36,7 +42,7 @@ impl Lanes {
         Self {
             all: all.to_vec(),
             taken: vec![0; all.len()],
-            closed: vec![false; all.len()],
+            closed: BTreeSet::new(),
         }
     }
 
@@ -56,16 +62,18 @@ impl Lanes {
     pub(super) fn take(
         &mut self,
         choice: &Choice,
+        class: LaneClass,
         weight: usize,
         awaited: &mut [bool],
     ) -> Option<usize> {
-        let own = self.open(choice);
+        let own = self.open(choice, class);
         let has_room = |lane: &&usize| {
             let at = **lane;
             !awaited[at] && self.taken[at] + self.weight(at, weight) <= self.all[at].places
         };
-        // The one with the least to do for its strength, with this task on it.
-        let load = |lane: usize| self.taken[lane] + self.weight(lane, weight);
+        // The one with the least to do for its strength, with this task on it. The task is no lighter
+        // where there are few places.
+        let load = |lane: usize| self.taken[lane] + weight;
         let by_load = |one: &&usize, other: &&usize| {
             let (one, other) = (**one, **other);
             let left = load(one) * self.all[other].strength;
@@ -84,16 +92,17 @@ impl Lanes {
         self.taken[lane] -= self.weight(lane, weight);
     }
 
-    /// Lets no further task onto a lane.
-    pub(super) fn close(&mut self, lane: usize) {
-        self.closed[lane] = lane != 0;
+    /// Lets no further task of a class onto a lane.
+    pub(super) fn close(&mut self, lane: usize, class: LaneClass) {
+        self.closed.insert((lane, class));
     }
 
     /// The lanes of the first group that has an open one.
-    fn open(&self, choice: &Choice) -> Vec<usize> {
+    fn open(&self, choice: &Choice, class: LaneClass) -> Vec<usize> {
         let open = choice.iter().map(|group| {
             let group = group.iter().copied();
-            group.filter(|lane| !self.closed[*lane]).collect::<Vec<_>>()
+            let is_open = |lane: &usize| *lane == 0 || !self.closed.contains(&(*lane, class));
+            group.filter(is_open).collect::<Vec<_>>()
         });
         let mut open = open.filter(|group| !group.is_empty());
         open.next().unwrap_or_else(|| vec![0])
@@ -125,30 +134,41 @@ mod tests {
         let mut lanes = lanes(&[(9, 1), (9, 3)]);
         let choice = vec![vec![0, 1]];
         let taken: Vec<_> = (0..5)
-            .map(|_| lanes.take(&choice, 1, &mut [false; 2]))
+            .map(|_| lanes.take(&choice, 7, 1, &mut [false; 2]))
             .collect();
         // 1/3, 2/3, then both would be full for their strength: the first in the choice goes first.
         assert_eq!(taken, [1, 1, 0, 1, 1].map(Some));
     }
 
     #[test]
+    fn a_heavy_task_goes_to_the_strongest_although_it_fills_a_small_lane() {
+        let mut lanes = lanes(&[(1, 1), (8, 4)]);
+        let choice = vec![vec![0, 1]];
+        assert_eq!(lanes.take(&choice, 7, 8, &mut [false; 2]), Some(1));
+    }
+
+    #[test]
     fn a_later_group_is_for_when_the_first_has_closed_not_for_when_it_is_full() {
         let mut lanes = lanes(&[(2, 1), (1, 1)]);
         let choice = vec![vec![1], vec![0]];
-        assert_eq!(lanes.take(&choice, 1, &mut [false; 2]), Some(1));
+        assert_eq!(lanes.take(&choice, 7, 1, &mut [false; 2]), Some(1));
         let mut awaited = [false; 2];
-        assert_eq!(lanes.take(&choice, 1, &mut awaited), None);
+        assert_eq!(lanes.take(&choice, 7, 1, &mut awaited), None);
         assert_eq!(awaited, [false, true]);
         lanes.give_back(1, 1);
-        lanes.close(1);
-        assert_eq!(lanes.take(&choice, 1, &mut [false; 2]), Some(0));
+        // Another class still has it.
+        lanes.close(1, 8);
+        assert_eq!(lanes.take(&choice, 7, 1, &mut [false; 2]), Some(1));
+        lanes.give_back(1, 1);
+        lanes.close(1, 7);
+        assert_eq!(lanes.take(&choice, 7, 1, &mut [false; 2]), Some(0));
     }
 
     #[test]
     fn the_first_lane_never_closes_and_takes_what_no_other_can() {
         let mut lanes = lanes(&[(1, 1), (1, 1)]);
-        lanes.close(0);
-        lanes.close(1);
-        assert_eq!(lanes.take(&vec![vec![1]], 5, &mut [false; 2]), Some(0));
+        lanes.close(0, 7);
+        lanes.close(1, 7);
+        assert_eq!(lanes.take(&vec![vec![1]], 7, 5, &mut [false; 2]), Some(0));
     }
 }

@@ -44,7 +44,7 @@ use crate::report::event::{Event, Outcome, StageFinished};
 use crate::report::excerpt::Excerpt;
 use crate::unpoisoned::Unpoisoned as _;
 use builders::Builders;
-use turn::Turn;
+use turn::{Turn, TurnEnd};
 
 /// What the command line asks of a build.
 #[derive(Debug, Clone, Default)]
@@ -267,6 +267,7 @@ impl Run<'_> {
             parents: within(&mut self.work.graph.parents(*id)).len(),
             weight: self.work.spec.stage(*id).weight as usize,
             lanes: self.builders.choice(self.work.spec.stage(*id)),
+            class: self.builders.class(self.work.spec.stage(*id)),
             expected_ms: known.unwrap_or(longest),
         });
         tasks.collect()
@@ -319,8 +320,9 @@ impl Work for Run<'_> {
         let id = self.wanted[task];
         let started_ms = self.elapsed_ms();
         match self.turn(id, lane) {
-            Some(turn) => self.end_turn(id, started_ms, turn),
-            None => End::Moved,
+            TurnEnd::Done(turn) => self.end_turn(id, started_ms, *turn),
+            TurnEnd::Moves => End::Moved,
+            TurnEnd::StaysHere => End::First,
         }
     }
 

@@ -199,6 +199,20 @@ impl Run<'_> {
         Ok((put, parents_stayed && is_own))
     }
 
+    /// The size of an image in the layout, which has all its blobs.
+    fn size_in_layout(&self, digest: &str) -> Result<u64> {
+        let layout = &self.work.layout;
+        let size = layout.size_of_image(digest);
+        let size = size.map_err(|error| cannot_read(layout, digest, &error))?;
+        size.ok_or_else(|| {
+            let _ = layout.discard_damaged(digest);
+            Fault::failed(format!(
+                "a blob of the image {digest} in {} was missing or damaged: run this once more, which writes it anew",
+                layout.folder()
+            ))
+        })
+    }
+
     /// Loads an image of the layout, which another builder has made, into the engine, and gives it
     /// its names there.
     fn load(&self, stage: &Stage, key: Key, manifest: RecordedManifest) -> Result<PutImage> {
@@ -212,8 +226,13 @@ impl Run<'_> {
         let call = work.state.call_folder().map_err(fault)?;
         let file = call.path().join("image.tar");
         let digest = &manifest.descriptor.digest;
+        self.size_in_layout(digest)?;
         archive::write(&work.layout, &[(digest, &private)], &file)?;
-        work.engine.load(&file)?;
+        if let Err(fault) = work.engine.load(&file) {
+            // An engine may have named an image that it could not take whole.
+            let _ = work.engine.untag(&private);
+            return Err(fault);
+        }
         let asked = [private.clone()];
         let found = work.images(&asked)?;
         let image = found.get(&private).cloned().flatten();
@@ -244,15 +263,7 @@ impl Run<'_> {
         let digest = manifest.descriptor.digest.clone();
         let config = layout.read(&manifest.config);
         let config = config.map_err(|error| cannot_read(layout, &manifest.config, &error))?;
-        let size = layout.size_of_image(&digest);
-        let size = size.map_err(|error| cannot_read(layout, &digest, &error))?;
-        let size = size.ok_or_else(|| {
-            let _ = layout.discard_damaged(&digest);
-            Fault::failed(format!(
-                "a blob of the image {digest} in {} was missing or damaged: run this once more, which writes it anew",
-                layout.folder()
-            ))
-        })?;
+        let size = self.size_in_layout(&digest)?;
         let handle = self.place_from_layout(stage, key, &manifest.descriptor)?;
         Ok(PutImage {
             image: digest,

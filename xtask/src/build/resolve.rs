@@ -218,6 +218,12 @@ impl Run<'_> {
         Ok(exact.map(|exact| ("BUILDKIT_SYNTAX".to_owned(), exact)))
     }
 
+    /// Whether the frontend of a stage is an image that only the engine has.
+    pub(super) fn has_own_frontend(&self, stage_inputs: &StageInputs) -> bool {
+        let frontend = stage_inputs.externals.frontend.as_ref();
+        frontend.is_some_and(|it| self.pin_of(it).is_none() && self.held.get(it).is_some())
+    }
+
     fn pin_of(&self, reference: &str) -> Option<String> {
         let lock = self.work.lock.lock().ok();
         lock.and_then(|lock| lock.digest(reference))

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use rayon::Scope;
 
-use super::lanes::{Choice, Lane, Lanes};
+use super::lanes::{Choice, Lane, LaneClass, Lanes};
 use crate::fault::{Fault, Result};
 use crate::unpoisoned::Unpoisoned as _;
 
@@ -24,6 +24,8 @@ pub struct Task {
     pub weight: usize,
     /// Which lanes may take it.
     pub lanes: Choice,
+    /// The class for which a lane may close.
+    pub class: LaneClass,
     /// How long it is expected to run, in milliseconds.
     pub expected_ms: u64,
 }
@@ -35,8 +37,10 @@ pub enum End {
     Good,
     /// The tasks that wait for it are lost. Without `keep_going` no other task is started either.
     Bad,
-    /// Its lane takes no task any more. It runs once more, on another lane.
+    /// Its lane takes no task of its class any more. It runs once more, on another lane.
     Moved,
+    /// Only the first lane can run it. It runs once more, there.
+    First,
 }
 
 /// What the schedule asks of the outside.
@@ -67,6 +71,7 @@ pub fn run(tasks: &[Task], lanes: &[Lane], keep_going: bool, work: &dyn Work) ->
     let state = State {
         waiting: tasks.iter().map(|task| task.parents).collect(),
         lost: vec![false; tasks.len()],
+        is_first: vec![false; tasks.len()],
         ready: (0..tasks.len())
             .filter(|at| tasks[*at].parents == 0)
             .map(|at| ready(&ways, at))
@@ -118,6 +123,8 @@ struct State {
     /// How many tasks each one still waits for.
     waiting: Vec<usize>,
     lost: Vec<bool>,
+    /// Tasks that only the first lane can run.
+    is_first: Vec<bool>,
     ready: BTreeSet<Ready>,
     lanes: Lanes,
     stopped: bool,
@@ -149,12 +156,19 @@ impl Run<'_> {
             return None;
         }
         let mut awaited = vec![false; state.lanes.count()];
-        let State { ready, lanes, .. } = state;
+        let first = vec![vec![0]];
+        let State {
+            ready,
+            lanes,
+            is_first,
+            ..
+        } = state;
         let mut next = None;
         for entry in ready.iter().rev() {
             let (_, std::cmp::Reverse(task)) = *entry;
             let own = &self.tasks[task];
-            if let Some(lane) = lanes.take(&own.lanes, own.weight, &mut awaited) {
+            let choice = if is_first[task] { &first } else { &own.lanes };
+            if let Some(lane) = lanes.take(choice, own.class, own.weight, &mut awaited) {
                 next = Some((*entry, Taken { task, lane }));
             }
             if next.is_some() || awaited.iter().all(|awaited| *awaited) {
@@ -194,8 +208,12 @@ impl Run<'_> {
                 }
                 return;
             }
-            End::Moved => {
-                state.lanes.close(lane);
+            End::Moved | End::First => {
+                if end == End::Moved {
+                    state.lanes.close(lane, self.tasks[task].class);
+                } else {
+                    state.is_first[task] = true;
+                }
                 state.ready.insert(ready(&self.ways, task));
                 return;
             }
@@ -223,6 +241,8 @@ mod tests {
         bad: Vec<usize>,
         /// Lanes on which every task moves.
         dead: Vec<usize>,
+        /// Tasks that only the first lane can run.
+        at_first: Vec<usize>,
         order: Mutex<Vec<usize>>,
         lost: Mutex<Vec<(usize, usize)>>,
         running: AtomicUsize,
@@ -233,6 +253,9 @@ mod tests {
         fn run(&self, task: usize, lane: usize) -> End {
             if self.dead.contains(&lane) {
                 return End::Moved;
+            }
+            if lane != 0 && self.at_first.contains(&task) {
+                return End::First;
             }
             let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
@@ -338,5 +361,20 @@ mod tests {
         };
         run(&all, &[Lane::of(1), Lane::of(1)], false, &watched).unwrap();
         assert_eq!(*watched.order.lock().unwrap(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_only_the_first_lane_can_run_goes_there_and_the_others_stay() {
+        let mut all = tasks(&[], &[1, 1]);
+        all.iter_mut()
+            .for_each(|task| task.lanes = vec![vec![1], vec![0]]);
+        let watched = Watched {
+            at_first: vec![0],
+            ..Watched::default()
+        };
+        run(&all, &[Lane::of(1), Lane::of(1)], false, &watched).unwrap();
+        let mut order = watched.order.lock().unwrap().clone();
+        order.sort_unstable();
+        assert_eq!(order, [0, 1]);
     }
 }

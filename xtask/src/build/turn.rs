@@ -9,7 +9,7 @@ use camino::Utf8PathBuf;
 
 use super::Run;
 use super::builders::Other;
-use super::moving::Lost;
+use super::moving::{Hold, Lost};
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::key::Ingredient;
 use crate::freshness::planner::{self, Assessment, Gathered, Looked, Prepared, Upstream};
@@ -18,7 +18,6 @@ use crate::freshness::secrets;
 use crate::freshness::verdict::{Reason, Verdict};
 use crate::graphfile::spec::StageId;
 use crate::outside::place::ImagePlace;
-use crate::outside::state::HeldLock;
 use crate::report::event::{Event, FailedStep, Outcome};
 use crate::report::excerpt::Excerpt;
 use crate::unpoisoned::Unpoisoned as _;
@@ -57,31 +56,31 @@ impl Turn {
     }
 }
 
-/// What a turn holds.
-pub(super) struct Hold {
-    /// The lane on which it runs.
-    pub(super) lane: usize,
-    /// The lock of the stage. A turn takes it once, when it is to do more than look.
-    lock: OnceCell<HeldLock>,
-    /// What became of the builder of the lane.
-    pub(super) lost: OnceCell<Lost>,
+/// How a turn ends.
+pub(super) enum TurnEnd {
+    /// The stage has its image, or failed.
+    Done(Box<Turn>),
+    /// The stage moves to another builder.
+    Moves,
+    /// Only the engine's own builder can build the stage.
+    StaysHere,
 }
 
 impl Run<'_> {
-    /// One stage's turn, from verdict to record. `None` if the stage moves to another builder.
-    pub(super) fn turn(&self, id: StageId, lane: usize) -> Option<Turn> {
+    /// One stage's turn, from verdict to record.
+    pub(super) fn turn(&self, id: StageId, lane: usize) -> TurnEnd {
         let hold = Hold {
             lane,
             lock: OnceCell::new(),
             lost: OnceCell::new(),
         };
         let turn = self.try_turn(id, &hold);
-        if let (Err(_), Some(lost)) = (&turn, hold.lost.get())
-            && self.moves(id, lost)
-        {
-            return None;
+        match (&turn, hold.lost.get()) {
+            (Err(_), Some(Lost::Unfit)) => return TurnEnd::StaysHere,
+            (Err(_), Some(lost)) if self.moves(id, lost) => return TurnEnd::Moves,
+            _ => {}
         }
-        Some(turn.unwrap_or_else(|fault| {
+        TurnEnd::Done(Box::new(turn.unwrap_or_else(|fault| {
             let interrupted = fault.class == Class::Interrupted;
             let turn = Turn::failed(fault.to_string());
             if interrupted {
@@ -97,7 +96,7 @@ impl Run<'_> {
                 now.fault = Some(Fault::told(fault.class));
             }
             turn
-        }))
+        })))
     }
 
     fn try_turn(&self, id: StageId, hold: &Hold) -> Result<Turn> {

@@ -7,7 +7,7 @@ use super::ask::{self, CommandOutput};
 use super::interrupt::Interrupt;
 
 /// How long a builder may take to show that it is alive.
-const ALIVE: Duration = Duration::from_secs(10);
+const ALIVE: Duration = Duration::from_secs(20);
 
 /// A builder beside the engine's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +39,15 @@ pub enum Unusable {
 }
 
 impl Remote {
-    /// The first arguments of a buildx call that runs there.
+    /// The first arguments of a buildx call that runs there. An engine's own builder is named, too:
+    /// else buildx would take the one that the user chose by `docker buildx use`.
     pub fn call(&self, verb: &str) -> Vec<String> {
-        let words = match self {
-            Self::Context(name) => [format!("--context={name}"), "buildx".into(), verb.into()],
-            Self::Buildx(name) => ["buildx".into(), verb.into(), format!("--builder={name}")],
+        let (context, name) = match self {
+            Self::Context(name) => (Some(format!("--context={name}")), name),
+            Self::Buildx(name) => (None, name),
         };
-        words.into()
+        let rest = ["buildx".into(), verb.into(), format!("--builder={name}")];
+        context.into_iter().chain(rest).collect()
     }
 
     /// The name of the docker context, or buildx's name for it.
@@ -55,9 +57,10 @@ impl Remote {
         }
     }
 
-    /// Asks whether a build may be sent there, and starts the builder if that is buildx's task.
-    pub fn prepare(&self, interrupt: &Interrupt) -> Result<(), Unusable> {
-        match (self, self.readiness(interrupt)?) {
+    /// Asks whether a build for a platform may be sent there, and starts the builder if that is
+    /// buildx's task.
+    pub fn prepare(&self, platform: Option<&str>, interrupt: &Interrupt) -> Result<(), Unusable> {
+        match (self, self.readiness(platform, interrupt)?) {
             (_, Readiness::Runs) | (Self::Context(_), Readiness::WillStart) => Ok(()),
             (Self::Buildx(name), Readiness::WillStart) => {
                 let mut command = Command::new("docker");
@@ -69,8 +72,12 @@ impl Remote {
         }
     }
 
-    /// Asks whether a build may be sent there.
-    pub fn readiness(&self, interrupt: &Interrupt) -> Result<Readiness, Unusable> {
+    /// Asks whether a build for a platform, or for any, may be sent there.
+    pub fn readiness(
+        &self,
+        platform: Option<&str>,
+        interrupt: &Interrupt,
+    ) -> Result<Readiness, Unusable> {
         match self {
             Self::Context(name) => {
                 let context = format!("--context={name}");
@@ -90,7 +97,7 @@ impl Remote {
             }
             Self::Buildx(name) => {
                 let said = answered(docker(&["buildx", "inspect", name], interrupt, &|| true))?;
-                match running(&said) {
+                match running(&said, platform) {
                     Ok(()) => Ok(Readiness::Runs),
                     // Buildx starts every builder but a BuildKit that others run
                     // (docs.docker.com/build/builders/drivers).
@@ -106,6 +113,7 @@ impl Remote {
     /// Asks whether it still answers. `goes_on` ends the question early.
     pub fn looks_alive(
         &self,
+        platform: Option<&str>,
         interrupt: &Interrupt,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<(), Unusable> {
@@ -117,20 +125,45 @@ impl Remote {
             }
             Self::Buildx(name) => {
                 let said = answered(docker(&["buildx", "inspect", name], interrupt, goes_on))?;
-                running(&said)
+                running(&said, platform)
             }
         }
     }
 }
 
-/// Whether one of the nodes of a builder runs, by what `docker buildx inspect` says.
-fn running(said: &str) -> Result<(), Unusable> {
-    let mut nodes = said.lines().filter_map(|line| line.strip_prefix("Status:"));
-    if nodes.any(|status| status.trim() == "running") {
+/// Whether a node of a builder runs that builds for a platform, by what `docker buildx inspect`
+/// says. Buildx sends a build to the node that was made for its platform, marked by a star, even if
+/// another one could emulate it.
+fn running(said: &str, platform: Option<&str>) -> Result<(), Unusable> {
+    let nodes: Vec<&str> = said.split("\nName:").skip(1).collect();
+    let is_for = |node: &&str, star: &str| {
+        let listed = field(node, "Platforms:").unwrap_or_default().split(',');
+        let mut listed = listed.filter_map(|one| one.trim().strip_suffix(star));
+        platform.is_none_or(|platform| {
+            listed.any(|own| reference::platform::normal(own).as_deref() == Some(platform))
+        })
+    };
+    let mut chosen: Vec<&&str> = nodes.iter().filter(|node| is_for(node, "*")).collect();
+    if platform.is_some() && chosen.is_empty() {
+        chosen = nodes.iter().filter(|node| is_for(node, "")).collect();
+    }
+    if platform.is_none() {
+        chosen = nodes.iter().collect();
+    }
+    if chosen
+        .iter()
+        .any(|node| field(node, "Status:") == Some("running"))
+    {
         return Ok(());
     }
-    let why = field(said, "Error:").unwrap_or("none of its nodes runs");
-    Err(Unusable::Silent(why.to_owned()))
+    let why = field(said, "Error:").map_or_else(
+        || match platform {
+            Some(platform) => format!("none of its nodes for {platform} runs"),
+            None => "none of its nodes runs".to_owned(),
+        },
+        str::to_owned,
+    );
+    Err(Unusable::Silent(why))
 }
 
 /// The first value of a name in what `docker buildx inspect` says.
@@ -158,4 +191,32 @@ fn answered(said: CommandOutput) -> Result<String, Unusable> {
         return Err(Unusable::Unknown);
     }
     Err(Unusable::Silent(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As buildx 0.13 prints a builder of two nodes, of which one runs and emulates.
+    const SAID: &str = "Name:          multi\nDriver:        remote\n\nNodes:\nName:      multi0\n\
+        Endpoint:  tcp://127.0.0.1:1\nStatus:    running\n\
+        Platforms: linux/amd64*, linux/amd64/v2, linux/arm64, linux/riscv64\n\n\
+        Name:      multi1\nEndpoint:  tcp://127.0.0.1:2\nStatus:    inactive\nPlatforms: linux/arm64*\n";
+
+    #[test]
+    fn a_node_that_was_made_for_a_platform_decides() {
+        assert_eq!(running(SAID, None), Ok(()));
+        assert_eq!(running(SAID, Some("linux/amd64")), Ok(()));
+        // No node was made for it, and one emulates it.
+        assert_eq!(running(SAID, Some("linux/riscv64")), Ok(()));
+        let said = "none of its nodes for linux/arm64 runs".to_owned();
+        assert_eq!(
+            running(SAID, Some("linux/arm64")),
+            Err(Unusable::Silent(said))
+        );
+        assert!(running(SAID, Some("linux/s390x")).is_err());
+        let all = SAID.replace("inactive", "running");
+        assert_eq!(running(&all, Some("linux/arm64")), Ok(()));
+        assert!(running(&SAID.replace("running", "inactive"), None).is_err());
+    }
 }

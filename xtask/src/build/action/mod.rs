@@ -164,16 +164,12 @@ impl Action {
 
 /// The beginning of every call.
 pub fn program(docker_context: Option<&str>) -> Vec<String> {
-    let words: [String; 3] = match docker_context {
-        Some(context) => [
-            format!("--context={context}"),
-            "buildx".into(),
-            "build".into(),
-        ],
-        // The engine's own builder: only it sees the images of the engine's store.
-        None => ["buildx".into(), "build".into(), "--builder=default".into()],
-    };
-    words.into()
+    // The engine's own builder: only it sees the images of the engine's store. The one that the user
+    // chose by `docker buildx use` may be another.
+    let context = docker_context.map(|context| format!("--context={context}"));
+    let builder = format!("--builder={}", docker_context.unwrap_or("default"));
+    let rest = ["buildx".into(), "build".into(), builder];
+    context.into_iter().chain(rest).collect()
 }
 
 /// The flags that decide what a Dockerfile means.

@@ -15,11 +15,34 @@ const EVERY: Duration = Duration::from_secs(10);
 /// How many questions in a row a builder may leave without an answer. A busy one may be slow.
 const UNANSWERED: usize = 3;
 
+/// The builder of a call, unless it is the engine's own, and the platform of the call.
+#[derive(Debug, Clone, Copy)]
+pub struct Remotely<'a> {
+    /// The builder.
+    pub remote: &'a Remote,
+    /// The platform, if it is known.
+    pub platform: Option<&'a str>,
+}
+
+impl Remotely<'_> {
+    /// Why the builder is dead, after a call that failed; `None` if it answers.
+    pub(super) fn death(self, interrupt: &Interrupt) -> Option<Unusable> {
+        let mut why = None;
+        for _ in 0..UNANSWERED {
+            match self.remote.looks_alive(self.platform, interrupt, &|| true) {
+                Ok(()) => return None,
+                Err(told) => why = Some(told),
+            }
+        }
+        why
+    }
+}
+
 /// Reads the output of a call to its end. If its builder stops to answer, ends the call and says
 /// why. `child` must lead a process group, and must not be reaped before this returns.
 pub(super) fn while_reading(
     child: &Child,
-    builder: Option<&Remote>,
+    builder: Option<Remotely<'_>>,
     interrupt: &Interrupt,
     read: impl FnOnce(),
 ) -> Option<Unusable> {
@@ -44,7 +67,11 @@ pub(super) fn while_reading(
 
 /// Asks again and again. Gives what the builder lacks once it is lost, and nothing if the call ends
 /// before that.
-fn lost(builder: &Remote, interrupt: &Interrupt, goes_on: &dyn Fn() -> bool) -> Option<Unusable> {
+fn lost(
+    builder: Remotely<'_>,
+    interrupt: &Interrupt,
+    goes_on: &dyn Fn() -> bool,
+) -> Option<Unusable> {
     let mut unanswered = 0;
     loop {
         let next = Instant::now() + EVERY;
@@ -54,7 +81,10 @@ fn lost(builder: &Remote, interrupt: &Interrupt, goes_on: &dyn Fn() -> bool) -> 
                 return None;
             }
         }
-        match builder.looks_alive(interrupt, goes_on) {
+        match builder
+            .remote
+            .looks_alive(builder.platform, interrupt, goes_on)
+        {
             Ok(()) => unanswered = 0,
             Err(_) if !goes_on() || interrupt.is_set() => return None,
             Err(why) => {

@@ -17,10 +17,11 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use crate::build::action::Action;
-use crate::outside::builder::{Remote, Unusable};
+use crate::outside::builder::Unusable;
 use crate::outside::interrupt::Interrupt;
 use crate::report::excerpt::Excerpt;
 use account::Account;
+pub use guard::Remotely;
 use log::Log;
 pub use made::MadeImage;
 use rawjson::ProgressReader;
@@ -89,7 +90,7 @@ pub struct StepFailure {
 /// death of `builder`, the one beside the engine's own that the action is for.
 pub fn run(
     action: &Action,
-    builder: Option<&Remote>,
+    builder: Option<Remotely<'_>>,
     log: &Utf8Path,
     redactor: &Redactor,
     interrupt: &Interrupt,
@@ -101,7 +102,7 @@ pub fn run(
         let ended = attempt_once(&action, builder, log, redactor, interrupt, watch);
         // A builder that dies takes its steps with it, in whatever words.
         if let (Err(CallFailure::Build { .. }), Some(builder)) = (&ended, builder)
-            && let Err(why) = builder.looks_alive(interrupt, &|| true)
+            && let Some(why) = builder.death(interrupt)
         {
             return Err(if interrupt.is_set() {
                 CallFailure::Interrupted
@@ -134,7 +135,7 @@ pub fn run(
 
 fn attempt_once(
     action: &Action,
-    builder: Option<&Remote>,
+    builder: Option<Remotely<'_>>,
     log: &Utf8Path,
     redactor: &Redactor,
     interrupt: &Interrupt,

@@ -49,6 +49,13 @@ pub enum BuilderKind {
     },
 }
 
+impl BuilderKind {
+    /// Whether two builders of this kind are one. Two containers on one engine are two.
+    const fn is_one_place(&self) -> bool {
+        matches!(self, Self::Context(_) | Self::Buildx(_))
+    }
+}
+
 impl Builder {
     /// How the docker command reaches it. `None` if it is the own builder of the engine in use,
     /// whose docker context is `in_use`.
@@ -124,6 +131,12 @@ impl GraphReader<'_, '_> {
             let jobs = self.number("jobs", raw.jobs.clone(), MOST).unwrap_or(JOBS);
             let weight = self.number("weight", raw.weight.clone(), MOST).unwrap_or(1);
             if let Some(kind) = self.kind_of_builder(&name, &span, raw) {
+                let is_same = |other: &&Builder| other.kind == kind;
+                if let Some(other) = all.iter().find(is_same).filter(|_| kind.is_one_place()) {
+                    let title = format!("builders `{}` and `{name}` are the same", other.name);
+                    let mistake = Mistake::at(span.clone(), title, "the same once more");
+                    self.mistakes.push(mistake.help("remove one of them"));
+                }
                 all.push(Builder {
                     name,
                     kind,

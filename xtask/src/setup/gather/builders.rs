@@ -19,7 +19,7 @@ pub(super) fn look(
             .filter_map(|builder| Some((builder, builder.remote(in_use)?)))
             .map(|(builder, remote)| {
                 let ask = move || {
-                    let facts = match remote.readiness(interrupt) {
+                    let facts = match remote.readiness(None, interrupt) {
                         Ok(readiness) => BuilderFacts::Usable(readiness),
                         Err(why) => match (&builder.kind, why) {
                             (BuilderKind::Container { context, image }, Unusable::Unknown) => {
