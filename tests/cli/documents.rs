@@ -263,6 +263,8 @@ fn helped() -> BTreeSet<String> {
     // A further line of a long sentence is indented deeper.
     let lines = lines.filter(|line| !line.starts_with(' '));
     let names = lines.filter_map(|line| line.split(' ').next());
+    // Every program has that one.
+    let names = names.filter(|name| *name != "help");
     names.map(str::to_owned).collect()
 }
 

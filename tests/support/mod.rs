@@ -195,7 +195,9 @@ impl Project {
             .env("XTASK_STATE", self.path("state"))
             .env_remove("DOCKER_CONTEXT")
             .env_remove("DOCKER_DEFAULT_PLATFORM")
-            .env_remove("SOURCE_DATE_EPOCH");
+            .env_remove("SOURCE_DATE_EPOCH")
+            .env_remove("GITHUB_ACTIONS")
+            .env_remove("GITHUB_STEP_SUMMARY");
         // Only this machine is asked: for all other hosts there is a proxy that does not exist.
         for name in ["HTTP_PROXY", "HTTPS_PROXY"] {
             command.env(name, "http://127.0.0.1:1");

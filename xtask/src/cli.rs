@@ -14,12 +14,7 @@ pub use publish::{KeyArgs, PublishArgs, WorkflowArgs};
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
 #[derive(Debug, Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    version,
-    disable_help_subcommand = true
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -121,6 +116,12 @@ pub struct BuildArgs {
     /// Set up what this machine lacks without asking, as `setup --yes` does
     #[arg(long)]
     pub yes: bool,
+    /// Print notes and failures only
+    #[arg(long, short, conflicts_with_all = ["verbose", "json"])]
+    pub quiet: bool,
+    /// Print what the steps print, too
+    #[arg(long, short, conflicts_with = "json")]
+    pub verbose: bool,
     /// Only stages whose keys differ from those at this commit, branch or tag
     #[arg(long, value_name = "REF")]
     pub since: Option<String>,
@@ -178,6 +179,9 @@ pub struct PlanArgs {
     /// Only stages whose keys differ from those at this commit, branch or tag
     #[arg(long, value_name = "REF")]
     pub since: Option<String>,
+    /// End with status 1 if a stage is not fresh
+    #[arg(long)]
+    pub exit_code: bool,
     /// Print the jobs of the workflow that must build something, as lines for `$GITHUB_OUTPUT`
     #[arg(long, conflicts_with = "json")]
     pub matrix: bool,

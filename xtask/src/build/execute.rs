@@ -137,6 +137,7 @@ impl Run<'_> {
                     step: step.map(|step| FailedStep {
                         name: step.name,
                         dockerfile: stage.dockerfile.to_string(),
+                        file: stage_inputs.dockerfile.clone().into_std_path_buf(),
                         line: step.line,
                         exit_code: step.exit_code,
                     }),
@@ -328,6 +329,7 @@ impl Run<'_> {
         let stage = stage.name.clone();
         self.tell(match progress {
             Progress::Step(step) => Event::Step { stage, step },
+            Progress::Output(lines) => Event::Output { stage, lines },
             Progress::Retry { attempt, why } => Event::Retry {
                 stage,
                 attempt,

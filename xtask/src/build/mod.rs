@@ -156,6 +156,7 @@ pub fn build(
     let _ = events.send(Event::Started {
         stages: wanted.len(),
         jobs: lanes.iter().map(|lane| lane.places).sum(),
+        graph: graph_of(work, wanted),
     });
     let run = Run {
         work,
@@ -187,6 +188,22 @@ pub fn build(
         note.into_iter().for_each(|note| work.warn(note));
     }
     result
+}
+
+/// The stages that each wanted stage stands on, without parts, by name.
+fn graph_of(work: &Workspace, wanted: &[StageId]) -> BTreeMap<String, Vec<String>> {
+    let name = |id: StageId| work.spec.stage(work.spec.whole_id(id)).name.clone();
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for id in wanted {
+        let own = name(*id);
+        let mut parents: BTreeSet<String> = work.graph.parents(*id).map(name).collect();
+        parents.remove(&own);
+        graph.entry(own).or_default().extend(parents);
+    }
+    let graph = graph.into_iter();
+    graph
+        .map(|(name, parents)| (name, parents.into_iter().collect()))
+        .collect()
 }
 
 struct Run<'a> {

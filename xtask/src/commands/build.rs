@@ -10,8 +10,8 @@ use crate::fault::{Fault, Result};
 use crate::freshness::planner::{Next, Workspace};
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::{HeldLock, State};
-use crate::report::Reporting;
 use crate::report::event::Event;
+use crate::report::{Loudness, Reporting};
 
 /// Brings stages up to date. If the machine lacks something that can be set up, sets it up and
 /// tries once more.
@@ -37,7 +37,7 @@ fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
     let graph = super::chosen(&flags.at)?.file;
     let free = State::in_folder(State::place(&graph)).share_if_free();
     let mut work = open(flags, free.is_some())?;
-    let reporting = Reporting::start(flags.json);
+    let reporting = Reporting::start(flags.json, loudness(flags));
     let result = in_turn(&mut work, free, flags, interrupt, &reporting.sender());
     reporting.finish();
     // Warnings that came after the last event, which is the result.
@@ -46,6 +46,15 @@ fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
         // An interrupt may show as another fault of what was running.
         Err(_) if interrupt.is_set() => Err(Fault::interrupted()),
         result => result,
+    }
+}
+
+/// How much the flags want to be printed.
+const fn loudness(flags: &BuildArgs) -> Loudness {
+    match (flags.quiet, flags.verbose) {
+        (true, _) => Loudness::Quiet,
+        (_, true) => Loudness::Verbose,
+        _ => Loudness::Normal,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::graphfile::source::{self, tree::Gaps};
 use crate::graphfile::spec::{Place, SourceId, StageId, mistakes};
 use crate::outside::interrupt::Interrupt;
 use crate::report::event::Event;
-use crate::report::{Reporting, words};
+use crate::report::{Loudness, Reporting, words};
 
 #[derive(Serialize)]
 struct Whole<'a> {
@@ -39,7 +39,7 @@ pub fn run(flags: &cli::SyncArgs) -> Result<()> {
     let wanted = wanted(&work, &flags.sources)?;
     let interrupt = Interrupt::listen()?;
     // With `--json` the answer is one object, without events around it.
-    let reporting = (!flags.json).then(|| Reporting::start(false));
+    let reporting = (!flags.json).then(|| Reporting::start(false, Loudness::Normal));
     let events = reporting
         .as_ref()
         .map_or_else(|| channel().0, Reporting::sender);
@@ -129,7 +129,7 @@ pub(super) fn pin(
     names: Option<&[String]>,
     interrupt: &Interrupt,
 ) -> Result<(String, Option<Vec<String>>)> {
-    let reporting = Reporting::start(false);
+    let reporting = Reporting::start(false, Loudness::Normal);
     // The reporter ends when the last sender is dropped.
     let result = with_events(interrupt, &reporting.sender(), |asking| {
         pin_asking(work, names, asking)
@@ -206,7 +206,7 @@ pub(super) fn at_commit_of(
     interrupt: &Interrupt,
 ) -> Result<Workspace> {
     let mut work = super::open(at, &[], Next::Any)?;
-    let reporting = Reporting::start(false);
+    let reporting = Reporting::start(false, Loudness::Normal);
     let root = with_events(interrupt, &reporting.sender(), |asking| {
         asking.sync(&work).bring(drift.source, &drift.now)
     });

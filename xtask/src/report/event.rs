@@ -1,6 +1,7 @@
 //! What happened, as data. Reporters are given nothing else.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -50,6 +51,10 @@ pub enum Event {
         stages: usize,
         /// How many places there are.
         jobs: usize,
+        /// The stages that each wanted stage stands on, without parts. `graph --format json` has it,
+        /// too.
+        #[serde(skip)]
+        graph: BTreeMap<String, Vec<String>>,
     },
     /// Something that the user should know, but that is no fault of the run.
     Notice {
@@ -76,6 +81,14 @@ pub enum Event {
         stage: String,
         /// The step's name.
         step: String,
+    },
+    /// What a stage printed. For people only: JSON does not have it, as the log has all of it.
+    #[serde(skip)]
+    Output {
+        /// Which stage.
+        stage: String,
+        /// The lines, without secrets.
+        lines: Vec<String>,
     },
     /// A stage met a passing fault and will be tried again.
     Retry {
@@ -166,6 +179,9 @@ pub struct FailedStep {
     pub name: String,
     /// The Dockerfile, as the graph names it.
     pub dockerfile: String,
+    /// Where that file is.
+    #[serde(skip)]
+    pub file: PathBuf,
     /// The step's line in the Dockerfile, if buildx says so.
     pub line: Option<u32>,
     /// The exit code of its command, if nothing else went wrong.

@@ -3,6 +3,7 @@
 //! Reporters know nothing but events. They have a thread of their own, so a slow terminal never
 //! holds up a build.
 
+mod actions;
 pub mod event;
 pub mod excerpt;
 mod json;
@@ -18,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::report::event::Event;
+pub use plain::Loudness;
 
 /// Takes events in the order in which they happened.
 pub trait Reporter: Send {
@@ -52,13 +54,18 @@ pub struct Reporting {
 }
 
 impl Reporting {
-    /// Starts a reporter: JSON lines on stdout, live lines on a terminal, plain lines elsewhere.
-    pub fn start(json: bool) -> Self {
-        let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
+    /// Starts a reporter: JSON lines on stdout, live lines on a terminal, plain lines elsewhere, and
+    /// where somebody wants to read more or less.
+    pub fn start(json: bool, loudness: Loudness) -> Self {
+        let live = std::io::stderr().is_terminal()
+            && std::env::var_os("CI").is_none()
+            && loudness == Loudness::Normal;
+        let is_actions = std::env::var_os("GITHUB_ACTIONS").is_some_and(|it| it == "true");
         let mut reporter: Box<dyn Reporter> = match (json, live) {
             (true, _) => Box::new(json::Json::to(std::io::stdout())),
+            (false, _) if is_actions => Box::new(actions::Actions::to(std::io::stderr(), loudness)),
             (false, true) => Box::new(live::Live::on(std::io::stderr())),
-            (false, false) => Box::new(plain::Plain::to(std::io::stderr())),
+            (false, false) => Box::new(plain::Plain::to(std::io::stderr(), loudness)),
         };
         let (sender, events) = channel::<Event>();
         let thread = std::thread::spawn(move || report(reporter.as_mut(), &events));
@@ -153,7 +160,10 @@ mod tests {
     #[test]
     fn events_that_wait_together_are_one_write_and_none_is_kept_back() {
         let writes = Writes::default();
-        told(&mut plain::Plain::to(writes.clone()), &["a", "b"]);
+        told(
+            &mut plain::Plain::to(writes.clone(), Loudness::Normal),
+            &["a", "b"],
+        );
         assert_eq!(writes.taken(), ["note: a\nnote: b\n"]);
         told(&mut json::Json::to(writes.clone()), &["a", "b"]);
         assert_eq!(
@@ -198,7 +208,7 @@ mod tests {
     #[test]
     fn an_event_is_seen_while_more_may_come() {
         let writes = Writes::default();
-        let mut reporter = plain::Plain::to(writes.clone());
+        let mut reporter = plain::Plain::to(writes.clone(), Loudness::Normal);
         let (sender, events) = channel();
         std::thread::scope(|scope| {
             scope.spawn(move || report(&mut reporter, &events));

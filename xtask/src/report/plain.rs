@@ -12,10 +12,23 @@ use crate::report::event::{Event, Outcome, StageFinished};
 /// How long a running stage or source is silent before a line says that it still runs.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// How much a person wants to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Loudness {
+    /// Notes and failures.
+    Quiet,
+    /// What begins and what ends, too.
+    #[default]
+    Normal,
+    /// All that the steps print, too.
+    Verbose,
+}
+
 /// The plain reporter.
 #[derive(Debug)]
 pub struct Plain<W: Write> {
     lines: BufWriter<W>,
+    loudness: Loudness,
     running: BTreeMap<String, Running>,
     failed: Vec<StageFinished>,
 }
@@ -32,17 +45,25 @@ struct Running {
 
 impl<W: Write> Plain<W> {
     /// Writes to `to`.
-    pub fn to(to: W) -> Self {
+    pub fn to(to: W, loudness: Loudness) -> Self {
         Self {
             lines: BufWriter::new(to),
+            loudness,
             running: BTreeMap::new(),
             failed: Vec::new(),
         }
     }
 
-    fn print(&mut self, line: impl Display) {
+    pub(super) fn print(&mut self, line: impl Display) {
         // The reader may close the pipe.
         let _ = writeln!(self.lines, "{line}");
+    }
+
+    /// Prints a line that is no news of a failure.
+    fn tell(&mut self, line: impl Display) {
+        if self.loudness != Loudness::Quiet {
+            self.print(line);
+        }
     }
 
     fn begins(&mut self, name: &str, now: Instant) {
@@ -66,7 +87,19 @@ impl<W: Write + Send> Reporter for Plain<W> {
     fn take(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Started { .. } => {}
-            Event::Step { stage, step } => self.is_at(stage, step, now),
+            Event::Output { stage, lines } => {
+                if self.loudness == Loudness::Verbose {
+                    lines
+                        .iter()
+                        .for_each(|line| self.print(format_args!("{stage} | {line}")));
+                }
+            }
+            Event::Step { stage, step } => {
+                if self.loudness == Loudness::Verbose {
+                    self.print(format_args!("{stage} => {}", words::one_line(step)));
+                }
+                self.is_at(stage, step, now);
+            }
             Event::SourceStep { source, step } => self.is_at(&super::of_source(source), step, now),
             Event::Notice { message } => self.print(format_args!("note: {message}")),
             Event::StageStarted {
@@ -75,7 +108,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
                 builder,
                 ..
             } => {
-                self.print(format_args!(
+                self.tell(format_args!(
                     "{stage}: building{}, {}",
                     words::on_builder(builder.as_deref()),
                     reasons::clause(reason)
@@ -92,22 +125,26 @@ impl<W: Write + Send> Reporter for Plain<W> {
             }
             Event::StageFinished(stage) => {
                 self.running.remove(&stage.stage);
-                self.print(words::done(stage));
+                self.tell(words::done(stage));
                 if stage.outcome == Outcome::Failed {
                     self.failed.push(stage.clone());
                 }
             }
             Event::SourceStarted { source, from } => {
-                self.print(format_args!("{source}: fetching from {from}"));
+                self.tell(format_args!("{source}: fetching from {from}"));
                 self.begins(&super::of_source(source), now);
             }
             Event::SourceFinished(source) => {
                 self.running.remove(&super::of_source(&source.source));
                 if let Some(line) = words::fetched(source) {
-                    self.print(line);
+                    self.tell(line);
                 }
             }
-            Event::Finished(finished) => self.print(words::summary(finished, &self.failed)),
+            Event::Finished(finished) => {
+                if self.loudness != Loudness::Quiet || !self.failed.is_empty() {
+                    self.print(words::summary(finished, &self.failed));
+                }
+            }
         }
     }
 
@@ -129,7 +166,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
                 lines.push(words::still(name, running.step.as_deref(), since));
             }
         }
-        lines.iter().for_each(|line| self.print(line));
+        lines.iter().for_each(|line| self.tell(line));
     }
 }
 
@@ -141,7 +178,7 @@ mod tests {
     #[test]
     fn a_long_step_gives_a_sign_of_life_every_half_minute_of_silence() {
         let mut written = Vec::new();
-        let mut plain = Plain::to(&mut written);
+        let mut plain = Plain::to(&mut written, Loudness::Normal);
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(plain.wakes(), None);

@@ -1,9 +1,17 @@
 //! Words for people: times, sizes, the end of a stage, the summary.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use crate::report::event::{Finished, Outcome, SourceFinished, StageFinished};
+
+/// Whether a stream takes colours: a terminal that is not told otherwise (no-color.org).
+pub fn has_colours(stream: &impl IsTerminal) -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
+    stream.is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
 
 /// `0.42 s`, `12.3 s`, `3 min 05 s`.
 pub fn time(ms: u64) -> String {
@@ -76,18 +84,18 @@ pub fn summary(finished: &Finished, failed: &[StageFinished]) -> String {
             .count()
     };
     let mut parts = Vec::new();
-    for (outcome, word) in [
-        (Outcome::Built, "built"),
-        (Outcome::Restored, "put back"),
-        (Outcome::Pulled, "pulled"),
-        (Outcome::Fresh, "fresh"),
-        (Outcome::Failed, "failed"),
-        (Outcome::Skipped, "skipped"),
-        (Outcome::Cancelled, "cancelled"),
+    for outcome in [
+        Outcome::Built,
+        Outcome::Restored,
+        Outcome::Pulled,
+        Outcome::Fresh,
+        Outcome::Failed,
+        Outcome::Skipped,
+        Outcome::Cancelled,
     ] {
         let number = number(outcome);
         if number > 0 || matches!(outcome, Outcome::Built | Outcome::Fresh) {
-            parts.push(format!("{number} {word}"));
+            parts.push(format!("{number} {}", self::outcome(outcome)));
         }
     }
     let mut text = format!("{} in {}", parts.join(", "), time(finished.elapsed_ms));
@@ -140,7 +148,7 @@ pub fn failure(stage: &StageFinished) -> String {
 }
 
 /// A step's name on one line of at most 160 characters.
-fn one_line(name: &str) -> String {
+pub fn one_line(name: &str) -> String {
     const WIDEST: usize = 160;
     let words: Vec<&str> = name.split_whitespace().collect();
     let name = words.join(" ");
@@ -167,6 +175,19 @@ pub fn step(name: &str) -> String {
         .strip_prefix('[')
         .and_then(|rest| rest.split_once("] "));
     one_line(bare.map_or(name, |(_, bare)| bare))
+}
+
+/// The word for an outcome.
+pub const fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Built => "built",
+        Outcome::Restored => "put back",
+        Outcome::Pulled => "pulled",
+        Outcome::Fresh => "fresh",
+        Outcome::Failed => "failed",
+        Outcome::Skipped => "skipped",
+        Outcome::Cancelled => "cancelled",
+    }
 }
 
 /// The line for the end of a stage.
@@ -232,6 +253,7 @@ mod tests {
         stage.step = Some(FailedStep {
             name: name.into(),
             dockerfile: "web/Dockerfile".into(),
+            file: std::path::PathBuf::new(),
             line: Some(12),
             exit_code: Some(2),
         });

@@ -11,6 +11,9 @@ use crate::report::excerpt::{Output, StdStream};
 /// What buildx says of a builder that is older than named contexts (tried with Docker 20.10.24).
 const OLD_BUILDER: &str = "unsupported frontend capability moby.buildkit.frontend.contexts";
 
+/// More characters of a line than any terminal shows.
+const WIDEST: usize = 400;
+
 /// The account of one call.
 pub(super) struct Account<'a> {
     log: Log<'a>,
@@ -25,6 +28,8 @@ pub(super) struct Account<'a> {
     /// The line of the Dockerfile in which buildx says the fault is.
     line: Option<u32>,
     last_plain: String,
+    /// What steps printed, until it is told.
+    untold: Vec<String>,
 }
 
 struct Failed {
@@ -45,6 +50,7 @@ impl<'a> Account<'a> {
             plain: Output::default(),
             line: None,
             last_plain: String::new(),
+            untold: Vec::new(),
         }
     }
 
@@ -56,6 +62,10 @@ impl<'a> Account<'a> {
         }
         if !is_empty {
             self.log.show();
+        }
+        // All that came together: a step may print thousands of lines in a moment.
+        if !self.untold.is_empty() {
+            (self.watch)(Progress::Output(std::mem::take(&mut self.untold)));
         }
     }
 
@@ -94,6 +104,10 @@ impl<'a> Account<'a> {
             }
             ProgressEvent::Output(line) => {
                 let clean = self.log.line(&line.text);
+                let text = String::from_utf8_lossy(&clean);
+                if !text.trim().is_empty() && !line.is_overwritten {
+                    self.untold.push(text.chars().take(WIDEST).collect());
+                }
                 if !line.is_overwritten {
                     let output = self.outputs.entry(line.step).or_default();
                     output.line(line.stream, &clean);

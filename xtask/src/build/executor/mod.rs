@@ -46,6 +46,8 @@ const LOST_SNAPSHOT: &str = "failed to stat active key during commit: snapshot";
 pub enum Progress {
     /// It works on this step now.
     Step(String),
+    /// Steps printed these lines.
+    Output(Vec<String>),
     /// It met a passing fault, and will be tried again.
     Retry {
         /// Which attempt comes next, from 2.

@@ -88,6 +88,8 @@ fn build_first(flags: &VerifyArgs) -> BuildArgs {
         no_cache: false,
         since: None,
         platform: Vec::new(),
+        quiet: false,
+        verbose: false,
         yes: false,
         json: false,
     }
