@@ -26,6 +26,7 @@ mod publish;
 mod sample;
 mod sample_stack;
 mod scheduling;
+mod screen;
 mod sent;
 mod sharing;
 mod since;

@@ -5,25 +5,46 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::plan;
 use crate::cli::{self, GraphFormat};
 use crate::fault::Result;
+use crate::freshness::planner::Next;
 use crate::graphfile::base_override::{self, OpenedGraph};
 use crate::graphfile::graph::Graph;
 use crate::graphfile::spec::{Parts, Spec, StageId};
 
 /// Draws the graph.
 pub fn run(flags: &cli::GraphArgs) -> Result<()> {
+    if flags.format == GraphFormat::Svg {
+        super::print(&with_verdicts(flags)?);
+        return Ok(());
+    }
     let OpenedGraph { spec, .. } = base_override::open(&super::chosen(&flags.at)?, &[])?;
     let graph = Graph::of_wholes(&spec)?;
     let text = match flags.format {
         GraphFormat::Tree => tree(&spec, &graph),
         GraphFormat::Dot => dot(&spec, &graph),
         GraphFormat::Mermaid => mermaid(&spec, &graph),
-        GraphFormat::Svg => svg(&spec, &graph),
+        GraphFormat::Svg => svg(&spec, &graph, &BTreeMap::new()),
         GraphFormat::Json => return super::print_json(&json(&spec, &graph)),
     };
     super::print(&text);
     Ok(())
+}
+
+/// The drawing with the verdicts of a plan, if there can be one.
+fn with_verdicts(flags: &cli::GraphArgs) -> Result<String> {
+    let work = super::open(&flags.at, &[], Next::AllStages)?;
+    let graph = Graph::of_wholes(&work.spec)?;
+    let plan = work.wanted(&[]).and_then(|all| work.plan(&all, |_| false));
+    let verdicts = match plan {
+        Ok(plan) => plan::verdicts(&work, &plan),
+        Err(fault) => {
+            crate::tell!("note: the drawing has no verdicts: {fault}");
+            BTreeMap::new()
+        }
+    };
+    Ok(svg(&work.spec, &graph, &verdicts))
 }
 
 fn children(graph: &Graph, id: StageId) -> BTreeSet<StageId> {
@@ -127,8 +148,9 @@ fn mermaid(spec: &Spec, graph: &Graph) -> String {
     text
 }
 
-/// Boxes in columns by their longest way from a root, with straight lines between them.
-fn svg(spec: &Spec, graph: &Graph) -> String {
+/// Boxes in columns by their longest way from a root, with arrows between them. A box has the colour
+/// and the word of its verdict.
+fn svg(spec: &Spec, graph: &Graph, verdicts: &BTreeMap<StageId, &str>) -> String {
     const WIDTH: usize = 260;
     const HEIGHT: usize = 56;
     let mut column: BTreeMap<StageId, usize> = BTreeMap::new();
@@ -154,13 +176,15 @@ fn svg(spec: &Spec, graph: &Graph) -> String {
     let wide = 10 + WIDTH * rows.len().max(1);
     let high = 20 + HEIGHT * rows.values().max().copied().unwrap_or(1);
     let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" font-family=\"sans-serif\" font-size=\"12\">\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" font-family=\"sans-serif\" font-size=\"12\">\n  \
+         <marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\">\
+         <path d=\"M0,0 L8,4 L0,8 z\" fill=\"#666\"/></marker>\n"
     );
     for (from, to) in edges(spec, graph) {
         let ((x1, y1), (x2, y2)) = (place[&from], place[&to]);
         let _ = writeln!(
             text,
-            "  <line x1=\"{}\" y1=\"{}\" x2=\"{x2}\" y2=\"{}\" stroke=\"#888\"/>",
+            "  <line x1=\"{}\" y1=\"{}\" x2=\"{x2}\" y2=\"{}\" stroke=\"#666\" marker-end=\"url(#head)\"/>",
             x1 + 210,
             y1 + 20,
             y2 + 20
@@ -169,9 +193,22 @@ fn svg(spec: &Spec, graph: &Graph) -> String {
     for (id, (x, y)) in &place {
         let stage = spec.stage(*id);
         let image = stage.references().into_iter().next().unwrap_or_default();
+        let verdict = verdicts.get(id).copied().unwrap_or_default();
+        let (fill, stroke) = match verdict {
+            "fresh" => ("#e6f4ea", "#2e7d32"),
+            "stale" => ("#fff3e0", "#b45309"),
+            "unknown" => ("#f3e8fd", "#6b21a8"),
+            _ => ("#eef3fb", "#4a6fa5"),
+        };
         let _ = writeln!(
             text,
-            "  <rect x=\"{x}\" y=\"{y}\" width=\"210\" height=\"40\" rx=\"6\" fill=\"#eef3fb\" stroke=\"#4a6fa5\"/>"
+            "  <rect x=\"{x}\" y=\"{y}\" width=\"210\" height=\"40\" rx=\"6\" fill=\"{fill}\" stroke=\"{stroke}\"/>"
+        );
+        let _ = writeln!(
+            text,
+            "  <text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"{stroke}\">{verdict}</text>",
+            x + 202,
+            y + 16
         );
         let _ = writeln!(
             text,

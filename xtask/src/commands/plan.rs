@@ -1,13 +1,13 @@
 //! `cargo xtask plan`: the same walk as a build's, stopped at the verdicts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::cli::PlanArgs;
-use crate::fault::Result;
+use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{Assessment, Next, Workspace};
 use crate::freshness::verdict::{Reason, Verdict};
 use crate::graphfile::spec::{Parts, StageId};
@@ -117,6 +117,15 @@ fn deciding<'a>(parts: &[&'a Assessment], own: &'a Assessment) -> &'a Assessment
     first.copied().unwrap_or(own)
 }
 
+/// The verdicts of the stages that are no parts, by their words.
+pub fn verdicts(work: &Workspace, plan: &[Assessment]) -> BTreeMap<StageId, &'static str> {
+    let whole = whole(work, plan).map(|own| {
+        let parts = parts(work, plan, own);
+        (own.id, word(&deciding(&parts, own).verdict))
+    });
+    whole.collect()
+}
+
 /// The verdict's word.
 pub const fn word(verdict: &Verdict) -> &'static str {
     match verdict {
@@ -124,6 +133,20 @@ pub const fn word(verdict: &Verdict) -> &'static str {
         Verdict::Restorable(..) | Verdict::Stale(_) => "stale",
         Verdict::Unknown(_) => "unknown",
     }
+}
+
+/// The verdict's word for people, seven characters wide. On a terminal it has a colour, too.
+fn painted(verdict: &Verdict) -> String {
+    let word = format!("{:7}", word(verdict));
+    if !words::has_colours(&std::io::stdout()) {
+        return word;
+    }
+    let colour = match verdict {
+        Verdict::Fresh(_) => 32,
+        Verdict::Restorable(..) | Verdict::Stale(_) => 33,
+        Verdict::Unknown(_) => 36,
+    };
+    format!("\x1b[{colour}m{word}\x1b[0m")
 }
 
 /// The assessments of stages that are no parts of others, unless a part was asked for alone.
@@ -161,14 +184,15 @@ pub fn run(flags: &PlanArgs) -> Result<()> {
             .map(|assessment| PlanLine::of(&work, &plan, assessment))
             .collect();
         let since = since.as_ref();
-        return super::print_json(&Whole {
+        super::print_json(&Whole {
             stages,
             elapsed_ms,
             since: since.map(|since| SinceLine {
                 commit: &since.commit,
                 unknown: &since.unknown,
             }),
-        });
+        })?;
+        return answer(flags, &plan);
     }
     if let (Some(reference), true) = (&flags.since, plan.is_empty() && !flags.matrix) {
         super::print(&format!("nothing differs from {reference}\n"));
@@ -182,7 +206,8 @@ pub fn run(flags: &PlanArgs) -> Result<()> {
     let mut text = String::new();
     let mut line = |name: &str, of: &Assessment| {
         let why = of.reason().map_or_else(String::new, reasons::clause);
-        let line = format!("{name:width$}  {:7}  {why}", word(&of.verdict));
+        let word = painted(&of.verdict);
+        let line = format!("{name:width$}  {word}  {why}");
         let _ = writeln!(text, "{}", line.trim_end());
     };
     let (mut stages, mut fresh) = (0, 0);
@@ -202,11 +227,20 @@ pub fn run(flags: &PlanArgs) -> Result<()> {
         words::count(stages, "stage"),
         words::time(elapsed_ms)
     );
-    if !flags.matrix {
+    if flags.matrix {
+        crate::tell!("{}", text.trim_end());
+        super::print(&Matrix::of(&work, &plan).lines(&work)?);
+    } else {
         super::print(&text);
-        return Ok(());
     }
-    crate::tell!("{}", text.trim_end());
-    super::print(&Matrix::of(&work, &plan).lines(&work)?);
+    answer(flags, &plan)
+}
+
+/// What the exit status says, if it is asked.
+fn answer(flags: &PlanArgs, plan: &[Assessment]) -> Result<()> {
+    let is_fresh = plan.iter().all(|own| own.reason().is_none());
+    if flags.exit_code && !is_fresh {
+        return Err(Fault::told(Class::Failed));
+    }
     Ok(())
 }
