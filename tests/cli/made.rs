@@ -55,7 +55,7 @@ impl World {
     }
 }
 
-const WAITS: &str = "the host command of `a` must run: never run here";
+const WAITS: &str = "the host command of `a` must run: it has not run here yet";
 
 #[test]
 fn a_stage_that_reads_what_anothers_command_makes_is_judged_after_it_ran() {

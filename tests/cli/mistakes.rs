@@ -33,6 +33,12 @@ fn a_value_of_the_wrong_kind_is_told_in_the_words_of_the_file() {
             "contexts = { x = 1 }",
             "a table with `stage`, `image` or `path`",
         ),
+        (
+            "weight = \"x\"",
+            "`weight` of stage `a` must be a whole number",
+        ),
+        ("sbom = 1", "`sbom` of stage `a` must be `true` or `false`"),
+        ("tags = \"x\"", "`tags` of stage `a` must be a list"),
     ] {
         let project = one().file("build-graph.toml", format!("{ONE}{line}\n"));
         let ran = project.run(&["graph"]).ends(2).says(said);

@@ -104,7 +104,7 @@ fn what_it_makes_is_read_after_it_ran() {
     let world = World::new();
     let plan = world.project.run(&["plan"]).ends(0).stdout;
     assert!(
-        plan.contains("the host command must run: never run here"),
+        plan.contains("the host command must run: it has not run here yet"),
         "{plan}"
     );
     assert_eq!(world.count(), 0, "a plan runs nothing");

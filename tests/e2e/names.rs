@@ -54,7 +54,7 @@ fn names_that_two_stages_exchange_are_not_called_fresh_and_are_put_right_without
         // The image was never the stage's own.
         assert!(project.planned("a")["reason"]["changes"][0]["before"].is_null());
         let told = project.run(&["build"]).ends(0).stderr;
-        assert!(told.contains("0 built, 2 put back, 0 fresh"), "{told}");
+        assert!(told.contains("0 built, 2 restored, 0 fresh"), "{told}");
         assert_eq!(builds(&project), ran);
         assert_eq!(id(&host, &other), before);
         assert_eq!(project.verdicts()["a"], "fresh");

@@ -34,7 +34,7 @@ pub enum Command {
     Inputs(InputsArgs),
     /// Draw the graph
     Graph(GraphArgs),
-    /// Pin what sources and external images are, for builds that are the same everywhere
+    /// Pin sources and external images in build-graph.lock
     Lock(LockArgs),
     /// Show which sources and external images moved since they were pinned
     Outdated(OutdatedArgs),
@@ -98,7 +98,7 @@ pub struct BuildArgs {
     /// How many stages at once; a stage's weight counts
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
-    /// Go on with what does not stand on a failed stage
+    /// Keep building stages that do not depend on a failed one
     #[arg(long)]
     pub keep_going: bool,
     /// Build all wanted stages, or the one named, even if fresh
@@ -139,10 +139,10 @@ pub struct SetupArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened struct says it")]
     pub at: Where,
-    /// Only look
+    /// Check only; change nothing
     #[arg(long)]
     pub check: bool,
-    /// Do not ask
+    /// Do not prompt
     #[arg(long, conflicts_with = "check")]
     pub yes: bool,
     /// One JSON object on stdout
@@ -153,7 +153,7 @@ pub struct SetupArgs {
 /// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Install what is missing without asking
+    /// Install what is missing without a prompt
     #[arg(long)]
     pub yes: bool,
     /// Leave its images, files and state where they are

@@ -112,7 +112,7 @@ fn a_dockerfile_and_a_context_that_a_host_command_makes_are_made_here() {
     let asked = second.planned("c");
     // Nothing is said of an image that the old one would make.
     assert_eq!(
-        asked["reason"]["changes"][0]["name"], "never run here",
+        asked["reason"]["changes"][0]["name"], "it has not run here yet",
         "{asked}"
     );
     let ran = second.build(&["c", "d"]).ends(0);

@@ -181,7 +181,7 @@ pub fn step(name: &str) -> String {
 pub const fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Built => "built",
-        Outcome::Restored => "put back",
+        Outcome::Restored => "restored",
         Outcome::Pulled => "pulled",
         Outcome::Fresh => "fresh",
         Outcome::Failed => "failed",
@@ -195,7 +195,7 @@ pub fn done(stage: &StageFinished) -> String {
     let took = time(stage.ended_ms.saturating_sub(stage.started_ms));
     match stage.outcome {
         Outcome::Restored => {
-            format!("{} put back where it was, nothing built", stage.stage)
+            format!("{}: tag restored; no build needed", stage.stage)
         }
         Outcome::Built => format!(
             "{} built in {took}, {}",
@@ -285,7 +285,7 @@ mod tests {
         let mut stage = stage(Outcome::Built);
         assert_eq!(done(&stage), "web built in 0.42 s, 999 B");
         stage.outcome = Outcome::Restored;
-        assert_eq!(done(&stage), "web put back where it was, nothing built");
+        assert_eq!(done(&stage), "web: tag restored; no build needed");
     }
 
     #[test]

@@ -50,10 +50,10 @@ pub fn must_run(
     };
     let stamp = stamp(spec, stage, state);
     if !stamp.is_file() {
-        return Ok(because("never run here", Vec::new()));
+        return Ok(because("it has not run here yet", Vec::new()));
     }
     let Ok(sealed) = contexts::read_own_file(&stamp, tracer) else {
-        return Ok(because("never run here", Vec::new()));
+        return Ok(because("it has not run here yet", Vec::new()));
     };
     let Ok(stamped) = state::unseal(STAMP, FORMAT, &sealed) else {
         let why = "what it ran with is not known any more";

@@ -228,7 +228,7 @@ impl GraphReader<'_, '_> {
     fn version(&mut self, table: &mut DeTable<'_>) {
         match table.remove("version") {
             None => self.mistakes.push(
-                Mistake::of_file("the graph file does not say which version it is")
+                Mistake::of_file("missing `version`")
                     .help(format!("write `version = {VERSION}` on its first line")),
             ),
             Some(value) => {

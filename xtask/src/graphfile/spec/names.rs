@@ -107,7 +107,7 @@ pub fn image(text: &str) -> Result<(), String> {
     if path.split('/').all(good) && text.len() <= 255 {
         return Ok(());
     }
-    Err("is no image name: parts between `/` hold only a-z, 0-9, `-`, `_` and `.`".into())
+    Err("is not a valid image name: use lowercase a-z, 0-9, and `-`, `_`, `.` between them, in parts between `/`".into())
 }
 
 /// A tag: a word character, then at most 127 of word characters, `.` and `-`.

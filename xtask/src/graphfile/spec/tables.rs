@@ -153,10 +153,32 @@ fn describe(what: &str, field: &str, error: &toml::de::Error) -> (String, String
             format!("expected {tail}"),
         );
     }
-    (
-        format!("`{field}` of {what} has the wrong form"),
-        message.to_owned(),
-    )
+    let named = || {
+        let (found, expected) = message.split_once(", expected ")?;
+        Some((found.strip_prefix("invalid type: ")?, wanted(expected)?))
+    };
+    match named() {
+        Some((found, wanted)) => (
+            format!("`{field}` of {what} must be {wanted}"),
+            format!("found {found}"),
+        ),
+        None => (
+            format!("`{field}` of {what} is not valid"),
+            message.to_owned(),
+        ),
+    }
+}
+
+/// What serde expects, in words of the file.
+fn wanted(expected: &str) -> Option<&'static str> {
+    Some(match expected {
+        "i64" | "u32" | "u64" | "integer" => "a whole number",
+        "a boolean" => "`true` or `false`",
+        "a string" => "text in quotes",
+        "a sequence" => "a list, like `[\"a\", \"b\"]`",
+        "a map" => "a table",
+        _ => return None,
+    })
 }
 
 /// Adds `did you mean …?` for an unknown field of a nested table. Only serde's message names it.
