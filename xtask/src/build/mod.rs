@@ -138,6 +138,7 @@ pub fn build(
     if wishes.offline {
         work.go_offline();
     }
+    work.begin_to_build();
     let (prepared, images) = work.prepare(wanted)?;
     // A stage that cannot even be read fails the run before anything is built.
     for id in wanted {

@@ -129,9 +129,6 @@ pub fn failure(stage: &StageFinished) -> String {
         }
         None => format!("{name} failed: {error}"),
     };
-    for line in &excerpt.above {
-        let _ = write!(text, "\n  | {line}");
-    }
     let log = stage.log.as_deref();
     if excerpt.omitted > 0 {
         let omitted = count(excerpt.omitted, "line");
@@ -143,6 +140,13 @@ pub fn failure(stage: &StageFinished) -> String {
     }
     if let Some(log) = log.filter(|_| excerpt.omitted == 0) {
         let _ = write!(text, "\n  full log: {log}");
+    }
+    // Last, where a person looks first.
+    if !excerpt.above.is_empty() {
+        text += "\n  further up it says:";
+    }
+    for line in &excerpt.above {
+        let _ = write!(text, "\n  | {line}");
     }
     text
 }
@@ -267,10 +271,12 @@ mod tests {
             told,
             "0 built, 0 fresh in 0.00 s\n\n\
              web failed at web/Dockerfile:12, exit code 2: [2/2] RUN make && make install\n  \
-             | fatal: no such thing\n  … 43 lines omitted: see logs/web.log\n  | bye"
+             … 43 lines omitted: see logs/web.log\n  | bye\n  \
+             further up it says:\n  | fatal: no such thing"
         );
         assert_eq!(done(&stage), "web failed after 0.42 s");
         stage.excerpt.omitted = 0;
+        stage.excerpt.above.clear();
         assert!(failure(&stage).ends_with("\n  | bye\n  full log: logs/web.log"));
         let mut step = stage.step.take().unwrap();
         assert!(failure(&stage).starts_with(&format!("web failed: {name}: did not")));

@@ -96,6 +96,8 @@ pub struct Workspace {
     registry_fails: OnceLock<()>,
     /// Set if no registry may be asked.
     offline: OnceLock<()>,
+    /// Set if what is stale is built.
+    is_building: OnceLock<()>,
     /// Set if notices of registries are told at once.
     tells_notices: OnceLock<()>,
     /// The times of the commits of sources, once they were asked for.
@@ -159,6 +161,7 @@ impl Workspace {
             lent: Mutex::default(),
             registry_fails: OnceLock::new(),
             offline: OnceLock::new(),
+            is_building: OnceLock::new(),
             tells_notices: OnceLock::new(),
             epochs: Mutex::default(),
             state,
@@ -187,6 +190,11 @@ impl Workspace {
     /// Asks no registry for records from now on.
     pub fn go_offline(&self) {
         let _ = self.offline.set(());
+    }
+
+    /// What is stale is built from now on, and fails by itself if it cannot be.
+    pub fn begin_to_build(&self) {
+        let _ = self.is_building.set(());
     }
 
     /// Tells notices of registries at once, where nothing else is on the screen. Call it before the
@@ -290,7 +298,9 @@ impl Workspace {
                     let unlinked = self.unlinked(id, summary).into_iter();
                     unlinked.for_each(|(_, note)| self.warn(note));
                     let name = &self.spec.stage(id).name;
+                    // A build fails with these words.
                     let absent = stage_inputs.absent.iter();
+                    let absent = absent.filter(|_| self.is_building.get().is_none());
                     absent.for_each(|why| self.warn(format!("`{name}` cannot be built: {why}")));
                     uncounted(stage_inputs)
                         .into_iter()
