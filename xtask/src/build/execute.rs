@@ -85,7 +85,7 @@ impl Run<'_> {
         hold: &Hold,
     ) -> Result<Turn> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
-        let builder = self.builder_of(id, stage_inputs, hold)?;
+        let builder = self.builder_of(id, summary, stage_inputs, hold)?;
         if builder.is_none() || stage.shipping.output == ImageOutput::Engine {
             work.refuse_without_engine()?;
         }

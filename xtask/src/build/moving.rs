@@ -4,8 +4,10 @@ use std::cell::OnceCell;
 
 use super::Run;
 use super::builders::Other;
+use crate::contexts::Tracer;
 use crate::fault::{Fault, Result};
-use crate::freshness::stage_inputs::StageInputs;
+use crate::freshness::planner::StageSummary;
+use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::graphfile::spec::StageId;
 use crate::outside::state::HeldLock;
 use crate::report::event::Event;
@@ -26,7 +28,7 @@ pub(super) enum Lost {
     Unusable(String),
     /// It died while the stage was built there.
     Died(String),
-    /// It cannot build this one stage, for which something is only in the engine.
+    /// It would not make the image of this one stage that the key means.
     Unfit,
 }
 
@@ -56,6 +58,7 @@ impl Run<'_> {
     pub(super) fn builder_of(
         &self,
         id: StageId,
+        summary: &StageSummary,
         stage_inputs: &StageInputs,
         hold: &Hold,
     ) -> Result<Option<&Other<'_>>> {
@@ -72,11 +75,36 @@ impl Run<'_> {
         };
         let platform = self.builders.platform_of(stage);
         match builder.prepare(platform.as_deref(), &self.work.spec.call, self.interrupt) {
-            // BuildKit takes a frontend from a registry or from the engine that it is in.
-            Ok(()) if self.has_own_frontend(stage_inputs) => Err(self.lost(id, hold, Lost::Unfit)),
+            Ok(()) if self.needs_own_builder(id, summary, stage_inputs) => {
+                Err(self.lost(id, hold, Lost::Unfit))
+            }
             Ok(()) => Ok(Some(builder)),
             Err(told) => Err(self.lost(id, hold, Lost::Unusable(told))),
         }
+    }
+
+    /// Whether only the engine's own builder makes the image that the key means.
+    fn needs_own_builder(
+        &self,
+        id: StageId,
+        summary: &StageSummary,
+        stage_inputs: &StageInputs,
+    ) -> bool {
+        let (work, stage) = (self.work, self.work.spec.stage(id));
+        let platform = self.builders.platform_of(stage);
+        if self.cannot_be_lent(stage_inputs, platform.as_deref()) {
+            return true;
+        }
+        // The key has the engine's own platform for `$BUILDPLATFORM`. At a builder of another
+        // platform it is that of the node, and may choose other bases and other steps.
+        if platform.as_deref() == self.builders.platform() {
+            return false;
+        }
+        let tracer = Tracer::forgetful(&work.cache).beside(work.state.beside().as_std_path());
+        let there = stage_inputs::gather(&work.spec, id, platform.as_deref(), &tracer);
+        there.map_or(true, |there| {
+            !StageSummary::of(&work.spec, id, &there).has_key_of(summary)
+        })
     }
 
     /// The fault of a stage whose builder cannot be used or died. It is shown if the stage has moved
@@ -89,7 +117,7 @@ impl Run<'_> {
         let before = before.map(|before| format!("; before that, {before}"));
         let told = match &lost {
             Lost::Unusable(told) | Lost::Died(told) => told.as_str(),
-            Lost::Unfit => "something that it needs is only in the engine",
+            Lost::Unfit => "only the engine's own builder makes this image",
         };
         let fault = Fault::lacks(format!("{told}{}", before.unwrap_or_default()));
         let _ = hold.lost.set(lost);

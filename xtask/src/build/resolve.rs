@@ -218,10 +218,23 @@ impl Run<'_> {
         Ok(exact.map(|exact| ("BUILDKIT_SYNTAX".to_owned(), exact)))
     }
 
-    /// Whether the frontend of a stage is an image that only the engine has.
-    pub(super) fn has_own_frontend(&self, stage_inputs: &StageInputs) -> bool {
-        let frontend = stage_inputs.externals.frontend.as_ref();
-        frontend.is_some_and(|it| self.pin_of(it).is_none() && self.held.get(it).is_some())
+    /// Whether an image that only the engine has cannot be lent to another builder, for a build for
+    /// `platform`: BuildKit takes a frontend from a registry or from the engine that it is in, and
+    /// an image is lent for one platform.
+    pub(super) fn cannot_be_lent(
+        &self,
+        stage_inputs: &StageInputs,
+        platform: Option<&str>,
+    ) -> bool {
+        let externals = &stage_inputs.externals;
+        let is_only_here = |it: &String| self.pin_of(it).is_none() && self.held.get(it).is_some();
+        let is_other = |own: &String| reference::platform::normal(own).as_deref() != platform;
+        let mut others = externals
+            .takes
+            .iter()
+            .filter(|taken| taken.platforms.iter().any(is_other));
+        externals.frontend.as_ref().is_some_and(is_only_here)
+            || others.any(|taken| is_only_here(&taken.reference))
     }
 
     fn pin_of(&self, reference: &str) -> Option<String> {
