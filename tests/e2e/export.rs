@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::{Project, Ran, process};
-use crate::{docker, host, hosts, project, registry, unique, with_base};
+use crate::{host, hosts, load_built, project, registry, unique, with_base};
 
 /// Three stages: one is overlaid, one stands on it, and one has a Dockerfile for each platform.
 fn exported(host: &str) -> Project {
@@ -267,17 +267,7 @@ fn a_bundle_starts_on_an_engine_that_has_nothing_and_reaches_no_network() {
     let other = unique("other");
     let first = bundled(&here, &other);
     std::fs::copy("/bin/busybox", first.path("other/busybox")).unwrap();
-    let context = first.path("other");
-    let words = [
-        "buildx",
-        "build",
-        "--quiet",
-        "--load",
-        "--provenance=false",
-        "--tag",
-        &other,
-    ];
-    docker(&here, &[&words[..], &[context.to_str().unwrap()]].concat());
+    load_built(&here, &first.path("other"), &other);
     first
         .run(&["export", "bundle"])
         .ends(1)

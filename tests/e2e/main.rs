@@ -43,6 +43,7 @@ use std::process::Command;
 use camino::Utf8Path;
 use support::Project;
 use xtask::outside::interrupt::Interrupt;
+use xtask::outside::state::State;
 use xtask::workshop::testbed::{ImageStore, TestEngine};
 
 /// An engine of a test's own, with its data in a folder of its own.
@@ -98,14 +99,23 @@ fn unique(name: &str) -> String {
     )
 }
 
-/// The prefix of the private references of a project's state.
-fn privates_of(project: &Project) -> String {
+/// A project's state, which is the only one below its folder.
+fn state_of(project: &Project) -> State {
     let mut graphs = std::fs::read_dir(project.path("state")).unwrap();
     let folder = graphs.next().unwrap().unwrap().path();
-    let state = xtask::outside::state::State::in_folder(
-        camino::Utf8PathBuf::from_path_buf(folder).unwrap(),
-    );
-    xtask::outside::private::of_state(&state.id().unwrap())
+    State::in_folder(camino::Utf8PathBuf::from_path_buf(folder).unwrap())
+}
+
+/// The prefix of the private references of a project's state.
+fn privates_of(project: &Project) -> String {
+    xtask::outside::private::of_state(&state_of(project).id().unwrap())
+}
+
+/// Builds a folder by buildx alone, and leaves the image in the engine under a name.
+fn load_built(host: &str, folder: &std::path::Path, name: &str) {
+    let words = ["buildx", "build", "--quiet", "--load", "--provenance=false"];
+    let more = ["--tag", name, folder.to_str().unwrap()];
+    docker(host, &[&words[..], &more].concat());
 }
 
 fn docker(host: &str, arguments: &[&str]) -> String {

@@ -7,6 +7,7 @@
 pub mod actions;
 pub mod engine;
 pub mod gate;
+pub mod line;
 pub mod process;
 pub mod push;
 pub mod random;

@@ -46,15 +46,29 @@ pub(super) fn while_reading(
     interrupt: &Interrupt,
     read: impl FnOnce(),
 ) -> Option<Unusable> {
-    let Some(builder) = builder else {
+    let Some(Remotely { remote, platform }) = builder else {
         read();
         return None;
     };
+    let ask = |goes_on: &dyn Fn() -> bool| remote.looks_alive(platform, interrupt, goes_on);
+    watched(child, EVERY, &ask, &|| interrupt.is_set(), read)
+}
+
+/// Asks whether a builder is alive, for as long as the answer is wanted.
+type Ask<'a> = &'a (dyn Fn(&dyn Fn() -> bool) -> Result<(), Unusable> + Sync);
+
+fn watched(
+    child: &Child,
+    every: Duration,
+    ask: Ask<'_>,
+    is_interrupted: &(dyn Fn() -> bool + Sync),
+    read: impl FnOnce(),
+) -> Option<Unusable> {
     let is_reading = AtomicBool::new(true);
     std::thread::scope(|scope| {
         let watching = scope.spawn(|| {
-            let goes_on = || is_reading.load(Ordering::SeqCst);
-            let why = lost(builder, interrupt, &goes_on)?;
+            let goes_on = || is_reading.load(Ordering::SeqCst) && !is_interrupted();
+            let why = lost(every, ask, &goes_on)?;
             let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
             Some(why)
         });
@@ -67,26 +81,18 @@ pub(super) fn while_reading(
 
 /// Asks again and again. Gives what the builder lacks once it is lost, and nothing if the call ends
 /// before that.
-fn lost(
-    builder: Remotely<'_>,
-    interrupt: &Interrupt,
-    goes_on: &dyn Fn() -> bool,
-) -> Option<Unusable> {
+fn lost(every: Duration, ask: Ask<'_>, goes_on: &dyn Fn() -> bool) -> Option<Unusable> {
     let mut unanswered = 0;
     loop {
-        let next = Instant::now() + EVERY;
+        let next = Instant::now() + every;
         while let Some(left) = next.checked_duration_since(Instant::now()) {
             std::thread::park_timeout(left);
-            if !goes_on() || interrupt.is_set() {
+            if !goes_on() {
                 return None;
             }
         }
-        match builder
-            .remote
-            .looks_alive(builder.platform, interrupt, goes_on)
-        {
+        match ask(goes_on) {
             Ok(()) => unanswered = 0,
-            Err(_) if !goes_on() || interrupt.is_set() => return None,
             Err(why) => {
                 unanswered += 1;
                 if unanswered == UNANSWERED {
@@ -94,5 +100,70 @@ fn lost(
                 }
             }
         }
+        if !goes_on() {
+            return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    const EVERY: Duration = Duration::from_millis(1);
+
+    /// A call that ends only when it is killed.
+    fn endless() -> Child {
+        let mut command = Command::new("sleep");
+        command.arg("1000").stdout(Stdio::piped()).process_group(0);
+        command.spawn().unwrap()
+    }
+
+    fn silent() -> Result<(), Unusable> {
+        Err(Unusable::Silent("no answer".to_owned()))
+    }
+
+    #[test]
+    fn a_call_ends_when_its_builder_leaves_three_questions_unanswered() {
+        let mut child = endless();
+        let mut stdout = child.stdout.take().unwrap();
+        let asked = AtomicUsize::new(0);
+        let ask = |_: &dyn Fn() -> bool| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            silent()
+        };
+        let lost = watched(&child, EVERY, &ask, &|| false, || {
+            let _ = stdout.read_to_end(&mut Vec::new());
+        });
+        assert_eq!(lost, Some(Unusable::Silent("no answer".to_owned())));
+        assert_eq!(asked.into_inner(), UNANSWERED);
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_builder_that_answers_now_and_then_is_alive_and_a_call_that_ends_is_left_alone() {
+        let mut child = endless();
+        let asked = AtomicUsize::new(0);
+        let ask = |_: &dyn Fn() -> bool| {
+            if asked.fetch_add(1, Ordering::SeqCst) % UNANSWERED == UNANSWERED - 1 {
+                Ok(())
+            } else {
+                silent()
+            }
+        };
+        let lost = watched(&child, EVERY, &ask, &|| false, || {
+            while asked.load(Ordering::SeqCst) < 4 * UNANSWERED {
+                std::thread::yield_now();
+            }
+        });
+        assert_eq!(lost, None);
+        assert!(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

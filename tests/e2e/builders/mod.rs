@@ -1,17 +1,17 @@
 //! Builders beside the engine's own: second engines behind docker contexts, and a BuildKit that
 //! buildx reaches by its remote driver.
 
-use std::io::{BufRead, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+mod fit;
+mod told;
+
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::Value;
-use xtask::workshop::testbed::{ImageStore, TestEngine};
+use xtask::workshop::testbed::ImageStore;
 
 use super::support::Ran;
+use super::support::line::{Line, buildkit_of, free_port};
 use super::support::tls::Authority;
 use super::{OwnEngine, Project, content, docker, host, id, project, unique, with_base};
 
@@ -169,104 +169,6 @@ fn a_part_goes_to_the_builder_of_its_platform_and_moves_if_that_dies() {
     assert_ne!(id(&host(), &image), before);
 }
 
-/// A slow line to a server, which can be cut.
-struct Line {
-    port: u16,
-    open: Arc<Mutex<Open>>,
-}
-
-#[derive(Default)]
-struct Open {
-    is_cut: bool,
-    streams: Vec<TcpStream>,
-}
-
-impl Line {
-    fn to(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let open = Arc::new(Mutex::new(Open::default()));
-        let shared = Arc::clone(&open);
-        std::thread::spawn(move || {
-            for near in listener.incoming() {
-                let near = near.unwrap();
-                let mut open = shared.lock().unwrap();
-                if open.is_cut {
-                    continue;
-                }
-                let far = TcpStream::connect(("127.0.0.1", server)).unwrap();
-                for (from, to) in [(&near, &far), (&far, &near)] {
-                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    std::thread::spawn(move || carry(from, to));
-                }
-                open.streams.extend([near, far]);
-            }
-        });
-        Self { port, open }
-    }
-
-    fn cut(&self) {
-        let mut open = self.open.lock().unwrap();
-        open.is_cut = true;
-        for stream in &open.streams {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-/// A line of about 0.5 MB/s with a delay of 30 ms.
-fn carry(mut from: TcpStream, mut to: TcpStream) {
-    let mut buffer = [0; 16 << 10];
-    while let Ok(got @ 1..) = from.read(&mut buffer) {
-        std::thread::sleep(Duration::from_millis(30));
-        if to.write_all(&buffer[..got]).is_err() {
-            break;
-        }
-    }
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
-}
-
-/// A port at which an engine's BuildKit speaks as one of its own would: the engine has it behind an
-/// upgrade of a connection.
-fn buildkit_of(engine: &TestEngine) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let socket = engine.host().replace("unix://", "");
-    std::thread::spawn(move || {
-        for near in listener.incoming() {
-            let near = near.unwrap();
-            let mut far = UnixStream::connect(&socket).unwrap();
-            let upgrade =
-                "POST /grpc HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
-            far.write_all(upgrade.as_bytes()).unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                far.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
-            let (mut back, mut out) = (far.try_clone().unwrap(), near.try_clone().unwrap());
-            std::thread::spawn(move || {
-                let _ = std::io::copy(&mut back, &mut out);
-                let _ = out.shutdown(Shutdown::Both);
-            });
-            std::thread::spawn(move || {
-                let mut near = near;
-                let _ = std::io::copy(&mut near, &mut far);
-                let _ = far.shutdown(Shutdown::Both);
-            });
-        }
-    });
-    port
-}
-
-/// A free port of the loopback.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 #[test]
 fn builders_over_tls_may_be_slow_and_when_two_die_the_build_names_both() {
     let folder = tempfile::tempdir().unwrap();
@@ -365,135 +267,4 @@ fn builders_over_tls_may_be_slow_and_when_two_die_the_build_names_both() {
         .says("moves to another builder: builder `one` does not answer")
         .says("moves to another builder: builder `two` does not answer")
         .says("by the engine's own builder, which emulates it");
-}
-
-/// BuildKit takes a frontend from a registry or from its own engine, and from nowhere else.
-#[test]
-fn a_stage_whose_frontend_only_the_engine_has_stays_there_and_the_others_go() {
-    let second = OwnEngine::start(ImageStore::Containerd, &[]);
-    let syntax = format!("{}:1", unique("frontend"));
-    let amd64 = "platforms = [\"linux/amd64\"]\n";
-    let project = with_base(project(&host()))
-        .file(
-            "build-graph.toml",
-            format!(
-                "version = 1\n[builder.big]\ncontext = \"second\"\n{amd64}weight = 9\n\
-                 [stage.a]\ncontext = \"a\"\n{amd64}[stage.b]\ncontext = \"base\"\n{amd64}"
-            ),
-        )
-        .file(
-            "a/Dockerfile",
-            format!("# syntax={syntax}\nFROM scratch\nCOPY x /x\n"),
-        )
-        .file("a/x", unique("x"));
-    let at = format!("host={}", second.engine.host());
-    docker_of(&project, &["context", "create", "second", "--docker", &at]);
-    // It is no frontend, so the step fails, but it is found.
-    let base = project.path("base");
-    let base = base.to_str().unwrap();
-    docker(
-        &host(),
-        &[
-            "buildx", "build", "--quiet", "--load", "--tag", &syntax, base,
-        ],
-    );
-    project.build(&["--keep-going"]);
-    let calls = std::fs::read_to_string(project.path("calls")).unwrap();
-    let builds = || calls.lines().filter(|call| call.contains("buildx build"));
-    let of = |stage: &str| {
-        builds()
-            .find(|call| call.contains(stage))
-            .unwrap()
-            .to_owned()
-    };
-    assert!(
-        of("BUILDKIT_SYNTAX=").contains("--builder=default"),
-        "{calls}"
-    );
-    assert!(
-        of("/base/Dockerfile").contains("--builder=second"),
-        "{calls}"
-    );
-    docker(&host(), &["image", "rm", &syntax]);
-}
-
-#[test]
-fn what_cannot_be_a_builder_is_told_with_its_remedy_and_the_stage_is_built_all_the_same() {
-    let second = OwnEngine::start(ImageStore::Classic, &[]);
-    let (project, _) = two_platforms(
-        "[builder.classic]\ncontext = \"classic\"\nplatforms = [\"linux/arm64\"]\nweight = 5\n\
-         [builder.gone]\nbuildx = \"gone\"\nplatforms = [\"linux/arm64\"]\nweight = 3\n\
-         [builder.nowhere]\ncontext = \"nowhere\"\nplatforms = [\"linux/arm64\"]\nweight = 2\n\
-         [builder.uncreated]\ndriver = \"docker-container\"\nplatforms = [\"linux/arm64\"]\n",
-    );
-    let at = format!("host={}", second.engine.host());
-    docker_of(&project, &["context", "create", "classic", "--docker", &at]);
-    project
-        .run(&["build"])
-        .ends(0)
-        .says("`classic` is an engine with the classic image store")
-        .says("docker buildx create --name=gone")
-        .says("docker context create nowhere")
-        .says("builder `uncreated` was not created yet: `cargo xtask setup");
-}
-
-/// BuildKit's own image cannot be had here, so another image takes its place: buildx creates the
-/// builder, and its container does not start.
-#[test]
-fn setup_creates_a_builder_only_if_its_image_can_be_had() {
-    let image = format!("{}:1", unique("buildkit"));
-    let builder = |image: &str| {
-        format!(
-            "[builder.own]\ndriver = \"docker-container\"\n{image}platforms = [\"linux/arm64\"]\n"
-        )
-    };
-    let (project, _) = two_platforms(&builder(""));
-    let steps = || {
-        let ran = project.run(&["setup", "--check", "--json"]);
-        let said: Value = serde_json::from_str(&ran.stdout).unwrap();
-        let steps = said["plan"]["steps"].as_array().unwrap().clone();
-        let own = steps.into_iter().find(|it| it["step"] == "run_as_user");
-        (own, ran.stdout)
-    };
-    let (step, said) = steps();
-    assert_eq!(step, None);
-    assert!(said.contains("as its image cannot be had"), "{said}");
-
-    let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
-    let own = builder(&format!("image = \"{image}\"\n"));
-    project.write("build-graph.toml", graph.replace(&builder(""), &own));
-    let folder = project.path("b");
-    project.write("b/Dockerfile", "FROM scratch\nCOPY x /x\n");
-    let folder = folder.to_str().unwrap();
-    docker(
-        &host(),
-        &[
-            "buildx", "build", "--quiet", "--load", "--tag", &image, folder,
-        ],
-    );
-    let step = steps().0.unwrap();
-    let words = step["argv"].as_array().unwrap().iter();
-    let argv: Vec<&str> = words.map(|it| it.as_str().unwrap()).collect();
-    assert_eq!(
-        argv,
-        [
-            "docker",
-            "buildx",
-            "create",
-            "--name=xtask-own",
-            "--driver=docker-container",
-            &format!("--driver-opt=image={image}"),
-        ]
-    );
-    docker_of(&project, &argv[1..]);
-    let (step, said) = steps();
-    assert_eq!(step, None);
-    assert!(said.contains("the first build there starts it"), "{said}");
-    project.write("b/Dockerfile", "FROM parent\nCOPY x /x\n");
-    project
-        .run(&["build"])
-        .ends(0)
-        .says("`docker buildx inspect --bootstrap xtask-own` must work");
-    docker_of(&project, &["buildx", "rm", "--force", "xtask-own"]);
-    docker(&host(), &["image", "rm", &image]);
 }
