@@ -333,3 +333,47 @@ fn weight(path: &Utf8Path) -> (u64, u64) {
         (bytes + more, changed.max(at))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::freshness::key::Key;
+    use crate::freshness::record::Volatile;
+
+    fn record(key: u8) -> Record {
+        Record {
+            key: Key([key; 32]),
+            image: format!("sha256:{key}"),
+            private: format!("xtask/a:{key}"),
+            references: Vec::new(),
+            size: 1,
+            duration_ms: 1,
+            ended_ms: 1,
+            volatile: Volatile::default(),
+            manifest: None,
+            parts: Vec::new(),
+        }
+    }
+
+    fn found(keys: &[u8]) -> LocalFound {
+        let path = |key: &u8| (Utf8PathBuf::from(format!("/state/{key}")), 1);
+        LocalFound {
+            records: [(
+                "a".to_owned(),
+                keys.iter().map(|key| record(*key)).collect(),
+            )]
+            .into(),
+            names: keys.iter().map(|key| (record(*key).private, 1)).collect(),
+            files: keys.iter().map(path).collect(),
+            blobs: keys.iter().map(path).collect(),
+            ..LocalFound::default()
+        }
+    }
+
+    #[test]
+    fn what_a_second_look_finds_beside_what_was_shown_stays() {
+        assert_eq!(found(&[2, 3]).and(&found(&[1, 2])), found(&[2]));
+        assert!(found(&[3]).and(&found(&[1, 2])).is_empty());
+        assert!(found(&[3]).and(&LocalFound::default()).is_empty());
+    }
+}

@@ -375,3 +375,32 @@ impl Look<'_> {
 fn is_key(tag: &str) -> bool {
     tag.len() == DIGITS && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(digests: &[&str]) -> SharedFound {
+        let all = || digests.iter().map(|it| ((*it).to_owned(), 1)).collect();
+        SharedFound {
+            records: all(),
+            indexes: all(),
+            images: all(),
+            ..SharedFound::default()
+        }
+    }
+
+    #[test]
+    fn what_a_second_look_finds_beside_what_was_shown_stays() {
+        assert_eq!(found(&["b", "c"]).and(&found(&["a", "b"])), found(&["b"]));
+        assert!(found(&["c"]).and(&found(&["a"])).is_empty());
+    }
+
+    #[test]
+    fn only_a_whole_hash_is_the_tag_of_a_key() {
+        assert!(is_key(&"0f".repeat(32)));
+        for tag in ["keep", &"0f".repeat(31), &"0g".repeat(32), &"0f".repeat(33)] {
+            assert!(!is_key(tag), "{tag}");
+        }
+    }
+}
