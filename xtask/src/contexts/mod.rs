@@ -6,6 +6,7 @@ mod absent;
 mod attributes;
 mod error;
 mod hash;
+mod looks;
 mod materialise;
 mod meta;
 mod read;
