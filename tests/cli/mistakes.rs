@@ -57,6 +57,56 @@ fn a_cycle_prints_its_whole_path() {
 }
 
 #[test]
+fn mistakes_of_the_file_its_cycles_and_its_folders_are_reported_in_one_run() {
+    let stages = "[stage.api]\ncontext = \"a\"\nfrom = \"web\"\n[stage.web]\ncontext = \"a\"\nfrom = \"api\"\n\
+                  [stage.none]\ncontext = \"none\"\n[stage.arg]\ncontext = \"b\"\n";
+    let project = one()
+        .file("build-graph.toml", format!("version = 1\n{stages}"))
+        .file("b/Dockerfile", "FROM scratch\nCOPY\n");
+    let further = [
+        "api -> web -> api",
+        "stage `none`: context",
+        "b/Dockerfile:2: COPY needs a source and a destination",
+    ];
+    // A mistake of the file hides none of the others.
+    for (more, said) in [("", None), ("weigt = 2\n", Some("did you mean `weight`?"))] {
+        project.write("build-graph.toml", format!("version = 1\n{stages}{more}"));
+        for command in ["plan", "build"] {
+            let ran = project.run(&[command]).ends(2);
+            for said in further.iter().copied().chain(said) {
+                assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+            }
+        }
+    }
+    // Without an engine, too.
+    project.write(
+        "build-graph.toml",
+        "version = 1\n[stage.none]\ncontext = \"none\"\n[stage.arg]\ncontext = \"b\"\n",
+    );
+    let ran = project.run(&["plan"]).ends(2);
+    assert!(!ran.stderr.contains("engine"), "{}", ran.stderr);
+    for said in &further[1..] {
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn github_shows_a_mistake_at_its_line() {
+    let graph = format!("{ONE}weigt = 2\n");
+    let project = one().file("build-graph.toml", graph);
+    let root = project.path("").canonicalize().unwrap();
+    let ran = project
+        .command(&["plan"])
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_WORKSPACE", root)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    let mark = "::error title=mistake in the graph file,file=build-graph.toml,line=5::unknown field `weigt` in stage `a`: did you mean `weight`?\n";
+    assert!(said.starts_with(mark), "{said}");
+}
+
+#[test]
 fn names_that_are_options_or_hide_in_a_terminal_are_refused() {
     for bad in [
         "target = \"-x\"",

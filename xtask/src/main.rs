@@ -9,6 +9,7 @@ use xtask::cli::{Cli, Command};
 use xtask::commands;
 use xtask::fault::{Class, Result};
 use xtask::freshness::shared::signing;
+use xtask::shown::actions::{self, Mark};
 
 fn main() -> ExitCode {
     // SAFETY: this is the first thing that the program does, and no thread was started.
@@ -28,8 +29,13 @@ fn main() -> ExitCode {
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            if let Some(told) = fault.lines() {
-                xtask::tell!("{told}");
+            match fault.lines() {
+                // The mistakes of a graph file have annotations of their own.
+                Some(told) if actions::are_read() && !told.starts_with("::") => {
+                    xtask::tell!("{}", Mark::error("cargo xtask").line(&told));
+                }
+                Some(told) => xtask::tell!("{told}"),
+                None => {}
             }
             ExitCode::from(fault.class.status())
         }

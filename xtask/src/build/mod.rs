@@ -140,15 +140,8 @@ pub fn build(
     }
     work.begin_to_build();
     let (prepared, images) = work.prepare(wanted)?;
-    // A stage that cannot even be read fails the run before anything is built.
     for id in wanted {
-        let Some(prepared) = prepared.get(id) else {
-            continue;
-        };
-        if let Some(Err(fault)) = prepared.read() {
-            return Err(fault.clone());
-        }
-        if let Some(summary) = prepared.summary() {
+        if let Some(summary) = prepared.get(id).and_then(Prepared::summary) {
             work.check_platforms(*id, summary)?;
         }
     }

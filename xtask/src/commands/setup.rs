@@ -77,6 +77,9 @@ pub fn run(flags: &cli::SetupArgs) -> Result<()> {
 /// Sets up what a failed build lacked, if it can be set up and the user agrees. Otherwise gives the
 /// build's own fault.
 pub fn mend(fault: Fault, flags: &cli::BuildArgs, interrupt: &Interrupt) -> Result<()> {
+    if matches!(fault.class, Class::Usage | Class::Interrupted) {
+        return Err(fault);
+    }
     let opened = base_override::open(&super::chosen(&flags.at)?, &flags.platform)?;
     let needs = Needs::of(&opened.spec, &opened.lock);
     let may_help = match fault.class {

@@ -11,6 +11,8 @@ use std::time::Instant;
 use super::plain::{Loudness, Plain};
 use super::{Reporter, reasons, words};
 use crate::report::event::{Event, Finished, Outcome, StageFinished};
+use crate::shown;
+use crate::shown::actions::{Mark, value};
 
 /// A summary may have 1 MiB in each step. What is longer is refused as a whole.
 const SUMMARY: usize = 900_000;
@@ -38,7 +40,7 @@ impl<W: Write> Actions<W> {
         let place = |name: &str| std::env::var_os(name).map(PathBuf::from);
         Self {
             plain: Plain::to(to, loudness),
-            workspace: place("GITHUB_WORKSPACE").unwrap_or_default(),
+            workspace: shown::actions::workspace(),
             summary: place("GITHUB_STEP_SUMMARY"),
             graph: BTreeMap::new(),
             reasons: BTreeMap::new(),
@@ -71,19 +73,12 @@ impl<W: Write> Actions<W> {
     }
 
     fn annotate(&mut self, stage: &StageFinished) {
-        let mut fields = format!("title={}", property(&format!("{} failed", stage.stage)));
+        let title = format!("{} failed", stage.stage);
+        let mut mark = Mark::error(&title);
         if let Some(step) = &stage.step {
-            let file = step.file.strip_prefix(&self.workspace);
-            if let Ok(file) = file {
-                let _ = write!(fields, ",file={}", property(&file.to_string_lossy()));
-                if let Some(line) = step.line {
-                    let _ = write!(fields, ",line={line}");
-                }
-            }
+            mark = mark.at(&self.workspace, &step.file, step.line);
         }
-        let message = value(&words::failure(stage));
-        self.plain
-            .print(format_args!("::error {fields}::{message}"));
+        self.plain.print(mark.line(&words::failure(stage)));
     }
 
     fn summarize(&self, finished: &Finished) {
@@ -202,17 +197,6 @@ impl<W: Write + Send> Reporter for Actions<W> {
 fn token_of(log: &str) -> u64 {
     let hash = blake3::hash(log.as_bytes());
     u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 8]))
-}
-
-/// The message of a command, which is one line.
-fn value(text: &str) -> String {
-    let text = text.replace('%', "%25");
-    text.replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// A property of a command.
-fn property(text: &str) -> String {
-    value(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 /// Text in a cell of a table, without any meaning of its own.

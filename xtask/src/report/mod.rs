@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::report::event::Event;
+use crate::shown;
 pub use plain::Loudness;
 
 /// Takes events in the order in which they happened.
@@ -60,10 +61,11 @@ impl Reporting {
         let live = std::io::stderr().is_terminal()
             && std::env::var_os("CI").is_none()
             && loudness == Loudness::Normal;
-        let is_actions = std::env::var_os("GITHUB_ACTIONS").is_some_and(|it| it == "true");
         let mut reporter: Box<dyn Reporter> = match (json, live) {
             (true, _) => Box::new(json::Json::to(std::io::stdout())),
-            (false, _) if is_actions => Box::new(actions::Actions::to(std::io::stderr(), loudness)),
+            (false, _) if shown::actions::are_read() => {
+                Box::new(actions::Actions::to(std::io::stderr(), loudness))
+            }
             (false, true) => Box::new(live::Live::on(std::io::stderr())),
             (false, false) => Box::new(plain::Plain::to(std::io::stderr(), loudness)),
         };

@@ -10,6 +10,7 @@ use crate::freshness::planner::Workspace;
 use crate::graphfile::spec::StageId;
 use crate::graphfile::spec::policy::Policy;
 use crate::outside::state;
+use crate::shown;
 use crate::verify::finding::Answer;
 use crate::verify::told;
 
@@ -56,7 +57,7 @@ pub(super) fn tell(
     if let Some(path) = &flags.sarif {
         write(path, &format!("{}\n", told::sarif(answer, &dockerfiles)))?;
     }
-    if std::env::var("GITHUB_ACTIONS").as_deref() == Ok("true") {
+    if shown::actions::are_read() {
         crate::tell!("{}", told::annotations(answer, &dockerfiles).trim_end());
         if let Ok(path) = std::env::var("GITHUB_STEP_SUMMARY") {
             let file = std::fs::File::options()

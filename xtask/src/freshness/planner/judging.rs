@@ -70,6 +70,10 @@ impl Workspace {
                     let unlinked = self.unlinked(id, summary).into_iter();
                     unlinked.for_each(|(_, note)| self.warn(note));
                     let name = &self.spec.stage(id).name;
+                    let lines = stage_inputs.unreadable();
+                    lines.for_each(|line| {
+                        self.warn(format!("`{name}` counts all of its context: {line}"))
+                    });
                     // A build fails with these words.
                     let absent = stage_inputs.absent.iter();
                     let absent = absent.filter(|_| self.is_building.get().is_none());

@@ -13,6 +13,7 @@ mod judging;
 mod left_out;
 mod lists;
 pub mod memo;
+mod mistaken;
 mod plan;
 mod prepared;
 mod sharing;
@@ -117,15 +118,19 @@ impl Workspace {
     pub fn open(chosen: &Chosen, platforms: &[String], next: Next) -> Result<Self> {
         let memos = State::in_folder(State::place(&chosen.file)).path("memos");
         let memos = prepared::Ahead::start(memos, next == Next::AllStages);
-        let opened = base_override::open(chosen, platforms)?;
-        Ok(Self::of(opened, memos))
+        match base_override::open_with(chosen, platforms, None) {
+            Ok(opened) => Ok(Self::of(opened, memos)),
+            Err(refused) => Err(mistaken::all(refused)),
+        }
     }
 
     /// Opens a graph file that is not the one of this state's graph.
     pub fn open_beside(chosen: &Chosen, platforms: &[String], state: State) -> Result<Self> {
         let memos = prepared::Ahead::start(state.path("memos"), false);
-        let opened = base_override::open_with(chosen, platforms, Some(state))?;
-        Ok(Self::of(opened, memos))
+        let opened = base_override::open_with(chosen, platforms, Some(state));
+        opened
+            .map(|opened| Self::of(opened, memos))
+            .map_err(|refused| refused.fault)
     }
 
     fn of(opened: OpenedGraph, memos: prepared::Ahead) -> Self {
@@ -217,7 +222,8 @@ impl Workspace {
     }
 
     /// Gathers everything that does not wait for an upstream: the inputs of all stages on all
-    /// cores, while the engine is asked for all images at once.
+    /// cores, while the engine is asked for all images at once. Fails with everything that is wrong
+    /// if the trees of a stage cannot be read.
     pub fn prepare(&self, wanted: &[StageId]) -> Result<(HashMap<StageId, Prepared>, Images)> {
         let names: Vec<&str> = wanted
             .iter()
@@ -236,7 +242,10 @@ impl Workspace {
         });
         let prepared = looked.into_iter().zip(records);
         let prepared = prepared.map(|(looked, records)| Prepared::new(looked, records));
-        Ok((wanted.iter().copied().zip(prepared).collect(), images?))
+        let prepared = wanted.iter().copied().zip(prepared).collect();
+        // What is wrong with the stages is said even if no engine answers.
+        mistaken::refuse_unreadable(wanted, &prepared)?;
+        Ok((prepared, images?))
     }
 
     /// The external images of stages.

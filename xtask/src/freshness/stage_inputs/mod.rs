@@ -82,6 +82,19 @@ impl StageInputs {
         layers.collect()
     }
 
+    /// A sentence on each line of the Dockerfile that BuildKit will refuse, unless it is newer than
+    /// this program.
+    pub fn unreadable(&self) -> impl Iterator<Item = String> + '_ {
+        let clauses = self.reading.undecided.iter();
+        let lines = clauses.filter_map(|clause| {
+            let (line, why) = clause
+                .strip_prefix("line ")?
+                .split_once(" cannot be read: ")?;
+            Some(format!("{}:{line}: {why}", self.dockerfile))
+        });
+        lines.filter(|_| self.reading.syntax.is_none())
+    }
+
     /// How many inputs there are, and their size in bytes.
     pub fn count(&self) -> (usize, u64) {
         let folders = || std::iter::once(&self.context).chain(self.folders.values());

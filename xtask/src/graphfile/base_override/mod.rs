@@ -14,7 +14,9 @@ use crate::graphfile::graph::Graph;
 use crate::graphfile::lock::Lock;
 use crate::graphfile::outputs::Outputs;
 use crate::graphfile::source;
-use crate::graphfile::spec::{self, Context, Replacement, Spec, Stage, StageId};
+use crate::graphfile::spec::{
+    self, Context, Partial, RefusedGraph, Replacement, Spec, Stage, StageId,
+};
 use crate::outside::state::{self, State};
 use dockerfile::Question;
 
@@ -34,7 +36,7 @@ pub struct OpenedGraph {
 /// Reads a graph file and finds its sources. `platforms`, unless empty, replace those of the graph:
 /// the images that a Dockerfile uses may depend on the platform.
 pub fn open(chosen: &Chosen, platforms: &[String]) -> Result<OpenedGraph> {
-    open_with(chosen, platforms, None)
+    open_with(chosen, platforms, None).map_err(|refused| refused.fault)
 }
 
 /// Like `open`, with a state that is not the one of the graph file.
@@ -42,8 +44,8 @@ pub fn open_with(
     chosen: &Chosen,
     platforms: &[String],
     state: Option<State>,
-) -> Result<OpenedGraph> {
-    let mut spec = spec::load(&chosen.file, &chosen.options)?;
+) -> Result<OpenedGraph, RefusedGraph> {
+    let mut spec = spec::load_partly(&chosen.file, &chosen.options)?;
     spec.call = chosen.call.clone();
     spec.choose_platforms(platforms)?;
     spec.split();
@@ -55,7 +57,16 @@ pub fn open_with(
     source::find(&mut spec, &state, &lock);
     source::facts::settle_names(&mut spec)?;
     apply(&mut spec)?;
-    let graph = Graph::of(&spec)?;
+    let graph = match Graph::of(&spec) {
+        Ok(graph) => graph,
+        Err(fault) => {
+            let sound = spec.ids().collect();
+            return Err(RefusedGraph {
+                fault,
+                partial: Some(Box::new(Partial { spec, sound })),
+            });
+        }
+    };
     Ok(OpenedGraph {
         spec,
         graph,

@@ -16,7 +16,10 @@ use super::raw::{
 };
 use super::raw_stack::RawStack;
 use super::vars::Vars;
-use super::{ImageOutput, Naming, Publishing, Sharing, SourceId, Spec, StageId, VERSION, Workflow};
+use super::{
+    ImageOutput, Naming, Partial, Publishing, RefusedGraph, Sharing, SourceId, Spec, StageId,
+    VERSION, Workflow,
+};
 use super::{names, tables};
 use crate::fault::Result;
 use crate::graphfile::call::Call;
@@ -34,14 +37,26 @@ const MOST_TEXT: usize = 64 << 20;
 pub(super) type Named<T> = BTreeMap<String, (Span, T)>;
 
 /// Checks `text`, the content of `file`, whose folder is `root`.
-pub fn check(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions) -> Result<Spec> {
+pub fn check(
+    file: &Utf8Path,
+    root: &Utf8Path,
+    text: &str,
+    options: &GraphOptions,
+) -> Result<Spec, RefusedGraph> {
     let mut mistakes = Mistakes::of(file, text);
-    let spec = GraphReader {
+    let mut reader = GraphReader {
         mistakes: &mut mistakes,
+        sound: Vec::new(),
+    };
+    let spec = reader.file(file, root, text, options);
+    let sound = std::mem::take(&mut reader.sound);
+    match mistakes.into_result() {
+        Ok(()) => Ok(spec),
+        Err(fault) => Err(RefusedGraph {
+            fault,
+            partial: Some(Box::new(Partial { spec, sound })),
+        }),
     }
-    .file(file, root, text, options);
-    mistakes.into_result()?;
-    Ok(spec)
 }
 
 /// A hash of everything that the content of a `Spec` comes from.
@@ -85,6 +100,8 @@ fn nothing(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions)
 /// Reads the file and collects what is wrong with it.
 pub(super) struct GraphReader<'m, 't> {
     pub(super) mistakes: &'m mut Mistakes<'t>,
+    /// The stages without a mistake of their own.
+    sound: Vec<StageId>,
 }
 
 /// What a stage says itself, before the defaults are laid under it.
@@ -187,10 +204,15 @@ impl GraphReader<'_, '_> {
         spec.declared.sort_by_key(|id| places[id.index()].start);
         spec.stages = stages
             .into_iter()
-            .map(|(name, (span, raw))| {
+            .zip(super::ids(places.len()))
+            .map(|((name, (span, raw)), id)| {
                 let own = Own::of(&raw);
                 let whole = RawStage::lay(raw, defaults.clone());
+                let before = self.mistakes.count();
                 let mut stage = self.stage(name, &span, whole, &scope);
+                if self.mistakes.count() == before {
+                    self.sound.push(id);
+                }
                 stage.own_args = own.args;
                 stage.policy = std::mem::take(&mut stage.policy).over(&policy);
                 if let (Some(tags), None, Naming::Settled) = (own.tags, &stage.image, &stage.naming) {

@@ -9,6 +9,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::fault::Fault;
+use crate::shown::actions;
 
 /// How many mistakes are shown. Nobody reads more, and showing each costs a pass through the file.
 const MOST_SHOWN: usize = 100;
@@ -122,6 +123,11 @@ impl<'t> Mistakes<'t> {
         }
     }
 
+    /// How many were found so far.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
     /// Whether nothing was wrong.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -141,6 +147,9 @@ impl<'t> Mistakes<'t> {
             Renderer::plain()
         };
         let mut message = String::new();
+        if actions::are_read() {
+            self.annotate(&mut message);
+        }
         for mistake in self.list.iter().take(MOST_SHOWN) {
             let _ = writeln!(message, "{}\n", self.render(mistake, &renderer));
         }
@@ -151,6 +160,22 @@ impl<'t> Mistakes<'t> {
             let _ = write!(message, ", of which the first {MOST_SHOWN} are shown");
         }
         Err(Fault::usage(message))
+    }
+
+    /// A line for each mistake that GitHub shows at its place.
+    fn annotate(&self, message: &mut String) {
+        let file = std::path::absolute(&self.file);
+        let file = file.unwrap_or_else(|_| self.file.as_std_path().to_owned());
+        for mistake in self.list.iter().take(MOST_SHOWN) {
+            let span = mistake.span.as_ref();
+            let line = span.and_then(|span| u32::try_from(self.line(span)).ok());
+            let mark = actions::Mark::error("mistake in the graph file");
+            let mark = mark.at(&actions::workspace(), &file, line);
+            let help = mistake.help.as_ref();
+            let help = help.map_or_else(String::new, |help| format!(": {help}"));
+            let told = mark.line(&format!("{}{help}", mistake.title));
+            let _ = writeln!(message, "{told}");
+        }
     }
 
     /// The whole lines in which a span lies, and the number of the first line. The renderer
@@ -168,10 +193,14 @@ impl<'t> Mistakes<'t> {
 
     /// Where a span begins, for a person: `build-graph.toml:12`.
     pub fn place(&self, span: &Span) -> String {
+        format!("{}:{}", self.file, self.line(span))
+    }
+
+    /// The line in which a span begins, from 1.
+    fn line(&self, span: &Span) -> usize {
         let end = span.start.min(self.text.len());
         let before = &self.text.as_bytes()[..end];
-        let line = before.split(|byte| *byte == b'\n').count();
-        format!("{}:{line}", self.file)
+        before.split(|byte| *byte == b'\n').count()
     }
 
     fn render(&self, mistake: &Mistake, renderer: &Renderer) -> String {

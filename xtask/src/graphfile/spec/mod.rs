@@ -494,8 +494,41 @@ impl Stage {
     }
 }
 
+/// A graph file that cannot be used.
+#[derive(Debug)]
+pub struct RefusedGraph {
+    /// Its mistakes.
+    pub fault: Fault,
+    /// What could be read of it all the same.
+    pub partial: Option<Box<Partial>>,
+}
+
+/// What could be read of a graph file with mistakes. It is good for nothing but finding more of
+/// them.
+#[derive(Debug)]
+pub struct Partial {
+    /// What the file says. What was wrong is left out.
+    pub spec: Spec,
+    /// The stages without a mistake of their own.
+    pub sound: Vec<StageId>,
+}
+
+impl From<Fault> for RefusedGraph {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault,
+            partial: None,
+        }
+    }
+}
+
 /// Reads and checks a graph file, with what a call gives laid over it.
 pub fn load(file: &Utf8Path, options: &GraphOptions) -> Result<Spec> {
+    load_partly(file, options).map_err(|refused| refused.fault)
+}
+
+/// Like `load`, and keeps what can be read of a file with mistakes.
+pub fn load_partly(file: &Utf8Path, options: &GraphOptions) -> Result<Spec, RefusedGraph> {
     let text = state::read_text(file).map_err(|error| {
         Fault::usage(format!(
             "cannot read the graph file {file}: {error}; name another with `--graph FILE`"
@@ -508,10 +541,10 @@ pub fn load(file: &Utf8Path, options: &GraphOptions) -> Result<Spec> {
             "cannot find the folder of the graph file {file}: {error}"
         ))
     })?;
-    read(file, &root, &text, options)
+    check::check(file, &root, &text, options)
 }
 
 /// Checks `text`, the content of the graph file `file` in the folder `root`. No file is looked at.
 pub fn read(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions) -> Result<Spec> {
-    check::check(file, root, text, options)
+    check::check(file, root, text, options).map_err(|refused| refused.fault)
 }

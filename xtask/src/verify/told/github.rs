@@ -1,14 +1,13 @@
 //! Annotations and a job summary for GitHub Actions.
-//!
-//! Values in workflow commands are escaped as GitHub documents it
-//! (docs.github.com/actions/reference/workflow-commands-for-github-actions).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::table::last_line;
 use crate::graphfile::spec::policy::Severity;
-use crate::verify::finding::{Answer, Finding};
+use crate::shown::actions::Mark;
+use crate::verify::finding::Answer;
 
 /// A job shows at most this many annotations of a kind from one step.
 const MOST: usize = 10;
@@ -20,32 +19,31 @@ const LONGEST: usize = 1_000_000;
 /// Dockerfiles, relative to the checkout.
 pub fn annotations(answer: &Answer, dockerfiles: &BTreeMap<&str, String>) -> String {
     let mut out = String::new();
-    for (severity, command) in [(Severity::Deny, "error"), (Severity::Warn, "warning")] {
+    for severity in [Severity::Deny, Severity::Warn] {
         let findings = answer.findings.iter();
         let of_kind = findings.filter(|one| one.severity == severity && one.waived.is_none());
         for finding in of_kind.take(MOST) {
-            let _ = writeln!(
-                out,
-                "::{command} {}title={}::{}",
-                place(finding, dockerfiles),
-                property(&format!("{} in {}", finding.rule.text(), finding.stage)),
-                data(&format!(
-                    "{} ({}): {}",
-                    finding.message,
-                    finding.place(),
-                    finding.remedy
-                ))
-            );
+            let title = format!("{} in {}", finding.rule.text(), finding.stage);
+            let mark = match severity {
+                Severity::Deny => Mark::error(&title),
+                _ => Mark::warning(&title),
+            };
+            let mark = match (finding.line, dockerfiles.get(finding.stage.as_str())) {
+                (Some(line), Some(file)) => {
+                    mark.at(Path::new(""), Path::new(file), u32::try_from(line).ok())
+                }
+                _ => mark,
+            };
+            let told = mark.line(&format!(
+                "{} ({}): {}",
+                finding.message,
+                finding.place(),
+                finding.remedy
+            ));
+            let _ = writeln!(out, "{told}");
         }
     }
     out
-}
-
-fn place(finding: &Finding, dockerfiles: &BTreeMap<&str, String>) -> String {
-    match (finding.line, dockerfiles.get(finding.stage.as_str())) {
-        (Some(line), Some(file)) => format!("file={},line={line},", property(file)),
-        _ => String::new(),
-    }
 }
 
 /// A Markdown table for the job's page.
@@ -75,16 +73,6 @@ pub fn summary(answer: &Answer) -> String {
         out.push_str(&row);
     }
     out
-}
-
-fn data(text: &str) -> String {
-    text.replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A")
-}
-
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 fn cell(text: &str) -> String {

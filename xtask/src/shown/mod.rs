@@ -1,5 +1,7 @@
 //! Text from outside, made fit to show to people and in JSON.
 
+pub mod actions;
+
 /// Bytes as text for people and JSON. Escapes what is not UTF-8, and what a terminal would act on.
 pub fn text(bytes: &[u8]) -> String {
     let mut text = String::new();
