@@ -35,6 +35,7 @@ mod stack;
 mod stages;
 mod superseded;
 mod trouble;
+mod twelve;
 mod verify;
 mod workflow;
 
