@@ -10,6 +10,7 @@ mod documents;
 mod faults;
 mod fetching;
 mod hostile;
+mod init;
 mod kill;
 mod lock;
 mod locked;

@@ -11,6 +11,7 @@ mod demo;
 mod dify;
 mod export;
 mod healing;
+mod init;
 mod kill;
 mod layers;
 mod locked;

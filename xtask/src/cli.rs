@@ -1,6 +1,7 @@
 //! The command line: words and flags. A test compares them with the table in DESIGN.md, *Commands*.
 
 mod export;
+mod init;
 mod prune;
 mod publish;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::workshop::bench::Case;
 pub use export::{BakeArgs, BundleArgs, ComposeArgs, ExportArgs, ExportFormat};
+pub use init::InitArgs;
 pub use prune::PruneArgs;
 pub use publish::{KeyArgs, PublishArgs, WorkflowArgs};
 
@@ -24,6 +26,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a graph file from what says which images this repository has
+    Init(InitArgs),
     /// Bring stages up to date: build what is stale, skip what is fresh
     Build(BuildArgs),
     /// Show every stage's verdict and why, and run nothing
@@ -77,6 +81,14 @@ pub struct Where {
     /// Where every image is put, in place of the outputs in the graph file
     #[arg(long, value_name = "WHERE", value_parser = ["engine", "registry", "oci"])]
     pub output: Option<String>,
+}
+
+fn source(text: &str) -> Result<(String, Utf8PathBuf), String> {
+    let (name, folder) = text
+        .split_once('=')
+        .ok_or("it must be NAME=DIR, with a name for the source")?;
+    crate::graphfile::spec::names::identifier(name)?;
+    Ok((name.to_owned(), folder.into()))
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

@@ -29,6 +29,7 @@ macro_rules! tell {
     }};
 }
 
+pub mod adopt;
 pub mod build;
 pub mod cli;
 pub mod commands;

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<()> {
     match command {
+        Command::Init(flags) => commands::init::run(flags),
         Command::Build(flags) => commands::build::run(flags),
         Command::Plan(flags) => commands::plan::run(flags),
         Command::Explain(flags) => commands::explain::run(flags),

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod explain;
 pub mod export;
 pub mod graph;
+pub mod init;
 pub mod inputs;
 pub mod key;
 pub mod lock;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use camino::Utf8Path;
 
 use crate::graphfile::options::GraphOptions;
+use crate::shown;
 
 /// The flags that chose a graph, for commands that a person can paste.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,9 +28,9 @@ impl Call {
         }
     }
 
-    /// `cargo xtask` with these words, on the same graph.
+    /// This program with these words, on the same graph.
     pub fn command(&self, words: &str) -> String {
-        format!("cargo xtask {words}{}", self.flags)
+        format!("{} {words}{}", shown::program(), self.flags)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
 
 /// The file name to look for.
-const NAME: &str = "build-graph.toml";
+pub const NAME: &str = "build-graph.toml";
 
 /// A graph file whose commands may run.
 #[derive(Debug, Clone)]

@@ -18,6 +18,42 @@ const LEFT_OPEN: Duration = Duration::from_secs(2);
 /// The most bytes of an output. No output that is asked for is so long.
 const MOST: u64 = 4 << 20;
 
+/// The variables that docker itself needs. All others would change the file's meaning from machine
+/// to machine.
+const KEPT: [&str; 13] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "TMPDIR",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_API_VERSION",
+    "SSH_AUTH_SOCK",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+];
+
+/// The part of this program's environment that compose sees.
+pub fn environment() -> impl Iterator<Item = (&'static str, String)> {
+    KEPT.into_iter().filter_map(|name| {
+        let value = std::env::var_os(name)?;
+        Some((name, value.to_string_lossy().into_owned()))
+    })
+}
+
+/// A call of docker that sees no other variables: a file that it reads means the same everywhere.
+pub fn docker() -> Command {
+    let mut command = Command::new("docker");
+    command.env_clear();
+    for name in KEPT {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    command
+}
+
 /// The outcome of a program.
 #[derive(Debug, Default)]
 pub struct CommandOutput {

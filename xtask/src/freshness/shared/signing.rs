@@ -9,6 +9,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use crate::fault::{Fault, Result};
+use crate::shown;
 
 /// The environment variable with a private key.
 pub const KEY: &str = "XTASK_SIGNING_KEY";
@@ -128,7 +129,8 @@ impl Signer {
 
 fn wrong(what: &str) -> Fault {
     Fault::usage(format!(
-        "{what} holds no signing key: `cargo xtask key FILE` makes one"
+        "{what} holds no signing key: `{} key FILE` makes one",
+        shown::program()
     ))
 }
 

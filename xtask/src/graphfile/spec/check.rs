@@ -27,7 +27,7 @@ use crate::graphfile::options::GraphOptions;
 
 const TOP: &[&str] = &[
     "version", "vars", "defaults", "source", "stage", "base", "profile", "group", "registry",
-    "stack", "policy", "publish", "target", "workflow", "builder",
+    "stack", "policy", "publish", "target", "workflow", "builder", "state",
 ];
 
 /// The most bytes that all stages together may hold, once defaults and variables are filled in.
@@ -149,6 +149,7 @@ impl GraphReader<'_, '_> {
         }
         tables::report_unknown("the graph file", &mut table, TOP, self.mistakes);
         self.version(&mut table);
+        self.state(&mut table);
         let (policy, waivers) = self.policies(&mut table);
         spec.workflow = self.workflow(&mut table);
         let (profiles, mut layers) = self.layers(table, &options.profiles);
@@ -266,6 +267,19 @@ impl GraphReader<'_, '_> {
                     );
                 }
             }
+        }
+    }
+
+    /// `state`, whose value `outside::state` has acted on before.
+    fn state(&mut self, table: &mut DeTable<'_>) {
+        let Some(value) = table.remove("state") else {
+            return;
+        };
+        if value.get_ref().as_str() != Some("cache") {
+            let mistake = Mistake::at(value.span(), "`state` must be `\"cache\"`", "here");
+            let help =
+                "without it the state lies in target/xtask, and XTASK_STATE moves it anywhere";
+            self.mistakes.push(mistake.help(help));
         }
     }
 

@@ -546,5 +546,15 @@ pub fn load_partly(file: &Utf8Path, options: &GraphOptions) -> Result<Spec, Refu
 
 /// Checks `text`, the content of the graph file `file` in the folder `root`. No file is looked at.
 pub fn read(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions) -> Result<Spec> {
-    check::check(file, root, text, options).map_err(|refused| refused.fault)
+    read_partly(file, root, text, options).map_err(|refused| refused.fault)
+}
+
+/// Like `read`, and keeps what can be read of a text with mistakes.
+pub fn read_partly(
+    file: &Utf8Path,
+    root: &Utf8Path,
+    text: &str,
+    options: &GraphOptions,
+) -> Result<Spec, RefusedGraph> {
+    check::check(file, root, text, options)
 }

@@ -60,10 +60,38 @@ fn absolute(path: Utf8PathBuf) -> Utf8PathBuf {
     whole.unwrap_or(path)
 }
 
-/// The folder in which the states of `graph` and of other graphs lie: `XTASK_STATE`, else
-/// `target/xtask` below the graph's folder.
+/// Whether a graph file asks for its state to lie in the user's cache folder, by `state = "cache"`
+/// above its first table. The place is needed before the file is read as a whole.
+fn is_cached(graph: &Utf8Path) -> bool {
+    let text = read_text(graph).unwrap_or_default();
+    let is_above = |line: &&str| !line.trim_start().starts_with('[');
+    text.lines().take_while(is_above).any(|line| {
+        let line: String = line.chars().filter(|c| !c.is_whitespace()).collect();
+        let line = line.split('#').next().unwrap_or_default();
+        line == "state=\"cache\"" || line == "state='cache'"
+    })
+}
+
+/// The user's cache folder for states (specifications.freedesktop.org/basedir-spec).
+fn cache() -> Option<Utf8PathBuf> {
+    let folder = |name: &str| {
+        let path = std::env::var(name).ok().map(Utf8PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let own = folder("XDG_CACHE_HOME");
+    let own = own.or_else(|| Some(folder("HOME")?.join(".cache")));
+    Some(own?.join("xtask"))
+}
+
+/// The folder of states to which `XTASK_STATE` or the graph file itself moves this one.
+fn elsewhere(graph: &Utf8Path) -> Option<Utf8PathBuf> {
+    moved().or_else(|| cache().filter(|_| is_cached(graph)))
+}
+
+/// The folder in which the states of `graph` and of other graphs lie: `XTASK_STATE`, else the cache
+/// folder of the user if the graph file says so, else `target/xtask` below the graph's folder.
 pub fn base(graph: &Utf8Path) -> Utf8PathBuf {
-    moved().unwrap_or_else(|| {
+    elsewhere(graph).unwrap_or_else(|| {
         let folder = graph.parent().filter(|folder| !folder.as_str().is_empty());
         let folder = folder.unwrap_or(Utf8Path::new("."));
         let whole = folder.canonicalize_utf8();
@@ -93,7 +121,7 @@ impl State {
     /// The folder of the state of `graph`, which may not exist.
     pub fn place(graph: &Utf8Path) -> Utf8PathBuf {
         let base = base(graph);
-        let named = match moved() {
+        let named = match elsewhere(graph) {
             // The state lies beside the graph, and moves with it.
             None => graph.file_name().map(Utf8PathBuf::from),
             Some(_) => None,

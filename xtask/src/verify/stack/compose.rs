@@ -12,24 +12,7 @@ use serde_json::Value;
 
 use super::child::{Effect, Ended, LiveChildren};
 use crate::fault::{Fault, Result};
-
-/// The variables that docker itself needs. All others would change the file's meaning from machine
-/// to machine.
-const KEPT: [&str; 13] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "TMPDIR",
-    "DOCKER_HOST",
-    "DOCKER_CONTEXT",
-    "DOCKER_CONFIG",
-    "DOCKER_CERT_PATH",
-    "DOCKER_TLS_VERIFY",
-    "DOCKER_API_VERSION",
-    "SSH_AUTH_SOCK",
-    "XDG_CONFIG_HOME",
-    "XDG_RUNTIME_DIR",
-];
+use crate::outside::ask;
 
 /// The longest time for making all containers.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
@@ -51,22 +34,8 @@ pub struct ComposeFile {
     pub is_fetched: bool,
 }
 
-/// The part of this program's environment that compose sees.
-pub fn environment() -> impl Iterator<Item = (&'static str, String)> {
-    KEPT.into_iter().filter_map(|name| {
-        let value = std::env::var_os(name)?;
-        Some((name, value.to_string_lossy().into_owned()))
-    })
-}
-
 fn docker(variables: &BTreeMap<String, String>) -> Command {
-    let mut command = Command::new("docker");
-    command.env_clear();
-    for name in KEPT {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    let mut command = ask::docker();
     command.envs(variables);
     command
 }

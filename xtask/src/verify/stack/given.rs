@@ -12,11 +12,12 @@ use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::compose::{self, ComposeFile};
+use super::compose::ComposeFile;
 use super::config::{entries, flag, list, text};
 use super::filling::Filling;
 use super::{Pinned, Resolved, Run, fill, setting, stack_of};
 use crate::graphfile::spec::Spec;
+use crate::outside::ask;
 use crate::outside::engine::Engine;
 use crate::outside::interrupt::Interrupt;
 
@@ -149,7 +150,7 @@ pub fn glance(spec: &Spec, engine: &Engine, interrupt: &Interrupt, given: &Given
         .map(|(service, reference)| Some((service, id(reference)?)))
         .collect::<Option<_>>()?;
     Some(json!({
-        "environment": compose::environment().filter(|(name, _)| is_read(name, &texts)).collect::<BTreeMap<_, _>>(),
+        "environment": ask::environment().filter(|(name, _)| is_read(name, &texts)).collect::<BTreeMap<_, _>>(),
         "files": texts,
         "variables": variables,
         "images": others,
