@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use toml::Spanned;
 use toml::de::DeTable;
 
 use super::check::{GraphReader, Scope};
 use super::mistakes::Mistake;
+use super::placed::Placed;
 use super::raw::{RawBase, Text};
 use super::{Replacement, names, tables};
 use crate::shown;
@@ -24,7 +24,7 @@ impl GraphReader<'_, '_> {
                 continue;
             };
             for (key, value) in bases.into_inner() {
-                let name = Spanned::new(key.span(), key.get_ref().to_string());
+                let name = Placed::new(key.span(), key.get_ref().to_string());
                 let whole = format!("base `{}`", shown::short(name.get_ref()));
                 let Some(table) = tables::as_table(&whole, value, self.mistakes) else {
                     continue;

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::laying::{self, Layered};
 use super::mistakes::{Mistake, Mistakes, Span};
+use super::placed::Placed;
 use super::policy::Policy;
 use super::raw::{
     RawBuilder, RawPolicy, RawPublish, RawRegistry, RawSource, RawStage, RawTarget, RawWaiver, Text,
@@ -116,7 +117,7 @@ impl Own {
         let tags = raw.tags.iter().flatten().next();
         Self {
             args: names.map(|name| name.get_ref().clone()).collect(),
-            tags: tags.map(Spanned::span),
+            tags: tags.map(Placed::span),
         }
     }
 }
@@ -357,7 +358,7 @@ impl GraphReader<'_, '_> {
     }
 
     /// `[policy]`, and its waivers, which a stage's own policy cannot have.
-    fn policies(&mut self, table: &mut DeTable<'_>) -> (RawPolicy, Vec<Spanned<RawWaiver>>) {
+    fn policies(&mut self, table: &mut DeTable<'_>) -> (RawPolicy, Vec<Placed<RawWaiver>>) {
         let Some(mut table) = tables::take(table, "policy", self.mistakes) else {
             return Default::default();
         };
@@ -367,7 +368,7 @@ impl GraphReader<'_, '_> {
         (policy, waivers.unwrap_or_default())
     }
 
-    fn list_of_waivers(&mut self, waivers: Spanned<DeValue<'_>>) -> Vec<Spanned<RawWaiver>> {
+    fn list_of_waivers(&mut self, waivers: Spanned<DeValue<'_>>) -> Vec<Placed<RawWaiver>> {
         let span = waivers.span();
         let DeValue::Array(list) = waivers.into_inner() else {
             let mistake = Mistake::at(span, "`waive` must be a list of tables", "here");
@@ -382,7 +383,7 @@ impl GraphReader<'_, '_> {
                 continue;
             };
             let raw = tables::read("a waiver", table, self.mistakes);
-            all.push(Spanned::new(span, raw));
+            all.push(Placed::new(span, raw));
         }
         all
     }

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 
 use super::check::GraphReader;
 use super::mistakes::{Mistake, Span};
-use super::raw::RawExtends;
+use super::raw::{RawExtends, Text};
 use super::{names, tables};
 
 /// The tables that a profile may have.
@@ -19,7 +19,7 @@ const IN_PROFILE: &[&str] = &[
 /// A profile of the file.
 struct Profile<'t> {
     table: DeTable<'t>,
-    extends: Vec<Spanned<String>>,
+    extends: Vec<Text>,
 }
 
 impl GraphReader<'_, '_> {
@@ -115,7 +115,7 @@ impl Profile<'_> {
 /// A profile that extends a profile which extends it.
 struct Circle<'p> {
     name: &'p str,
-    extended: &'p Spanned<String>,
+    extended: &'p Text,
 }
 
 /// How far the walk below is with a profile.
@@ -134,7 +134,7 @@ fn in_order<'p>(
     let (mut order, mut circles) = (Vec::new(), Vec::new());
     let mut walked: BTreeMap<&str, Walked> = BTreeMap::new();
     for name in names {
-        let mut path: Vec<(&str, std::slice::Iter<'_, Spanned<String>>)> = Vec::new();
+        let mut path: Vec<(&str, std::slice::Iter<'_, Text>)> = Vec::new();
         let mut next = Some(name);
         loop {
             if let Some((name, profile)) = next.take().and_then(|name| profiles.get_key_value(name))

@@ -6,8 +6,7 @@
 
 use serde::de::DeserializeOwned;
 
-use toml::Spanned;
-
+use super::placed::Placed;
 use super::raw::{
     RawBuilder, RawPolicy, RawPrepare, RawPublish, RawSource, RawStage, RawTarget, Text, Texts,
 };
@@ -189,7 +188,7 @@ pub fn size(raw: &RawStage) -> usize {
         let given = [&secret.id, &secret.env, &secret.file];
         16 + given.into_iter().flatten().map(one).sum::<usize>()
     });
-    let of_prepare = |prepare: &Spanned<RawPrepare>| {
+    let of_prepare = |prepare: &Placed<RawPrepare>| {
         let prepare = prepare.get_ref();
         let lists = [
             &prepare.inputs,

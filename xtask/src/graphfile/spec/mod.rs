@@ -12,6 +12,7 @@ mod laying;
 pub mod mistakes;
 pub mod names;
 mod parts;
+pub mod placed;
 mod platforms;
 pub mod policy;
 mod policy_rules;

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use toml::Spanned;
-
 use super::check::{GraphReader, Scope};
 use super::mistakes::{Mistake, Span};
 use super::names;
+use super::placed::Placed;
 use super::policy::{Policy, Rule, Severity, Waiver};
 use super::raw::{RawPolicy, RawWaiver, Text};
 
@@ -75,7 +74,7 @@ impl GraphReader<'_, '_> {
     /// Checks the waivers; `line` gives the line of a place in the file.
     pub(super) fn waivers(
         &mut self,
-        raw: Vec<Spanned<RawWaiver>>,
+        raw: Vec<Placed<RawWaiver>>,
         scope: &Scope,
         line: impl Fn(&Span) -> usize,
     ) -> Vec<Waiver> {
@@ -135,7 +134,7 @@ impl GraphReader<'_, '_> {
         })
     }
 
-    fn day(&mut self, until: &Spanned<toml::value::Datetime>) -> Option<String> {
+    fn day(&mut self, until: &Placed<toml::value::Datetime>) -> Option<String> {
         let given = until.get_ref();
         match (given.date, given.time) {
             (Some(date), None) => Some(date.to_string()),

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use toml::Spanned;
-
 use super::check::GraphReader;
 use super::mistakes::{Mistake, Span};
 use super::names;
+use super::placed::Placed;
 use super::raw::{Text, Texts};
 use super::raw_stack::{RawKind, RawProbe};
 use super::stack::{Ask, Http, Probe, Refused};
@@ -44,7 +43,7 @@ const fn name(kind: RawKind) -> &'static str {
 
 /// The fields that a probe has, with their places.
 fn given(raw: &RawProbe) -> Vec<(&'static str, Span)> {
-    fn place<T>(name: &'static str, value: Option<&Spanned<T>>) -> Option<(&'static str, Span)> {
+    fn place<T>(name: &'static str, value: Option<&Placed<T>>) -> Option<(&'static str, Span)> {
         Some((name, value?.span()))
     }
     let inner = |name, first: Option<Span>| Some((name, first?));
@@ -55,9 +54,9 @@ fn given(raw: &RawProbe) -> Vec<(&'static str, Span)> {
         place("port", raw.port.as_ref()),
         place("path", raw.path.as_ref()),
         place("status", raw.status.as_ref()),
-        inner("headers", headers.map(Spanned::span)),
+        inner("headers", headers.map(Placed::span)),
         place("body", raw.body.as_ref()),
-        inner("json", json.map(Spanned::span)),
+        inner("json", json.map(Placed::span)),
         place("command", raw.command.as_ref()),
         place("exit", raw.exit.as_ref()),
         place("output", raw.output.as_ref()),
@@ -66,7 +65,7 @@ fn given(raw: &RawProbe) -> Vec<(&'static str, Span)> {
         place("address", raw.address.as_ref()),
         place("proxy", raw.proxy.as_ref()),
         place("root-owned", raw.root_owned.as_ref()),
-        inner("writable", writable.map(Spanned::span)),
+        inner("writable", writable.map(Placed::span)),
     ]
     .into_iter()
     .flatten()
@@ -75,7 +74,7 @@ fn given(raw: &RawProbe) -> Vec<(&'static str, Span)> {
 
 impl GraphReader<'_, '_> {
     /// Checks one probe.
-    pub(super) fn probe(&mut self, raw: Spanned<RawProbe>) -> Option<Probe> {
+    pub(super) fn probe(&mut self, raw: Placed<RawProbe>) -> Option<Probe> {
         let span = raw.span();
         let raw = raw.into_inner();
         let missing = |reader: &mut Self, field: &str, help: &str| {
@@ -168,7 +167,7 @@ impl GraphReader<'_, '_> {
                         None => 200,
                     },
                     headers: self.headers(raw.headers),
-                    body: raw.body.map(Spanned::into_inner),
+                    body: raw.body.map(Placed::into_inner),
                     json: json
                         .filter_map(|(path, value)| {
                             let path = self.json_path(path)?;
@@ -202,17 +201,17 @@ impl GraphReader<'_, '_> {
                         Some(exit) => i64::from(self.number_within("exit", &exit, 0, 255)?),
                         None => 0,
                     },
-                    output: raw.output.map(Spanned::into_inner),
+                    output: raw.output.map(Placed::into_inner),
                 }
             }
             RawKind::Log => Ask::Log {
-                contains: raw.contains.map(Spanned::into_inner),
-                never: raw.never.map(Spanned::into_inner),
+                contains: raw.contains.map(Placed::into_inner),
+                never: raw.never.map(Placed::into_inner),
             },
             RawKind::Refused => Ask::Refused(self.refused(raw.address?, raw.proxy)?),
             RawKind::File => Ask::File {
                 path: self.text("path", raw.path?, absolute)?,
-                root_owned: raw.root_owned.is_some_and(Spanned::into_inner),
+                root_owned: raw.root_owned.is_some_and(Placed::into_inner),
             },
             RawKind::Uid => Ask::Uid {
                 writable: self.texts("writable", raw.writable, absolute),
@@ -290,7 +289,7 @@ impl GraphReader<'_, '_> {
         Some(pointer)
     }
 
-    fn port(&mut self, port: &Spanned<i64>) -> Option<u16> {
+    fn port(&mut self, port: &Placed<i64>) -> Option<u16> {
         self.number_within("port", port, 1, 65535)
     }
 }

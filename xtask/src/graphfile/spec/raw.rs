@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use toml::Spanned;
+
+use super::placed::Placed;
 
 /// Text with its place in the file.
-pub type Text = Spanned<String>;
+pub type Text = Placed<String>;
 /// A table of texts, such as `args` and `labels`.
 pub type Texts = BTreeMap<Text, Text>;
 
@@ -36,7 +37,7 @@ pub struct RawStage {
     /// `os/arch` pairs; the engine's own when absent.
     pub platforms: Option<Vec<Text>>,
     /// What differs on one of the platforms.
-    pub platform: Option<BTreeMap<Text, Spanned<RawPlatform>>>,
+    pub platform: Option<BTreeMap<Text, Placed<RawPlatform>>>,
     /// The image's name, without a tag.
     pub image: Option<Text>,
     /// Tags of `image`; `latest` when absent.
@@ -46,9 +47,9 @@ pub struct RawStage {
     /// Context overlays: folders laid over the context, beside the graph file.
     pub overlays: Option<Vec<Text>>,
     /// Named contexts, by the name that the Dockerfile uses.
-    pub contexts: Option<BTreeMap<Text, Spanned<RawContext>>>,
+    pub contexts: Option<BTreeMap<Text, Placed<RawContext>>>,
     /// Secrets for RUN --mount=type=secret.
-    pub secrets: Option<Vec<Spanned<RawSecret>>>,
+    pub secrets: Option<Vec<Placed<RawSecret>>>,
     /// Ids of ssh agents for RUN --mount=type=ssh.
     pub ssh: Option<Vec<Text>>,
     /// The network that RUN sees: `default`, `none` or `host`.
@@ -60,11 +61,11 @@ pub struct RawStage {
     /// Resource limits for RUN, such as `nofile=1024:2048`.
     pub ulimit: Option<Vec<Text>>,
     /// How many of the `--jobs` places the build takes.
-    pub weight: Option<Spanned<i64>>,
+    pub weight: Option<Placed<i64>>,
     /// How many of its last images stay in the engine, so that they can be restored at once.
-    pub keep: Option<Spanned<i64>>,
+    pub keep: Option<Placed<i64>>,
     /// A command on the host that makes files of the context.
-    pub prepare: Option<Spanned<RawPrepare>>,
+    pub prepare: Option<Placed<RawPrepare>>,
     /// The services of the running stack that use the image.
     pub services: Option<Vec<Text>>,
     /// The policy for its image, laid over the graph's own `[policy]`.
@@ -74,7 +75,7 @@ pub struct RawStage {
     /// How its layers are compressed: `none`, `gzip` or `zstd`.
     pub compression: Option<Text>,
     /// Whether every build of the same inputs at the same commit gives the same digest.
-    pub reproducible: Option<Spanned<bool>>,
+    pub reproducible: Option<Placed<bool>>,
     /// Annotations of the published index.
     pub annotations: Option<Texts>,
     /// Whether `publish` attaches how the image was built; it does when absent.
@@ -100,7 +101,7 @@ pub struct RawPlatform {
     /// Context overlays, in place of those of the stage.
     pub overlays: Option<Vec<Text>>,
     /// The host command, in place of that of the stage.
-    pub prepare: Option<Spanned<RawPrepare>>,
+    pub prepare: Option<Placed<RawPrepare>>,
 }
 
 /// A variable of `[vars]` whose value comes from the environment.
@@ -170,7 +171,7 @@ pub struct RawWaiver {
     /// Why the breach is tolerated.
     pub why: Option<Text>,
     /// The last day on which it holds.
-    pub until: Option<Spanned<toml::value::Datetime>>,
+    pub until: Option<Placed<toml::value::Datetime>>,
 }
 
 /// A named context: exactly one of `stage`, `image` and `path`.
@@ -218,9 +219,9 @@ pub struct RawSecret {
 )]
 pub struct RawPrepare {
     /// The program and its arguments; no shell is involved.
-    pub run: Option<Spanned<Vec<Text>>>,
+    pub run: Option<Placed<Vec<Text>>>,
     /// Where `dir` starts: at the root of the stage's source, or at the graph file's folder.
-    pub at: Option<Spanned<RawAt>>,
+    pub at: Option<Placed<RawAt>>,
     /// Files and folders that the command reads, relative to where it runs.
     pub inputs: Option<Vec<Text>>,
     /// Files and folders of the stage's source that the command reads as well.
@@ -229,7 +230,7 @@ pub struct RawPrepare {
     /// command itself writes among its inputs.
     pub ignore: Option<Vec<Text>>,
     /// Files that the command makes, relative to where it runs.
-    pub outputs: Option<Spanned<Vec<Text>>>,
+    pub outputs: Option<Placed<Vec<Text>>>,
     /// The folder it runs in, below `at`.
     pub dir: Option<Text>,
     /// Programs, and libraries as pkg-config names them, that it needs on the machine.
@@ -332,9 +333,9 @@ pub struct RawBuilder {
     /// The platforms that it builds without emulation.
     pub platforms: Option<Vec<Text>>,
     /// How many places the stages that are built there share; 2 when absent.
-    pub jobs: Option<Spanned<i64>>,
+    pub jobs: Option<Placed<i64>>,
     /// How strong it is beside the others; 1 when absent.
-    pub weight: Option<Spanned<i64>>,
+    pub weight: Option<Placed<i64>>,
 }
 
 /// `[registry]`: where images and records are shared.

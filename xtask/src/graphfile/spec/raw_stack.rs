@@ -7,8 +7,8 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use toml::Spanned;
 
+use super::placed::Placed;
 use super::raw::{Text, Texts};
 
 /// `[stack]` and `[profile.NAME.stack]`.
@@ -31,15 +31,15 @@ pub struct RawStack {
     /// The stage whose image a service runs, by the service's name.
     pub services: Option<Texts>,
     /// Variables for the compose file.
-    pub env: Option<BTreeMap<Text, Spanned<RawEnv>>>,
+    pub env: Option<BTreeMap<Text, Placed<RawEnv>>>,
     /// What is allowed although it would be refused, by the name that the refusal gives.
     pub allow: Option<Vec<Text>>,
     /// How many seconds the services have until they are ready.
-    pub timeout: Option<Spanned<i64>>,
+    pub timeout: Option<Placed<i64>>,
     /// For how many seconds, at least, the services are watched once they are ready.
-    pub watch: Option<Spanned<i64>>,
+    pub watch: Option<Placed<i64>>,
     /// What is asked of the running services.
-    pub probe: Option<Vec<Spanned<RawProbe>>>,
+    pub probe: Option<Vec<Placed<RawProbe>>>,
 }
 
 impl RawStack {
@@ -126,25 +126,25 @@ pub struct RawProbe {
     /// The service that is asked.
     pub service: Option<Text>,
     /// What is asked.
-    pub kind: Option<Spanned<RawKind>>,
+    pub kind: Option<Placed<RawKind>>,
     /// How many seconds the right answer may take to come.
-    pub timeout: Option<Spanned<i64>>,
+    pub timeout: Option<Placed<i64>>,
     /// `http`, `tcp`: the service's own port, whatever the compose file publishes.
-    pub port: Option<Spanned<i64>>,
+    pub port: Option<Placed<i64>>,
     /// `http`: the path of the URL. `file`: the file or folder.
     pub path: Option<Text>,
     /// `http`: the status of the answer.
-    pub status: Option<Spanned<i64>>,
+    pub status: Option<Placed<i64>>,
     /// `http`: headers of the answer, each with text that its value contains.
     pub headers: Option<Texts>,
     /// `http`: text that the answer contains.
     pub body: Option<Text>,
     /// `http`: values of the answer's JSON, by their path.
-    pub json: Option<BTreeMap<Text, Spanned<toml::Value>>>,
+    pub json: Option<BTreeMap<Text, Placed<toml::Value>>>,
     /// `exec`: the command, which runs in the service's container.
-    pub command: Option<Spanned<Vec<Text>>>,
+    pub command: Option<Placed<Vec<Text>>>,
     /// `exec`: its exit code.
-    pub exit: Option<Spanned<i64>>,
+    pub exit: Option<Placed<i64>>,
     /// `exec`: text that its output contains.
     pub output: Option<Text>,
     /// `log`: text that the service's log must contain.
@@ -156,7 +156,7 @@ pub struct RawProbe {
     /// `refused`: the HTTP proxy that is asked for the address.
     pub proxy: Option<Text>,
     /// `file`: whether the path is also tried on a volume that root owns.
-    pub root_owned: Option<Spanned<bool>>,
+    pub root_owned: Option<Placed<bool>>,
     /// `uid`: folders that may be written to.
     pub writable: Option<Vec<Text>>,
 }

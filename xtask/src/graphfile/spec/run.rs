@@ -7,11 +7,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use toml::Spanned;
-
 use super::check::GraphReader;
 use super::mistakes::Mistake;
 use super::names;
+use super::placed::Placed;
 use super::raw::{Text, Texts};
 
 /// What RUN instructions run with. Nothing is set by default.
@@ -134,7 +133,7 @@ impl GraphReader<'_, '_> {
     fn parsed<T>(
         &mut self,
         what: &str,
-        text: &Spanned<String>,
+        text: &Placed<String>,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         match parse(text.get_ref()) {

@@ -2,10 +2,9 @@
 //!
 //! None of this but `reproducible` changes what is in the image, so only that is part of the key.
 
-use toml::Spanned;
-
 use super::check::{GraphReader, Scope};
 use super::mistakes::Mistake;
+use super::placed::Placed;
 use super::raw::Text;
 
 /// Where the image is put (DESIGN.md, *Where the image lives*).
@@ -84,7 +83,7 @@ impl GraphReader<'_, '_> {
         &mut self,
         output: Option<Text>,
         compression: Option<Text>,
-        reproducible: Option<Spanned<bool>>,
+        reproducible: Option<Placed<bool>>,
         scope: &Scope,
     ) -> Shipping {
         let outputs = ImageOutput::ALL.map(|output| (output.word(), output));
@@ -93,7 +92,7 @@ impl GraphReader<'_, '_> {
             ("gzip", LayerCompression::Gzip),
             ("zstd", LayerCompression::Zstd),
         ];
-        let place = output.as_ref().map(Spanned::span);
+        let place = output.as_ref().map(Placed::span);
         let output = output.and_then(|text| self.one_of("output", &text, &outputs));
         let output = scope.output.or(output).unwrap_or_default();
         if let (ImageOutput::Registry, false, Some(span)) = (output, scope.has_registry, place) {
@@ -103,8 +102,8 @@ impl GraphReader<'_, '_> {
             self.mistakes.push(mistake.help(help));
         }
         let compression = compression.and_then(|text| self.one_of("compression", &text, &kinds));
-        let span = reproducible.as_ref().map(Spanned::span);
-        let reproducible = reproducible.is_some_and(Spanned::into_inner);
+        let span = reproducible.as_ref().map(Placed::span);
+        let reproducible = reproducible.is_some_and(Placed::into_inner);
         if let (ImageOutput::Engine, true, Some(span)) = (output, reproducible, span) {
             let title = "an image in the engine's store cannot be reproducible";
             let label = "needs `output = \"registry\"` or `output = \"oci\"`";

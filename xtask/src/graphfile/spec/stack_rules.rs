@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use toml::Spanned;
-
 use super::check::{GraphReader, Scope};
 use super::mistakes::{Mistake, Span};
+use super::placed::Placed;
 use super::raw::{Text, Texts};
 use super::raw_stack::{RawEnv, RawStack};
 use super::stack::{Stack, Variable};
@@ -111,7 +110,7 @@ impl GraphReader<'_, '_> {
 
     fn variables_of_stack(
         &mut self,
-        raw: Option<BTreeMap<Text, Spanned<RawEnv>>>,
+        raw: Option<BTreeMap<Text, Placed<RawEnv>>>,
         scope: &Scope,
     ) -> BTreeMap<String, Variable> {
         let mut all = BTreeMap::new();
@@ -120,7 +119,7 @@ impl GraphReader<'_, '_> {
             let span = value.span();
             let value = match value.into_inner() {
                 RawEnv::Text(text) => self
-                    .settled("variable", Spanned::new(span, text), |_| Ok(()), scope)
+                    .settled("variable", Placed::new(span, text), |_| Ok(()), scope)
                     .map(Variable::Text),
                 RawEnv::Secret(secret) => match secret.secret {
                     Some(secret) => self
@@ -146,7 +145,7 @@ impl GraphReader<'_, '_> {
     pub(super) fn number_within(
         &mut self,
         what: &str,
-        raw: &Spanned<i64>,
+        raw: &Placed<i64>,
         least: u16,
         most: u16,
     ) -> Option<u16> {
@@ -163,7 +162,7 @@ impl GraphReader<'_, '_> {
     pub(super) fn seconds(
         &mut self,
         what: &str,
-        raw: Option<Spanned<i64>>,
+        raw: Option<Placed<i64>>,
         least: i64,
         usual: Duration,
     ) -> Duration {

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use toml::Spanned;
-
 use super::check::{GraphReader, Scope};
 use super::mistakes::{Mistake, Span};
+use super::placed::Placed;
 use super::platforms;
 use super::raw::{RawAt, RawContext, RawPlatform, RawPrepare, RawSecret, RawStage, Text, Texts};
 use super::template::Template;
@@ -123,7 +122,7 @@ impl GraphReader<'_, '_> {
     /// What differs on single platforms, which must be among those of the stage.
     fn variants(
         &mut self,
-        raw: Option<BTreeMap<Text, Spanned<RawPlatform>>>,
+        raw: Option<BTreeMap<Text, Placed<RawPlatform>>>,
         platforms: &[String],
         scope: &Scope,
     ) -> BTreeMap<String, Variant> {
@@ -206,7 +205,7 @@ impl GraphReader<'_, '_> {
         let template = self.template(what, &value, scope, is_fact)?;
         match template.expand(|_| Err(())) {
             Ok(text) => {
-                let text = self.text(what, Spanned::new(value.span(), text), rule)?;
+                let text = self.text(what, Placed::new(value.span(), text), rule)?;
                 Some(Template::of_text(&text))
             }
             Err(()) => Some(template),
@@ -215,7 +214,7 @@ impl GraphReader<'_, '_> {
 
     fn contexts(
         &mut self,
-        raw: Option<BTreeMap<Text, Spanned<RawContext>>>,
+        raw: Option<BTreeMap<Text, Placed<RawContext>>>,
         scope: &Scope,
     ) -> BTreeMap<String, Context> {
         let mut contexts = BTreeMap::new();
@@ -251,7 +250,7 @@ impl GraphReader<'_, '_> {
         contexts
     }
 
-    fn secrets(&mut self, raw: Option<Vec<Spanned<RawSecret>>>) -> BTreeMap<String, Secret> {
+    fn secrets(&mut self, raw: Option<Vec<Placed<RawSecret>>>) -> BTreeMap<String, Secret> {
         let mut secrets = BTreeMap::new();
         for raw in raw.into_iter().flatten() {
             let span = raw.span();
@@ -292,7 +291,7 @@ impl GraphReader<'_, '_> {
         secrets
     }
 
-    fn prepare(&mut self, raw: Spanned<RawPrepare>) -> Option<Prepare> {
+    fn prepare(&mut self, raw: Placed<RawPrepare>) -> Option<Prepare> {
         let span = raw.span();
         let raw = raw.into_inner();
         let run = raw
@@ -311,7 +310,7 @@ impl GraphReader<'_, '_> {
         let outputs: Vec<_> = raw
             .outputs
             .into_iter()
-            .flat_map(Spanned::into_inner)
+            .flat_map(Placed::into_inner)
             .filter_map(|path| self.path("output", path))
             .collect();
         if outputs.is_empty() {
@@ -362,7 +361,7 @@ impl GraphReader<'_, '_> {
     pub(super) fn number(
         &mut self,
         what: &str,
-        raw: Option<Spanned<i64>>,
+        raw: Option<Placed<i64>>,
         most: u32,
     ) -> Option<u32> {
         let raw = raw?;
@@ -463,7 +462,7 @@ impl GraphReader<'_, '_> {
     ) -> Option<String> {
         let template = self.template(what, &value, scope, |_| false)?;
         let text = template.expand(|_| Err(())).ok()?;
-        self.text(what, Spanned::new(value.span(), text), rule)
+        self.text(what, Placed::new(value.span(), text), rule)
     }
 }
 

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::check::GraphReader;
 use super::mistakes::Mistake;
+use super::placed::Placed;
 use super::raw::{RawVar, Texts};
 use super::vars::Vars;
 use super::{names, tables};
@@ -47,7 +48,7 @@ impl GraphReader<'_, '_> {
                     one.insert(key, value);
                     let one = Spanned::new(span.clone(), one);
                     let read: Texts = tables::read_map("`vars`", one, self.mistakes);
-                    let value = read.into_values().next().map(Spanned::into_inner);
+                    let value = read.into_values().next().map(Placed::into_inner);
                     value.map(Declared::Value)
                 };
                 declared.extend(read.map(|read| (name, read)));
@@ -90,7 +91,7 @@ impl GraphReader<'_, '_> {
             return None;
         };
         let variable = self.text("environment variable", env, names::variable)?;
-        let default = raw.default.map(Spanned::into_inner);
+        let default = raw.default.map(Placed::into_inner);
         Some(Declared::Env { variable, default })
     }
 }

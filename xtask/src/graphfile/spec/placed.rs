@@ -1,0 +1,34 @@
+//! A value of the graph file with its place in the file.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A value with its place: toml's own `Spanned`, as a type to which this crate can give a schema.
+/// Two values are equal if they are the same at different places.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(transparent)]
+pub struct Placed<T>(Spanned<T>);
+
+impl<T> Placed<T> {
+    /// A value that stands at `span`.
+    pub fn new(span: Range<usize>, value: T) -> Self {
+        Self(Spanned::new(span, value))
+    }
+
+    /// Where it stands, in bytes.
+    pub fn span(&self) -> Range<usize> {
+        self.0.span()
+    }
+
+    /// The value.
+    pub fn get_ref(&self) -> &T {
+        self.0.get_ref()
+    }
+
+    /// The value without its place.
+    pub fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+}
