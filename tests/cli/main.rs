@@ -24,6 +24,7 @@ mod prepare;
 mod readme;
 mod report;
 mod rooms;
+mod schema;
 mod secrets;
 mod sentences;
 mod setup;

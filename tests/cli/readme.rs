@@ -39,6 +39,8 @@ fn words(command: &str) -> Vec<String> {
     command
         .split_whitespace()
         .skip(1)
+        // What follows is for the shell.
+        .take_while(|word| *word != ">")
         .filter(|word| !word.starts_with('['))
         .map(known)
         .collect()

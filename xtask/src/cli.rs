@@ -56,6 +56,8 @@ pub enum Command {
     Prune(PruneArgs),
     /// Make the key that signs what this machine shares, and print its public half
     Key(KeyArgs),
+    /// Print the JSON Schema of the graph file, by which editors complete and check it
+    Schema,
     /// Check what this machine must have, and install and start what is missing
     Setup(SetupArgs),
     /// Show all this on the bundled sample monorepo, with real images

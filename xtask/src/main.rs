@@ -59,6 +59,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Outdated(flags) => commands::outdated::run(flags),
         Command::Sync(flags) => commands::sync::run(flags),
         Command::Verify(flags) => commands::verify::run(flags),
+        Command::Schema => commands::schema::run(),
         Command::Setup(flags) => commands::setup::run(flags),
         Command::Demo(flags) => commands::demo::run(flags),
         Command::Test(flags) => commands::test::run(flags),

@@ -15,6 +15,7 @@ pub mod outdated;
 pub mod plan;
 pub mod prune;
 pub mod publish;
+pub mod schema;
 pub mod setup;
 pub mod sync;
 pub mod test;

@@ -26,7 +26,7 @@ use crate::fault::Result;
 use crate::graphfile::call::Call;
 use crate::graphfile::options::GraphOptions;
 
-const TOP: &[&str] = &[
+pub(super) const TOP: &[&str] = &[
     "version", "vars", "defaults", "source", "stage", "base", "profile", "group", "registry",
     "stack", "policy", "publish", "target", "workflow", "builder", "state",
 ];

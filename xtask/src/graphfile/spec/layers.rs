@@ -11,7 +11,7 @@ use super::raw::{RawExtends, Text};
 use super::{names, tables};
 
 /// The tables that a profile may have.
-const IN_PROFILE: &[&str] = &[
+pub(super) const IN_PROFILE: &[&str] = &[
     "extends", "vars", "defaults", "source", "stage", "base", "group", "stack", "registry",
     "publish", "target", "builder",
 ];

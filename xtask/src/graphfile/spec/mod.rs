@@ -57,6 +57,9 @@ use workflow::Workflow;
 /// The version of the file format that this program reads.
 pub const VERSION: i64 = 1;
 
+/// The JSON Schema of the graph file. A test derives it from the types of `raw` and compares.
+pub const SCHEMA: &str = include_str!("../../../build-graph.schema.json");
+
 /// A stage's dense number, by which the rest of the program indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageId(pub u32);

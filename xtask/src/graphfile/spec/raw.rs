@@ -14,6 +14,7 @@ pub type Texts = BTreeMap<Text, Text>;
 
 /// `[defaults]`, `[stage.NAME]` and `[profile.NAME.stage.NAME]`: the same fields, all optional.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -86,6 +87,7 @@ pub struct RawStage {
 
 /// `[stage.NAME.platform."OS/ARCH"]`: what differs on one platform.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -106,6 +108,7 @@ pub struct RawPlatform {
 
 /// A variable of `[vars]` whose value comes from the environment.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -120,6 +123,7 @@ pub struct RawVar {
 
 /// The part of `[profile.NAME]` that says which profiles it is laid over.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", expecting = "a profile's table")]
 pub struct RawExtends {
     /// Profiles that are laid before this one.
@@ -128,6 +132,7 @@ pub struct RawExtends {
 
 /// `[policy]` and `[stage.NAME.policy]`: the rules for images.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -156,6 +161,7 @@ pub struct RawPolicy {
 
 /// `[[policy.waive]]`: a breach that is tolerated until a date.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -171,11 +177,13 @@ pub struct RawWaiver {
     /// Why the breach is tolerated.
     pub why: Option<Text>,
     /// The last day on which it holds.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub until: Option<Placed<toml::value::Datetime>>,
 }
 
 /// A named context: exactly one of `stage`, `image` and `path`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -194,6 +202,7 @@ pub struct RawContext {
 
 /// A secret: its id, and where its value is found when the stage is built.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -212,6 +221,7 @@ pub struct RawSecret {
 
 /// A command that runs on the host before the context is read.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -239,6 +249,7 @@ pub struct RawPrepare {
 
 /// Where a host command's folder starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RawAt {
     /// At the root of the stage's source.
@@ -249,6 +260,7 @@ pub enum RawAt {
 
 /// `[source.NAME]`: a local checkout, or a git repository at a revision.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -269,6 +281,7 @@ pub struct RawSource {
 
 /// `[base."REFERENCE"]`: a base override, for every stage that uses the image.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -283,6 +296,7 @@ pub struct RawBase {
 
 /// `[publish]`: how a release set is published.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -303,6 +317,7 @@ pub struct RawPublish {
 
 /// `[target.NAME]`: where releases go.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -316,6 +331,7 @@ pub struct RawTarget {
 
 /// `[builder.NAME]`: a builder beside the engine's own.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -340,6 +356,7 @@ pub struct RawBuilder {
 
 /// `[registry]`: where images and records are shared.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -356,6 +373,7 @@ pub struct RawRegistry {
 
 /// `[workflow]`: what the CI workflow is made of.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",

@@ -13,6 +13,7 @@ use super::raw::{Text, Texts};
 
 /// `[stack]` and `[profile.NAME.stack]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -74,6 +75,7 @@ impl RawStack {
 
 /// A variable's value: text, or a table that says where a secret value is found.
 #[derive(Debug, Clone)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(untagged))]
 pub enum RawEnv {
     /// The value itself.
     Text(String),
@@ -83,6 +85,7 @@ pub enum RawEnv {
 
 /// `{ secret = "NAME" }`
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -117,6 +120,7 @@ impl<'de> Deserialize<'de> for RawEnv {
 
 /// `[[stack.probe]]`: the fields of every kind.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
@@ -140,6 +144,7 @@ pub struct RawProbe {
     /// `http`: text that the answer contains.
     pub body: Option<Text>,
     /// `http`: values of the answer's JSON, by their path.
+    #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, serde_json::Value>>"))]
     pub json: Option<BTreeMap<Text, Placed<toml::Value>>>,
     /// `exec`: the command, which runs in the service's container.
     pub command: Option<Placed<Vec<Text>>>,
@@ -163,6 +168,7 @@ pub struct RawProbe {
 
 /// What a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RawKind {
     /// An HTTP answer.

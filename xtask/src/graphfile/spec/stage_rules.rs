@@ -28,7 +28,7 @@ fn is_fact(name: &str) -> bool {
 }
 
 /// How many of a stage's last images stay, unless the file says otherwise.
-const KEEP: u32 = 3;
+pub(super) const KEEP: u32 = 3;
 
 /// How long an argument of a command may be on Linux (`MAX_ARG_STRLEN`).
 const LONGEST_VALUE: usize = 128 << 10;

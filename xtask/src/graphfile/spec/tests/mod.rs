@@ -1,4 +1,5 @@
 //! The graph file as a whole.
 
 mod hostile;
+mod schema;
 mod stack;
