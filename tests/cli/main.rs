@@ -4,6 +4,7 @@ mod absent;
 mod access;
 mod broken;
 mod chosen;
+mod completions;
 mod damage;
 mod dockerfiles;
 mod documents;

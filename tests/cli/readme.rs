@@ -33,6 +33,7 @@ fn words(command: &str) -> Vec<String> {
     let known = |word: &str| match word {
         "STAGE" | "SOURCE" => "api".to_owned(),
         "DIR" => ".".to_owned(),
+        "SHELL" => "bash".to_owned(),
         "NAME" | "名称" => "china".to_owned(),
         other => other.to_owned(),
     };

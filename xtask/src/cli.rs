@@ -5,6 +5,8 @@ mod init;
 mod prune;
 mod publish;
 
+use std::ffi::OsString;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -58,6 +60,8 @@ pub enum Command {
     Key(KeyArgs),
     /// Print the JSON Schema of the graph file, by which editors complete and check it
     Schema,
+    /// Print what completes commands, flags and the names of the graph in a shell
+    Completions(CompletionsArgs),
     /// Check what this machine must have, and install and start what is missing
     Setup(SetupArgs),
     /// Show all this on the bundled sample monorepo, with real images
@@ -145,6 +149,28 @@ pub struct BuildArgs {
     /// One JSON event per line on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell that reads what is printed
+    #[arg(value_name = "SHELL", value_enum, required_unless_present = "words")]
+    pub shell: Option<Shell>,
+    /// What the scripts call: the words from the program's name to the cursor
+    #[arg(last = true, hide = true, conflicts_with = "shell")]
+    pub words: Vec<OsString>,
+}
+
+/// The shells that `completions` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash
+    Bash,
+    /// The Z shell
+    Zsh,
+    /// The friendly interactive shell
+    Fish,
 }
 
 /// `setup`

@@ -60,6 +60,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Sync(flags) => commands::sync::run(flags),
         Command::Verify(flags) => commands::verify::run(flags),
         Command::Schema => commands::schema::run(),
+        Command::Completions(flags) => commands::completions::run(flags),
         Command::Setup(flags) => commands::setup::run(flags),
         Command::Demo(flags) => commands::demo::run(flags),
         Command::Test(flags) => commands::test::run(flags),

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod completions;
 mod consent;
 pub mod demo;
 pub mod explain;

@@ -90,6 +90,7 @@ fn nothing(file: &Utf8Path, root: &Utf8Path, text: &str, options: &GraphOptions)
         builders: Vec::new(),
         policy: Policy::default(),
         waivers: Vec::new(),
+        variables: Vec::new(),
         profiles: Vec::new(),
         notes: Vec::new(),
         call: Call::default(),
@@ -164,6 +165,7 @@ impl GraphReader<'_, '_> {
         spec.builders = self.builders(builders);
         let vars = self.vars(layers, &options.vars);
         spec.text = fingerprint(text, options, &vars);
+        spec.variables = vars.declared().map(str::to_owned).collect();
         let sources = self.layered::<RawSource>("source", layers);
         let defaults = self.defaults(layers);
         let stages = self.layered::<RawStage>("stage", layers);

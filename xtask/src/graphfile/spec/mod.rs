@@ -114,6 +114,8 @@ pub struct Spec {
     pub policy: Policy,
     /// Tolerated breaches of the policy, in the file's order.
     pub waivers: Vec<Waiver>,
+    /// The names of the variables.
+    pub variables: Vec<String>,
     /// The names of the file's profiles.
     pub profiles: Vec<String>,
     /// Oddities that are not mistakes, each with its place.

@@ -26,6 +26,11 @@ impl Vars {
         self.values.keys().map(String::as_str)
     }
 
+    /// All names that the file declares, with a value or without.
+    pub fn declared(&self) -> impl Iterator<Item = &str> {
+        self.names().chain(self.unset.keys().map(String::as_str))
+    }
+
     /// Adds a variable with its value.
     pub fn set(&mut self, name: String, value: String) {
         self.values.insert(name, value);
