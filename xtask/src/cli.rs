@@ -1,24 +1,31 @@
 //! The command line: words and flags. A test compares them with the table in DESIGN.md, *Commands*.
 
+mod completions;
+mod examples;
 mod export;
 mod init;
 mod prune;
 mod publish;
-
-use std::ffi::OsString;
+mod workshop;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::workshop::bench::Case;
+pub use completions::{CompletionsArgs, Shell};
 pub use export::{BakeArgs, BundleArgs, ComposeArgs, ExportArgs, ExportFormat};
 pub use init::InitArgs;
 pub use prune::PruneArgs;
 pub use publish::{KeyArgs, PublishArgs, WorkflowArgs};
+pub use workshop::{BenchArgs, TestArgs};
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    after_long_help = examples::PROGRAM
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -31,44 +38,64 @@ pub enum Command {
     /// Write a graph file from what says which images this repository has
     Init(InitArgs),
     /// Bring stages up to date: build what is stale, skip what is fresh
+    #[command(after_long_help = examples::BUILD)]
     Build(BuildArgs),
     /// Show every stage's verdict and why, and run nothing
+    #[command(after_long_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Say why a stage is fresh or stale, to the root cause
+    #[command(after_long_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
     /// List what can change a stage's image
+    #[command(after_long_help = examples::INPUTS)]
     Inputs(InputsArgs),
     /// Draw the graph
+    #[command(after_long_help = examples::GRAPH)]
     Graph(GraphArgs),
     /// Pin sources and external images in build-graph.lock
+    #[command(after_long_help = examples::LOCK)]
     Lock(LockArgs),
     /// Show which sources and external images moved since they were pinned
+    #[command(after_long_help = examples::OUTDATED)]
     Outdated(OutdatedArgs),
     /// Fetch the sources at their locked commits
+    #[command(after_long_help = examples::SYNC)]
     Sync(SyncArgs),
     /// Hold the images against the policy, and try them as a running stack
+    #[command(after_long_help = examples::VERIFY)]
     Verify(VerifyArgs),
     /// Push what was verified, as a release set, and then move the tags
+    #[command(after_long_help = examples::PUBLISH)]
     Publish(PublishArgs),
     /// Write the graph in the formats of its neighbours
+    #[command(after_long_help = examples::EXPORT)]
     Export(ExportArgs),
     /// Write the CI workflow of the graph
+    #[command(after_long_help = examples::WORKFLOW)]
     Workflow(WorkflowArgs),
     /// Remove what neither the graph nor a tag needs any more
+    #[command(after_long_help = examples::PRUNE)]
     Prune(PruneArgs),
     /// Make the key that signs what this machine shares, and print its public half
+    #[command(after_long_help = examples::KEY)]
     Key(KeyArgs),
     /// Print the JSON Schema of the graph file, by which editors complete and check it
+    #[command(after_long_help = examples::SCHEMA)]
     Schema,
     /// Print what completes commands, flags and the names of the graph in a shell
+    #[command(after_long_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Check what this machine must have, and install and start what is missing
+    #[command(after_long_help = examples::SETUP)]
     Setup(SetupArgs),
     /// Show all this on the bundled sample monorepo, with real images
+    #[command(after_long_help = examples::DEMO)]
     Demo(DemoArgs),
     /// Run every check and test of this project
+    #[command(after_long_help = examples::TEST)]
     Test(TestArgs),
     /// Measure this program beside others
+    #[command(after_long_help = examples::BENCH)]
     Bench(BenchArgs),
 }
 
@@ -149,28 +176,6 @@ pub struct BuildArgs {
     /// One JSON event per line on stdout
     #[arg(long)]
     pub json: bool,
-}
-
-/// `completions`
-#[derive(Debug, Args)]
-pub struct CompletionsArgs {
-    /// The shell that reads what is printed
-    #[arg(value_name = "SHELL", value_enum, required_unless_present = "words")]
-    pub shell: Option<Shell>,
-    /// What the scripts call: the words from the program's name to the cursor
-    #[arg(last = true, hide = true, conflicts_with = "shell")]
-    pub words: Vec<OsString>,
-}
-
-/// The shells that `completions` knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    /// GNU Bash
-    Bash,
-    /// The Z shell
-    Zsh,
-    /// The friendly interactive shell
-    Fish,
 }
 
 /// `setup`
@@ -391,44 +396,4 @@ pub enum GraphFormat {
     Svg,
     /// For programs
     Json,
-}
-
-/// `test`
-#[derive(Debug, Args)]
-pub struct TestArgs {
-    /// Only tests whose name contains this
-    #[arg(value_name = "FILTER")]
-    pub filter: Option<String>,
-    /// Leave out what needs an engine
-    #[arg(long)]
-    pub fast: bool,
-    /// How often a build is killed at a random moment
-    #[arg(long, value_name = "N")]
-    pub kills: Option<u64>,
-    /// How many random changes the key is held against a real build for
-    #[arg(long, value_name = "N")]
-    pub oracle: Option<u64>,
-    /// The seed of the kills and of the random changes, as a run prints it
-    #[arg(long, value_name = "S")]
-    pub seed: Option<u64>,
-}
-
-/// `bench`
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// What to measure; all of it when nothing is named
-    #[arg(value_name = "CASE", value_enum)]
-    pub cases: Vec<Case>,
-    /// How often every program runs, after one run that is not counted
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub runs: u16,
-    /// Only looks at the paths and asks for the images of this file: what a no-op is held against
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub bare: Option<Utf8PathBuf>,
-    /// Only reads so many images of the bench: what a verification is held against
-    #[arg(long, value_name = "N", hide = true)]
-    pub bare_images: Option<usize>,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
 }

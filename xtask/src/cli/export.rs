@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
-use super::Where;
+use super::{Where, examples};
 
 /// `export`
 #[derive(Debug, Args)]
@@ -17,10 +17,13 @@ pub struct ExportArgs {
 #[derive(Debug, Subcommand)]
 pub enum ExportFormat {
     /// A file for `docker buildx bake`, which builds the same images
+    #[command(after_long_help = examples::EXPORT_BAKE)]
     Bake(BakeArgs),
     /// An override that points the services of a compose file at the images, by digest
+    #[command(after_long_help = examples::EXPORT_COMPOSE)]
     Compose(ComposeArgs),
     /// A folder with all images of the stack, for machines without a network
+    #[command(after_long_help = examples::EXPORT_BUNDLE)]
     Bundle(BundleArgs),
 }
 
