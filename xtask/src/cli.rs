@@ -36,6 +36,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write a graph file from what says which images this repository has
+    #[command(after_long_help = examples::INIT)]
     Init(InitArgs),
     /// Bring stages up to date: build what is stale, skip what is fresh
     #[command(after_long_help = examples::BUILD)]

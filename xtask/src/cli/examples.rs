@@ -18,6 +18,12 @@ pub(super) const PROGRAM: &str = examples! {
     "explain api" does "say why `api` is built again";
 };
 
+pub(super) const INIT: &str = examples! {
+    "init" does "write build-graph.toml for this folder";
+    "init --check" does "say what has changed in the repository since";
+    "init --source dify=../dify" does "look at a checkout elsewhere";
+};
+
 pub(super) const BUILD: &str = examples! {
     "build" does "all stages; only what is stale runs";
     "build api --keep-going" does "`api` and what it stands on; a failure does not end it";

@@ -28,6 +28,9 @@ type Named<T> = Option<BTreeMap<String, T>>;
 struct RawGraph {
     /// The version of the file format.
     version: i64,
+    /// Where the state lies: `cache` is a folder of the user's own. It is `target/xtask` beside this
+    /// file when absent.
+    state: Option<String>,
     /// Variables: `${NAME}` in a value stands for the value given here. A profile or
     /// `--set NAME=VALUE` can change it.
     vars: Named<RawVarValue>,

@@ -121,6 +121,7 @@ fn of_the_rest() -> Value {
     json!({
         GRAPH: {
             "version": {"const": VERSION},
+            "state": {"enum": ["cache"]},
             "vars": {"examples": [{"version": "1.0.0"}]},
             "group": {"examples": [{"backend": ["base", "a"]}]},
         },

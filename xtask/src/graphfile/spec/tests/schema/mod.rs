@@ -106,9 +106,13 @@ fn the_schema_has_every_field_of_the_types_and_describes_it() {
 }
 
 #[test]
-fn both_graph_files_of_the_repository_name_the_schema_and_follow_it() {
+fn the_graph_files_of_the_repository_name_the_schema_and_follow_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for file in ["build-graph.toml", "tests/sample/build-graph.toml"] {
+    for file in [
+        "build-graph.toml",
+        "build-graph.1.14.toml",
+        "tests/sample/build-graph.toml",
+    ] {
         let file = root.join(file);
         let text = std::fs::read_to_string(&file).unwrap();
         assert_eq!(validate(&text), Ok(()), "{}", file.display());
