@@ -24,6 +24,7 @@ mod own_state;
 mod platforms;
 mod prepare;
 mod readme;
+mod rehearse;
 mod report;
 mod rooms;
 mod schema;

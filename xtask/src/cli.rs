@@ -6,6 +6,7 @@ mod export;
 mod init;
 mod prune;
 mod publish;
+mod rehearse;
 mod workshop;
 
 use camino::Utf8PathBuf;
@@ -16,6 +17,7 @@ pub use export::{BakeArgs, BundleArgs, ComposeArgs, ExportArgs, ExportFormat};
 pub use init::InitArgs;
 pub use prune::PruneArgs;
 pub use publish::{KeyArgs, PublishArgs, WorkflowArgs};
+pub use rehearse::RehearseArgs;
 pub use workshop::{BenchArgs, TestArgs};
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
@@ -47,6 +49,9 @@ pub enum Command {
     /// Say why a stage is fresh or stale, to the root cause
     #[command(after_long_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
+    /// Try the graph on another revision of a source: what would be built again, what does not fit
+    #[command(after_long_help = examples::REHEARSE)]
+    Rehearse(RehearseArgs),
     /// List what can change a stage's image
     #[command(after_long_help = examples::INPUTS)]
     Inputs(InputsArgs),

@@ -41,6 +41,7 @@ pub mod graphfile;
 pub mod outside;
 pub mod prune;
 pub mod publish;
+pub mod rehearsal;
 pub mod report;
 pub mod setup;
 pub mod shown;

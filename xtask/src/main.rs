@@ -47,6 +47,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Init(flags) => commands::init::run(flags),
         Command::Build(flags) => commands::build::run(flags),
         Command::Plan(flags) => commands::plan::run(flags),
+        Command::Rehearse(flags) => commands::rehearse::run(flags),
         Command::Explain(flags) => commands::explain::run(flags),
         Command::Inputs(flags) => commands::inputs::run(flags),
         Command::Graph(flags) => commands::graph::run(flags),

@@ -40,6 +40,11 @@ pub(super) const EXPLAIN: &str = examples! {
     "explain api" does "the file, argument or base that makes `api` stale";
 };
 
+pub(super) const REHEARSE: &str = examples! {
+    "rehearse 1.0.0" does "this graph on the release 1.0.0 of its first source";
+    "rehearse main --source dify-sandbox" does "the same for another source";
+};
+
 pub(super) const INPUTS: &str = examples! {
     "inputs api" does "every file that can change the image of `api`";
     "inputs --context web --target build" does "the same of a folder that is in no graph";

@@ -16,6 +16,7 @@ pub mod outdated;
 pub mod plan;
 pub mod prune;
 pub mod publish;
+pub mod rehearse;
 pub mod schema;
 pub mod setup;
 pub mod sync;

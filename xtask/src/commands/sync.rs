@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::mpsc::{Sender, channel};
 
+use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::build::fetching::{self, Fetcher};
@@ -12,7 +13,7 @@ use crate::freshness::planner::{Next, Workspace};
 use crate::graphfile::base_override;
 use crate::graphfile::graph::Graph;
 use crate::graphfile::source::{self, tree::Gaps};
-use crate::graphfile::spec::{Place, SourceId, StageId, mistakes};
+use crate::graphfile::spec::{Place, SourceId, StageId, mistakes, names};
 use crate::outside::interrupt::Interrupt;
 use crate::report::event::Event;
 use crate::report::{Loudness, Reporting, words};
@@ -217,6 +218,44 @@ pub(super) fn at_commit_of(
     };
     reread(&mut work)?;
     Ok(work)
+}
+
+/// The tree of another revision of a source, and its commit. It is fetched, but not pinned.
+pub(super) fn at_revision(
+    at: &Where,
+    id: SourceId,
+    revision: &str,
+    interrupt: &Interrupt,
+) -> Result<(Utf8PathBuf, String)> {
+    names::revision(revision)
+        .map_err(|why| Fault::usage(format!("revision `{}` {why}", revision.escape_debug())))?;
+    let mut work = super::open(at, &[], Next::Any)?;
+    let source = &mut work.spec.sources[id.index()];
+    if let Some(git) = &mut source.git {
+        revision.clone_into(&mut git.rev);
+    }
+    let reporting = Reporting::start(false, Loudness::Normal);
+    let found = with_events(interrupt, &reporting.sender(), |asking| {
+        let sync = asking.sync(&work);
+        let commit = match sync.drifted(&[id])?.into_iter().next() {
+            Some(drift) => drift.now,
+            None => {
+                let source = &work.spec.sources[id.index()];
+                return Err(Fault::usage(format!(
+                    "source `{}` is at {revision} already, by {}",
+                    source.name,
+                    work.spec.file.with_extension("lock")
+                )));
+            }
+        };
+        Ok((sync.bring(id, &commit)?, commit))
+    });
+    reporting.finish();
+    // The graph file is right: it is the call that names another revision.
+    found.map_err(|fault| match fault.message.split_once(": correct `rev`") {
+        Some((what, _)) => Fault::usage(format!("{what}: name a tag, a branch or a commit of it")),
+        None => fault,
+    })
 }
 
 fn with_events<T>(

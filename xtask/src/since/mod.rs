@@ -230,6 +230,16 @@ fn open(
         options,
         call: work.spec.call.clone(),
     };
+    open_in(work, &chosen, platforms, folder)
+}
+
+/// Opens a graph with a state of its own in `folder`, which has the fetched sources of this one.
+fn open_in(
+    work: &Workspace,
+    chosen: &Chosen,
+    platforms: &[String],
+    folder: &Utf8Path,
+) -> Result<Workspace> {
     let state = folder.join("states/then");
     std::fs::create_dir_all(&state)
         .map_err(|error| Fault::lacks(format!("cannot make {state}: {error}")))?;
@@ -237,7 +247,49 @@ fn open(
     let sources = work.state.path("sources");
     std::os::unix::fs::symlink(&sources, state.join("sources"))
         .map_err(|error| Fault::lacks(format!("cannot make a link to {sources}: {error}")))?;
-    Workspace::open_beside(&chosen, platforms, State::in_folder(state))
+    Workspace::open_beside(chosen, platforms, State::in_folder(state))
+}
+
+/// Opens the graph with one of its sources at another place. `folder` is for its state.
+pub fn open_at(
+    work: &Workspace,
+    source: &str,
+    root: &Utf8Path,
+    folder: &Utf8Path,
+) -> Result<Workspace> {
+    let mut options = work.spec.options.clone();
+    options.sources.insert(source.to_owned(), root.to_owned());
+    let chosen = Chosen {
+        file: work.spec.file.clone(),
+        options,
+        call: work.spec.call.clone(),
+    };
+    open_in(work, &chosen, &[], folder)
+}
+
+/// Checks a revision of the repository around `place` out into a folder below `folder`. Returns the
+/// place in it that corresponds to `place`, and the commit.
+pub fn check_out(
+    place: &Utf8Path,
+    reference: &str,
+    folder: &Utf8Path,
+    interrupt: &Interrupt,
+) -> Result<(Utf8PathBuf, String)> {
+    let root = tree::repository(place, interrupt).ok_or_else(|| {
+        Fault::usage(format!(
+            "{place} is in no git repository, so there is no {reference} of it"
+        ))
+    })?;
+    let copy = folder.join("trees/0");
+    let Some(tree) = CommitTree::of(&root, reference, copy.clone(), interrupt)? else {
+        return Err(Fault::usage(format!(
+            "{root} has no commit {reference}: name a commit, a branch or a tag, or fetch it there first"
+        )));
+    };
+    let own = tree.place(place.as_std_path());
+    let own = own.and_then(|own| Utf8PathBuf::from_path_buf(own).ok());
+    let own = own.filter(|own| own.components().ne(copy.components()));
+    Ok((own.unwrap_or(copy), tree.commit))
 }
 
 /// What the stages of one of the two trees read.

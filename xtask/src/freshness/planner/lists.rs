@@ -30,6 +30,11 @@ impl Workspace {
         own.list()
     }
 
+    /// The ingredients that are a stage's own, without bases, parents and settings.
+    pub fn made_of(&self, id: StageId, stage_inputs: &StageInputs) -> Vec<key::Ingredient> {
+        gathering::own(&self.spec, id, stage_inputs).list()
+    }
+
     /// The ingredients of a stage's key, for a record.
     pub fn list(
         &self,
