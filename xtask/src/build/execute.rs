@@ -25,7 +25,7 @@ use crate::graphfile::spec::shipping::ImageOutput;
 use crate::graphfile::spec::{Stage, StageId};
 use crate::outside::clock;
 use crate::outside::private;
-use crate::report::event::{Event, FailedStep, Outcome};
+use crate::report::event::{Event, FailedStep, Outcome, StepFinished};
 use crate::unpoisoned::Unpoisoned as _;
 use dockerfile::ContextNeed;
 
@@ -329,6 +329,13 @@ impl Run<'_> {
         let stage = stage.name.clone();
         self.tell(match progress {
             Progress::Step(step) => Event::Step { stage, step },
+            Progress::StepDone { name, span, end } => Event::StepFinished(StepFinished {
+                stage,
+                step: name,
+                started_ms: self.since_start(span.from_ms),
+                ended_ms: self.since_start(span.to_ms),
+                end,
+            }),
             Progress::Output(lines) => Event::Output { stage, lines },
             Progress::Retry { attempt, why } => Event::Retry {
                 stage,

@@ -10,7 +10,7 @@ use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{Due, Gathered, Looked, Prepared};
 use crate::freshness::prepare;
 use crate::graphfile::spec::StageId;
-use crate::report::event::Event;
+use crate::report::event::{Event, StepEnd, StepFinished};
 use crate::report::excerpt::Excerpt;
 
 impl Run<'_> {
@@ -60,10 +60,15 @@ impl Run<'_> {
             );
             self.tell(Event::Notice { message });
         };
+        let (stage, step) = (
+            self.name(id).to_owned(),
+            prepare::shown(work.spec.stage(of)),
+        );
         self.tell(Event::Step {
-            stage: self.name(id).to_owned(),
-            step: prepare::shown(work.spec.stage(of)),
+            stage: stage.clone(),
+            step: step.clone(),
         });
+        let started_ms = self.elapsed_ms();
         let ran = prepare::run(
             &work.spec,
             work.spec.stage(of),
@@ -74,6 +79,18 @@ impl Run<'_> {
             waiting,
             || work.fetch_outputs(of, id),
         );
+        let end = match &ran {
+            Ok(()) => StepEnd::Ran,
+            Err(failed) if failed.fault.class == Class::Interrupted => StepEnd::Cancelled,
+            Err(_) => StepEnd::Failed,
+        };
+        self.tell(Event::StepFinished(StepFinished {
+            stage,
+            step,
+            started_ms,
+            ended_ms: self.elapsed_ms(),
+            end,
+        }));
         match ran {
             Ok(()) => Ok(None),
             Err(failed) if failed.fault.class == Class::Failed && failed.has_run => {

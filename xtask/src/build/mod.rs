@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 
@@ -38,6 +38,7 @@ use crate::fault::{Fault, Result};
 use crate::freshness::planner::{ImageCache, Prepared, Workspace};
 use crate::freshness::record::Record;
 use crate::graphfile::spec::StageId;
+use crate::outside::clock;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::{self, HeldLock};
 use crate::report::event::{Event, Outcome, StageFinished};
@@ -160,6 +161,7 @@ pub fn build(
         wanted,
         prepared,
         start,
+        began: clock::now().saturating_sub(start.elapsed()),
         held: ImageCache::new(images),
         now: Mutex::default(),
         pinning: pinning::Pinning::default(),
@@ -208,6 +210,8 @@ struct Run<'a> {
     wanted: &'a [StageId],
     prepared: HashMap<StageId, Prepared>,
     start: Instant,
+    /// `start` by the clock.
+    began: Duration,
     held: ImageCache,
     now: Mutex<Now>,
     pinning: pinning::Pinning,
@@ -252,6 +256,14 @@ impl Run<'_> {
 
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long after the start of the run a moment of the clock was; not before it, and not later
+    /// than now. The moment is given in milliseconds since 1970.
+    fn since_start(&self, moment_ms: i64) -> u64 {
+        let began = i64::try_from(self.began.as_millis()).unwrap_or(i64::MAX);
+        let since = u64::try_from(moment_ms.saturating_sub(began)).unwrap_or(0);
+        since.min(self.elapsed_ms())
     }
 
     fn name(&self, id: StageId) -> &str {

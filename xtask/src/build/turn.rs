@@ -330,6 +330,7 @@ impl Run<'_> {
             at_ms: self.elapsed_ms(),
             expected_ms: self.last_ms(id),
             builder: builder.map(str::to_owned),
+            weight: Some(self.work.spec.stage(id).weight as usize).filter(|it| *it != 1),
         });
     }
 

@@ -268,6 +268,7 @@ mod tests {
                 at_ms: 0,
                 expected_ms: None,
                 builder: None,
+                weight: None,
             },
         ];
         for at in 0..stages {

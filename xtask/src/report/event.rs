@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::freshness::verdict::Reason;
 use crate::report::excerpt::Excerpt;
@@ -74,6 +74,9 @@ pub enum Event {
         /// The builder of the graph file that it goes to; `None` for the engine's own.
         #[serde(skip_serializing_if = "Option::is_none")]
         builder: Option<String>,
+        /// How many places it takes, if it takes more than one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        weight: Option<usize>,
     },
     /// A stage works on another step.
     Step {
@@ -82,6 +85,9 @@ pub enum Event {
         /// The step's name.
         step: String,
     },
+    /// A step of a stage ended, or was taken from BuildKit's cache. BuildKit's internal steps are
+    /// among them, as they take time, too.
+    StepFinished(StepFinished),
     /// What a stage printed. For people only: JSON does not have it, as the log has all of it.
     #[serde(skip)]
     Output {
@@ -140,6 +146,35 @@ pub struct SourceFinished {
     pub commit: Option<String>,
     /// How long it took, in milliseconds.
     pub elapsed_ms: u64,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepEnd {
+    /// It ran.
+    Ran,
+    /// BuildKit had its result already.
+    Cached,
+    /// It failed.
+    Failed,
+    /// It was stopped, as another one failed or the run was interrupted.
+    Cancelled,
+}
+
+/// A step that ended: one of a Dockerfile, one of BuildKit's own, or a host command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepFinished {
+    /// Which stage.
+    pub stage: String,
+    /// The step's name.
+    pub step: String,
+    /// When it began.
+    pub started_ms: u64,
+    /// When it ended.
+    pub ended_ms: u64,
+    /// How it ended.
+    pub end: StepEnd,
 }
 
 /// How a stage ended.

@@ -153,6 +153,7 @@ impl<W: Write + Send> Reporter for Live<W> {
                 self.begins(stage, *expected_ms, now);
             }
             Event::Step { stage, step } => self.is_at(stage, step),
+            Event::StepFinished(_) => {}
             Event::Output { stage, lines } => {
                 if let Some(line) = lines.last() {
                     self.printed(stage, line);
@@ -235,6 +236,7 @@ mod tests {
                 at_ms: 0,
                 expected_ms: Some(30_000),
                 builder: None,
+                weight: None,
             },
             Event::Step {
                 stage: stage(),

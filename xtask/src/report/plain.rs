@@ -86,7 +86,7 @@ impl<W: Write> Plain<W> {
 impl<W: Write + Send> Reporter for Plain<W> {
     fn take(&mut self, event: &Event, now: Instant) {
         match event {
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::StepFinished(_) => {}
             Event::Output { stage, lines } => {
                 if self.loudness == Loudness::Verbose {
                     lines
@@ -189,6 +189,7 @@ mod tests {
             at_ms: 0,
             expected_ms: None,
             builder: None,
+            weight: None,
         };
         plain.take(&started, at(0));
         assert_eq!(plain.wakes(), Some(at(30)));

@@ -37,6 +37,15 @@ pub fn rfc3339(text: &str) -> Option<i64> {
     Some(days(year, month, day)? * 86_400 + seconds(clock)? - offset)
 }
 
+/// Reads the same into milliseconds.
+pub fn rfc3339_ms(text: &str) -> Option<i64> {
+    let digits = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let digits = digits.bytes().take_while(u8::is_ascii_digit);
+    let digits = digits.chain(std::iter::repeat(b'0')).take(3);
+    let fraction = digits.fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+    Some(rfc3339(text)? * 1000 + fraction)
+}
+
 /// Reads `Wed, 21 Oct 2015 07:28:00 GMT` into seconds.
 pub fn http(text: &str) -> Option<i64> {
     const MONTHS: [&str; 12] = [
@@ -132,6 +141,19 @@ mod tests {
         assert_eq!(rfc3339("2015-10-21T09:28:00+02:00"), Some(1_445_412_480));
         assert_eq!(rfc3339("2000-02-29T00:00:00Z"), Some(951_782_400));
         assert_eq!(http("Wed, 21 Oct 2015 07:28:00 GMT"), Some(1_445_412_480));
+    }
+
+    #[test]
+    fn a_fraction_of_any_length_is_cut_to_milliseconds() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:01Z", Some(1000)),
+            ("1970-01-01T00:00:01.5Z", Some(1500)),
+            ("1970-01-01T00:00:01.023456789Z", Some(1023)),
+            ("1970-01-01T02:00:01.9999+02:00", Some(1999)),
+            ("now.5", None),
+        ] {
+            assert_eq!(rfc3339_ms(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 
 use super::log::Log;
-use super::rawjson::ProgressEvent;
+use super::rawjson::{ClockSpan, ProgressEvent};
 use super::{CallFailure, Progress, StepFailure};
+use crate::outside::clock;
+use crate::report::event::StepEnd;
 use crate::report::excerpt::{Output, StdStream};
 
 /// What buildx says of a builder that is older than named contexts (tried with Docker 20.10.24).
@@ -13,6 +15,10 @@ const OLD_BUILDER: &str = "unsupported frontend capability moby.buildkit.fronten
 
 /// More characters of a line than any terminal shows.
 const WIDEST: usize = 400;
+
+/// A builder's clock that differs by no more than this is the clock of this machine: a message may
+/// be this late.
+const LATEST_MS: i64 = 1000;
 
 /// The account of one call.
 pub(super) struct Account<'a> {
@@ -30,6 +36,8 @@ pub(super) struct Account<'a> {
     last_plain: String,
     /// What steps printed, until it is told.
     untold: Vec<String>,
+    /// By how many milliseconds the builder's clock is ahead, once a step has ended.
+    ahead_ms: Option<i64>,
 }
 
 struct Failed {
@@ -51,6 +59,7 @@ impl<'a> Account<'a> {
             line: None,
             last_plain: String::new(),
             untold: Vec::new(),
+            ahead_ms: None,
         }
     }
 
@@ -75,6 +84,8 @@ impl<'a> Account<'a> {
                 self.log.line(format!("=> {name}").as_bytes());
                 // BuildKit's internal steps are no news for a person.
                 if !name.starts_with("[internal]") {
+                    // A name has the values of arguments (ENGINE.md, *What buildx gives*).
+                    let name = self.log.redactor().clean_text(&name);
                     (self.watch)(Progress::Step(name));
                 }
             }
@@ -83,7 +94,14 @@ impl<'a> Account<'a> {
                 name,
                 cached,
                 error: None,
+                span,
             } => {
+                let end = if cached {
+                    StepEnd::Cached
+                } else {
+                    StepEnd::Ran
+                };
+                self.tell_done(&name, span, end);
                 if cached {
                     self.log.line(format!("=> {name} (cached)").as_bytes());
                 }
@@ -93,11 +111,19 @@ impl<'a> Account<'a> {
                 step,
                 name,
                 error: Some(why),
+                span,
                 ..
             } => {
                 self.log.line(format!("=> {name}: {why}").as_bytes());
                 // A step is cancelled because another one failed.
-                if !why.contains("context canceled") && self.failed.is_none() {
+                let is_cancelled = why.contains("context canceled");
+                let end = if is_cancelled {
+                    StepEnd::Cancelled
+                } else {
+                    StepEnd::Failed
+                };
+                self.tell_done(&name, span, end);
+                if !is_cancelled && self.failed.is_none() {
                     let reason = reason(&why).to_owned();
                     self.failed = Some(Failed { step, name, reason });
                 }
@@ -115,6 +141,24 @@ impl<'a> Account<'a> {
             }
             ProgressEvent::Plain(line) => self.note_plain(line),
         }
+    }
+
+    fn tell_done(&mut self, name: &str, span: Option<ClockSpan>, end: StepEnd) {
+        let Some(span) = span else {
+            return;
+        };
+        let ahead = *self.ahead_ms.get_or_insert_with(|| {
+            let now = i64::try_from(clock::now().as_millis()).unwrap_or(i64::MAX);
+            ahead_ms(span.to_ms, now)
+        });
+        (self.watch)(Progress::StepDone {
+            name: self.log.redactor().clean_text(name),
+            span: ClockSpan {
+                from_ms: span.from_ms.saturating_sub(ahead),
+                to_ms: span.to_ms.saturating_sub(ahead),
+            },
+            end,
+        });
     }
 
     fn note_plain(&mut self, line: String) {
@@ -180,6 +224,17 @@ fn reason(error: &str) -> &str {
         .map_or(error, |at| &error[at..])
 }
 
+/// By how much a builder's clock is ahead that says now that a step ended at `ended_ms`. A builder on
+/// another machine has a clock of its own.
+const fn ahead_ms(ended_ms: i64, now_ms: i64) -> i64 {
+    let ahead = ended_ms.saturating_sub(now_ms);
+    if ahead >= -LATEST_MS && ahead <= LATEST_MS {
+        0
+    } else {
+        ahead
+    }
+}
+
 /// The exit code of a step's command, if the reason says nothing else.
 fn exit_code(reason: &str) -> Option<i32> {
     let code = reason.strip_prefix(super::STEP_FAILED)?;
@@ -217,6 +272,7 @@ mod tests {
             name: format!("[1/2] RUN {step}"),
             cached: false,
             error: Some(error.to_owned()).filter(|error| !error.is_empty()),
+            span: None,
         }
     }
 
@@ -292,6 +348,60 @@ mod tests {
             exit_code("did not complete successfully: exit code: 2"),
             Some(2)
         );
+    }
+
+    #[test]
+    fn the_clock_of_another_machine_is_not_believed() {
+        assert_eq!(ahead_ms(10_000, 10_300), 0);
+        assert_eq!(ahead_ms(10_000, 9_000), 0);
+        assert_eq!(ahead_ms(70_000, 10_000), 60_000);
+        assert_eq!(ahead_ms(10_000, 70_000), -60_000);
+    }
+
+    #[test]
+    fn a_finished_step_is_told_without_secrets_with_its_end_and_its_span() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = camino::Utf8Path::from_path(folder.path()).unwrap();
+        let redactor = Redactor::of_values([b"hunter2".to_vec()]);
+        let log = Log::create(&path.join("log"), &redactor).unwrap();
+        let told = std::cell::RefCell::new(Vec::new());
+        let watch = |progress| told.borrow_mut().push(progress);
+        let mut account = Account::new(log, &watch);
+        let name = "[1/2] RUN curl -u me:hunter2 host".to_owned();
+        let ended = |cached, error: Option<&str>, span| ProgressEvent::Done {
+            step: 1,
+            name: name.clone(),
+            cached,
+            error: error.map(str::to_owned),
+            span,
+        };
+        // The builder's clock stands in 1970, where its first step ends now.
+        let span = Some(ClockSpan {
+            from_ms: 1000,
+            to_ms: 3500,
+        });
+        account.take(vec![
+            ProgressEvent::Step(name.clone()),
+            ended(false, None, span),
+            ended(true, None, span),
+            ended(false, Some(EXIT), span),
+            ended(false, Some("context canceled"), span),
+            ended(false, None, None),
+        ]);
+        drop(account);
+        let told = told.into_inner();
+        assert!(!format!("{told:?}").contains("hunter2"), "{told:?}");
+        let ends = told.iter().filter_map(|it| match it {
+            Progress::StepDone { span, end, .. } => Some((span.to_ms - span.from_ms, *end)),
+            _ => None,
+        });
+        let expected = [
+            StepEnd::Ran,
+            StepEnd::Cached,
+            StepEnd::Failed,
+            StepEnd::Cancelled,
+        ];
+        assert_eq!(ends.collect::<Vec<_>>(), expected.map(|end| (2500, end)));
     }
 
     #[test]

@@ -19,12 +19,13 @@ use camino::Utf8Path;
 use crate::build::action::Action;
 use crate::outside::builder::Unusable;
 use crate::outside::interrupt::Interrupt;
+use crate::report::event::StepEnd;
 use crate::report::excerpt::Excerpt;
 use account::Account;
 pub use guard::Remotely;
 use log::Log;
 pub use made::MadeImage;
-use rawjson::ProgressReader;
+use rawjson::{ClockSpan, ProgressReader};
 use redact::Redactor;
 
 /// Waits before the second, third and fourth attempt at an action that met a passing fault.
@@ -46,6 +47,15 @@ const LOST_SNAPSHOT: &str = "failed to stat active key during commit: snapshot";
 pub enum Progress {
     /// It works on this step now.
     Step(String),
+    /// A step ended, or was taken from the cache.
+    StepDone {
+        /// Its name.
+        name: String,
+        /// When it ran, by this machine's clock.
+        span: ClockSpan,
+        /// How it ended.
+        end: StepEnd,
+    },
     /// Steps printed these lines.
     Output(Vec<String>),
     /// It met a passing fault, and will be tried again.

@@ -29,11 +29,22 @@ pub enum ProgressEvent {
         cached: bool,
         /// Why it failed.
         error: Option<String>,
+        /// When it ran, if the builder says so.
+        span: Option<ClockSpan>,
     },
     /// A line that a step printed.
     Output(ProgressLine),
     /// A line of buildx itself.
     Plain(String),
+}
+
+/// From when to when a step ran, by the builder's clock, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockSpan {
+    /// When it began.
+    pub from_ms: i64,
+    /// When it ended.
+    pub to_ms: i64,
 }
 
 /// A line that a step printed.
@@ -65,6 +76,14 @@ struct Vertex {
     completed: Option<String>,
     cached: bool,
     error: String,
+}
+
+impl Vertex {
+    fn span(&self) -> Option<ClockSpan> {
+        let from_ms = calendar::rfc3339_ms(self.started.as_deref()?)?;
+        let to_ms = calendar::rfc3339_ms(self.completed.as_deref()?)?;
+        (from_ms <= to_ms).then_some(ClockSpan { from_ms, to_ms })
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -175,12 +194,14 @@ impl ProgressReader {
                         end_of((step, stream), rest, &mut said);
                     }
                 }
+                let span = vertex.span();
                 let error = Some(vertex.error).filter(|error| !error.is_empty());
                 said.push(ProgressEvent::Done {
                     step,
                     name: vertex.name,
                     cached: vertex.cached,
                     error,
+                    span,
                 });
             }
         }
@@ -354,6 +375,26 @@ mod tests {
     }
 
     #[test]
+    fn a_step_ends_with_the_span_that_the_builder_gives() {
+        let span = |started: &str, completed: &str| {
+            let vertex = format!(
+                "{{\"vertexes\":[{{\"digest\":\"a\",\"name\":\"s\",\"started\":\"{started}\",\"completed\":\"{completed}\"}}]}}\n"
+            );
+            match all(&vertex).pop() {
+                Some(ProgressEvent::Done { span, .. }) => span,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (one, two) = ("1970-01-01T00:00:01.25Z", "1970-01-01T00:00:02.5Z");
+        let expected = ClockSpan {
+            from_ms: 1250,
+            to_ms: 2500,
+        };
+        assert_eq!(span(one, two), Some(expected));
+        assert_eq!((span(two, one), span("t", two)), (None, None));
+    }
+
+    #[test]
     fn a_cached_step_is_done_without_having_begun() {
         let text = "{\"vertexes\":[{\"digest\":\"a\",\"name\":\"s\",\"started\":\"t\",\"completed\":\"t\",\"cached\":true}]}\n";
         assert_eq!(
@@ -362,7 +403,8 @@ mod tests {
                 step: 0,
                 name: "s".into(),
                 cached: true,
-                error: None
+                error: None,
+                span: None,
             }]
         );
     }
