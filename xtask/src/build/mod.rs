@@ -151,7 +151,7 @@ pub fn build(
     let _ = events.send(Event::Started {
         stages: wanted.len(),
         jobs: lanes.iter().map(|lane| lane.places).sum(),
-        graph: graph_of(work, wanted),
+        graph: graph_of(work, wanted).into(),
     });
     let run = Run {
         work,

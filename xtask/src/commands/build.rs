@@ -11,6 +11,7 @@ use crate::freshness::planner::{Next, Workspace};
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::{HeldLock, State};
 use crate::report::event::Event;
+use crate::report::kept::Keeper;
 use crate::report::{Loudness, Reporting};
 
 /// Brings stages up to date. If the machine lacks something that can be set up, sets it up and
@@ -37,7 +38,7 @@ fn attempt(flags: &BuildArgs, interrupt: &Interrupt) -> Result<()> {
     let graph = super::chosen(&flags.at)?.file;
     let free = State::in_folder(State::place(&graph)).share_if_free();
     let mut work = open(flags, free.is_some())?;
-    let reporting = Reporting::start(flags.json, loudness(flags));
+    let reporting = Reporting::start(flags.json, loudness(flags), Some(Keeper::of(&work.state)));
     let result = in_turn(&mut work, free, flags, interrupt, &reporting.sender());
     reporting.finish();
     // Warnings that came after the last event, which is the result.

@@ -40,7 +40,7 @@ pub fn run(flags: &cli::SyncArgs) -> Result<()> {
     let wanted = wanted(&work, &flags.sources)?;
     let interrupt = Interrupt::listen()?;
     // With `--json` the answer is one object, without events around it.
-    let reporting = (!flags.json).then(|| Reporting::start(false, Loudness::Normal));
+    let reporting = (!flags.json).then(|| Reporting::start(false, Loudness::Normal, None));
     let events = reporting
         .as_ref()
         .map_or_else(|| channel().0, Reporting::sender);
@@ -130,7 +130,7 @@ pub(super) fn pin(
     names: Option<&[String]>,
     interrupt: &Interrupt,
 ) -> Result<(String, Option<Vec<String>>)> {
-    let reporting = Reporting::start(false, Loudness::Normal);
+    let reporting = Reporting::start(false, Loudness::Normal, None);
     // The reporter ends when the last sender is dropped.
     let result = with_events(interrupt, &reporting.sender(), |asking| {
         pin_asking(work, names, asking)
@@ -207,7 +207,7 @@ pub(super) fn at_commit_of(
     interrupt: &Interrupt,
 ) -> Result<Workspace> {
     let mut work = super::open(at, &[], Next::Any)?;
-    let reporting = Reporting::start(false, Loudness::Normal);
+    let reporting = Reporting::start(false, Loudness::Normal, None);
     let root = with_events(interrupt, &reporting.sender(), |asking| {
         asking.sync(&work).bring(drift.source, &drift.now)
     });

@@ -3,7 +3,7 @@
 //! A verdict is `Fresh` only with a record of this very key and with proof that the image stands
 //! where it is needed. Keys, records and the engine's images are given: nothing is looked up here.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::freshness::key::{Ingredient, IngredientKind, Key};
 use crate::freshness::record::{Record, Records};
@@ -38,7 +38,7 @@ impl Verdict {
 }
 
 /// The kinds of reasons (DESIGN.md, *JSON*). If several apply, the first is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonKind {
     /// The user asked for it.

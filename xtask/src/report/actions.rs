@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::plain::{Loudness, Plain};
@@ -28,7 +29,7 @@ pub struct Actions<W: Write> {
     /// The file of the job's summary.
     summary: Option<PathBuf>,
     /// The parents of each stage.
-    graph: BTreeMap<String, Vec<String>>,
+    graph: Arc<BTreeMap<String, Vec<String>>>,
     /// Why each stage is built.
     reasons: BTreeMap<String, String>,
     ended: Vec<StageFinished>,
@@ -42,7 +43,7 @@ impl<W: Write> Actions<W> {
             plain: Plain::to(to, loudness),
             workspace: shown::actions::workspace(),
             summary: place("GITHUB_STEP_SUMMARY"),
-            graph: BTreeMap::new(),
+            graph: Arc::default(),
             reasons: BTreeMap::new(),
             ended: Vec::new(),
         }
@@ -147,7 +148,7 @@ impl<W: Write> Actions<W> {
             let word = outcome.map_or("not built", |it| words::outcome(it.outcome));
             let _ = writeln!(text, "  s{at}[\"{name}: {word}\"]");
         }
-        for (name, parents) in &self.graph {
+        for (name, parents) in self.graph.as_ref() {
             for parent in parents {
                 if let (Some(from), Some(to)) =
                     (number.get(parent.as_str()), number.get(name.as_str()))
@@ -260,7 +261,7 @@ mod tests {
             Event::Started {
                 stages: 2,
                 jobs: 1,
-                graph: graph.into(),
+                graph: Arc::new(graph.into()),
             },
             Event::StageStarted {
                 stage: "api".to_owned(),

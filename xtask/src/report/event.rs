@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +55,7 @@ pub enum Event {
         /// The stages that each wanted stage stands on, without parts. `graph --format json` has it,
         /// too.
         #[serde(skip)]
-        graph: BTreeMap<String, Vec<String>>,
+        graph: Arc<BTreeMap<String, Vec<String>>>,
     },
     /// Something that the user should know, but that is no fault of the run.
     Notice {

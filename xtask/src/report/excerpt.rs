@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _};
 
 use camino::Utf8Path;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::shown;
 
@@ -29,7 +29,8 @@ pub enum StdStream {
 }
 
 /// The lines that a failure shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Excerpt {
     /// Lines further up that say what failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]

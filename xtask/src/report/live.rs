@@ -228,7 +228,7 @@ mod tests {
             Event::Started {
                 stages: 3,
                 jobs: 2,
-                graph: std::collections::BTreeMap::new(),
+                graph: std::sync::Arc::default(),
             },
             Event::StageStarted {
                 stage: stage(),

@@ -7,6 +7,7 @@ mod actions;
 pub mod event;
 pub mod excerpt;
 mod json;
+pub mod kept;
 mod live;
 mod plain;
 pub mod reasons;
@@ -19,6 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::report::event::Event;
+use crate::report::kept::Keeper;
 use crate::shown;
 pub use plain::Loudness;
 
@@ -57,7 +59,9 @@ pub struct Reporting {
 impl Reporting {
     /// Starts a reporter: JSON lines on stdout, live lines on a terminal, plain lines elsewhere, and
     /// where somebody wants to read more or less.
-    pub fn start(json: bool, loudness: Loudness) -> Self {
+    ///
+    /// `keeper` keeps the run, too.
+    pub fn start(json: bool, loudness: Loudness, keeper: Option<Keeper>) -> Self {
         let live = std::io::stderr().is_terminal()
             && std::env::var_os("CI").is_none()
             && loudness == Loudness::Normal;
@@ -69,6 +73,12 @@ impl Reporting {
             (false, true) => Box::new(live::Live::on(std::io::stderr())),
             (false, false) => Box::new(plain::Plain::to(std::io::stderr(), loudness)),
         };
+        if let Some(keeper) = keeper {
+            reporter = Box::new(Kept {
+                shown: reporter,
+                keeper,
+            });
+        }
         let (sender, events) = channel::<Event>();
         let thread = std::thread::spawn(move || report(reporter.as_mut(), &events));
         Self {
@@ -89,6 +99,36 @@ impl Reporting {
             // A reporter that panicked has shown what it could.
             let _ = thread.join();
         }
+    }
+}
+
+/// Another reporter's run, kept as well.
+struct Kept {
+    shown: Box<dyn Reporter>,
+    keeper: Keeper,
+}
+
+impl Reporter for Kept {
+    fn take(&mut self, event: &Event, now: Instant) {
+        self.shown.take(event, now);
+        self.keeper.take(event, now);
+    }
+
+    fn show(&mut self, now: Instant) {
+        self.shown.show(now);
+    }
+
+    fn wakes(&self) -> Option<Instant> {
+        self.shown.wakes()
+    }
+
+    fn wake(&mut self, now: Instant) {
+        self.shown.wake(now);
+    }
+
+    fn end(&mut self, now: Instant) {
+        self.shown.end(now);
+        self.keeper.end(now);
     }
 }
 

@@ -71,6 +71,22 @@ pub fn write_sealed(
     write_parts(path, &parts)
 }
 
+/// The same without waiting until the disk has it, for what may get lost when the machine fails. A
+/// file that was lost in part counts as damaged.
+pub fn write_sealed_unsynced(
+    path: &Utf8Path,
+    kind: &str,
+    version: u32,
+    content: &[u8],
+) -> std::io::Result<()> {
+    let header = super::sealing::header(kind, version, &blake3::hash(content));
+    let mut file = new_file(folder_of(path))?;
+    file.write_all(header.as_bytes())?;
+    file.write_all(content)?;
+    file.persist(path)?;
+    Ok(())
+}
+
 /// Identifies a file by its inode number, its creation time and its mount.
 ///
 /// A copy of the file has another identity. So has the same file of a file system that was copied,

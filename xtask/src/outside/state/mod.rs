@@ -16,7 +16,7 @@ use crate::fault::{Fault, Result};
 pub use devices::is_file_elsewhere;
 pub use files::{
     Identity, OVERLAY, identity, mount, open, read, read_text, remove_abandoned, write_atomically,
-    write_bound, write_sealed,
+    write_bound, write_sealed, write_sealed_unsynced,
 };
 pub use sealing::{Broken, seal, unseal};
 
