@@ -2,7 +2,7 @@
 //!
 //! A secret enters a record only through a keyed hash. The key never leaves the state folder.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8DirEntry, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -13,6 +13,8 @@ use crate::outside::state::{self, State};
 const KIND: &str = "xtask-verified";
 /// Their format. 1: the first.
 const FORMAT: u32 = 1;
+/// The kind of the files with answers that did not pass, and their format. 1: the first.
+const ANSWER: (&str, u32) = ("xtask-not-passed", 1);
 /// The type of the statement's predicate.
 pub const PREDICATE: &str = "https://github.com/langgenius/dify/xtask/verification/v1";
 
@@ -89,11 +91,56 @@ impl VerifyRecords {
         serde_json::from_slice(content).ok()
     }
 
+    /// All records of a state: of each set of stages the last one. Damaged files are left out.
+    pub fn all(state: &State) -> Vec<VerifyRecord> {
+        all_of(state, KIND, FORMAT)
+    }
+
+    /// What the last verifications found that did not pass, as `keep_answer` kept it.
+    pub fn answers(state: &State) -> Vec<Value> {
+        all_of(state, ANSWER.0, ANSWER.1)
+    }
+
     /// Saves the record of a verification that passed.
     pub fn save(&self, record: &VerifyRecord) -> std::io::Result<()> {
         let content = serde_json::to_vec(record)?;
-        state::write_sealed(&self.file, KIND, FORMAT, &[&content])
+        state::write_sealed(&self.file, KIND, FORMAT, &[&content])?;
+        // An answer that did not pass is answered by this one.
+        match std::fs::remove_file(self.answer_file()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
+
+    /// Keeps what a verification found that did not pass, for people. It is no record and no
+    /// statement: nothing believes it.
+    pub fn keep_answer(
+        &self,
+        subjects: Vec<RecordSubject>,
+        predicate: &Value,
+    ) -> std::io::Result<()> {
+        let found = json!({ "subject": listed(subjects), "predicate": predicate });
+        let content = serde_json::to_vec(&found)?;
+        state::write_sealed(&self.answer_file(), ANSWER.0, ANSWER.1, &[&content])
+    }
+
+    fn answer_file(&self) -> Utf8PathBuf {
+        self.file.with_extension("not-passed")
+    }
+}
+
+/// The content of all files of a kind beside the records.
+fn all_of<T: serde::de::DeserializeOwned>(state: &State, kind: &str, format: u32) -> Vec<T> {
+    let entries = state.path("verified").read_dir_utf8();
+    let entries = entries.into_iter().flatten().flatten();
+    let mut paths: Vec<Utf8PathBuf> = entries.map(Utf8DirEntry::into_path).collect();
+    paths.sort();
+    let read = |path: &Utf8PathBuf| {
+        let sealed = state::read(path).ok()??;
+        let content = state::unseal(kind, format, &sealed).ok()?;
+        serde_json::from_slice(content).ok()
+    };
+    paths.iter().filter_map(read).collect()
 }
 
 /// The key of this state's hashes. The first use makes it.
@@ -125,22 +172,26 @@ pub struct RecordSubject {
 }
 
 /// The statement (github.com/in-toto/attestation, `spec/v1/statement.md`).
-pub fn statement(mut subjects: Vec<RecordSubject>, predicate: &Value) -> Value {
+pub fn statement(subjects: Vec<RecordSubject>, predicate: &Value) -> Value {
+    json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": listed(subjects),
+        "predicateType": PREDICATE,
+        "predicate": predicate,
+    })
+}
+
+/// The subjects, in the form of a statement.
+fn listed(mut subjects: Vec<RecordSubject>) -> Vec<Value> {
     subjects.sort();
     subjects.dedup();
-    let subjects: Vec<Value> = subjects
+    subjects
         .iter()
         .filter_map(|subject| {
             let hex = subject.digest.strip_prefix("sha256:")?;
             Some(json!({ "name": subject.name, "digest": { "sha256": hex } }))
         })
-        .collect();
-    json!({
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": subjects,
-        "predicateType": PREDICATE,
-        "predicate": predicate,
-    })
+        .collect()
 }
 
 #[cfg(test)]
@@ -162,11 +213,19 @@ mod tests {
             ends: Some("2027-01-31".into()),
             statement: json!({ "x": 1 }),
         };
+        // What did not pass is no record, and goes when something passes.
+        records.keep_answer(Vec::new(), &json!({})).unwrap();
+        assert!(records.read().is_none() && VerifyRecords::all(&state).is_empty());
+        assert_eq!(VerifyRecords::answers(&state).len(), 1);
         records.save(&record).unwrap();
+        assert!(VerifyRecords::answers(&state).is_empty());
         // The key stays the same.
         let records = VerifyRecords::of(&state, &["a"], "all").unwrap();
         assert_eq!(records.asked(&json!({ "image": "sha256:1" })), asked);
         let found = records.read().unwrap();
+        // The key and the folders beside the records are none.
+        std::fs::create_dir(state.path("verified").join("layers")).unwrap();
+        assert_eq!(VerifyRecords::all(&state).len(), 1);
         assert_eq!(found.asked, asked);
         assert!(found.holds("2027-01-31") && !found.holds("2027-02-01"));
         assert!(

@@ -5,6 +5,7 @@
 
 mod bundled;
 mod images;
+mod makers;
 mod published;
 mod question;
 mod reading;
@@ -239,8 +240,8 @@ impl<'w> Session<'w> {
         let end = waivers.end().into_iter().chain(today).min();
         self.note(&answer, stack.as_ref(), end);
         self.keep_sizes(&answer, sizes);
+        let predicate = self.predicate(&answer, stack.as_ref());
         if answer.outcome == AnswerOutcome::Passed {
-            let predicate = self.predicate(&answer, stack.as_ref());
             let statement = record::statement(subjects, &predicate);
             answer.statement = Some(statement.clone());
             self.save(&VerifyRecord {
@@ -249,6 +250,8 @@ impl<'w> Session<'w> {
                 ends: end.map(str::to_owned),
                 statement,
             });
+        } else if let Err(error) = self.records.keep_answer(subjects, &predicate) {
+            crate::tell!("note: what was found cannot be kept: {error}");
         }
         Ok(answer)
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::images::Below;
+use super::makers;
 use super::reading;
 use super::summaries::Summaries;
 use super::{Session, Target};
@@ -16,10 +17,9 @@ use crate::graphfile::spec::StageId;
 use crate::report::words;
 use crate::verify::finding::{Answer, AnswerOutcome, Origin};
 use crate::verify::kept;
-use crate::verify::layers::{Digest, LayeredImage, PlatformPart, shown};
+use crate::verify::layers::{Digest, LayeredImage, PlatformPart};
 use crate::verify::policy::Subject;
-use crate::verify::secrets;
-use crate::verify::size::{self, ImageSize, KeptSizes, Maker, Told};
+use crate::verify::size::{self, ImageSize, KeptSizes, Told};
 
 /// What `--json` prints of one platform of a stage.
 #[derive(Serialize)]
@@ -163,36 +163,8 @@ fn measure(
     if !session.targets.contains(&target.id) {
         return (None, layers);
     }
-    let makers = subject.made.iter().enumerate().map(|(at, made)| Maker {
-        from: made.from,
-        line: made.line,
-        instruction: instruction(image, at),
-    });
-    let makers: Vec<Maker> = makers.collect();
-    let mut size = ImageSize::of(image, &subject.view, &makers);
+    let mut size = ImageSize::of(image, &subject.view, &makers::of(&subject));
     let kept = KeptSizes::recall(&session.work.state, session.name(target.id));
     size.since = kept.and_then(|kept| kept.since(&target.image, &size));
     (Some(size), layers)
-}
-
-/// The instruction that made a layer. Of an instruction that holds a secret, only the first word is
-/// shown.
-fn instruction(image: &LayeredImage, layer: usize) -> String {
-    let Some(step) = image.instruction(layer) else {
-        return String::new();
-    };
-    let text = step.created_by.trim_end_matches("# buildkit").trim();
-    let text = match text.strip_prefix("/bin/sh -c ") {
-        Some(command) => match command.strip_prefix("#(nop)") {
-            Some(other) => other.trim().to_owned(),
-            None => format!("RUN {command}"),
-        },
-        None => text.replacen("RUN /bin/sh -c ", "RUN ", 1),
-    };
-    if secrets::in_text("", &step.created_by).is_empty() {
-        shown(text.as_bytes())
-    } else {
-        let word = text.split_whitespace().next().unwrap_or_default();
-        format!("{} …", shown(word.as_bytes()))
-    }
 }

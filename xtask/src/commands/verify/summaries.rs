@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::makers;
 use crate::graphfile::spec::StageId;
 use crate::verify::policy::Subject;
 use crate::verify::size::Summary;
@@ -14,7 +15,7 @@ impl Summaries {
     /// Adds one platform of a stage's image.
     pub(super) fn add(&mut self, id: StageId, subject: &Subject<'_>) {
         let platform = subject.image.facts.platform();
-        let summary = Summary::of(subject.image, &subject.view);
+        let summary = Summary::of(subject.image, &subject.view, &makers::of(subject));
         self.0.entry(id).or_default().insert(platform, summary);
     }
 }

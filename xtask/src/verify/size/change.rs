@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::count::{Contents, Weight, folders, is_most};
-use super::{ImageSize, SizedFolder};
+use super::{ImageSize, Maker, SizedFolder};
 use crate::outside::state::{self, State};
+use crate::verify::finding::Origin;
 use crate::verify::layers::{LayeredImage, View};
 
 /// The kind of the files.
@@ -37,6 +38,24 @@ pub struct Summary {
     plain: u64,
     /// The folders by path. The root's path is empty.
     folders: BTreeMap<String, Weight>,
+    /// The layers, lowest first. Files of earlier programs have none.
+    #[serde(default)]
+    layers: Vec<LayerSummary>,
+}
+
+/// A layer, as far as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerSummary {
+    /// The digest of its blob.
+    pub digest: String,
+    /// Bytes of its archive, uncompressed.
+    pub plain: u64,
+    /// Who made it.
+    pub from: Origin,
+    /// The line of the stage's own Dockerfile.
+    pub line: Option<usize>,
+    /// The instruction that made it, in a form that may be shown.
+    pub instruction: String,
 }
 
 /// What changed since an earlier image.
@@ -77,11 +96,55 @@ impl SizeChange {
 }
 
 impl Summary {
-    /// The summary of an image.
-    pub fn of(image: &LayeredImage, view: &View<'_>) -> Self {
+    /// The summary of an image. There is one maker for each layer.
+    pub fn of(image: &LayeredImage, view: &View<'_>, makers: &[Maker]) -> Self {
         let (floor, folders) = folders(&Contents::of(view));
         let plain = image.layers.iter().map(|layer| layer.plain).sum();
-        Self::from(floor, plain, &folders)
+        let layers = image.layers.iter().zip(makers);
+        let layers = layers.map(|(layer, maker)| LayerSummary {
+            digest: layer.digest.to_string(),
+            plain: layer.plain,
+            from: maker.from,
+            line: maker.line,
+            instruction: maker.instruction.clone(),
+        });
+        Self {
+            layers: layers.collect(),
+            ..Self::from(floor, plain, &folders)
+        }
+    }
+
+    /// Bytes of all archives, uncompressed.
+    pub const fn plain(&self) -> u64 {
+        self.plain
+    }
+
+    /// The layers, lowest first.
+    pub fn layers(&self) -> &[LayerSummary] {
+        &self.layers
+    }
+
+    /// The heaviest folders. A folder with one that holds nearly all of its bytes is left out, as
+    /// that one says more.
+    pub fn heaviest(&self, most: usize) -> Vec<(&str, Weight)> {
+        let within = |folder: &str, path: &str| {
+            let inner = path.strip_prefix(folder);
+            inner.is_some_and(|inner| inner.len() > 1 && inner.starts_with('/'))
+        };
+        let is_shell = |folder: &str, weight: Weight| {
+            let inner = self.folders.iter().filter(|(path, _)| within(folder, path));
+            is_most(inner.map(|(_, weight)| weight.bytes).max(), weight.bytes)
+        };
+        let folders = self
+            .folders
+            .iter()
+            .filter(|(path, weight)| !path.is_empty() && !is_shell(path, **weight));
+        let mut folders: Vec<(&str, Weight)> = folders
+            .map(|(path, weight)| (path.as_str(), *weight))
+            .collect();
+        folders.sort_by_key(|(path, weight)| (std::cmp::Reverse(weight.bytes), *path));
+        folders.truncate(most);
+        folders
     }
 
     fn from(floor: u64, plain: u64, folders: &[SizedFolder]) -> Self {
@@ -91,6 +154,7 @@ impl Summary {
             floor,
             plain,
             folders: folders.collect(),
+            layers: Vec::new(),
         }
     }
 

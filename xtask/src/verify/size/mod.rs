@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::verify::finding::Origin;
 use crate::verify::layers::{Compression, LayeredImage, View, shown};
 
-pub use change::{KeptSizes, Since, SizeChange, Summary};
+pub use change::{KeptSizes, LayerSummary, Since, SizeChange, Summary};
 pub use count::Weight;
 pub use groups::Group;
 pub use told::{Told, comparison, text};

@@ -26,7 +26,7 @@ fn size(layers: &[Tar]) -> ImageSize {
 fn summary(layers: &[Tar]) -> Summary {
     let tars: Vec<Vec<u8>> = layers.iter().cloned().map(Tar::end).collect();
     let image = image(&tars);
-    Summary::of(&image, &View::of(&image.layers))
+    Summary::of(&image, &View::of(&image.layers), &makers(tars.len()))
 }
 
 fn bytes(number: usize, letter: u8) -> Vec<u8> {
@@ -232,6 +232,34 @@ fn what_changed_is_told_folder_by_folder() {
     let told = changes(&before, &after);
     assert_eq!(told, [" -233", "b -200", "c -40", "d 7", "d/e 7"]);
     assert!(changes(&before, &before).is_empty());
+}
+
+#[test]
+fn what_is_kept_has_its_layers_and_the_folders_that_say_most() {
+    let kept = summary(&[
+        Tar::default().file("a/b/c/x", bytes(9000, b'x')),
+        Tar::default()
+            .file("a/b/y", bytes(500, b'y'))
+            .file("d/z", bytes(700, b'z')),
+    ]);
+    let layers: Vec<(u64, &str)> = kept
+        .layers()
+        .iter()
+        .map(|layer| (layer.plain, layer.instruction.as_str()))
+        .collect();
+    assert_eq!(
+        layers.iter().map(|layer| layer.0).sum::<u64>(),
+        kept.plain()
+    );
+    assert_eq!((layers.len(), layers[1].1), (2, "RUN step 1"));
+    // `a` and `a/b` hold little but `a/b/c`.
+    let heaviest: Vec<(&str, u64)> = kept
+        .heaviest(5)
+        .iter()
+        .map(|(path, weight)| (*path, weight.bytes))
+        .collect();
+    assert_eq!(heaviest, [("a/b/c", 9000), ("d", 700)]);
+    assert_eq!(kept.heaviest(1).len(), 1);
 }
 
 #[test]
