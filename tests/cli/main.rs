@@ -21,6 +21,7 @@ mod mistakes;
 mod near;
 mod outdated;
 mod own_state;
+mod page;
 mod platforms;
 mod prepare;
 mod readme;

@@ -8,6 +8,7 @@ mod prune;
 mod publish;
 mod rehearse;
 mod workshop;
+mod report;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -19,6 +20,7 @@ pub use prune::PruneArgs;
 pub use publish::{KeyArgs, PublishArgs, WorkflowArgs};
 pub use rehearse::RehearseArgs;
 pub use workshop::{BenchArgs, TestArgs};
+pub use report::ReportArgs;
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
 #[derive(Debug, Parser)]
@@ -70,6 +72,8 @@ pub enum Command {
     /// Hold the images against the policy, and try them as a running stack
     #[command(after_long_help = examples::VERIFY)]
     Verify(VerifyArgs),
+    /// Write a page about a build: where its time went, and why each stage was built
+    Report(ReportArgs),
     /// Push what was verified, as a release set, and then move the tags
     #[command(after_long_help = examples::PUBLISH)]
     Publish(PublishArgs),

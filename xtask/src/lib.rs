@@ -12,7 +12,8 @@
 //!    and recorded.
 //! 4. **Verify** (`verify`): the images of fresh stages are read layer by layer, held against the
 //!    policy, and tried as a running stack; the answer is recorded.
-//! 5. **Tell** (`report`): what happens is an event, and reporters know nothing but events.
+//! 5. **Tell** (`report`): what happens is an event, and reporters know nothing but events. The events
+//!    are kept, and `page` shows them later.
 //!
 //! `DESIGN.md`, *The way of the data*, has the drawing, and *Rooms* says which room may import which.
 
@@ -39,6 +40,7 @@ pub mod fault;
 pub mod freshness;
 pub mod graphfile;
 pub mod outside;
+pub mod page;
 pub mod prune;
 pub mod publish;
 pub mod rehearsal;

@@ -51,6 +51,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Explain(flags) => commands::explain::run(flags),
         Command::Inputs(flags) => commands::inputs::run(flags),
         Command::Graph(flags) => commands::graph::run(flags),
+        Command::Report(flags) => commands::report::run(flags),
         Command::Publish(flags) => commands::publish::run(flags),
         Command::Export(flags) => commands::export::run(flags),
         Command::Workflow(flags) => commands::workflow::run(flags),

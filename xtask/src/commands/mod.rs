@@ -18,6 +18,7 @@ pub mod prune;
 pub mod publish;
 pub mod rehearse;
 pub mod schema;
+pub mod report;
 pub mod setup;
 pub mod sync;
 pub mod test;

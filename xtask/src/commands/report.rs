@@ -1,0 +1,142 @@
+//! `cargo xtask report`.
+
+use std::fmt::Write as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::cli::ReportArgs;
+use crate::fault::{Fault, Result};
+use crate::graphfile::chosen::Chosen;
+use crate::graphfile::options::GraphOptions;
+use crate::outside::state::{self, State};
+use crate::page::past_run::PastRun;
+use crate::page::{self, kept_runs};
+use crate::report::kept::KeptOutcome;
+use crate::report::words;
+
+/// Where a text goes.
+enum WriteTo {
+    Stdout,
+    File(Utf8PathBuf),
+}
+
+impl WriteTo {
+    fn of(file: &Utf8Path) -> Self {
+        match file.as_str() {
+            "-" => Self::Stdout,
+            _ => Self::File(file.to_owned()),
+        }
+    }
+
+    /// Writes the text. Gives the file, if it is one.
+    fn write(self, text: &str) -> Result<Option<Utf8PathBuf>> {
+        match self {
+            Self::Stdout => super::print(text),
+            Self::File(file) => {
+                state::write_atomically(&file, text.as_bytes())
+                    .map_err(|error| Fault::lacks(format!("cannot write {file}: {error}")))?;
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Writes a page about a build of the past.
+pub fn run(flags: &ReportArgs) -> Result<()> {
+    let chosen = Chosen::of(flags.graph.as_deref(), GraphOptions::default())?;
+    let state = State::in_folder(State::place(&chosen.file));
+    let runs = kept_runs(&state);
+    let Some(last) = runs.last() else {
+        return Err(Fault::usage(format!(
+            "no build of {} was kept yet: run `{}` first",
+            chosen.file,
+            chosen.call.command("build")
+        )));
+    };
+    // The last one that did something says more than one that found all fresh.
+    let last = runs.iter().rfind(|run| !run.name.is_noop).unwrap_or(last);
+    if flags.list {
+        super::print(&list(&runs));
+        return Ok(());
+    }
+    let find = |id: &str| find(&runs, id, &chosen);
+    let run = match &flags.run {
+        Some(id) => find(id)?,
+        None => last,
+    };
+    let before = flags.compare.as_deref().map(find).transpose()?;
+    let is_stdout = |file: &Option<Utf8PathBuf>| file.as_ref().is_some_and(|file| file == "-");
+    if is_stdout(&flags.trace) && is_stdout(&flags.file) {
+        return Err(Fault::usage(
+            "`--file -` and `--trace -` both write to stdout: name a file for one of them",
+        ));
+    }
+    if let Some(file) = &flags.trace
+        && let Some(file) = WriteTo::of(file).write(&page::trace(run).to_string())?
+    {
+        crate::tell!("{file}: open it in ui.perfetto.dev or chrome://tracing");
+    }
+    let graph = (chosen.file.as_str(), &chosen.call);
+    let text = page::page(&state, graph, &runs, run, before);
+    let default = state.beside().join("report.html");
+    let to = WriteTo::of(flags.file.as_ref().unwrap_or(&default));
+    if let Some(file) = to.write(&text)? {
+        if is_stdout(&flags.trace) {
+            crate::tell!("{file}");
+        } else {
+            super::print(&format!("{file}\n"));
+        }
+    }
+    Ok(())
+}
+
+/// The run whose id begins like this.
+fn find<'r>(runs: &'r [PastRun], id: &str, chosen: &Chosen) -> Result<&'r PastRun> {
+    let exact = runs.iter().find(|run| run.name.id == id);
+    let mut begins = runs.iter().filter(|run| run.name.id.starts_with(id));
+    let (first, second) = (begins.next(), begins.next());
+    let list = chosen.call.command("report --list");
+    match (exact.or(first), exact.is_some() || second.is_none()) {
+        (Some(run), true) if !id.is_empty() => Ok(run),
+        (Some(_), _) => Err(Fault::usage(format!(
+            "several builds have ids that begin with `{id}`: `{list}` shows them"
+        ))),
+        (None, _) => Err(Fault::usage(format!(
+            "no kept build has the id `{}`: `{list}` shows those that there are",
+            crate::shown::short(id)
+        ))),
+    }
+}
+
+/// One line for each run, the latest last.
+fn list(runs: &[PastRun]) -> String {
+    let mut text = String::new();
+    for run in runs {
+        let outcomes = [
+            KeptOutcome::Built,
+            KeptOutcome::Restored,
+            KeptOutcome::Pulled,
+            KeptOutcome::Fresh,
+            KeptOutcome::Failed,
+            KeptOutcome::Skipped,
+            KeptOutcome::Cancelled,
+        ];
+        let told = outcomes.into_iter().filter_map(|outcome| {
+            let count = run.count(outcome);
+            (count > 0).then(|| format!("{count} {}", outcome.word()))
+        });
+        let told: Vec<String> = told.collect();
+        let told = match told.as_slice() {
+            [] => "not ended".to_owned(),
+            told => told.join(", "),
+        };
+        let _ = writeln!(
+            text,
+            "{}  {told} in {}",
+            run.name.id,
+            words::time(run.elapsed_ms())
+        );
+    }
+    text
+}
