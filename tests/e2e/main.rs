@@ -19,6 +19,7 @@ mod mounts;
 mod names;
 mod oracle;
 mod own_state;
+mod page;
 mod peers;
 mod platforms;
 mod proxy;

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod actions;
+pub mod browser;
 pub mod engine;
 pub mod gate;
 pub mod line;

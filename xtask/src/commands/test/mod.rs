@@ -18,7 +18,7 @@ use crate::outside::interrupt::Interrupt;
 use crate::outside::state;
 use crate::report::words;
 use crate::setup::tools;
-use crate::workshop::testbed::{self, Testbed};
+use crate::workshop::testbed::{self, Purpose, Testbed};
 use limit::Limit;
 
 /// How long one step may take, compilation included: many times what any step takes on a slow
@@ -109,7 +109,8 @@ impl Suite<'_> {
         if args.fast || engine.is_some() {
             has_git()?;
         } else {
-            testbed::install(&folder.join("install.log"), self.interrupt)?;
+            let log = folder.join("install.log");
+            testbed::install(Purpose::Tests, &log, self.interrupt)?;
         }
         if args.filter.is_none() {
             self.check("formatting", &["fmt", "--all", "--check"])?;

@@ -61,7 +61,8 @@ impl<'a> Demo<'a> {
         let own = if has_engine() {
             None
         } else {
-            testbed::install(&folder.join("install.log"), interrupt)?;
+            let log = folder.join("install.log");
+            testbed::install(testbed::Purpose::Engines, &log, interrupt)?;
             let (data, store) = (folder.join("engine"), testbed::ImageStore::Containerd);
             let start = || testbed::TestEngine::start(&data, store, interrupt);
             Some(alive("an engine starts", &tell, start)?)

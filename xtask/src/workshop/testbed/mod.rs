@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use engine::{ImageStore, TestEngine};
 pub use licences::check as check_licences;
-pub use packages::{install, is_installed};
+pub use packages::{Purpose, install, is_installed};
 
 use crate::fault::Result;
 use crate::outside::interrupt::Interrupt;

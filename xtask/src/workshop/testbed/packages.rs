@@ -32,12 +32,27 @@ const NEEDED: [(&str, &str); 11] = [
     ("/usr/sbin/debootstrap", "debootstrap"),
 ];
 
+/// The same for the browser in which the tests open the page of `report`.
+const BROWSER: [(&str, &str); 2] = [
+    ("/usr/bin/chromium", "chromium"),
+    ("/usr/bin/chromedriver", "chromium-driver"),
+];
+
+/// What packages are installed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Engines and a registry.
+    Engines,
+    /// All tests, which need a browser, too.
+    Tests,
+}
+
 /// The docker command of these packages; another one may be first on `PATH`.
 pub fn docker() -> Utf8PathBuf {
     "/usr/bin/docker".into()
 }
 
-/// Whether all packages are installed.
+/// Whether all packages of engines are installed.
 pub fn is_installed() -> bool {
     NEEDED
         .iter()
@@ -46,9 +61,14 @@ pub fn is_installed() -> bool {
 
 /// Installs what is missing. If nothing is, starts no program. The package manager's output goes to
 /// the log.
-pub fn install(log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
+pub fn install(purpose: Purpose, log: &Utf8Path, interrupt: &Interrupt) -> Result<()> {
+    let browser: &[(&str, &str)] = match purpose {
+        Purpose::Engines => &[],
+        Purpose::Tests => &BROWSER,
+    };
     let missing: Vec<&str> = NEEDED
         .iter()
+        .chain(browser)
         .filter(|(program, _)| !Utf8Path::new(program).exists())
         .map(|(_, package)| *package)
         .collect();
