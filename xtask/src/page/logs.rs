@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use camino::Utf8Path;
 
+use super::guard::LineGuard;
 use super::past_run::{PastRun, StageTurn};
 use crate::outside::state;
 use crate::shown;
@@ -75,7 +76,7 @@ fn read(path: &Utf8Path, from_ms: u64, to_ms: u64, room: usize) -> ShownLog {
     };
     if whole {
         return ShownLog::Text {
-            head: text(&head, room).0,
+            head: text(&head, room),
             omitted: 0,
             tail: String::new(),
         };
@@ -88,30 +89,29 @@ fn read(path: &Utf8Path, from_ms: u64, to_ms: u64, room: usize) -> ShownLog {
     let head = &head[..head_end.map_or(head.len(), |at| at + 1)];
     let tail_start = tail.iter().position(|byte| *byte == b'\n');
     let tail = &tail[tail_start.map_or(0, |at| at + 1)..];
-    let (head_text, _) = text(head, first);
-    let (tail_text, _) = text(tail, last);
     ShownLog::Text {
-        head: head_text,
+        head: text(head, first),
         omitted: length - (head.len() + tail.len()) as u64,
-        tail: tail_text,
+        tail: text(tail, last),
     }
 }
 
 /// Bytes as text that is safe to show, of at most this many bytes once it is escaped.
-fn text(bytes: &[u8], room: usize) -> (String, bool) {
+fn text(bytes: &[u8], room: usize) -> String {
     let mut text = String::new();
     let mut used = 0;
+    let mut guard = LineGuard::of(&String::from_utf8_lossy(bytes));
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = shown::text(&spaced(line));
+        let line = guard.line(shown::text(&spaced(line)));
         used += line.chars().map(escaped).sum::<usize>() + 1;
         if used > 2 * room {
-            return (text + "…\n", true);
+            return text + "…\n";
         }
         text += &line;
         text.push('\n');
     }
-    (text, false)
+    text
 }
 
 /// How many bytes a character has on the page.

@@ -8,6 +8,7 @@ pub mod causes;
 pub mod compare;
 pub mod evidence;
 pub mod gain;
+mod guard;
 mod html;
 pub mod lanes;
 pub mod links;
@@ -27,8 +28,6 @@ use evidence::Evidence;
 use logs::ShownLog;
 use past_run::{PastRun, StageTurn};
 use sizes::StageSizes;
-
-pub use trace::trace;
 
 /// What a page is made of.
 #[derive(Debug)]
@@ -62,6 +61,11 @@ pub fn kept_runs(state: &State) -> Vec<PastRun> {
     .collect()
 }
 
+/// A run as Chrome's trace events.
+pub fn trace(run: &PastRun) -> serde_json::Value {
+    trace::trace(&guard::guarded(run))
+}
+
 /// The page about a run of this state.
 pub fn page(
     state: &State,
@@ -70,6 +74,9 @@ pub fn page(
     run: &PastRun,
     before: Option<&PastRun>,
 ) -> String {
+    let run = &guard::guarded(run);
+    let before = before.map(guard::guarded);
+    let before = before.as_ref();
     html::page(&Material {
         graph,
         run,
