@@ -7,8 +7,8 @@ mod init;
 mod prune;
 mod publish;
 mod rehearse;
-mod workshop;
 mod report;
+mod workshop;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -19,8 +19,8 @@ pub use init::InitArgs;
 pub use prune::PruneArgs;
 pub use publish::{KeyArgs, PublishArgs, WorkflowArgs};
 pub use rehearse::RehearseArgs;
-pub use workshop::{BenchArgs, TestArgs};
 pub use report::ReportArgs;
+pub use workshop::{BenchArgs, TestArgs};
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
 #[derive(Debug, Parser)]
@@ -73,6 +73,7 @@ pub enum Command {
     #[command(after_long_help = examples::VERIFY)]
     Verify(VerifyArgs),
     /// Write a page about a build: where its time went, and why each stage was built
+    #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
     /// Push what was verified, as a release set, and then move the tags
     #[command(after_long_help = examples::PUBLISH)]

@@ -77,6 +77,12 @@ pub(super) const VERIFY: &str = examples! {
     "verify --published ghcr.io/example/dify-api:1.0.0" does "look at an image as others get it";
 };
 
+pub(super) const REPORT: &str = examples! {
+    "report" does "write the page of the last build, and print its path";
+    "report --list" does "the builds that can be shown";
+    "report --trace trace.json" does "the same as a trace, for ui.perfetto.dev";
+};
+
 pub(super) const PUBLISH: &str = examples! {
     "publish --dry-run" does "which tags would move, and push nothing";
     "publish --to mirror" does "only to the target `mirror`";

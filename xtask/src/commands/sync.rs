@@ -234,7 +234,7 @@ pub(super) fn at_revision(
     if let Some(git) = &mut source.git {
         revision.clone_into(&mut git.rev);
     }
-    let reporting = Reporting::start(false, Loudness::Normal);
+    let reporting = Reporting::start(false, Loudness::Normal, None);
     let found = with_events(interrupt, &reporting.sender(), |asking| {
         let sync = asking.sync(&work);
         let commit = match sync.drifted(&[id])?.into_iter().next() {
