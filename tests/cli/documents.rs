@@ -7,6 +7,9 @@ use std::process::Command;
 use clap::CommandFactory as _;
 use xtask::cli::Cli;
 
+/// The flags of nearly every command, which the design describes once for all.
+pub(super) const COMMON: [&str; 4] = ["graph", "profile", "set", "output"];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
@@ -304,8 +307,7 @@ fn the_designs_table_and_help_name_the_same_flags() {
     let given = cli.get_subcommands().map(|command| {
         let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
         let flags = flags.filter_map(|flag| flag.get_long());
-        // The design describes these once for all commands.
-        let flags = flags.filter(|flag| !["graph", "profile", "set", "output"].contains(flag));
+        let flags = flags.filter(|flag| !COMMON.contains(flag));
         let flags = flags.map(|flag| format!("--{flag}"));
         (command.get_name().to_owned(), flags.collect())
     });
