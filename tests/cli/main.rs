@@ -10,6 +10,7 @@ mod dockerfiles;
 mod documents;
 mod faults;
 mod fetching;
+mod guide;
 mod help;
 mod hostile;
 mod init;
