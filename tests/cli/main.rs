@@ -15,6 +15,7 @@ mod help;
 mod hostile;
 mod init;
 mod kill;
+mod languages;
 mod lock;
 mod locked;
 mod made;
