@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use serde_json::Value;
 
 use super::found::{
-    BuildSecret, Evidence, Found, FoundContext, FoundPlace, FoundStage, split_reference,
+    BuildSecret, Found, FoundContext, FoundPlace, FoundStage, Witness, split_reference,
 };
 use super::repository::Repository;
 use super::values::plain;
@@ -162,7 +162,7 @@ fn target(
         .filter(|path| tree.root.join(path).is_file())
         .ok_or_else(|| format!("its Dockerfile `{dockerfile}` is not there"))?;
     let mut stage = FoundStage {
-        evidence: Evidence::Bake,
+        evidence: Witness::Bake,
         name: name.to_owned(),
         called: BTreeSet::from([name.to_owned()]),
         origins: vec![format!("{file}, target `{name}`")],

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value};
 
 use super::found::{
-    BuildSecret, Evidence, Found, FoundContext, FoundPlace, FoundStack, FoundStage, split_reference,
+    BuildSecret, Found, FoundContext, FoundPlace, FoundStack, FoundStage, Witness, split_reference,
 };
 use super::repository::{Repository, is_yaml};
 use super::values::interpolate;
@@ -151,7 +151,7 @@ fn built(
         return Err(format!("its Dockerfile {dockerfile} is not there"));
     }
     let mut stage = FoundStage {
-        evidence: Evidence::Compose,
+        evidence: Witness::Compose,
         name: service.to_owned(),
         called: BTreeSet::from([service.to_owned()]),
         origins: vec![format!("{}, service `{service}`", tree.shown(file))],
@@ -309,7 +309,7 @@ pub fn map(tree: &Repository, found: &mut Found, runs: &[Runs]) {
             .as_deref()
             .map(|image| interpolate(image, &mut vars));
         let stage = found.stages.iter_mut().find(|stage| match &image {
-            None => stage.evidence == Evidence::Compose && stage.services.contains(&run.service),
+            None => stage.evidence == Witness::Compose && stage.services.contains(&run.service),
             Some(Ok(image)) => stage.image.as_deref() == Some(split_reference(image).0),
             Some(Err(_)) => false,
         });

@@ -43,7 +43,7 @@ pub struct FoundStack {
 
 /// How much a finding says. What says more keeps the name and the values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Evidence {
+pub enum Witness {
     /// A Dockerfile that nothing mentions.
     #[default]
     Dockerfile,
@@ -59,7 +59,7 @@ pub enum Evidence {
 #[derive(Debug, Clone, Default)]
 pub struct FoundStage {
     /// How it was found.
-    pub evidence: Evidence,
+    pub evidence: Witness,
     /// Its name in the graph.
     pub name: String,
     /// What the files call it: services of compose files, targets of bake files.
@@ -157,14 +157,13 @@ impl FoundStage {
     /// Whether both are builds of the same thing. Two services may differ in their arguments.
     fn is_same(&self, other: &Self) -> bool {
         let both_say =
-            self.evidence != Evidence::Dockerfile && other.evidence != Evidence::Dockerfile;
-        let both_compose =
-            self.evidence == Evidence::Compose && other.evidence == Evidence::Compose;
+            self.evidence != Witness::Dockerfile && other.evidence != Witness::Dockerfile;
+        let both_compose = self.evidence == Witness::Compose && other.evidence == Witness::Compose;
         self.source == other.source
             && self.dockerfile == other.dockerfile
             && (!both_say || self.context == other.context && self.target == other.target)
             && (!both_compose || self.args == other.args && self.contexts == other.contexts)
-            && (self.evidence != Evidence::Bake || other.evidence != Evidence::Bake)
+            && (self.evidence != Witness::Bake || other.evidence != Witness::Bake)
     }
 
     /// Takes over what another finding of the same build says, and this one does not.
@@ -341,7 +340,7 @@ mod tests {
             ..FoundStage::default()
         });
         found.add(FoundStage {
-            evidence: Evidence::Workflow,
+            evidence: Witness::Workflow,
             name: "ci".into(),
             dockerfile: "api/Dockerfile".into(),
             context: "".into(),
@@ -350,7 +349,7 @@ mod tests {
             ..FoundStage::default()
         });
         found.add(FoundStage {
-            evidence: Evidence::Compose,
+            evidence: Witness::Compose,
             name: "api".into(),
             dockerfile: "api/Dockerfile".into(),
             context: "".into(),

@@ -5,7 +5,7 @@ use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::found::{Evidence, Found, FoundStage};
+use super::found::{Found, FoundStage, Witness};
 use super::repository::{Repository, is_dockerfile};
 use super::workflows::name_of;
 use dockerfile::{ContextNeed, Question};
@@ -28,7 +28,7 @@ pub fn add(tree: &Repository, found: &mut Found) {
         }
         let own = name_of(path);
         let mut stage = FoundStage {
-            evidence: Evidence::Dockerfile,
+            evidence: Witness::Dockerfile,
             // In a repository of its own, a Dockerfile has a name that says nothing elsewhere.
             name: tree
                 .source

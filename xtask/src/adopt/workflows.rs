@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use super::expressions::{Names, combinations, word};
-use super::found::{Evidence, Found, FoundStage};
+use super::found::{Found, FoundStage, Witness};
 use super::repository::{Repository, is_yaml};
 use super::values::plain;
 
@@ -163,7 +163,7 @@ impl Call<'_> {
             return Err(format!("its Dockerfile {dockerfile} is not there"));
         }
         let mut stage = FoundStage {
-            evidence: Evidence::Workflow,
+            evidence: Witness::Workflow,
             name: name_of(&dockerfile),
             origins: vec![format!("{file}, job `{job}`")],
             source: self.tree.source.clone(),
