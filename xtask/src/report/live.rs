@@ -29,6 +29,8 @@ pub struct Live<W: Write> {
     failed: Vec<StageFinished>,
     /// When the lines were last drawn.
     drawn: Instant,
+    /// Whether outcomes have colours.
+    has_colours: bool,
 }
 
 #[derive(Debug)]
@@ -78,7 +80,15 @@ impl<W: Write> Live<W> {
             running: Vec::new(),
             failed: Vec::new(),
             drawn: Instant::now(),
+            has_colours: false,
         }
+    }
+
+    /// Gives outcomes their colours, if the terminal takes them.
+    #[must_use]
+    pub fn coloured(mut self, has_colours: bool) -> Self {
+        self.has_colours = has_colours;
+        self
     }
 
     fn begins(&mut self, name: &str, expected_ms: Option<u64>, now: Instant) {
@@ -170,7 +180,13 @@ impl<W: Write + Send> Reporter for Live<W> {
             Event::StageFinished(stage) => {
                 self.ends(&stage.stage);
                 self.ended += 1;
-                self.screen.print(&words::done(stage));
+                let line = words::done(stage);
+                let line = if self.has_colours {
+                    words::painted(&line, stage)
+                } else {
+                    line
+                };
+                self.screen.print(&line);
                 if stage.outcome == Outcome::Failed {
                     self.failed.push(stage.clone());
                 }

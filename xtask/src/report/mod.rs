@@ -70,7 +70,10 @@ impl Reporting {
             (false, _) if shown::actions::are_read() => {
                 Box::new(actions::Actions::to(std::io::stderr(), loudness))
             }
-            (false, true) => Box::new(live::Live::on(std::io::stderr())),
+            (false, true) => {
+                let colours = words::has_colours(&std::io::stderr());
+                Box::new(live::Live::on(std::io::stderr()).coloured(colours))
+            }
             (false, false) => Box::new(plain::Plain::to(std::io::stderr(), loudness)),
         };
         if let Some(keeper) = keeper {

@@ -225,6 +225,29 @@ pub fn done(stage: &StageFinished) -> String {
     }
 }
 
+/// The line of `done` with a colour on what became of the stage.
+pub fn painted(line: &str, stage: &StageFinished) -> String {
+    let colour = match stage.outcome {
+        Outcome::Built | Outcome::Restored | Outcome::Pulled | Outcome::Fresh => 32,
+        Outcome::Failed => 31,
+        Outcome::Skipped | Outcome::Cancelled => 33,
+    };
+    let Some(rest) = line.strip_prefix(&stage.stage) else {
+        return line.to_owned();
+    };
+    let start = rest.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0);
+    let end = rest[start..]
+        .find([' ', ';'])
+        .map_or(rest.len(), |at| start + at);
+    format!(
+        "{}{}\x1b[{colour}m{}\x1b[0m{}",
+        stage.stage,
+        &rest[..start],
+        &rest[start..end],
+        &rest[end..]
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +267,21 @@ mod tests {
             excerpt: Excerpt::default(),
             log: Some("logs/web.log".into()),
             saved_ms: 0,
+        }
+    }
+
+    #[test]
+    fn the_outcome_has_a_colour_and_the_name_has_none() {
+        for (outcome, line) in [
+            (Outcome::Fresh, "web \x1b[32mfresh\x1b[0m"),
+            (Outcome::Failed, "web \x1b[31mfailed\x1b[0m after 0.42 s"),
+            (
+                Outcome::Restored,
+                "web: \x1b[32mtag\x1b[0m restored; no build needed",
+            ),
+        ] {
+            let stage = stage(outcome);
+            assert_eq!(painted(&done(&stage), &stage), line);
         }
     }
 
