@@ -80,6 +80,9 @@ fn a_compose_file_that_cannot_be_read_is_told_and_the_rest_is_taken() {
         said.stdout
             .contains("wrote build-graph.toml: 1 stage, 0 questions")
     );
+    // What it says now is not known, so nothing is said to be gone.
+    let told = "cannot tell what has changed: compose.yaml";
+    project.run_in("", &["init", "--check"]).ends(3).says(told);
 }
 
 #[test]

@@ -39,7 +39,10 @@ pub fn add(tree: &Repository, found: &mut Found, interrupt: &Interrupt) {
                 found.read.extend(shown);
                 one(tree, folder, &shown_first, &config, found);
             }
-            Err(why) => found.left.push(format!("{}: {why}", shown.join(", "))),
+            Err(why) => {
+                let why = format!("{}: {why}", shown.join(", "));
+                found.cannot_read(why, super::works(&["buildx", "version"], interrupt));
+            }
         }
     }
 }

@@ -55,7 +55,10 @@ pub fn add(tree: &Repository, found: &mut Found, interrupt: &Interrupt) -> Vec<R
                 found.read.insert(tree.shown(file));
                 one(tree, file, &config, found, &mut runs);
             }
-            Err(why) => found.left.push(format!("{}: {why}", tree.shown(file))),
+            Err(why) => {
+                let why = format!("{}: {why}", tree.shown(file));
+                found.cannot_read(why, super::works(&["compose", "version"], interrupt));
+            }
         }
     }
     runs
@@ -79,6 +82,9 @@ fn resolved(tree: &Repository, file: &Utf8Path, interrupt: &Interrupt) -> Result
             command.arg("--file").arg(over);
         }
     }
+    // Nothing is fetched that the file includes from elsewhere.
+    command.env("COMPOSE_EXPERIMENTAL_GIT_REMOTE", "false");
+    command.env("COMPOSE_EXPERIMENTAL_OCI_REMOTE", "false");
     command.args(["config", "--no-interpolate", "--format", "json"]);
     command.current_dir(tree.root.join(folder));
     let said = ask::ask(command, interrupt);

@@ -21,6 +21,8 @@ pub struct Found {
     pub read: BTreeSet<String>,
     /// What was seen and not taken, and why.
     pub left: Vec<String>,
+    /// Files that this machine's docker lacks a part for, and why. What they say is not known.
+    pub unread: Vec<String>,
 }
 
 /// A variable whose value the environment gives.
@@ -218,6 +220,15 @@ impl Found {
                 one.absorb(less);
             }
             None => self.stages.push(stage),
+        }
+    }
+
+    /// Notes a file that docker could not read: because of the file, if docker itself works.
+    pub fn cannot_read(&mut self, why: String, docker_works: bool) {
+        if docker_works {
+            self.left.push(why);
+        } else {
+            self.unread.push(why);
         }
     }
 

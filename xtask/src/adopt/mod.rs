@@ -16,6 +16,7 @@ mod values;
 mod workflows;
 pub mod write;
 
+use crate::outside::ask;
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
 use found::Found;
@@ -38,6 +39,13 @@ pub fn look(trees: &[Repository], interrupt: &Interrupt) -> Found {
     found.settle_images();
     links::add(trees, &mut found);
     found
+}
+
+/// Whether a part of docker is there and answers.
+fn works(words: &[&str], interrupt: &Interrupt) -> bool {
+    let mut command = ask::docker();
+    command.args(words);
+    ask::ask(command, interrupt).good
 }
 
 /// Whether a tree has a commit that an argument can name.

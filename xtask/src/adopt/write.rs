@@ -76,9 +76,10 @@ pub fn graph_file(found: &Found, sources: &BTreeMap<String, String>) -> String {
             let _ = writeln!(text, "env-file = {}", quoted(file.as_str()));
         }
     }
-    if !found.left.is_empty() {
+    let left: Vec<&String> = found.left.iter().chain(&found.unread).collect();
+    if !left.is_empty() {
         text += "\n# Seen and not taken:\n";
-        for left in &found.left {
+        for left in left {
             let _ = writeln!(text, "#   {}", one_line(left));
         }
     }

@@ -41,7 +41,7 @@ pub fn run(flags: &InitArgs) -> Result<()> {
     let mut found = adopt::look(&trees, &interrupt);
     if found.stages.is_empty() {
         let mut why = String::new();
-        for left in &found.left {
+        for left in found.left.iter().chain(&found.unread) {
             let _ = write!(why, "; {left}");
         }
         return Err(Fault::usage(format!(
@@ -214,7 +214,7 @@ fn summary(found: &Found, graph: &Utf8Path) -> String {
             let _ = writeln!(text, "  {:width$}  ? {question}", "");
         }
     }
-    for left in &found.left {
+    for left in found.left.iter().chain(&found.unread) {
         let _ = writeln!(text, "not taken: {left}");
     }
     let call = crate::graphfile::call::Call::with(
@@ -257,6 +257,14 @@ fn check(flags: &InitArgs, graph: &Utf8Path, interrupt: &Interrupt) -> Result<()
         .filter_map(|tree| Some((tree.source.clone()?, tree.root.to_string())))
         .collect();
     let mut found = adopt::look(&trees, interrupt);
+    // What a file says that cannot be read may be the same or not.
+    if !found.unread.is_empty() {
+        let unread = found.unread.join("; ");
+        return Err(Fault::lacks(format!(
+            "cannot tell what has changed: {unread}; `{} setup` installs what is missing",
+            shown::program()
+        )));
+    }
     let today = expressible(&mut found, graph, &folder, &sources)?;
     let drifted = drift::of(&found, &today, &spec, &text);
     if drifted.is_empty() {
