@@ -18,8 +18,10 @@ pub fn run(flags: &cli::BenchArgs) -> Result<()> {
     }
     let all = [
         Case::Noop,
+        Case::Change,
         Case::Crowded,
         Case::Cold,
+        Case::Build,
         Case::Stages,
         Case::Growth,
         Case::Verify,

@@ -7,7 +7,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::bare::{BARE, OF_BARE};
 use super::measure::Side;
 use super::peers::{BUILD, paths_of};
-use super::table::Row;
 use super::{Bench, Place, bare};
 use crate::fault::{Fault, Result};
 use crate::workshop::testbed::{self, ImageStore};
@@ -49,9 +48,9 @@ impl Bench {
         let list = self.list_for_bare(&place)?;
         let sides = [
             Side::new(BUILD, || self.xtask(&place, &["build"])),
-            Side::new(BARE, || self.bare(&folder, &list)),
+            Side::new(BARE, || self.bare(&folder, &list)).goal(OF_BARE),
         ];
-        let rows = self.compare("crowded", &sides, &[OF_BARE])?;
+        let rows = self.compare("crowded", &sides)?;
         drop(sides);
         self.report.rows.extend(rows);
         Ok(())
@@ -84,24 +83,6 @@ impl Bench {
             self.runner.once("docker import", &mut import)?;
         }
         Ok(())
-    }
-
-    /// Runs all sides in turns. The first side is this program. Each other side has a goal, in the
-    /// order of `goals`.
-    pub(super) fn compare(
-        &self,
-        case: &'static str,
-        sides: &[Side<'_>],
-        goals: &[f64],
-    ) -> Result<Vec<Row>> {
-        crate::tell!("{case}: {} runs of each", self.runner.runs());
-        let times = self.runner.in_turns(sides)?;
-        let mut rows = vec![Row::times(case, BUILD, &times[0])];
-        let peers = sides.iter().zip(&times).skip(1).zip(goals);
-        let peers = peers
-            .map(|((side, theirs), goal)| Row::peer(case, side.name, &times[0], theirs, *goal));
-        rows.extend(peers);
-        Ok(rows)
     }
 
     /// Writes a file with the paths that a no-op of the tree like Dify's looks at, and the images

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use super::measure::{Side, Times};
+use super::measure::Side;
 use super::table::{Row, further_cost};
-use super::{Bench, Place, has, tree};
+use super::{Bench, Place, tree};
 use crate::fault::Result;
 
 const PLAN: &str = "cargo xtask plan";
@@ -38,10 +38,10 @@ impl Bench {
         };
         self.settle(&place)?;
         stand_in.save()?;
-        let has_ninja = has("ninja");
+        let has_ninja = self.has_peer("ninja", "apt-get install ninja-build");
         let mut sides = vec![
-            Side::new(PLAN, || self.xtask(&place, &["plan"])),
             Side::new(BUILD, || self.xtask(&place, &["build"])),
+            Side::new(PLAN, || self.xtask(&place, &["plan"])),
         ];
         if has_ninja {
             sides.push(Side::new("ninja", || {
@@ -51,23 +51,18 @@ impl Bench {
             }));
         }
         crate::tell!("stages: {} runs of each", self.runner.runs());
-        let times = self.runner.in_turns(&sides)?;
+        let measured = self.runner.measure(&sides)?;
         drop(sides);
-        let names = [PLAN, BUILD];
-        let ours = names.iter().zip(&times);
-        let rows = ours
-            .clone()
-            .map(|(name, own)| Row::times("stages", *name, own));
-        self.report.rows.extend(rows);
-        if let Some(ninja) = times.get(names.len()) {
-            let rows = ours.map(|(name, own)| {
-                let what = format!("ninja, beside {name}");
-                Row::peer("stages", what, own, ninja, OF_NINJA)
-            });
-            self.report.rows.extend(rows);
-        } else {
-            self.note("ninja was left out, it is not here: apt-get install ninja-build");
-        }
+        let build = Row::ours("stages", BUILD, &measured[0]);
+        let plan = Row::ours("stages", PLAN, &measured[1]);
+        let beside = measured.get(2).map(|ninja| {
+            let row = Row::peer("ninja", ninja, &build, Some(OF_NINJA));
+            let ratio = measured[1].times.median() / ninja.times.median();
+            let of_plan = Row::derived("stages", "the plan beside it", ratio, "of it", OF_NINJA);
+            [row, of_plan]
+        });
+        self.report.rows.extend([build, plan]);
+        self.report.rows.extend(beside.into_iter().flatten());
         Ok(())
     }
 
@@ -92,28 +87,26 @@ impl Bench {
             stand_in.save()?;
             places.push(place);
         }
-        let plan = |place: &Place<'_>| self.xtask(place, &["plan"]);
         let sides: Vec<_> = places
             .iter()
-            .map(|place| Side::new(PLAN, || plan(place)))
+            .map(|place| Side::new(PLAN, || self.xtask(place, &["plan"])))
             .collect();
         crate::tell!("growth: {} runs of each", self.runner.runs());
-        let times = self.runner.in_turns(&sides)?;
-        let mut rows = Vec::new();
-        let mut peak = 0;
-        for ((place, size), times) in places.iter().zip(SIZES).zip(&times) {
-            peak = self.runner.peak(PLAN, &mut plan(place))?;
-            let what = format!("{PLAN}, {size} files, {} MB", peak / 1_000_000);
-            rows.push(Row::times("growth", what, times));
-        }
+        let measured = self.runner.measure(&sides)?;
         drop(sides);
+        let mut rows: Vec<Row> = SIZES
+            .iter()
+            .zip(&measured)
+            .map(|(size, measured)| Row::ours("growth", format!("{PLAN}, {size} files"), measured))
+            .collect();
         let medians: Vec<_> = SIZES
             .into_iter()
-            .zip(times.iter().map(Times::median))
+            .zip(measured.iter().map(|measured| measured.times.median()))
             .collect();
+        let peak = measured.last().map_or(0, |measured| measured.memory);
         let what = "a further file, among the most and among fewer";
         let cost = further_cost(&medians).unwrap_or(f64::NAN);
-        let linear = Row::figure("growth", what, cost, "times", LINEAR);
+        let linear = Row::derived("growth", what, cost, "times", LINEAR);
         let last = SIZES[SIZES.len() - 1];
         #[expect(
             clippy::cast_precision_loss,
@@ -121,7 +114,7 @@ impl Bench {
         )]
         let each = peak.saturating_sub(BASE) as f64 / last as f64;
         let what = format!("peak memory of {last} files, above 30 MB");
-        let memory = Row::figure("growth", what, each, "bytes a file", EACH);
+        let memory = Row::derived("growth", what, each, "bytes a file", EACH);
         rows.extend([linear, memory]);
         self.report.rows.extend(rows);
         Ok(())

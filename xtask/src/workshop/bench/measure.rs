@@ -5,11 +5,9 @@ use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::memory;
 use crate::fault::{Fault, Result};
 use crate::outside::interrupt::Interrupt;
-
-/// How often a running process is asked for its memory.
-const LOOK: Duration = Duration::from_micros(500);
 
 /// One of the programs that are compared.
 pub struct Side<'a> {
@@ -19,6 +17,8 @@ pub struct Side<'a> {
     pub command: Box<dyn Fn() -> Command + 'a>,
     /// What must be done before each run, outside of the measured time.
     pub before: Option<Box<dyn Fn() -> Result<()> + 'a>>,
+    /// How much time the first side may take, as a part of this one's.
+    pub goal: Option<f64>,
 }
 
 impl<'a> Side<'a> {
@@ -28,6 +28,16 @@ impl<'a> Side<'a> {
             name,
             command: Box::new(command),
             before: None,
+            goal: None,
+        }
+    }
+
+    /// The same, with a goal for the side that it is held against.
+    #[must_use]
+    pub fn goal(self, goal: f64) -> Self {
+        Self {
+            goal: Some(goal),
+            ..self
         }
     }
 
@@ -59,6 +69,11 @@ impl Times {
         self.sorted.first().copied().map_or(0.0, milliseconds)
     }
 
+    /// The slowest run, in milliseconds.
+    pub fn max(&self) -> f64 {
+        self.sorted.last().copied().map_or(0.0, milliseconds)
+    }
+
     /// The median run, or the mean of the two in the middle, in milliseconds.
     pub fn median(&self) -> f64 {
         let last = self.sorted.len().saturating_sub(1);
@@ -69,6 +84,15 @@ impl Times {
 
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
+}
+
+/// What is known of one program after its runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// The times of its runs.
+    pub times: Times,
+    /// The most memory that it had, in bytes, in a further run that counts for no time.
+    pub memory: u64,
 }
 
 /// Runs processes, until the user wants to stop.
@@ -112,6 +136,20 @@ impl Runner {
         Ok(times.into_iter().map(Times::of).collect())
     }
 
+    /// Runs all sides in turns, and once more for their memory, because looking at a process slows
+    /// it down.
+    pub fn measure(&self, sides: &[Side<'_>]) -> Result<Vec<Measured>> {
+        let times = self.in_turns(sides)?;
+        let measured = sides.iter().zip(times).map(|(side, times)| {
+            if let Some(before) = &side.before {
+                before()?;
+            }
+            let memory = self.peak(side.name, &mut (side.command)())?;
+            Ok(Measured { times, memory })
+        });
+        measured.collect()
+    }
+
     /// Runs a program, which must succeed. Its output is thrown away.
     pub fn once(&self, name: &str, command: &mut Command) -> Result<Duration> {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -140,23 +178,11 @@ impl Runner {
         Ok(printed)
     }
 
-    /// The most memory that a program has at any time, in bytes. This is the kernel's own
-    /// high-water mark, read again and again until the process ends. The resource usage of a child
-    /// would not do: it counts what this process had when it forked.
+    /// The most memory that a program and the programs that it runs have at any time, in bytes.
     pub fn peak(&self, name: &str, command: &mut Command) -> Result<u64> {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = self.spawn(name, command)?;
-        let status = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
-        // The status of a process that has ended says nothing of memory.
-        while let Some(now) = std::fs::read_to_string(&status)
-            .ok()
-            .as_deref()
-            .and_then(high_water)
-        {
-            peak = peak.max(now);
-            std::thread::sleep(LOOK);
-        }
+        let peak = memory::peak(child.id());
         self.end(name, child, b"")?;
         Ok(peak)
     }
@@ -185,15 +211,6 @@ impl Runner {
     }
 }
 
-/// `VmHWM` of a process's status, in bytes.
-fn high_water(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib << 10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,27 +221,21 @@ mod tests {
 
     #[test]
     fn the_median_is_in_the_middle_whatever_the_order_of_the_runs() {
-        for (runs, min, median) in [
-            (&[7, 3, 5][..], 3.0, 5.0),
-            (&[8, 2, 4, 6], 2.0, 5.0),
-            (&[9], 9.0, 9.0),
-            (&[], 0.0, 0.0),
+        for (runs, min, median, max) in [
+            (&[7, 3, 5][..], 3.0, 5.0, 7.0),
+            (&[8, 2, 4, 6], 2.0, 5.0, 8.0),
+            (&[9], 9.0, 9.0, 9.0),
+            (&[], 0.0, 0.0, 0.0),
         ] {
             let times = times(runs);
             assert!((times.min() - min).abs() < 1e-9, "{runs:?}");
             assert!((times.median() - median).abs() < 1e-9, "{runs:?}");
+            assert!((times.max() - max).abs() < 1e-9, "{runs:?}");
         }
     }
 
     #[test]
     fn one_slow_run_moves_the_median_by_nothing() {
         assert!((times(&[5, 5, 5, 5, 9000]).median() - 5.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn the_high_water_mark_is_read_in_bytes() {
-        let status = "Name:\txtask\nVmPeak:\t  9 kB\nVmHWM:\t    2048 kB\n";
-        assert_eq!(high_water(status), Some(2 << 20));
-        assert_eq!(high_water("Name:\txtask\nState:\tZ (zombie)\n"), None);
     }
 }

@@ -3,13 +3,20 @@
 //! program is run as a user runs it.
 
 pub mod bare;
+mod building;
 mod crowded;
+mod engines;
+mod figures;
+mod getting;
 mod growing;
+pub mod machine;
 pub mod measure;
+mod memory;
 mod peers;
 mod shipping;
 mod standin;
 pub mod table;
+mod tools;
 mod tree;
 pub mod verifying;
 
@@ -23,6 +30,7 @@ use serde_json::Value;
 
 use crate::fault::{Fault, Result};
 use crate::outside::interrupt::Interrupt;
+use machine::BenchMachine;
 use measure::Runner;
 use standin::StandIn;
 use table::BenchReport;
@@ -30,19 +38,23 @@ use table::BenchReport;
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Case {
-    /// Two images that are fresh, beside docker buildx bake, git status and a bare program
+    /// Two images that are fresh, beside bake, buildx in a loop, compose, git, ninja and Turborepo
     Noop,
+    /// One file changed in one of two images, beside the same tools
+    Change,
     /// The same in an engine with 500 images more, beside the bare program
     Crowded,
-    /// Every file hashed for the first time, beside b3sum
+    /// Every file hashed for the first time, beside b3sum and Turborepo
     Cold,
+    /// Two images of 300 MB without any cache, beside bake, buildx in a loop and compose
+    Build,
     /// 10,000 fresh stages with 110,000 files, beside ninja
     Stages,
     /// Time and memory of 1,000 to 1,000,000 files
     Growth,
     /// Four images of 300 MB, beside a program that only reads them
     Verify,
-    /// A cold build, a plan of an empty machine and one change in twenty stages, beside bake
+    /// A plan of an empty machine and one change in twenty stages, beside bake
     Shipping,
 }
 
@@ -76,15 +88,14 @@ impl Bench {
             made.map_err(|error| Fault::lacks(format!("cannot make {folder}: {error}")))?;
         let program = std::env::current_exe()
             .map_err(|error| Fault::lacks(format!("cannot find this program itself: {error}")))?;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self {
             folder,
             program,
             runner: Runner::new(interrupt, runs),
             report: BenchReport {
+                machine: BenchMachine::look(),
                 runs,
-                cores,
-                load: load(),
+                load: machine::load(),
                 ..BenchReport::default()
             },
         })
@@ -95,8 +106,10 @@ impl Bench {
         crate::tell!("{}", case.told());
         match case {
             Case::Noop => self.noop(),
+            Case::Change => self.change(),
             Case::Crowded => self.crowded(),
             Case::Cold => self.cold(),
+            Case::Build => self.cold_build(),
             Case::Stages => self.stages(),
             Case::Growth => self.growth(),
             Case::Verify => self.verify(),
@@ -106,7 +119,10 @@ impl Bench {
 
     /// The report of all cases so far.
     pub fn report(self) -> BenchReport {
-        self.report
+        BenchReport {
+            load_after: machine::load(),
+            ..self.report
+        }
     }
 
     fn note(&mut self, note: impl Into<String>) {
@@ -169,13 +185,6 @@ struct Place<'a> {
     host: &'a str,
     /// A search path with another `docker`.
     path: Option<OsString>,
-}
-
-/// The machine's load over the last minute.
-fn load() -> f64 {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let last_minute = load.split(' ').next().and_then(|load| load.parse().ok());
-    last_minute.unwrap_or_default()
 }
 
 /// Whether a program is on this machine.

@@ -1,7 +1,6 @@
-//! The cases on a tree like Dify's, beside the tools that people use on such a tree: docker buildx
-//! bake, git and b3sum.
+//! The cases on a tree like Dify's, beside the tools that people use on such a tree.
 
-use std::process::Command;
+use std::cell::Cell;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
@@ -9,53 +8,35 @@ use serde_json::Value;
 use super::bare::{BARE, OF_BARE};
 use super::measure::Side;
 use super::table::Row;
-use super::{Bench, Place, has, tree};
+use super::{Bench, Place, tools, tree};
 use crate::fault::{Fault, Result};
-use crate::outside::interrupt::Interrupt;
-use crate::workshop::testbed::{self, Testbed};
 
 pub(super) const BUILD: &str = "cargo xtask build";
 const PLAN: &str = "cargo xtask plan, empty state";
-const RECIPE: &str = "a tree like Dify's, 6,800 files of 50 MB (1)";
+pub(super) const BAKE: &str = "docker buildx bake";
+pub(super) const LOOP: &str = "docker buildx build, one after the other";
+const COMPOSE: &str = "docker compose up --build";
+const TURBO: &str = "turbo run build";
+const RECIPE: &str = "a tree like Dify's, 6,800 files of 50 MB (2)";
+const STAGES: [&str; 2] = ["api", "web"];
 /// How much time a no-op may take, as a part of bake's and of git's, and a first hash, as a part of
 /// b3sum's.
 const OF_BAKE: f64 = 0.02;
 const OF_GIT: f64 = 0.5;
 const OF_B3SUM: f64 = 1.0;
+/// The commands that install the peers.
+const GET_NINJA: &str = "apt-get install ninja-build";
+const GET_B3SUM: &str = "cargo install b3sum";
+const GET_GIT: &str = "apt-get install git";
 
-/// A real engine: one that runs already, or one that is started for the bench.
-pub(super) enum BenchEngine {
-    Running(String),
-    Started(Box<Testbed>),
-}
-
-impl BenchEngine {
-    /// The engine that `XTASK_TEST_ENGINE` names, or an engine of the bench's own if the machine
-    /// has what it needs.
-    pub(super) fn find(folder: &Utf8Path, interrupt: &Interrupt) -> Result<Self, String> {
-        if let Ok(host) = std::env::var("XTASK_TEST_ENGINE") {
-            return Ok(Self::Running(host));
-        }
-        let remedy =
-            "set XTASK_TEST_ENGINE to the address of one that runs, as unix:///var/run/docker.sock";
-        if !testbed::is_installed() {
-            return Err(format!(
-                "no engine: {remedy}, or run `cargo xtask test` once as root, which installs one"
-            ));
-        }
-        crate::tell!("starting an engine");
-        let started = Testbed::start(folder, interrupt);
-        started
-            .map(|testbed| Self::Started(Box::new(testbed)))
-            .map_err(|fault| format!("{fault}; {remedy}"))
-    }
-
-    pub(super) fn host(&self) -> String {
-        match self {
-            Self::Running(host) => host.clone(),
-            Self::Started(testbed) => testbed.host(),
-        }
-    }
+/// The peers that are here, with what they need.
+struct Peers {
+    has_git: bool,
+    has_compose: bool,
+    /// The file of ninja.
+    ninja: Option<Utf8PathBuf>,
+    /// The folder that Turborepo is installed in.
+    turbo: Option<Utf8PathBuf>,
 }
 
 impl Bench {
@@ -68,57 +49,146 @@ impl Bench {
 
     /// A no-op for two real images.
     pub(super) fn noop(&mut self) -> Result<()> {
-        if !has("docker") {
-            self.note("noop was left out, there is no docker here: apt-get install docker-cli docker-buildx");
-            return Ok(());
-        }
-        let interrupt = self.runner.interrupt();
-        match BenchEngine::find(&self.folder.join("engine"), interrupt) {
-            Err(_) if interrupt.is_set() => Err(Fault::interrupted()),
-            Err(why) => {
-                self.note(format!("noop was left out, {why}"));
-                Ok(())
-            }
-            Ok(engine) => self.noop_on(&engine.host()),
-        }
+        self.on_the_tree("noop", Self::noop_on)
     }
 
-    fn noop_on(&mut self, host: &str) -> Result<()> {
+    /// One changed file of a real image.
+    pub(super) fn change(&mut self) -> Result<()> {
+        self.on_the_tree("change", Self::change_on)
+    }
+
+    /// Brings the tree up to date on a real engine, and measures there.
+    fn on_the_tree(
+        &mut self,
+        case: &str,
+        measure: fn(&mut Self, &Place<'_>, &Utf8Path) -> Result<()>,
+    ) -> Result<()> {
+        let Some(engine) = self.engine(case)? else {
+            return Ok(());
+        };
+        let host = engine.host();
         let folder = self.dify()?;
         let place = Place {
             graph: folder.join("build-graph.toml"),
             state: self.folder.join("state"),
-            host,
+            host: &host,
             path: None,
         };
         self.settle(&place)?;
-        let list = self.list_for_bare(&place)?;
-        let mut sides = vec![
-            Side::new(BUILD, || self.xtask(&place, &["build"])),
-            Side::new(BARE, || self.bare(&folder, &list)),
-            Side::new("docker buildx bake", || bake(&folder, host)),
-        ];
-        let mut goals = vec![OF_BARE, OF_BAKE];
-        let has_git = has("git");
-        if has_git {
-            self.commit(&folder)?;
-            sides.push(Side::new("git status", || git(&folder, &["status"])));
-            goals.push(OF_GIT);
+        let measured = measure(self, &place, &folder);
+        if self.has_compose() {
+            // The containers that compose has created and not started.
+            let mut down = tools::compose(&folder, &host, &["down", "--timeout=0"]);
+            let removed = self.runner.once("docker compose down", &mut down);
+            return measured.and(removed.map(drop));
         }
-        let rows = self.compare("noop", &sides, &goals)?;
+        measured
+    }
+
+    fn noop_on(&mut self, place: &Place<'_>, folder: &Utf8Path) -> Result<()> {
+        let peers = self.peers(place, folder)?;
+        let list = self.list_for_bare(place)?;
+        let host = place.host;
+        let mut sides = vec![
+            Side::new(BUILD, || self.xtask(place, &["build"])),
+            Side::new(BARE, || self.bare(folder, &list)).goal(OF_BARE),
+            Side::new(BAKE, || tools::bake(folder, host, "bake.json", &[])).goal(OF_BAKE),
+        ];
+        sides.extend(peers.builders(folder, host));
+        if peers.has_git {
+            sides.push(Side::new("git status", || tools::git(folder, &["status"])).goal(OF_GIT));
+        }
+        let rows = self.compare("noop", &sides)?;
         drop(sides);
         self.report.rows.extend(rows);
-        if !has_git {
-            self.note("git status was left out, there is no git here: apt-get install git");
-        }
         Ok(())
+    }
+
+    fn change_on(&mut self, place: &Place<'_>, folder: &Utf8Path) -> Result<()> {
+        let peers = self.peers(place, folder)?;
+        let host = place.host;
+        let fault = |error| Fault::lacks(format!("cannot write into {folder}: {error}"));
+        // No program finds the change of another one in BuildKit's cache, nor one of a former bench.
+        let seconds = crate::outside::clock::now().as_secs();
+        let number = Cell::new(usize::try_from(seconds).unwrap_or_default() << 16);
+        let change = || {
+            number.set(number.get() + 1);
+            tree::write_dify_file(folder, Some(number.get())).map_err(fault)
+        };
+        let mut sides = vec![
+            Side::new(BUILD, || self.xtask(place, &["build"])),
+            Side::new(BAKE, || tools::bake(folder, host, "bake.json", &[])),
+        ];
+        sides.extend(peers.builders(folder, host));
+        let sides: Vec<_> = sides.into_iter().map(|side| side.before(change)).collect();
+        let rows = self.compare("change", &sides);
+        drop(sides);
+        tree::write_dify_file(folder, None).map_err(fault)?;
+        self.report.rows.extend(rows?);
+        Ok(())
+    }
+
+    /// Finds the peers, and makes what they need.
+    fn peers(&mut self, place: &Place<'_>, folder: &Utf8Path) -> Result<Peers> {
+        let has_git = self.has_peer("git", GET_GIT);
+        if has_git {
+            self.commit(folder)?;
+        }
+        let ninja = if self.has_peer("ninja", GET_NINJA) {
+            Some(self.ninja_file(place)?)
+        } else {
+            None
+        };
+        let turbo = self.turborepo()?;
+        if turbo.is_some() {
+            self.note("turbo replays what a task has printed, and does not look whether the image is there");
+        }
+        let has_compose = self.has_compose();
+        self.note(if has_compose {
+            "docker compose up runs with --no-start, as the images have no program"
+        } else {
+            "docker compose was left out, it is not here: apt-get install docker-compose-plugin"
+        });
+        Ok(Peers {
+            has_git,
+            has_compose,
+            ninja,
+            turbo,
+        })
+    }
+
+    /// Writes the file of ninja for the tree.
+    fn ninja_file(&self, place: &Place<'_>) -> Result<Utf8PathBuf> {
+        let mut stages = Vec::new();
+        for stage in STAGES {
+            let mut files = self.files_of(place, stage)?;
+            // A change of the Dockerfile is one of the image, even if the context leaves it out.
+            let dockerfile = format!("{stage}/Dockerfile");
+            if !files.contains(&dockerfile) {
+                files.push(dockerfile);
+            }
+            stages.push((stage, files));
+        }
+        let stamps = self.folder.join("ninja");
+        let file = stamps.join("build.ninja");
+        std::fs::create_dir_all(&stamps)
+            .and_then(|()| std::fs::write(&file, tools::ninja_file(&stamps, &stages)))
+            .map_err(|error| Fault::lacks(format!("cannot write {file}: {error}")))?;
+        Ok(file)
+    }
+
+    /// The files among the inputs of a stage, relative to the root of the tree.
+    fn files_of(&self, place: &Place<'_>, stage: &str) -> Result<Vec<String>> {
+        let mut command = self.xtask(place, &["inputs", stage, "--json"]);
+        let printed = self.runner.output("cargo xtask inputs", &mut command)?;
+        paths_of(stage, &printed, |kind| kind == "file")
     }
 
     /// Makes the tree a git repository with everything committed, unless it is one already.
     fn commit(&self, folder: &Utf8Path) -> Result<()> {
-        let run = |arguments: &[&str]| self.runner.once("git", &mut git(folder, arguments));
+        let run = |arguments: &[&str]| self.runner.once("git", &mut tools::git(folder, arguments));
         let is_committed = || {
-            let mut command = git(folder, &["rev-parse", "--verify", "--quiet", "HEAD"]);
+            let mut command = tools::git(folder, &["rev-parse", "--verify", "--quiet", "HEAD"]);
             command.output().is_ok_and(|output| output.status.success())
         };
         if is_committed() {
@@ -130,13 +200,9 @@ impl Bench {
         Ok(())
     }
 
-    /// Every file hashed for the first time. Both programs find the files in the page cache, as the
+    /// Every file hashed for the first time. All programs find the files in the page cache, as the
     /// warm-up has read them.
     pub(super) fn cold(&mut self) -> Result<()> {
-        if !has("b3sum") {
-            self.note("cold was left out, there is no b3sum here: cargo install b3sum");
-            return Ok(());
-        }
         let folder = self.dify()?;
         let stand_in = self.stand_in()?;
         let host = stand_in.host();
@@ -147,10 +213,14 @@ impl Bench {
             path: None,
         };
         let mut files = Vec::new();
-        for stage in ["api", "web"] {
-            let mut command = self.xtask(&place, &["inputs", stage, "--json"]);
-            let printed = self.runner.output("cargo xtask inputs", &mut command)?;
-            files.extend(paths_of(stage, &printed, |kind| kind == "file")?);
+        for stage in STAGES {
+            files.extend(self.files_of(&place, stage)?);
+        }
+        let has_b3sum = self.has_peer("b3sum", GET_B3SUM);
+        let turbo = self.turborepo()?;
+        if turbo.is_some() && self.has_peer("git", GET_GIT) {
+            self.commit(&folder)?;
+            self.note("turbo takes the hashes of unchanged files from git's index, and reads none");
         }
         let forget = || match std::fs::remove_dir_all(&place.state) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Fault::lacks(
@@ -158,24 +228,59 @@ impl Bench {
             )),
             _ => Ok(()),
         };
-        let sides = [
-            Side::new(PLAN, || self.xtask(&place, &["plan"])).before(forget),
-            Side::new("b3sum", || {
-                let mut command = Command::new("b3sum");
+        let mut sides = vec![Side::new(PLAN, || self.xtask(&place, &["plan"])).before(forget)];
+        if has_b3sum {
+            let b3sum = || {
+                let mut command = std::process::Command::new("b3sum");
                 command.current_dir(&folder).args(&files);
                 command
-            }),
-        ];
-        crate::tell!("cold: {} runs of each", self.runner.runs());
-        let times = self.runner.in_turns(&sides)?;
+            };
+            sides.push(Side::new("b3sum, the same files", b3sum).goal(OF_B3SUM));
+        }
+        if let Some(turbo) = &turbo {
+            let dry = || tools::turbo(turbo, &folder, &host, &["--dry=json"]);
+            sides.push(Side::new("turbo run build --dry", dry));
+        }
+        let rows = self.compare("cold", &sides)?;
         drop(sides);
-        let what = format!("b3sum, the same {} files", files.len());
-        let rows = [
-            Row::times("cold", PLAN, &times[0]),
-            Row::peer("cold", what, &times[0], &times[1], OF_B3SUM),
-        ];
         self.report.rows.extend(rows);
         Ok(())
+    }
+
+    /// Runs all sides in turns. The first side is this program, which the others are held against.
+    pub(super) fn compare(&self, case: &str, sides: &[Side<'_>]) -> Result<Vec<Row>> {
+        crate::tell!("{case}: {} runs of each", self.runner.runs());
+        let measured = self.runner.measure(sides)?;
+        let mut all = sides.iter().zip(&measured);
+        let Some((side, own)) = all.next() else {
+            return Ok(Vec::new());
+        };
+        let ours = Row::ours(case, side.name, own);
+        let peers = all.map(|(side, theirs)| Row::peer(side.name, theirs, &ours, side.goal));
+        let peers: Vec<Row> = peers.collect();
+        Ok(std::iter::once(ours).chain(peers).collect())
+    }
+}
+
+impl Peers {
+    /// The peers that build images, besides bake.
+    fn builders<'a>(&'a self, folder: &'a Utf8Path, host: &'a str) -> Vec<Side<'a>> {
+        let up = &["up", "--build", "--no-start"];
+        let mut sides = vec![Side::new(LOOP, move || {
+            tools::build_loop(folder, host, STAGES, "")
+        })];
+        if self.has_compose {
+            let run = move || tools::compose(folder, host, up);
+            sides.push(Side::new(COMPOSE, run));
+        }
+        if let Some(file) = &self.ninja {
+            sides.push(Side::new("ninja", move || tools::ninja(folder, host, file)));
+        }
+        if let Some(turbo) = &self.turbo {
+            let run = move || tools::turbo(turbo, folder, host, &[]);
+            sides.push(Side::new(TURBO, run));
+        }
+        sides
     }
 }
 
@@ -194,41 +299,6 @@ pub(super) fn paths_of(
     Ok(inputs
         .filter_map(|input| Some(format!("{stage}/{}", input["path"].as_str()?)))
         .collect())
-}
-
-fn bake(folder: &Utf8Path, host: &str) -> Command {
-    let mut command = Command::new("docker");
-    command
-        .current_dir(folder)
-        .args(["buildx", "bake", "--builder=default", "--provenance=false"])
-        .arg("--file=bake.json")
-        .env("DOCKER_HOST", host)
-        .env_remove("SOURCE_DATE_EPOCH")
-        .env_remove("BUILDX_BUILDER");
-    command
-}
-
-/// Git without any user's or system's settings.
-fn git(folder: &Utf8Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new("git");
-    command.current_dir(folder).args(arguments);
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
-        command.env_remove(variable);
-    }
-    for role in ["AUTHOR", "COMMITTER"] {
-        command
-            .env(format!("GIT_{role}_NAME"), "bench")
-            .env(format!("GIT_{role}_EMAIL"), "bench@localhost")
-            .env(format!("GIT_{role}_DATE"), "2025-01-01T00:00:00Z");
-    }
-    command
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1");
-    // Until the tree is a repository, git must not take it for a part of the one around it.
-    if let Some(above) = folder.parent() {
-        command.env("GIT_CEILING_DIRECTORIES", above);
-    }
-    command
 }
 
 #[cfg(test)]

@@ -50,21 +50,29 @@ pub fn dify(folder: &Utf8Path) -> io::Result<()> {
     let own = [
         ("build-graph.toml", GRAPH),
         ("bake.json", BAKE),
-        (".gitignore", "node_modules/\n"),
+        ("compose.json", COMPOSE),
+        ("package.json", WORKSPACE),
+        ("package-lock.json", WORKSPACE_LOCK),
+        ("turbo.json", TURBO),
+        (".gitignore", "node_modules/\n.turbo/\n"),
         (
             "api/Dockerfile",
             "FROM scratch\nWORKDIR /app/api\nCOPY . .\n",
         ),
-        ("api/.dockerignore", ".venv\n**/__pycache__\n*.log\n"),
+        (
+            "api/.dockerignore",
+            ".venv\n.turbo\n**/__pycache__\n*.log\n",
+        ),
+        ("api/package.json", API_PACKAGE),
         (
             "web/Dockerfile",
             "FROM scratch AS packages\nCOPY package.json /\nFROM scratch\nCOPY --from=packages / /\nCOPY . /app/web/\n",
         ),
         (
             "web/.dockerignore",
-            "node_modules\n.next\n*.log\n!keep.log\nDockerfile*\n",
+            "node_modules\n.next\n.turbo\n*.log\n!keep.log\nDockerfile*\n",
         ),
-        ("web/package.json", "{\"name\":\"web\"}\n"),
+        ("web/package.json", WEB_PACKAGE),
     ];
     for (path, text) in own {
         write(&folder.join(path), text.as_bytes())?;
@@ -176,6 +184,87 @@ const BAKE: &str = r#"{
   }
 }
 "#;
+
+/// The same for `docker compose`. The images have no program, so their containers are created and
+/// never started; compose refuses to create one without a command.
+const COMPOSE: &str = r#"{
+  "name": "xtask-bench",
+  "services": {
+    "api": {
+      "build": { "context": "api" },
+      "image": "xtask-bench-compose/api:latest",
+      "command": ["/none"],
+      "network_mode": "none"
+    },
+    "web": {
+      "build": { "context": "web" },
+      "image": "xtask-bench-compose/web:latest",
+      "command": ["/none"],
+      "network_mode": "none"
+    }
+  }
+}
+"#;
+
+/// The same for Turborepo: a package for each image, with a task that builds it.
+const WORKSPACE: &str = r#"{
+  "name": "xtask-bench",
+  "private": true,
+  "packageManager": "npm@10.0.0",
+  "workspaces": ["api", "web"]
+}
+"#;
+
+const WORKSPACE_LOCK: &str = r#"{
+  "name": "xtask-bench",
+  "lockfileVersion": 3,
+  "requires": true,
+  "packages": {
+    "": { "name": "xtask-bench", "workspaces": ["api", "web"] },
+    "api": {},
+    "web": {},
+    "node_modules/api": { "resolved": "api", "link": true },
+    "node_modules/web": { "resolved": "web", "link": true }
+  }
+}
+"#;
+
+const TURBO: &str = r#"{
+  "globalPassThroughEnv": ["DOCKER_HOST", "DOCKER_CONFIG", "BUILDX_CONFIG"],
+  "tasks": { "build": {} }
+}
+"#;
+
+const API_PACKAGE: &str = r#"{
+  "name": "api",
+  "scripts": {
+    "build": "docker buildx build --builder=default --provenance=false --tag=xtask-bench-turbo/api:latest ."
+  }
+}
+"#;
+
+const WEB_PACKAGE: &str = r#"{
+  "name": "web",
+  "scripts": {
+    "build": "docker buildx build --builder=default --provenance=false --tag=xtask-bench-turbo/web:latest ."
+  }
+}
+"#;
+
+/// A file of `api`, which a change is made to.
+pub fn dify_file() -> String {
+    dify_name(API / 2)
+}
+
+/// Writes that file: as the tree is made, or with a `change`.
+pub fn write_dify_file(folder: &Utf8Path, change: Option<usize>) -> io::Result<()> {
+    let number = API / 2;
+    let bytes = change.map_or_else(
+        || content(number, dify_size(number)),
+        |change| format!("changed {change}\n").into_bytes(),
+    );
+    write(&folder.join(dify_file()), &bytes)
+}
 
 fn dify_name(number: usize) -> String {
     let folder = number / 4;
@@ -320,6 +409,44 @@ mod tests {
         for part in [" ", "[", "("] {
             assert!(names.iter().any(|name| name.contains(part)), "{part}");
         }
+    }
+
+    #[test]
+    fn the_file_that_is_changed_is_small_and_is_put_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let file = folder.join(dify_file());
+        let read = || std::fs::read(&file).unwrap();
+        write_dify_file(folder, None).unwrap();
+        let made = read();
+        assert!(made.len() < 10_000);
+        write_dify_file(folder, Some(1)).unwrap();
+        let first = read();
+        write_dify_file(folder, Some(2)).unwrap();
+        assert_ne!(read(), first);
+        write_dify_file(folder, None).unwrap();
+        assert_eq!(read(), made);
+    }
+
+    #[test]
+    fn every_peer_of_the_tree_builds_the_same_stages() {
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let keys = |value: &serde_json::Value| {
+            let keys = value.as_object().unwrap().keys();
+            keys.cloned().collect::<Vec<_>>()
+        };
+        let stages = ["api", "web"];
+        assert_eq!(keys(&json(BAKE)["target"]), stages);
+        assert_eq!(keys(&json(COMPOSE)["services"]), stages);
+        assert_eq!(json(WORKSPACE)["workspaces"], serde_json::json!(stages));
+        for (stage, package) in stages.iter().zip([API_PACKAGE, WEB_PACKAGE]) {
+            let package = json(package);
+            assert_eq!(package["name"], *stage);
+            let build = package["scripts"]["build"].as_str().unwrap();
+            assert!(build.contains(&format!("/{stage}:latest")), "{build}");
+        }
+        json(TURBO);
+        json(WORKSPACE_LOCK);
     }
 
     #[test]

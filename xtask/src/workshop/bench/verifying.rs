@@ -7,7 +7,7 @@ use std::process::Command;
 use camino::Utf8Path;
 
 use super::measure::Side;
-use super::peers::{BUILD, BenchEngine};
+use super::peers::BUILD;
 use super::table::Row;
 use super::{Bench, Place, tree};
 use crate::fault::{Fault, Result};
@@ -28,14 +28,8 @@ const MEMORY: f64 = 200.0;
 impl Bench {
     /// Four images of 300 MB.
     pub(super) fn verify(&mut self) -> Result<()> {
-        let interrupt = self.runner.interrupt();
-        let engine = match BenchEngine::find(&self.folder.join("engine"), interrupt) {
-            Err(_) if interrupt.is_set() => return Err(Fault::interrupted()),
-            Err(why) => {
-                self.note(format!("verify was left out, {why}"));
-                return Ok(());
-            }
-            Ok(engine) => engine,
+        let Some(engine) = self.engine("verify")? else {
+            return Ok(());
         };
         let host = engine.host();
         let folder = self.folder.join("images-to-verify");
@@ -59,26 +53,26 @@ impl Bench {
             }),
         ];
         crate::tell!("verify: {} runs of each", self.runner.runs());
-        let first = self.runner.in_turns(&sides)?;
+        let first = self.runner.measure(&sides)?;
         drop(sides);
-        forget()?;
-        let peak = self.runner.peak(FIRST, &mut verify())?;
         let sides = [
             Side::new(RECORDED, verify),
             Side::new(BUILD, || self.xtask(&place, &["build"])),
         ];
-        let recorded = self.runner.in_turns(&sides)?;
+        let recorded = self.runner.measure(&sides)?;
         drop(sides);
         #[expect(clippy::cast_precision_loss, reason = "it is shown with one digit")]
-        let megabytes = peak as f64 / 1e6;
-        let more = recorded[0].median() - recorded[1].median();
+        let megabytes = first[0].memory as f64 / 1e6;
+        let more = recorded[0].times.median() - recorded[1].times.median();
+        let read = Row::ours("verify", FIRST, &first[0]);
+        let barely = Row::peer(BARE, &first[1], &read, Some(OF_BARE));
         self.report.rows.extend([
-            Row::times("verify", FIRST, &first[0]),
-            Row::peer("verify", BARE, &first[0], &first[1], OF_BARE),
-            Row::figure("verify", "its memory", megabytes, "MB", MEMORY),
-            Row::times("verify", RECORDED, &recorded[0]),
-            Row::times("verify", BUILD, &recorded[1]),
-            Row::figure("verify", "the record beside it", more, "ms more", MORE),
+            read,
+            barely,
+            Row::derived("verify", "its memory", megabytes, "MB", MEMORY),
+            Row::ours("verify", RECORDED, &recorded[0]),
+            Row::ours("verify", BUILD, &recorded[1]),
+            Row::derived("verify", "the record beside it", more, "ms more", MORE),
         ]);
         Ok(())
     }
