@@ -151,4 +151,5 @@ pub(super) const TEST: &str = examples! {
 
 pub(super) const BENCH: &str = examples! {
     "bench noop stages" does "how long it takes to find that nothing is to do";
+    "bench --record" does "everything, and write it into the READMEs";
 };

@@ -40,6 +40,12 @@ pub struct BenchArgs {
     /// Only reads so many images of the bench: what a verification is held against
     #[arg(long, value_name = "N", hide = true)]
     pub bare_images: Option<usize>,
+    /// Record the figures in docs/bench, and make the chart and the READMEs' sections from them
+    #[arg(long)]
+    pub record: bool,
+    /// Measure nothing; make the chart and the sections again from the recorded figures
+    #[arg(long, conflicts_with_all = ["cases", "record", "json"])]
+    pub redraw: bool,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

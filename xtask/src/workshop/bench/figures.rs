@@ -32,6 +32,18 @@ pub fn memory(bytes: u64) -> String {
     format!("{} MB", text.strip_suffix(".0").unwrap_or(&text))
 }
 
+/// The memory of a machine.
+pub fn gigabytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "it is shown with two digits")]
+    let gigabytes = bytes as f64 / f64::from(1 << 30);
+    format!("{gigabytes:.0} GB")
+}
+
+/// How many times as much a peer needs: `0.42` or `130`.
+pub fn times(ratio: f64) -> String {
+    format!("{} ×", short(ratio))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +74,11 @@ mod tests {
         ] {
             assert_eq!(memory(bytes), shown);
         }
+    }
+
+    #[test]
+    fn a_ratio_keeps_three_digits() {
+        assert_eq!(times(0.4217), "0.422 ×");
+        assert_eq!(times(126.4), "126 ×");
     }
 }

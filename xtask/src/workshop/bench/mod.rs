@@ -4,6 +4,7 @@
 
 pub mod bare;
 mod building;
+mod chart;
 mod crowded;
 mod engines;
 mod figures;
@@ -13,6 +14,9 @@ pub mod machine;
 pub mod measure;
 mod memory;
 mod peers;
+mod phrases;
+pub mod recorded;
+mod section;
 mod shipping;
 mod standin;
 pub mod table;
