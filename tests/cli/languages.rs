@@ -187,11 +187,16 @@ fn whatever_one_language_lacks_is_found() {
 /// The lines of a Chinese document that are sentences, with a number for messages.
 fn sentences(text: &str) -> Vec<(usize, &str)> {
     let mut is_fenced = false;
+    // What a page does not show: the bench's words for its section.
+    let mut is_hidden = false;
     let mut lines = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let fence = line.starts_with("```");
         is_fenced ^= fence;
-        if !(fence || is_fenced || line.starts_with("    ")) {
+        is_hidden |= line.starts_with("<!--");
+        let was_hidden = is_hidden;
+        is_hidden &= !line.ends_with("-->");
+        if !(fence || is_fenced || was_hidden || line.starts_with("    ")) {
             lines.push((number + 1, line));
         }
     }
