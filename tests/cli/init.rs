@@ -27,6 +27,8 @@ jobs:
           build-args: |
             COMMIT=${{ github.ref_name }}
             PRICE=$5
+            REVISION=${{ github.sha }}
+            UNKNOWN=1
           outputs: type=image,name=${{ env[matrix.name] }},push=true
   made:
     strategy:
@@ -57,6 +59,12 @@ fn the_matrix_of_a_workflow_says_contexts_platforms_and_names() {
     ] {
         assert!(graph.contains(lines), "{lines}\n{graph}");
     }
+    // The other Dockerfile takes none of the arguments, so nothing is asked about them.
+    assert!(
+        said.stdout.contains("2 stages, 1 question\n"),
+        "{}",
+        said.stdout
+    );
     let left = "not taken: job `made` of .github/workflows/images.yml: a run makes its matrix";
     assert!(said.stdout.contains(left), "{}", said.stdout);
     project.run_in("", &["inputs", "api"]).ends(0);

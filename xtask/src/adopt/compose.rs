@@ -9,9 +9,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value};
 
 use super::found::{
-    BuildSecret, Found, FoundContext, FoundPlace, FoundStack, FoundStage, Witness, split_reference,
+    BuildSecret, Found, FoundContext, FoundPlace, FoundStage, Witness, split_reference,
 };
 use super::repository::{Repository, is_yaml};
+use super::services::Service;
 use super::values::interpolate;
 use crate::outside::ask;
 use crate::outside::interrupt::Interrupt;
@@ -24,17 +25,8 @@ const NAMES: [&str; 4] = [
     "docker-compose.yaml",
 ];
 
-/// A service of a compose file.
-#[derive(Debug)]
-pub struct Runs {
-    file: Utf8PathBuf,
-    service: String,
-    /// The image that it runs; `None` if it builds one.
-    image: Option<String>,
-}
-
 /// Adds what the compose files of a tree build. Returns all their services.
-pub fn add(tree: &Repository, found: &mut Found, interrupt: &Interrupt) -> Vec<Runs> {
+pub fn add(tree: &Repository, found: &mut Found, interrupt: &Interrupt) -> Vec<Service> {
     let is_compose = |name: &str| {
         let is_named = name.starts_with("docker-compose") || name.starts_with("compose.");
         is_yaml(name) && is_named && !name.contains("override")
@@ -48,12 +40,12 @@ pub fn add(tree: &Repository, found: &mut Found, interrupt: &Interrupt) -> Vec<R
         (place.unwrap_or(NAMES.len()), path.components().count())
     };
     files.sort_by_key(rank);
-    let mut runs = Vec::new();
+    let mut services = Vec::new();
     for file in files {
         match resolved(tree, file, interrupt) {
             Ok(config) => {
                 found.read.insert(tree.shown(file));
-                one(tree, file, &config, found, &mut runs);
+                one(tree, file, &config, found, &mut services);
             }
             Err(why) => {
                 let why = format!("{}: {why}", tree.shown(file));
@@ -61,7 +53,7 @@ pub fn add(tree: &Repository, found: &mut Found, interrupt: &Interrupt) -> Vec<R
             }
         }
     }
-    runs
+    services
 }
 
 /// The file as compose resolves it, with its override.
@@ -102,7 +94,7 @@ fn one(
     file: &Utf8Path,
     config: &Value,
     found: &mut Found,
-    runs: &mut Vec<Runs>,
+    all: &mut Vec<Service>,
 ) {
     let project = config["name"].as_str().unwrap_or_default();
     let text = std::fs::read_to_string(tree.root.join(file)).unwrap_or_default();
@@ -115,9 +107,9 @@ fn one(
             .as_str()
             .filter(|_| !is_built)
             .map(str::to_owned);
-        runs.push(Runs {
+        all.push(Service {
             file: file.to_owned(),
-            service: service.clone(),
+            name: service.clone(),
             image,
         });
         if is_built {
@@ -301,55 +293,6 @@ fn hosts(build: &Value) -> Vec<(String, String)> {
             .collect::<Vec<_>>()
     });
     listed.chain(tabled).collect()
-}
-
-/// Gives the stages the services that run their images, and takes the compose file that runs most
-/// of them. `runs` are the services of the tree.
-pub fn map(tree: &Repository, found: &mut Found, runs: &[Runs]) {
-    let mut used: Vec<(&Utf8Path, usize)> = Vec::new();
-    let mut taken: BTreeSet<&str> = BTreeSet::new();
-    let mut vars = found.vars.clone();
-    for run in runs {
-        let image = run
-            .image
-            .as_deref()
-            .map(|image| interpolate(image, &mut vars));
-        let stage = found.stages.iter_mut().find(|stage| match &image {
-            None => stage.evidence == Witness::Compose && stage.services.contains(&run.service),
-            Some(Ok(image)) => stage.image.as_deref() == Some(split_reference(image).0),
-            Some(Err(_)) => false,
-        });
-        let Some(stage) = stage else {
-            continue;
-        };
-        match used.iter_mut().find(|(file, _)| *file == run.file) {
-            Some((_, count)) => *count += 1,
-            None => used.push((&run.file, 1)),
-        }
-        if !taken.insert(&run.service) {
-            continue;
-        }
-        stage.services.insert(run.service.clone());
-        if let (true, Some(Ok(image))) = (stage.tags.is_empty(), &image) {
-            let tag = split_reference(image).1.unwrap_or("latest");
-            stage.tags.push(tag.to_owned());
-            found.vars.clone_from(&vars);
-        }
-    }
-    // Of those that run equally many, the first.
-    let most = used.iter().rev().max_by_key(|(_, count)| *count);
-    let Some((compose, _)) = most else {
-        return;
-    };
-    let folder = compose.parent().unwrap_or(Utf8Path::new(""));
-    let has_own = tree.root.join(folder).join(".env").is_file();
-    let example = folder.join(".env.example");
-    let env_file = (!has_own && tree.root.join(&example).is_file()).then_some(example);
-    found.stack.get_or_insert(FoundStack {
-        source: tree.source.clone(),
-        compose: (*compose).to_owned(),
-        env_file,
-    });
 }
 
 /// A path of the repository. One with a variable, a URL and one outside are refused.

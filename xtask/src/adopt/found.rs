@@ -232,6 +232,19 @@ impl Found {
         }
     }
 
+    /// Drops the variables that no stage mentions: those of services and builds that were not taken.
+    pub fn keep_mentioned_vars(&mut self) {
+        let stages = &self.stages;
+        self.vars.retain(|name, _| {
+            let mention = format!("${{{name}}}");
+            stages.iter().any(|stage| {
+                let values = stage.args.values().chain(stage.labels.values());
+                let names = stage.image.iter().chain(&stage.tags);
+                values.chain(names).any(|text| text.contains(&mention))
+            })
+        });
+    }
+
     /// Lets each image be made by one stage alone.
     pub fn settle_images(&mut self) {
         let mut taken: BTreeSet<String> = BTreeSet::new();

@@ -10,11 +10,6 @@ use dockerfile::{BaseKind, Question};
 /// Adds the parents of all stages, and the contexts of those that their files call by other names.
 pub fn add(trees: &[Repository], found: &mut Found) {
     rename(found);
-    for stage in &mut found.stages {
-        if let Some(tree) = trees.iter().find(|tree| tree.source == stage.source) {
-            drop_undeclared(tree, stage);
-        }
-    }
     let images: Vec<(String, String, Vec<String>)> = found
         .stages
         .iter()
@@ -71,24 +66,6 @@ pub fn add(trees: &[Repository], found: &mut Found) {
                 ));
             }
         }
-    }
-}
-
-/// Drops the arguments that the Dockerfile does not declare. A workflow gives the same to all.
-fn drop_undeclared(tree: &Repository, stage: &mut FoundStage) {
-    let text = fs::read(tree.root.join(&stage.dockerfile)).unwrap_or_default();
-    if let Some(declared) = dockerfile::names_of_args(&text) {
-        // BuildKit knows these without an ARG (docs.docker.com/reference/dockerfile, *Predefined ARGs*).
-        let is_known = |name: &str| {
-            let upper = name.to_ascii_uppercase();
-            upper.ends_with("_PROXY")
-                || name.starts_with("BUILDKIT_")
-                || name == "SOURCE_DATE_EPOCH"
-        };
-        stage
-            .args
-            .retain(|name, _| declared.contains(name) || is_known(name));
-        stage.volatile.retain(|name| declared.contains(name));
     }
 }
 

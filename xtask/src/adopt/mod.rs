@@ -12,6 +12,7 @@ pub mod found;
 mod links;
 mod lone;
 pub mod repository;
+mod services;
 mod values;
 mod workflows;
 pub mod write;
@@ -25,19 +26,20 @@ use repository::Repository;
 /// Everything that the trees say of images.
 pub fn look(trees: &[Repository], interrupt: &Interrupt) -> Found {
     let mut found = Found::default();
-    let mut runs = Vec::new();
+    let mut all = Vec::new();
     for tree in trees {
         bake::add(tree, &mut found, interrupt);
-        runs.push(compose::add(tree, &mut found, interrupt));
+        all.push(compose::add(tree, &mut found, interrupt));
         workflows::add(tree, &mut found, has_commit(tree, interrupt));
         lone::add(tree, &mut found);
     }
-    for (tree, runs) in trees.iter().zip(&runs) {
-        compose::map(tree, &mut found, runs);
+    for (tree, own) in trees.iter().zip(&all) {
+        services::map(tree, &mut found, own);
     }
     found.settle_names();
     found.settle_images();
     links::add(trees, &mut found);
+    found.keep_mentioned_vars();
     found
 }
 

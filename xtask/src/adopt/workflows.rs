@@ -180,11 +180,16 @@ impl Call<'_> {
 
     fn arguments(&self, stage: &mut FoundStage) {
         let text = word(&self.with["build-args"]).unwrap_or_default();
+        let dockerfile = std::fs::read(self.tree.root.join(&stage.dockerfile));
+        let dockerfile = dockerfile.unwrap_or_default();
         for line in text.lines().map(str::trim) {
             let Some((name, value)) = line.split_once('=') else {
                 continue;
             };
             let name = name.trim().to_owned();
+            if !takes(&dockerfile, &name) {
+                continue;
+            }
             match self.names.evaluate(value.trim()) {
                 Ok(value) => {
                     stage.args.insert(name, plain(&value));
@@ -215,6 +220,16 @@ impl Call<'_> {
             stage.name_image(reference);
         }
     }
+}
+
+/// Whether the build of a Dockerfile takes an argument. A workflow gives the same ones to all.
+fn takes(dockerfile: &[u8], name: &str) -> bool {
+    // BuildKit knows these without an ARG (docs.docker.com/reference/dockerfile, *Predefined ARGs*).
+    let upper = name.to_ascii_uppercase();
+    let is_known =
+        upper.ends_with("_PROXY") || name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH";
+    let declared = dockerfile::names_of_args(dockerfile);
+    is_known || declared.is_none_or(|declared| declared.contains(name))
 }
 
 /// A name for the stage of a Dockerfile: its folder's, or for one that says nothing the one above.

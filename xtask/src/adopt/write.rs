@@ -91,6 +91,9 @@ fn write_stage(text: &mut String, stage: &FoundStage) {
     for question in &stage.questions {
         let _ = writeln!(text, "# ? {}", one_line(question));
     }
+    if !stage.volatile.is_empty() {
+        *text += "# What is `volatile` builds nothing again by itself: the image keeps its last value.\n";
+    }
     let body = body(stage);
     let _ = writeln!(text, "{MARK}{}", hash(&body));
     text.push_str(&body);
