@@ -8,6 +8,7 @@ mod prune;
 mod publish;
 mod rehearse;
 mod report;
+mod sources;
 mod workshop;
 
 use camino::Utf8PathBuf;
@@ -20,6 +21,7 @@ pub use prune::PruneArgs;
 pub use publish::{KeyArgs, PublishArgs, WorkflowArgs};
 pub use rehearse::RehearseArgs;
 pub use report::ReportArgs;
+pub use sources::{LockArgs, OutdatedArgs, SyncArgs};
 pub use workshop::{BenchArgs, TestArgs};
 
 /// Builds the container images of a Dify monorepo from `build-graph.toml`.
@@ -337,29 +339,6 @@ pub struct InputsArgs {
     pub json: bool,
 }
 
-/// `sync`
-#[derive(Debug, Args)]
-pub struct SyncArgs {
-    /// Sources to fetch; all when none is named
-    #[arg(value_name = "SOURCE")]
-    pub sources: Vec<String>,
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flattened struct says it")]
-    pub at: Where,
-    /// Only ask whether tags and branches are what the lock file says
-    #[arg(long, conflicts_with_all = ["locked", "offline", "json"])]
-    pub check: bool,
-    /// Refuse sources that the lock file does not pin
-    #[arg(long)]
-    pub locked: bool,
-    /// Ask no repository
-    #[arg(long)]
-    pub offline: bool,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// `graph`
 #[derive(Debug, Args)]
 pub struct GraphArgs {
@@ -369,29 +348,6 @@ pub struct GraphArgs {
     /// The form of the drawing
     #[arg(long, value_enum, default_value_t = GraphFormat::Tree)]
     pub format: GraphFormat,
-}
-
-/// `lock`
-#[derive(Debug, Args)]
-pub struct LockArgs {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flattened struct says it")]
-    pub at: Where,
-    /// Pin anew what these images and sources (all without a name) are by now:
-    /// `python:3.12-slim-bookworm`, `dify`
-    #[arg(long, value_name = "NAME", num_args = 0..)]
-    pub update: Option<Vec<String>>,
-}
-
-/// `outdated`
-#[derive(Debug, Args)]
-pub struct OutdatedArgs {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "the flattened struct says it")]
-    pub at: Where,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Forms in which the graph is drawn.
