@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+use std::path::Path;
 
 use crate::one;
 use crate::support::registry::{Image, Registry};
@@ -215,4 +216,26 @@ fn no_message_spells_out_a_command_without_the_flags_that_chose_the_graph() {
             }
         }
     }
+}
+
+#[test]
+fn an_installed_program_names_itself_in_what_it_suggests() {
+    let project = one();
+    let own = project.path("bin/xtask");
+    fs::create_dir(own.parent().unwrap()).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_xtask"), &own).unwrap();
+    let ran = |program: &Path| {
+        let output = std::process::Command::new(program)
+            .args(["init"])
+            .current_dir(project.path(""))
+            .env_remove("CARGO")
+            .output()
+            .unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = ran(&own);
+    assert!(said.contains("`xtask init --check` says"), "{said}");
+    // Cargo has compiled this one, and runs it.
+    let said = ran(Path::new(env!("CARGO_BIN_EXE_xtask")));
+    assert!(said.contains("`cargo xtask init --check` says"), "{said}");
 }

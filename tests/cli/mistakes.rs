@@ -107,6 +107,25 @@ fn github_shows_a_mistake_at_its_line() {
 }
 
 #[test]
+fn github_shows_any_fault_that_ends_a_command_and_nobody_else_reads_commands() {
+    let project = one().file("build-graph.toml", ONE.replace("\"a\"", "\"nowhere\""));
+    let plain = project.run(&["plan"]).ends(2);
+    assert!(
+        plain.stderr.starts_with("error: stage `a`"),
+        "{}",
+        plain.stderr
+    );
+    let mut command = project.command(&["plan"]);
+    let ran = command.env("GITHUB_ACTIONS", "true").output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    let start = "::error title=cargo xtask::error: stage `a`";
+    assert!(
+        said.starts_with(start) && said.lines().count() == 1,
+        "{said}"
+    );
+}
+
+#[test]
 fn names_that_are_options_or_hide_in_a_terminal_are_refused() {
     for bad in [
         "target = \"-x\"",

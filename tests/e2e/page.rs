@@ -149,6 +149,8 @@ fn the_page_of_a_build_works_by_mouse_and_by_keyboard_in_the_dark_and_on_a_telep
     keep_run(&project, 100, began_ms);
     let list = project.run(&["report", "--list"]).ends(0).stdout;
     let before = list.split(' ').next().unwrap();
+    let itself = ["report", "--run", before, "--compare", before];
+    project.run(&itself).ends(2).says("compared with itself");
     let page = page(&project, &["--compare", before]);
     assert!(std::fs::metadata(&page).unwrap().len() < 1_000_000);
 

@@ -66,6 +66,13 @@ pub fn run(flags: &ReportArgs) -> Result<()> {
         None => last,
     };
     let before = flags.compare.as_deref().map(find).transpose()?;
+    if before.is_some_and(|before| before.name == run.name) {
+        return Err(Fault::usage(format!(
+            "build `{}` would be compared with itself: `{}` shows the others",
+            run.name.id,
+            chosen.call.command("report --list")
+        )));
+    }
     let is_stdout = |file: &Option<Utf8PathBuf>| file.as_ref().is_some_and(|file| file == "-");
     if is_stdout(&flags.trace) && is_stdout(&flags.file) {
         return Err(Fault::usage(
@@ -113,16 +120,7 @@ fn find<'r>(runs: &'r [PastRun], id: &str, chosen: &Chosen) -> Result<&'r PastRu
 fn list(runs: &[PastRun]) -> String {
     let mut text = String::new();
     for run in runs {
-        let outcomes = [
-            KeptOutcome::Built,
-            KeptOutcome::Restored,
-            KeptOutcome::Pulled,
-            KeptOutcome::Fresh,
-            KeptOutcome::Failed,
-            KeptOutcome::Skipped,
-            KeptOutcome::Cancelled,
-        ];
-        let told = outcomes.into_iter().filter_map(|outcome| {
+        let told = KeptOutcome::ALL.into_iter().filter_map(|outcome| {
             let count = run.count(outcome);
             (count > 0).then(|| format!("{count} {}", outcome.word()))
         });

@@ -11,16 +11,6 @@ use crate::page::past_run::{PastRun, RunEnd, StageTurn};
 use crate::report::kept::KeptOutcome;
 use crate::report::words;
 
-const OUTCOMES: [KeptOutcome; 7] = [
-    KeptOutcome::Built,
-    KeptOutcome::Restored,
-    KeptOutcome::Pulled,
-    KeptOutcome::Fresh,
-    KeptOutcome::Failed,
-    KeptOutcome::Skipped,
-    KeptOutcome::Cancelled,
-];
-
 pub(super) fn section(run: &PastRun) -> Markup {
     let links = Links::of(run);
     html! {
@@ -29,7 +19,7 @@ pub(super) fn section(run: &PastRun) -> Markup {
             p { "A fault ended this build before its stages had ended, so what it says is not whole." }
         }
         dl.figures #figures {
-            @for outcome in OUTCOMES {
+            @for outcome in KeptOutcome::ALL {
                 @let count = run.count(outcome);
                 @if count > 0 { div { dt { (outcome.word()) } dd { (number(count)) } } }
             }

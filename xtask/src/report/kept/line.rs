@@ -98,6 +98,17 @@ pub enum KeptOutcome {
 }
 
 impl KeptOutcome {
+    /// All of them, the good ones first.
+    pub const ALL: [Self; 7] = [
+        Self::Built,
+        Self::Restored,
+        Self::Pulled,
+        Self::Fresh,
+        Self::Failed,
+        Self::Skipped,
+        Self::Cancelled,
+    ];
+
     /// Its word, for people.
     pub const fn word(self) -> &'static str {
         match self {
