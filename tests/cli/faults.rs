@@ -189,7 +189,7 @@ fn what_is_no_image_is_refused_whatever_it_claims_to_be() {
     let config = registry.put_blob("team/one", b"[1]");
     let many: Vec<String> = (0..200).map(|_| entry(&image)).collect();
     for (body, says) in [
-        ("{}".to_owned(), "no manifest"),
+        ("{}".to_owned(), "it is not a manifest"),
         (
             r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(),
             "old schema 1",
@@ -202,7 +202,7 @@ fn what_is_no_image_is_refused_whatever_it_claims_to_be() {
             format!(r#"{{"schemaVersion":2,"config":{{"digest":"{config}"}}}}"#),
             "configuration",
         ),
-        ("[".repeat(100_000), "no manifest"),
+        ("[".repeat(100_000), "it is not a manifest"),
         (" ".repeat(5 << 20), "it is too long"),
     ] {
         registry.put_manifest("team/one", "1", kind, body.as_bytes());

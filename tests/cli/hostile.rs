@@ -72,7 +72,7 @@ fn a_lock_whose_commit_is_an_option_is_refused() {
         world.remote.url()
     );
     world.project.write("build-graph.lock", lock);
-    world.sync().ends(2).says("is no commit");
+    world.sync().ends(2).says("is not a commit");
 }
 
 /// Lines of a stage, and the change to a source that makes them leave it by a link.
@@ -220,7 +220,7 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
         make_pipe(&pipe);
         let (status, said) = ends_within_a_minute(&project, "inputs");
         assert_eq!(status, Some(2), "{place}: {said}");
-        assert!(said.contains("it is no file"), "{place}: {said}");
+        assert!(said.contains("it is not a file"), "{place}: {said}");
     }
 }
 

@@ -94,9 +94,9 @@ fn a_folder_that_it_fills_anew_is_made_anew_though_the_folder_stays() {
     // A command that changes nothing in the folder counts as failed.
     world.project.settle();
     world.project.write("s/build.sh", "echo run >> runs\n");
-    world.fails().says(
-        "did not make `out` anew: if the command keeps files that are up to date, remove `out`",
-    );
+    world
+        .fails()
+        .says("did not write `out`: if the command keeps files that are up to date, remove `out`");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn one_that_ends_well_but_leaves_the_old_file_has_failed() {
         "s/build.sh",
         "echo run >> runs\nfalse && echo new > main\necho env > env\n",
     );
-    world.fails().says("did not make `main` anew");
+    world.fails().says("did not write `main`");
     world.fails();
     assert_eq!(world.count(), 3, "it counts as never run");
     let inputs = world.project.run(&["inputs", "a"]);

@@ -77,7 +77,7 @@ fn a_variable_has_the_value_of_the_call_or_the_environment_or_the_file() {
     project
         .run(&["graph", "--set", "v=a=b"])
         .ends(2)
-        .says("tag `a=b` is no tag");
+        .says("tag `a=b` is not a tag");
     let project = project.variable("TEST_TAG", "");
     assert_eq!(tag(&project, &[]), "t/a:three");
 }
@@ -293,17 +293,20 @@ fn what_run_runs_with_is_checked_and_counts_once_however_it_is_spelt() {
     }
     for (lines, why) in [
         ("network = \"bridge\"", "unknown network `bridge`"),
-        ("shm-size = \"big\"", "size of /dev/shm `big` is no size"),
+        ("shm-size = \"big\"", "size of /dev/shm `big` is not a size"),
         ("ulimit = [\"files=1\"]", "limit `files=1` is unknown"),
         ("ulimit = [\"nofile=2:1\"]", "first number above the second"),
-        ("add-hosts = { db = \"host-gateway\" }", "is no IP address"),
+        (
+            "add-hosts = { db = \"host-gateway\" }",
+            "is not an IP address",
+        ),
         (
             "add-hosts = { \"-x\" = \"::1\" }",
             "must not begin with `-`",
         ),
         (
             "add-hosts = { \"a=b\" = \"::1\" }",
-            "host name `a=b` is no host name",
+            "host name `a=b` is not a host name",
         ),
     ] {
         with(lines).run(&["graph"]).ends(2).says(why);

@@ -207,7 +207,7 @@ fn compose_runs_the_published_images_by_digest_and_what_is_missing_is_told() {
         format!("{one}  two:\n    image: {place}/gone:1\n  three:\n    image: {place}/half:1\n");
     project.write("compose.yaml", stack(&more));
     let ran = project.run(&["export", "compose", "--check"]).ends(1);
-    let ran = ran.says("2 images of the stack cannot be had");
+    let ran = ran.says("2 images of the stack cannot be pulled");
     for (image, what) in [("gone", "(two)"), ("half", "not for linux/arm64 (three)")] {
         let image = format!("{place}/{image}:1");
         let mut lines = ran.stdout.lines();
@@ -324,5 +324,5 @@ fn a_bundle_starts_on_an_engine_that_has_nothing_and_reaches_no_network() {
     first
         .run(&["export", "bundle", "--to", elsewhere.to_str().unwrap()])
         .ends(2)
-        .says("is there and is no bundle");
+        .says("exists and is not a bundle");
 }

@@ -8,7 +8,7 @@ pub fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
         text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is no number")),
+            .unwrap_or_else(|_| panic!("{variable} is not a number")),
     )
 }
 

@@ -130,7 +130,7 @@ fn a_damaged_blob_makes_no_image(project: &Project) {
     project
         .run(&["build", "plain"])
         .ends(1)
-        .says("was missing or damaged: run this once more, which writes it anew");
+        .says("was missing or damaged: run this once more, which writes it again");
     assert_eq!(
         project.verdicts_of(&["plain"])["plain"],
         "stale image_missing"

@@ -46,7 +46,7 @@ fn setup_creates_a_builder_only_if_its_image_can_be_had() {
     };
     let (step, said) = steps();
     assert_eq!(step, None);
-    assert!(said.contains("as its image cannot be had"), "{said}");
+    assert!(said.contains("as its image cannot be pulled"), "{said}");
 
     let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
     let own = builder(&format!("image = \"{image}\"\n"));

@@ -158,7 +158,7 @@ fn a_poisoned_record_is_told_and_never_believed() {
                 manifest["annotations"]["xtask.record"] = "{".into();
                 manifest
             },
-            "what it says is no record",
+            "what it says is not a record",
         ),
     ];
     for (manifest, why) in poisons {

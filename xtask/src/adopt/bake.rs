@@ -154,7 +154,7 @@ fn target(
         return Err("it has its Dockerfile inline; write it into a file of its own".into());
     }
     let context = text("context").unwrap_or_else(|| ".".into());
-    let outside = || format!("its context `{context}` is no folder of this repository");
+    let outside = || format!("its context `{context}` is not a folder of this repository");
     if context.contains("://") {
         return Err(outside());
     }

@@ -231,7 +231,7 @@ fn ask_of_unset(written: &Value, stage: &mut FoundStage) {
         if value.is_none() {
             stage.args.remove(&name);
             stage.ask(format!(
-                "compose takes the argument `{name}` from the environment; if it is no secret, write `{name} = {{ env = \"{name}\" }}` under [vars] and `{name} = \"${{{name}}}\"` into `args`"
+                "compose takes the argument `{name}` from the environment; if it is not a secret, write `{name} = {{ env = \"{name}\" }}` under [vars] and `{name} = \"${{{name}}}\"` into `args`"
             ));
         }
     }
@@ -305,7 +305,7 @@ fn inside(
     let is_url = path.contains("://") || path.starts_with("git@") || path.contains(".git#");
     if path.contains('$') || is_url {
         return Err(format!(
-            "its {what} is `{path}`, which is no path in this repository"
+            "its {what} is `{path}`, which is not a path in this repository"
         ));
     }
     let inner = tree.inner(from, path);

@@ -76,7 +76,7 @@ fn braced(inner: &str, vars: &mut BTreeMap<String, FoundVar>) -> Result<String, 
             variable(name, &default, vars)
         }
         _ => Err(format!(
-            "`${{{inner}}}` is a form that the graph file has not"
+            "`${{{inner}}}` is a form that the graph file does not have"
         )),
     }
 }
@@ -100,7 +100,7 @@ fn variable(
     vars: &mut BTreeMap<String, FoundVar>,
 ) -> Result<String, Inexpressible> {
     if identifier(name).is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(format!("`{name}` is no name of a variable"));
+        return Err(format!("`{name}` is not the name of a variable"));
     }
     let known = vars.entry(name.to_owned()).or_default();
     if known.default.is_empty() {

@@ -35,7 +35,7 @@ pub fn add(tree: &Repository, found: &mut Found, has_commit: bool) {
             Err(error) => {
                 let error = error.to_string();
                 let first = error.lines().next().unwrap_or_default();
-                found.left.push(format!("{shown}: it is no YAML: {first}"));
+                found.left.push(format!("{shown}: it is not YAML: {first}"));
             }
         }
     }

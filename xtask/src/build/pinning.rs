@@ -197,7 +197,7 @@ impl Run<'_> {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Fault::failed("the question to a registry failed"));
+                    return Err(Fault::failed("the request to a registry failed"));
                 }
             }
         };

@@ -169,7 +169,7 @@ impl Run<'_> {
             Put::Engine { private } => {
                 let Some(image) = held(private) else {
                     return Err(Fault::failed(format!(
-                        "buildx ended well, but the engine does not have {private}: is a builder other than the engine's own in use?"
+                        "buildx succeeded, but the engine does not have {private}: is a builder other than the engine's own in use?"
                     )));
                 };
                 let is_own = made.is(&image.id);
@@ -207,7 +207,7 @@ impl Run<'_> {
         size.ok_or_else(|| {
             let _ = layout.discard_damaged(digest);
             Fault::failed(format!(
-                "a blob of the image {digest} in {} was missing or damaged: run this once more, which writes it anew",
+                "a blob of the image {digest} in {} was missing or damaged: run this once more, which writes it again",
                 layout.folder()
             ))
         })

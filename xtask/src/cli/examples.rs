@@ -58,8 +58,8 @@ pub(super) const GRAPH: &str = examples! {
 
 pub(super) const LOCK: &str = examples! {
     "lock" does "pin what is not pinned yet";
-    "lock --update" does "pin everything anew, as it is by now";
-    "lock --update python:3.12-slim-bookworm" does "pin only this image anew";
+    "lock --update" does "pin everything again, at what it is now";
+    "lock --update python:3.12-slim-bookworm" does "pin only this image again";
 };
 
 pub(super) const OUTDATED: &str = examples! {

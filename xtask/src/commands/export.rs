@@ -82,7 +82,7 @@ fn told(checked: &[Checked]) -> Result<()> {
     if lacking > 0 {
         let lacking = words::count(lacking, "image");
         return Err(Fault::failed(format!(
-            "{lacking} of the stack cannot be had as they are named: see above"
+            "{lacking} of the stack cannot be pulled as they are named: see above"
         )));
     }
     Ok(())

@@ -64,7 +64,7 @@ pub fn run(flags: &InitArgs) -> Result<()> {
 
 fn there(graph: &Utf8Path) -> Fault {
     Fault::usage(format!(
-        "{graph} is there already, and stays as it is: `{program} init --check` says what has changed since, and `{program} init --graph FILE` writes another one",
+        "{graph} exists already and is not changed: `{program} init --check` says what has changed since, and `{program} init --graph FILE` writes another one",
         program = shown::program()
     ))
 }

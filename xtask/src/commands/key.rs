@@ -35,7 +35,7 @@ pub fn run(args: &KeyArgs) -> Result<()> {
                 .map_err(|error| Fault::lacks(format!("cannot read the key {path}: {error}")))?;
             Signer::of_text(&text).map_err(|_| {
                 Fault::usage(format!(
-                    "{path} is there and holds no signing key: name another file"
+                    "{path} exists and is not a signing key: name another file"
                 ))
             })?
         }

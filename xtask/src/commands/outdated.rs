@@ -275,7 +275,7 @@ fn table(moved: &[Moved], checked: usize, now: i64, call: &Call) -> String {
             row.name.clone(),
             words::shortened(&row.locked),
             words::shortened(&row.current),
-            since.map_or_else(|| "not told".to_owned(), |at| age(at, now)),
+            since.map_or_else(|| "unknown".to_owned(), |at| age(at, now)),
             again,
         ]
     });

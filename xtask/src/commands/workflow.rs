@@ -58,7 +58,7 @@ pub fn run(flags: &WorkflowArgs) -> Result<()> {
     let is_own = |there: &[u8]| there.starts_with(mark.as_bytes());
     if there.as_deref().is_some_and(|it| !is_own(it)) {
         return Err(Fault::usage(format!(
-            "{path} is there and was not written from {graph}: remove it, or move it elsewhere"
+            "{path} exists and was not written from {graph}: remove it, or move it elsewhere"
         )));
     }
     if !is_same {

@@ -69,7 +69,7 @@ impl StackBundle {
     pub fn read(folder: &Utf8Path) -> Result<Self> {
         let fault = |why: String| {
             Fault::usage(format!(
-                "{folder} is no bundle as `cargo xtask export bundle` wrote it: {why}"
+                "{folder} is not a bundle as `cargo xtask export bundle` wrote it: {why}"
             ))
         };
         let sums = fs::read_to_string(folder.join(SUMS))
@@ -140,7 +140,7 @@ pub fn write(
     let is_there = fs::symlink_metadata(folder).is_ok();
     if is_there && !folder.join(LIST).is_file() {
         return Err(Fault::usage(format!(
-            "{folder} is there and is no bundle: name another folder with `--to FOLDER`"
+            "{folder} exists and is not a bundle: name another folder with `--to FOLDER`"
         )));
     }
     let beside = folder.parent().filter(|it| !it.as_str().is_empty());
@@ -150,7 +150,7 @@ pub fn write(
         .tempdir_in(beside)
         .map_err(fault)?;
     let new = Utf8Path::from_path(scratch.path())
-        .ok_or_else(|| fault(io::Error::other("its path is no UTF-8")))?;
+        .ok_or_else(|| fault(io::Error::other("its path is not UTF-8")))?;
     let layout = Layout::in_folder(new.join("oci"));
     work.layout.lend(&layout).map_err(fault)?;
     let mut writer = Writer {

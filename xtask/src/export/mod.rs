@@ -20,7 +20,7 @@ pub fn write_own(path: &Utf8Path, text: &str, mark: &str) -> Result<()> {
     match fs::read(path) {
         Ok(there) if !String::from_utf8_lossy(&there).contains(mark) => {
             return Err(Fault::usage(format!(
-                "{path} is there and was not written by `cargo xtask export`: name another file with `--file FILE`, or remove it"
+                "{path} exists and was not written by `cargo xtask export`: name another file with `--file FILE`, or remove it"
             )));
         }
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(fault(error)),

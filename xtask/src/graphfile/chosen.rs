@@ -12,6 +12,7 @@ use crate::graphfile::call::{Call, quoted};
 use crate::graphfile::options::GraphOptions;
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
+use crate::shown;
 
 /// The file name to look for.
 pub const NAME: &str = "build-graph.toml";
@@ -55,7 +56,7 @@ enum End {
 
 fn nearest() -> Result<Utf8PathBuf> {
     let here = std::env::current_dir()
-        .map_err(|error| Fault::usage(format!("cannot tell the current folder: {error}")))?;
+        .map_err(|error| Fault::usage(format!("cannot find the current folder: {error}")))?;
     let shown = |path: &Path| path.display().to_string();
     let searched = match search(&here) {
         End::Found(file) => return Ok(file),
@@ -71,7 +72,8 @@ fn nearest() -> Result<Utf8PathBuf> {
         End::Root => format!("{} or any folder above it", shown(&here)),
     };
     Err(Fault::usage(format!(
-        "there is no {NAME} in {searched}: name one with `--graph FILE`"
+        "there is no {NAME} in {searched}: name one with `--graph FILE`, or write one with `{} init`",
+        shown::program()
     )))
 }
 

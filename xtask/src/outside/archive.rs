@@ -90,7 +90,7 @@ fn taken_out<T>(
     layout.make().map_err(fault)?;
     let scratch = tempfile::tempdir_in(layout.folder()).map_err(fault)?;
     let scratch = Utf8Path::from_path(scratch.path())
-        .ok_or_else(|| fault(io::Error::other("its path is no UTF-8")))?;
+        .ok_or_else(|| fault(io::Error::other("its path is not UTF-8")))?;
     let own = Layout::in_folder(scratch.to_owned());
     own.make().map_err(fault)?;
     let body = engine.export(&[name.to_owned()])?;

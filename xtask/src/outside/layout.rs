@@ -86,7 +86,7 @@ impl Layout {
     /// The file of a blob. Only a digest names a file.
     pub fn blob(&self, digest: &str) -> Result<Utf8PathBuf> {
         if !reference::is_sha256(digest) {
-            return Err(bad("a digest is no SHA-256 digest"));
+            return Err(bad("a digest is not a SHA-256 digest"));
         }
         let hex = digest.strip_prefix("sha256:").unwrap_or_default();
         Ok(self.blobs_folder().join(hex))

@@ -20,8 +20,12 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Reads `host/path@sha256:…`.
 pub fn reference(text: &str) -> Result<Reference> {
-    reference::normalise(text)
-        .ok_or_else(|| Fault::usage(format!("`{}` is no reference", text.escape_debug())))
+    reference::normalise(text).ok_or_else(|| {
+        Fault::usage(format!(
+            "`{}` is not the reference of an image: write it like HOST/NAME:TAG",
+            text.escape_debug()
+        ))
+    })
 }
 
 /// Puts an image of a layout into a registry under its digest: first what is missing of its blobs,

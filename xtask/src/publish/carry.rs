@@ -165,7 +165,7 @@ impl<'w> Carrier<'w> {
 
     fn nowhere(&self, digest: &str) -> Fault {
         Fault::failed(format!(
-            "{digest} is neither in {} nor in the registry that should have it: `{}` makes it anew",
+            "{digest} is neither in {} nor in the registry that should have it: `{}` makes it again",
             self.work.layout.folder(),
             self.work.spec.call.command("build")
         ))

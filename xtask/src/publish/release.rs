@@ -97,7 +97,7 @@ impl Release {
             let has_tags = image.tags.iter().all(|tag| names::tag(tag).is_ok());
             if !stages.any(is_it) || !has_tags {
                 return Err(Fault::usage(format!(
-                    "release {} has an image `{}` of a stage `{}`, which {} does not publish under that name",
+                    "release {} has an image `{}` of a stage `{}`, which {} does not publish under that name: name a release of this graph",
                     self.name,
                     image.image.escape_debug(),
                     image.stage.escape_debug(),
@@ -146,7 +146,7 @@ impl Release {
             ))
         })?;
         let release: Self = serde_json::from_slice(&bytes)
-            .map_err(|error| Fault::usage(format!("{file} is no release: {error}")))?;
+            .map_err(|error| Fault::usage(format!("{file} is not a release: {error}")))?;
         if !release.is_genuine() {
             return Err(Fault::usage(format!(
                 "{file} is not a release as this program wrote it: its name does not follow from its images"

@@ -232,7 +232,7 @@ mod tests {
             "npm ERR! code ENOENT",
             "fatal: not a git repository",
             "  - Unable to find installation candidates for litellm (1.51.3)",
-            "TypeError: x is no function",
+            "TypeError: x is not a function",
             "\u{1b}[31merror\u{1b}[0m Command failed.",
             "[output clipped, log limit 2MiB reached]",
         ] {

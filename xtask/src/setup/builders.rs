@@ -31,7 +31,7 @@ fn one(builder: &Builder, facts: &BuilderFacts, needs: &Needs) -> MachineFinding
         BuilderFacts::Creatable => finding("not created yet")
             .warns("create it")
             .fix(Fix::CreateBuilder(creation(builder))),
-        BuilderFacts::NoImage(why) => finding("not created, as its image cannot be had").warns(
+        BuilderFacts::NoImage(why) => finding("not created, as its image cannot be pulled").warns(
             format!(
                 "{why}: write `image = \"HOST/moby/buildkit:buildx-stable-1\"` into [builder.{name}] with a registry that has it, or remove [builder.{name}]"
             ),

@@ -148,7 +148,7 @@ fn trees(
     }
     let Some(first) = roots.first() else {
         return Err(Fault::usage(format!(
-            "{} is in no git repository, so there is no {reference} to compare with",
+            "{} is in no git repository, so there is no {reference} to compare with: call this in a clone",
             work.spec.root
         )));
     };

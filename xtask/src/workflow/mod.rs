@@ -120,7 +120,7 @@ fn refuse_impossible(spec: &Spec) -> Result<()> {
         let path = source.path.as_ref().filter(|_| source.git.is_none());
         if path.is_some_and(|path| path.is_absolute() || path.starts_with("..")) {
             return fault(format!(
-                "the source `{}` is a folder outside of the repository, which a runner has not: write `git` and `rev` for it",
+                "the source `{}` is a folder outside of the repository, which a runner does not have: write `git` and `rev` for it",
                 source.name
             ));
         }
@@ -159,7 +159,7 @@ fn head(spec: &Spec, graph: &Utf8Path) -> String {
     let mut text = format!(
         "\
 {mark}
-# Change the graph's table `[workflow]`, and write this file anew.
+# Change the graph's table `[workflow]`, and write this file again.
 name: build-images
 
 on:

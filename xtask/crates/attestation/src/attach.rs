@@ -76,7 +76,7 @@ pub fn attach<E>(
         return Err(Error::unfit("the index", clause).into());
     }
     let Some(spans) = splice::spans(index) else {
-        return Err(Error::unfit("the index", "is no object with manifests").into());
+        return Err(Error::unfit("the index", "is not an object with manifests").into());
     };
     let mut abouts = BTreeSet::new();
     let mut dropped = Vec::new();

@@ -43,7 +43,7 @@ impl NewProvenance {
     pub fn predicate(&self) -> Result<Value, Error> {
         for (name, text) in [("builder", &self.builder), ("build type", &self.build_type)] {
             if !is_uri(text) {
-                let clause = format!("has the {name} '{}', which is no URI", shown(text));
+                let clause = format!("has the {name} '{}', which is not a URI", shown(text));
                 return Err(Error::unfit(PLACE, clause));
             }
         }
@@ -124,7 +124,7 @@ fn moment(name: &str, time: Option<&str>) -> Result<Option<i64>, Error> {
     match seconds.and_then(calendar::rfc3339) {
         Some(seconds) => Ok(Some(seconds)),
         None => {
-            let clause = format!("has the {name} '{}', which is no UTC time", shown(time));
+            let clause = format!("has the {name} '{}', which is not a UTC time", shown(time));
             Err(Error::unfit(PLACE, clause))
         }
     }

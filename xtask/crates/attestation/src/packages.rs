@@ -148,13 +148,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         match self.depth {
             Depth::List => Ok(()),
-            _ => Err(E::custom("null is no object")),
+            _ => Err(E::custom("null is not an object")),
         }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         if self.depth != Depth::List {
-            return Err(A::Error::custom("a list is no object"));
+            return Err(A::Error::custom("a list is not an object"));
         }
         while let Some(()) = list.next_element_seed(Walk {
             names: self.names,
@@ -180,7 +180,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         while let Some(key) = map.next_key::<String>()? {
             let key = key.as_str();
             let below = match depth {
-                Depth::List => return Err(A::Error::custom("an object is no list")),
+                Depth::List => return Err(A::Error::custom("an object is not a list")),
                 Depth::Statement => (key == "predicate").then_some(Depth::Document),
                 Depth::Document => (key == names.list).then_some(Depth::List),
                 Depth::Package => (names.nested == Some(key)).then_some(Depth::List),

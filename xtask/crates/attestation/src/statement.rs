@@ -172,7 +172,7 @@ pub fn statement(
         return Err(Error::unfit(place, "has no predicate type"));
     }
     if !predicate.is_object() {
-        return Err(Error::unfit(place, "has a predicate that is no object"));
+        return Err(Error::unfit(place, "has a predicate that is not an object"));
     }
     let written = Written {
         kind: V1,

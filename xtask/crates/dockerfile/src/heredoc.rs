@@ -135,7 +135,7 @@ pub(super) fn filled(
 
 fn told(trouble: Trouble) -> String {
     match trouble {
-        Trouble::Undecided(name) => format!("it hangs on `{name}`"),
+        Trouble::Undecided(name) => format!("it depends on `{name}`"),
         Trouble::Refused(why) => why,
         Trouble::TrimsNothing(trimmed) => trimmed.clause(),
     }

@@ -150,7 +150,7 @@ fn copy(split: &Split, known: &[(&'static str, Shape)]) -> Result<Copy, String> 
     let mut words = match flags::json_words(&split.rest) {
         JsonWords::Words(words) => words,
         JsonWords::Plain => flags::blank_words(&split.rest),
-        JsonWords::Doubtful => return Err("its JSON form is out of the ordinary".to_owned()),
+        JsonWords::Doubtful => return Err("its JSON form is unusual".to_owned()),
     };
     if words.len() < 2 {
         return Err(format!(

@@ -165,7 +165,7 @@ impl Lexer<'_, '_> {
         match self.chars.peek() {
             Some(c) if !c.is_ascii() => {
                 let why =
-                    format!("nobody knows whether `{c}` behind `${name}` is a part of that name");
+                    format!("it is unclear whether `{c}` after `${name}` is part of that name");
                 Err(Trouble::Refused(why))
             }
             _ => Ok(name),
@@ -181,7 +181,7 @@ fn by_pattern(name: &str, result: Option<String>) -> Result<(String, Option<Stri
     match result {
         Some(text) => Ok((text, None)),
         None => Err(Trouble::Refused(format!(
-            "the pattern for `{name}` is out of the ordinary"
+            "the pattern for `{name}` is unusual"
         ))),
     }
 }

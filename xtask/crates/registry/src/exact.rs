@@ -318,7 +318,7 @@ pub fn checked_digest(digest: &str) -> Result<&str, Trouble> {
     if is_sha256(digest) {
         return Ok(digest);
     }
-    let why = format!("`{}` is no SHA-256 digest", short(digest));
+    let why = format!("`{}` is not a SHA-256 digest", short(digest));
     Err(Trouble::Useless(why))
 }
 

@@ -31,7 +31,7 @@ pub fn ask(helper: &str, server: &str) -> Result<Option<Login>, String> {
     if helper.is_empty() || !helper.chars().all(name_char) {
         let helper = crate::text::short(helper);
         return Err(format!(
-            "the credential helper `{helper}`, which is no program's name"
+            "the credential helper `{helper}`, which is not a program's name"
         ));
     }
     let program = format!("docker-credential-{helper}");
@@ -147,7 +147,7 @@ mod tests {
     fn a_helpers_name_is_no_path() {
         for name in ["../x", "a b", "", "a/b", "a;b"] {
             let error = ask(name, "reg.example").unwrap_err();
-            assert!(error.contains("no program's name"), "{error}");
+            assert!(error.contains("is not a program's name"), "{error}");
         }
     }
 }

@@ -84,7 +84,7 @@ impl fmt::Debug for Auth {
 fn content(file: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
     match std::fs::metadata(file) {
         Ok(meta) if meta.is_file() => std::fs::read(file).map(Some),
-        Ok(_) => Err(std::io::Error::other("it is no file")),
+        Ok(_) => Err(std::io::Error::other("it is not a file")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -186,7 +186,7 @@ impl Registries {
     ) -> Result<Found, RegistryError> {
         self.somewhere(reference, effort, |endpoint, effort| {
             if !is_sha256(digest) {
-                let why = format!("`{}` is no SHA-256 digest", text::short(digest));
+                let why = format!("`{}` is not a SHA-256 digest", text::short(digest));
                 return Err(Trouble::Useless(why));
             }
             let ask = Images {

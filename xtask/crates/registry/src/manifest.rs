@@ -128,7 +128,7 @@ impl RawPlatform {
 /// Reads a manifest. The error is a clause.
 pub fn read(body: &[u8]) -> Result<Manifest, String> {
     let raw: Raw = serde_json::from_slice(body)
-        .map_err(|error| format!("it is no manifest (line {})", error.line()))?;
+        .map_err(|error| format!("it is not a manifest (line {})", error.line()))?;
     if raw.schema_version != 2 {
         return Err(format!(
             "it is a manifest of the old schema {}, which current builders do not take",
@@ -234,9 +234,9 @@ mod tests {
         let text = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{config}"}},"layers":[]}}"#);
         assert_eq!(read(text.as_bytes()), Ok(Manifest::Image { config }));
         for (wrong, why) in [
-            ("", "no manifest"),
-            ("<html>", "no manifest"),
-            ("{}", "no manifest"),
+            ("", "it is not a manifest"),
+            ("<html>", "it is not a manifest"),
+            ("{}", "it is not a manifest"),
             (r#"{"schemaVersion":1}"#, "old schema"),
             (r#"{"schemaVersion":2}"#, "neither"),
             (

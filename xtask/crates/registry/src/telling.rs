@@ -49,7 +49,7 @@ impl fmt::Display for RegistryError {
             ),
             Trouble::NotTaken { status, says, .. } => write!(
                 f,
-                "{host} does not take the question about `{image}` (status {status}{says}): is it a registry?"
+                "{host} does not accept the request for `{image}` (status {status}{says}): is it a registry?"
             ),
             Trouble::Source(why) => write!(f, "cannot ask {host} about `{image}`: {why}"),
             Trouble::Sink(why) => write!(

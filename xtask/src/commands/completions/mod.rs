@@ -15,7 +15,7 @@ pub fn run(flags: &CompletionsArgs) -> Result<()> {
         return Ok(());
     };
     let program = std::env::current_exe()
-        .map_err(|error| Fault::lacks(format!("cannot tell where this program is: {error}")))?;
+        .map_err(|error| Fault::lacks(format!("cannot find where this program is: {error}")))?;
     let Some(program) = program.to_str() else {
         let shown = program.display();
         return Err(Fault::lacks(format!(

@@ -22,7 +22,7 @@ pub(super) fn run(flags: &VerifyArgs, folder: &Utf8Path, interrupt: &Interrupt) 
     let bundle = StackBundle::read(&folder)?;
     let Some(stack) = &mut work.spec.stack else {
         return Err(Fault::usage(format!(
-            "{} has no `[stack]`, so it has no probes for the bundle",
+            "{} has no `[stack]`, so it has no probes for the bundle: name the graph that the bundle was made from with `--graph FILE`",
             work.spec.file
         )));
     };
@@ -41,7 +41,7 @@ pub(super) fn run(flags: &VerifyArgs, folder: &Utf8Path, interrupt: &Interrupt) 
         // An engine names an image by its manifest or by its configuration.
         if id != Some(&image.manifest) && id != Some(&image.config) {
             return Err(Fault::failed(format!(
-                "the engine has another image as {} than the bundle: {}",
+                "the engine does not have the bundle's image under {}, but {}: another process moved the name, so run this once more",
                 image.name,
                 id.unwrap_or("none")
             )));

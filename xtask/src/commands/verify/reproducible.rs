@@ -69,7 +69,7 @@ fn checkout(work: &Workspace) -> Result<Utf8PathBuf> {
     said.map(|said| Utf8PathBuf::from(said.trim()))
         .ok_or_else(|| {
             Fault::lacks(format!(
-                "{} is no git checkout: only a commit can be built twice",
+                "{} is not a git checkout: only a commit can be built twice",
                 work.spec.root
             ))
         })

@@ -105,7 +105,7 @@ impl StatCache {
             let (old, warning) = match read_book(file, clock) {
                 Ok(book) => (book, None),
                 Err(why) => {
-                    let warning = format!("the stat cache {file} {why}: all files are read anew");
+                    let warning = format!("the stat cache {file} {why}: all files are read again");
                     (Book::default(), Some(warning))
                 }
             };

@@ -247,7 +247,7 @@ fn patience() -> Result<Patience> {
             ..usual
         }),
         None => Err(Fault::usage(format!(
-            "{TIMEOUT} is no number of seconds from 1 to 3600: correct or remove it"
+            "{TIMEOUT} is not a number of seconds from 1 to 3600: correct or remove it"
         ))),
     }
 }

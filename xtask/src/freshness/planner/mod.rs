@@ -237,7 +237,7 @@ impl Workspace {
             let looked = self.look_at_all(wanted);
             let images = asked
                 .join()
-                .unwrap_or_else(|_| Err(Fault::lacks("the question to the engine failed")));
+                .unwrap_or_else(|_| Err(Fault::lacks("the request to the engine failed")));
             (images, looked)
         });
         let prepared = looked.into_iter().zip(records);

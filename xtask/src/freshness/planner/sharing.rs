@@ -221,7 +221,7 @@ impl Workspace {
             })),
             Err(fault) => {
                 self.warn(format!(
-                    "what the host command of `{}` made elsewhere cannot be had, so it runs here: {fault}",
+                    "what the host command of `{}` made elsewhere cannot be fetched, so it runs here: {fault}",
                     stage.name
                 ));
                 Ok(None)

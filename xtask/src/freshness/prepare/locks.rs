@@ -72,7 +72,7 @@ fn own(log: &Utf8Path) -> Result<File> {
     }
     // Opening a pipe may wait for ever for its reader.
     if log.exists() && !log.is_file() {
-        return Err(Error::other("it is no file"));
+        return Err(Error::other("it is not a file"));
     }
     let mut options = File::options();
     options.create(true).truncate(false).write(true).open(log)

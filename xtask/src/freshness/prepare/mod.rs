@@ -276,7 +276,7 @@ impl HostCall<'_> {
                 // A script that goes on after a failed compiler leaves the old file and reports
                 // success.
                 return Err(self.fault(&format!(
-                    "ended well but did not make `{path}` anew: if the command keeps files that are up to date, remove `{path}`"
+                    "succeeded but did not write `{path}`: if the command keeps files that are up to date, remove `{path}`"
                 )));
             }
         }

@@ -187,7 +187,7 @@ impl<'s> Shared<'s> {
             Got::Text(text) => text,
         };
         let Ok(record) = serde_json::from_str::<SharedRecord>(&text) else {
-            return Ok(self.refused(key, "what it says is no record"));
+            return Ok(self.refused(key, "what it says is not a record"));
         };
         if let Some(why) = record.objection(key, platforms, self.sharing) {
             return Ok(self.refused(key, &why));
@@ -225,7 +225,7 @@ impl<'s> Shared<'s> {
             Got::Text(text) => text,
         };
         let Ok(shared) = serde_json::from_str::<SharedOutputs>(&text) else {
-            return Ok(refused("what it says is no list of outputs"));
+            return Ok(refused("what it says is not a list of outputs"));
         };
         if shared.version != outputs::VERSION || shared.question != question {
             return Ok(refused("it answers another question"));

@@ -181,7 +181,7 @@ impl SharedOutputs {
         for member in tar.entries()? {
             let member = member?;
             let path = member.path()?.into_owned();
-            let path = path.to_str().ok_or_else(|| bad("a path is no UTF-8"))?;
+            let path = path.to_str().ok_or_else(|| bad("a path is not UTF-8"))?;
             let (size, hash) = left
                 .remove(path)
                 .ok_or_else(|| bad("the archive has a file that is not in the list"))?;

@@ -107,7 +107,9 @@ pub(super) fn folder_inside(
     if folder.is_dir() {
         Ok(folder)
     } else {
-        Err(Fault::usage(format!("{what} {folder} is not a folder")))
+        Err(Fault::usage(format!(
+            "{what} {folder} is not a folder: correct its path in the graph file"
+        )))
     }
 }
 
@@ -181,7 +183,9 @@ pub(super) fn ignore_of(
         }
         if !path.is_dir() {
             // BuildKit would wait for the end of a pipe.
-            return Err(Fault::usage(format!("ignore file {path}: it is no file")));
+            return Err(Fault::usage(format!(
+                "ignore file {path}: it is not a file; remove it, or write a file in its place"
+            )));
         }
         // A folder has the name of the ignore file.
         tracer.doubt();

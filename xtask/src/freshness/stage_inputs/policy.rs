@@ -109,7 +109,7 @@ fn looks_at(text: &str) -> Option<String> {
 /// What makes a name that the text does not spell out, so that it cannot be recognised.
 fn made_name(text: &str) -> Option<String> {
     if text.contains("\\u") {
-        return Some("spells a name by `\\u`".to_owned());
+        return Some("spells a name with `\\u`".to_owned());
     }
     let dense: String = text.split_whitespace().collect();
     let makes = ["input[", "image["].into_iter().find(|place| {
@@ -184,7 +184,7 @@ mod tests {
             ),
             (
                 "a := input.image[\"has\\u0050rovenance\"]",
-                "spells a name by `\\u`",
+                "spells a name with `\\u`",
             ),
             ("a if load_json(\"x.json\").y", "calls `load_json`"),
             ("t := time.now_ns()", "calls `time.now_ns`"),

@@ -251,7 +251,7 @@ impl Pins {
         if let Some(wrong) = digests.into_iter().find(|digest| !is_sha256(digest)) {
             let wrong = shown::short(wrong);
             return Err(Fault::usage(format!(
-                "{path} is not a lock file: `{wrong}` is no digest; {remedy}"
+                "{path} is not a lock file: `{wrong}` is not a digest; {remedy}"
             )));
         }
         if let Some(wrong) = file
@@ -261,13 +261,13 @@ impl Pins {
         {
             let wrong = shown::short(wrong);
             return Err(Fault::usage(format!(
-                "{path} is not a lock file: `{wrong}` is no commit; {remedy}"
+                "{path} is not a lock file: `{wrong}` is not a commit; {remedy}"
             )));
         }
         if file.version != VERSION {
             let version = file.version;
             return Err(Fault::usage(format!(
-                "{path} has version {version}, and this program reads {VERSION}"
+                "{path} has version {version}, and this program reads {VERSION}: use the version of this program that wrote it"
             )));
         }
         Ok(Self {

@@ -127,6 +127,6 @@ mod tests {
             "version = 1\n[source.s]\ngit = \"https://a\"\nrev = \"1\"\ncommit = \"--abc\"\n";
         std::fs::write(graph.with_extension("lock"), text).unwrap();
         let fault = Lock::beside(&graph).unwrap_err();
-        assert!(fault.message.contains("is no commit"), "{fault}");
+        assert!(fault.message.contains("is not a commit"), "{fault}");
     }
 }

@@ -68,7 +68,9 @@ fn place(spec: &Spec, source: &Source, state: &State, lock: &Lock) -> Place {
     }
     let name = &source.name;
     let Some(git) = &source.git else {
-        return Place::Wrong(Fault::usage(format!("source `{name}` is declared nowhere")));
+        return Place::Wrong(Fault::usage(format!(
+            "unknown source `{name}`: no `[source.{name}]` declares it"
+        )));
     };
     let fetched = lock.commit(name, git).and_then(|commit| {
         let tree = tree_of(&folder(state, name), commit)?;
@@ -150,7 +152,7 @@ pub fn inside(root: &Utf8Path, path: &Utf8Path, what: &str) -> Result<Utf8PathBu
         Ok(real)
     } else {
         Err(Fault::usage(format!(
-            "{what} {whole} leads out of its root {root} by a link, to {real}"
+            "{what} {whole} leads out of its root {root} by a link, to {real}: remove the link, or name a path below the root"
         )))
     }
 }

@@ -100,7 +100,7 @@ impl Builder {
                 "builder `{name}` is `{shown}` of buildx, which is not there: make it by `docker buildx create --name={shown}`, or remove [builder.{name}]"
             ),
             (Unusable::Unknown, BuilderKind::Container { .. }) => format!(
-                "builder `{name}` was not created yet: `{}` does it where its image can be had",
+                "builder `{name}` was not created yet: `{}` does it where its image can be pulled",
                 call.command("setup")
             ),
             (Unusable::Classic, _) => format!(

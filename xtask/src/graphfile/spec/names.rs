@@ -120,7 +120,7 @@ pub fn tag(text: &str) -> Result<(), String> {
     {
         return Ok(());
     }
-    Err("is no tag: it may hold only letters, digits, `_`, `.` and `-`, at most 128".into())
+    Err("is not a tag: it may hold only letters, digits, `_`, `.` and `-`, at most 128".into())
 }
 
 /// The environment variable that points a source at a local checkout.
@@ -146,7 +146,7 @@ pub fn host(text: &str) -> Result<(), String> {
     if text.len() <= 253 && text.chars().all(good) {
         return Ok(());
     }
-    Err("is no host name: it may hold only letters, digits, `-`, `_` and `.`".into())
+    Err("is not a host name: it may hold only letters, digits, `-`, `_` and `.`".into())
 }
 
 /// The name of a program on the path, or of a library as pkg-config has it.
@@ -180,7 +180,7 @@ pub fn platform(text: &str) -> Result<(), String> {
     };
     let parts: Vec<&str> = text.split('/').collect();
     if !(2..=3).contains(&parts.len()) || !parts.iter().all(|part| good(part)) {
-        return Err("is no platform: write it like `linux/amd64` or `linux/arm/v7`".into());
+        return Err("is not a platform: write it like `linux/amd64` or `linux/arm/v7`".into());
     }
     let known = [
         ("operating system", parts[0], &SYSTEMS[..], &[][..]),
@@ -262,7 +262,7 @@ pub fn git_url(text: &str) -> Result<(), String> {
             }
             git_authority(host, false)
         }
-        _ => Err(format!("is no git URL: {forms}")),
+        _ => Err(format!("is not a git URL: {forms}")),
     }
 }
 
@@ -305,7 +305,7 @@ pub fn revision(text: &str) -> Result<(), String> {
         || pairs.iter().any(|pair| text.contains(pair))
         || text.split('/').any(part_is_bad)
     {
-        return Err("is no name of a tag, a branch or a commit".into());
+        return Err("is not the name of a tag, a branch or a commit".into());
     }
     let lower = text.to_ascii_lowercase();
     if text != lower && is_commit(&lower) {
@@ -356,8 +356,8 @@ mod tests {
             assert_eq!(platform(good), Ok(()), "{good}");
         }
         for (bad, why) in [
-            ("amd64", "is no platform"),
-            ("linux/amd64/v2/x", "is no platform"),
+            ("amd64", "is not a platform"),
+            ("linux/amd64/v2/x", "is not a platform"),
             (
                 "linux/amd65",
                 "unknown architecture `amd65`: did you mean `amd64`?",

@@ -17,7 +17,7 @@ impl GraphReader<'_, '_> {
             let rule = self.named_rule(&name);
             let given = severity.get_ref().as_str();
             let Some(level) = Severity::of_name(given) else {
-                let title = format!("`{}` is no severity", given.escape_debug());
+                let title = format!("`{}` is not a severity", given.escape_debug());
                 let label = "expected `deny`, `warn` or `off`";
                 let mistake = Mistake::at(severity.span(), title, label);
                 let known = || ["deny", "warn", "off"];
@@ -64,7 +64,7 @@ impl GraphReader<'_, '_> {
     fn bytes(&mut self, what: &str, size: &Text) -> Option<u64> {
         let bytes = bytes(size.get_ref());
         if bytes.is_none() {
-            let title = format!("`{what}` is no size");
+            let title = format!("`{what}` is not a size");
             let label = "write it like `300 MB`, `1.5 GB` or `2 GiB`";
             self.mistakes.push(Mistake::at(size.span(), title, label));
         }
@@ -191,7 +191,7 @@ fn port(text: &str) -> Result<(), String> {
     if is_port && matches!(protocol, "tcp" | "udp" | "sctp") {
         Ok(())
     } else {
-        Err("is no port: write it like `5001/tcp`".into())
+        Err("is not a port: write it like `5001/tcp`".into())
     }
 }
 

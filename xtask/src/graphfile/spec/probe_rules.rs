@@ -100,7 +100,10 @@ impl GraphReader<'_, '_> {
             .into_iter()
             .filter(|(field, _)| !fields.contains(field));
         for (field, place) in stray {
-            let title = format!("`{field}` is no field of a probe of kind `{}`", name(kind));
+            let title = format!(
+                "`{field}` is not a field of a probe of kind `{}`",
+                name(kind)
+            );
             let list = fields.iter().map(|field| format!("`{field}`"));
             let label = format!("it takes {}", list.collect::<Vec<_>>().join(", "));
             self.mistakes.push(Mistake::at(place, title, label));
@@ -239,7 +242,7 @@ impl GraphReader<'_, '_> {
                 let text = text.strip_prefix("http://").unwrap_or(text).to_owned();
                 let good = host_and_port(&text, None).is_some();
                 if !good {
-                    let title = "a proxy is no `http://HOST:PORT`";
+                    let title = "a proxy is not `http://HOST:PORT`";
                     self.mistakes.push(Mistake::at(place, title, "here"));
                 }
                 Some(good.then_some(text)?)
@@ -251,7 +254,7 @@ impl GraphReader<'_, '_> {
             None => host_and_port(text, None),
         };
         let Some((host, port)) = found else {
-            let title = format!("`{}` is no address", shown::short(text));
+            let title = format!("`{}` is not an address", shown::short(text));
             let mistake = Mistake::at(span, title, "expected `HOST:PORT` or `http://HOST`");
             self.mistakes.push(mistake);
             return None;
@@ -277,7 +280,7 @@ impl GraphReader<'_, '_> {
             let mut indices = indices.split(['[', ']']).filter(|index| !index.is_empty());
             let is_number = |index: &str| index.bytes().all(|byte| byte.is_ascii_digit());
             if let Some(odd) = indices.clone().find(|index| !is_number(index)) {
-                let title = format!("`{}` in a JSON path is no number", shown::short(odd));
+                let title = format!("`{}` in a JSON path is not a number", shown::short(odd));
                 let label = "write it like `items[0].name`";
                 self.mistakes.push(Mistake::at(path.span(), title, label));
                 return None;
@@ -330,7 +333,7 @@ fn header(text: &str) -> Result<(), String> {
     if text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
         return Ok(());
     }
-    Err("is no name of a header".into())
+    Err("is not the name of a header".into())
 }
 
 fn absolute(text: &str) -> Result<(), String> {

@@ -119,7 +119,7 @@ impl GraphReader<'_, '_> {
                     .and_then(|text| text.strip_suffix(']'));
                 bare.unwrap_or(text)
                     .parse()
-                    .map_err(|_| "is no IP address".to_owned())
+                    .map_err(|_| "is not an IP address".to_owned())
             });
             run.hosts.extend(name.zip(parsed));
         }
@@ -160,7 +160,7 @@ fn bytes(text: &str) -> Result<u64, String> {
     let size = number.parse::<u64>().ok().filter(|_| is_digits(number));
     let size = size.and_then(|size| size.checked_mul(1 << shift));
     size.filter(|size| *size > 0)
-        .ok_or_else(|| "is no size: write it like `128m` or `1g`".to_owned())
+        .ok_or_else(|| "is not a size: write it like `128m` or `1g`".to_owned())
 }
 
 /// The limits that docker knows (docker/go-units, `ulimitNameMapping`).
@@ -183,7 +183,7 @@ const LIMITS: &[&str] = &[
 ];
 
 fn limit(text: &str) -> Result<(String, Ulimit), String> {
-    let form = || "is no limit: write it like `nofile=1024` or `nofile=1024:2048`".to_owned();
+    let form = || "is not a limit: write it like `nofile=1024` or `nofile=1024:2048`".to_owned();
     let (name, value) = text.split_once('=').ok_or_else(form)?;
     if !LIMITS.contains(&name) {
         return Err(format!("is unknown: it is one of {}", LIMITS.join(", ")));

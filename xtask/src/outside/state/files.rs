@@ -22,7 +22,7 @@ pub fn open(path: &Utf8Path) -> std::io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(std::io::Error::other("it is no file"))
+        Err(std::io::Error::other("it is not a file"))
     }
 }
 

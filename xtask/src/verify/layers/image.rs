@@ -308,7 +308,7 @@ impl Blobs {
                 what: "bytes of a manifest or a configuration",
                 limit: self.limits.document,
             }),
-            Some(_) => Err(Cause::document(what, "is no JSON document of its kind")),
+            Some(_) => Err(Cause::document(what, "is not a JSON document of its kind")),
             None if self.misnamed.contains_key(&digest) => Err(Cause::document(
                 what,
                 "has other bytes than its digest says",
@@ -481,7 +481,7 @@ fn roots(lists: &Lists) -> Result<Vec<Root>, Cause> {
     if let Some(bytes) = &lists.index {
         return match Manifest::read(bytes) {
             Ok(Manifest::Index(roots)) => Ok(roots.into_iter().map(Root::Oci).collect()),
-            Ok(Manifest::Image { .. }) => Err(Cause::document("index.json", "is no index")),
+            Ok(Manifest::Image { .. }) => Err(Cause::document("index.json", "is not an index")),
             Err(why) => Err(Cause::document("index.json", why)),
         };
     }

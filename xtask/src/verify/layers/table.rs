@@ -315,7 +315,7 @@ fn sorted(
         Type::Fifo => (Sort::Fifo, Vec::new()),
     };
     if name.is_empty() && sort != Sort::Folder {
-        return Err(Cause::archive("the root is no folder"));
+        return Err(Cause::archive("the root is not a folder"));
     }
     Ok((sort, name, link))
 }

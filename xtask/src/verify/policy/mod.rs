@@ -37,7 +37,7 @@ impl<'s> Waivers<'s> {
             pattern.map(|pattern| (waiver, pattern)).map_err(|why| {
                 let (file, line) = (&spec.file, waiver.line);
                 Fault::usage(format!(
-                    "{file}:{line}: `path` of a waiver is no pattern: {why}"
+                    "{file}:{line}: `path` of a waiver is not a pattern: {why}"
                 ))
             })
         };

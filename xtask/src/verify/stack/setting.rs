@@ -29,7 +29,7 @@ pub(super) fn file(spec: &Spec, stack: &Stack) -> Result<compose::ComposeFile> {
             Ok(whole)
         } else {
             Err(Fault::usage(format!(
-                "{what} {path} of `[stack]` in {} is not there: {whole} is no file",
+                "{what} {path} of `[stack]` in {} is not there: {whole} is not a file",
                 spec.file
             )))
         }

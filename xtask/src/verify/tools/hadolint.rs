@@ -32,8 +32,8 @@ pub(super) fn ask(stage: &LookedForTool<'_>, interrupt: &Interrupt) -> Answer {
 }
 
 fn read(said: &[u8]) -> Result<Vec<ToolFinding>, String> {
-    let said: Vec<Said> =
-        serde_json::from_slice(said).map_err(|error| format!("its answer is no list: {error}"))?;
+    let said: Vec<Said> = serde_json::from_slice(said)
+        .map_err(|error| format!("its answer is not a list: {error}"))?;
     // Matters of style alone are left out.
     let said = said
         .into_iter()

@@ -197,7 +197,8 @@ impl<'a> Demo<'a> {
 
     /// Runs the program, and shows the command and its output.
     fn show(&self, arguments: &[&str], told: DemoTold) -> Result<DemoOutput> {
-        tell(&format!("  $ cargo xtask {}", arguments.join(" ")));
+        let shown = format!("cargo xtask {}", arguments.join(" "));
+        tell(&format!("  $ {shown}"));
         let graph = self.graph_folder().join("build-graph.toml");
         let mut command = Command::new(&self.program);
         command
@@ -205,7 +206,7 @@ impl<'a> Demo<'a> {
             .arg(format!("--graph={graph}"))
             .env("XTASK_STATE", self.state())
             .env("SAMPLE_CACHE", &self.bases);
-        let said = self.output(command, told)?;
+        let said = self.output(&shown, command, told)?;
         // The summary says what is fresh.
         let all = if said.stdout.is_empty() {
             &said.stderr
@@ -235,14 +236,15 @@ impl<'a> Demo<'a> {
     fn docker(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new("docker");
         command.args(arguments);
-        Ok(self.output(command, DemoTold::Last(0))?.stdout)
+        let shown = format!("docker {}", arguments.join(" "));
+        Ok(self.output(&shown, command, DemoTold::Last(0))?.stdout)
     }
 
-    /// Runs a child process to its end. If it fails, the fault has its output.
-    fn output(&self, mut command: Command, told: DemoTold) -> Result<DemoOutput> {
-        let name = command.get_program().to_string_lossy().into_owned();
+    /// Runs a child process to its end. If it fails, the fault names it as a person would type it,
+    /// and has its output.
+    fn output(&self, shown: &str, mut command: Command, told: DemoTold) -> Result<DemoOutput> {
         let fault = |error: &dyn std::fmt::Display| {
-            Fault::failed(format!("the demo could not run {name}: {error}"))
+            Fault::failed(format!("the demo cannot run `{shown}`: {error}"))
         };
         if let Some(host) = &self.host {
             command
@@ -266,7 +268,7 @@ impl<'a> Demo<'a> {
             return Ok(said);
         }
         Err(Fault::failed(format!(
-            "the demo ended at {name}:\n{}",
+            "the demo failed while running `{shown}`:\n{}",
             (said.stdout + &said.stderr).trim_end()
         )))
     }

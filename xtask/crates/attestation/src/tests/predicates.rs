@@ -195,14 +195,14 @@ fn packages_are_counted_and_the_first_are_named() {
         ),
         (json!({"@graph": []}), "has no spdxVersion"),
         (json!({"packages": 7}), "is malformed"),
-        (json!([]), "is malformed: a list is no object"),
+        (json!([]), "is malformed: a list is not an object"),
         (
             json!({"packages": [null]}),
-            "is malformed: null is no object",
+            "is malformed: null is not an object",
         ),
         (
             json!({"packages": {"a": 1}}),
-            "is malformed: an object is no list",
+            "is malformed: an object is not a list",
         ),
     ] {
         let error = stated(PredicateType::Spdx, &predicate)
@@ -245,7 +245,9 @@ fn a_provenance_that_is_made_here_is_read_back() {
     let says = |made: &NewProvenance| made.predicate().unwrap_err().to_string();
     assert_eq!(says(&made), "the new provenance ends before it starts");
     made.finished = Some("2026-11-20T12:00:00+02:00".to_owned());
-    assert!(says(&made).contains("has the end '2026-11-20T12:00:00+02:00', which is no UTC time"));
+    assert!(
+        says(&made).contains("has the end '2026-11-20T12:00:00+02:00', which is not a UTC time")
+    );
     made.finished = None;
     made.dependencies.push(Material::default());
     assert_eq!(
@@ -254,6 +256,6 @@ fn a_provenance_that_is_made_here_is_read_back() {
     );
     for wrong in ["", "runner", "https:", ":x", "https://a b"] {
         made.builder = wrong.to_owned();
-        assert!(says(&made).contains("which is no URI"), "{wrong}");
+        assert!(says(&made).contains("which is not a URI"), "{wrong}");
     }
 }

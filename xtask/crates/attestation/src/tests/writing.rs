@@ -85,7 +85,7 @@ fn what_cannot_be_attached_is_refused() {
         (statement("_", AMD64, "", &object), "has no predicate type"),
         (
             statement("_", AMD64, OWN, &json!(7)),
-            "has a predicate that is no object",
+            "has a predicate that is not an object",
         ),
     ] {
         let error = result.unwrap_err().to_string();

@@ -90,7 +90,7 @@ impl Memos {
         let (memos, warning) = match read {
             Ok(memos) => (memos, None),
             Err(why) => {
-                let warning = format!("{file} {why}: all trees are read anew");
+                let warning = format!("{file} {why}: all trees are read again");
                 (Self::default(), Some(warning))
             }
         };

@@ -137,7 +137,7 @@ fn a_file_that_is_cut_or_altered_has_no_memos_and_is_told_of() {
         let (memos, warning) = Memos::read(world.file());
         let memos = memos.of_world(HERE);
         assert_eq!(memos.recall("a", &ASKED), None);
-        assert!(warning.unwrap().contains("all trees are read anew"));
+        assert!(warning.unwrap().contains("all trees are read again"));
         memos.save(&[world.memo("b", ASKED, 1)]).unwrap();
         assert_eq!(world.load(HERE).recall("b", &ASKED), Some(summary(1)));
     }

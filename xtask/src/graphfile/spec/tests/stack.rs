@@ -155,11 +155,11 @@ fn mistakes_of_a_stack_are_told_with_their_places() {
         (probe("kind = \"log\"\n"), "a probe has no `contains`"),
         (
             probe("kind = \"tcp\"\nport = 1\nbody = \"x\"\n"),
-            "`body` is no field of a probe of kind `tcp`",
+            "`body` is not a field of a probe of kind `tcp`",
         ),
         (
             probe("kind = \"refused\"\naddress = \"10.0.0.1\"\n"),
-            "is no address",
+            "is not an address",
         ),
         (
             probe("kind = \"file\"\npath = \"a\"\n"),

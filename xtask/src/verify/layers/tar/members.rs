@@ -268,7 +268,7 @@ impl<R: BufRead> Members<R> {
     fn pax_sparse(&mut self, member: &mut TarMember, sparse: pax::Sparse) -> Result<(), Cause> {
         let map = sparse::of_pax(&sparse).map_err(|cause| cause.at(&member.name))?;
         if map != Map::None && member.kind != Type::File {
-            return Err(sparse::wrong("is no file").at(&member.name));
+            return Err(sparse::wrong("is not a file").at(&member.name));
         }
         let segments = match map {
             Map::None => return Ok(()),

@@ -28,7 +28,7 @@ pub static SHAPES: &[Shape] = &[
     Shape {
         id: "aws-secret-key",
         what: "an AWS secret access key",
-        why: "acts in the account together with its id, which is no secret",
+        why: "acts in the account together with its id, which is not a secret",
         source: "docs.aws.amazon.com, the settings of the CLI: aws_secret_access_key and 40 \
                  characters of base64",
         repair: "deactivate, then delete it: `aws iam delete-access-key`",

@@ -29,7 +29,7 @@ pub static SHAPES: &[Shape] = &[
         "env-file",
         "a secret in an environment file",
         "such a file is read at start, so its values are in use",
-        "a file called .env, .env.* or *.env, a setting named as a secret, and a value that is no \
+        "a file called .env, .env.* or *.env, a setting named as a secret, and a value that is not a \
          placeholder",
         BUILD_SECRET,
     ),
@@ -44,21 +44,21 @@ pub static SHAPES: &[Shape] = &[
         "npm-login",
         "a login for an npm registry",
         "reads private packages, or publishes",
-        "docs.npmjs.com, \"npmrc\": _authToken, _auth or _password with a value that is no variable",
+        "docs.npmjs.com, \"npmrc\": _authToken, _auth or _password with a value that is not a variable",
         BUILD_SECRET,
     ),
     entry(
         "pypi-login",
         "a login for a Python package index",
         "publishes releases, or reads private ones",
-        "packaging.python.org, \"The .pypirc file\": a password that is no placeholder",
+        "packaging.python.org, \"The .pypirc file\": a password that is not a placeholder",
         BUILD_SECRET,
     ),
     entry(
         "netrc",
         "a login in .netrc",
         "curl, git and pip log in with it",
-        "GNU inetutils, \"The .netrc file\": a password that is no placeholder",
+        "GNU inetutils, \"The .netrc file\": a password that is not a placeholder",
         BUILD_SECRET,
     ),
     entry(

@@ -51,10 +51,10 @@ impl HttpAnswer {
         let mut response = httparse::Response::new(&mut headers);
         response
             .parse(&head)
-            .map_err(|error| broken(&format!("what it answers is no HTTP: {error}")))?;
+            .map_err(|error| broken(&format!("what it answers is not HTTP: {error}")))?;
         let status = response
             .code
-            .ok_or_else(|| broken("what it answers is no HTTP"))?;
+            .ok_or_else(|| broken("what it answers is not HTTP"))?;
         let headers = response.headers.iter().map(|header| {
             let value = String::from_utf8_lossy(header.value).into_owned();
             (header.name.to_ascii_lowercase(), value)
@@ -144,7 +144,7 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
                 "breaks off",
             ),
-            ("+PONG\r\n\r\n", "no HTTP"),
+            ("+PONG\r\n\r\n", "is not HTTP"),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(said), "{text:?}: {error}");

@@ -108,7 +108,7 @@ fn wrong(http: &Http, answer: &HttpAnswer) -> Option<String> {
         return None;
     }
     let Ok(json) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {
-        return Some(format!("the answer is no JSON; {}", shown()));
+        return Some(format!("the answer is not JSON; {}", shown()));
     };
     for (path, wanted) in &http.json {
         match json.pointer(path) {

@@ -65,7 +65,7 @@ impl Ground<'_> {
                 Ok(HelperReach::Refused(why)) => last = why,
                 Ok(HelperReach::Unresolved) => {
                     return ProbeVerdict::not_checked(format!(
-                        "the name {host} stands for no address here, so that nothing was tried"
+                        "the name {host} has no address here, so that nothing was tried"
                     ));
                 }
                 Err(verdict) => return verdict,

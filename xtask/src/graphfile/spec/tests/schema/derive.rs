@@ -156,7 +156,7 @@ pub(super) fn schema() -> String {
         let said = table["properties"][&field].as_object_mut();
         let said = said.unwrap_or_else(|| panic!("a hint is about {of}.{field}, which is unknown"));
         let Value::Object(more) = more else {
-            panic!("the hint for {of}.{field} is no object");
+            panic!("the hint for {of}.{field} is not an object");
         };
         said.extend(more);
     }
