@@ -41,6 +41,7 @@ mod superseded;
 mod support;
 mod sync;
 mod variables;
+mod words;
 mod workflow;
 mod world;
 
