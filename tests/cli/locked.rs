@@ -121,7 +121,10 @@ fn a_first_build_locks_what_it_uses_and_falls_back_on_the_engine_alone() {
     }
     // If the registry has the image but it cannot be read, the engine's image is not used.
     registry.put_manifest("two", "1", "application/json", b"{}");
-    let ran = project.run(&["build", "b"]).ends(3).says("it is not a manifest");
+    let ran = project
+        .run(&["build", "b"])
+        .ends(3)
+        .says("it is not a manifest");
     assert!(!ran.stderr.contains("own image is used"), "{}", ran.stderr);
     assert!(!lock(&project).contains(&gone));
 }

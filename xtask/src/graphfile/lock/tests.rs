@@ -225,7 +225,11 @@ fn what_is_no_lock_is_refused_with_a_remedy() {
         &digest("aa"),
     ] {
         let fault = world.read(entry(wrong)).unwrap_err();
-        assert!(fault.message.contains("is not a digest"), "{}", fault.message);
+        assert!(
+            fault.message.contains("is not a digest"),
+            "{}",
+            fault.message
+        );
     }
     assert!(world.read(newer).unwrap_err().message.contains("version 2"));
     assert!(
