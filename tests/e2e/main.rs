@@ -25,6 +25,7 @@ mod platforms;
 mod proxy;
 mod prune;
 mod publish;
+mod rehearse;
 mod sample;
 mod sample_stack;
 mod scheduling;

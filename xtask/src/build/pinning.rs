@@ -108,8 +108,9 @@ impl Run<'_> {
             self.tell(Event::Notice { message });
         }
         let file = lock().path().to_owned();
-        let notices: Vec<String> = new
-            .iter()
+        let is_in_memory = lock().is_in_memory();
+        let told = new.iter().filter(|_| !is_in_memory);
+        let notices: Vec<String> = told
             .map(|(name, base)| {
                 let digest = &base.digest;
                 format!("pinned {name} to {digest} in {file}; commit that file")

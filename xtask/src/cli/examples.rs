@@ -43,6 +43,7 @@ pub(super) const EXPLAIN: &str = examples! {
 pub(super) const REHEARSE: &str = examples! {
     "rehearse 1.0.0" does "this graph on the release 1.0.0 of its first source";
     "rehearse main --source dify-sandbox" does "the same for another source";
+    "rehearse 1.0.0 --policy --stack" does "build it there, and try its stack on the data of this one";
 };
 
 pub(super) const INPUTS: &str = examples! {

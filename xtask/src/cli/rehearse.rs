@@ -16,6 +16,12 @@ pub struct RehearseArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened struct says it")]
     pub at: Where,
+    /// Build on that revision, and hold the images against the policy
+    #[arg(long)]
+    pub policy: bool,
+    /// Build on that revision, and try whether its stack comes up on the volumes of the stack as it is
+    #[arg(long)]
+    pub stack: bool,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

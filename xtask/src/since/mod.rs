@@ -240,7 +240,16 @@ fn open_in(
     platforms: &[String],
     folder: &Utf8Path,
 ) -> Result<Workspace> {
-    let state = folder.join("states/then");
+    open_with(work, chosen, platforms, folder.join("states/then"))
+}
+
+/// Opens a graph with this folder as its state.
+fn open_with(
+    work: &Workspace,
+    chosen: &Chosen,
+    platforms: &[String],
+    state: Utf8PathBuf,
+) -> Result<Workspace> {
     std::fs::create_dir_all(&state)
         .map_err(|error| Fault::lacks(format!("cannot make {state}: {error}")))?;
     // Fetched sources lie in the state of the graph.
@@ -257,14 +266,33 @@ pub fn open_at(
     root: &Utf8Path,
     folder: &Utf8Path,
 ) -> Result<Workspace> {
+    open_in(work, &with_source(work, source, root), &[], folder)
+}
+
+/// As `open_at`, for builds of one platform that nobody else sees. `state` is the folder of its
+/// state.
+pub fn open_apart(
+    work: &Workspace,
+    source: &str,
+    root: &Utf8Path,
+    platform: Option<&str>,
+    state: Utf8PathBuf,
+) -> Result<Workspace> {
+    let platforms: Vec<String> = platform.map(str::to_owned).into_iter().collect();
+    let mut then = open_with(work, &with_source(work, source, root), &platforms, state)?;
+    then.set_apart();
+    Ok(then)
+}
+
+/// The graph of this workspace with one of its sources at another place.
+fn with_source(work: &Workspace, source: &str, root: &Utf8Path) -> Chosen {
     let mut options = work.spec.options.clone();
     options.sources.insert(source.to_owned(), root.to_owned());
-    let chosen = Chosen {
+    Chosen {
         file: work.spec.file.clone(),
         options,
         call: work.spec.call.clone(),
-    };
-    open_in(work, &chosen, &[], folder)
+    }
 }
 
 /// Checks a revision of the repository around `place` out into a folder below `folder`. Returns the

@@ -15,6 +15,11 @@ use crate::outside::interrupt::Interrupt;
 use crate::rehearsal::{self, RebuildCause, Rehearsal, Sides};
 use crate::report::{reasons, words};
 use crate::since;
+use crate::verify::stack::StackOutcome;
+use crate::verify::told;
+use trial::TrialReport;
+
+mod trial;
 
 #[derive(Serialize)]
 struct Whole<'a> {
@@ -23,6 +28,8 @@ struct Whole<'a> {
     commit: &'a str,
     #[serde(flatten)]
     found: &'a Rehearsal,
+    #[serde(flatten)]
+    tried: Option<&'a TrialReport>,
 }
 
 /// Says what another revision of a source would change, and what no longer fits. Status 1 if
@@ -46,17 +53,32 @@ pub fn run(flags: &RehearseArgs) -> Result<()> {
         after: &after,
     };
     let found = rehearsal::rehearse(&work, &then, id, &sides, &interrupt)?;
+    if !flags.json {
+        super::print(&text(&name, flags, &commit, &found));
+    }
+    let tried = if flags.policy || flags.stack {
+        Some(trial::run(&trial::TrialSubject {
+            work: &work,
+            source: &name,
+            tree: &after,
+            flags,
+            interrupt: &interrupt,
+        })?)
+    } else {
+        None
+    };
     if flags.json {
         super::print_json(&Whole {
             source: &name,
             revision: &flags.revision,
             commit: &commit,
             found: &found,
+            tried: tried.as_ref(),
         })?;
-    } else {
-        super::print(&text(&name, flags, &commit, &found));
+    } else if let Some(tried) = &tried {
+        super::print(&tried_text(flags, tried));
     }
-    if found.misfits.is_empty() {
+    if found.misfits.is_empty() && tried.is_none_or(|tried| tried.has_passed()) {
         Ok(())
     } else {
         Err(Fault::told(Class::Failed))
@@ -146,5 +168,36 @@ fn text(name: &str, flags: &RehearseArgs, commit: &str, found: &Rehearsal) -> St
             many => format!("{many} things do not fit"),
         }
     );
+    text
+}
+
+/// What a trial found, below what the rehearsal found.
+fn tried_text(flags: &RehearseArgs, tried: &TrialReport) -> String {
+    let mut text = String::new();
+    if let Some(answer) = &tried.policy {
+        text.push_str(&told::table(answer));
+    }
+    if !tried.not_built.is_empty() {
+        let _ = writeln!(text, "not built there: {}", tried.not_built.join(", "));
+    }
+    if let Some(stack) = &tried.stack {
+        let revision = &flags.revision;
+        let said = match (stack.now, stack.then) {
+            (_, StackOutcome::Passed) => {
+                format!("the stack of {revision} comes up on the volumes of the present one")
+            }
+            (StackOutcome::Passed, StackOutcome::Failed) => {
+                format!(
+                    "the stack of {revision} does not come up on the volumes of the present one"
+                )
+            }
+            (StackOutcome::Passed, StackOutcome::NotChecked) => {
+                format!("not everything could be checked on the stack of {revision}")
+            }
+            _ => format!("the stack of {revision} was not tried: the present one does not come up"),
+        };
+        let cause = stack.cause.as_ref().map(|cause| format!(": {cause}"));
+        let _ = writeln!(text, "{said}{}", cause.unwrap_or_default());
+    }
     text
 }

@@ -16,11 +16,11 @@ mod summaries;
 mod telling;
 mod tools;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use crate::build::bring::bring;
-use crate::cli::{BuildArgs, VerifyArgs};
+use crate::cli::{BuildArgs, VerifyArgs, Where};
 use crate::fault::{Class, Fault, Result};
 use crate::freshness::planner::{Assessment, Next, Workspace};
 use crate::freshness::verdict::Verdict;
@@ -34,6 +34,7 @@ use crate::verify::noted::{self, Noted};
 use crate::verify::policy::Waivers;
 use crate::verify::record::{self, StackAsked, VerifyRecord, VerifyRecords};
 use question::Prior;
+pub(super) use running::tell_stack;
 
 /// A stage whose image is verified.
 struct Target {
@@ -74,6 +75,53 @@ pub fn run(flags: &VerifyArgs) -> Result<()> {
     match answer.outcome {
         AnswerOutcome::Passed => Ok(()),
         AnswerOutcome::Failed | AnswerOutcome::Incomplete => Err(Fault::told(Class::Failed)),
+    }
+}
+
+/// How the images of these stages keep the policy. Tells what it found, if it is not for JSON.
+pub(super) fn policy_of(
+    work: &Workspace,
+    at: &Where,
+    stages: &[String],
+    interrupt: &Interrupt,
+) -> Result<Answer> {
+    let flags = VerifyArgs {
+        policy_only: true,
+        ..only(at, stages)
+    };
+    Session::of(work, &flags, interrupt)?.answer(Instant::now())
+}
+
+/// The image of each stage that the stack runs, as the engine finds it. Fails if one is not fresh.
+pub(super) fn stack_images(
+    work: &Workspace,
+    at: &Where,
+    interrupt: &Interrupt,
+) -> Result<BTreeMap<String, String>> {
+    let flags = VerifyArgs {
+        stack_only: true,
+        ..only(at, &[])
+    };
+    Ok(Session::of(work, &flags, interrupt)?.images())
+}
+
+/// A verification that no record answers.
+fn only(at: &Where, stages: &[String]) -> VerifyArgs {
+    VerifyArgs {
+        stages: stages.to_vec(),
+        at: at.clone(),
+        build: false,
+        published: None,
+        bundle: None,
+        reproducible: false,
+        policy_only: false,
+        stack_only: false,
+        size: false,
+        keep: false,
+        force: true,
+        junit: None,
+        sarif: None,
+        json: false,
     }
 }
 

@@ -140,7 +140,7 @@ impl Session<'_> {
     }
 }
 
-pub(super) fn tell_stack(event: &stack::StackEvent<'_>) {
+pub(in crate::commands) fn tell_stack(event: &stack::StackEvent<'_>) {
     match event {
         stack::StackEvent::Swept(note) => crate::tell!("{note}"),
         stack::StackEvent::Pulling(image) => crate::tell!("pulling {image}"),

@@ -133,6 +133,13 @@ impl Workspace {
             .map_err(|refused| refused.fault)
     }
 
+    /// Makes builds of this workspace trials: their images get no names of stages, nothing is
+    /// shared, and no pin is written.
+    pub fn set_apart(&mut self) {
+        self.spec.set_apart();
+        self.lock.get_mut().unpoisoned().keep_in_memory();
+    }
+
     fn of(opened: OpenedGraph, memos: prepared::Ahead) -> Self {
         let OpenedGraph {
             spec,

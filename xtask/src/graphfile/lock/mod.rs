@@ -25,6 +25,8 @@ pub struct Lock {
     pins: Pins,
     /// How to call the program on the lock's graph.
     call: Call,
+    /// Whether the file stays as it is, whatever is pinned.
+    is_in_memory: bool,
 }
 
 /// What the file holds.
@@ -103,7 +105,18 @@ impl Lock {
             path,
             pins,
             call: Call::default(),
+            is_in_memory: false,
         })
+    }
+
+    /// Keeps further pins in memory: a trial changes no file.
+    pub const fn keep_in_memory(&mut self) {
+        self.is_in_memory = true;
+    }
+
+    /// Whether the file stays as it is.
+    pub const fn is_in_memory(&self) -> bool {
+        self.is_in_memory
     }
 
     /// Sets how to call the program on the lock's graph.
@@ -114,6 +127,9 @@ impl Lock {
 
     /// Reads the file again: another run may have written it.
     pub fn reload(&mut self) -> Result<()> {
+        if self.is_in_memory {
+            return Ok(());
+        }
         self.pins = Pins::read(&self.path)?;
         Ok(())
     }
@@ -198,6 +214,10 @@ impl Lock {
     fn write(&mut self, pins: Pins) -> Result<bool> {
         if pins == self.pins {
             return Ok(false);
+        }
+        if self.is_in_memory {
+            self.pins = pins;
+            return Ok(true);
         }
         let fault = |error: &dyn std::fmt::Display| {
             Fault::lacks(format!("cannot write {}: {error}", self.path))

@@ -428,6 +428,14 @@ impl Spec {
         Ok(found)
     }
 
+    /// Puts all images into the engine without names, and shares nothing.
+    pub fn set_apart(&mut self) {
+        self.registry = None;
+        for stage in &mut self.stages {
+            stage.shipping = Shipping::apart();
+        }
+    }
+
     /// Checks the names of images once facts of sources are in them.
     pub fn names_settled(&mut self) -> Result<()> {
         if let Some(claimed) = whole::claimed_twice(&self.stages).first() {
@@ -476,8 +484,8 @@ impl Stage {
     /// `publish` moves its tags.
     pub fn engine_references(&self) -> Vec<String> {
         match self.shipping.output {
-            ImageOutput::Engine => self.references(),
-            ImageOutput::Registry | ImageOutput::Oci => Vec::new(),
+            ImageOutput::Engine if !self.shipping.is_nameless => self.references(),
+            ImageOutput::Engine | ImageOutput::Registry | ImageOutput::Oci => Vec::new(),
         }
     }
 

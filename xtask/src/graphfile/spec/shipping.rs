@@ -63,9 +63,19 @@ pub struct Shipping {
     compression: Option<LayerCompression>,
     /// Whether every build of the same inputs at the same commit gives the same digest.
     pub reproducible: bool,
+    /// Whether an image in the engine's store gets no name of the stage's: nobody else sees it.
+    pub is_nameless: bool,
 }
 
 impl Shipping {
+    /// Into the engine's store, without a name of the stage's: for a trial that nobody else sees.
+    pub fn apart() -> Self {
+        Self {
+            is_nameless: true,
+            ..Self::default()
+        }
+    }
+
     /// How layers are compressed. An engine unpacks them at once, so compressing them for it would
     /// be time lost.
     pub const fn compression(&self) -> LayerCompression {
@@ -116,6 +126,7 @@ impl GraphReader<'_, '_> {
             output,
             compression,
             reproducible,
+            is_nameless: false,
         }
     }
 

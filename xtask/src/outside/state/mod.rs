@@ -250,6 +250,15 @@ impl State {
         self.hold("publish.lock", Kind::Alone, waiting, pause)
     }
 
+    /// Takes the lock for a rehearsal's trial, which has one folder of the state.
+    pub fn lock_rehearsal(
+        &self,
+        waiting: impl FnOnce(&str),
+        pause: impl FnMut() -> bool,
+    ) -> Result<HeldLock> {
+        self.hold("rehearsal.lock", Kind::Alone, waiting, pause)
+    }
+
     /// Takes the lock for writing the file of pins, which nobody holds for long.
     pub fn lock_pins(&self, pause: impl FnMut() -> bool) -> Result<HeldLock> {
         self.hold("pins.lock", Kind::Alone, |_| (), pause)

@@ -201,6 +201,25 @@ fn last_words(complaint: &str) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
+/// Stops and removes the containers and networks of a project. Its volumes stay. Programs get some
+/// time to write what they have in memory.
+pub fn take_containers(project: &str, live: &LiveChildren<'_>) -> Result<()> {
+    let mut command = docker(&BTreeMap::new());
+    command.args(["compose", "--project-name", project, "down"]);
+    let until = std::time::Instant::now() + PATIENCE;
+    let ended = live
+        .run(&mut command, Effect::Makes, None, Some(until))
+        .map_err(|error| no_docker(&error))?;
+    match ended {
+        Ended::Halted => Err(Fault::interrupted()),
+        Ended::Done(said) if said.status.success() => Ok(()),
+        Ended::Done(said) | Ended::TimedOut(said) => Err(Fault::failed(format!(
+            "the stack's containers cannot be removed: {}",
+            last_words(&said.complaint())
+        ))),
+    }
+}
+
 /// Copies an archive into a container that does not run yet.
 pub fn copy_into(
     container: &str,

@@ -8,6 +8,7 @@
 mod child;
 mod compose;
 mod config;
+mod course;
 mod fill;
 mod filling;
 mod given;
@@ -24,8 +25,7 @@ mod setting;
 mod trials;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use camino::Utf8Path;
@@ -40,16 +40,11 @@ use crate::outside::engine::Engine;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::state::State;
 use child::LiveChildren;
+pub use course::{UpgradeReport, run, upgrade};
 pub use given::{Given, asked, glance};
-use leftovers::Session;
 pub use leftovers::sweep;
-use member::Member;
 pub use pin::Pinned;
-use probes::Ground;
-use report::Telling;
 pub use rewrite::LABEL;
-use rewrite::Wanted;
-use watch::Watch;
 
 /// What a stack needs to run.
 pub struct Run<'r> {
@@ -169,159 +164,6 @@ pub struct Resolved {
     pub config: Value,
     /// The images, by service.
     pub images: BTreeMap<String, Pinned>,
-}
-
-/// Runs the stack and asks its probes.
-pub fn run(run: &Run<'_>) -> Result<StackReport> {
-    let stack = stack_of(run.spec)?;
-    let (variables, redactor) = setting::variables(stack)?;
-    let about = run.engine.about().map_err(|_| {
-        Fault::lacks(format!(
-            "cannot reach the Docker engine at {}: start it, or point DOCKER_HOST or `docker context use` at one that runs",
-            run.engine.address()
-        ))
-    })?;
-    for note in sweep(run.state, run.engine, run.interrupt)? {
-        (run.tell)(StackEvent::Swept(&note));
-    }
-    let session = Session::begin(run.state, run.engine)?;
-    let live = LiveChildren::new(run.interrupt, session.lock());
-    let file = setting::file(run.spec, stack)?;
-    let mut notes: Vec<String> = setting::unused(stack, &file).into_iter().collect();
-    let resolved = resolve(run, stack, &file, &variables, session.folder(), &live)?;
-    let images = resolved.images.iter();
-    let images = images.map(|(service, pinned)| (service.clone(), pinned.id.clone()));
-    let plan = rewrite::plan(
-        &resolved.config,
-        &Wanted {
-            name: session.project(),
-            folder: &file.folder,
-            private: &session.folder().join("files"),
-            images: &images.collect(),
-            variables: &variables,
-            probes: &stack.probes,
-            early_checks: setting::has_early_checks(&about.version),
-        },
-    )?;
-    let (members, trials) = make(run, &plan, &file, &session, &live)?;
-    let told = Telling {
-        engine: run.engine,
-        members: &members,
-        needs: &plan.needs,
-        redactor: &redactor,
-    };
-    let ground = Ground {
-        engine: run.engine,
-        live: &live,
-        interrupt: run.interrupt,
-        redactor: &redactor,
-        label: &session.label(),
-        members: &members,
-        trials: &trials,
-        images: &distinct(&resolved.images),
-        helpers: Mutex::default(),
-    };
-    let course = Watch {
-        engine: run.engine,
-        members: &members,
-        needs: &plan.needs,
-        roles: &setting::roles(&plan.model, &plan.needs, &stack.probes),
-        probes: &stack.probes,
-        ground: &ground,
-        timeout: stack.timeout,
-        watch: stack.watch,
-        tell: run.tell,
-    }
-    .run()?;
-    let failure = told.failure(&course);
-    if run.interrupt.is_set() {
-        return Err(Fault::interrupted());
-    }
-    let is_unknown = |probe: &ProbeResult| probe.outcome == StackOutcome::NotChecked;
-    let outcome = match &failure {
-        Some(_) => StackOutcome::Failed,
-        None if course.probes.iter().any(is_unknown) => StackOutcome::NotChecked,
-        None => StackOutcome::Passed,
-    };
-    let (cause, text) = failure.unzip();
-    let project = session.project().to_owned();
-    let kept = close(run, session, &members, &mut notes)?;
-    Ok(StackReport {
-        project,
-        outcome,
-        cause,
-        text: text.unwrap_or_default(),
-        probes: course.probes,
-        images: resolved.images,
-        rewritten: plan.rewritten,
-        notes,
-        kept,
-    })
-}
-
-/// Makes all containers and fills their volumes.
-fn make(
-    run: &Run<'_>,
-    plan: &rewrite::StackPlan,
-    file: &compose::ComposeFile,
-    session: &Session<'_>,
-    live: &LiveChildren<'_>,
-) -> Result<setting::Containers> {
-    let disk = |error: std::io::Error| {
-        Fault::lacks(format!(
-            "cannot copy what the stack's containers are given: {error}"
-        ))
-    };
-    fill::write_files(&plan.files).map_err(disk)?;
-    let mut archives = Vec::new();
-    for fill in &plan.fills {
-        let archive = fill::archive(&fill.with, file.is_fetched, run.interrupt).map_err(disk)?;
-        archives.extend(archive.map(|archive| (fill, archive)));
-    }
-    compose::create(session.project(), &plan.model, &file.folder, live)?;
-    let (members, trials) = setting::containers(run.engine, &session.label(), plan)?;
-    (run.tell)(StackEvent::Made {
-        project: session.project(),
-        services: plan.needs.len(),
-    });
-    for (fill, archive) in archives {
-        let is_it = |member: &&Member| member.service == fill.service;
-        let own = members.iter().find(is_it).map(|member| &member.id);
-        let trial = trials.iter().find(|(trial, _)| trial.name == fill.service);
-        if let Some(id) = own.or(trial.map(|(_, id)| id)) {
-            compose::copy_into(id, &fill.target, &archive, live)?;
-        }
-    }
-    Ok((members, trials))
-}
-
-/// Takes the stack down, or keeps it if that is wanted.
-fn close(
-    run: &Run<'_>,
-    session: Session<'_>,
-    members: &[Member],
-    notes: &mut Vec<String>,
-) -> Result<Option<KeptStack>> {
-    if !run.keep {
-        (run.tell)(StackEvent::TakingDown);
-        notes.extend(session.end());
-        return Ok(None);
-    }
-    let kept = KeptStack {
-        addresses: setting::addresses(run.engine, members),
-        take_down: format!(
-            "docker compose --project-name {} down --volumes",
-            session.project()
-        ),
-    };
-    session.keep()?;
-    Ok(Some(kept))
-}
-
-/// The ids of all images, each once.
-fn distinct(images: &BTreeMap<String, Pinned>) -> Vec<String> {
-    let ids: BTreeSet<&str> = images.values().map(|pinned| pinned.id.as_str()).collect();
-    ids.into_iter().map(str::to_owned).collect()
 }
 
 /// What the stack would run, to check whether an earlier answer still holds. Makes nothing, but
