@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{
-    Project, builds, content, copied, docker, host, hosts, project, unique, until_step, with_base,
+    Project, builds, content, copied, docker, host, hosts, project, state_of, unique, until_step,
+    with_base,
 };
 
 /// Sets the time of a file to a moment long ago, the same for all files.
@@ -276,6 +277,14 @@ fn a_file_beside_the_inputs_that_comes_and_goes_costs_a_call_and_no_record() {
     assert!(child.wait().unwrap().success(), "{rest:?}");
     assert_eq!(builds(&project), 3, "base, and a twice");
     assert_eq!(project.verdicts()["a"], "fresh");
+    // The log keeps what the first call ran, which is in BuildKit's cache at the second one.
+    let log = fs::read_to_string(state_of(&project).path("logs/a.log")).unwrap();
+    let (first, second) = log.split_once("\n--- once more").unwrap();
+    assert!(
+        first.contains("sleep 4") && !first.contains("(cached)"),
+        "{log}"
+    );
+    assert!(second.contains("(cached)"), "{log}");
 }
 
 /// If the folder is read whole, `!api` takes in again what `api/app.py` left out. So BuildKit's own

@@ -13,7 +13,7 @@ use super::turn::Turn;
 use super::{Run, gaps};
 use crate::build::action::Action;
 use crate::build::executor::redact::Redactor;
-use crate::build::executor::{self, CallFailure, MadeImage, Progress, Remotely};
+use crate::build::executor::{self, CallFailure, LogStart, MadeImage, Progress, Remotely};
 use crate::contexts::{Snapshot, Sum};
 use crate::fault::{Fault, Result};
 use crate::freshness::key::Key;
@@ -190,12 +190,15 @@ impl Run<'_> {
         stage_inputs: &StageInputs,
         place: &Place<'_>,
     ) -> Result<Called> {
-        let mut called = self.call(id, summary, stage_inputs, &stage_inputs.snapshot, place)?;
+        let first = LogStart::Empty;
+        let again = LogStart::After("once more, as something beside the inputs was written to");
+        let before = &stage_inputs.snapshot;
+        let mut called = self.call(id, summary, stage_inputs, before, place, first)?;
         for _ in 1..CALLS {
             let (Ok(_), Since::Touched(now)) = (&called.made, &called.since) else {
                 break;
             };
-            called = self.call(id, summary, stage_inputs, now, place)?;
+            called = self.call(id, summary, stage_inputs, now, place, again)?;
         }
         Ok(called)
     }
@@ -207,6 +210,7 @@ impl Run<'_> {
         stage_inputs: &StageInputs,
         snapshot: &Snapshot,
         place: &Place<'_>,
+        start: LogStart<'_>,
     ) -> Result<Called> {
         let (work, stage) = (self.work, self.work.spec.stage(id));
         let calls = work.state.call_folder().map_err(|error| {
@@ -240,7 +244,7 @@ impl Run<'_> {
         let made = executor::run(
             &action,
             remote,
-            place.log,
+            (place.log, start),
             &redactor,
             self.interrupt,
             &watch,

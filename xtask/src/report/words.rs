@@ -113,6 +113,8 @@ pub fn summary(finished: &Finished, failed: &[StageFinished]) -> String {
 pub fn failure(stage: &StageFinished) -> String {
     let (name, excerpt) = (&stage.stage, &stage.excerpt);
     let error = stage.error.as_deref().unwrap_or("no reason was given");
+    // A report of several mistakes has a heading before each.
+    let error = error.strip_prefix("error: ").unwrap_or(error);
     let mut text = match &stage.step {
         Some(step) => {
             let line = step

@@ -64,7 +64,7 @@ impl fmt::Display for RegistryError {
             Trouble::Unreachable { why, .. } => {
                 let more = match right {
                     Right::LookUp => {
-                        ", give the engine a mirror (`registry-mirrors`), or replace the image in `contexts`"
+                        ", give the engine a mirror (`registry-mirrors`), or take the image from elsewhere by `[base]`"
                     }
                     Right::Pull | Right::Push | Right::Remove => ", or correct the name",
                 };

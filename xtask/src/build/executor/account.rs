@@ -243,6 +243,7 @@ fn exit_code(reason: &str) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::LogStart;
     use super::super::rawjson::ProgressLine;
     use super::super::redact::Redactor;
     use super::*;
@@ -286,7 +287,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = camino::Utf8Path::from_path(folder.path()).unwrap();
         let redactor = Redactor::default();
-        let log = Log::create(&path.join("log"), &redactor).unwrap();
+        let log = Log::open(&path.join("log"), LogStart::Empty, &redactor).unwrap();
         let mut account = Account::new(log, &|_| ());
         account.take(said);
         match account.failure(|| "no reason".to_owned()) {
@@ -363,7 +364,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = camino::Utf8Path::from_path(folder.path()).unwrap();
         let redactor = Redactor::of_values([b"hunter2".to_vec()]);
-        let log = Log::create(&path.join("log"), &redactor).unwrap();
+        let log = Log::open(&path.join("log"), LogStart::Empty, &redactor).unwrap();
         let told = std::cell::RefCell::new(Vec::new());
         let watch = |progress| told.borrow_mut().push(progress);
         let mut account = Account::new(log, &watch);

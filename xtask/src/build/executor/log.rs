@@ -8,6 +8,16 @@ use camino::Utf8Path;
 
 use super::redact::Redactor;
 
+/// How a log begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStart<'l> {
+    /// As an empty file.
+    Empty,
+    /// Behind what an earlier call of the same turn has written, with the reason for this call. The
+    /// earlier call ran the steps that BuildKit now has in its cache.
+    After(&'l str),
+}
+
 /// An open log.
 #[derive(Debug)]
 pub struct Log<'r> {
@@ -16,8 +26,12 @@ pub struct Log<'r> {
 }
 
 impl<'r> Log<'r> {
-    /// Starts an empty log.
-    pub fn create(path: &Utf8Path, redactor: &'r Redactor) -> std::io::Result<Self> {
+    /// Opens a log.
+    pub fn open(
+        path: &Utf8Path,
+        start: LogStart<'_>,
+        redactor: &'r Redactor,
+    ) -> std::io::Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -26,8 +40,18 @@ impl<'r> Log<'r> {
         if stands.is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
             std::fs::remove_file(path)?;
         }
-        let file = BufWriter::new(File::create(path)?);
-        Ok(Self { file, redactor })
+        let file = match start {
+            LogStart::Empty => File::create(path)?,
+            LogStart::After(_) => File::options().create(true).append(true).open(path)?,
+        };
+        let mut log = Self {
+            file: BufWriter::new(file),
+            redactor,
+        };
+        if let LogStart::After(why) = start {
+            log.line(format!("\n--- {why}").as_bytes());
+        }
+        Ok(log)
     }
 
     /// Adds a line, and gives it without secrets. Errors are ignored: a log that cannot be written
@@ -64,9 +88,16 @@ mod tests {
         let kind = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, path.as_str(), kind, mode, 0).unwrap();
         let redactor = Redactor::default();
-        let mut log = Log::create(&path, &redactor).unwrap();
-        log.line(b"told");
-        drop(log);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "told\n");
+        let write = |start, line: &[u8]| {
+            Log::open(&path, start, &redactor).unwrap().line(line);
+            std::fs::read_to_string(&path).unwrap()
+        };
+        assert_eq!(write(LogStart::Empty, b"told"), "told\n");
+        // A further call keeps what the first one has written.
+        assert_eq!(
+            write(LogStart::After("once more"), b"cached"),
+            "told\n\n--- once more\ncached\n"
+        );
+        assert_eq!(write(LogStart::Empty, b"new"), "new\n");
     }
 }

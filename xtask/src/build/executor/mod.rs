@@ -24,6 +24,7 @@ use crate::report::excerpt::Excerpt;
 use account::Account;
 pub use guard::Remotely;
 use log::Log;
+pub use log::LogStart;
 pub use made::MadeImage;
 use rawjson::{ClockSpan, ProgressReader};
 use redact::Redactor;
@@ -103,7 +104,7 @@ pub struct StepFailure {
 pub fn run(
     action: &Action,
     builder: Option<Remotely<'_>>,
-    log: &Utf8Path,
+    log: (&Utf8Path, LogStart<'_>),
     redactor: &Redactor,
     interrupt: &Interrupt,
     watch: &dyn Fn(Progress),
@@ -111,6 +112,13 @@ pub fn run(
     let mut attempt = 1;
     let mut action = std::borrow::Cow::Borrowed(action);
     loop {
+        let again = format!("attempt {attempt}");
+        let start = if attempt == 1 {
+            log.1
+        } else {
+            LogStart::After(&again)
+        };
+        let log = (log.0, start);
         let ended = attempt_once(&action, builder, log, redactor, interrupt, watch);
         // A builder that dies takes its steps with it, in whatever words.
         if let (Err(CallFailure::Build { .. }), Some(builder)) = (&ended, builder)
@@ -148,12 +156,12 @@ pub fn run(
 fn attempt_once(
     action: &Action,
     builder: Option<Remotely<'_>>,
-    log: &Utf8Path,
+    (log, start): (&Utf8Path, LogStart<'_>),
     redactor: &Redactor,
     interrupt: &Interrupt,
     watch: &dyn Fn(Progress),
 ) -> Result<MadeImage, CallFailure> {
-    let log = Log::create(log, redactor)
+    let log = Log::open(log, start, redactor)
         .map_err(|error| CallFailure::NoDocker(format!("cannot write the log {log}: {error}")))?;
     let mut command = Command::new("docker");
     command
