@@ -12,7 +12,7 @@ pub static SHAPES: &[Shape] = &[
         why: "signs, decrypts or logs in as its owner",
         source: "RFC 7468 (PEM), RFC 9580 (OpenPGP), OpenSSH's PROTOCOL.key: the whole block must \
                  be base64 of such a key. Encrypted ones count: a passphrase can be guessed offline",
-        repair: "make a new key, and withdraw the certificate or the public key of the old one",
+        repair: "make a new key, and withdraw the certificate or the public key of the old one; waive what a package publishes for its tests",
         proof: Proof::Likeness,
         find: Find::Code {
             anchors: &["-BEGIN "],
