@@ -224,17 +224,30 @@ fn an_installed_program_names_itself_in_what_it_suggests() {
     let own = project.path("bin/xtask");
     fs::create_dir(own.parent().unwrap()).unwrap();
     fs::copy(env!("CARGO_BIN_EXE_xtask"), &own).unwrap();
-    let ran = |program: &Path| {
-        let output = std::process::Command::new(program)
-            .args(["init"])
+    let output = |program: &Path, arguments: &[&str]| {
+        std::process::Command::new(program)
+            .args(arguments)
             .current_dir(project.path(""))
             .env_remove("CARGO")
             .output()
-            .unwrap();
-        String::from_utf8(output.stderr).unwrap()
+            .unwrap()
     };
+    let ran = |program: &Path| String::from_utf8(output(program, &["init"]).stderr).unwrap();
     let said = ran(&own);
     assert!(said.contains("`xtask init --check` says"), "{said}");
+    // Its help has no call that works in a workspace only.
+    for arguments in [
+        &["--help"][..],
+        &["help", "export", "bake"],
+        &["build", "--nope"],
+    ] {
+        let ran = output(&own, arguments);
+        let said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
+        assert!(
+            said.contains("xtask") && !said.contains("cargo xtask"),
+            "{said}"
+        );
+    }
     // Cargo has compiled this one, and runs it.
     let said = ran(Path::new(env!("CARGO_BIN_EXE_xtask")));
     assert!(said.contains("`cargo xtask init --check` says"), "{said}");

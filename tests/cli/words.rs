@@ -129,13 +129,15 @@ fn every_message_is_in_the_catalogue_once() {
         fs::write(&file, &catalogue).unwrap();
     }
     let is = fs::read_to_string(&file).unwrap();
-    let new: Vec<&str> = catalogue
-        .lines()
-        .filter(|line| !is.contains(line))
-        .collect();
+    let only = |one: &str, other: &str| -> Vec<String> {
+        let other: BTreeSet<&str> = other.lines().collect();
+        let lines = one.lines().filter(|line| !other.contains(line));
+        lines.map(str::to_owned).collect()
+    };
+    let (new, gone) = (only(&catalogue, &is), only(&is, &catalogue));
     assert!(
         is == catalogue,
-        "words.txt has other texts; read the new ones, and set {RENEW}=1: {new:#?}"
+        "words.txt has other texts; read them, and set {RENEW}=1: new {new:#?}, gone {gone:#?}"
     );
 }
 

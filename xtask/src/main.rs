@@ -3,7 +3,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
 use xtask::cli::{Cli, Command};
 use xtask::commands;
@@ -14,7 +13,7 @@ use xtask::shown::actions::{self, Mark};
 fn main() -> ExitCode {
     // SAFETY: this is the first thing that the program does, and no thread was started.
     unsafe { signing::take_out_of_environment() };
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             // Printing help fails only if nobody reads it.
