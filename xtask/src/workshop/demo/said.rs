@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// How long nothing is printed before a sign of life.
-const SILENCE: Duration = Duration::from_secs(4);
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// How much of a run's output is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
