@@ -132,3 +132,33 @@ fn a_checkout_elsewhere_becomes_a_source() {
         .says("1 input");
     project.run_in("own", &["init", "--check"]).ends(0);
 }
+
+#[test]
+fn names_of_files_write_nothing_into_the_graph() {
+    let evil =
+        "z\nversion = 1\n[stage.evil]\ncontext = \"a\"\nprepare.run = [\"touch\", \"PWNED\"]\n#";
+    let project = empty()
+        .file("a/Dockerfile", "FROM scratch\nCOPY x /\n")
+        .file("a/x", "")
+        .file(&format!("{evil}/Dockerfile"), "FROM scratch\nCOPY y /\n")
+        .file(&format!("{evil}/y"), "");
+    let ran = project.run_in("", &["init"]).ends(0);
+    assert!(!ran.stdout.contains("\n[stage"), "{}", ran.stdout);
+    let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
+    let graph: toml::Table = graph.parse().unwrap();
+    let stages = graph["stage"].as_table().unwrap();
+    assert!(stages.contains_key("a") && !stages.contains_key("evil"));
+    assert!(stages.values().all(|stage| stage.get("prepare").is_none()));
+}
+
+#[test]
+fn where_the_state_of_the_caller_lies_does_not_decide_where_that_of_the_graph_does() {
+    let project = empty()
+        .file("Dockerfile", "FROM scratch\nCOPY . /\n")
+        .file("x", "");
+    // Tests keep their states elsewhere, by XTASK_STATE.
+    project.run_in("", &["init"]).ends(0);
+    let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
+    assert!(graph.contains("\nstate = \"cache\"\n"), "{graph}");
+    assert!(!project.path("target").exists());
+}

@@ -146,7 +146,7 @@ fn built(
     let dockerfile = text(build, "dockerfile").unwrap_or_else(|| "Dockerfile".into());
     let dockerfile = inside(tree, &context, &dockerfile, "dockerfile")?;
     if !tree.root.join(&dockerfile).is_file() {
-        return Err(format!("its Dockerfile {dockerfile} is not there"));
+        return Err(format!("its Dockerfile `{dockerfile}` is not there"));
     }
     let mut stage = FoundStage {
         evidence: Witness::Compose,

@@ -1,6 +1,6 @@
 //! Which stages are built on the images of other stages: their Dockerfiles name them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::found::{Found, FoundContext, FoundStage, split_reference};
@@ -66,6 +66,40 @@ pub fn add(trees: &[Repository], found: &mut Found) {
                 ));
             }
         }
+    }
+}
+
+/// Gives a parent the platforms of its children: a child is built on the parent's image for the
+/// same platform.
+pub fn share_platforms(found: &mut Found) {
+    // A parent's parent may lack them, too. Each round adds a platform, so this ends.
+    loop {
+        let mut lacking: Vec<(String, String, BTreeSet<String>)> = Vec::new();
+        for child in &found.stages {
+            let contexts = child.contexts.values().filter_map(|context| match context {
+                FoundContext::Stage(name) => Some(name),
+                FoundContext::Image(_) | FoundContext::Folder(_) => None,
+            });
+            for parent in child.from.iter().chain(contexts) {
+                let own = found.stages.iter().find(|it| it.name == *parent);
+                let lacks = own.map(|own| &child.platforms - &own.platforms);
+                if let Some(lacks) = lacks.filter(|lacks| !lacks.is_empty()) {
+                    lacking.push((child.name.clone(), parent.clone(), lacks));
+                }
+            }
+        }
+        let Some((child, parent, lacks)) = lacking.into_iter().next() else {
+            return;
+        };
+        let Some(own) = found.stages.iter_mut().find(|it| it.name == parent) else {
+            return;
+        };
+        let named: Vec<&str> = lacks.iter().map(String::as_str).collect();
+        own.ask(format!(
+            "`{child}`, which is built on it, is built for {}: so it is, too; is that right?",
+            named.join(", ")
+        ));
+        own.platforms.extend(lacks);
     }
 }
 

@@ -89,7 +89,12 @@ fn context(tree: &Repository, path: &Utf8Path, need: &ContextNeed, stage: &mut F
     });
     stage.context = match fitting.next() {
         Some(folder) => {
-            if takes_all && paths.is_empty() && folders.len() > 1 {
+            if let (ContextNeed::Whole { because }, true) = (need, folders.len() > 1) {
+                stage.ask(format!(
+                    "what it copies is open ({because}): does its context start at `{}`?",
+                    shown(folder)
+                ));
+            } else if takes_all && paths.is_empty() && folders.len() > 1 {
                 stage.ask(format!(
                     "it copies its whole context: does that start at `{}`?",
                     shown(folder)

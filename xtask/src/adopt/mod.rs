@@ -39,6 +39,7 @@ pub fn look(trees: &[Repository], interrupt: &Interrupt) -> Found {
     found.settle_names();
     found.settle_images();
     links::add(trees, &mut found);
+    links::share_platforms(&mut found);
     found.keep_mentioned_vars();
     found
 }

@@ -160,7 +160,7 @@ impl Call<'_> {
             None => context.join("Dockerfile"),
         };
         if !self.tree.root.join(&dockerfile).is_file() {
-            return Err(format!("its Dockerfile {dockerfile} is not there"));
+            return Err(format!("its Dockerfile `{dockerfile}` is not there"));
         }
         let mut stage = FoundStage {
             evidence: Witness::Workflow,

@@ -23,7 +23,7 @@ pub fn graph_file(found: &Found, sources: &BTreeMap<String, String>) -> String {
          # what a build would do, and `{program} init --check` what has changed in the files below since.\n",
     );
     for file in &found.read {
-        let _ = writeln!(text, "#   {file}");
+        let _ = writeln!(text, "#   {}", one_line(file));
     }
     let asked = found
         .stages
@@ -214,8 +214,8 @@ fn inline<'a>(pairs: impl Iterator<Item = (&'a str, String)>) -> String {
     format!("{{ {} }}", pairs.join(", "))
 }
 
-/// Text for a comment, which ends with its line.
-fn one_line(text: &str) -> String {
+/// Text for a comment, which ends with its line, and for a terminal.
+pub fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
@@ -240,10 +240,14 @@ mod tests {
             .args
             .insert("A".into(), "\"]\n[stage.z]\n\u{1b}".into());
         stage.ask("why\rnot?");
-        let found = Found {
+        let mut found = Found {
             stages: vec![stage],
             ..Found::default()
         };
+        let evil = "x\nversion = 1\n[stage.evil]\ncontext = \"a\"\nprepare.run = [\"id\"]\n#";
+        found.read.insert(evil.into());
+        found.left.push(evil.into());
+        found.unread.push(evil.into());
         let text = graph_file(&found, &BTreeMap::new());
         let spec = spec::read("g".into(), "/".into(), &text, &GraphOptions::default());
         let spec = spec.unwrap_or_else(|fault| panic!("{fault}\n{text}"));

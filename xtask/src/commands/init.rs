@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::adopt::found::Found;
 use crate::adopt::repository::Repository;
+use crate::adopt::write::one_line;
 use crate::adopt::{self, drift, write};
 use crate::cli::InitArgs;
 use crate::contexts::{StatCache, Tracer};
@@ -42,7 +43,7 @@ pub fn run(flags: &InitArgs) -> Result<()> {
     if found.stages.is_empty() {
         let mut why = String::new();
         for left in found.left.iter().chain(&found.unread) {
-            let _ = write!(why, "; {left}");
+            let _ = write!(why, "; {}", one_line(left));
         }
         return Err(Fault::usage(format!(
             "nothing in {folder} says which images it has: there is no Dockerfile, compose file or bake file to start from{why}"
@@ -126,13 +127,14 @@ fn expressible(
 /// Finds out whether a context holds the place of the state. It must be there to be found, so it is
 /// made for the question, and removed again if nothing was there before.
 fn holds_state(found: &mut Found, spec: &Spec, graph: &Utf8Path) {
-    let place = State::place(graph);
+    // The file is committed, so what this caller's environment says must not decide.
+    let states = state::beside(graph);
+    let place = states.join("graph-000000000000");
     let made: Vec<&Utf8Path> = place.ancestors().take_while(|it| !it.exists()).collect();
     if std::fs::create_dir_all(&place).is_err() {
         return;
     }
     let cache = StatCache::in_memory();
-    let states = state::base(graph);
     let with = Tracer::forgetful(&cache).beside(states.as_std_path());
     let without = Tracer::forgetful(&cache);
     let gathers = |id, tracer| stage_inputs::gather(spec, id, None, tracer).is_ok();
@@ -205,17 +207,14 @@ fn summary(found: &Found, graph: &Utf8Path) -> String {
     let width = width.unwrap_or(0);
     for stage in &found.stages {
         let from = stage.origins.first().map_or("", String::as_str);
-        let _ = writeln!(
-            text,
-            "  {:width$}  {}  from {from}",
-            stage.name, stage.dockerfile
-        );
+        let (dockerfile, from) = (one_line(stage.dockerfile.as_str()), one_line(from));
+        let _ = writeln!(text, "  {:width$}  {dockerfile}  from {from}", stage.name);
         for question in &stage.questions {
-            let _ = writeln!(text, "  {:width$}  ? {question}", "");
+            let _ = writeln!(text, "  {:width$}  ? {}", "", one_line(question));
         }
     }
     for left in found.left.iter().chain(&found.unread) {
-        let _ = writeln!(text, "not taken: {left}");
+        let _ = writeln!(text, "not taken: {}", one_line(left));
     }
     let call = crate::graphfile::call::Call::with(
         (graph != NAME).then_some(graph),
@@ -259,7 +258,7 @@ fn check(flags: &InitArgs, graph: &Utf8Path, interrupt: &Interrupt) -> Result<()
     let mut found = adopt::look(&trees, interrupt);
     // What a file says that cannot be read may be the same or not.
     if !found.unread.is_empty() {
-        let unread = found.unread.join("; ");
+        let unread = one_line(&found.unread.join("; "));
         return Err(Fault::lacks(format!(
             "cannot tell what has changed: {unread}; `{} setup` installs what is missing",
             shown::program()
@@ -273,7 +272,7 @@ fn check(flags: &InitArgs, graph: &Utf8Path, interrupt: &Interrupt) -> Result<()
     }
     let mut told = String::new();
     for one in &drifted {
-        let _ = writeln!(told, "{one}");
+        let _ = writeln!(told, "{}", one_line(one));
     }
     super::print(&told);
     Err(Fault::told(Class::Failed))

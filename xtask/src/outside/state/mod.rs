@@ -91,13 +91,16 @@ fn elsewhere(graph: &Utf8Path) -> Option<Utf8PathBuf> {
 /// The folder in which the states of `graph` and of other graphs lie: `XTASK_STATE`, else the cache
 /// folder of the user if the graph file says so, else `target/xtask` below the graph's folder.
 pub fn base(graph: &Utf8Path) -> Utf8PathBuf {
-    elsewhere(graph).unwrap_or_else(|| {
-        let folder = graph.parent().filter(|folder| !folder.as_str().is_empty());
-        let folder = folder.unwrap_or(Utf8Path::new("."));
-        let whole = folder.canonicalize_utf8();
-        let whole = whole.unwrap_or_else(|_| absolute(folder.to_owned()));
-        whole.join("target/xtask")
-    })
+    elsewhere(graph).unwrap_or_else(|| beside(graph))
+}
+
+/// The folder in which the state of `graph` lies if nothing moves it.
+pub fn beside(graph: &Utf8Path) -> Utf8PathBuf {
+    let folder = graph.parent().filter(|folder| !folder.as_str().is_empty());
+    let folder = folder.unwrap_or(Utf8Path::new("."));
+    let whole = folder.canonicalize_utf8();
+    let whole = whole.unwrap_or_else(|_| absolute(folder.to_owned()));
+    whole.join("target/xtask")
 }
 
 /// `base` for the workspace's own graph, for commands that are about no other graph.
