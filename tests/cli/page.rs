@@ -153,6 +153,24 @@ fn what_cannot_be_reported_is_refused_with_what_to_do() {
         .run(&["report", "--file", "-", "--trace", "-"])
         .ends(2)
         .says("`--file -` and `--trace -` both write to stdout");
+    // What somebody else has written stays, and what is no file takes the text.
+    project.write("mine", "cargo xtask report");
+    for flag in ["--file", "--trace"] {
+        let said = format!(
+            "mine exists and was not written by `cargo xtask report`: name another file with `{flag} FILE`"
+        );
+        let mine = project.path("mine").display().to_string();
+        project.run(&["report", flag, &mine]).ends(2).says(&said);
+        project.run(&["report", flag, "/dev/null"]).ends(0);
+        let own = project.path(&format!("own{flag}")).display().to_string();
+        project.run(&["report", flag, &own]).ends(0);
+        project.run(&["report", flag, &own]).ends(0);
+    }
+    assert_eq!(
+        fs::read_to_string(project.path("mine")).unwrap(),
+        "cargo xtask report"
+    );
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
     let trace = project.run(&["report", "--trace", "-"]).ends(0);
     let trace: Value = serde_json::from_str(&trace.stdout).unwrap();
     assert!(trace["traceEvents"].is_array());

@@ -63,7 +63,11 @@ fn compose(flags: &ComposeArgs) -> Result<()> {
     }
     let file = flags.file.clone();
     let file = file.unwrap_or_else(|| work.spec.root.join("compose.images.yaml"));
-    export::write_own(&file, &compose::text(&images), compose::MARK)?;
+    let own = export::OwnFile {
+        mark: compose::MARK,
+        by: ["export compose", "--file"],
+    };
+    export::write_own(&file, &compose::text(&images), &own)?;
     super::print(&format!("{file}\n"));
     Ok(())
 }
@@ -97,7 +101,11 @@ fn bake(flags: &BakeArgs) -> Result<()> {
     let merged = work.state.path("bake");
     let text = bake::text(&work, &wanted, &folder, &merged)?;
     super::tell_warnings(&work);
-    export::write_own(&file, &text, bake::MARK)?;
+    let own = export::OwnFile {
+        mark: bake::MARK,
+        by: ["export bake", "--file"],
+    };
+    export::write_own(&file, &text, &own)?;
     crate::tell!(
         "in {folder}: docker buildx bake --file {}",
         file.file_name().unwrap_or_default()

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::cli::ReportArgs;
+use crate::export::{OwnFile, write_own};
 use crate::fault::{Fault, Result};
 use crate::graphfile::chosen::Chosen;
 use crate::graphfile::options::GraphOptions;
-use crate::outside::state::{self, State};
+use crate::outside::state::State;
 use crate::page::past_run::PastRun;
 use crate::page::{self, kept_runs};
 use crate::report::kept::KeptOutcome;
@@ -29,12 +30,11 @@ impl WriteTo {
     }
 
     /// Writes the text. Gives the file, if it is one.
-    fn write(self, text: &str) -> Result<Option<Utf8PathBuf>> {
+    fn write(self, text: &str, own: &OwnFile<'_>) -> Result<Option<Utf8PathBuf>> {
         match self {
             Self::Stdout => super::print(text),
             Self::File(file) => {
-                state::write_atomically(&file, text.as_bytes())
-                    .map_err(|error| Fault::lacks(format!("cannot write {file}: {error}")))?;
+                write_own(&file, text, own)?;
                 return Ok(Some(file));
             }
         }
@@ -79,8 +79,12 @@ pub fn run(flags: &ReportArgs) -> Result<()> {
             "`--file -` and `--trace -` both write to stdout: name a file for one of them",
         ));
     }
+    let trace = OwnFile {
+        mark: page::TRACE_MARK,
+        by: ["report", "--trace"],
+    };
     if let Some(file) = &flags.trace
-        && let Some(file) = WriteTo::of(file).write(&page::trace(run).to_string())?
+        && let Some(file) = WriteTo::of(file).write(&page::trace(run).to_string(), &trace)?
     {
         crate::tell!("{file}: open it in ui.perfetto.dev or chrome://tracing");
     }
@@ -88,7 +92,13 @@ pub fn run(flags: &ReportArgs) -> Result<()> {
     let text = page::page(&state, graph, &runs, run, before);
     let default = state.beside().join("report.html");
     let to = WriteTo::of(flags.file.as_ref().unwrap_or(&default));
-    if let Some(file) = to.write(&text)? {
+    // In the state, whatever stands there is this program's.
+    let mark = flags.file.as_ref().map_or("", |_| page::MARK);
+    let own = OwnFile {
+        mark,
+        by: ["report", "--file"],
+    };
+    if let Some(file) = to.write(&text, &own)? {
         if is_stdout(&flags.trace) {
             crate::tell!("{file}");
         } else {

@@ -29,6 +29,13 @@ use logs::ShownLog;
 use past_run::{PastRun, StageTurn};
 use sizes::StageSizes;
 
+/// Who has written a page or a trace.
+const WRITER: &str = "cargo xtask report";
+/// What every page has in it.
+pub const MARK: &str = "<meta name=\"generator\" content=\"cargo xtask report\">";
+/// What every trace has in it.
+pub const TRACE_MARK: &str = "\"writer\":\"cargo xtask report\"";
+
 /// What a page is made of.
 #[derive(Debug)]
 pub struct Material<'m> {

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::WRITER;
 use super::lanes::PlacesTaken;
 use super::links::Links;
 use super::past_run::{PastRun, StageTurn};
@@ -40,7 +41,11 @@ pub fn trace(run: &PastRun) -> Value {
             events.push(named("thread_name", place * ROWS + 2 + row, &name));
         }
     }
-    json!({ "displayTimeUnit": "ms", "traceEvents": events })
+    json!({
+        "displayTimeUnit": "ms",
+        "otherData": { "writer": WRITER },
+        "traceEvents": events,
+    })
 }
 
 fn named(what: &str, thread: usize, name: &str) -> Value {

@@ -18,7 +18,7 @@ mod timeline;
 use base64::Engine as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::Material;
+use super::{Material, WRITER};
 use crate::report::words;
 
 const STYLE: &str = include_str!("style.css");
@@ -33,6 +33,7 @@ pub(super) fn page(material: &Material<'_>) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta name="generator" content=(WRITER);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content=(policy());
                 title { (title) ": " (words::time(run.elapsed_ms())) }
