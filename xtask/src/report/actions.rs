@@ -40,7 +40,7 @@ impl<W: Write> Actions<W> {
     pub fn to(to: W, loudness: Loudness) -> Self {
         let place = |name: &str| std::env::var_os(name).map(PathBuf::from);
         Self {
-            plain: Plain::to(to, loudness),
+            plain: Plain::to(to, loudness).parting_commands(),
             workspace: shown::actions::workspace(),
             summary: place("GITHUB_STEP_SUMMARY"),
             graph: Arc::default(),
@@ -283,7 +283,8 @@ mod tests {
             ..finished("api", Outcome::Built)
         }));
         events.push(Event::StageFinished(StageFinished {
-            error: Some("no: such, 100%".to_owned()),
+            // The runner looks for old commands anywhere in a line.
+            error: Some("no: such, 100% ##[error]".to_owned()),
             step: Some(FailedStep {
                 name: "[2/3] RUN make".to_owned(),
                 dockerfile: "web/Dockerfile".to_owned(),
@@ -318,10 +319,11 @@ mod tests {
         assert_eq!(lines[group + 5], "::endgroup::");
         assert!(
             said.contains(
-                "::error title=web failed,file=web/Docker%2Cfile,line=7::web failed at web/Dockerfile:7: no: such, 100%25\n"
+                "::error title=web failed,file=web/Docker%2Cfile,line=7::web failed at web/Dockerfile:7: no: such, 100%25 # #[error]\n"
             ),
             "{said}"
         );
+        assert!(!said.contains("##["), "{said}");
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Reporting {
     pub fn start(json: bool, loudness: Loudness, keeper: Option<Keeper>) -> Self {
         let live = std::io::stderr().is_terminal()
             && std::env::var_os("CI").is_none()
+            && std::env::var_os("TERM").is_none_or(|it| it != "dumb")
             && loudness == Loudness::Normal;
         let mut reporter: Box<dyn Reporter> = match (json, live) {
             (true, _) => Box::new(json::Json::to(std::io::stdout())),

@@ -31,6 +31,8 @@ pub struct Plain<W: Write> {
     loudness: Loudness,
     running: BTreeMap<String, Running>,
     failed: Vec<StageFinished>,
+    /// Whether `##[` is parted: GitHub's runner looks for old commands anywhere in a line.
+    parts_commands: bool,
 }
 
 /// A stage that is built, or a source that is fetched.
@@ -51,12 +53,26 @@ impl<W: Write> Plain<W> {
             loudness,
             running: BTreeMap::new(),
             failed: Vec::new(),
+            parts_commands: false,
+        }
+    }
+
+    /// For a reader that takes `##[` for the beginning of a command.
+    pub(super) fn parting_commands(self) -> Self {
+        Self {
+            parts_commands: true,
+            ..self
         }
     }
 
     pub(super) fn print(&mut self, line: impl Display) {
         // The reader may close the pipe.
-        let _ = writeln!(self.lines, "{line}");
+        let _ = if self.parts_commands {
+            let line = line.to_string().replace("##[", "# #[");
+            writeln!(self.lines, "{line}")
+        } else {
+            writeln!(self.lines, "{line}")
+        };
     }
 
     /// Prints a line that is no news of a failure.
