@@ -109,3 +109,43 @@ fn a_rehearsal_says_what_another_revision_changes_and_what_no_longer_fits() {
         .ends(2)
         .says("unknown source `t`");
 }
+
+/// A source whose stage copies what a host command makes, which the revision `third` cannot run.
+#[test]
+fn what_a_host_command_makes_is_no_misfit_and_what_it_reads_and_is_gone_is_one() {
+    let remote = Remote::new();
+    remote.write("s/Dockerfile", "FROM scratch\nCOPY made file /\n");
+    remote.write("s/file", "1\n");
+    remote.write("s/make.sh", "echo 1 > made\n");
+    remote.commit();
+    remote.git(&["tag", "first"]);
+    remote.write("s/file", "2\n");
+    remote.commit();
+    remote.git(&["tag", "second"]);
+    remote.git(&["rm", "--quiet", "s/make.sh"]);
+    remote.commit();
+    remote.git(&["tag", "third"]);
+    remote.git(&["checkout", "--quiet", "first"]);
+    let checkout = remote.path().parent().unwrap().join("work");
+    // As a host command that ran here has left it.
+    remote.write("s/made", "1\n");
+    for platforms in ["", "platforms = [\"linux/amd64\", \"linux/arm64\"]\n"] {
+        let graph = format!(
+            "version = 1\n[source.s]\npath = \"{}\"\n[stage.s]\nsource = \"s\"\ncontext = \"s\"\n{platforms}\
+             [stage.s.prepare]\ndir = \"s\"\nrun = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\"]\noutputs = [\"made\"]\n",
+            checkout.display()
+        );
+        let project = Project::new()
+            .variable("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+            .file("build-graph.toml", graph);
+        let said = project.run(&["rehearse", "second"]).ends(0).stdout;
+        assert_eq!(
+            said.split_once('\n').unwrap().1,
+            "  s  its host command must run first\n1 of 1 stage would be built again; everything fits\n"
+        );
+        let said = project.run(&["rehearse", "third"]).ends(1).stdout;
+        let misfit = "s does not fit: its host command reads s/make.sh, which is gone\n";
+        assert_eq!(said.matches(misfit).count(), 1, "{said}");
+        assert!(said.contains("1 thing does not fit"), "{said}");
+    }
+}

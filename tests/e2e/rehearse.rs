@@ -1,5 +1,6 @@
 //! `rehearse` with a build: the policy and the stack on another revision, apart from the graph.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Command;
 
@@ -127,12 +128,32 @@ fn a_stack_is_tried_on_the_volumes_of_the_present_one_and_nothing_stays_of_it() 
     release(&project, "4.0", "", "RUN exit 9\n");
     git(&project.path("up"), &["checkout", "--quiet", "1.0"]);
     let ran = project.run(&["rehearse", "4.0", "--stack"]).ends(1);
-    assert!(
-        ran.stdout.contains("not built there: rehearsed"),
-        "{}",
-        ran.stdout
-    );
+    let said =
+        "not built there: rehearsed\nthe stack of 4.0 was not tried: `rehearsed` was not built\n";
+    assert!(ran.stdout.ends_with(said), "{}", ran.stdout);
+    // The log that the report names is there until the next trial.
+    assert!(left.join("logs/rehearsed.log").exists());
     ran.says("exit code 9");
+
+    // What compose refuses there is a finding, and the answer is whole.
+    project.write("up/docker/compose.yaml", "services: [\n");
+    release(&project, "5.0", SECOND, "USER 1000\n");
+    git(&project.path("up"), &["checkout", "--quiet", "1.0"]);
+    let ran = project
+        .run(&["rehearse", "5.0", "--stack", "--json"])
+        .ends(1);
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(said["stack"]["then"], "failed");
+    let cause = said["stack"]["cause"].as_str().unwrap();
+    assert!(cause.contains("compose refuses"), "{cause}");
+    // An interrupt while a stack is up leaves nothing, either.
+    let mut child = project.start(&["rehearse", "2.0", "--stack"]);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("the stack as it is")));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 
     assert_eq!(images(), before);
     assert!(!left.exists());

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Misfit, Sides};
 use crate::graphfile::source::tree::walk;
-use crate::graphfile::spec::Stage;
+use crate::graphfile::spec::{SourceId, Stage};
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
 
@@ -17,7 +17,12 @@ use crate::outside::interrupt::Interrupt;
 const LINES: usize = 40;
 
 /// What no longer fits of the overlays and host commands of a stage.
-pub fn of_stage(sides: &Sides<'_>, stage: &Stage, interrupt: &Interrupt) -> Vec<Misfit> {
+pub fn of_stage(
+    sides: &Sides<'_>,
+    stage: &Stage,
+    name: &str,
+    interrupt: &Interrupt,
+) -> Vec<Misfit> {
     let mut misfits = Vec::new();
     let (before, after) = (sides.before, sides.after);
     for overlay in &stage.overlays {
@@ -40,7 +45,7 @@ pub fn of_stage(sides: &Sides<'_>, stage: &Stage, interrupt: &Interrupt) -> Vec<
                 _ => Vec::new(),
             };
             misfits.push(Misfit {
-                stage: stage.name.clone(),
+                stage: name.to_owned(),
                 what,
                 difference,
             });
@@ -64,7 +69,7 @@ pub fn of_stage(sides: &Sides<'_>, stage: &Stage, interrupt: &Interrupt) -> Vec<
             let is_gone = before.join(&path).exists() && !after.join(&path).exists();
             if is_gone {
                 misfits.push(Misfit {
-                    stage: stage.name.clone(),
+                    stage: name.to_owned(),
                     what: format!("its host command reads {path}, which is gone"),
                     difference: Vec::new(),
                 });
@@ -72,6 +77,30 @@ pub fn of_stage(sides: &Sides<'_>, stage: &Stage, interrupt: &Interrupt) -> Vec<
         }
     }
     misfits
+}
+
+/// Whether a host command of the stage would have to run on the other revision: something that it
+/// makes in the source is not there.
+pub fn has_to_prepare(sides: &Sides<'_>, stage: &Stage, of: SourceId) -> bool {
+    let prepare = stage.prepare.as_ref().filter(|it| !it.beside_graph);
+    let prepare = prepare.filter(|_| stage.source == Some(of));
+    let outputs = prepare.map(|it| it.outputs.iter().map(|path| it.dir.join(path)));
+    let mut outputs = outputs.into_iter().flatten();
+    outputs.any(|path| !sides.after.join(path).exists())
+}
+
+/// Whether a message about what is missing is about something that a host command of the stage
+/// makes. Messages name paths from the context, in backquotes.
+pub fn is_made(stage: &Stage, told: &str) -> bool {
+    let prepare = stage.prepare.as_ref().filter(|it| !it.beside_graph);
+    let outputs = prepare.map(|it| it.outputs.iter().map(|path| it.dir.join(path)));
+    let mut outputs = outputs.into_iter().flatten();
+    outputs.any(|path| {
+        let inner = path.strip_prefix(&stage.context);
+        inner.is_ok_and(|path| {
+            told.contains(&format!("`{path}`")) || told.contains(&format!("`{path}/"))
+        })
+    })
 }
 
 /// The files below a folder, relative to it, sorted.

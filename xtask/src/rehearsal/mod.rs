@@ -90,7 +90,10 @@ pub fn rehearse(
     let mut changes: BTreeMap<StageId, RebuildCause> = BTreeMap::new();
     for id in &wanted {
         let stage = now.spec.stage(*id);
+        let has_to_prepare = fits::has_to_prepare(sides, stage, of);
         let why = match (before.get(id), after.get(id)) {
+            // Nobody knows what it would make.
+            (Some(_), Some(_)) if has_to_prepare => Some(RebuildCause::Prepare),
             (Some(Ok(before)), Some(Ok(after))) => own_change(now, then, *id, before, after),
             (Some(Err(_)), Some(_)) if stage.prepare.is_some() => Some(RebuildCause::Prepare),
             (_, Some(Err(_))) => Some(RebuildCause::Unreadable),
@@ -112,14 +115,20 @@ pub fn rehearse(
         let whole = now.spec.whole(*id);
         if let Some(after) = after.get(id) {
             let was = before.get(id).and_then(|it| it.as_ref().ok());
-            misfits(&whole.name, was, after, sides, &mut rehearsal.misfits);
+            let mut own = Vec::new();
+            // What cannot be read may be what the host command makes.
+            if after.is_ok() || !has_to_prepare {
+                misfits(&whole.name, was, after, sides, &mut own);
+            }
+            own.retain(|misfit| !fits::is_made(stage, &misfit.what));
+            rehearsal.misfits.extend(own);
+        }
+        if stage.source == Some(of) {
+            let more = fits::of_stage(sides, stage, &whole.name, interrupt);
+            rehearsal.misfits.extend(more);
         }
         if stage.is_part() {
             continue;
-        }
-        if stage.source == Some(of) {
-            let more = fits::of_stage(sides, stage, interrupt);
-            rehearsal.misfits.extend(more);
         }
         rehearsal.stages.push(Rehearsed {
             stage: stage.name.clone(),

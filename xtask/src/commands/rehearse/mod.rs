@@ -191,10 +191,16 @@ fn tried_text(flags: &RehearseArgs, tried: &TrialReport) -> String {
                     "the stack of {revision} does not come up on the volumes of the present one"
                 )
             }
+            (_, StackOutcome::Failed) => format!("the stack of {revision} cannot be made"),
             (StackOutcome::Passed, StackOutcome::NotChecked) => {
                 format!("not everything could be checked on the stack of {revision}")
             }
-            _ => format!("the stack of {revision} was not tried: the present one does not come up"),
+            (StackOutcome::Failed, StackOutcome::NotChecked) => format!(
+                "the stack of {revision} was not tried, as the present one does not come up"
+            ),
+            (StackOutcome::NotChecked, StackOutcome::NotChecked) => {
+                format!("the stack of {revision} was not tried")
+            }
         };
         let cause = stack.cause.as_ref().map(|cause| format!(": {cause}"));
         let _ = writeln!(text, "{said}{}", cause.unwrap_or_default());

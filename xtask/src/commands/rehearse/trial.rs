@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::super::verify;
 use crate::build::{self, Wishes};
 use crate::cli::RehearseArgs;
-use crate::fault::{Fault, Message, Result};
+use crate::fault::{Class, Fault, Message, Result};
 use crate::freshness::planner::Workspace;
 use crate::freshness::verdict::Verdict;
 use crate::graphfile::spec::Stage;
@@ -23,7 +23,7 @@ use crate::outside::state::State;
 use crate::report::{Loudness, Reporting};
 use crate::since;
 use crate::verify::finding::{Answer, AnswerOutcome};
-use crate::verify::stack::{self, ProbeResult, StackEvent, StackOutcome, StackReport};
+use crate::verify::stack::{self, ProbeResult, StackEvent, StackOutcome};
 
 /// What a trial found. JSON has it beside what the rehearsal found.
 #[derive(Debug, Serialize)]
@@ -90,9 +90,14 @@ pub(super) fn run(subject: &TrialSubject<'_>) -> Result<TrialReport> {
     let waiting = |holder: &str| crate::tell!("waiting for another rehearsal to end ({holder})");
     let _alone = work.state.lock_rehearsal(waiting, || interrupt.pause())?;
     let folder = work.state.path("rehearsal");
-    remove(&work.engine, &folder)?;
+    remove(&work.engine, &folder, Logs::Go)?;
     let result = attempt(subject, now, &folder);
-    let removed = remove(&work.engine, &folder);
+    let logs = match &result {
+        // The report of a failure names its log.
+        Ok(report) if !report.not_built.is_empty() => Logs::Stay,
+        Ok(_) | Err(_) => Logs::Go,
+    };
+    let removed = remove(&work.engine, &folder, logs);
     let report = result?;
     removed?;
     Ok(report)
@@ -203,12 +208,17 @@ fn stacks(
         tell: &|event| tell(&format!("the stack of {revision}, on its volumes"), &event),
         ..old
     };
+    // What compose refuses there is known before anything is started.
+    if let Err(fault) = stack::resolved(&new) {
+        return refused(StackOutcome::NotChecked, fault, interrupt);
+    }
     let ended = stack::upgrade(&old, &new)?;
-    let outcome = |report: Option<&StackReport>| {
-        report.map_or(StackOutcome::NotChecked, |report| report.outcome)
+    let first = ended.old.outcome;
+    let (second, last) = match ended.new {
+        None => (StackOutcome::NotChecked, ended.old),
+        Some(Ok(report)) => (report.outcome, report),
+        Some(Err(fault)) => return refused(first, fault, interrupt),
     };
-    let (first, second) = (outcome(Some(&ended.old)), outcome(ended.new.as_ref()));
-    let last = ended.new.unwrap_or(ended.old);
     for note in &last.notes {
         crate::tell!("note: {note}");
     }
@@ -223,15 +233,50 @@ fn stacks(
     })
 }
 
-/// Removes the images of a trial, and its state folder. A killed one left them.
-fn remove(engine: &Engine, folder: &Utf8Path) -> Result<()> {
+/// A stack of the other revision that cannot be made: a finding, and no fault of this graph.
+fn refused(now: StackOutcome, fault: Fault, interrupt: &Interrupt) -> Result<StackTrial> {
+    if interrupt.is_set() || matches!(fault.class, Class::Lacks | Class::Interrupted) {
+        return Err(fault);
+    }
+    Ok(StackTrial {
+        now,
+        then: StackOutcome::Failed,
+        cause: Some(fault.message.to_string()),
+        probes: Vec::new(),
+    })
+}
+
+/// Removes the images of a trial, and its state folder. A killed one left them. Logs that were
+/// named stay until the next trial.
+fn remove(engine: &Engine, folder: &Utf8Path, logs: Logs) -> Result<()> {
     let fault = |error: std::io::Error| Fault::lacks(format!("cannot remove {folder}: {error}"));
     if !folder.exists() {
         return Ok(());
     }
     let id = State::in_folder(folder.to_owned()).id().map_err(fault)?;
-    let names = engine.names_below(&private::of_state(&id))?;
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    engine.untag_all(&names, &|| true, &mut |_| ())?;
-    std::fs::remove_dir_all(folder).map_err(fault)
+    engine.untag_below(&private::of_state(&id))?;
+    if logs == Logs::Go {
+        return std::fs::remove_dir_all(folder).map_err(fault);
+    }
+    for entry in folder.read_dir_utf8().map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        if entry.file_name() == "logs" {
+            continue;
+        }
+        let kind = entry.file_type().map_err(fault)?;
+        let removed = if kind.is_dir() {
+            std::fs::remove_dir_all(entry.path())
+        } else {
+            std::fs::remove_file(entry.path())
+        };
+        removed.map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// What becomes of a trial's logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Logs {
+    Go,
+    Stay,
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::containers::Heed;
 use super::{
     Endpoint, Engine,
     http::{self, Connection},
@@ -239,17 +240,14 @@ impl Engine {
     /// slash may follow, as in the reference of a part. Through the docker command, their sizes are
     /// not told.
     pub fn images_below(&self, prefix: &str) -> Result<Vec<Image>> {
+        self.images_below_heeding(prefix, Heed::Interrupt)
+    }
+
+    fn images_below_heeding(&self, prefix: &str, heed: Heed) -> Result<Vec<Image>> {
         let patterns = [format!("{prefix}*"), format!("{prefix}*/*")];
-        match self.connect()? {
-            Some(mut connection) => {
-                let answer = connection.ask("GET", &list_of(&patterns));
-                let answer = answer.map_err(|error| self.unreachable(&error))?;
-                if answer.status != 200 {
-                    return Err(self.refused("list", prefix, answer.status, &answer.body));
-                }
-                serde_json::from_slice(&answer.body).map_err(|error| self.unreachable(&error))
-            }
-            None => {
+        match &self.endpoint {
+            Endpoint::Socket(_) => self.list(&list_of(&patterns), heed),
+            Endpoint::Other(_) => {
                 let filters = patterns.map(|pattern| format!("--filter=reference={pattern}"));
                 let format = "--format={{.ID}} {{.Repository}}:{{.Tag}}";
                 let words = ["image", "ls", "--no-trunc", format];
@@ -276,7 +274,11 @@ impl Engine {
 
     /// All references that begin with `prefix`, as `images_below` finds them.
     pub fn names_below(&self, prefix: &str) -> Result<Vec<String>> {
-        let images = self.images_below(prefix)?.into_iter();
+        self.names_below_heeding(prefix, Heed::Interrupt)
+    }
+
+    pub(super) fn names_below_heeding(&self, prefix: &str, heed: Heed) -> Result<Vec<String>> {
+        let images = self.images_below_heeding(prefix, heed)?.into_iter();
         let mut names: Vec<String> = images.filter_map(|it| it.repo_tags).flatten().collect();
         // An image is listed with all its names.
         names.retain(|name| name.starts_with(prefix));

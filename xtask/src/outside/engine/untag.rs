@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Engine, http};
+use super::containers::Heed;
+use super::{Endpoint, Engine, http};
 use crate::fault::{Fault, Result};
 
 /// How many names are removed at once. An engine with a thousand images takes 3.5 s for one, and
@@ -62,7 +63,11 @@ impl Engine {
 
     /// Removes a name, and with its last name the image.
     pub fn untag(&self, reference: &str) -> Result<Untagged> {
-        let Some(mut connection) = self.connect()? else {
+        self.untag_heeding(reference, Heed::Interrupt)
+    }
+
+    fn untag_heeding(&self, reference: &str, heed: Heed) -> Result<Untagged> {
+        let Endpoint::Socket(_) = &self.endpoint else {
             return match self.docker(&["image", "rm", "--", reference]) {
                 Ok(_) => Ok(Untagged::Gone),
                 Err(error) if error.to_lowercase().contains("no such image") => Ok(Untagged::Gone),
@@ -71,9 +76,7 @@ impl Engine {
             };
         };
         let path = format!("/images/{}", http::encode(reference));
-        let answer = connection
-            .ask("DELETE", &path)
-            .map_err(|error| self.unreachable(&error))?;
+        let answer = self.exchange("DELETE", &path, heed)?;
         match answer.status {
             200..=299 | 404 => Ok(Untagged::Gone),
             409 => Ok(Untagged::InUse),
@@ -89,12 +92,31 @@ impl Engine {
         goes_on: &(dyn Fn() -> bool + Sync),
         told: &mut dyn FnMut(usize),
     ) -> Result<UntaggedAll> {
+        self.untag_some(names, Heed::Interrupt, goes_on, told)
+    }
+
+    /// Removes all names that begin with `prefix`, which ends with a slash. Goes on when the user
+    /// wants to stop.
+    pub fn untag_below(&self, prefix: &str) -> Result<()> {
+        let names = self.names_below_heeding(prefix, Heed::Nothing)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.untag_some(&names, Heed::Nothing, &|| true, &mut |_| ())
+            .map(drop)
+    }
+
+    fn untag_some(
+        &self,
+        names: &[&str],
+        heed: Heed,
+        goes_on: &(dyn Fn() -> bool + Sync),
+        told: &mut dyn FnMut(usize),
+    ) -> Result<UntaggedAll> {
         let [next, gone, used] = [0; 3].map(AtomicUsize::new);
         let one = || -> Result<()> {
             while goes_on()
                 && let Some(name) = names.get(next.fetch_add(1, Ordering::SeqCst))
             {
-                match self.untag(name)? {
+                match self.untag_heeding(name, heed)? {
                     Untagged::Gone => _ = gone.fetch_add(1, Ordering::SeqCst),
                     Untagged::InUse => _ = used.fetch_add(1, Ordering::SeqCst),
                 }

@@ -37,8 +37,9 @@ pub fn run(run: &Run<'_>) -> Result<StackReport> {
 pub struct UpgradeReport {
     /// The first stack.
     pub old: StackReport,
-    /// The second one, on the volumes of the first; `None` if the first did not pass.
-    pub new: Option<StackReport>,
+    /// The second one, on the volumes of the first, or why it cannot be made; `None` if the first
+    /// did not pass.
+    pub new: Option<Result<StackReport>>,
 }
 
 /// Runs a stack, takes its containers away, and runs another one on the volumes that it left.
@@ -57,9 +58,13 @@ pub fn upgrade(old: &Run<'_>, new: &Run<'_>) -> Result<UpgradeReport> {
     if first.outcome == StackOutcome::Passed {
         let live = LiveChildren::new(old.interrupt, session.lock());
         compose::take_containers(session.project(), &live)?;
-        second = Some(attempt(new, &session, &folder("new")?)?.report);
+        let tried = attempt(new, &session, &folder("new")?);
+        second = Some(tried.map(|tried| tried.report));
     }
-    let last = second.as_mut().unwrap_or(&mut first);
+    let last = match &mut second {
+        Some(Ok(report)) => report,
+        Some(Err(_)) | None => &mut first,
+    };
     (new.tell)(StackEvent::TakingDown);
     last.notes.extend(session.end());
     Ok(UpgradeReport {
