@@ -44,6 +44,14 @@ fn a_value_of_the_wrong_kind_is_told_in_the_words_of_the_file() {
         let ran = project.run(&["graph"]).ends(2).says(said);
         assert!(!ran.stderr.contains("Raw"), "{}", ran.stderr);
     }
+    // What is there with a wrong value is not said to be missing, too.
+    let waiver = "[[policy.waive]]\nrule = \"root\"\nwhy = \"x\"\n";
+    let text = format!("{ONE}{waiver}until = \"2027-06-30\"\n{waiver}[stage.b]\ncontext = 5\n");
+    let ran = one().file("build-graph.toml", text).run(&["graph"]).ends(2);
+    let ran = ran.says("`until` of a waiver must be a day without quotes, like 2027-01-31");
+    let ran = ran.says("`context` of stage `b` must be text in quotes");
+    let ran = ran.says("3 mistakes in");
+    assert_eq!(ran.stderr.matches("a waiver has no `until`").count(), 1);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Mistakes in the graph file, collected so that one run reports them all, each with its place
 //! underlined.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::ops::Range;
@@ -140,6 +141,7 @@ impl<'t> Mistakes<'t> {
         }
         self.list
             .sort_by_key(|mistake| mistake.span.as_ref().map(|span| span.start));
+        self.drop_followers();
         let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let renderer = if colour {
             Renderer::styled()
@@ -160,6 +162,34 @@ impl<'t> Mistakes<'t> {
             let _ = write!(message, ", of which the first {MOST_SHOWN} are shown");
         }
         Err(Fault::usage(message))
+    }
+
+    /// Drops what only follows from another mistake: a field with a value of the wrong kind is not
+    /// missing, too. The list must be sorted.
+    fn drop_followers(&mut self) {
+        if self.list.len() > MOST_SHOWN {
+            // This compares all pairs, and nobody reads so many.
+            return;
+        }
+        let titles: Vec<String> = self.list.iter().map(|it| it.title.clone()).collect();
+        let mut follow = BTreeSet::new();
+        for (at, title) in titles.iter().enumerate() {
+            let parts = title
+                .strip_prefix('`')
+                .and_then(|it| it.split_once("` of "));
+            let Some((field, rest)) = parts else {
+                continue;
+            };
+            // The table's own mistake stands at its head, so before that of its field.
+            let missing = titles[..at].iter().rposition(|other| {
+                let whole = other.strip_suffix(&format!(" has no `{field}`"));
+                whole.is_some_and(|whole| rest.starts_with(&format!("{whole} ")))
+            });
+            follow.extend(missing);
+        }
+        let mut at = 0..;
+        self.list
+            .retain(|_| at.next().is_none_or(|at| !follow.contains(&at)));
     }
 
     /// A line for each mistake that GitHub shows at its place.

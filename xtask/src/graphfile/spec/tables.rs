@@ -177,6 +177,7 @@ fn wanted(expected: &str) -> Option<&'static str> {
         "a string" => "text in quotes",
         "a sequence" => "a list, like `[\"a\", \"b\"]`",
         "a map" => "a table",
+        "a TOML datetime" => "a day without quotes, like 2027-01-31",
         _ => return None,
     })
 }
