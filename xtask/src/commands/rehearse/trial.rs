@@ -80,6 +80,12 @@ pub(super) struct TrialSubject<'s> {
 /// Tries the other revision, as far as the flags say.
 pub(super) fn run(subject: &TrialSubject<'_>) -> Result<TrialReport> {
     let (work, interrupt) = (subject.work, subject.interrupt);
+    if subject.flags.stack && work.spec.stack.is_none() {
+        return Err(Fault::usage(format!(
+            "{} has no `[stack]`, so `--stack` has nothing to try: name a compose file in it, as in compose = \"docker/docker-compose.yaml\"",
+            work.spec.file
+        )));
+    }
     // Without the images of now nothing can be tried in their place, and a build would be for
     // nothing.
     let now = if subject.flags.stack {
