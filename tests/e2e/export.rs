@@ -148,7 +148,7 @@ fn bake_builds_the_same_manifests_from_the_export() {
     project
         .run(&["export", "bake"])
         .ends(2)
-        .says("was not written by `cargo xtask export`");
+        .says("was not written by `cargo xtask export bake`");
     assert_eq!(
         std::fs::read_to_string(project.path("docker-bake.json")).unwrap(),
         "{}"
