@@ -206,10 +206,8 @@ fn screen(text: &str) -> Vec<String> {
     lines.map(|line| line.trim_end().to_owned()).collect()
 }
 
-#[test]
-fn an_interrupt_at_the_terminal_leaves_no_live_line() {
-    let script = [vertex("1", ""), "read _ < go\n".to_owned()];
-    let world = world(&script.concat());
+/// A build with a terminal of this kind.
+fn build_at(terminal: &str, world: &World) -> Command {
     let model = world.project.command(&["build"]);
     let words = model.get_args().map(|word| word.to_str().unwrap());
     let words: Vec<&str> = [env!("CARGO_BIN_EXE_xtask")]
@@ -231,7 +229,26 @@ fn an_interrupt_at_the_terminal_leaves_no_live_line() {
     command
         .envs(variables)
         .env_remove("CI")
-        .env("TERM", "xterm");
+        .env("TERM", terminal);
+    command
+}
+
+#[test]
+fn a_terminal_that_cannot_move_its_cursor_gets_plain_lines() {
+    let world = world(&vertex("1", ""));
+    let said = |terminal: &str| {
+        let output = build_at(terminal, &world).stdin(Stdio::null()).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    assert!(said("xterm").contains('\x1b'));
+    assert!(!said("dumb").contains('\x1b'));
+}
+
+#[test]
+fn an_interrupt_at_the_terminal_leaves_no_live_line() {
+    let script = [vertex("1", ""), "read _ < go\n".to_owned()];
+    let world = world(&script.concat());
+    let mut command = build_at("xterm", &world);
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,15 +1,16 @@
 //! `rehearse` with a build: the policy and the stack on another revision, apart from the graph.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 use xtask::outside::private;
 use xtask::outside::state::State;
 
-use crate::support::{Project, process};
-use crate::{docker, host, privates_of, project, state_of, unique, with_base};
+use crate::support::Project;
+use crate::support::gate::Gate;
+use crate::support::push::push;
+use crate::support::remote::git;
+use crate::{docker, host, privates_of, project, registry, state_of, unique, with_base};
 
 /// A stage that no other test has, as its name tells its images apart.
 const STAGE: &str = "rehearsed";
@@ -21,13 +22,6 @@ const SECOND: &str = "grep -qx 1 /data/format || exit 7\necho 2 > /data/format\n
 /// Comes up on an empty volume only.
 const THIRD: &str = "test ! -e /data/format || { echo cannot read format $(cat /data/format); exit 7; }\nexec sleep 600\n";
 
-fn git(folder: &Path, arguments: &[&str]) {
-    let mut git = Command::new("git");
-    let names = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
-    git.arg("-C").arg(folder).args(names).args(arguments);
-    assert!(process::ended(&mut git).unwrap().status.success());
-}
-
 /// A release of the source, with this start script and this user.
 fn release(project: &Project, tag: &str, start: &str, user: &str) {
     project.write("up/app/start", start);
@@ -35,6 +29,11 @@ fn release(project: &Project, tag: &str, start: &str, user: &str) {
         "up/app/Dockerfile",
         format!("FROM bb\nRUN mkdir /data && chown 1000 /data\nCOPY start /\n{user}CMD [\"/bin/sh\", \"/start\"]\n"),
     );
+    tag_all(project, tag);
+}
+
+/// Commits the source as it is, and gives the commit a tag.
+fn tag_all(project: &Project, tag: &str) {
     let up = project.path("up");
     git(&up, &["add", "--all"]);
     git(&up, &["commit", "--quiet", "--message", tag]);
@@ -51,7 +50,10 @@ fn world() -> Project {
          [[stack.probe]]\nservice = \"app\"\nkind = \"exec\"\ncommand = [\"cat\", \"/data/format\"]\n",
         unique(STAGE)
     );
-    let project = project.file("build-graph.toml", graph);
+    // Compose looks for a file from the caller's folder upwards, and this one is another project's.
+    let project = project
+        .file("build-graph.toml", graph)
+        .file("compose.yaml", "services: { other: { image: none } }\n");
     git(&project.path("up"), &["init", "--quiet"]);
     release(&project, "1.0", FIRST, "USER 1000\n");
     release(&project, "2.0", SECOND, "USER 1000\n");
@@ -164,4 +166,50 @@ fn a_stack_is_tried_on_the_volumes_of_the_present_one_and_nothing_stays_of_it() 
     let notes: Vec<_> = notes.map(|it| it.unwrap().file_name()).collect();
     assert_eq!(notes, ["lock"], "{project_volumes}");
     project.run(&["plan", "--exit-code"]).ends(0);
+}
+
+/// The graph shares what it builds, and the other revision has a base that is not locked.
+#[test]
+fn a_trial_writes_no_pin_and_nothing_into_a_registry() {
+    let Some(registry) = registry() else { return };
+    let gate = Gate::before(&registry);
+    let bases = ["one:1", "two:1"].map(unique);
+    let platforms = [("linux/amd64", "a"), ("linux/arm64", "b")];
+    bases
+        .iter()
+        .for_each(|base| drop(push(&registry, base, &platforms)));
+    let path = unique("trial");
+    let graph = format!(
+        "version = 1\n[registry]\nurl = \"{}/{path}\"\ntrust = [\"any\"]\n[source.up]\npath = \"up\"\n\
+         [stage.a]\nsource = \"up\"\ncontext = \"a\"\nimage = \"{path}/a\"\noutput = \"registry\"\nreproducible = true\n\
+         platforms = [\"linux/amd64\", \"linux/arm64\"]\npolicy = {{ rules = {{ root = \"off\" }} }}\n",
+        gate.address()
+    );
+    let project = project(&host()).file("build-graph.toml", graph);
+    let dockerfile = |base: &str| format!("FROM {registry}/{base}\nCOPY x /\n");
+    let project = project
+        .file("up/a/x", &path)
+        .file("up/a/Dockerfile", dockerfile(&bases[0]));
+    git(&project.path("up"), &["init", "--quiet"]);
+    tag_all(&project, "1.0");
+    project.write("up/a/Dockerfile", dockerfile(&bases[1]));
+    tag_all(&project, "2.0");
+    git(&project.path("up"), &["checkout", "--quiet", "1.0"]);
+    project.run(&["build"]).ends(0);
+    let lock = std::fs::read(project.path("build-graph.lock")).unwrap();
+    gate.forget();
+
+    let ran = project.run(&["rehearse", "2.0", "--policy"]).ends(0);
+    ran.says("1 built, 0 fresh").never_says("commit that file");
+    assert_eq!(
+        std::fs::read(project.path("build-graph.lock")).unwrap(),
+        lock
+    );
+    let asked = gate.requests();
+    let reads = asked
+        .iter()
+        .all(|it| ["GET", "HEAD"].contains(&&*it.method));
+    assert!(reads, "{asked:#?}");
+    let named = docker(&host(), &["image", "ls", "--quiet", &format!("{path}/a")]);
+    assert_eq!(named, "");
 }

@@ -157,6 +157,7 @@ mod tests {
             ("web/Dockerfile", "FROM x\nCOPY web/*.js /\nCOPY go.mod /\n"),
             ("docker/local.dockerfile", "FROM x\nCOPY . /\n"),
             ("none/Dockerfile", "FROM x\nCOPY made /\n"),
+            ("open/Dockerfile", "FROM x\nARG A\nCOPY ${A:?} /\n"),
         ]);
         let of = |name: &str| {
             found
@@ -177,6 +178,8 @@ mod tests {
             (of("local").context.as_str(), of("local").questions.len()),
             ("", 1)
         );
+        let open = of("open").questions.join(" ");
+        assert!(open.starts_with("what it copies is open ("), "{open}");
         assert_eq!(
             (of("none").context.as_str(), of("none").questions.len()),
             ("none", 1)

@@ -324,6 +324,10 @@ mod tests {
         stage.step = Some(step);
         let told = failure(&stage);
         assert!(told.starts_with(&format!("web failed at web/Dockerfile: {name}: did not")));
+        // A report of several mistakes has a heading before each.
+        stage.step = None;
+        stage.error = Some("error: no one\nerror: no other".to_owned());
+        assert!(failure(&stage).starts_with("web failed: no one\nerror: no other"));
     }
 
     #[test]
