@@ -9,6 +9,7 @@ use crate::fault::{Fault, Result};
 use crate::freshness::planner::{Next, Workspace};
 use crate::graphfile::spec::{Parts, StageId};
 use crate::outside::interrupt::Interrupt;
+use crate::outside::state::LockedWork;
 use crate::publish::release::Release;
 use crate::publish::{self, ContentOrigin, MoveOutcome, Moved, PublishWishes};
 use crate::report::words;
@@ -29,7 +30,7 @@ pub fn run(flags: &PublishArgs) -> Result<()> {
     let pause = || interrupt.pause();
     // The clearing up after a build must not remove what is pushed meanwhile.
     let _graph = work.state.share(waiting, pause)?;
-    let _publish = work.state.lock_publish(waiting, pause)?;
+    let _publish = work.state.lock_for(LockedWork::Publish, waiting, pause)?;
     let mut wishes = PublishWishes {
         stages: Vec::new(),
         targets: flags.to.clone(),

@@ -20,7 +20,7 @@ use crate::graphfile::source::{self, tree::Gaps, tree::Remedy};
 use crate::graphfile::spec::{Context, Git, Place, Source, SourceId, Spec, StageId, names};
 use crate::outside::git::Trouble;
 use crate::outside::interrupt::Interrupt;
-use crate::outside::state::State;
+use crate::outside::state::{LockedWork, State};
 use crate::report::event::{Event, SourceFinished};
 use crate::unpoisoned::Unpoisoned as _;
 pub use drift::Drift;
@@ -103,7 +103,7 @@ impl Fetcher<'_> {
             self.tell(Event::Notice { message });
         };
         let pause = || self.interrupt.pause();
-        let held = self.state.lock_sources(waiting, pause)?;
+        let held = self.state.lock_for(LockedWork::Fetch, waiting, pause)?;
         self.lock().reload()?;
         Ok(held)
     }

@@ -19,7 +19,7 @@ use crate::graphfile::spec::Stage;
 use crate::outside::engine::Engine;
 use crate::outside::interrupt::Interrupt;
 use crate::outside::private;
-use crate::outside::state::State;
+use crate::outside::state::{LockedWork, State};
 use crate::report::{Loudness, Reporting};
 use crate::since;
 use crate::verify::finding::{Answer, AnswerOutcome};
@@ -94,7 +94,9 @@ pub(super) fn run(subject: &TrialSubject<'_>) -> Result<TrialReport> {
         None
     };
     let waiting = |holder: &str| crate::tell!("waiting for another rehearsal to end ({holder})");
-    let _alone = work.state.lock_rehearsal(waiting, || interrupt.pause())?;
+    let _alone = work
+        .state
+        .lock_for(LockedWork::Trial, waiting, || interrupt.pause())?;
     let folder = work.state.path("rehearsal");
     remove(&work.engine, &folder, Logs::Go)?;
     let result = attempt(subject, now, &folder);

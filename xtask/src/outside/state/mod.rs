@@ -235,31 +235,19 @@ impl State {
         self.hold(&format!("turns/{stage}.lock"), Kind::Alone, waiting, pause)
     }
 
-    /// Takes the lock for fetching sources.
-    pub fn lock_sources(
+    /// Takes the lock for work that only one call does at a time.
+    pub fn lock_for(
         &self,
+        work: LockedWork,
         waiting: impl FnOnce(&str),
         pause: impl FnMut() -> bool,
     ) -> Result<HeldLock> {
-        self.hold("sources.lock", Kind::Alone, waiting, pause)
-    }
-
-    /// Takes the lock for publishing: one release at a time moves tags.
-    pub fn lock_publish(
-        &self,
-        waiting: impl FnOnce(&str),
-        pause: impl FnMut() -> bool,
-    ) -> Result<HeldLock> {
-        self.hold("publish.lock", Kind::Alone, waiting, pause)
-    }
-
-    /// Takes the lock for a rehearsal's trial, which has one folder of the state.
-    pub fn lock_rehearsal(
-        &self,
-        waiting: impl FnOnce(&str),
-        pause: impl FnMut() -> bool,
-    ) -> Result<HeldLock> {
-        self.hold("rehearsal.lock", Kind::Alone, waiting, pause)
+        let name = match work {
+            LockedWork::Fetch => "sources.lock",
+            LockedWork::Publish => "publish.lock",
+            LockedWork::Trial => "rehearsal.lock",
+        };
+        self.hold(name, Kind::Alone, waiting, pause)
     }
 
     /// Takes the lock for writing the file of pins, which nobody holds for long.
@@ -317,6 +305,17 @@ impl State {
         }
         Ok(HeldLock { _file: file })
     }
+}
+
+/// Work on a graph that only one call does at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockedWork {
+    /// Fetching sources.
+    Fetch,
+    /// Publishing: one release at a time moves tags.
+    Publish,
+    /// A rehearsal's trial, which has one folder of the state.
+    Trial,
 }
 
 /// The lock of a whole graph.
