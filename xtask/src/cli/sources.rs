@@ -33,7 +33,7 @@ pub struct LockArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "the flattened struct says it")]
     pub at: Where,
-    /// Pin anew what these images and sources (all without a name) are by now:
+    /// Pin these images and sources again, at what they are now (all without a name):
     /// `python:3.12-slim-bookworm`, `dify`
     #[arg(long, value_name = "NAME", num_args = 0..)]
     pub update: Option<Vec<String>>,

@@ -78,7 +78,7 @@ pub fn run(flags: &VerifyArgs) -> Result<()> {
     }
 }
 
-/// How the images of these stages keep the policy. Tells what it found, if it is not for JSON.
+/// How the images of these stages keep the policy.
 pub(super) fn policy_of(
     work: &Workspace,
     at: &Where,
