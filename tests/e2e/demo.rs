@@ -47,7 +47,10 @@ fn the_demo_builds_heals_and_leaves_nothing_unless_asked() {
     assert!(kept.status.success(), "{}", said(&kept));
     assert!(said(&kept).contains("7 built, 0 fresh"), "{}", said(&kept));
     assert!(said(&kept).contains("\n    verified\n"), "{}", said(&kept));
-    assert!(said(&kept).lines().count() < 120, "{}", said(&kept));
+    // A slow machine gives more signs of life, so they do not count.
+    let told = said(&kept);
+    let steps = told.lines().filter(|line| !line.contains("… ")).count();
+    assert!(steps < 120, "{told}");
     assert!(!images(&host).is_empty());
 
     // The images that were kept are fresh.
