@@ -89,8 +89,8 @@ impl Run<'_> {
         if builder.is_none() || stage.shipping.output == ImageOutput::Engine {
             work.refuse_without_engine()?;
         }
-        if let Some(why) = stage_inputs.absent.first() {
-            return Err(Fault::failed(why.clone()));
+        if let Some(absent) = stage_inputs.absent.first() {
+            return Err(Fault::failed(absent.told.clone()));
         }
         if self.wishes.offline {
             self.refuse_absent(stage_inputs)?;

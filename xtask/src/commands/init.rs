@@ -171,7 +171,7 @@ fn ask_of_trees(found: &mut Found, spec: &mut Spec, graph: &Utf8Path) {
                 for absent in &inputs.absent {
                     stage.ask(format!(
                         "{}; a command on this machine that makes it belongs into `prepare`",
-                        shown(absent)
+                        shown(&absent.told)
                     ));
                 }
             }

@@ -8,8 +8,9 @@ use std::path::Path;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Misfit, Sides};
+use crate::freshness::stage_inputs::AbsentSource;
 use crate::graphfile::source::tree::walk;
-use crate::graphfile::spec::{SourceId, Stage};
+use crate::graphfile::spec::{Context, SourceId, Stage};
 use crate::outside::git;
 use crate::outside::interrupt::Interrupt;
 
@@ -79,28 +80,33 @@ pub fn of_stage(
     misfits
 }
 
+/// What a host command of the stage makes in the source, from the source's root.
+fn outputs(stage: &Stage) -> impl Iterator<Item = Utf8PathBuf> {
+    let prepare = stage.prepare.iter().filter(|it| !it.beside_graph);
+    prepare.flat_map(|it| it.outputs.iter().map(|path| it.dir.join(path)))
+}
+
 /// Whether a host command of the stage would have to run on the other revision: something that it
 /// makes in the source is not there.
 pub fn has_to_prepare(sides: &Sides<'_>, stage: &Stage, of: SourceId) -> bool {
-    let prepare = stage.prepare.as_ref().filter(|it| !it.beside_graph);
-    let prepare = prepare.filter(|_| stage.source == Some(of));
-    let outputs = prepare.map(|it| it.outputs.iter().map(|path| it.dir.join(path)));
-    let mut outputs = outputs.into_iter().flatten();
-    outputs.any(|path| !sides.after.join(path).exists())
+    stage.source == Some(of) && outputs(stage).any(|path| !sides.after.join(path).exists())
 }
 
-/// Whether a message about what is missing is about something that a host command of the stage
-/// makes. Messages name paths from the context, in backquotes.
-pub fn is_made(stage: &Stage, told: &str) -> bool {
-    let prepare = stage.prepare.as_ref().filter(|it| !it.beside_graph);
-    let outputs = prepare.map(|it| it.outputs.iter().map(|path| it.dir.join(path)));
-    let mut outputs = outputs.into_iter().flatten();
-    outputs.any(|path| {
-        let inner = path.strip_prefix(&stage.context);
-        inner.is_ok_and(|path| {
-            told.contains(&format!("`{path}`")) || told.contains(&format!("`{path}/"))
-        })
-    })
+/// Whether a host command of the stage makes what is missing.
+pub fn is_made(stage: &Stage, absent: &AbsentSource) -> bool {
+    let context = match &absent.context {
+        None => Some(&stage.context),
+        Some(name) => match stage.contexts.get(name) {
+            Some(Context::Folder(source, folder)) if *source == stage.source => Some(folder),
+            _ => None,
+        },
+    };
+    let path = std::str::from_utf8(&absent.path);
+    let (Some(context), Ok(path)) = (context, path) else {
+        return false;
+    };
+    let path = context.join(path);
+    outputs(stage).any(|output| path.starts_with(output))
 }
 
 /// The files below a folder, relative to it, sorted.

@@ -17,7 +17,7 @@ use crate::fault::Result;
 use crate::freshness::planner::Workspace;
 use crate::freshness::stage_inputs::{self, StageInputs};
 use crate::freshness::verdict::{self, Reason};
-use crate::graphfile::spec::{SourceId, Spec, StageId};
+use crate::graphfile::spec::{SourceId, Spec, Stage, StageId};
 use crate::outside::interrupt::Interrupt;
 
 /// What a rehearsal found.
@@ -115,13 +115,11 @@ pub fn rehearse(
         let whole = now.spec.whole(*id);
         if let Some(after) = after.get(id) {
             let was = before.get(id).and_then(|it| it.as_ref().ok());
-            let mut own = Vec::new();
             // What cannot be read may be what the host command makes.
             if after.is_ok() || !has_to_prepare {
-                misfits(&whole.name, was, after, sides, &mut own);
+                let of = (stage, whole.name.as_str());
+                misfits(of, was, after, sides, &mut rehearsal.misfits);
             }
-            own.retain(|misfit| !fits::is_made(stage, &misfit.what));
-            rehearsal.misfits.extend(own);
         }
         if stage.source == Some(of) {
             let more = fits::of_stage(sides, stage, &whole.name, interrupt);
@@ -170,9 +168,9 @@ fn own_change(
     (!reason.changes.is_empty()).then_some(RebuildCause::Own(reason))
 }
 
-/// What the Dockerfile of a stage no longer finds.
+/// What the Dockerfile of a stage, which has this name for people, no longer finds.
 fn misfits(
-    stage: &str,
+    (stage, name): (&Stage, &str),
     before: Option<&StageInputs>,
     after: &Result<StageInputs>,
     sides: &Sides<'_>,
@@ -180,7 +178,7 @@ fn misfits(
 ) {
     let mut add = |what: &str| {
         all.push(Misfit {
-            stage: stage.to_owned(),
+            stage: name.to_owned(),
             what: fits::without_place(what, sides.after),
             difference: Vec::new(),
         });
@@ -196,10 +194,11 @@ fn misfits(
     };
     let known: BTreeSet<String> = before
         .into_iter()
-        .flat_map(|it| it.absent.iter().chain(&it.unused))
+        .flat_map(|it| it.absent.iter().map(|it| &it.told).chain(&it.unused))
         .map(|told| fits::without_place(told, sides.before))
         .collect();
-    for told in after.absent.iter().chain(&after.unused) {
+    let absent = after.absent.iter().filter(|it| !fits::is_made(stage, it));
+    for told in absent.map(|it| &it.told).chain(&after.unused) {
         if !known.contains(&fits::without_place(told, sides.after)) {
             add(told);
         }

@@ -77,7 +77,8 @@ impl Workspace {
                     // A build fails with these words.
                     let absent = stage_inputs.absent.iter();
                     let absent = absent.filter(|_| self.is_building.get().is_none());
-                    absent.for_each(|why| self.warn(format!("`{name}` cannot be built: {why}")));
+                    absent
+                        .for_each(|it| self.warn(format!("`{name}` cannot be built: {}", it.told)));
                     uncounted(stage_inputs)
                         .into_iter()
                         .for_each(|note| self.warn(note));

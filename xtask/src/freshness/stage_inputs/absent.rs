@@ -21,6 +21,17 @@ const MOST_FOLDERS: usize = 200;
 /// How many missing sources are reported. Folders are searched for each of them.
 const MOST_TOLD: usize = 10;
 
+/// A source of COPY, ADD or a bind mount that is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsentSource {
+    /// The name of the context that lacks it; `None` for the main one.
+    pub context: Option<String>,
+    /// The path in that context.
+    pub path: Vec<u8>,
+    /// A sentence: where it is named, why it is missing, what to do.
+    pub told: String,
+}
+
 /// A context of a stage, in which sources are looked for.
 pub(super) struct LookedForSource<'l> {
     pub(super) stage: &'l Stage,
@@ -33,8 +44,8 @@ pub(super) struct LookedForSource<'l> {
 }
 
 impl LookedForSource<'_> {
-    /// A sentence for each source that BuildKit would not find.
-    pub(super) fn told(&self, required: &[Required]) -> Vec<String> {
+    /// The sources that BuildKit would not find.
+    pub(super) fn absent(&self, required: &[Required]) -> Vec<AbsentSource> {
         let own = required
             .iter()
             .filter(|source| source.context.as_deref() == self.name);
@@ -45,7 +56,11 @@ impl LookedForSource<'_> {
                 Absent::NotThere => self.elsewhere(&source.path),
             };
             let (file, line, path) = (self.dockerfile, source.line, text(&source.path));
-            Some(format!("{file}:{line}: `{path}` {why}"))
+            Some(AbsentSource {
+                context: source.context.clone(),
+                path: source.path.clone(),
+                told: format!("{file}:{line}: `{path}` {why}"),
+            })
         })
         .take(MOST_TOLD)
         .collect()

@@ -26,6 +26,7 @@ use crate::outside::state;
 use dockerfile::{ImageFacts, Question, Reading, Step};
 use dockerignore::Ignore;
 
+pub use absent::AbsentSource;
 pub use externals::{Externals, Taken, platforms_of};
 pub use folder::{ContextFolder, folder_of_context};
 use folder::{collect, dockerfile_inside, folder_inside, given_to_buildkit, ignore_of, read};
@@ -58,8 +59,8 @@ pub struct StageInputs {
     pub externals: Externals,
     /// Parents that may leave this stage ONBUILD triggers which cannot be determined.
     pub with_triggers: Vec<String>,
-    /// A sentence on each source of COPY, ADD and bind mounts that is missing.
-    pub absent: Vec<String>,
+    /// The sources of COPY, ADD and bind mounts that are missing.
+    pub absent: Vec<AbsentSource>,
     /// Proxies that `args` gives and the Dockerfile does not declare. BuildKit does not compare
     /// them, and the key does not count them.
     pub uncounted: Vec<String>,
@@ -276,9 +277,9 @@ fn gather_stage(
         folder,
         name,
     };
-    let mut absent = looked(&context, None).told(&reading.required);
+    let mut absent = looked(&context, None).absent(&reading.required);
     for (name, folder) in &folders {
-        absent.extend(looked(folder, Some(name)).told(&reading.required));
+        absent.extend(looked(folder, Some(name)).absent(&reading.required));
     }
     let is_uncounted = |name: &&String| proxies::is_one(name) && !reading.args.contains_key(*name);
     let uncounted = args.keys().filter(is_uncounted).cloned().collect();
