@@ -17,8 +17,9 @@ const STAGE: &str = "rehearsed";
 const COMPOSE: &str = "services:\n  app:\n    image: none\n    init: true\n    volumes: [\"data:/data\"]\nvolumes:\n  data: {}\n";
 /// Writes the format of its data.
 const FIRST: &str = "echo 1 > /data/format\nexec sleep 600\n";
-/// Needs the data of the first release.
-const SECOND: &str = "grep -qx 1 /data/format || exit 7\necho 2 > /data/format\nexec sleep 600\n";
+/// Needs the data of the first release, and that nothing of it still runs.
+const SECOND: &str = "grep -qx 1 /data/format || exit 7\nbeat=$(cat /data/beat)\nsleep 1\n\
+                      test \"$beat\" = \"$(cat /data/beat)\" || exit 8\necho 2 > /data/format\nexec sleep 600\n";
 /// Comes up on an empty volume only.
 const THIRD: &str = "test ! -e /data/format || { echo cannot read format $(cat /data/format); exit 7; }\nexec sleep 600\n";
 
@@ -41,14 +42,23 @@ fn tag_all(project: &Project, tag: &str) {
 }
 
 fn world() -> Project {
-    let project = with_base(project(&host())).file("up/docker/compose.yaml", COMPOSE);
+    let image = unique(STAGE);
+    // Only the first release has this service.
+    let first = COMPOSE.replace(
+        "volumes:\n  data",
+        &format!(
+            "  old:\n    image: {image}\n    init: true\n    volumes: [\"data:/data\"]\n    \
+             command: [/bin/sh, -c, 'i=0; while :; do i=$$((i+1)); echo $$i > /data/beat; sleep 0.1; done']\n\
+             volumes:\n  data"
+        ),
+    );
+    let project = with_base(project(&host())).file("up/docker/compose.yaml", first);
     let graph = format!(
         "version = 1\n[source.up]\npath = \"up\"\n[stage.bb]\ncontext = \"base\"\npolicy = {{ rules = {{ root = \"warn\" }} }}\n\
-         [stage.{STAGE}]\nsource = \"up\"\ncontext = \"app\"\nimage = \"{}\"\nservices = [\"app\"]\n\
+         [stage.{STAGE}]\nsource = \"up\"\ncontext = \"app\"\nimage = \"{image}\"\nservices = [\"app\"]\n\
          contexts = {{ bb = {{ stage = \"bb\" }} }}\n\
          [stack]\nsource = \"up\"\ncompose = \"docker/compose.yaml\"\nwatch = 0\n\
-         [[stack.probe]]\nservice = \"app\"\nkind = \"exec\"\ncommand = [\"cat\", \"/data/format\"]\n",
-        unique(STAGE)
+         [[stack.probe]]\nservice = \"app\"\nkind = \"exec\"\ncommand = [\"cat\", \"/data/format\", \"/data/beat\"]\n"
     );
     // Compose looks for a file from the caller's folder upwards, and this one is another project's.
     let project = project
@@ -56,6 +66,7 @@ fn world() -> Project {
         .file("compose.yaml", "services: { other: { image: none } }\n");
     git(&project.path("up"), &["init", "--quiet"]);
     release(&project, "1.0", FIRST, "USER 1000\n");
+    project.write("up/docker/compose.yaml", COMPOSE);
     release(&project, "2.0", SECOND, "USER 1000\n");
     release(&project, "3.0", THIRD, "");
     git(&project.path("up"), &["checkout", "--quiet", "1.0"]);
@@ -182,17 +193,21 @@ fn a_trial_writes_no_pin_and_nothing_into_a_registry() {
     let graph = format!(
         "version = 1\n[registry]\nurl = \"{}/{path}\"\ntrust = [\"any\"]\n[source.up]\npath = \"up\"\n\
          [stage.a]\nsource = \"up\"\ncontext = \"a\"\nimage = \"{path}/a\"\noutput = \"registry\"\nreproducible = true\n\
-         platforms = [\"linux/amd64\", \"linux/arm64\"]\npolicy = {{ rules = {{ root = \"off\" }} }}\n",
+         platforms = [\"linux/amd64\", \"linux/arm64\"]\npolicy = {{ rules = {{ root = \"off\" }} }}\n\
+         [stage.a.prepare]\ndir = \"a\"\nrun = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\"]\noutputs = [\"made\"]\n",
         gate.address()
     );
     let project = project(&host()).file("build-graph.toml", graph);
-    let dockerfile = |base: &str| format!("FROM {registry}/{base}\nCOPY x /\n");
+    let dockerfile = |base: &str| format!("FROM {registry}/{base}\nCOPY x made /\n");
     let project = project
         .file("up/a/x", &path)
+        .file("up/.gitignore", "made\n")
+        .file("up/a/make.sh", "echo 1 > made\n")
         .file("up/a/Dockerfile", dockerfile(&bases[0]));
     git(&project.path("up"), &["init", "--quiet"]);
     tag_all(&project, "1.0");
     project.write("up/a/Dockerfile", dockerfile(&bases[1]));
+    project.write("up/a/make.sh", "echo 2 > made\n");
     tag_all(&project, "2.0");
     git(&project.path("up"), &["checkout", "--quiet", "1.0"]);
     project.run(&["build"]).ends(0);
