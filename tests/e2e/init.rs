@@ -199,7 +199,7 @@ target "tool" {
             "args = { A = \"$$5\" }",
             "contexts = { parent = { stage = \"base\" } }",
             // bake builds a parent for the platforms of its children without a word in the file.
-            "# ? `api`, which is built on it, is built for linux/amd64: so it is, too; is that right?",
+            "# ? its child `api` is built for linux/amd64, so this stage is, too: is that right?",
             "dockerfile = \"web/prod.Dockerfile\"",
             "platforms = [\"linux/amd64\", \"linux/arm64\"]",
             "target = \"t2\"",

@@ -96,7 +96,7 @@ pub fn share_platforms(found: &mut Found) {
         };
         let named: Vec<&str> = lacks.iter().map(String::as_str).collect();
         own.ask(format!(
-            "`{child}`, which is built on it, is built for {}: so it is, too; is that right?",
+            "its child `{child}` is built for {}, so this stage is, too: is that right?",
             named.join(", ")
         ));
         own.platforms.extend(lacks);

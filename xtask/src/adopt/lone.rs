@@ -91,7 +91,7 @@ fn context(tree: &Repository, path: &Utf8Path, need: &ContextNeed, stage: &mut F
         Some(folder) => {
             if let (ContextNeed::Whole { because }, true) = (need, folders.len() > 1) {
                 stage.ask(format!(
-                    "what it copies is open ({because}): does its context start at `{}`?",
+                    "the Dockerfile does not decide what is copied ({because}): does its context start at `{}`?",
                     shown(folder)
                 ));
             } else if takes_all && paths.is_empty() && folders.len() > 1 {
@@ -179,7 +179,10 @@ mod tests {
             ("", 1)
         );
         let open = of("open").questions.join(" ");
-        assert!(open.starts_with("what it copies is open ("), "{open}");
+        assert!(
+            open.starts_with("the Dockerfile does not decide what is copied ("),
+            "{open}"
+        );
         assert_eq!(
             (of("none").context.as_str(), of("none").questions.len()),
             ("none", 1)

@@ -38,13 +38,13 @@ pub(super) struct TrialReport {
     pub stack: Option<StackTrial>,
 }
 
-/// How the stack of now ended, and the one in its place.
+/// How the present stack ended, and the one in its place.
 #[derive(Debug, Serialize)]
 pub(super) struct StackTrial {
-    /// The stack of now.
+    /// The present stack.
     pub now: StackOutcome,
-    /// The stack of the other revision; `not_checked` if the one of now did not come up, or if an
-    /// image of it is missing.
+    /// The stack of the other revision; `not_checked` if the present one did not come up, or if an
+    /// image of the other one was not built.
     pub then: StackOutcome,
     /// The first cause, in one sentence.
     pub cause: Option<String>,
@@ -86,8 +86,8 @@ pub(super) fn run(subject: &TrialSubject<'_>) -> Result<TrialReport> {
             work.spec.file
         )));
     }
-    // Without the images of now nothing can be tried in their place, and a build would be for
-    // nothing.
+    // The other stack takes the place of the present one, which needs its images. That is asked
+    // before anything is built.
     let now = if subject.flags.stack {
         Some(verify::stack_images(work, &subject.flags.at, interrupt)?)
     } else {
@@ -188,7 +188,7 @@ fn build(then: &Workspace, interrupt: &Interrupt) -> Result<()> {
     }
 }
 
-/// Runs the stack of now, and then the other one on its volumes.
+/// Runs the present stack, and then the other one on its volumes.
 fn stacks(
     subject: &TrialSubject<'_>,
     then: &Workspace,
