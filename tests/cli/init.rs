@@ -156,7 +156,8 @@ fn where_the_state_of_the_caller_lies_does_not_decide_where_that_of_the_graph_do
     let project = empty()
         .file("Dockerfile", "FROM scratch\nCOPY . /\n")
         .file("x", "");
-    // Tests keep their states elsewhere, by XTASK_STATE.
+    let states = tempfile::tempdir().unwrap();
+    let project = project.variable("XTASK_STATE", states.path().to_str().unwrap());
     project.run_in("", &["init"]).ends(0);
     let graph = std::fs::read_to_string(project.path("build-graph.toml")).unwrap();
     assert!(graph.contains("\nstate = \"cache\"\n"), "{graph}");

@@ -114,15 +114,20 @@ fn a_rehearsal_says_what_another_revision_changes_and_what_no_longer_fits() {
 #[test]
 fn what_a_host_command_makes_is_no_misfit_and_what_it_reads_and_is_gone_is_one() {
     let remote = Remote::new();
-    remote.write("s/Dockerfile", "FROM scratch\nCOPY made file /\n");
+    let dockerfile =
+        "FROM scratch\nCOPY made file /\nCOPY --from=same made /\nCOPY --from=other made /\n";
+    remote.write("s/Dockerfile", dockerfile);
     remote.write("s/file", "1\n");
+    remote.write("o/made", "1\n");
     remote.write("s/make.sh", "echo 1 > made\n");
     remote.commit();
     remote.git(&["tag", "first"]);
     remote.write("s/file", "2\n");
     remote.commit();
     remote.git(&["tag", "second"]);
-    remote.git(&["rm", "--quiet", "s/make.sh"]);
+    // Nothing makes the second one.
+    remote.git(&["rm", "--quiet", "s/make.sh", "o/made"]);
+    remote.write("o/file", "1\n");
     remote.commit();
     remote.git(&["tag", "third"]);
     remote.git(&["checkout", "--quiet", "first"]);
@@ -132,6 +137,7 @@ fn what_a_host_command_makes_is_no_misfit_and_what_it_reads_and_is_gone_is_one()
     for platforms in ["", "platforms = [\"linux/amd64\", \"linux/arm64\"]\n"] {
         let graph = format!(
             "version = 1\n[source.s]\npath = \"{}\"\n[stage.s]\nsource = \"s\"\ncontext = \"s\"\n{platforms}\
+             contexts = {{ same = {{ path = \"s\", source = \"s\" }}, other = {{ path = \"o\", source = \"s\" }} }}\n\
              [stage.s.prepare]\ndir = \"s\"\nrun = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\"]\noutputs = [\"made\"]\n",
             checkout.display()
         );
@@ -146,6 +152,8 @@ fn what_a_host_command_makes_is_no_misfit_and_what_it_reads_and_is_gone_is_one()
         let said = project.run(&["rehearse", "third"]).ends(1).stdout;
         let misfit = "s does not fit: its host command reads s/make.sh, which is gone\n";
         assert_eq!(said.matches(misfit).count(), 1, "{said}");
-        assert!(said.contains("1 thing does not fit"), "{said}");
+        let misfit = "s does not fit: s/Dockerfile:4: `made` is not in ";
+        assert_eq!(said.matches(misfit).count(), 1, "{said}");
+        assert!(said.contains("2 things do not fit"), "{said}");
     }
 }
