@@ -114,12 +114,12 @@ fn a_rehearsal_says_what_another_revision_changes_and_what_no_longer_fits() {
 #[test]
 fn what_a_host_command_makes_is_no_misfit_and_what_it_reads_and_is_gone_is_one() {
     let remote = Remote::new();
-    let dockerfile =
-        "FROM scratch\nCOPY made file /\nCOPY --from=same made /\nCOPY --from=other made /\n";
+    let dockerfile = "FROM scratch\nCOPY made file /\nCOPY --from=same made /\n\
+                      COPY --from=other made /\nCOPY dist /\n";
     remote.write("s/Dockerfile", dockerfile);
     remote.write("s/file", "1\n");
     remote.write("o/made", "1\n");
-    remote.write("s/make.sh", "echo 1 > made\n");
+    remote.write("s/make.sh", "mkdir -p dist; echo 1 | tee made > dist/x\n");
     remote.commit();
     remote.git(&["tag", "first"]);
     remote.write("s/file", "2\n");
@@ -134,11 +134,12 @@ fn what_a_host_command_makes_is_no_misfit_and_what_it_reads_and_is_gone_is_one()
     let checkout = remote.path().parent().unwrap().join("work");
     // As a host command that ran here has left it.
     remote.write("s/made", "1\n");
+    remote.write("s/dist/x", "1\n");
     for platforms in ["", "platforms = [\"linux/amd64\", \"linux/arm64\"]\n"] {
         let graph = format!(
             "version = 1\n[source.s]\npath = \"{}\"\n[stage.s]\nsource = \"s\"\ncontext = \"s\"\n{platforms}\
              contexts = {{ same = {{ path = \"s\", source = \"s\" }}, other = {{ path = \"o\", source = \"s\" }} }}\n\
-             [stage.s.prepare]\ndir = \"s\"\nrun = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\"]\noutputs = [\"made\"]\n",
+             [stage.s.prepare]\ndir = \"s\"\nrun = [\"sh\", \"make.sh\"]\ninputs = [\"make.sh\"]\noutputs = [\"made\", \"dist/x\"]\n",
             checkout.display()
         );
         let project = Project::new()

@@ -92,7 +92,7 @@ pub fn has_to_prepare(sides: &Sides<'_>, stage: &Stage, of: SourceId) -> bool {
     stage.source == Some(of) && outputs(stage).any(|path| !sides.after.join(path).exists())
 }
 
-/// Whether a host command of the stage makes what is missing.
+/// Whether a host command of the stage makes what is missing, or something in it.
 pub fn is_made(stage: &Stage, absent: &AbsentSource) -> bool {
     let context = match &absent.context {
         None => Some(&stage.context),
@@ -106,7 +106,7 @@ pub fn is_made(stage: &Stage, absent: &AbsentSource) -> bool {
         return false;
     };
     let path = context.join(path);
-    outputs(stage).any(|output| path.starts_with(output))
+    outputs(stage).any(|output| path.starts_with(&output) || output.starts_with(&path))
 }
 
 /// The files below a folder, relative to it, sorted.
