@@ -114,18 +114,15 @@ impl Suite<'_> {
         }
         if args.filter.is_none() {
             self.check("formatting", &["fmt", "--all", "--check"])?;
-            self.check(
-                "lints",
-                &[
-                    "clippy",
-                    "--workspace",
-                    "--all-targets",
-                    "--all-features",
-                    "--",
-                    "-D",
-                    "warnings",
-                ],
-            )?;
+            // All targets are those that run without being named.
+            for (name, targets) in [
+                ("lints", &["--all-targets"][..]),
+                ("lints of the end-to-end tests", &["--test", "e2e"]),
+            ] {
+                let lints = ["clippy", "--workspace"].iter().chain(targets);
+                let lints = lints.chain(&["--", "-D", "warnings"]).copied();
+                self.check(name, &lints.collect::<Vec<_>>())?;
+            }
             self.licences()?;
         }
         let filter: Vec<&str> = args.filter.as_deref().into_iter().collect();
@@ -154,16 +151,8 @@ impl Suite<'_> {
     }
 
     fn end_to_end(&mut self, filter: &[&str], variables: &[(&str, String)]) -> Result<()> {
-        let cargo = [
-            "--package",
-            "xtask",
-            "--features",
-            "engine",
-            "--test",
-            "e2e",
-            "--",
-            "--test-threads=2",
-        ];
+        // The packages of the step before: others would have other features, and compile anew.
+        let cargo = ["--workspace", "--test", "e2e", "--", "--test-threads=2"];
         self.tests("end-to-end tests", &cargo, filter, variables)
     }
 
