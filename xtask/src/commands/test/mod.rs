@@ -264,6 +264,17 @@ impl Suite<'_> {
             .current_dir(state::workspace())
             .env("TMPDIR", self.scratch.path())
             .stdin(Stdio::null());
+        // `cargo run` gives these to what it runs. ring's build script asks for them, so for a
+        // cargo that inherits them ring is out of date, and with it the program.
+        let of_package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+        for (name, _) in std::env::vars_os() {
+            if of_package
+                .iter()
+                .any(|it| name.as_encoded_bytes().starts_with(it.as_bytes()))
+            {
+                command.env_remove(name);
+            }
+        }
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdout(if listen {
             Stdio::piped()
