@@ -151,7 +151,8 @@ impl Suite<'_> {
     }
 
     fn end_to_end(&mut self, filter: &[&str], variables: &[(&str, String)]) -> Result<()> {
-        // The packages of the step before: others would have other features, and compile anew.
+        // Cargo chooses features for all packages that it is given. So these are the packages of
+        // the step before, and nothing is compiled again.
         let cargo = ["--workspace", "--test", "e2e", "--", "--test-threads=2"];
         self.tests("end-to-end tests", &cargo, filter, variables)
     }
@@ -266,13 +267,10 @@ impl Suite<'_> {
             .stdin(Stdio::null());
         // `cargo run` gives these to what it runs. ring's build script asks for them, so for a
         // cargo that inherits them ring is out of date, and with it the program.
-        let of_package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
         for (name, _) in std::env::vars_os() {
-            if of_package
-                .iter()
-                .any(|it| name.as_encoded_bytes().starts_with(it.as_bytes()))
-            {
-                command.env_remove(name);
+            let begins = |with: &str| name.as_encoded_bytes().starts_with(with.as_bytes());
+            if begins("CARGO_MANIFEST_") || begins("CARGO_PKG_") {
+                command.env_remove(&name);
             }
         }
         command.envs(variables.iter().map(|(name, value)| (name, value)));
