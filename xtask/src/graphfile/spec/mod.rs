@@ -31,6 +31,7 @@ mod stage;
 mod stage_rules;
 mod tables;
 pub mod template;
+mod template_rules;
 #[cfg(test)]
 mod tests;
 mod var_rules;
